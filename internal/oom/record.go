@@ -1,0 +1,387 @@
+// Package oom is the data model of oomtrace: one Record per OOM victim, the
+// same whether it came from BPF or from the kernel log. Its JSON names are the
+// public contract, described in docs/record.md.
+//
+// Sizes are bytes, times are wall clock with nanoseconds, durations and uptimes
+// carry the suffix _ns. A field that is not known is absent: pointers are nil,
+// strings and slices empty, an Opt unknown. Zero always means a measured zero.
+//
+// The package holds data only and imports nothing of oomtrace.
+package oom
+
+import "time"
+
+// Schema is the version of the JSON contract that Record implements.
+const Schema = 1
+
+// Kind says what a record reports.
+type Kind string
+
+// The kinds of records.
+const (
+	// KindKill is a process that the OOM killer sent SIGKILL.
+	KindKill Kind = "kill"
+	// KindAlreadyExiting is a task that was marked as victim but not killed,
+	// since it was dying already (mm/oom_kill.c, task_will_free_mem).
+	KindAlreadyExiting Kind = "already_exiting"
+	// KindNoVictim is an OOM for which the kernel found nobody to kill.
+	KindNoVictim Kind = "no_victim"
+	// KindExit follows a kill: the victim is gone.
+	KindExit Kind = "exit"
+	// KindLost stands where records were lost; Record.Lost says how many.
+	KindLost Kind = "lost"
+)
+
+// Source says which witness a record comes from.
+type Source string
+
+// The sources of records.
+const (
+	SourceBPF  Source = "bpf"
+	SourceKmsg Source = "kmsg"
+)
+
+// Scope is the kernel's constraint on the allocation that failed
+// (enum oom_constraint, include/linux/oom.h).
+type Scope string
+
+// The scopes, in the words of the record.
+const (
+	ScopeSystem    Scope = "system"
+	ScopeCgroup    Scope = "cgroup"
+	ScopeCpuset    Scope = "cpuset"
+	ScopeMempolicy Scope = "mempolicy"
+)
+
+// Level says what kind of cgroup is at its limit.
+type Level string
+
+// The levels, from the innermost outwards.
+const (
+	LevelContainer Level = "container"
+	LevelPod       Level = "pod"
+	LevelQoS       Level = "qos"
+	LevelKubepods  Level = "kubepods"
+	LevelService   Level = "service"
+	LevelScope     Level = "scope"
+	LevelSlice     Level = "slice"
+	LevelCgroup    Level = "cgroup"
+	LevelRoot      Level = "root"
+)
+
+// Record is one line of output: what is known of one OOM victim, or of one
+// event around it (see Kind).
+type Record struct {
+	Schema int `json:"schema"`
+	// ID is the same when the same event is written again: after a crash of the
+	// reader, or when the same log is read twice.
+	ID   string `json:"id"`
+	Kind Kind   `json:"kind"`
+	// Time is the wall clock at the kill.
+	Time time.Time `json:"time,omitzero"`
+	// UptimeNS is the kernel's clock at the kill: boottime from BPF, the
+	// printk clock (monotonic since boot, without suspend) from the log.
+	UptimeNS Opt[uint64] `json:"uptime_ns,omitzero"`
+	Node     string      `json:"node,omitempty"`
+	BootID   string      `json:"boot_id,omitempty"`
+	// Kernel is the release, as uname -r prints it.
+	Kernel string `json:"kernel,omitempty"`
+	Source Source `json:"source"`
+	// Hooks names what fed this record, such as "fentry:oom_kill_process",
+	// "tp_btf:mark_victim" or "kmsg".
+	Hooks []string `json:"hooks,omitempty"`
+	// Incident is shared by all victims of one OOM decision.
+	Incident string `json:"incident,omitempty"`
+	Scope    Scope  `json:"scope,omitempty"`
+	// Sysrq is set when a person asked for the kill (sysrq-f, order -1).
+	Sysrq   Opt[bool] `json:"sysrq,omitzero"`
+	Victim  *Victim   `json:"victim,omitempty"`
+	Trigger *Trigger  `json:"trigger,omitempty"`
+	// Limit is the cgroup at its limit; nil on a system OOM.
+	Limit  *Limit  `json:"limit,omitempty"`
+	Memory *Memory `json:"memory,omitempty"`
+	// DomainBytes is oom_control.totalpages: the RAM and swap that this OOM
+	// could draw on. It is not the size of the victim.
+	DomainBytes Opt[uint64] `json:"domain_bytes,omitzero"`
+	// Candidates are the biggest tasks the kernel weighed, worst first.
+	Candidates []Candidate `json:"candidates,omitempty"`
+	// CandidatesTotal is how many tasks with memory of their own were weighed.
+	CandidatesTotal Opt[uint64] `json:"candidates_total,omitzero"`
+	// Sampled names the blocks that were read from user space just after the
+	// kill rather than by the kernel at it, such as "memory.swap_devices".
+	Sampled []string `json:"sampled,omitempty"`
+	// Incomplete is set when the source held only part of the report: a log
+	// that was cut or rate-limited.
+	Incomplete Opt[bool]   `json:"incomplete,omitzero"`
+	Why        *Why        `json:"why,omitempty"`
+	Exit       *Exit       `json:"exit,omitempty"`
+	Lost       Opt[uint64] `json:"lost,omitzero"`
+}
+
+// Owner says whose a process is, derived from its memory cgroup.
+type Owner struct {
+	// Unit is the systemd unit's name, such as "nginx.service".
+	Unit      string     `json:"unit,omitempty"`
+	Container *Container `json:"container,omitempty"`
+	// OuterContainer is the container around Container: a Kubernetes node that
+	// itself runs in a container.
+	OuterContainer *Container `json:"outer_container,omitempty"`
+	Pod            *Pod       `json:"pod,omitempty"`
+}
+
+// Container is the container that a cgroup belongs to.
+type Container struct {
+	ID    string `json:"id,omitempty"`
+	Name  string `json:"name,omitempty"`
+	Image string `json:"image,omitempty"`
+	// Runtime is "containerd", "cri-o", "docker", "podman", "nerdctl" and so
+	// on; empty where the path leaves it open.
+	Runtime string `json:"runtime,omitempty"`
+	// MemoryRequestBytes and MemoryLimitBytes are what the runtime or kubelet
+	// was asked for.
+	MemoryRequestBytes Opt[uint64] `json:"memory_request_bytes,omitzero"`
+	MemoryLimitBytes   Opt[uint64] `json:"memory_limit_bytes,omitzero"`
+	RestartCount       Opt[uint64] `json:"restart_count,omitzero"`
+}
+
+// Pod is the Kubernetes or podman pod that a container belongs to.
+type Pod struct {
+	Namespace string `json:"namespace,omitempty"`
+	Name      string `json:"name,omitempty"`
+	// UID has dashes where the cluster's has them; static pods have 32 hex
+	// digits without.
+	UID string `json:"uid,omitempty"`
+	// Container is the container's name within the pod.
+	Container string `json:"container,omitempty"`
+	// QoS is "guaranteed", "burstable" or "besteffort".
+	QoS    string            `json:"qos,omitempty"`
+	Labels map[string]string `json:"labels,omitempty"`
+}
+
+// Victim is the process that was killed or marked.
+type Victim struct {
+	// PID is the process (thread group) id, as ps shows it.
+	PID Opt[int32] `json:"pid,omitzero"`
+	// TID is the thread that the kernel marked; the kernel log prints this one.
+	TID  Opt[int32] `json:"tid,omitzero"`
+	PPID Opt[int32] `json:"ppid,omitzero"`
+	// NSPID is the process id inside its own pid namespace.
+	NSPID Opt[int32]  `json:"ns_pid,omitzero"`
+	UID   Opt[uint32] `json:"uid,omitzero"`
+	// Comm is the marked thread's name, at most 15 bytes; hostile text.
+	Comm string `json:"comm,omitempty"`
+	// Cmdline is the arguments joined by a space, at most 256 bytes; hostile
+	// text. CmdlineCut is set when there was more.
+	Cmdline    string    `json:"cmdline,omitempty"`
+	CmdlineCut Opt[bool] `json:"cmdline_cut,omitzero"`
+	Exe        string    `json:"exe,omitempty"`
+	StartTime  time.Time `json:"start_time,omitzero"`
+
+	TotalVMBytes Opt[uint64] `json:"total_vm_bytes,omitzero"`
+	// RSSBytes is AnonRSSBytes + FileRSSBytes + ShmemRSSBytes.
+	RSSBytes      Opt[uint64] `json:"rss_bytes,omitzero"`
+	AnonRSSBytes  Opt[uint64] `json:"anon_rss_bytes,omitzero"`
+	FileRSSBytes  Opt[uint64] `json:"file_rss_bytes,omitzero"`
+	ShmemRSSBytes Opt[uint64] `json:"shmem_rss_bytes,omitzero"`
+	SwapBytes     Opt[uint64] `json:"swap_bytes,omitzero"`
+	PgtablesBytes Opt[uint64] `json:"pgtables_bytes,omitzero"`
+	// LockedVMBytes is the mm's mlocked size (mm_struct.locked_vm).
+	LockedVMBytes Opt[uint64] `json:"locked_vm_bytes,omitzero"`
+
+	OOMScoreAdj Opt[int32] `json:"oom_score_adj,omitzero"`
+	// BadnessPages is oom_control.chosen_points: the kernel's points for the
+	// chosen task, in pages. Unknown for the other victims of an oom.group.
+	BadnessPages Opt[int64] `json:"badness_pages,omitzero"`
+	// Score is the 0..1000 score of kill lines before 5.1; log only.
+	Score Opt[int64] `json:"score,omitzero"`
+
+	// Cgroup is the path of the memory cgroup below its hierarchy's root.
+	Cgroup   string      `json:"cgroup,omitempty"`
+	CgroupID Opt[uint64] `json:"cgroup_id,omitzero"`
+	// CgroupCut is set when the path is longer than what was walked: Cgroup
+	// then starts with "…/" and holds the innermost levels.
+	CgroupCut Opt[bool] `json:"cgroup_cut,omitzero"`
+	// CgroupLimits are the memory limits on the way from the victim's own
+	// cgroup up to the root, innermost first.
+	CgroupLimits []CgroupLimit `json:"cgroup_limits,omitempty"`
+	Owner
+}
+
+// CgroupLimit is one cgroup's limits and usage at the kill.
+type CgroupLimit struct {
+	Cgroup     string      `json:"cgroup"`
+	CgroupID   Opt[uint64] `json:"cgroup_id,omitzero"`
+	UsageBytes Opt[uint64] `json:"usage_bytes,omitzero"`
+	// MaxBytes, HighBytes and the swap maxima are absent when unlimited.
+	MaxBytes       Opt[uint64] `json:"max_bytes,omitzero"`
+	HighBytes      Opt[uint64] `json:"high_bytes,omitzero"`
+	SwapUsageBytes Opt[uint64] `json:"swap_usage_bytes,omitzero"`
+	SwapMaxBytes   Opt[uint64] `json:"swap_max_bytes,omitzero"`
+	MemswMaxBytes  Opt[uint64] `json:"memsw_max_bytes,omitzero"`
+	OOMGroup       Opt[bool]   `json:"oom_group,omitzero"`
+}
+
+// Trigger is the task whose allocation failed, and what it asked for.
+type Trigger struct {
+	PID         Opt[int32]  `json:"pid,omitzero"`
+	TID         Opt[int32]  `json:"tid,omitzero"`
+	UID         Opt[uint32] `json:"uid,omitzero"`
+	Comm        string      `json:"comm,omitempty"`
+	Cmdline     string      `json:"cmdline,omitempty"`
+	OOMScoreAdj Opt[int32]  `json:"oom_score_adj,omitzero"`
+	Cgroup      string      `json:"cgroup,omitempty"`
+	CgroupID    Opt[uint64] `json:"cgroup_id,omitzero"`
+	CgroupCut   Opt[bool]   `json:"cgroup_cut,omitzero"`
+	Owner
+
+	GFPMask Opt[uint32] `json:"gfp_mask,omitzero"`
+	// GFPFlags are the names as the kernel prints them, such as "GFP_KERNEL".
+	GFPFlags []string `json:"gfp_flags,omitempty"`
+	// Order is the base-2 logarithm of the pages asked for; -1 is sysrq-f.
+	Order Opt[int32] `json:"order,omitzero"`
+	// Nodemask, MemsAllowed and Cpuset are the kernel's own words for the
+	// nodes that the allocation could use.
+	Nodemask    string `json:"nodemask,omitempty"`
+	MemsAllowed string `json:"mems_allowed,omitempty"`
+	Cpuset      string `json:"cpuset,omitempty"`
+	// KernelStack is the way into the allocator, innermost first, each
+	// "symbol+0xoffset", or a bare address where no symbol is known.
+	KernelStack []string `json:"kernel_stack,omitempty"`
+	// UserStack is the same for user space: "module+0xoffset".
+	UserStack []string `json:"user_stack,omitempty"`
+}
+
+// Limit is the cgroup whose limit was hit, with its counters at the kill.
+type Limit struct {
+	Cgroup    string      `json:"cgroup,omitempty"`
+	CgroupID  Opt[uint64] `json:"cgroup_id,omitzero"`
+	CgroupCut Opt[bool]   `json:"cgroup_cut,omitzero"`
+	Level     Level       `json:"level,omitempty"`
+
+	UsageBytes Opt[uint64] `json:"usage_bytes,omitzero"`
+	// An unlimited maximum is absent.
+	MaxBytes  Opt[uint64] `json:"max_bytes,omitzero"`
+	HighBytes Opt[uint64] `json:"high_bytes,omitzero"`
+	// SwapUsageBytes and SwapMaxBytes are cgroup v2's memory.swap.*.
+	SwapUsageBytes Opt[uint64] `json:"swap_usage_bytes,omitzero"`
+	SwapMaxBytes   Opt[uint64] `json:"swap_max_bytes,omitzero"`
+	// MemswUsageBytes and MemswMaxBytes are v1's memory.memsw.*.
+	MemswUsageBytes Opt[uint64] `json:"memsw_usage_bytes,omitzero"`
+	MemswMaxBytes   Opt[uint64] `json:"memsw_max_bytes,omitzero"`
+	KmemUsageBytes  Opt[uint64] `json:"kmem_usage_bytes,omitzero"`
+	KmemMaxBytes    Opt[uint64] `json:"kmem_max_bytes,omitzero"`
+	// Failures is how often a charge met the limit: v1's memory.failcnt, v2's
+	// page_counter.failcnt where it is kept.
+	Failures Opt[uint64] `json:"failures,omitzero"`
+	// Swappiness is the cgroup's own (v1 only).
+	Swappiness Opt[uint32] `json:"swappiness,omitzero"`
+	OOMGroup   Opt[bool]   `json:"oom_group,omitzero"`
+	// Version is 1 or 2: the cgroup version of the memory controller.
+	Version Opt[uint32] `json:"version,omitzero"`
+	// Stat is memory.stat of this cgroup and its children, in bytes.
+	Stat Stats `json:"stat,omitempty"`
+}
+
+// Memory is the machine at the kill.
+type Memory struct {
+	TotalBytes     Opt[uint64]  `json:"total_bytes,omitzero"`
+	FreeBytes      Opt[uint64]  `json:"free_bytes,omitzero"`
+	SwapTotalBytes Opt[uint64]  `json:"swap_total_bytes,omitzero"`
+	SwapFreeBytes  Opt[uint64]  `json:"swap_free_bytes,omitzero"`
+	SwapCacheBytes Opt[uint64]  `json:"swap_cache_bytes,omitzero"`
+	SwapDevices    []SwapDevice `json:"swap_devices,omitempty"`
+	// Swappiness is vm.swappiness, 0 to 200.
+	Swappiness Opt[uint32] `json:"swappiness,omitzero"`
+	// OOMKillAllocatingTask and PanicOnOOM are the sysctls of that name.
+	OOMKillAllocatingTask Opt[bool]   `json:"oom_kill_allocating_task,omitzero"`
+	PanicOnOOM            Opt[uint32] `json:"panic_on_oom,omitzero"`
+	// Stat has the names of /proc/vmstat with the suffix _bytes.
+	Stat  Stats  `json:"stat,omitempty"`
+	Zones []Zone `json:"zones,omitempty"`
+}
+
+// SwapDevice is one row of /proc/swaps.
+type SwapDevice struct {
+	Name      string      `json:"name"`
+	Type      string      `json:"type,omitempty"`
+	SizeBytes Opt[uint64] `json:"size_bytes,omitzero"`
+	UsedBytes Opt[uint64] `json:"used_bytes,omitzero"`
+	Priority  Opt[int32]  `json:"priority,omitzero"`
+}
+
+// Zone is one memory zone of the zonelist that the allocation could use.
+type Zone struct {
+	Node         Opt[int32]  `json:"node,omitzero"`
+	Zone         string      `json:"zone"`
+	FreeBytes    Opt[uint64] `json:"free_bytes,omitzero"`
+	MinBytes     Opt[uint64] `json:"min_bytes,omitzero"`
+	LowBytes     Opt[uint64] `json:"low_bytes,omitzero"`
+	HighBytes    Opt[uint64] `json:"high_bytes,omitzero"`
+	ManagedBytes Opt[uint64] `json:"managed_bytes,omitzero"`
+	// LowmemReserveBytes is what the zone holds back from allocations that
+	// could use a higher zone, one value per zone type.
+	LowmemReserveBytes []uint64 `json:"lowmem_reserve_bytes,omitempty"`
+	// FreeBlocks counts the free blocks by order: index 0 is single pages.
+	FreeBlocks []uint64 `json:"free_blocks,omitempty"`
+}
+
+// Candidate is one task that the kernel weighed.
+type Candidate struct {
+	PID           Opt[int32]  `json:"pid,omitzero"`
+	Comm          string      `json:"comm,omitempty"`
+	UID           Opt[uint32] `json:"uid,omitzero"`
+	TotalVMBytes  Opt[uint64] `json:"total_vm_bytes,omitzero"`
+	RSSBytes      Opt[uint64] `json:"rss_bytes,omitzero"`
+	AnonRSSBytes  Opt[uint64] `json:"anon_rss_bytes,omitzero"`
+	FileRSSBytes  Opt[uint64] `json:"file_rss_bytes,omitzero"`
+	ShmemRSSBytes Opt[uint64] `json:"shmem_rss_bytes,omitzero"`
+	SwapBytes     Opt[uint64] `json:"swap_bytes,omitzero"`
+	PgtablesBytes Opt[uint64] `json:"pgtables_bytes,omitzero"`
+	OOMScoreAdj   Opt[int32]  `json:"oom_score_adj,omitzero"`
+	BadnessPages  Opt[int64]  `json:"badness_pages,omitzero"`
+	Cgroup        string      `json:"cgroup,omitempty"`
+}
+
+// Why explains a record. Every reason rests on numbers of the same record.
+type Why struct {
+	// Verdict is the stable code of the main cause.
+	Verdict string   `json:"verdict"`
+	Summary string   `json:"summary"`
+	Reasons []Reason `json:"reasons,omitempty"`
+	// Unsure is set when the evidence allows for another verdict too.
+	Unsure Opt[bool] `json:"unsure,omitzero"`
+}
+
+// Reason is one fact that led to the verdict.
+type Reason struct {
+	Code string `json:"code"`
+	Text string `json:"text"`
+}
+
+// Exit reports how a victim went.
+type Exit struct {
+	// AfterNS is the time from the mark to the exit of the last thread.
+	AfterNS Opt[uint64] `json:"after_ns,omitzero"`
+	// Reaped is set when the OOM reaper finished with the victim's memory;
+	// ReaperGaveUp when it tried and could not.
+	Reaped       Opt[bool] `json:"reaped,omitzero"`
+	ReaperGaveUp Opt[bool] `json:"reaper_gave_up,omitzero"`
+	// ReapedAfterNS is the time from the mark to the reaper's end.
+	ReapedAfterNS Opt[uint64] `json:"reaped_after_ns,omitzero"`
+	// The rest is what the mm still held: at the exit from BPF, after the
+	// reaper's pass from the log.
+	RSSBytes      Opt[uint64] `json:"rss_bytes,omitzero"`
+	AnonRSSBytes  Opt[uint64] `json:"anon_rss_bytes,omitzero"`
+	FileRSSBytes  Opt[uint64] `json:"file_rss_bytes,omitzero"`
+	ShmemRSSBytes Opt[uint64] `json:"shmem_rss_bytes,omitzero"`
+	SwapBytes     Opt[uint64] `json:"swap_bytes,omitzero"`
+	// SharedMM are the processes killed along with the victim because they
+	// used the same memory (CLONE_VM without CLONE_THREAD).
+	SharedMM []SharedProcess `json:"shared_mm,omitempty"`
+}
+
+// SharedProcess is a process that died with the victim whose mm it shared.
+type SharedProcess struct {
+	PID  Opt[int32] `json:"pid,omitzero"`
+	Comm string     `json:"comm,omitempty"`
+}
