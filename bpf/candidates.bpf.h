@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The tasks the kernel weighed. Each call of oom_evaluate_task() costs a few
+ * reads; only the worst are kept, and read in full when the kill is certain.
+ */
+#ifndef OOMTRACE_CANDIDATES_H
+#define OOMTRACE_CANDIDATES_H
+
+#include "compat.bpf.h"
+#include "tail.bpf.h"
+#include "task.bpf.h"
+
+const volatile u32 top_candidates = 10;
+
+struct candidate {
+	u64 task;
+	s64 points;
+};
+
+static struct candidates {
+	struct candidate kept[MAX_CANDIDATES];
+	u32 count;   /* entries of kept in use */
+	u32 total;   /* tasks with memory seen */
+	u32 least;   /* index of the fewest points in kept */
+	u32 pad;
+} weighed;
+
+static __always_inline void forget_candidates(void)
+{
+	weighed.count = 0;
+	weighed.total = 0;
+	weighed.least = 0;
+}
+
+/*
+ * mm/oom_kill.c, oom_badness(): rss, swap and page tables, plus adj
+ * thousandths of the domain. The rss is the approximate one, which the kernel
+ * uses here as well up to 6.18.
+ */
+static __always_inline s64 badness(struct task_struct *task, struct mm_struct *mm, u64 domain_pages)
+{
+	s64 adj = BPF_CORE_READ(task, signal, oom_score_adj);
+	s64 points;
+
+	points = mm_counter_approximate(mm, MM_FILEPAGES) + mm_counter_approximate(mm, MM_ANONPAGES) +
+		 mm_counter_approximate(mm, MM_SHMEMPAGES) + mm_counter_approximate(mm, MM_SWAPENTS) +
+		 (BPF_CORE_READ(mm, pgtables_bytes.counter) >> page_shift);
+	/* No signed division before -mcpu=v4: the domain is positive, adj is not. */
+	return points + adj * (s64)(domain_pages / 1000);
+}
+
+static __noinline int find_least(void)
+{
+	s64 least = weighed.kept[0].points;
+	u32 i;
+
+	weighed.least = 0;
+	for (i = 1; i < MAX_CANDIDATES; i++) {
+		if (i >= weighed.count)
+			break;
+		if (weighed.kept[i].points < least) {
+			least = weighed.kept[i].points;
+			weighed.least = i;
+		}
+	}
+	return 0;
+}
+
+static __always_inline void keep_candidate(struct task_struct *task, s64 points)
+{
+	u32 slot = weighed.count;
+
+	if (slot < top_candidates && slot < MAX_CANDIDATES) {
+		weighed.count = slot + 1;
+	} else {
+		slot = weighed.least;
+		if (slot >= MAX_CANDIDATES || points <= weighed.kept[slot].points)
+			return;
+	}
+	weighed.kept[slot].task = (u64)task;
+	weighed.kept[slot].points = points;
+	find_least();
+}
+
+static __always_inline void weigh(struct task_struct *task, u64 domain_pages)
+{
+	struct mm_struct *mm = process_mm(task);
+
+	if (!mm)
+		return;
+	weighed.total++;
+	if (top_candidates)
+		keep_candidate(task, badness(task, mm, domain_pages));
+}
+
+static __noinline int read_candidate(u32 i)
+{
+	struct candidate_info *info;
+	struct task_struct *task;
+	struct mem_cgroup *memcg;
+	struct mm_struct *mm;
+
+	if (i >= MAX_CANDIDATES)
+		return 0;
+	info = &scratch.candidates[i];
+	task = (struct task_struct *)weighed.kept[i].task;
+	info->tgid = BPF_CORE_READ(task, tgid);
+	info->tid = BPF_CORE_READ(task, pid);
+	info->uid = BPF_CORE_READ(task, real_cred, uid.val);
+	info->oom_score_adj = BPF_CORE_READ(task, signal, oom_score_adj);
+	info->points = weighed.kept[i].points;
+	memcg = task_memcg(task);
+	info->cgroup_id = memcg ? BPF_CORE_READ(memcg, css.cgroup, kn, id) : UNKNOWN;
+	bpf_core_read(info->comm, sizeof(info->comm), &task->comm);
+	mm = process_mm(task);
+	if (mm)
+		read_mm(&info->mm, mm);
+	else
+		clear_mm(&info->mm);
+	return 0;
+}
+
+static __always_inline void append_candidates(void)
+{
+	u32 i, n = weighed.count;
+
+	if (n > MAX_CANDIDATES)
+		n = MAX_CANDIDATES;
+	for (i = 0; i < MAX_CANDIDATES; i++) {
+		if (i >= n)
+			break;
+		read_candidate(i);
+	}
+	scratch.event.candidates_total = weighed.total;
+	scratch.event.candidates =
+		tail_append(scratch.candidates, n * sizeof(scratch.candidates[0]), sizeof(scratch.candidates));
+}
+
+#endif

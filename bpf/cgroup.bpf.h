@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* Memory cgroups: which one, its path, its counters, the limits above it. */
+#ifndef OOMTRACE_CGROUP_H
+#define OOMTRACE_CGROUP_H
+
+#include "compat.bpf.h"
+#include "tail.bpf.h"
+
+static __always_inline struct mem_cgroup *task_memcg(struct task_struct *task)
+{
+	struct css_set *set = BPF_CORE_READ(task, cgroups);
+	u64 css = 0;
+
+	if (!bpf_core_enum_value_exists(enum cgroup_subsys_id, memory_cgrp_id))
+		return NULL;
+	read_kernel(&css, (void *)set + bpf_core_field_offset(struct css_set, subsys) +
+				  bpf_core_enum_value(enum cgroup_subsys_id, memory_cgrp_id) * sizeof(css));
+	if (!css)
+		return NULL;
+	return (void *)css - bpf_core_field_offset(struct mem_cgroup, css);
+}
+
+static __always_inline struct mem_cgroup *memcg_parent(struct mem_cgroup *memcg)
+{
+	struct cgroup_subsys_state *css = BPF_CORE_READ(memcg, css.parent);
+
+	if (!css)
+		return NULL;
+	return (void *)css - bpf_core_field_offset(struct mem_cgroup, css);
+}
+
+/*
+ * The names from the leaf up to, not including, the root of the hierarchy.
+ * *cut is set when there are more than PATH_LEVELS. An empty span is the root.
+ */
+static __noinline u64 walk_path(struct kernfs_node *kn)
+{
+	u32 off = 0;
+	int i;
+
+	for (i = 0; i < PATH_LEVELS; i++) {
+		struct kernfs_node *parent = kernfs_parent(kn);
+		long len;
+
+		if (!parent)
+			break;
+		if (off > PATH_LEN - PATH_NAME_LEN)
+			break;
+		len = bpf_probe_read_kernel_str(scratch.path + off, PATH_NAME_LEN, BPF_CORE_READ(kn, name));
+		if (len <= 0)
+			break;
+		off += len;
+		kn = parent;
+	}
+	return (u64)(kernfs_parent(kn) != NULL) << 32 | off;
+}
+
+static __always_inline struct span append_path(struct kernfs_node *kn, u32 *flags, u32 cut_flag)
+{
+	u64 walked = walk_path(kn);
+
+	if (walked >> 32)
+		*flags |= cut_flag;
+	return tail_append(scratch.path, (u32)walked, PATH_LEN);
+}
+
+static __always_inline void append_task_cgroup(struct task_info *info, struct task_struct *task)
+{
+	struct mem_cgroup *memcg = task_memcg(task);
+	struct cgroup *cgroup;
+
+	info->cgroup_id = UNKNOWN;
+	if (!memcg)
+		return;
+	cgroup = BPF_CORE_READ(memcg, css.cgroup);
+	info->cgroup_id = BPF_CORE_READ(cgroup, kn, id);
+	if (cgroup_is_v2(cgroup))
+		info->flags |= TASK_CGROUP_V2;
+	info->cgroup = append_path(BPF_CORE_READ(cgroup, kn), &info->flags, TASK_CGROUP_CUT);
+}
+
+static __always_inline void read_memcg(struct memcg_info *info, struct mem_cgroup *memcg)
+{
+	struct cgroup *cgroup = BPF_CORE_READ(memcg, css.cgroup);
+
+	info->id = BPF_CORE_READ(cgroup, kn, id);
+	info->flags = cgroup_is_v2(cgroup) ? MEMCG_V2 : 0;
+	if (BPF_CORE_READ(memcg, oom_group))
+		info->flags |= MEMCG_OOM_GROUP;
+	info->usage_pages = BPF_CORE_READ(memcg, memory.usage.counter);
+	info->max_pages = BPF_CORE_READ(memcg, memory.max);
+	info->high_pages = BPF_CORE_READ(memcg, memory.high);
+	info->failures = BPF_CORE_READ(memcg, memory.failcnt);
+	info->swap_usage_pages = BPF_CORE_READ(memcg, swap.usage.counter);
+	info->swap_max_pages = BPF_CORE_READ(memcg, swap.max);
+	info->kmem_usage_pages = UNKNOWN;
+	info->kmem_max_pages = UNKNOWN;
+	if (memcg_has_kmem()) {
+		info->kmem_usage_pages = BPF_CORE_READ(memcg, kmem.usage.counter);
+		info->kmem_max_pages = BPF_CORE_READ(memcg, kmem.max);
+	}
+	info->swappiness = memcg_swappiness(memcg);
+}
+
+/* The limits from memcg up to the root; the path's names give theirs. */
+static __always_inline struct span append_chain(struct mem_cgroup *memcg)
+{
+	u32 n = 0;
+	int i;
+
+	for (i = 0; i < PATH_LEVELS; i++) {
+		if (!memcg)
+			break;
+		read_memcg(&scratch.chain[i], memcg);
+		n++;
+		memcg = memcg_parent(memcg);
+	}
+	return tail_append(scratch.chain, n * sizeof(scratch.chain[0]), sizeof(scratch.chain));
+}
+
+/* Units as in mm/memcontrol.c, memcg_page_state_unit(). */
+enum stat_unit { UNIT_BYTES, UNIT_KIB, UNIT_PAGES };
+
+static __always_inline u64 to_bytes(u64 value, enum stat_unit unit)
+{
+	if (value == UNKNOWN || unit == UNIT_BYTES)
+		return value;
+	return unit == UNIT_KIB ? value << 10 : value << page_shift;
+}
+
+#define memcg_stat(memcg, type, item, unit)							\
+	(bpf_core_enum_value_exists(enum type, item) ?						\
+		 to_bytes(memcg_stat_raw(memcg, bpf_core_enum_value(enum type, item)), unit) :	\
+		 UNKNOWN)
+
+static __noinline int read_memcg_stat(struct mem_cgroup *memcg)
+{
+	u64 *stat = scratch.event.limit_stat;
+
+	if (!memcg_stat_readable())
+		return 0;
+	stat[MEMCG_STAT_ANON] = memcg_stat(memcg, node_stat_item, NR_ANON_MAPPED, UNIT_PAGES);
+	stat[MEMCG_STAT_FILE] = memcg_stat(memcg, node_stat_item, NR_FILE_PAGES, UNIT_PAGES);
+	stat[MEMCG_STAT_KERNEL] = memcg_stat(memcg, memcg_stat_item, MEMCG_KMEM, UNIT_PAGES);
+	stat[MEMCG_STAT_KERNEL_STACK] = memcg_stat(memcg, node_stat_item, NR_KERNEL_STACK_KB, UNIT_KIB);
+	stat[MEMCG_STAT_PAGETABLES] = memcg_stat(memcg, node_stat_item, NR_PAGETABLE, UNIT_PAGES);
+	stat[MEMCG_STAT_PERCPU] = memcg_stat(memcg, memcg_stat_item, MEMCG_PERCPU_B, UNIT_BYTES);
+	stat[MEMCG_STAT_SOCK] = memcg_stat(memcg, memcg_stat_item, MEMCG_SOCK, UNIT_PAGES);
+	stat[MEMCG_STAT_VMALLOC] = memcg_stat(memcg, memcg_stat_item, MEMCG_VMALLOC, UNIT_PAGES);
+	stat[MEMCG_STAT_SHMEM] = memcg_stat(memcg, node_stat_item, NR_SHMEM, UNIT_PAGES);
+	stat[MEMCG_STAT_FILE_MAPPED] = memcg_stat(memcg, node_stat_item, NR_FILE_MAPPED, UNIT_PAGES);
+	stat[MEMCG_STAT_FILE_DIRTY] = memcg_stat(memcg, node_stat_item, NR_FILE_DIRTY, UNIT_PAGES);
+	stat[MEMCG_STAT_FILE_WRITEBACK] = memcg_stat(memcg, node_stat_item, NR_WRITEBACK, UNIT_PAGES);
+	stat[MEMCG_STAT_SWAPCACHED] = memcg_stat(memcg, node_stat_item, NR_SWAPCACHE, UNIT_PAGES);
+	stat[MEMCG_STAT_INACTIVE_ANON] = memcg_stat(memcg, node_stat_item, NR_INACTIVE_ANON, UNIT_PAGES);
+	stat[MEMCG_STAT_ACTIVE_ANON] = memcg_stat(memcg, node_stat_item, NR_ACTIVE_ANON, UNIT_PAGES);
+	stat[MEMCG_STAT_INACTIVE_FILE] = memcg_stat(memcg, node_stat_item, NR_INACTIVE_FILE, UNIT_PAGES);
+	stat[MEMCG_STAT_ACTIVE_FILE] = memcg_stat(memcg, node_stat_item, NR_ACTIVE_FILE, UNIT_PAGES);
+	stat[MEMCG_STAT_UNEVICTABLE] = memcg_stat(memcg, node_stat_item, NR_UNEVICTABLE, UNIT_PAGES);
+	stat[MEMCG_STAT_SLAB_RECLAIMABLE] = memcg_stat(memcg, node_stat_item, NR_SLAB_RECLAIMABLE_B, UNIT_BYTES);
+	stat[MEMCG_STAT_SLAB_UNRECLAIMABLE] = memcg_stat(memcg, node_stat_item, NR_SLAB_UNRECLAIMABLE_B, UNIT_BYTES);
+	stat[MEMCG_STAT_SWAP] = memcg_stat(memcg, memcg_stat_item, MEMCG_SWAP, UNIT_PAGES);
+	return 0;
+}
+
+#endif

@@ -1,0 +1,204 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Every difference between kernels, one getter each. BTF decides, never the
+ * version: fields are backported. Each getter says where both forms were seen.
+ */
+#ifndef OOMTRACE_COMPAT_H
+#define OOMTRACE_COMPAT_H
+
+#include "kernel.h"
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_core_read.h>
+#include "event.h"
+
+#define MAX_CPUS 1024
+
+/* Set by the loader before the programs are verified. */
+const volatile u32 page_shift = 12;
+const volatile u32 nr_cpus = 1;         /* possible CPUs */
+const volatile u32 nr_nodes = 1;        /* possible NUMA nodes */
+/* Addresses from kallsyms; 0 where the kernel hides data symbols. */
+const volatile u64 sym_nr_swap_pages = 0;
+const volatile u64 sym_total_swap_pages = 0;
+const volatile u64 sym_totalram_pages = 0;
+const volatile u64 sym_vm_swappiness = 0;
+const volatile u64 sym_kill_allocating_task = 0;
+const volatile u64 sym_memcg_stats_index = 0;
+
+/* What to add to a per-CPU pointer for CPU n; filled by the loader. */
+u64 percpu_offsets[MAX_CPUS];
+u32 percpu_offsets_known;
+
+#define read_kernel(dst, src) bpf_probe_read_kernel((dst), sizeof(*(dst)), (src))
+
+static __always_inline u64 read_u64_at(u64 address)
+{
+	u64 value = UNKNOWN;
+
+	if (!address || read_kernel(&value, (void *)address))
+		return UNKNOWN;
+	return value;
+}
+
+static __always_inline u32 read_u32_at(u64 address)
+{
+	u32 value = UNKNOWN32;
+
+	if (!address || read_kernel(&value, (void *)address))
+		return UNKNOWN32;
+	return value;
+}
+
+/*
+ * The sum of a percpu_counter as percpu_counter_sum() makes it. Without the
+ * offsets only .count is there, which can be off by batch * CPUs.
+ */
+static __noinline u64 percpu_counter_total(struct percpu_counter *counter)
+{
+	s64 sum = 0;
+	u64 parts = 0;
+	u32 cpu;
+
+	if (bpf_core_read(&sum, sizeof(sum), &counter->count))
+		return UNKNOWN;
+	bpf_core_read(&parts, sizeof(parts), &counter->counters);
+	if (!parts || !percpu_offsets_known)
+		return sum < 0 ? 0 : sum;
+	for (cpu = 0; cpu < MAX_CPUS; cpu++) {
+		s32 part = 0;
+
+		if (cpu >= nr_cpus)
+			break;
+		read_kernel(&part, (void *)(parts + percpu_offsets[cpu]));
+		sum += part;
+	}
+	return sum < 0 ? 0 : sum;
+}
+
+/*
+ * mm->rss_stat: an array of counts up to 6.1 (seen 5.10, 6.1), percpu_counters
+ * since f1a7941243c1 in 6.2 (seen 6.12, 6.18, 7.3).
+ */
+static __always_inline bool mm_counter_is_percpu(void)
+{
+	return !bpf_core_field_exists(((struct mm_struct *)0)->rss_stat.count);
+}
+
+static __always_inline struct percpu_counter *mm_percpu_counter(struct mm_struct *mm, u32 which)
+{
+	return (void *)mm + bpf_core_field_offset(struct mm_struct___percpu, rss_stat) +
+	       which * bpf_core_type_size(struct percpu_counter);
+}
+
+static __always_inline u64 mm_counter(struct mm_struct *mm, u32 which)
+{
+	long count = 0;
+
+	if (mm_counter_is_percpu())
+		return percpu_counter_total(mm_percpu_counter(mm, which));
+	if (read_kernel(&count, (void *)mm + bpf_core_field_offset(mm->rss_stat) + which * sizeof(count)))
+		return UNKNOWN;
+	return count < 0 ? 0 : count;
+}
+
+/* The .count alone: cheap, and what 6.2 to 6.18 print in the kill line. */
+static __always_inline u64 mm_counter_approximate(struct mm_struct *mm, u32 which)
+{
+	s64 count = 0;
+
+	if (!mm_counter_is_percpu())
+		return mm_counter(mm, which);
+	if (bpf_core_read(&count, sizeof(count), &mm_percpu_counter(mm, which)->count))
+		return UNKNOWN;
+	return count < 0 ? 0 : count;
+}
+
+/* kernfs_node.parent (seen 5.10 to 6.12) became __parent in 741c10b096bc (seen 6.18, 7.3). */
+static __always_inline struct kernfs_node *kernfs_parent(struct kernfs_node *kn)
+{
+	if (bpf_core_field_exists(struct kernfs_node, parent))
+		return BPF_CORE_READ(kn, parent);
+	return BPF_CORE_READ((struct kernfs_node___rcu *)kn, __parent);
+}
+
+/*
+ * The raw argument of mark_victim: a pid before 72ba14deb40a (seen 5.10), a
+ * task since (seen 6.1.176 with the backport, 6.12, 6.18, 7.3). The commit gave
+ * the event its uid field too, which is what BTF can be asked for.
+ */
+static __always_inline bool mark_victim_has_task(void)
+{
+	return bpf_core_field_exists(struct trace_event_raw_mark_victim___task, uid);
+}
+
+/*
+ * memory.stat of a cgroup: vmstats[] in the memcg (seen 5.10), then a struct
+ * memcg_vmstats of its own (seen 6.1), then one whose index goes through a
+ * table (since ff48c71c26aa in 6.10; seen 6.12, 6.18, 7.3). The table's first
+ * entry is always NR_INACTIVE_ANON: it holds 1 in 6.12 and 0 since 6.13.
+ */
+static __always_inline bool memcg_stat_is_indexed(void)
+{
+	return bpf_core_type_exists(struct memcg_vmstats) &&
+	       bpf_core_field_size(struct memcg_vmstats, state) / sizeof(long) <
+		       bpf_core_enum_value(enum memcg_stat_item, MEMCG_NR_STAT);
+}
+
+static __always_inline bool memcg_stat_readable(void)
+{
+	return !memcg_stat_is_indexed() || sym_memcg_stats_index;
+}
+
+static __always_inline u64 memcg_stat_raw(struct mem_cgroup *memcg, u32 item)
+{
+	struct memcg_vmstats *stats;
+	long value = 0;
+	u8 first = 0, slot = 0;
+
+	if (!bpf_core_type_exists(struct memcg_vmstats)) {
+		if (read_kernel(&value, (void *)memcg + bpf_core_field_offset(memcg->vmstats) +
+						item * sizeof(value)))
+			return UNKNOWN;
+		return value < 0 ? 0 : value;
+	}
+	if (memcg_stat_is_indexed()) {
+		if (!sym_memcg_stats_index)
+			return UNKNOWN;
+		read_kernel(&first, (void *)sym_memcg_stats_index +
+					    bpf_core_enum_value(enum node_stat_item, NR_INACTIVE_ANON));
+		read_kernel(&slot, (void *)sym_memcg_stats_index + item);
+		if (slot < first || slot == 255)
+			return UNKNOWN;
+		item = slot - first;
+	}
+	stats = BPF_CORE_READ((struct mem_cgroup___vmstats *)memcg, vmstats);
+	if (read_kernel(&value, (void *)stats + bpf_core_field_offset(stats->state) + item * sizeof(value)))
+		return UNKNOWN;
+	return value < 0 ? 0 : value;
+}
+
+/* mem_cgroup.swappiness is gone where cgroup v1 is compiled out (seen 7.3). */
+static __always_inline u32 memcg_swappiness(struct mem_cgroup *memcg)
+{
+	if (!bpf_core_field_exists(memcg->swappiness))
+		return UNKNOWN32;
+	return BPF_CORE_READ(memcg, swappiness);
+}
+
+/* mem_cgroup.kmem is gone where cgroup v1 is compiled out (seen 6.12, 7.3). */
+static __always_inline bool memcg_has_kmem(void)
+{
+	return bpf_core_field_exists(struct mem_cgroup, kmem);
+}
+
+/*
+ * The memory controller is on the v2 hierarchy when its root is
+ * cgrp_dfl_root, which is set up first and so gets hierarchy id 0
+ * (kernel/cgroup/cgroup.c, cgroup_init).
+ */
+static __always_inline bool cgroup_is_v2(struct cgroup *cgroup)
+{
+	return BPF_CORE_READ(cgroup, root, hierarchy_id) == 0;
+}
+
+#endif

@@ -1,0 +1,274 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The wire contract between the BPF programs and internal/wire.
+ *
+ * Every ring record starts with struct event_header. A victim record is struct
+ * victim_event followed by a tail: bytes that its spans point into, so that a
+ * record is only as long as what it carries.
+ *
+ * A number that is not known is UNKNOWN (all ones), since 0 is a fact.
+ * Pages are the kernel's own (PAGE_SIZE); user space turns them into bytes.
+ * No bitfields, explicit padding, sizes a multiple of 8.
+ */
+#ifndef OOMTRACE_EVENT_H
+#define OOMTRACE_EVENT_H
+
+/* Changes whenever a struct here does: pinned rings outlive their reader. */
+#define WIRE_LAYOUT 1
+
+#define UNKNOWN (~0ULL)
+#define UNKNOWN32 (~0U)
+
+#define COMM_LEN 16
+#define CMDLINE_LEN 256
+#define EXE_LEN 1024
+#define PATH_LEVELS 16
+#define PATH_NAME_LEN 256
+#define PATH_LEN (PATH_LEVELS * PATH_NAME_LEN)
+#define STACK_DEPTH 64
+#define USER_STACK_DEPTH 32
+#define MAX_CANDIDATES 32
+#define MAX_ZONES 16
+#define MAX_ORDER_COUNT 11
+#define MAX_ZONE_TYPES 5
+#define ZONE_NAME_LEN 16
+#define MAX_NODES 8
+#define TAIL_LEN 32768
+
+enum event_type {
+	EVENT_VICTIM = 1,
+	EVENT_NO_VICTIM = 2,
+	EVENT_EXIT = 3,
+	EVENT_CGROUP = 4,
+	EVENT_SHARED_MM = 5,
+};
+
+/* which hooks had a hand in a victim record */
+enum hook_bit {
+	HOOK_OUT_OF_MEMORY = 1 << 0,
+	HOOK_OOM_KILL_PROCESS = 1 << 1,
+	HOOK_KILL_VICTIM = 1 << 2, /* __oom_kill_process */
+	HOOK_EVALUATE_TASK = 1 << 3,
+	HOOK_MARK_VICTIM = 1 << 4,
+};
+
+enum task_flag {
+	TASK_CGROUP_CUT = 1 << 0,   /* more levels than PATH_LEVELS */
+	TASK_CMDLINE_CUT = 1 << 1,  /* more than CMDLINE_LEN bytes */
+	TASK_EXE_CUT = 1 << 2,
+	TASK_CGROUP_V2 = 1 << 3,    /* the memory controller is on the v2 hierarchy */
+};
+
+struct event_header {
+	u16 layout;   /* WIRE_LAYOUT */
+	u16 type;     /* enum event_type */
+	u32 size;     /* bytes of this record, header and tail included */
+	u64 boot_ns;  /* bpf_ktime_get_boot_ns: CLOCK_BOOTTIME */
+	u64 mono_ns;  /* bpf_ktime_get_ns: CLOCK_MONOTONIC, near printk's clock */
+	u64 incident_ns; /* CLOCK_BOOTTIME when the OOM began: the same for all its victims */
+};
+
+/* bytes tail[off .. off+len) */
+struct span {
+	u16 off;
+	u16 len;
+};
+
+struct task_info {
+	s32 tgid;              /* process id */
+	s32 tid;               /* task_struct.pid */
+	s32 ppid;              /* real_parent's tgid */
+	s32 ns_tgid;           /* tgid in its innermost pid namespace */
+	u32 uid;               /* real_cred->uid, initial user namespace */
+	s32 oom_score_adj;     /* signal->oom_score_adj, -1000..1000 */
+	u64 start_boot_ns;     /* leader's start_boottime */
+	u64 cgroup_id;         /* kernfs id of the memory cgroup */
+	u32 flags;             /* enum task_flag */
+	u32 valid;             /* 1 when the task could be read */
+	struct span cgroup;    /* names leaf first, each NUL terminated */
+	struct span cmdline;   /* arguments, each NUL terminated */
+	struct span exe;       /* names leaf first, each NUL terminated */
+	u32 pad;
+	u8 comm[COMM_LEN];     /* task_struct.comm, NUL padded */
+};
+
+/* All in pages but pgtables; each is the exact sum over the CPUs. */
+struct mm_info {
+	u64 total_vm_pages;
+	u64 file_pages;
+	u64 anon_pages;
+	u64 swap_pages;
+	u64 shmem_pages;
+	u64 locked_vm_pages;
+	u64 pgtables_bytes;
+	u64 rss_count_pages;   /* file+anon+shmem by .count alone: what 6.2 to 6.18 log */
+};
+
+struct decision_info {
+	u32 gfp_mask;
+	s32 order;             /* -1: sysrq-f */
+	u32 constraint;        /* enum oom_constraint */
+	u32 valid;             /* 1 when oom_kill_process was seen */
+	u64 total_pages;       /* oom_control.totalpages: the domain */
+	s64 chosen_points;     /* pages */
+	s32 chosen_tid;
+	u32 pad;
+	u64 boot_ns;           /* when the decision was seen */
+};
+
+enum memcg_flag {
+	MEMCG_V2 = 1 << 0,
+	MEMCG_OOM_GROUP = 1 << 1,
+	MEMCG_CUT = 1 << 2,
+};
+
+/* One cgroup's page counters, in pages; PAGE_COUNTER_MAX means no limit. */
+struct memcg_info {
+	u64 id;                /* kernfs id */
+	u64 usage_pages;
+	u64 max_pages;
+	u64 high_pages;
+	u64 failures;
+	u64 swap_usage_pages;  /* v2: swap; v1: memory+swap */
+	u64 swap_max_pages;
+	u64 kmem_usage_pages;
+	u64 kmem_max_pages;
+	u32 flags;             /* enum memcg_flag */
+	u32 swappiness;        /* v1 only */
+};
+
+/* memory.stat of the cgroup at its limit; bytes; the index is MEMCG_STAT_* */
+enum memcg_stat {
+	MEMCG_STAT_ANON,
+	MEMCG_STAT_FILE,
+	MEMCG_STAT_KERNEL,
+	MEMCG_STAT_KERNEL_STACK,
+	MEMCG_STAT_PAGETABLES,
+	MEMCG_STAT_PERCPU,
+	MEMCG_STAT_SOCK,
+	MEMCG_STAT_VMALLOC,
+	MEMCG_STAT_SHMEM,
+	MEMCG_STAT_FILE_MAPPED,
+	MEMCG_STAT_FILE_DIRTY,
+	MEMCG_STAT_FILE_WRITEBACK,
+	MEMCG_STAT_SWAPCACHED,
+	MEMCG_STAT_INACTIVE_ANON,
+	MEMCG_STAT_ACTIVE_ANON,
+	MEMCG_STAT_INACTIVE_FILE,
+	MEMCG_STAT_ACTIVE_FILE,
+	MEMCG_STAT_UNEVICTABLE,
+	MEMCG_STAT_SLAB_RECLAIMABLE,
+	MEMCG_STAT_SLAB_UNRECLAIMABLE,
+	MEMCG_STAT_SWAP,
+	MEMCG_STAT_COUNT,
+};
+
+/* the machine's counters, bytes; the index is VM_STAT_* */
+enum vm_stat {
+	VM_STAT_ACTIVE_ANON,
+	VM_STAT_INACTIVE_ANON,
+	VM_STAT_ACTIVE_FILE,
+	VM_STAT_INACTIVE_FILE,
+	VM_STAT_UNEVICTABLE,
+	VM_STAT_MLOCKED,
+	VM_STAT_FILE_DIRTY,
+	VM_STAT_FILE_WRITEBACK,
+	VM_STAT_SHMEM,
+	VM_STAT_MAPPED,
+	VM_STAT_SLAB_RECLAIMABLE,
+	VM_STAT_SLAB_UNRECLAIMABLE,
+	VM_STAT_KERNEL_STACK,
+	VM_STAT_PAGE_TABLE,
+	VM_STAT_FREE_CMA,
+	VM_STAT_FILE_PAGES,
+	VM_STAT_COUNT,
+};
+
+struct memory_info {
+	u64 managed_pages;     /* sum over the zones read */
+	u64 total_pages;       /* _totalram_pages */
+	u64 free_pages;        /* sum of the zones' NR_FREE_PAGES */
+	u64 swap_total_pages;  /* total_swap_pages */
+	u64 swap_free_pages;   /* nr_swap_pages */
+	u64 swap_cache_pages;
+	u32 swappiness;        /* vm_swappiness */
+	u32 kill_allocating_task;
+	u32 nodes;             /* NUMA nodes read */
+	u32 zones_cut;         /* zones that did not fit */
+	u64 stat[VM_STAT_COUNT]; /* bytes */
+};
+
+struct zone_info {
+	s32 node;
+	u32 pad;
+	u8 name[ZONE_NAME_LEN];
+	u64 free_pages;
+	u64 min_pages;
+	u64 low_pages;
+	u64 high_pages;
+	u64 managed_pages;
+	u64 lowmem_reserve_pages[MAX_ZONE_TYPES];
+	u64 free_blocks[MAX_ORDER_COUNT]; /* by order */
+};
+
+struct candidate_info {
+	s32 tgid;
+	s32 tid;
+	u32 uid;
+	s32 oom_score_adj;
+	s64 points;            /* pages, as oom_badness reckons */
+	u64 cgroup_id;
+	struct mm_info mm;
+	u8 comm[COMM_LEN];
+};
+
+struct victim_event {
+	struct event_header hdr;
+	u32 hooks;             /* enum hook_bit */
+	u32 killed;            /* 1 killed, 0 marked only, 2 not known */
+	s32 mark_tid;          /* what mark_victim named */
+	u32 candidates_total;  /* tasks with memory that were weighed */
+	struct task_info victim;
+	struct mm_info mm;
+	struct task_info trigger;
+	struct decision_info decision;
+	struct memcg_info limit;  /* id UNKNOWN: no cgroup at its limit, or not known */
+	u64 limit_stat[MEMCG_STAT_COUNT]; /* bytes */
+	struct memory_info memory;
+	struct span limit_path;
+	struct span chain;        /* struct memcg_info[], the victim's own first */
+	struct span zones;        /* struct zone_info[] */
+	struct span candidates;   /* struct candidate_info[], any order */
+	struct span kernel_stack; /* u64[], innermost first */
+	struct span user_stack;   /* u64[] of the trigger */
+};
+
+struct exit_event {
+	struct event_header hdr;
+	s32 tgid;
+	s32 tid;
+	u64 marked_boot_ns;
+	u64 reap_start_boot_ns; /* 0: no reaper came */
+	u64 reap_end_boot_ns;   /* 0: it did not finish */
+	u64 reap_skipped;       /* 1: the reaper found nothing to do */
+	struct mm_info mm;      /* what the mm still held */
+	u8 comm[COMM_LEN];
+};
+
+/* a process killed along with the victim since it used the same mm */
+struct shared_mm_event {
+	struct event_header hdr;
+	s32 tgid;
+	s32 victim_tgid;
+	u8 comm[COMM_LEN];
+};
+
+struct cgroup_event {
+	struct event_header hdr;
+	u64 id;                 /* kernfs id */
+	u32 len;
+	u32 pad;
+	u8 path[512];           /* as the tracepoint prints it, NUL terminated */
+};
+
+#endif

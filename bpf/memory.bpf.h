@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* The machine at the kill: nodes, zones, swap. */
+#ifndef OOMTRACE_MEMORY_H
+#define OOMTRACE_MEMORY_H
+
+#include "compat.bpf.h"
+#include "cgroup.bpf.h"
+#include "tail.bpf.h"
+
+/*
+ * The nodes without any symbol: each memcg points to the lruvec of every node
+ * (mem_cgroup_per_node), and that to the node.
+ */
+static __always_inline struct pglist_data *node_of_memcg(struct mem_cgroup *memcg, u32 nid)
+{
+	u64 per_node = 0;
+
+	read_kernel(&per_node, (void *)memcg + bpf_core_field_offset(memcg->nodeinfo) + nid * sizeof(per_node));
+	if (!per_node)
+		return NULL;
+	return BPF_CORE_READ((struct mem_cgroup_per_node *)per_node, lruvec.pgdat);
+}
+
+static __always_inline u64 counter_at(void *base, u32 offset, u32 index)
+{
+	long value = 0;
+
+	if (read_kernel(&value, base + offset + index * sizeof(value)))
+		return UNKNOWN;
+	return value < 0 ? 0 : value;
+}
+
+static __always_inline void add_known(u64 *sum, u64 value)
+{
+	if (value == UNKNOWN)
+		return;
+	*sum = *sum == UNKNOWN ? value : *sum + value;
+}
+
+#define add_node_stat(slot, pgdat, item, unit)							\
+	do {											\
+		if (bpf_core_enum_value_exists(enum node_stat_item, item))			\
+			add_known(&scratch.event.memory.stat[slot],				\
+				  to_bytes(counter_at(pgdat, bpf_core_field_offset(pgdat->vm_stat), \
+						      bpf_core_enum_value(enum node_stat_item, item)), unit)); \
+	} while (0)
+
+#define add_zone_stat(sum, zone, type, item, unit)						\
+	do {											\
+		if (bpf_core_enum_value_exists(enum type, item))				\
+			add_known(sum, to_bytes(counter_at(zone, bpf_core_field_offset(zone->vm_stat), \
+							   bpf_core_enum_value(enum type, item)), unit)); \
+	} while (0)
+
+/* The slab counters are in pages here, whatever their suffix _B says (mm/vmstat.c). */
+static __noinline int add_node(struct pglist_data *pgdat)
+{
+	add_node_stat(VM_STAT_ACTIVE_ANON, pgdat, NR_ACTIVE_ANON, UNIT_PAGES);
+	add_node_stat(VM_STAT_INACTIVE_ANON, pgdat, NR_INACTIVE_ANON, UNIT_PAGES);
+	add_node_stat(VM_STAT_ACTIVE_FILE, pgdat, NR_ACTIVE_FILE, UNIT_PAGES);
+	add_node_stat(VM_STAT_INACTIVE_FILE, pgdat, NR_INACTIVE_FILE, UNIT_PAGES);
+	add_node_stat(VM_STAT_UNEVICTABLE, pgdat, NR_UNEVICTABLE, UNIT_PAGES);
+	add_node_stat(VM_STAT_FILE_DIRTY, pgdat, NR_FILE_DIRTY, UNIT_PAGES);
+	add_node_stat(VM_STAT_FILE_WRITEBACK, pgdat, NR_WRITEBACK, UNIT_PAGES);
+	add_node_stat(VM_STAT_SHMEM, pgdat, NR_SHMEM, UNIT_PAGES);
+	add_node_stat(VM_STAT_MAPPED, pgdat, NR_FILE_MAPPED, UNIT_PAGES);
+	add_node_stat(VM_STAT_FILE_PAGES, pgdat, NR_FILE_PAGES, UNIT_PAGES);
+	add_node_stat(VM_STAT_SLAB_RECLAIMABLE, pgdat, NR_SLAB_RECLAIMABLE_B, UNIT_PAGES);
+	add_node_stat(VM_STAT_SLAB_UNRECLAIMABLE, pgdat, NR_SLAB_UNRECLAIMABLE_B, UNIT_PAGES);
+	add_node_stat(VM_STAT_KERNEL_STACK, pgdat, NR_KERNEL_STACK_KB, UNIT_KIB);
+	add_node_stat(VM_STAT_PAGE_TABLE, pgdat, NR_PAGETABLE, UNIT_PAGES);
+	if (bpf_core_enum_value_exists(enum node_stat_item, NR_SWAPCACHE))
+		add_known(&scratch.event.memory.swap_cache_pages,
+			  counter_at(pgdat, bpf_core_field_offset(pgdat->vm_stat),
+				     bpf_core_enum_value(enum node_stat_item, NR_SWAPCACHE)));
+	return 0;
+}
+
+static __always_inline void add_zone_stats(struct zone *zone)
+{
+	u64 *stat = scratch.event.memory.stat;
+
+	add_zone_stat(&stat[VM_STAT_MLOCKED], zone, zone_stat_item, NR_MLOCK, UNIT_PAGES);
+	add_zone_stat(&stat[VM_STAT_FREE_CMA], zone, zone_stat_item, NR_FREE_CMA_PAGES, UNIT_PAGES);
+	if (!bpf_core_enum_value_exists(enum node_stat_item, NR_PAGETABLE))
+		add_zone_stat(&stat[VM_STAT_PAGE_TABLE], zone, zone_stat_item___pagetable,
+			      NR_PAGETABLE___zone, UNIT_PAGES);
+	add_zone_stat(&scratch.event.memory.free_pages, zone, zone_stat_item, NR_FREE_PAGES, UNIT_BYTES);
+}
+
+/* mm/show_mem.c prints the watermarks with the boost. */
+static __always_inline void read_zone(struct zone_info *info, struct zone *zone, s32 node)
+{
+	u64 boost = BPF_CORE_READ(zone, watermark_boost);
+	u32 i;
+
+	info->node = node;
+	info->pad = 0;
+	bpf_probe_read_kernel_str(info->name, sizeof(info->name), BPF_CORE_READ(zone, name));
+	info->free_pages = counter_at(zone, bpf_core_field_offset(zone->vm_stat),
+				      bpf_core_enum_value(enum zone_stat_item, NR_FREE_PAGES));
+	info->min_pages = BPF_CORE_READ(zone, _watermark[0]) + boost;
+	info->low_pages = BPF_CORE_READ(zone, _watermark[1]) + boost;
+	info->high_pages = BPF_CORE_READ(zone, _watermark[2]) + boost;
+	info->managed_pages = BPF_CORE_READ(zone, managed_pages.counter);
+	for (i = 0; i < MAX_ZONE_TYPES; i++) {
+		info->lowmem_reserve_pages[i] = UNKNOWN;
+		if (i < bpf_core_field_size(zone->lowmem_reserve) / sizeof(long))
+			info->lowmem_reserve_pages[i] =
+				counter_at(zone, bpf_core_field_offset(zone->lowmem_reserve), i);
+	}
+	for (i = 0; i < MAX_ORDER_COUNT; i++) {
+		info->free_blocks[i] = UNKNOWN;
+		if (i < bpf_core_field_size(struct zone___areas, free_area) /
+				bpf_core_type_size(struct free_area))
+			read_kernel(&info->free_blocks[i],
+				    (void *)zone + bpf_core_field_offset(struct zone___areas, free_area) +
+					    i * bpf_core_type_size(struct free_area) +
+					    bpf_core_field_offset(struct free_area, nr_free));
+	}
+}
+
+static __noinline u32 add_zones(struct pglist_data *pgdat, u32 n)
+{
+	s32 node = BPF_CORE_READ(pgdat, node_id);
+	u32 i;
+
+	for (i = 0; i < MAX_ZONE_TYPES; i++) {
+		struct zone *zone = (void *)pgdat + bpf_core_field_offset(pgdat->node_zones) +
+				    i * bpf_core_type_size(struct zone);
+		u64 managed;
+
+		if (i >= bpf_core_field_size(pgdat->node_zones) / bpf_core_type_size(struct zone))
+			break;
+		managed = BPF_CORE_READ(zone, managed_pages.counter);
+		if (!managed)
+			continue;
+		add_zone_stats(zone);
+		add_known(&scratch.event.memory.managed_pages, managed);
+		if (n < MAX_ZONES) {
+			read_zone(&scratch.zones[n], zone, node);
+			n++;
+		} else {
+			scratch.event.memory.zones_cut++;
+		}
+	}
+	return n;
+}
+
+static __noinline int read_memory(struct mem_cgroup *memcg)
+{
+	struct memory_info *memory = &scratch.event.memory;
+	u32 nid, n = 0;
+
+	memory->total_pages = read_u64_at(sym_totalram_pages);
+	memory->swap_total_pages = read_u64_at(sym_total_swap_pages);
+	memory->swap_free_pages = read_u64_at(sym_nr_swap_pages);
+	memory->swappiness = read_u32_at(sym_vm_swappiness);
+	memory->kill_allocating_task = read_u32_at(sym_kill_allocating_task);
+	memory->nodes = 0;
+	memory->zones_cut = 0;
+	for (nid = 0; nid < MAX_NODES; nid++) {
+		struct pglist_data *pgdat;
+
+		if (nid >= nr_nodes || !memcg)
+			break;
+		pgdat = node_of_memcg(memcg, nid);
+		if (!pgdat)
+			continue;
+		add_node(pgdat);
+		n = add_zones(pgdat, n);
+		memory->nodes++;
+	}
+	if (n > MAX_ZONES)
+		n = MAX_ZONES;
+	scratch.event.zones = tail_append(scratch.zones, n * sizeof(scratch.zones[0]), sizeof(scratch.zones));
+	return 0;
+}
+
+#endif

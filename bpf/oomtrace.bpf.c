@@ -1,0 +1,619 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/*
+ * The hooks. An OOM runs as: out_of_memory → oom_evaluate_task for each task →
+ * oom_kill_process → __oom_kill_process → mark_victim for each victim, all in
+ * the task whose allocation failed, under oom_lock (mm/oom_kill.c). The
+ * function hooks take down what the decision knows; mark_victim sends it.
+ */
+#include "kernel.h"
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_core_read.h>
+#include <bpf/bpf_tracing.h>
+#include "event.h"
+#include "compat.bpf.h"
+#include "tail.bpf.h"
+#include "cgroup.bpf.h"
+#include "task.bpf.h"
+#include "memory.bpf.h"
+#include "candidates.bpf.h"
+#include "cmdline.bpf.h"
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";
+
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 4 << 20);
+} events SEC(".maps");
+
+/* What user space must never lose sight of; see enum counter. */
+enum counter {
+	COUNTER_VICTIMS,   /* mark_victim fired */
+	COUNTER_LOST,      /* victim records that found the ring full */
+	COUNTER_LOST_EXIT, /* exit and shared-mm records, likewise */
+	COUNTER_LOST_CGROUP,
+	COUNTER_NO_VICTIM,
+	COUNTER_COUNT,
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, COUNTER_COUNT);
+	__type(key, u32);
+	__type(value, u64);
+} counters SEC(".maps");
+
+/* Puts types into the BTF that the code only names on its stack. */
+const struct cgroup_event *wire_cgroup_event __attribute__((unused));
+const struct shared_mm_event *wire_shared_mm_event __attribute__((unused));
+const struct span *wire_span __attribute__((unused));
+const struct zone_info *wire_zone_info __attribute__((unused));
+const enum event_type *wire_event_type __attribute__((unused));
+const enum hook_bit *wire_hook_bit __attribute__((unused));
+const enum task_flag *wire_task_flag __attribute__((unused));
+const enum memcg_flag *wire_memcg_flag __attribute__((unused));
+const enum memcg_stat *wire_memcg_stat __attribute__((unused));
+const enum vm_stat *wire_vm_stat __attribute__((unused));
+const enum counter *wire_counter __attribute__((unused));
+
+#define MARKS_TOGETHER_NS (100 * 1000 * 1000ULL)
+
+struct marked {
+	struct exit_event event;
+	u64 mm;
+};
+
+/* Victims that have not gone yet, by tgid. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 4096);
+	__type(key, u32);
+	__type(value, struct marked);
+} victims SEC(".maps");
+
+/* The OOM under way. */
+static struct {
+	u64 incident_ns;  /* CLOCK_BOOTTIME at its begin */
+	u64 last_mark_ns; /* CLOCK_BOOTTIME of the mark before */
+	u64 tid;          /* of the task that runs it; 0 when none does */
+	u32 hooks;        /* enum hook_bit seen so far */
+	s32 killing_tgid;  /* what __oom_kill_process was called for */
+	u64 memcg;        /* oom_control.memcg */
+	struct decision_info info;
+	s32 last_victim;  /* tgid marked last: for the shared-mm kills after it */
+	u32 pad;
+	u64 last_mm;
+} oom;
+
+/* Says whether any victim is still around, so that exits cost nothing else. */
+static u64 live_victims;
+
+/* Set by the loader as it attaches. Where __oom_kill_process is not hooked,
+ * its address range (0 when unknown) is looked for in the stack that leads to
+ * mark_victim. */
+u32 kill_victim_hooked;
+u32 decision_hooked;
+const volatile u64 kill_start = 0;
+const volatile u64 kill_end = 0;
+
+static __always_inline void count(enum counter which)
+{
+	u32 key = which;
+	u64 *value = bpf_map_lookup_elem(&counters, &key);
+
+	if (value)
+		*value += 1;
+}
+
+static __always_inline void fill_header(struct event_header *hdr, u16 type, u32 size)
+{
+	hdr->layout = WIRE_LAYOUT;
+	hdr->type = type;
+	hdr->size = size;
+	hdr->boot_ns = bpf_ktime_get_boot_ns();
+	hdr->mono_ns = bpf_ktime_get_ns();
+	hdr->incident_ns = oom.incident_ns;
+}
+
+static __always_inline void begin_oom(void)
+{
+	oom.incident_ns = bpf_ktime_get_boot_ns();
+	oom.tid = bpf_get_current_pid_tgid();
+	oom.hooks = HOOK_OUT_OF_MEMORY;
+	oom.killing_tgid = 0;
+	oom.memcg = 0;
+	oom.info.valid = 0;
+	forget_candidates();
+}
+
+/* The OOM under way is the one this task runs. */
+static __always_inline bool ours(void)
+{
+	return oom.tid == bpf_get_current_pid_tgid();
+}
+
+static __always_inline void take_decision(struct oom_control *oc, bool decided)
+{
+	struct decision_info *info = &oom.info;
+
+	info->gfp_mask = BPF_CORE_READ(oc, gfp_mask);
+	info->order = BPF_CORE_READ(oc, order);
+	info->constraint = BPF_CORE_READ(oc, constraint);
+	info->total_pages = BPF_CORE_READ(oc, totalpages);
+	info->chosen_points = BPF_CORE_READ(oc, chosen_points);
+	info->chosen_tid = decided ? BPF_CORE_READ(oc, chosen, pid) : 0;
+	info->boot_ns = bpf_ktime_get_boot_ns();
+	info->valid = 1;
+	oom.memcg = (u64)BPF_CORE_READ(oc, memcg);
+}
+
+static __always_inline int on_out_of_memory(struct oom_control *oc)
+{
+	begin_oom();
+	take_decision(oc, false);
+	/* constraint and totalpages are set further down in the function */
+	oom.info.valid = 0;
+	return 0;
+}
+
+static __always_inline int on_evaluate_task(struct task_struct *task, struct oom_control *oc)
+{
+	if (!ours())
+		begin_oom();
+	oom.hooks |= HOOK_EVALUATE_TASK;
+	if (!weighed.total)
+		take_decision(oc, false);
+	weigh(task, oom.info.total_pages);
+	return 0;
+}
+
+static __always_inline int on_oom_kill_process(struct oom_control *oc)
+{
+	if (!ours())
+		begin_oom();
+	oom.hooks |= HOOK_OOM_KILL_PROCESS;
+	take_decision(oc, true);
+	return 0;
+}
+
+static __always_inline int on_kill_victim(struct task_struct *victim)
+{
+	if (!ours())
+		begin_oom();
+	oom.hooks |= HOOK_KILL_VICTIM;
+	oom.killing_tgid = BPF_CORE_READ(victim, tgid);
+	return 0;
+}
+
+static __always_inline void start_event(u16 type)
+{
+	struct victim_event *event = &scratch.event;
+
+	__builtin_memset(event, 0, sizeof(*event));
+	fill_header(&event->hdr, type, 0);
+	__builtin_memset(&event->limit, 0xff, sizeof(event->limit));
+	__builtin_memset(&event->limit_stat, 0xff, sizeof(event->limit_stat));
+	__builtin_memset(&event->memory, 0xff, sizeof(event->memory));
+	clear_mm(&event->mm);
+	scratch.tail_len = 0;
+}
+
+static __noinline int append_kernel_stack(void *ctx)
+{
+	long len = bpf_get_stack(ctx, scratch.stack, sizeof(scratch.stack), 0);
+
+	if (len > 0)
+		scratch.event.kernel_stack = tail_append(scratch.stack, len, sizeof(scratch.stack));
+	return 0;
+}
+
+static __noinline int append_user_stack(void *ctx)
+{
+	long len = bpf_get_stack(ctx, scratch.stack, USER_STACK_DEPTH * sizeof(u64), BPF_F_USER_STACK);
+
+	if (len > 0)
+		scratch.event.user_stack = tail_append(scratch.stack, len, USER_STACK_DEPTH * sizeof(u64));
+	return 0;
+}
+
+/* The limit's own numbers are read last of all, since the report, if there is
+ * one, has just brought memory.stat up to date. */
+static __noinline int append_limit(void)
+{
+	struct mem_cgroup *memcg = (struct mem_cgroup *)oom.memcg;
+	struct victim_event *event = &scratch.event;
+
+	if (!memcg)
+		return 0;
+	read_memcg(&event->limit, memcg);
+	event->limit_path = append_path(BPF_CORE_READ(memcg, css.cgroup, kn), &event->limit.flags, MEMCG_CUT);
+	read_memcg_stat(memcg);
+	return 0;
+}
+
+static __noinline int append_task_paths(struct task_info *info, struct task_struct *task, struct mm_struct *mm)
+{
+	if (!info)
+		return 0;
+	append_task_cgroup(info, task);
+	if (!mm)
+		return 0;
+	append_cmdline(info, task, mm);
+	append_exe(info, mm);
+	return 0;
+}
+
+static __noinline int append_trigger(void)
+{
+	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
+
+	read_task(&scratch.event.trigger, task);
+	append_task_paths(&scratch.event.trigger, task, BPF_CORE_READ(task, mm));
+	return 0;
+}
+
+static __noinline int append_victim(struct task_struct *task)
+{
+	struct mm_struct *mm = process_mm(task);
+
+	read_task(&scratch.event.victim, task);
+	append_task_paths(&scratch.event.victim, task, mm);
+	if (mm)
+		read_mm(&scratch.event.mm, mm);
+	scratch.event.chain = append_chain(task_memcg(task));
+	return 0;
+}
+
+static __always_inline void send(enum counter lost)
+{
+	u32 len = sizeof(struct victim_event) + scratch.tail_len;
+
+	scratch.event.hdr.size = len;
+	if (len > sizeof(struct victim_event) + TAIL_LEN ||
+	    bpf_ringbuf_output(&events, &scratch, len, 0))
+		count(lost);
+}
+
+/* 1 killed, 0 only marked, 2 not known. */
+static __always_inline u32 was_killed(struct task_struct *victim)
+{
+	u32 i;
+
+	if (kill_victim_hooked)
+		return (oom.hooks & HOOK_KILL_VICTIM) && victim &&
+		       oom.killing_tgid == BPF_CORE_READ(victim, tgid);
+	if (!kill_start)
+		return 2;
+	for (i = 0; i < STACK_DEPTH; i++) {
+		if (i * sizeof(u64) >= scratch.event.kernel_stack.len)
+			break;
+		if (scratch.stack[i] >= kill_start && scratch.stack[i] < kill_end)
+			return 1;
+	}
+	return 0;
+}
+
+static __always_inline void follow_victim(struct task_struct *task)
+{
+	struct victim_event *event = &scratch.event;
+	struct marked marked = {};
+	u32 tgid = event->victim.tgid;
+
+	marked.event.tgid = tgid;
+	marked.event.tid = event->victim.tid;
+	marked.event.marked_boot_ns = event->hdr.boot_ns;
+	marked.event.hdr.incident_ns = event->hdr.incident_ns;
+	__builtin_memcpy(marked.event.comm, event->victim.comm, COMM_LEN);
+	marked.mm = (u64)process_mm(task);
+	oom.last_victim = tgid;
+	oom.last_mm = marked.mm;
+	if (!bpf_map_update_elem(&victims, &tgid, &marked, BPF_NOEXIST))
+		__sync_fetch_and_add(&live_victims, 1);
+}
+
+/*
+ * With no hook on the decision, marks by one task belong together when they
+ * come at once: those of an oom.group do, two OOMs in a row do not.
+ */
+static __always_inline bool new_oom_by_time(void)
+{
+	u64 now = bpf_ktime_get_boot_ns(), last = oom.last_mark_ns;
+
+	oom.last_mark_ns = now;
+	return !decision_hooked && now - last > MARKS_TOGETHER_NS;
+}
+
+static __always_inline int on_mark_victim(void *ctx, struct task_struct *task, s32 tid)
+{
+	struct victim_event *event = &scratch.event;
+
+	count(COUNTER_VICTIMS);
+	if (!ours() || new_oom_by_time())
+		begin_oom();
+	start_event(EVENT_VICTIM);
+	oom.hooks |= HOOK_MARK_VICTIM;
+	event->hooks = oom.hooks;
+	event->mark_tid = tid;
+	append_kernel_stack(ctx);
+	event->killed = was_killed(task);
+	append_user_stack(ctx);
+	if (task)
+		append_victim(task);
+	append_trigger();
+	event->decision = oom.info;
+	append_limit();
+	read_memory(task_memcg((struct task_struct *)bpf_get_current_task()));
+	append_candidates();
+	send(COUNTER_LOST);
+	if (task)
+		follow_victim(task);
+	return 0;
+}
+
+static __always_inline int on_no_victim(void *ctx)
+{
+	struct victim_event *event = &scratch.event;
+
+	start_event(EVENT_NO_VICTIM);
+	count(COUNTER_NO_VICTIM);
+	event->hooks = oom.hooks;
+	append_kernel_stack(ctx);
+	append_trigger();
+	event->decision = oom.info;
+	append_limit();
+	read_memory(task_memcg((struct task_struct *)bpf_get_current_task()));
+	append_candidates();
+	send(COUNTER_LOST);
+	return 0;
+}
+
+/*
+ * out_of_memory() returns false when it found nobody. While an earlier victim
+ * is still on its way out it kills nobody either, but returns true.
+ */
+static __always_inline int on_out_of_memory_return(void *ctx, bool killed)
+{
+	bool found = oom.hooks & (HOOK_OOM_KILL_PROCESS | HOOK_MARK_VICTIM);
+
+	if (!ours())
+		return 0;
+	if (!killed && !found)
+		on_no_victim(ctx);
+	oom.tid = 0;
+	return 0;
+}
+
+/* fentry and fexit */
+
+SEC("fentry/out_of_memory")
+int fentry_out_of_memory(u64 *ctx)
+{
+	return on_out_of_memory((struct oom_control *)ctx[0]);
+}
+
+SEC("fexit/out_of_memory")
+int fexit_out_of_memory(u64 *ctx)
+{
+	return on_out_of_memory_return(ctx, ctx[1] & 0xff);
+}
+
+SEC("fentry/oom_evaluate_task")
+int fentry_oom_evaluate_task(u64 *ctx)
+{
+	return on_evaluate_task((struct task_struct *)ctx[0], (struct oom_control *)ctx[1]);
+}
+
+SEC("fentry/oom_kill_process")
+int fentry_oom_kill_process(u64 *ctx)
+{
+	return on_oom_kill_process((struct oom_control *)ctx[0]);
+}
+
+SEC("fentry/__oom_kill_process")
+int fentry_kill_victim(u64 *ctx)
+{
+	return on_kill_victim((struct task_struct *)ctx[0]);
+}
+
+/* kprobe and kretprobe */
+
+SEC("kprobe/out_of_memory")
+int kprobe_out_of_memory(struct pt_regs *ctx)
+{
+	return on_out_of_memory((struct oom_control *)PT_REGS_PARM1(ctx));
+}
+
+SEC("kretprobe/out_of_memory")
+int kretprobe_out_of_memory(struct pt_regs *ctx)
+{
+	return on_out_of_memory_return(ctx, PT_REGS_RC(ctx) & 0xff);
+}
+
+SEC("kprobe/oom_evaluate_task")
+int kprobe_oom_evaluate_task(struct pt_regs *ctx)
+{
+	return on_evaluate_task((struct task_struct *)PT_REGS_PARM1(ctx),
+				(struct oom_control *)PT_REGS_PARM2(ctx));
+}
+
+SEC("kprobe/oom_kill_process")
+int kprobe_oom_kill_process(struct pt_regs *ctx)
+{
+	return on_oom_kill_process((struct oom_control *)PT_REGS_PARM1(ctx));
+}
+
+SEC("kprobe/__oom_kill_process")
+int kprobe_kill_victim(struct pt_regs *ctx)
+{
+	return on_kill_victim((struct task_struct *)PT_REGS_PARM1(ctx));
+}
+
+/* mark_victim: raw arguments, or the event's fields */
+
+static __always_inline int mark_victim_raw(u64 *ctx)
+{
+	struct task_struct *task;
+
+	if (mark_victim_has_task()) {
+		task = (struct task_struct *)ctx[0];
+		return on_mark_victim(ctx, task, BPF_CORE_READ(task, pid));
+	}
+	return on_mark_victim(ctx, task_by_pid(ctx[0]), ctx[0]);
+}
+
+SEC("tp_btf/mark_victim")
+int btf_mark_victim(u64 *ctx)
+{
+	return mark_victim_raw(ctx);
+}
+
+SEC("raw_tp/mark_victim")
+int raw_mark_victim(u64 *ctx)
+{
+	return mark_victim_raw(ctx);
+}
+
+SEC("tracepoint/oom/mark_victim")
+int event_mark_victim(struct trace_event_raw_mark_victim *ctx)
+{
+	s32 pid = 0;
+
+	bpf_probe_read_kernel(&pid, sizeof(pid), (void *)ctx + bpf_core_field_offset(ctx->pid));
+	return on_mark_victim(ctx, task_by_pid(pid), pid);
+}
+
+/* what comes after the kill */
+
+static __always_inline struct marked *marked_by_tid(s32 tid)
+{
+	struct task_struct *task = task_by_pid(tid);
+	u32 tgid = task ? BPF_CORE_READ(task, tgid) : (u32)tid;
+
+	return bpf_map_lookup_elem(&victims, &tgid);
+}
+
+SEC("raw_tp/start_task_reaping")
+int raw_start_task_reaping(u64 *ctx)
+{
+	struct marked *marked = marked_by_tid(ctx[0]);
+
+	if (marked)
+		marked->event.reap_start_boot_ns = bpf_ktime_get_boot_ns();
+	return 0;
+}
+
+SEC("raw_tp/finish_task_reaping")
+int raw_finish_task_reaping(u64 *ctx)
+{
+	struct marked *marked = marked_by_tid(ctx[0]);
+
+	if (marked)
+		marked->event.reap_end_boot_ns = bpf_ktime_get_boot_ns();
+	return 0;
+}
+
+SEC("raw_tp/skip_task_reaping")
+int raw_skip_task_reaping(u64 *ctx)
+{
+	struct marked *marked = marked_by_tid(ctx[0]);
+
+	if (marked)
+		marked->event.reap_skipped = 1;
+	return 0;
+}
+
+static __always_inline void report_exit(struct marked *marked, u32 tgid)
+{
+	struct exit_event event = marked->event;
+	struct mm_struct *mm = (struct mm_struct *)marked->mm;
+	u64 incident_ns = event.hdr.incident_ns;
+
+	/* Of two threads that leave last, the one that deletes reports. */
+	if (bpf_map_delete_elem(&victims, &tgid))
+		return;
+	__sync_fetch_and_add(&live_victims, -1);
+	fill_header(&event.hdr, EVENT_EXIT, sizeof(event));
+	event.hdr.incident_ns = incident_ns;
+	clear_mm(&event.mm);
+	/* mark_oom_victim() holds the mm through signal->oom_mm until the
+	 * signal_struct goes, which is after this. */
+	if (mm)
+		read_mm(&event.mm, mm);
+	if (bpf_ringbuf_output(&events, &event, sizeof(event), 0))
+		count(COUNTER_LOST_EXIT);
+}
+
+SEC("raw_tp/sched_process_exit")
+int raw_sched_process_exit(u64 *ctx)
+{
+	struct task_struct *task = (struct task_struct *)ctx[0];
+	struct marked *marked;
+	u32 tgid;
+
+	if (!live_victims)
+		return 0;
+	tgid = bpf_get_current_pid_tgid() >> 32;
+	marked = bpf_map_lookup_elem(&victims, &tgid);
+	if (!marked || BPF_CORE_READ(task, signal, live.counter) > 0)
+		return 0;
+	report_exit(marked, tgid);
+	return 0;
+}
+
+static __always_inline void report_shared_mm(struct task_struct *task)
+{
+	struct shared_mm_event event = {};
+
+	fill_header(&event.hdr, EVENT_SHARED_MM, sizeof(event));
+	event.tgid = BPF_CORE_READ(task, tgid);
+	event.victim_tgid = oom.last_victim;
+	bpf_core_read(event.comm, sizeof(event.comm), &task->comm);
+	if (bpf_ringbuf_output(&events, &event, sizeof(event), 0))
+		count(COUNTER_LOST_EXIT);
+}
+
+/*
+ * Processes that share the victim's mm are killed right after it, with neither
+ * tracepoint nor log line of their own: their SIGKILL is what tells.
+ */
+SEC("raw_tp/signal_generate")
+int raw_signal_generate(u64 *ctx)
+{
+	struct task_struct *task = (struct task_struct *)ctx[2];
+
+	if (!oom.last_mm || (int)ctx[0] != SIGKILL || ctx[1] != SEND_SIG_PRIV || !ours())
+		return 0;
+	if ((u64)process_mm(task) != oom.last_mm || BPF_CORE_READ(task, tgid) == oom.last_victim)
+		return 0;
+	report_shared_mm(task);
+	return 0;
+}
+
+/* what has to be known before */
+
+SEC("raw_tp/sched_process_exec")
+int raw_sched_process_exec(u64 *ctx)
+{
+	(void)ctx;
+	remember_cmdline();
+	return 0;
+}
+
+SEC("raw_tp/cgroup_mkdir")
+int raw_cgroup_mkdir(u64 *ctx)
+{
+	struct cgroup *cgroup = (struct cgroup *)ctx[0];
+	struct cgroup_event *event = bpf_ringbuf_reserve(&events, sizeof(*event), 0);
+	long len;
+
+	if (!event) {
+		count(COUNTER_LOST_CGROUP);
+		return 0;
+	}
+	fill_header(&event->hdr, EVENT_CGROUP, sizeof(*event));
+	event->id = BPF_CORE_READ(cgroup, kn, id);
+	len = bpf_probe_read_kernel_str(event->path, sizeof(event->path), (void *)ctx[1]);
+	event->len = len > 0 ? len - 1 : 0;
+	event->pad = 0;
+	bpf_ringbuf_submit(event, 0);
+	return 0;
+}

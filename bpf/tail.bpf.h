@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The record under construction. One of it is enough: every caller of
+ * mark_oom_victim() and out_of_memory() holds oom_lock (mm/oom_kill.c).
+ */
+#ifndef OOMTRACE_TAIL_H
+#define OOMTRACE_TAIL_H
+
+#include "compat.bpf.h"
+
+struct scratch {
+	struct victim_event event;
+	u8 tail[TAIL_LEN];  /* right behind the event: the two go out as one */
+	u32 tail_len;
+	u8 path[PATH_LEN];
+	u8 exe[EXE_LEN];
+	u64 stack[STACK_DEPTH];
+	struct memcg_info chain[PATH_LEVELS];
+	struct zone_info zones[MAX_ZONES];
+	struct candidate_info candidates[MAX_CANDIDATES];
+};
+
+static struct scratch scratch;
+
+/*
+ * Copies len bytes to the tail; max is len's bound, a constant. What does not
+ * fit is left out: an empty span.
+ */
+static __always_inline struct span tail_append(const void *from, u32 len, const u32 max)
+{
+	struct span span = {};
+	u32 off = scratch.tail_len;
+
+	if (!len || len > max || off > TAIL_LEN - max)
+		return span;
+	if (bpf_probe_read_kernel(scratch.tail + off, len, from))
+		return span;
+	span.off = off;
+	span.len = len;
+	scratch.tail_len = (off + len + 7) & ~7U;
+	return span;
+}
+
+#endif

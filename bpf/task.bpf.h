@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* Who a task is and what its mm holds. */
+#ifndef OOMTRACE_TASK_H
+#define OOMTRACE_TASK_H
+
+#include "compat.bpf.h"
+#include "tail.bpf.h"
+#include "cgroup.bpf.h"
+
+#define MAX_THREADS_SEARCHED 32
+#define PID_TREE_LEVELS 6
+#define EXE_LEVELS 24
+
+/*
+ * The mm of a process: a leader that has exited has none, while its threads
+ * do (mm/oom_kill.c, find_lock_task_mm).
+ */
+static __noinline struct mm_struct *process_mm(struct task_struct *task)
+{
+	struct mm_struct *mm = BPF_CORE_READ(task, mm);
+	struct list_head *head, *node;
+	int i;
+
+	if (mm || (BPF_CORE_READ(task, flags) & PF_KTHREAD))
+		return mm;
+	head = (void *)BPF_CORE_READ(task, signal) + bpf_core_field_offset(struct signal_struct, thread_head);
+	node = BPF_CORE_READ(head, next);
+	for (i = 0; i < MAX_THREADS_SEARCHED; i++) {
+		if (!node || node == head)
+			break;
+		mm = BPF_CORE_READ((struct task_struct *)((void *)node -
+					bpf_core_field_offset(struct task_struct, thread_node)), mm);
+		if (mm)
+			return mm;
+		node = BPF_CORE_READ(node, next);
+	}
+	return NULL;
+}
+
+static __always_inline void read_mm(struct mm_info *info, struct mm_struct *mm)
+{
+	info->total_vm_pages = BPF_CORE_READ(mm, total_vm);
+	info->locked_vm_pages = BPF_CORE_READ(mm, locked_vm);
+	info->pgtables_bytes = BPF_CORE_READ(mm, pgtables_bytes.counter);
+	info->file_pages = mm_counter(mm, MM_FILEPAGES);
+	info->anon_pages = mm_counter(mm, MM_ANONPAGES);
+	info->swap_pages = mm_counter(mm, MM_SWAPENTS);
+	info->shmem_pages = mm_counter(mm, MM_SHMEMPAGES);
+	info->rss_count_pages = mm_counter_approximate(mm, MM_FILEPAGES) +
+				mm_counter_approximate(mm, MM_ANONPAGES) +
+				mm_counter_approximate(mm, MM_SHMEMPAGES);
+}
+
+static __always_inline void clear_mm(struct mm_info *info)
+{
+	__builtin_memset(info, 0xff, sizeof(*info));
+}
+
+/* The process id inside the innermost pid namespace. */
+static __always_inline s32 namespace_tgid(struct task_struct *task)
+{
+	struct task_struct *leader = BPF_CORE_READ(task, group_leader);
+	struct pid *pid = BPF_CORE_READ(leader, thread_pid);
+	u32 level = BPF_CORE_READ(pid, level);
+	s32 nr = -1;
+
+	if (!pid || level > 32)
+		return -1;
+	bpf_core_read(&nr, sizeof(nr), (void *)pid + bpf_core_field_offset(struct pid, numbers) +
+					       level * bpf_core_type_size(struct upid));
+	return nr;
+}
+
+/*
+ * A pid of the initial namespace to its task, through the namespace's idr
+ * (lib/radix-tree.c): the old form of mark_victim carries only the number.
+ */
+static __noinline struct task_struct *task_by_pid(s32 nr)
+{
+	struct task_struct *current = (struct task_struct *)bpf_get_current_task();
+	struct pid_namespace *ns = BPF_CORE_READ(current, nsproxy, pid_ns_for_children);
+	u64 entry;
+	struct hlist_node *first;
+	int i;
+
+	for (i = 0; i < 32; i++) {
+		struct pid_namespace *parent = BPF_CORE_READ(ns, parent);
+
+		if (!parent)
+			break;
+		ns = parent;
+	}
+	entry = (u64)BPF_CORE_READ(ns, idr.idr_rt.xa_head);
+	for (i = 0; i < PID_TREE_LEVELS; i++) {
+		struct xa_node *node;
+		u32 shift, slot;
+
+		if ((entry & 3) != 2) /* not an inner node: the entry itself */
+			break;
+		node = (struct xa_node *)(entry & ~3ULL);
+		shift = BPF_CORE_READ(node, shift);
+		slot = ((u32)nr >> (shift & 31)) & 63;
+		if (bpf_core_read(&entry, sizeof(entry), (void *)node +
+				  bpf_core_field_offset(struct xa_node, slots) + slot * sizeof(entry)))
+			return NULL;
+	}
+	if (!entry || (entry & 3))
+		return NULL;
+	first = BPF_CORE_READ((struct pid *)entry, tasks[PIDTYPE_PID].first);
+	if (!first)
+		return NULL;
+	return (void *)first - bpf_core_field_offset(struct task_struct, pid_links);
+}
+
+static __always_inline void read_task(struct task_info *info, struct task_struct *task)
+{
+	struct task_struct *leader = BPF_CORE_READ(task, group_leader);
+
+	info->valid = 1;
+	info->tgid = BPF_CORE_READ(task, tgid);
+	info->tid = BPF_CORE_READ(task, pid);
+	info->ppid = BPF_CORE_READ(task, real_parent, tgid);
+	info->ns_tgid = namespace_tgid(task);
+	info->uid = BPF_CORE_READ(task, real_cred, uid.val);
+	info->oom_score_adj = BPF_CORE_READ(task, signal, oom_score_adj);
+	info->start_boot_ns = BPF_CORE_READ(leader, start_boottime);
+	bpf_core_read(info->comm, sizeof(info->comm), &task->comm);
+}
+
+/*
+ * The executable's path, leaf first, across the mounts up to the root of the
+ * mount tree (fs/d_path.c, prepend_path).
+ */
+static __always_inline void append_exe(struct task_info *info, struct mm_struct *mm)
+{
+	struct file *exe = BPF_CORE_READ(mm, exe_file);
+	struct vfsmount *vfsmount = BPF_CORE_READ(exe, f_path.mnt);
+	struct dentry *dentry = BPF_CORE_READ(exe, f_path.dentry);
+	struct mount *mount = (void *)vfsmount - bpf_core_field_offset(struct mount, mnt);
+	u32 off = 0;
+	int i;
+
+	if (!exe)
+		return;
+	for (i = 0; i < EXE_LEVELS; i++) {
+		struct dentry *parent = BPF_CORE_READ(dentry, d_parent);
+		long len;
+
+		if (dentry == BPF_CORE_READ(mount, mnt.mnt_root) || dentry == parent) {
+			struct mount *up = BPF_CORE_READ(mount, mnt_parent);
+
+			if (up == mount)
+				break;
+			dentry = BPF_CORE_READ(mount, mnt_mountpoint);
+			mount = up;
+			continue;
+		}
+		if (off > EXE_LEN - PATH_NAME_LEN)
+			break;
+		len = bpf_probe_read_kernel_str(scratch.exe + off, PATH_NAME_LEN,
+						BPF_CORE_READ(dentry, d_name.name));
+		if (len <= 0)
+			break;
+		off += len;
+		dentry = parent;
+	}
+	if (i == EXE_LEVELS || off > EXE_LEN - PATH_NAME_LEN)
+		info->flags |= TASK_EXE_CUT;
+	info->exe = tail_append(scratch.exe, off, EXE_LEN);
+}
+
+#endif

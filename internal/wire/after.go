@@ -1,0 +1,63 @@
+package wire
+
+import (
+	"github.com/oomtrace/oomtrace/internal/oom"
+	"github.com/oomtrace/oomtrace/internal/probe"
+)
+
+func (ev *Event) decodeExit(b []byte, m *Machine) error {
+	raw, err := take[probe.OomtraceExitEvent](b, "exit")
+	if err != nil {
+		return err
+	}
+	ev.header(&raw.Hdr, oom.KindExit, raw.Tid, m)
+	v, x := &ev.victim, &ev.exit
+	ev.Record.Victim, ev.Record.Exit = v, x
+	v.PID, v.TID = oom.Some(raw.Tgid), oom.Some(raw.Tid)
+	v.Comm = ev.string(trimNUL(raw.Comm[:]))
+	if raw.Hdr.BootNs >= raw.MarkedBootNs {
+		x.AfterNS = oom.Some(raw.Hdr.BootNs - raw.MarkedBootNs)
+	}
+	if raw.ReapStartBootNs != 0 || raw.ReapSkipped != 0 {
+		x.Reaped = oom.Some(raw.ReapEndBootNs != 0)
+	}
+	if raw.ReapEndBootNs > raw.MarkedBootNs {
+		x.ReapedAfterNS = oom.Some(raw.ReapEndBootNs - raw.MarkedBootNs)
+	}
+	ev.exitMemory(&raw.Mm, pageSize(m))
+	return nil
+}
+
+func (ev *Event) exitMemory(mm *probe.OomtraceMmInfo, page uint64) {
+	if mm.AnonPages == unknown {
+		return
+	}
+	x := &ev.exit
+	x.AnonRSSBytes, x.FileRSSBytes = oom.Some(mm.AnonPages*page), oom.Some(mm.FilePages*page)
+	x.ShmemRSSBytes, x.SwapBytes = oom.Some(mm.ShmemPages*page), oom.Some(mm.SwapPages*page)
+	x.RSSBytes = oom.Some((mm.AnonPages + mm.FilePages + mm.ShmemPages) * page)
+}
+
+func (ev *Event) decodeShared(b []byte, m *Machine) error {
+	raw, err := take[probe.OomtraceSharedMmEvent](b, "shared mm")
+	if err != nil {
+		return err
+	}
+	ev.Shared = Shared{
+		PID: raw.Tgid, VictimPID: raw.VictimTgid, Comm: ev.string(trimNUL(raw.Comm[:])),
+		Incident: ev.incident(raw.Hdr.IncidentNs, m),
+	}
+	return nil
+}
+
+func (ev *Event) decodeCgroup(b []byte) error {
+	raw, err := take[probe.OomtraceCgroupEvent](b, "cgroup")
+	if err != nil {
+		return err
+	}
+	if int(raw.Len) > len(raw.Path) {
+		return &DecodeError{Field: "cgroup path", Need: int(raw.Len), Have: len(raw.Path)}
+	}
+	ev.Cgroup = Cgroup{ID: raw.Id, Path: ev.string(raw.Path[:raw.Len])}
+	return nil
+}

@@ -1,0 +1,229 @@
+package wire
+
+import (
+	"unsafe"
+
+	"github.com/oomtrace/oomtrace/internal/oom"
+	"github.com/oomtrace/oomtrace/internal/probe"
+)
+
+// limitStatNames are memory.stat's names for enum memcg_stat of bpf/event.h.
+func limitStatNames() [probe.OomtraceMemcgStatMEMCG_STAT_COUNT]string {
+	return [...]string{
+		probe.OomtraceMemcgStatMEMCG_STAT_ANON:               "anon_bytes",
+		probe.OomtraceMemcgStatMEMCG_STAT_FILE:               "file_bytes",
+		probe.OomtraceMemcgStatMEMCG_STAT_KERNEL:             "kernel_bytes",
+		probe.OomtraceMemcgStatMEMCG_STAT_KERNEL_STACK:       "kernel_stack_bytes",
+		probe.OomtraceMemcgStatMEMCG_STAT_PAGETABLES:         "pagetables_bytes",
+		probe.OomtraceMemcgStatMEMCG_STAT_PERCPU:             "percpu_bytes",
+		probe.OomtraceMemcgStatMEMCG_STAT_SOCK:               "sock_bytes",
+		probe.OomtraceMemcgStatMEMCG_STAT_VMALLOC:            "vmalloc_bytes",
+		probe.OomtraceMemcgStatMEMCG_STAT_SHMEM:              "shmem_bytes",
+		probe.OomtraceMemcgStatMEMCG_STAT_FILE_MAPPED:        "file_mapped_bytes",
+		probe.OomtraceMemcgStatMEMCG_STAT_FILE_DIRTY:         "file_dirty_bytes",
+		probe.OomtraceMemcgStatMEMCG_STAT_FILE_WRITEBACK:     "file_writeback_bytes",
+		probe.OomtraceMemcgStatMEMCG_STAT_SWAPCACHED:         "swapcached_bytes",
+		probe.OomtraceMemcgStatMEMCG_STAT_INACTIVE_ANON:      "inactive_anon_bytes",
+		probe.OomtraceMemcgStatMEMCG_STAT_ACTIVE_ANON:        "active_anon_bytes",
+		probe.OomtraceMemcgStatMEMCG_STAT_INACTIVE_FILE:      "inactive_file_bytes",
+		probe.OomtraceMemcgStatMEMCG_STAT_ACTIVE_FILE:        "active_file_bytes",
+		probe.OomtraceMemcgStatMEMCG_STAT_UNEVICTABLE:        "unevictable_bytes",
+		probe.OomtraceMemcgStatMEMCG_STAT_SLAB_RECLAIMABLE:   "slab_reclaimable_bytes",
+		probe.OomtraceMemcgStatMEMCG_STAT_SLAB_UNRECLAIMABLE: "slab_unreclaimable_bytes",
+		probe.OomtraceMemcgStatMEMCG_STAT_SWAP:               "swap_bytes",
+	}
+}
+
+// vmStatNames are /proc/vmstat's names, without nr_, for enum vm_stat.
+func vmStatNames() [probe.OomtraceVmStatVM_STAT_COUNT]string {
+	return [...]string{
+		probe.OomtraceVmStatVM_STAT_ACTIVE_ANON:        "active_anon_bytes",
+		probe.OomtraceVmStatVM_STAT_INACTIVE_ANON:      "inactive_anon_bytes",
+		probe.OomtraceVmStatVM_STAT_ACTIVE_FILE:        "active_file_bytes",
+		probe.OomtraceVmStatVM_STAT_INACTIVE_FILE:      "inactive_file_bytes",
+		probe.OomtraceVmStatVM_STAT_UNEVICTABLE:        "unevictable_bytes",
+		probe.OomtraceVmStatVM_STAT_MLOCKED:            "mlocked_bytes",
+		probe.OomtraceVmStatVM_STAT_FILE_DIRTY:         "file_dirty_bytes",
+		probe.OomtraceVmStatVM_STAT_FILE_WRITEBACK:     "file_writeback_bytes",
+		probe.OomtraceVmStatVM_STAT_SHMEM:              "shmem_bytes",
+		probe.OomtraceVmStatVM_STAT_MAPPED:             "mapped_bytes",
+		probe.OomtraceVmStatVM_STAT_SLAB_RECLAIMABLE:   "slab_reclaimable_bytes",
+		probe.OomtraceVmStatVM_STAT_SLAB_UNRECLAIMABLE: "slab_unreclaimable_bytes",
+		probe.OomtraceVmStatVM_STAT_KERNEL_STACK:       "kernel_stack_bytes",
+		probe.OomtraceVmStatVM_STAT_PAGE_TABLE:         "page_table_bytes",
+		probe.OomtraceVmStatVM_STAT_FREE_CMA:           "free_cma_bytes",
+		probe.OomtraceVmStatVM_STAT_FILE_PAGES:         "file_pages_bytes",
+	}
+}
+
+func (d *victimDecoder) limit() error {
+	raw, l := &d.raw.Limit, &d.ev.limit
+	if raw.Id == unknown {
+		return nil
+	}
+	d.ev.Record.Limit = l
+	path, err := d.span(d.raw.LimitPath, "limit")
+	if err != nil {
+		return err
+	}
+	cut := raw.Flags&uint32(probe.OomtraceMemcgFlagMEMCG_CUT) != 0
+	if cut {
+		l.CgroupCut = oom.Some(true)
+	}
+	l.Cgroup, l.CgroupID = d.path(path, cut), known(raw.Id)
+	l.UsageBytes, l.MaxBytes, l.HighBytes = d.bytes(raw.UsagePages), d.maximum(raw.MaxPages), d.maximum(raw.HighPages)
+	l.Failures = known(raw.Failures)
+	if raw.Flags&uint32(probe.OomtraceMemcgFlagMEMCG_V2) != 0 {
+		l.Version = oom.Some(uint32(2))
+		l.SwapUsageBytes, l.SwapMaxBytes = d.bytes(raw.SwapUsagePages), d.maximum(raw.SwapMaxPages)
+		l.OOMGroup = oom.Some(raw.Flags&uint32(probe.OomtraceMemcgFlagMEMCG_OOM_GROUP) != 0)
+	} else {
+		l.Version = oom.Some(uint32(1))
+		l.MemswUsageBytes, l.MemswMaxBytes = d.bytes(raw.SwapUsagePages), d.maximum(raw.SwapMaxPages)
+		l.KmemUsageBytes, l.KmemMaxBytes = d.bytes(raw.KmemUsagePages), d.maximum(raw.KmemMaxPages)
+		l.Swappiness = known32(raw.Swappiness)
+	}
+	for i, name := range limitStatNames() {
+		if v := d.raw.LimitStat[i]; v != unknown {
+			l.Stat = append(l.Stat, oom.Stat{Name: name, Bytes: v})
+		}
+	}
+	return nil
+}
+
+func (d *victimDecoder) memory() error {
+	raw, mem := &d.raw.Memory, &d.ev.memory
+	if raw.FreePages == unknown && raw.TotalPages == unknown {
+		return nil
+	}
+	d.ev.Record.Memory = mem
+	mem.TotalBytes, mem.FreeBytes = d.bytes(raw.TotalPages), d.bytes(raw.FreePages)
+	mem.SwapTotalBytes, mem.SwapFreeBytes = d.bytes(raw.SwapTotalPages), d.bytes(raw.SwapFreePages)
+	mem.SwapCacheBytes = d.bytes(raw.SwapCachePages)
+	mem.Swappiness = known32(raw.Swappiness)
+	if raw.KillAllocatingTask != unknown32 {
+		mem.OOMKillAllocatingTask = oom.Some(raw.KillAllocatingTask != 0)
+	}
+	for i, name := range vmStatNames() {
+		if v := raw.Stat[i]; v != unknown {
+			mem.Stat = append(mem.Stat, oom.Stat{Name: name, Bytes: v})
+		}
+	}
+	return d.zones()
+}
+
+func (d *victimDecoder) zones() error {
+	b, err := d.span(d.raw.Zones, "zones")
+	if err != nil {
+		return err
+	}
+	for len(b) > 0 {
+		raw, err := take[probe.OomtraceZoneInfo](b, "zone")
+		if err != nil {
+			return err
+		}
+		b = b[unsafe.Sizeof(raw):]
+		d.ev.memory.Zones = append(d.ev.memory.Zones, oom.Zone{
+			Node: oom.Some(raw.Node), Zone: d.ev.string(trimNUL(raw.Name[:])),
+			FreeBytes: d.bytes(raw.FreePages), MinBytes: d.bytes(raw.MinPages), LowBytes: d.bytes(raw.LowPages),
+			HighBytes: d.bytes(raw.HighPages), ManagedBytes: d.bytes(raw.ManagedPages),
+			LowmemReserveBytes: d.list(&d.ev.reserve, raw.LowmemReservePages[:], d.page),
+			FreeBlocks:         d.list(&d.ev.blocks, raw.FreeBlocks[:], 1),
+		})
+	}
+	return nil
+}
+
+// list appends the known ones of values to the store and returns that part.
+func (d *victimDecoder) list(store *[]uint64, values []uint64, unit uint64) []uint64 {
+	start := len(*store)
+	for _, v := range values {
+		if v == unknown {
+			break
+		}
+		*store = append(*store, v*unit)
+	}
+	return (*store)[start:len(*store):len(*store)]
+}
+
+func (d *victimDecoder) candidates() error {
+	b, err := d.span(d.raw.Candidates, "candidates")
+	if err != nil {
+		return err
+	}
+	r := &d.ev.Record
+	if d.raw.Hooks&uint32(probe.OomtraceHookBitHOOK_EVALUATE_TASK) != 0 {
+		r.CandidatesTotal = oom.Some(uint64(d.raw.CandidatesTotal))
+	}
+	for len(b) > 0 {
+		raw, err := take[probe.OomtraceCandidateInfo](b, "candidate")
+		if err != nil {
+			return err
+		}
+		b = b[unsafe.Sizeof(raw):]
+		c := oom.Candidate{
+			PID: oom.Some(raw.Tgid), UID: oom.Some(raw.Uid), OOMScoreAdj: oom.Some(raw.OomScoreAdj),
+			Comm: d.ev.string(trimNUL(raw.Comm[:])), BadnessPages: oom.Some(raw.Points), Cgroup: d.cgroupOf(raw.CgroupId),
+		}
+		if mm := &raw.Mm; mm.TotalVmPages != unknown {
+			c.TotalVMBytes, c.SwapBytes = d.bytes(mm.TotalVmPages), d.bytes(mm.SwapPages)
+			c.AnonRSSBytes, c.FileRSSBytes, c.ShmemRSSBytes = d.bytes(mm.AnonPages), d.bytes(mm.FilePages), d.bytes(mm.ShmemPages)
+			c.RSSBytes = d.bytes(mm.AnonPages + mm.FilePages + mm.ShmemPages)
+			c.PgtablesBytes = oom.Some(mm.PgtablesBytes)
+		}
+		r.Candidates = append(r.Candidates, c)
+	}
+	sortCandidates(r.Candidates)
+	return nil
+}
+
+// cgroupOf names a candidate's cgroup when the record has its path anyway.
+func (d *victimDecoder) cgroupOf(id uint64) string {
+	switch {
+	case id == unknown:
+	case d.ev.victim.CgroupID == oom.Some(id):
+		return d.ev.victim.Cgroup
+	case d.ev.trigger.CgroupID == oom.Some(id):
+		return d.ev.trigger.Cgroup
+	case d.ev.limit.CgroupID == oom.Some(id):
+		return d.ev.limit.Cgroup
+	}
+	return ""
+}
+
+// sortCandidates puts the worst first. They are few: an insertion sort needs
+// no closure and no allocation.
+func sortCandidates(c []oom.Candidate) {
+	for i := 1; i < len(c); i++ {
+		for j := i; j > 0 && c[j].BadnessPages.Value > c[j-1].BadnessPages.Value; j-- {
+			c[j], c[j-1] = c[j-1], c[j]
+		}
+	}
+}
+
+func (d *victimDecoder) stacks() error {
+	kernel, err := d.span(d.raw.KernelStack, "kernel stack")
+	if err != nil {
+		return err
+	}
+	user, err := d.span(d.raw.UserStack, "user stack")
+	if err != nil {
+		return err
+	}
+	for len(user) >= 8 {
+		address, _ := take[uint64](user, "user stack")
+		d.ev.UserStack = append(d.ev.UserStack, address)
+		user = user[8:]
+	}
+	if d.m.Symbol == nil || d.ev.Record.Trigger == nil {
+		return nil
+	}
+	for len(kernel) >= 8 {
+		address, _ := take[uint64](kernel, "kernel stack")
+		start := len(d.ev.text)
+		d.ev.text = d.m.Symbol(d.ev.text, address)
+		d.ev.trigger.KernelStack = append(d.ev.trigger.KernelStack, d.ev.since(start))
+		kernel = kernel[8:]
+	}
+	return nil
+}

@@ -1,0 +1,313 @@
+package wire
+
+import (
+	"bytes"
+	"time"
+	"unsafe"
+
+	"github.com/oomtrace/oomtrace/internal/oom"
+	"github.com/oomtrace/oomtrace/internal/probe"
+)
+
+// The values of enum oom_constraint (include/linux/oom.h).
+const (
+	constraintNone = iota
+	constraintCpuset
+	constraintMempolicy
+	constraintMemcg
+)
+
+// sysrqOrder is oom_control.order of a kill asked for by sysrq-f
+// (mm/oom_kill.c, is_sysrq_oom).
+const sysrqOrder = -1
+
+func (ev *Event) decodeVictim(b []byte, m *Machine, kind oom.Kind) error {
+	raw, err := take[probe.OomtraceVictimEvent](b, "victim")
+	if err != nil {
+		return err
+	}
+	tail := b[unsafe.Sizeof(raw):]
+	if kind == oom.KindKill && raw.Killed == 0 {
+		kind = oom.KindAlreadyExiting
+	}
+	d := victimDecoder{ev: ev, raw: &raw, tail: tail, m: m, page: pageSize(m)}
+	ev.header(&raw.Hdr, kind, raw.MarkTid, m)
+	if m.Hooks != nil {
+		ev.Record.Hooks = append(ev.Record.Hooks, m.Hooks(raw.Hooks)...)
+	}
+	if kind != oom.KindNoVictim {
+		if err := d.victim(); err != nil {
+			return err
+		}
+	}
+	for _, part := range []func() error{d.trigger, d.decision, d.limit, d.memory, d.candidates, d.stacks} {
+		if err := part(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func pageSize(m *Machine) uint64 {
+	if m.PageSize == 0 {
+		return 4096
+	}
+	return m.PageSize
+}
+
+// victimDecoder carries what the parts of one victim record share.
+type victimDecoder struct {
+	ev   *Event
+	raw  *probe.OomtraceVictimEvent
+	tail []byte
+	m    *Machine
+	page uint64
+}
+
+// span returns the bytes of the tail that s points at.
+func (d *victimDecoder) span(s probe.OomtraceSpan, field string) ([]byte, error) {
+	end := int(s.Off) + int(s.Len)
+	if end > len(d.tail) {
+		return nil, &DecodeError{Field: field, Need: end, Have: len(d.tail)}
+	}
+	return d.tail[s.Off:end], nil
+}
+
+func (d *victimDecoder) bytes(pages uint64) oom.Opt[uint64] {
+	if pages == unknown {
+		return oom.Opt[uint64]{}
+	}
+	return oom.Some(pages * d.page)
+}
+
+// maximum leaves out PAGE_COUNTER_MAX, which is LONG_MAX pages' worth of bytes
+// (include/linux/page_counter.h): no limit.
+func (d *victimDecoder) maximum(pages uint64) oom.Opt[uint64] {
+	if pages >= (1<<63-1)/d.page {
+		return oom.Opt[uint64]{}
+	}
+	return oom.Some(pages * d.page)
+}
+
+func known(v uint64) oom.Opt[uint64] {
+	if v == unknown {
+		return oom.Opt[uint64]{}
+	}
+	return oom.Some(v)
+}
+
+func known32(v uint32) oom.Opt[uint32] {
+	if v == unknown32 {
+		return oom.Opt[uint32]{}
+	}
+	return oom.Some(v)
+}
+
+func trimNUL(b []byte) []byte {
+	if i := bytes.IndexByte(b, 0); i >= 0 {
+		return b[:i]
+	}
+	return b
+}
+
+func (d *victimDecoder) victim() error {
+	raw, v := &d.raw.Victim, &d.ev.victim
+	d.ev.Record.Victim = v
+	v.TID = oom.Some(d.raw.MarkTid)
+	if raw.Valid == 0 {
+		return nil
+	}
+	v.PID, v.TID, v.PPID = oom.Some(raw.Tgid), oom.Some(raw.Tid), oom.Some(raw.Ppid)
+	if raw.NsTgid >= 0 {
+		v.NSPID = oom.Some(raw.NsTgid)
+	}
+	v.UID, v.OOMScoreAdj = oom.Some(raw.Uid), oom.Some(raw.OomScoreAdj)
+	v.Comm = d.ev.string(trimNUL(raw.Comm[:]))
+	if !d.m.BootTime.IsZero() {
+		v.StartTime = d.m.BootTime.Add(time.Duration(raw.StartBootNs))
+	}
+	d.victimMemory()
+	var err error
+	if v.Cmdline, err = d.cmdline(raw); err != nil {
+		return err
+	}
+	if raw.Flags&uint32(probe.OomtraceTaskFlagTASK_CMDLINE_CUT) != 0 {
+		v.CmdlineCut = oom.Some(true)
+	}
+	if v.Exe, err = d.exe(raw); err != nil {
+		return err
+	}
+	if v.Cgroup, v.CgroupCut, err = d.taskCgroup(raw); err != nil {
+		return err
+	}
+	v.CgroupID = known(raw.CgroupId)
+	return d.chain()
+}
+
+func (d *victimDecoder) victimMemory() {
+	mm, v := &d.raw.Mm, &d.ev.victim
+	if mm.TotalVmPages == unknown {
+		return
+	}
+	v.TotalVMBytes = d.bytes(mm.TotalVmPages)
+	v.AnonRSSBytes, v.FileRSSBytes, v.ShmemRSSBytes = d.bytes(mm.AnonPages), d.bytes(mm.FilePages), d.bytes(mm.ShmemPages)
+	v.RSSBytes = d.bytes(mm.AnonPages + mm.FilePages + mm.ShmemPages)
+	v.SwapBytes, v.LockedVMBytes = d.bytes(mm.SwapPages), d.bytes(mm.LockedVmPages)
+	v.PgtablesBytes = oom.Some(mm.PgtablesBytes)
+}
+
+// cmdline joins the arguments by spaces: the kernel keeps each with a NUL.
+func (d *victimDecoder) cmdline(t *probe.OomtraceTaskInfo) (string, error) {
+	b, err := d.span(t.Cmdline, "cmdline")
+	if err != nil {
+		return "", err
+	}
+	start := len(d.ev.text)
+	d.ev.text = append(d.ev.text, bytes.TrimRight(b, "\x00")...)
+	for i := start; i < len(d.ev.text); i++ {
+		if d.ev.text[i] == 0 {
+			d.ev.text[i] = ' '
+		}
+	}
+	return d.ev.since(start), nil
+}
+
+func (d *victimDecoder) exe(t *probe.OomtraceTaskInfo) (string, error) {
+	b, err := d.span(t.Exe, "exe")
+	if err != nil || len(b) == 0 {
+		return "", err
+	}
+	return d.path(b, t.Flags&uint32(probe.OomtraceTaskFlagTASK_EXE_CUT) != 0), nil
+}
+
+func (d *victimDecoder) taskCgroup(t *probe.OomtraceTaskInfo) (path string, cut oom.Opt[bool], err error) {
+	if t.CgroupId == unknown {
+		return "", cut, nil
+	}
+	b, err := d.span(t.Cgroup, "cgroup")
+	if err != nil {
+		return "", cut, err
+	}
+	isCut := t.Flags&uint32(probe.OomtraceTaskFlagTASK_CGROUP_CUT) != 0
+	if isCut {
+		cut = oom.Some(true)
+	}
+	return d.path(b, isCut), cut, nil
+}
+
+// path puts names that come leaf first, each with a NUL, into the usual order.
+// No names are the root.
+func (d *victimDecoder) path(names []byte, cut bool) string {
+	start := len(d.ev.text)
+	if cut {
+		d.ev.text = append(d.ev.text, "…"...)
+	}
+	rest := bytes.TrimSuffix(names, []byte{0})
+	for len(rest) > 0 {
+		i := bytes.LastIndexByte(rest, 0)
+		d.ev.text = append(d.ev.text, '/')
+		d.ev.text = append(d.ev.text, rest[i+1:]...)
+		rest = rest[:max(i, 0)]
+	}
+	if start == len(d.ev.text) {
+		d.ev.text = append(d.ev.text, '/')
+	}
+	return d.ev.since(start)
+}
+
+// chain fills the limits from the victim's own cgroup upwards. Their paths are
+// the victim's without its last names.
+func (d *victimDecoder) chain() error {
+	b, err := d.span(d.raw.Chain, "cgroup limits")
+	if err != nil {
+		return err
+	}
+	names, err := d.span(d.raw.Victim.Cgroup, "cgroup")
+	if err != nil {
+		return err
+	}
+	cut := d.ev.victim.CgroupCut.Value
+	for len(b) > 0 {
+		info, err := take[probe.OomtraceMemcgInfo](b, "cgroup limit")
+		if err != nil {
+			return err
+		}
+		b = b[unsafe.Sizeof(info):]
+		d.ev.victim.CgroupLimits = append(d.ev.victim.CgroupLimits, d.cgroupLimit(&info, d.path(names, cut)))
+		if i := bytes.IndexByte(names, 0); i >= 0 {
+			names = names[i+1:]
+		}
+	}
+	return nil
+}
+
+func (d *victimDecoder) cgroupLimit(info *probe.OomtraceMemcgInfo, path string) oom.CgroupLimit {
+	l := oom.CgroupLimit{
+		Cgroup: path, CgroupID: known(info.Id), UsageBytes: d.bytes(info.UsagePages),
+		MaxBytes: d.maximum(info.MaxPages), HighBytes: d.maximum(info.HighPages),
+		OOMGroup: oom.Some(info.Flags&uint32(probe.OomtraceMemcgFlagMEMCG_OOM_GROUP) != 0),
+	}
+	if info.Flags&uint32(probe.OomtraceMemcgFlagMEMCG_V2) == 0 {
+		l.MemswMaxBytes = d.maximum(info.SwapMaxPages)
+		l.OOMGroup = oom.Opt[bool]{} // v1 has no such file
+		return l
+	}
+	l.SwapUsageBytes, l.SwapMaxBytes = d.bytes(info.SwapUsagePages), d.maximum(info.SwapMaxPages)
+	return l
+}
+
+func (d *victimDecoder) trigger() error {
+	raw, t := &d.raw.Trigger, &d.ev.trigger
+	if raw.Valid == 0 {
+		return nil
+	}
+	d.ev.Record.Trigger = t
+	t.PID, t.TID, t.UID = oom.Some(raw.Tgid), oom.Some(raw.Tid), oom.Some(raw.Uid)
+	t.OOMScoreAdj = oom.Some(raw.OomScoreAdj)
+	t.Comm = d.ev.string(trimNUL(raw.Comm[:]))
+	var err error
+	if t.Cmdline, err = d.cmdline(raw); err != nil {
+		return err
+	}
+	t.CgroupID = known(raw.CgroupId)
+	t.Cgroup, t.CgroupCut, err = d.taskCgroup(raw)
+	return err
+}
+
+func (d *victimDecoder) decision() error {
+	raw, r := &d.raw.Decision, &d.ev.Record
+	if raw.Valid == 0 {
+		return nil
+	}
+	switch raw.Constraint {
+	case constraintNone:
+		r.Scope = oom.ScopeSystem
+	case constraintCpuset:
+		r.Scope = oom.ScopeCpuset
+	case constraintMempolicy:
+		r.Scope = oom.ScopeMempolicy
+	case constraintMemcg:
+		r.Scope = oom.ScopeCgroup
+	}
+	r.DomainBytes = oom.Some(raw.TotalPages * d.page)
+	if raw.Order == sysrqOrder {
+		r.Sysrq = oom.Some(true)
+	}
+	if r.Trigger != nil {
+		t := r.Trigger
+		t.GFPMask, t.Order = oom.Some(raw.GfpMask), oom.Some(raw.Order)
+		if d.m.GFP != nil {
+			t.GFPFlags = d.m.GFP(t.GFPFlags, raw.GfpMask)
+		}
+	}
+	if r.Victim != nil && raw.ChosenTid != 0 && d.isChosen(raw.ChosenTid) {
+		r.Victim.BadnessPages = oom.Some(raw.ChosenPoints)
+	}
+	return nil
+}
+
+// isChosen tells the chosen task from the others of an oom.group. The kernel
+// chooses a process by any of its threads (select_bad_process).
+func (d *victimDecoder) isChosen(tid int32) bool {
+	return tid == d.raw.Victim.Tgid || tid == d.raw.Victim.Tid
+}
