@@ -154,8 +154,11 @@ type Pod struct {
 	// Container is the container's name within the pod.
 	Container string `json:"container,omitempty"`
 	// QoS is "guaranteed", "burstable" or "besteffort".
-	QoS    string            `json:"qos,omitempty"`
-	Labels map[string]string `json:"labels,omitempty"`
+	QoS string `json:"qos,omitempty"`
+	// SwapBehavior is kubelet's memorySwap.swapBehavior on this node where its
+	// configuration is known: "NoSwap" or "LimitedSwap".
+	SwapBehavior string            `json:"swap_behavior,omitempty"`
+	Labels       map[string]string `json:"labels,omitempty"`
 }
 
 // Victim is the process that was killed or marked.
