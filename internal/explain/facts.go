@@ -1,0 +1,164 @@
+package explain
+
+import "github.com/oomtrace/oomtrace/internal/oom"
+
+// size is a number of bytes that may be unknown.
+type size = oom.Opt[uint64]
+
+// facts are the numbers of one record, brought to one form: names of cgroup v1
+// and v2, and of the log and BPF, made alike.
+type facts struct {
+	rec    *oom.Record
+	cgroup bool
+	sysrq  bool
+
+	// The cgroup at its limit.
+	usage, max                                 size
+	memsw                                      bool
+	anon, shmem, cache, dirty, kernel, sock    size
+	kernelSlab, kernelTables, limitUnevictable size
+
+	// The machine.
+	total, free, swapTotal, swapFree size
+	swappiness                       oom.Opt[uint32]
+	lruAnon, lruFile                 size
+	unevictable, mlocked             size
+	kernelFixed, missing             size
+	hugeIdle, sysShmem, writeback    size
+	hugeKnown                        bool
+
+	// The victim: rss, swap and page tables are what the kernel's points count.
+	victimSize, victimAnon size
+}
+
+// sum adds those of the values that are known; it is unknown if none is.
+func sum(v ...size) size {
+	var s size
+	for _, x := range v {
+		if x.Known {
+			s = oom.Some(add(s.Value, x.Value))
+		}
+	}
+	return s
+}
+
+// all adds the values; it is unknown if one of them is.
+func all(v ...size) size {
+	for _, x := range v {
+		if !x.Known {
+			return size{}
+		}
+	}
+	return sum(v...)
+}
+
+// first returns the first of the names that the statistics hold.
+func first(s oom.Stats, names ...string) size {
+	for _, n := range names {
+		if v, ok := s.Get(n); ok {
+			return oom.Some(v)
+		}
+	}
+	return size{}
+}
+
+func (f *facts) gather(rec *oom.Record) {
+	*f = facts{rec: rec}
+	f.cgroup = rec.Scope == oom.ScopeCgroup || rec.Scope == "" && rec.Limit != nil
+	f.sysrq = rec.Sysrq.Or(false) || rec.Trigger != nil && rec.Trigger.Order.Or(0) == -1
+	if rec.Limit != nil {
+		f.gatherLimit(rec.Limit)
+	}
+	if rec.Memory != nil {
+		f.gatherMemory(rec.Memory)
+	}
+	if v := rec.Victim; v != nil {
+		f.victimAnon = v.AnonRSSBytes
+		f.victimSize = taskSize(v.RSSBytes, v.SwapBytes, v.PgtablesBytes)
+	}
+}
+
+// taskSize is what oom_badness counts. Without the resident size there is none;
+// swap and page tables only make it bigger.
+func taskSize(rss, swap, tables size) size {
+	if !rss.Known {
+		return size{}
+	}
+	return sum(rss, swap, tables)
+}
+
+func (f *facts) gatherLimit(l *oom.Limit) {
+	st := l.Stat
+	f.usage, f.max = l.UsageBytes, l.MaxBytes
+	f.anon = first(st, oom.LimitAnon, oom.LimitV1RSS)
+	f.shmem = first(st, oom.LimitShmem)
+	f.cache = first(st, oom.LimitFile, oom.LimitV1Cache)
+	if f.cache.Known {
+		f.cache.Value = sub(f.cache.Value, f.shmem.Value)
+	}
+	f.dirty = sum(first(st, oom.LimitFileDirty, oom.LimitV1Dirty), first(st, oom.LimitFileWriteback, oom.LimitV1Writeback))
+	f.sock = first(st, oom.LimitSock)
+	f.kernelSlab = first(st, oom.LimitSlab)
+	if !f.kernelSlab.Known {
+		f.kernelSlab = sum(first(st, oom.LimitSlabUnrecl), first(st, oom.LimitSlabReclaimable))
+	}
+	f.kernelTables = first(st, oom.LimitPagetables)
+	f.kernel = first(st, oom.LimitKernel)
+	if !f.kernel.Known {
+		f.kernel = sum(f.kernelSlab, f.kernelTables, first(st, oom.LimitKernelStack), first(st, oom.LimitPercpu), first(st, oom.LimitVmalloc))
+	}
+	if !f.kernel.Known {
+		f.kernel = l.KmemUsageBytes
+	}
+	f.kernel = sum(f.kernel, f.sock)
+	f.limitUnevictable = first(st, oom.LimitUnevictable)
+	f.gatherMemsw(l)
+}
+
+func (f *facts) gatherMemory(m *oom.Memory) {
+	st := m.Stat
+	f.total, f.free = m.TotalBytes, m.FreeBytes
+	f.swapTotal, f.swapFree = m.SwapTotalBytes, m.SwapFreeBytes
+	f.swappiness = m.Swappiness
+	f.lruAnon = all(first(st, oom.StatActiveAnon), first(st, oom.StatInactiveAnon))
+	f.lruFile = all(first(st, oom.StatActiveFile), first(st, oom.StatInactiveFile))
+	f.unevictable, f.mlocked = first(st, oom.StatUnevictable), first(st, oom.StatMlocked)
+	f.sysShmem = first(st, oom.StatShmem)
+	f.writeback = first(st, oom.StatFileWriteback, "writeback_bytes")
+	tables := sum(first(st, oom.StatPageTable, oom.LimitPagetables), first(st, oom.StatSecPageTable))
+	unreclaimable := first(st, oom.StatSlabUnrecl)
+	f.kernelFixed = all(unreclaimable, first(st, oom.StatKernelStack), tables)
+	if f.kernelFixed.Known {
+		f.kernelFixed = sum(f.kernelFixed, first(st, oom.StatPercpu), first(st, oom.StatBounce))
+	}
+	huge, hugeFree := first(st, oom.StatHugepagesTotal), first(st, oom.StatHugepagesFree)
+	f.hugeKnown = huge.Known
+	if hugeFree.Known {
+		// Reserved pages are promised to a mapping: free, but not unused.
+		f.hugeIdle = oom.Some(sub(hugeFree.Value, first(st, oom.StatHugepagesRsvd).Value))
+	}
+	// What is left of the RAM after everything that the kernel counts: pages
+	// that a driver, a balloon or vmalloc took straight from the allocator.
+	known := all(f.free, f.lruAnon, f.lruFile, f.unevictable, f.kernelFixed, first(st, oom.StatSlabReclaimable))
+	if f.total.Known && known.Known {
+		known = sum(known, huge, first(st, oom.StatIsolatedAnon), first(st, oom.StatIsolatedFile))
+		f.missing = oom.Some(sub(f.total.Value, known.Value))
+	}
+}
+
+// gatherMemsw is for v1, where the limit that was hit may be the one on memory
+// and swap together. What is swapped out is anonymous memory then.
+func (f *facts) gatherMemsw(l *oom.Limit) {
+	usage, maximum := l.MemswUsageBytes, l.MemswMaxBytes
+	if !usage.Known || !maximum.Known || !ratio(usage.Value, maximum.Value, 99, 100) {
+		return
+	}
+	if l.MaxBytes.Known && (maximum.Value <= l.MaxBytes.Value || ratio(l.UsageBytes.Value, l.MaxBytes.Value, 99, 100)) {
+		return
+	}
+	f.memsw = true
+	if f.anon.Known && l.UsageBytes.Known {
+		f.anon.Value = add(f.anon.Value, sub(usage.Value, l.UsageBytes.Value))
+	}
+	f.usage, f.max = usage, maximum
+}

@@ -1,0 +1,264 @@
+package explain
+
+import (
+	"strings"
+
+	"github.com/oomtrace/oomtrace/internal/oom"
+)
+
+// limit explains an OOM at a cgroup's limit: what fills it, whose it is, and why
+// swap did not make room.
+func (e *Explainer) limit() {
+	e.ancestor()
+	e.manyTasks(e.f.max, e.f.kernel)
+	e.holder()
+	if e.swap() != swapFree || !e.swappableHolder() {
+		return
+	}
+	// Swap does not decide the verdict here: the limit is full either way.
+	swappable := e.limitSwappable()
+	if e.swapUnused(e.f.usage, e.f.limitUnevictable, swappable) == "" && swappable.Known {
+		e.reason(codeSwapUnexplained).s("swap was free and the cgroup may swap, yet ").size(swappable.Value).
+			s(" of anonymous memory stayed: the record does not show why")
+		e.end()
+	}
+}
+
+func (e *Explainer) swappableHolder() bool { return e.has(codeLimitAnon) || e.has(codeLimitShmem) }
+
+// limitSwappable is what is on the LRU lists of anonymous memory (shmem is on
+// them too), or else what is not unevictable.
+func (e *Explainer) limitSwappable() size {
+	st := e.f.rec.Limit.Stat
+	if lru := all(first(st, oom.LimitActiveAnon), first(st, oom.LimitInactiveAnon)); lru.Known {
+		return lru
+	}
+	s := sum(e.f.anon, e.f.shmem)
+	if s.Known {
+		s.Value = sub(s.Value, e.f.limitUnevictable.Value)
+	}
+	return s
+}
+
+// levelWord names the cgroup at its limit by its kind, never by its name.
+func (f *facts) levelWord() string {
+	if f.rec.Limit == nil {
+		return "the cgroup's"
+	}
+	switch f.rec.Limit.Level {
+	case oom.LevelContainer:
+		return "the container's"
+	case oom.LevelPod:
+		return "the pod's"
+	case oom.LevelQoS:
+		return "the QoS class's"
+	case oom.LevelKubepods:
+		return "the kubepods cgroup's"
+	case oom.LevelService:
+		return "the service's"
+	case oom.LevelScope:
+		return "the scope's"
+	case oom.LevelSlice:
+		return "the slice's"
+	case oom.LevelRoot:
+		return "the root cgroup's"
+	}
+	return "the cgroup's"
+}
+
+// ancestor tells the limit of a pod or slice from the victim's own. A runtime
+// may put the process one level below the container's cgroup (crun does), and a
+// service may do so for itself; such a limit is still the victim's own.
+func (e *Explainer) ancestor() {
+	v, l := e.f.rec.Victim, e.f.rec.Limit
+	if v == nil || l == nil || l.Cgroup == "" || v.CgroupCut.Or(false) || l.CgroupCut.Or(false) {
+		return
+	}
+	below := l.Cgroup == "/" && v.Cgroup != "/" && v.Cgroup != ""
+	if rest, ok := strings.CutPrefix(v.Cgroup, l.Cgroup); ok && strings.HasPrefix(rest, "/") {
+		below = true
+	}
+	switch l.Level {
+	case oom.LevelContainer:
+		return
+	case oom.LevelService, oom.LevelScope:
+		below = below && v.Container != nil
+	}
+	if !below || !e.f.max.Known {
+		return
+	}
+	t := e.reason(codeLimitAncestor).s("the limit of ").size(e.f.max.Value).s(" is ").s(e.f.levelWord()).s(", above the victim's own cgroup")
+	own := ownLevel(v, l.Cgroup)
+	if own == nil || !own.UsageBytes.Known {
+		e.end()
+		return
+	}
+	t.s(", which holds ").size(own.UsageBytes.Value)
+	if own.MaxBytes.Known {
+		t.s(" of its limit of ").size(own.MaxBytes.Value)
+	} else {
+		t.s(" and has no limit")
+	}
+	e.end()
+	// With less than half, it is the neighbours that fill the limit.
+	if e.f.usage.Known && !ratio(own.UsageBytes.Value, e.f.usage.Value, 1, 2) {
+		e.settle(codeLimitAncestor)
+	}
+}
+
+// ownLevel is the innermost level below the cgroup at its limit that has a limit
+// of its own, or else the innermost one.
+func ownLevel(v *oom.Victim, limit string) *oom.CgroupLimit {
+	var own *oom.CgroupLimit
+	for i := range v.CgroupLimits {
+		c := &v.CgroupLimits[i]
+		if c.Cgroup == limit {
+			break
+		}
+		if c.MaxBytes.Known {
+			return c
+		}
+		if own == nil {
+			own = c
+		}
+	}
+	return own
+}
+
+// holder says what kind of memory fills the limit. A kind with half or more is
+// the verdict; a smaller one is, if it is the largest, but unsure.
+func (e *Explainer) holder() {
+	f := &e.f
+	whole := f.usage
+	if !whole.Known {
+		whole = f.max
+	}
+	if !whole.Known {
+		return
+	}
+	kinds := [...]struct {
+		code string
+		size size
+	}{{codeLimitAnon, f.anon}, {codeLimitShmem, f.shmem}, {codeLimitFile, f.cache}, {codeLimitKernel, f.kernel}}
+	top := kinds[0]
+	for _, k := range kinds[1:] {
+		if k.size.Value > top.size.Value {
+			top = k
+		}
+	}
+	if !top.size.Known || top.size.Value == 0 {
+		e.holderUnknown(whole)
+		return
+	}
+	code := top.code
+	// Half of the cache: the clean half could have gone to make room.
+	if code == codeLimitFile && ratio(f.dirty.Value, top.size.Value, 1, 2) {
+		code = codeLimitDirty
+	}
+	e.holderReason(code, top.size.Value, whole.Value)
+	if !ratio(top.size.Value, whole.Value, 1, 2) {
+		e.unsure(code, "a mix of several kinds of memory")
+	}
+	if code == codeLimitFile {
+		e.unsure(code, "page cache in use that reclaim could not drop in time")
+	}
+	e.settle(code)
+}
+
+// holderUnknown serves records without memory.stat: the victim's own memory may
+// fill half of the limit alone.
+func (e *Explainer) holderUnknown(whole size) {
+	if a := e.f.victimAnon; a.Known && ratio(a.Value, whole.Value, 1, 2) {
+		e.reason(codeLimitAnon).s("anonymous memory of this process: ").sizeOf(a.Value, whole.Value)
+		e.end()
+		e.settle(codeLimitAnon)
+		return
+	}
+	e.reason(codeLimitFull).size(whole.Value).s(" in use")
+	if e.f.max.Known {
+		e.out.s(", limit ").size(e.f.max.Value)
+	}
+	e.end()
+	e.settle(codeLimitFull)
+	e.unsure(codeLimitFull, "any kind of memory: the record does not hold memory.stat")
+}
+
+func (e *Explainer) holderReason(code string, part, whole uint64) {
+	f := &e.f
+	t := e.reason(code)
+	switch code {
+	case codeLimitAnon:
+		t.s("anonymous memory: ").sizeOf(part, whole)
+		if f.victimAnon.Value > 0 {
+			t.s(", this process holds ").size(f.victimAnon.Value)
+		}
+	case codeLimitShmem:
+		t.s("tmpfs and shared memory: ").sizeOf(part, whole).s(", which only swap could hold instead")
+	case codeLimitDirty:
+		t.s("page cache: ").sizeOf(part, whole).s(", ").size(f.dirty.Value).s(" of it dirty or under writeback")
+	case codeLimitFile:
+		t.s("page cache: ").sizeOf(part, whole)
+		if f.dirty.Known {
+			t.s(", only ").size(f.dirty.Value).s(" of it dirty or under writeback")
+		}
+	case codeLimitKernel:
+		t.s("kernel memory: ").sizeOf(part, whole)
+		e.kernelDetail()
+	}
+	e.end()
+}
+
+func (e *Explainer) kernelDetail() {
+	if v := e.f.kernelSlab; v.Value > 0 {
+		e.out.s(", slab ").size(v.Value)
+	}
+	if v := e.f.kernelTables; v.Value > 0 {
+		e.out.s(", page tables ").size(v.Value)
+	}
+	if v := e.f.sock; v.Value > 0 {
+		e.out.s(", sockets ").size(v.Value)
+	}
+}
+
+// A fork bomb is told from a busy machine by arithmetic: at least manyTasks of
+// them, none above 1/32 of the memory, and yet enough of them to hold half of
+// it. The candidates are the worst of all, so each one that is not listed counts
+// as big as the smallest that is.
+const manyTasks = 64
+
+func (e *Explainer) manyTasks(whole, kernel size) {
+	rec := e.f.rec
+	total, ok := rec.CandidatesTotal.Get()
+	if !whole.Known || !ok || total < manyTasks || len(rec.Candidates) == 0 {
+		return
+	}
+	var biggest, listed, same uint64
+	smallest := ^uint64(0)
+	for i := range rec.Candidates {
+		c := &rec.Candidates[i]
+		s := taskSize(c.RSSBytes, c.SwapBytes, c.PgtablesBytes)
+		if !s.Known {
+			return
+		}
+		biggest, smallest, listed = max(biggest, s.Value), min(smallest, s.Value), add(listed, s.Value)
+		if c.Comm == rec.Candidates[0].Comm {
+			same++
+		}
+	}
+	n := uint64(len(rec.Candidates))
+	rest := sub(total, n)
+	if ratio(biggest, whole.Value, 1, 32) || !ratio(add(listed, mul(rest, smallest)), whole.Value, 1, 2) {
+		return
+	}
+	// Kernel memory comes with every task: 16 KiB of stack, the page tables, its
+	// objects in slab. Much beyond 256 KiB a task it is the kernel that holds it.
+	if ratio(kernel.Value, whole.Value, 2, 5) && kernel.Value/total > 256<<10 {
+		return
+	}
+	e.reason(codeManyTasks).u(total).s(" tasks, the biggest of them ").sizeOf(biggest, whole.Value)
+	e.end()
+	e.settle(codeManyTasks)
+	if same*2 < n || rec.Candidates[0].Comm == "" {
+		e.unsure(codeManyTasks, "ordinary tasks that add up: they have different names")
+	}
+}
