@@ -49,7 +49,7 @@ static __always_inline s64 badness(struct task_struct *task, struct mm_struct *m
 	return points + adj * (s64)(domain_pages / 1000);
 }
 
-static __noinline int find_least(void)
+VERIFIED_ONCE int find_least(void)
 {
 	s64 least = weighed.kept[0].points;
 	u32 i;
@@ -93,7 +93,7 @@ static __always_inline void weigh(struct task_struct *task, u64 domain_pages)
 		keep_candidate(task, badness(task, mm, domain_pages));
 }
 
-static __noinline int read_candidate(u32 i)
+VERIFIED_ONCE int read_candidate(u32 i)
 {
 	struct candidate_info *info;
 	struct task_struct *task;

@@ -29,39 +29,52 @@ static __always_inline struct mem_cgroup *memcg_parent(struct mem_cgroup *memcg)
 	return (void *)css - bpf_core_field_offset(struct mem_cgroup, css);
 }
 
-/*
- * The names from the leaf up to, not including, the root of the hierarchy.
- * *cut is set when there are more than PATH_LEVELS. An empty span is the root.
- */
-static __noinline u64 walk_path(struct kernfs_node *kn)
+static struct {
+	u64 node;
+	u64 off;
+} path_walk;
+
+/* One name. False at the root, which has no parent and no name of its own. */
+static __always_inline bool path_step(void)
 {
-	u32 off = 0;
+	struct kernfs_node *kn = (struct kernfs_node *)path_walk.node;
+	u64 parent = (u64)kernfs_parent(kn), off = path_walk.off;
+	long len;
+
+	if (!parent || off > PATH_LEN - PATH_NAME_LEN)
+		return false;
+	len = bpf_probe_read_kernel_str(scratch.path + off, PATH_NAME_LEN, BPF_CORE_READ(kn, name));
+	if (len <= 0)
+		return false;
+	path_walk.off = off + len;
+	path_walk.node = parent;
+	return true;
+}
+
+/*
+ * The names from the leaf up to, not including, the root of the hierarchy, into
+ * scratch.path. Returns their length, 0 for the root itself.
+ */
+VERIFIED_ONCE u64 walk_path(u64 kernfs_node)
+{
 	int i;
 
+	path_walk.node = kernfs_node;
+	path_walk.off = 0;
 	for (i = 0; i < PATH_LEVELS; i++) {
-		struct kernfs_node *parent = kernfs_parent(kn);
-		long len;
-
-		if (!parent)
+		if (!path_step())
 			break;
-		if (off > PATH_LEN - PATH_NAME_LEN)
-			break;
-		len = bpf_probe_read_kernel_str(scratch.path + off, PATH_NAME_LEN, BPF_CORE_READ(kn, name));
-		if (len <= 0)
-			break;
-		off += len;
-		kn = parent;
 	}
-	return (u64)(kernfs_parent(kn) != NULL) << 32 | off;
+	return path_walk.off;
 }
 
 static __always_inline struct span append_path(struct kernfs_node *kn, u32 *flags, u32 cut_flag)
 {
-	u64 walked = walk_path(kn);
+	u64 len = walk_path((u64)kn);
 
-	if (walked >> 32)
+	if (kernfs_parent((struct kernfs_node *)path_walk.node))
 		*flags |= cut_flag;
-	return tail_append(scratch.path, (u32)walked, PATH_LEN);
+	return tail_append(scratch.path, len, PATH_LEN);
 }
 
 static __always_inline void append_task_cgroup(struct task_info *info, struct task_struct *task)
@@ -102,18 +115,29 @@ static __always_inline void read_memcg(struct memcg_info *info, struct mem_cgrou
 	info->swappiness = memcg_swappiness(memcg);
 }
 
+/* Reads one link of the chain and returns the one above. */
+VERIFIED_ONCE u64 read_chain_link(u64 address, u32 i)
+{
+	struct mem_cgroup *memcg = (struct mem_cgroup *)address;
+
+	if (i >= PATH_LEVELS)
+		return 0;
+	read_memcg(&scratch.chain[i], memcg);
+	return (u64)memcg_parent(memcg);
+}
+
 /* The limits from memcg up to the root; the path's names give theirs. */
 static __always_inline struct span append_chain(struct mem_cgroup *memcg)
 {
+	u64 at = (u64)memcg;
 	u32 n = 0;
 	int i;
 
 	for (i = 0; i < PATH_LEVELS; i++) {
-		if (!memcg)
+		if (!at)
 			break;
-		read_memcg(&scratch.chain[i], memcg);
+		at = read_chain_link(at, i);
 		n++;
-		memcg = memcg_parent(memcg);
 	}
 	return tail_append(scratch.chain, n * sizeof(scratch.chain[0]), sizeof(scratch.chain));
 }
@@ -133,8 +157,9 @@ static __always_inline u64 to_bytes(u64 value, enum stat_unit unit)
 		 to_bytes(memcg_stat_raw(memcg, bpf_core_enum_value(enum type, item)), unit) :	\
 		 UNKNOWN)
 
-static __noinline int read_memcg_stat(struct mem_cgroup *memcg)
+VERIFIED_ONCE int read_memcg_stat(u64 address)
 {
+	struct mem_cgroup *memcg = (struct mem_cgroup *)address;
 	u64 *stat = scratch.event.limit_stat;
 
 	if (!memcg_stat_readable())

@@ -50,11 +50,20 @@ static __always_inline u32 read_u32_at(u64 address)
 }
 
 /*
+ * A function marked so is verified once, on its own, rather than at each call.
+ * It takes numbers only: kernel addresses come as u64 (5.10 knows no pointers
+ * there). What a loop carries along lies in memory, so that the verifier sees
+ * one and the same state in each round.
+ */
+#define VERIFIED_ONCE __attribute__((noinline))
+
+/*
  * The sum of a percpu_counter as percpu_counter_sum() makes it. Without the
  * offsets only .count is there, which can be off by batch * CPUs.
  */
-static __noinline u64 percpu_counter_total(struct percpu_counter *counter)
+VERIFIED_ONCE u64 percpu_counter_total(u64 address)
 {
+	struct percpu_counter *counter = (struct percpu_counter *)address;
 	s64 sum = 0;
 	u64 parts = 0;
 	u32 cpu;
@@ -95,7 +104,7 @@ static __always_inline u64 mm_counter(struct mm_struct *mm, u32 which)
 	long count = 0;
 
 	if (mm_counter_is_percpu())
-		return percpu_counter_total(mm_percpu_counter(mm, which));
+		return percpu_counter_total((u64)mm_percpu_counter(mm, which));
 	if (read_kernel(&count, (void *)mm + bpf_core_field_offset(mm->rss_stat) + which * sizeof(count)))
 		return UNKNOWN;
 	return count < 0 ? 0 : count;

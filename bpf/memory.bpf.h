@@ -53,8 +53,10 @@ static __always_inline void add_known(u64 *sum, u64 value)
 	} while (0)
 
 /* The slab counters are in pages here, whatever their suffix _B says (mm/vmstat.c). */
-static __noinline int add_node(struct pglist_data *pgdat)
+VERIFIED_ONCE int add_node(u64 address)
 {
+	struct pglist_data *pgdat = (struct pglist_data *)address;
+
 	add_node_stat(VM_STAT_ACTIVE_ANON, pgdat, NR_ACTIVE_ANON, UNIT_PAGES);
 	add_node_stat(VM_STAT_INACTIVE_ANON, pgdat, NR_INACTIVE_ANON, UNIT_PAGES);
 	add_node_stat(VM_STAT_ACTIVE_FILE, pgdat, NR_ACTIVE_FILE, UNIT_PAGES);
@@ -76,6 +78,17 @@ static __noinline int add_node(struct pglist_data *pgdat)
 	return 0;
 }
 
+/* A function of its own: inlined, the compiler takes the relocation out of the
+ * caller's loop and past the check that the enumerator exists. */
+VERIFIED_ONCE int add_zone_pagetables(u64 address)
+{
+	struct zone *zone = (struct zone *)address;
+
+	add_zone_stat(&scratch.event.memory.stat[VM_STAT_PAGE_TABLE], zone, zone_stat_item___pagetable,
+		      NR_PAGETABLE___zone, UNIT_PAGES);
+	return 0;
+}
+
 static __always_inline void add_zone_stats(struct zone *zone)
 {
 	u64 *stat = scratch.event.memory.stat;
@@ -83,8 +96,7 @@ static __always_inline void add_zone_stats(struct zone *zone)
 	add_zone_stat(&stat[VM_STAT_MLOCKED], zone, zone_stat_item, NR_MLOCK, UNIT_PAGES);
 	add_zone_stat(&stat[VM_STAT_FREE_CMA], zone, zone_stat_item, NR_FREE_CMA_PAGES, UNIT_PAGES);
 	if (!bpf_core_enum_value_exists(enum node_stat_item, NR_PAGETABLE))
-		add_zone_stat(&stat[VM_STAT_PAGE_TABLE], zone, zone_stat_item___pagetable,
-			      NR_PAGETABLE___zone, UNIT_PAGES);
+		add_zone_pagetables((u64)zone);
 	add_zone_stat(&scratch.event.memory.free_pages, zone, zone_stat_item, NR_FREE_PAGES, UNIT_BYTES);
 }
 
@@ -120,8 +132,16 @@ static __always_inline void read_zone(struct zone_info *info, struct zone *zone,
 	}
 }
 
-static __noinline u32 add_zones(struct pglist_data *pgdat, u32 n)
+VERIFIED_ONCE int read_zone_at(u32 slot, u64 address, s32 node)
 {
+	if (slot < MAX_ZONES)
+		read_zone(&scratch.zones[slot], (struct zone *)address, node);
+	return 0;
+}
+
+VERIFIED_ONCE u32 add_zones(u64 address, u32 n)
+{
+	struct pglist_data *pgdat = (struct pglist_data *)address;
 	s32 node = BPF_CORE_READ(pgdat, node_id);
 	u32 i;
 
@@ -138,7 +158,7 @@ static __noinline u32 add_zones(struct pglist_data *pgdat, u32 n)
 		add_zone_stats(zone);
 		add_known(&scratch.event.memory.managed_pages, managed);
 		if (n < MAX_ZONES) {
-			read_zone(&scratch.zones[n], zone, node);
+			read_zone_at(n, (u64)zone, node);
 			n++;
 		} else {
 			scratch.event.memory.zones_cut++;
@@ -147,8 +167,9 @@ static __noinline u32 add_zones(struct pglist_data *pgdat, u32 n)
 	return n;
 }
 
-static __noinline int read_memory(struct mem_cgroup *memcg)
+VERIFIED_ONCE int read_memory(u64 address)
 {
+	struct mem_cgroup *memcg = (struct mem_cgroup *)address;
 	struct memory_info *memory = &scratch.event.memory;
 	u32 nid, n = 0;
 
@@ -167,8 +188,8 @@ static __noinline int read_memory(struct mem_cgroup *memcg)
 		pgdat = node_of_memcg(memcg, nid);
 		if (!pgdat)
 			continue;
-		add_node(pgdat);
-		n = add_zones(pgdat, n);
+		add_node((u64)pgdat);
+		n = add_zones((u64)pgdat, n);
 		memory->nodes++;
 	}
 	if (n > MAX_ZONES)

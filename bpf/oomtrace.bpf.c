@@ -82,6 +82,7 @@ static struct {
 	s32 last_victim;  /* tgid marked last: for the shared-mm kills after it */
 	u32 pad;
 	u64 last_mm;
+	u64 argument;     /* see untyped() */
 } oom;
 
 /* Says whether any victim is still around, so that exits cost nothing else. */
@@ -118,11 +119,23 @@ static __always_inline void begin_oom(void)
 {
 	oom.incident_ns = bpf_ktime_get_boot_ns();
 	oom.tid = bpf_get_current_pid_tgid();
-	oom.hooks = HOOK_OUT_OF_MEMORY;
+	oom.hooks = 0;
 	oom.killing_tgid = 0;
 	oom.memcg = 0;
 	oom.info.valid = 0;
 	forget_candidates();
+}
+
+/*
+ * An argument of fentry or tp_btf is a typed pointer to the verifier, which a
+ * VERIFIED_ONCE function does not take: through memory it becomes a number.
+ */
+static __always_inline void *untyped(u64 argument)
+{
+	volatile u64 *slot = &oom.argument;
+
+	*slot = argument;
+	return (void *)*slot;
 }
 
 /* The OOM under way is the one this task runs. */
@@ -149,6 +162,7 @@ static __always_inline void take_decision(struct oom_control *oc, bool decided)
 static __always_inline int on_out_of_memory(struct oom_control *oc)
 {
 	begin_oom();
+	oom.hooks = HOOK_OUT_OF_MEMORY;
 	take_decision(oc, false);
 	/* constraint and totalpages are set further down in the function */
 	oom.info.valid = 0;
@@ -217,7 +231,7 @@ static __noinline int append_user_stack(void *ctx)
 
 /* The limit's own numbers are read last of all, since the report, if there is
  * one, has just brought memory.stat up to date. */
-static __noinline int append_limit(void)
+VERIFIED_ONCE int append_limit(void)
 {
 	struct mem_cgroup *memcg = (struct mem_cgroup *)oom.memcg;
 	struct victim_event *event = &scratch.event;
@@ -226,23 +240,20 @@ static __noinline int append_limit(void)
 		return 0;
 	read_memcg(&event->limit, memcg);
 	event->limit_path = append_path(BPF_CORE_READ(memcg, css.cgroup, kn), &event->limit.flags, MEMCG_CUT);
-	read_memcg_stat(memcg);
+	read_memcg_stat((u64)memcg);
 	return 0;
 }
 
-static __noinline int append_task_paths(struct task_info *info, struct task_struct *task, struct mm_struct *mm)
+static __always_inline void append_task_paths(struct task_info *info, struct task_struct *task, struct mm_struct *mm)
 {
-	if (!info)
-		return 0;
 	append_task_cgroup(info, task);
 	if (!mm)
-		return 0;
+		return;
 	append_cmdline(info, task, mm);
 	append_exe(info, mm);
-	return 0;
 }
 
-static __noinline int append_trigger(void)
+VERIFIED_ONCE int append_trigger(void)
 {
 	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
 
@@ -251,8 +262,9 @@ static __noinline int append_trigger(void)
 	return 0;
 }
 
-static __noinline int append_victim(struct task_struct *task)
+VERIFIED_ONCE int append_victim(u64 address)
 {
+	struct task_struct *task = (struct task_struct *)address;
 	struct mm_struct *mm = process_mm(task);
 
 	read_task(&scratch.event.victim, task);
@@ -337,11 +349,11 @@ static __always_inline int on_mark_victim(void *ctx, struct task_struct *task, s
 	event->killed = was_killed(task);
 	append_user_stack(ctx);
 	if (task)
-		append_victim(task);
+		append_victim((u64)task);
 	append_trigger();
 	event->decision = oom.info;
 	append_limit();
-	read_memory(task_memcg((struct task_struct *)bpf_get_current_task()));
+	read_memory((u64)task_memcg((struct task_struct *)bpf_get_current_task()));
 	append_candidates();
 	send(COUNTER_LOST);
 	if (task)
@@ -360,7 +372,7 @@ static __always_inline int on_no_victim(void *ctx)
 	append_trigger();
 	event->decision = oom.info;
 	append_limit();
-	read_memory(task_memcg((struct task_struct *)bpf_get_current_task()));
+	read_memory((u64)task_memcg((struct task_struct *)bpf_get_current_task()));
 	append_candidates();
 	send(COUNTER_LOST);
 	return 0;
@@ -387,7 +399,7 @@ static __always_inline int on_out_of_memory_return(void *ctx, bool killed)
 SEC("fentry/out_of_memory")
 int fentry_out_of_memory(u64 *ctx)
 {
-	return on_out_of_memory((struct oom_control *)ctx[0]);
+	return on_out_of_memory(untyped(ctx[0]));
 }
 
 SEC("fexit/out_of_memory")
@@ -399,19 +411,19 @@ int fexit_out_of_memory(u64 *ctx)
 SEC("fentry/oom_evaluate_task")
 int fentry_oom_evaluate_task(u64 *ctx)
 {
-	return on_evaluate_task((struct task_struct *)ctx[0], (struct oom_control *)ctx[1]);
+	return on_evaluate_task(untyped(ctx[0]), untyped(ctx[1]));
 }
 
 SEC("fentry/oom_kill_process")
 int fentry_oom_kill_process(u64 *ctx)
 {
-	return on_oom_kill_process((struct oom_control *)ctx[0]);
+	return on_oom_kill_process(untyped(ctx[0]));
 }
 
 SEC("fentry/__oom_kill_process")
 int fentry_kill_victim(u64 *ctx)
 {
-	return on_kill_victim((struct task_struct *)ctx[0]);
+	return on_kill_victim(untyped(ctx[0]));
 }
 
 /* kprobe and kretprobe */
@@ -454,7 +466,7 @@ static __always_inline int mark_victim_raw(u64 *ctx)
 	struct task_struct *task;
 
 	if (mark_victim_has_task()) {
-		task = (struct task_struct *)ctx[0];
+		task = untyped(ctx[0]);
 		return on_mark_victim(ctx, task, BPF_CORE_READ(task, pid));
 	}
 	return on_mark_victim(ctx, task_by_pid(ctx[0]), ctx[0]);

@@ -26,11 +26,13 @@ static struct scratch scratch;
  * Copies len bytes to the tail; max is len's bound, a constant. What does not
  * fit is left out: an empty span.
  */
-static __always_inline struct span tail_append(const void *from, u32 len, const u32 max)
+static __always_inline struct span tail_append(const void *from, u64 len, const u64 max)
 {
 	struct span span = {};
-	u32 off = scratch.tail_len;
+	u64 off = scratch.tail_len;
 
+	/* The compiler must not move the checks to copies of the two. */
+	asm volatile("" : "+r"(len), "+r"(off));
 	if (!len || len > max || off > TAIL_LEN - max)
 		return span;
 	if (bpf_probe_read_kernel(scratch.tail + off, len, from))

@@ -15,14 +15,15 @@
  * The mm of a process: a leader that has exited has none, while its threads
  * do (mm/oom_kill.c, find_lock_task_mm).
  */
-static __noinline struct mm_struct *process_mm(struct task_struct *task)
+VERIFIED_ONCE u64 process_mm_address(u64 address)
 {
+	struct task_struct *task = (struct task_struct *)address;
 	struct mm_struct *mm = BPF_CORE_READ(task, mm);
 	struct list_head *head, *node;
 	int i;
 
 	if (mm || (BPF_CORE_READ(task, flags) & PF_KTHREAD))
-		return mm;
+		return (u64)mm;
 	head = (void *)BPF_CORE_READ(task, signal) + bpf_core_field_offset(struct signal_struct, thread_head);
 	node = BPF_CORE_READ(head, next);
 	for (i = 0; i < MAX_THREADS_SEARCHED; i++) {
@@ -31,10 +32,15 @@ static __noinline struct mm_struct *process_mm(struct task_struct *task)
 		mm = BPF_CORE_READ((struct task_struct *)((void *)node -
 					bpf_core_field_offset(struct task_struct, thread_node)), mm);
 		if (mm)
-			return mm;
+			return (u64)mm;
 		node = BPF_CORE_READ(node, next);
 	}
-	return NULL;
+	return 0;
+}
+
+static __always_inline struct mm_struct *process_mm(struct task_struct *task)
+{
+	return (struct mm_struct *)process_mm_address((u64)task);
 }
 
 static __always_inline void read_mm(struct mm_info *info, struct mm_struct *mm)
@@ -75,7 +81,7 @@ static __always_inline s32 namespace_tgid(struct task_struct *task)
  * A pid of the initial namespace to its task, through the namespace's idr
  * (lib/radix-tree.c): the old form of mark_victim carries only the number.
  */
-static __noinline struct task_struct *task_by_pid(s32 nr)
+VERIFIED_ONCE u64 task_address_by_pid(s32 nr)
 {
 	struct task_struct *current = (struct task_struct *)bpf_get_current_task();
 	struct pid_namespace *ns = BPF_CORE_READ(current, nsproxy, pid_ns_for_children);
@@ -102,14 +108,19 @@ static __noinline struct task_struct *task_by_pid(s32 nr)
 		slot = ((u32)nr >> (shift & 31)) & 63;
 		if (bpf_core_read(&entry, sizeof(entry), (void *)node +
 				  bpf_core_field_offset(struct xa_node, slots) + slot * sizeof(entry)))
-			return NULL;
+			return 0;
 	}
 	if (!entry || (entry & 3))
-		return NULL;
+		return 0;
 	first = BPF_CORE_READ((struct pid *)entry, tasks[PIDTYPE_PID].first);
 	if (!first)
-		return NULL;
-	return (void *)first - bpf_core_field_offset(struct task_struct, pid_links);
+		return 0;
+	return (u64)first - bpf_core_field_offset(struct task_struct, pid_links);
+}
+
+static __always_inline struct task_struct *task_by_pid(s32 nr)
+{
+	return (struct task_struct *)task_address_by_pid(nr);
 }
 
 static __always_inline void read_task(struct task_info *info, struct task_struct *task)
@@ -127,46 +138,73 @@ static __always_inline void read_task(struct task_info *info, struct task_struct
 	bpf_core_read(info->comm, sizeof(info->comm), &task->comm);
 }
 
-/*
- * The executable's path, leaf first, across the mounts up to the root of the
- * mount tree (fs/d_path.c, prepend_path).
- */
-static __always_inline void append_exe(struct task_info *info, struct mm_struct *mm)
+/* Where a walk up the directory tree has come to. */
+static struct {
+	u64 dentry;
+	u64 mount;
+	u64 off;
+	u64 cut;
+} exe_walk;
+
+/* One step: a name, or from the root of a mount to where it is mounted. False
+ * at the root of all. */
+static __always_inline bool exe_step(void)
 {
-	struct file *exe = BPF_CORE_READ(mm, exe_file);
-	struct vfsmount *vfsmount = BPF_CORE_READ(exe, f_path.mnt);
-	struct dentry *dentry = BPF_CORE_READ(exe, f_path.dentry);
-	struct mount *mount = (void *)vfsmount - bpf_core_field_offset(struct mount, mnt);
-	u32 off = 0;
+	struct dentry *dentry = (struct dentry *)exe_walk.dentry;
+	struct mount *mount = (struct mount *)exe_walk.mount;
+	u64 parent = (u64)BPF_CORE_READ(dentry, d_parent), off = exe_walk.off;
+	long len;
+
+	if (exe_walk.dentry == (u64)BPF_CORE_READ(mount, mnt.mnt_root) || exe_walk.dentry == parent) {
+		u64 up = (u64)BPF_CORE_READ(mount, mnt_parent);
+
+		if (up == exe_walk.mount)
+			return false;
+		exe_walk.dentry = (u64)BPF_CORE_READ(mount, mnt_mountpoint);
+		exe_walk.mount = up;
+		return true;
+	}
+	exe_walk.cut = off > EXE_LEN - PATH_NAME_LEN;
+	if (off > EXE_LEN - PATH_NAME_LEN)
+		return false;
+	len = bpf_probe_read_kernel_str(scratch.exe + off, PATH_NAME_LEN, BPF_CORE_READ(dentry, d_name.name));
+	if (len <= 0)
+		return false;
+	exe_walk.off = off + len;
+	exe_walk.dentry = parent;
+	return true;
+}
+
+/*
+ * The executable's path into scratch.exe, leaf first, across the mounts up to
+ * the root of the mount tree (fs/d_path.c, prepend_path). Returns its length.
+ */
+VERIFIED_ONCE u64 walk_exe(u64 mm_address)
+{
+	struct file *exe = BPF_CORE_READ((struct mm_struct *)mm_address, exe_file);
 	int i;
 
+	exe_walk.off = 0;
+	exe_walk.cut = 0;
 	if (!exe)
-		return;
+		return 0;
+	exe_walk.dentry = (u64)BPF_CORE_READ(exe, f_path.dentry);
+	exe_walk.mount = (u64)BPF_CORE_READ(exe, f_path.mnt) - bpf_core_field_offset(struct mount, mnt);
 	for (i = 0; i < EXE_LEVELS; i++) {
-		struct dentry *parent = BPF_CORE_READ(dentry, d_parent);
-		long len;
-
-		if (dentry == BPF_CORE_READ(mount, mnt.mnt_root) || dentry == parent) {
-			struct mount *up = BPF_CORE_READ(mount, mnt_parent);
-
-			if (up == mount)
-				break;
-			dentry = BPF_CORE_READ(mount, mnt_mountpoint);
-			mount = up;
-			continue;
-		}
-		if (off > EXE_LEN - PATH_NAME_LEN)
-			break;
-		len = bpf_probe_read_kernel_str(scratch.exe + off, PATH_NAME_LEN,
-						BPF_CORE_READ(dentry, d_name.name));
-		if (len <= 0)
-			break;
-		off += len;
-		dentry = parent;
+		if (!exe_step())
+			return exe_walk.off;
 	}
-	if (i == EXE_LEVELS || off > EXE_LEN - PATH_NAME_LEN)
+	exe_walk.cut = 1;
+	return exe_walk.off;
+}
+
+static __always_inline void append_exe(struct task_info *info, struct mm_struct *mm)
+{
+	u64 len = walk_exe((u64)mm);
+
+	if (exe_walk.cut)
 		info->flags |= TASK_EXE_CUT;
-	info->exe = tail_append(scratch.exe, off, EXE_LEN);
+	info->exe = tail_append(scratch.exe, len, EXE_LEN);
 }
 
 #endif

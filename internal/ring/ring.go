@@ -1,0 +1,320 @@
+// Package ring reads a BPF ring buffer and gives the kernel back what was read
+// only when it is acknowledged: a record counts as delivered once it has been
+// written out, so a reader that dies before leaves it for the next one.
+//
+// The layout is the kernel's (kernel/bpf/ringbuf.c, ringbuf_map_mmap): a page
+// with the consumer position, which user space writes, a page with the producer
+// position, and the data, mapped twice in a row so that no record wraps.
+package ring
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	headerBytes = 8
+	busyBit     = 1 << 31
+	discardBit  = 1 << 30
+	lengthMask  = discardBit - 1
+	// window bounds the records that are handed out and not acknowledged.
+	window = 4096
+)
+
+// ErrClosed is returned by a reader that was closed.
+var ErrClosed = os.ErrClosed
+
+// Record is one record of the ring. Bytes alias the ring: they are valid until
+// the record is acknowledged.
+type Record struct {
+	Bytes []byte
+	// Pos names the record to Ack.
+	Pos uint64
+}
+
+// memory is the mapped ring: apart from Reader, so that it can be tested
+// without a kernel.
+type memory struct {
+	consumer *atomic.Uint64
+	producer *atomic.Uint64
+	data     []byte // twice the size
+	size     uint64
+}
+
+// pending is a record handed out, or passed over, that the kernel has not got
+// back yet.
+type pending struct {
+	start, end uint64
+	done       bool
+}
+
+// Reader reads one ring. Next is for one goroutine; Ack and Close may come
+// from others.
+type Reader struct {
+	mem    memory
+	epoll  int
+	event  int
+	pages  [][]byte
+	events [2]unix.EpollEvent
+
+	ctx     context.Context // what wakes a wait, and how to let go of it
+	unwatch func() bool
+
+	mu     sync.Mutex
+	acked  *sync.Cond
+	queue  []pending // ascending, a ring of its own
+	first  int
+	count  int
+	next   uint64 // where Next goes on
+	closed bool
+}
+
+// Open maps the ring of a BPF_MAP_TYPE_RINGBUF map with size bytes of data. It
+// goes on at the position where the last reader stopped. The descriptor stays
+// the caller's.
+func Open(mapFD, size int) (r *Reader, err error) {
+	r = &Reader{epoll: -1, event: -1}
+	r.init()
+	defer func() {
+		if err != nil {
+			_ = r.Close()
+		}
+	}()
+	if err := r.mapPages(mapFD, size); err != nil {
+		return nil, err
+	}
+	if r.epoll, err = unix.EpollCreate1(unix.EPOLL_CLOEXEC); err != nil {
+		return nil, fmt.Errorf("create epoll: %w", err)
+	}
+	if r.event, err = unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK); err != nil {
+		return nil, fmt.Errorf("create eventfd: %w", err)
+	}
+	for _, fd := range []int{mapFD, r.event} {
+		ev := unix.EpollEvent{Events: unix.EPOLLIN, Fd: int32(fd)}
+		if err := unix.EpollCtl(r.epoll, unix.EPOLL_CTL_ADD, fd, &ev); err != nil {
+			return nil, fmt.Errorf("watch ring: %w", err)
+		}
+	}
+	r.next = r.mem.consumer.Load()
+	return r, nil
+}
+
+func (r *Reader) init() {
+	r.queue = make([]pending, window)
+	r.acked = sync.NewCond(&r.mu)
+}
+
+func (r *Reader) mapPages(fd, size int) error {
+	page := os.Getpagesize()
+	consumer, err := unix.Mmap(fd, 0, page, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
+	if err != nil {
+		return fmt.Errorf("map consumer page: %w", err)
+	}
+	r.pages = append(r.pages, consumer)
+	producer, err := unix.Mmap(fd, int64(page), page+2*size, unix.PROT_READ, unix.MAP_SHARED)
+	if err != nil {
+		return fmt.Errorf("map ring: %w", err)
+	}
+	r.pages = append(r.pages, producer)
+	r.mem = memory{
+		consumer: (*atomic.Uint64)(unsafe.Pointer(&consumer[0])),
+		producer: (*atomic.Uint64)(unsafe.Pointer(&producer[0])),
+		data:     producer[page:],
+		size:     uint64(size),
+	}
+	return nil
+}
+
+// peek returns the record at pos, and where it ends. ok is false when there is
+// none yet: the ring is empty, or the record is still being written.
+func (m *memory) peek(pos uint64) (b []byte, end uint64, discarded, ok bool) {
+	if pos >= m.producer.Load() {
+		return nil, pos, false, false
+	}
+	at := pos & (m.size - 1)
+	length := (*atomic.Uint32)(unsafe.Pointer(&m.data[at])).Load()
+	if length&busyBit != 0 {
+		return nil, pos, false, false
+	}
+	n := uint64(length & lengthMask)
+	end = pos + (headerBytes+n+7)&^7
+	return m.data[at+headerBytes : at+headerBytes+n], end, length&discardBit != 0, true
+}
+
+// Next waits for the next record. Once ctx is done it returns what the ring
+// still holds and then io.EOF. It waits, too, while too many records are
+// unacknowledged.
+func (r *Reader) Next(ctx context.Context) (Record, error) {
+	r.watch(ctx)
+	for {
+		rec, ok, err := r.take()
+		if ok || err != nil {
+			return rec, err
+		}
+		if ctx.Err() != nil && !r.busy() {
+			return Record{}, io.EOF
+		}
+		if err := r.wait(); err != nil {
+			return Record{}, err
+		}
+	}
+}
+
+// watch lets the end of ctx end a wait. A reader is nearly always given the same
+// context, which is watched once.
+func (r *Reader) watch(ctx context.Context) {
+	if r.ctx == ctx {
+		return
+	}
+	if r.unwatch != nil {
+		r.unwatch()
+	}
+	r.ctx, r.unwatch = ctx, context.AfterFunc(ctx, r.wake)
+}
+
+// take hands out the record at next, if there is one.
+func (r *Reader) take() (Record, bool, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for {
+		for r.count == window && !r.closed {
+			r.acked.Wait()
+		}
+		if r.closed {
+			return Record{}, false, ErrClosed
+		}
+		b, end, discarded, ok := r.mem.peek(r.next)
+		if !ok {
+			return Record{}, false, nil
+		}
+		start := r.next
+		r.next = end
+		r.queue[(r.first+r.count)%window] = pending{start: start, end: end, done: discarded}
+		r.count++
+		if !discarded {
+			return Record{Bytes: b, Pos: start}, true, nil
+		}
+		r.advance()
+	}
+}
+
+// busy says that a record has been reserved and not been finished: it will be
+// in a moment, since BPF cannot sleep in between.
+func (r *Reader) busy() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return !r.closed && r.next < r.mem.producer.Load()
+}
+
+func (r *Reader) wait() error {
+	if r.busy() {
+		runtime.Gosched()
+		time.Sleep(50 * time.Microsecond)
+		return nil
+	}
+	_, err := unix.EpollWait(r.epoll, r.events[:], -1)
+	var woken [8]byte
+	_, _ = unix.Read(r.event, woken[:])
+	if err != nil && !errors.Is(err, unix.EINTR) {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		if r.closed {
+			return ErrClosed
+		}
+		return fmt.Errorf("wait for ring: %w", err)
+	}
+	return nil
+}
+
+// wake ends a wait.
+func (r *Reader) wake() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.event >= 0 {
+		one := [8]byte{0: 1}
+		_, _ = unix.Write(r.event, one[:])
+	}
+}
+
+// Ack gives the record at pos back to the kernel, as soon as all before it are
+// acknowledged too. A position that is not pending is ignored.
+func (r *Reader) Ack(pos uint64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for i := range r.count {
+		p := &r.queue[(r.first+i)%window]
+		if p.start == pos {
+			p.done = true
+			break
+		}
+	}
+	r.advance()
+}
+
+// advance moves the consumer position over the acknowledged prefix.
+func (r *Reader) advance() {
+	moved := false
+	for r.count > 0 && r.queue[r.first].done && !r.closed {
+		r.mem.consumer.Store(r.queue[r.first].end)
+		r.first = (r.first + 1) % window
+		r.count--
+		moved = true
+	}
+	if moved {
+		r.acked.Broadcast()
+	}
+}
+
+// Pending is how many records are handed out and not acknowledged.
+func (r *Reader) Pending() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.count
+}
+
+// Available is how many bytes lie between the two positions.
+func (r *Reader) Available() uint64 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.closed {
+		return 0
+	}
+	return r.mem.producer.Load() - r.mem.consumer.Load()
+}
+
+// Close unmaps the ring; what was not acknowledged stays in it. A Next that
+// waits returns ErrClosed. It can be called again.
+func (r *Reader) Close() error {
+	r.wake()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.closed {
+		return nil
+	}
+	r.closed = true
+	r.acked.Broadcast()
+	if r.unwatch != nil {
+		r.unwatch()
+	}
+	var errs []error
+	for _, p := range r.pages {
+		errs = append(errs, unix.Munmap(p))
+	}
+	for _, fd := range []int{r.epoll, r.event} {
+		if fd >= 0 {
+			errs = append(errs, unix.Close(fd))
+		}
+	}
+	r.pages, r.epoll, r.event, r.mem = nil, -1, -1, memory{}
+	return errors.Join(errs...)
+}

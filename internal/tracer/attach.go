@@ -1,0 +1,314 @@
+package tracer
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/btf"
+	"github.com/cilium/ebpf/link"
+
+	"github.com/oomtrace/oomtrace/internal/probe"
+)
+
+// Tier says which kinds of hooks may be used. The zero Tier is TierAuto.
+type Tier string
+
+// The tiers, as --attach names them.
+const (
+	TierAuto       Tier = ""
+	TierFentry     Tier = "fentry"
+	TierKprobe     Tier = "kprobe"
+	TierTPBTF      Tier = "tp_btf"
+	TierRawTP      Tier = "raw_tp"
+	TierTracepoint Tier = "tracepoint"
+)
+
+// Tiers lists the tiers a user can ask for, best first.
+func Tiers() []Tier {
+	return []Tier{TierFentry, TierKprobe, TierTPBTF, TierRawTP, TierTracepoint}
+}
+
+// ParseTier turns a user's word into a Tier; "auto" and "" are TierAuto.
+func ParseTier(s string) (Tier, error) {
+	if s == "auto" || s == "" {
+		return TierAuto, nil
+	}
+	for _, t := range Tiers() {
+		if s == string(t) {
+			return t, nil
+		}
+	}
+	return TierAuto, fmt.Errorf("unknown tier %q", s)
+}
+
+// Attempt is one try at a hook, and why the kernel refused it.
+type Attempt struct {
+	Kind string
+	Err  error
+}
+
+// Attachment tells how a hook is attached. Kind is empty when nothing worked.
+type Attachment struct {
+	// Hook is the kernel function or tracepoint.
+	Hook string
+	// Kind is "fentry", "kprobe", "tp_btf", "raw_tp" or "tracepoint".
+	Kind string
+	// Symbol is what was probed where it is not Hook itself: a split symbol
+	// such as "oom_kill_process.isra.0".
+	Symbol string
+	// Needed is set for the hook without which nothing can be traced.
+	Needed bool
+	// Tried are the attempts that failed before Kind.
+	Tried []Attempt
+}
+
+// candidate is one way to attach a hook.
+type candidate struct {
+	kind    string
+	program string
+	attach  func(a *attacher, prog *ebpf.Program, symbol string) (link.Link, error)
+	// function says that symbol must be looked up in kallsyms.
+	function bool
+}
+
+// hook is a place in the kernel and the ways to get there, best first.
+type hook struct {
+	name       string
+	bit        probe.OomtraceHookBit
+	candidates []candidate
+	needed     bool
+}
+
+func attachTracing(_ *attacher, prog *ebpf.Program, _ string) (link.Link, error) {
+	return link.AttachTracing(link.TracingOptions{Program: prog})
+}
+
+func attachKprobe(_ *attacher, prog *ebpf.Program, symbol string) (link.Link, error) {
+	return link.Kprobe(symbol, prog, nil)
+}
+
+func attachKretprobe(_ *attacher, prog *ebpf.Program, symbol string) (link.Link, error) {
+	return link.Kretprobe(symbol, prog, nil)
+}
+
+func attachRaw(name string) func(*attacher, *ebpf.Program, string) (link.Link, error) {
+	return func(_ *attacher, prog *ebpf.Program, _ string) (link.Link, error) {
+		return link.AttachRawTracepoint(link.RawTracepointOptions{Name: name, Program: prog})
+	}
+}
+
+func attachEvent(group, name string) func(*attacher, *ebpf.Program, string) (link.Link, error) {
+	return func(_ *attacher, prog *ebpf.Program, _ string) (link.Link, error) {
+		return link.Tracepoint(group, name, prog, nil)
+	}
+}
+
+func functionHook(name string, bit probe.OomtraceHookBit, fentry, kprobe string) hook {
+	return hook{name: name, bit: bit, candidates: []candidate{
+		{kind: string(TierFentry), program: fentry, attach: attachTracing},
+		{kind: string(TierKprobe), program: kprobe, attach: attachKprobe, function: true},
+	}}
+}
+
+func rawHook(name, program string) hook {
+	return hook{name: name, candidates: []candidate{
+		{kind: string(TierRawTP), program: program, attach: attachRaw(name)},
+	}}
+}
+
+// hookOutOfMemoryReturn is the end of out_of_memory: the no-victim path.
+const (
+	hookOutOfMemory       = "out_of_memory"
+	hookOutOfMemoryReturn = "out_of_memory return"
+	hookEvaluateTask      = "oom_evaluate_task"
+	hookOOMKillProcess    = "oom_kill_process"
+	hookKillVictim        = "__oom_kill_process"
+	hookMarkVictim        = "mark_victim"
+)
+
+// decisionHooks are the functions of mm/oom_kill.c, in the order they run.
+func decisionHooks() []hook {
+	return []hook{
+		functionHook(hookOutOfMemory, probe.OomtraceHookBitHOOK_OUT_OF_MEMORY,
+			probe.OomtraceProgFentryOutOfMemory, probe.OomtraceProgKprobeOutOfMemory),
+		{name: hookOutOfMemoryReturn, candidates: []candidate{
+			{kind: string(TierFentry), program: probe.OomtraceProgFexitOutOfMemory, attach: attachTracing},
+			{kind: string(TierKprobe), program: probe.OomtraceProgKretprobeOutOfMemory, attach: attachKretprobe, function: true},
+		}},
+		functionHook(hookEvaluateTask, probe.OomtraceHookBitHOOK_EVALUATE_TASK,
+			probe.OomtraceProgFentryOomEvaluateTask, probe.OomtraceProgKprobeOomEvaluateTask),
+		functionHook(hookOOMKillProcess, probe.OomtraceHookBitHOOK_OOM_KILL_PROCESS,
+			probe.OomtraceProgFentryOomKillProcess, probe.OomtraceProgKprobeOomKillProcess),
+		functionHook(hookKillVictim, probe.OomtraceHookBitHOOK_KILL_VICTIM,
+			probe.OomtraceProgFentryKillVictim, probe.OomtraceProgKprobeKillVictim),
+	}
+}
+
+func markHook() hook {
+	return hook{name: hookMarkVictim, bit: probe.OomtraceHookBitHOOK_MARK_VICTIM, needed: true, candidates: []candidate{
+		{kind: string(TierTPBTF), program: probe.OomtraceProgBtfMarkVictim, attach: attachTracing},
+		{kind: string(TierRawTP), program: probe.OomtraceProgRawMarkVictim, attach: attachRaw("mark_victim")},
+		{kind: string(TierTracepoint), program: probe.OomtraceProgEventMarkVictim, attach: attachEvent("oom", "mark_victim")},
+	}}
+}
+
+// sideHooks see what surrounds a kill: none of them is needed for one.
+func sideHooks() []hook {
+	return []hook{
+		rawHook("sched_process_exec", probe.OomtraceProgRawSchedProcessExec),
+		rawHook("sched_process_exit", probe.OomtraceProgRawSchedProcessExit),
+		rawHook("start_task_reaping", probe.OomtraceProgRawStartTaskReaping),
+		rawHook("finish_task_reaping", probe.OomtraceProgRawFinishTaskReaping),
+		rawHook("skip_task_reaping", probe.OomtraceProgRawSkipTaskReaping),
+		rawHook("signal_generate", probe.OomtraceProgRawSignalGenerate),
+		rawHook("cgroup_mkdir", probe.OomtraceProgRawCgroupMkdir),
+	}
+}
+
+// plan says what to attach for a tier, in order: mark_victim comes last, so
+// that no kill is sent before what explains it is in place.
+func plan(tier Tier) []hook {
+	hooks := sideHooks()
+	if tier == TierAuto || tier == TierFentry || tier == TierKprobe {
+		hooks = append(hooks, decisionHooks()...)
+	}
+	hooks = append(hooks, markHook())
+	for i := range hooks {
+		hooks[i].candidates = allowed(hooks[i], tier)
+	}
+	return hooks
+}
+
+// allowed filters a hook's candidates by what the tier asked for.
+func allowed(h hook, tier Tier) []candidate {
+	if tier == TierAuto || len(h.candidates) == 1 {
+		return h.candidates
+	}
+	var keep []candidate
+	for _, c := range h.candidates {
+		isFunction := c.kind == string(TierFentry) || c.kind == string(TierKprobe)
+		pinned := tier == TierFentry || tier == TierKprobe
+		if c.kind == string(tier) || (pinned && !isFunction) {
+			keep = append(keep, c)
+		}
+	}
+	return keep
+}
+
+// attacher loads and attaches the candidates one by one.
+type attacher struct {
+	spec      *ebpf.CollectionSpec
+	maps      map[string]*ebpf.Map
+	variables map[string]*ebpf.Variable
+	cache     *btf.Cache
+	types     *btf.Spec
+	symbols   *Symbols
+}
+
+// tellPrograms lets mark_victim know which hooks run before it.
+func (a *attacher) tellPrograms(h hook) error {
+	var names []string
+	switch h.name {
+	case hookKillVictim:
+		names = []string{probe.OomtraceVarKillVictimHooked}
+	case hookOutOfMemory, hookOOMKillProcess:
+		names = []string{probe.OomtraceVarDecisionHooked}
+	}
+	for _, name := range names {
+		if err := a.variables[name].Set(uint32(1)); err != nil {
+			return fmt.Errorf("set %s: %w", name, err)
+		}
+	}
+	return nil
+}
+
+// hookBits is how many bits enum hook_bit has.
+const hookBits = 5
+
+// hookNames lists the attachments behind a record's hook mask.
+func hookNames(attachments []Attachment, mask uint32) []string {
+	var names []string
+	bitOf := map[string]probe.OomtraceHookBit{}
+	for _, h := range append(decisionHooks(), markHook()) {
+		bitOf[h.name] = h.bit
+	}
+	for _, at := range attachments {
+		if bit := bitOf[at.Hook]; bit != 0 && mask&uint32(bit) != 0 {
+			names = append(names, at.Kind+":"+at.Hook)
+		}
+	}
+	return names
+}
+
+// errNoSymbol reports a function that the kernel does not have, or has inlined.
+var errNoSymbol = errors.New("no such function in this kernel")
+
+// hook tries the candidates of h in turn.
+func (a *attacher) hook(h hook) (Attachment, link.Link) {
+	at := Attachment{Hook: h.name, Needed: h.needed}
+	for _, c := range h.candidates {
+		symbol, err := a.symbol(h, c)
+		if err == nil {
+			var l link.Link
+			if l, err = a.try(c, symbol); err == nil {
+				at.Kind = c.kind
+				if c.function && symbol != strings.TrimSuffix(h.name, " return") {
+					at.Symbol = symbol
+				}
+				return at, l
+			}
+		}
+		at.Tried = append(at.Tried, Attempt{Kind: c.kind, Err: err})
+	}
+	return at, nil
+}
+
+// symbol finds what to probe: the function, or the copy of it that the
+// compiler made and suffixed.
+func (a *attacher) symbol(h hook, c candidate) (string, error) {
+	name := strings.TrimSuffix(h.name, " return")
+	if !c.function {
+		return name, nil
+	}
+	symbol, ok := a.symbols.Function(name)
+	if !ok {
+		return "", fmt.Errorf("%s: %w", name, errNoSymbol)
+	}
+	return symbol, nil
+}
+
+func (a *attacher) try(c candidate, symbol string) (link.Link, error) {
+	prog, err := a.load(c.program)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = prog.Close() }() // the link holds it
+	l, err := c.attach(a, prog, symbol)
+	if err != nil {
+		return nil, fmt.Errorf("attach: %w", plainError(err))
+	}
+	return l, nil
+}
+
+// load loads one program alone, on the maps that all share.
+func (a *attacher) load(name string) (*ebpf.Program, error) {
+	spec := a.spec.Copy()
+	for other := range spec.Programs {
+		if other != name {
+			delete(spec.Programs, other)
+		}
+	}
+	coll, err := ebpf.NewCollectionWithOptions(spec, ebpf.CollectionOptions{
+		Programs:        ebpf.ProgramOptions{KernelTypes: a.types},
+		MapReplacements: a.maps,
+		Cache:           a.cache,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("load: %w", plainError(err))
+	}
+	prog := coll.DetachProgram(name)
+	coll.Close()
+	return prog, nil
+}

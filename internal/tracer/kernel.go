@@ -1,0 +1,132 @@
+package tracer
+
+import (
+	"bytes"
+	"fmt"
+	"math/bits"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/cilium/ebpf"
+
+	"github.com/oomtrace/oomtrace/internal/probe"
+)
+
+// maxCPUs is MAX_CPUS in bpf/compat.bpf.h.
+const maxCPUs = 1024
+
+// The kernel's data symbols that the programs read where kallsyms has them.
+const (
+	symSwapFree       = "nr_swap_pages"
+	symSwapTotal      = "total_swap_pages"
+	symRAM            = "_totalram_pages"
+	symSwappiness     = "vm_swappiness"
+	symAllocatingTask = "sysctl_oom_kill_allocating_task"
+	symMemcgStats     = "mem_cgroup_stats_index"
+)
+
+func wantedSymbols() symbolNames {
+	return symbolNames{
+		data:      []string{symSwapFree, symSwapTotal, symRAM, symSwappiness, symAllocatingTask, symMemcgStats},
+		functions: []string{hookOutOfMemory, hookEvaluateTask, hookOOMKillProcess, hookKillVictim},
+	}
+}
+
+// setConstants tells the programs what they cannot find out themselves. It
+// must come before they are loaded: the verifier cuts branches by it.
+func setConstants(spec *ebpf.CollectionSpec, s *Symbols, opts Options) error {
+	start, end := s.Range(hookKillVictim)
+	cpus, nodes, err := topology("/sys")
+	if err != nil {
+		return err
+	}
+	values := map[string]any{
+		probe.OomtraceVarPageShift:             uint32(bits.TrailingZeros(uint(os.Getpagesize()))),
+		probe.OomtraceVarNrCpus:                min(cpus, maxCPUs),
+		probe.OomtraceVarNrNodes:               nodes,
+		probe.OomtraceVarTopCandidates:         uint32(opts.top()),
+		probe.OomtraceVarKillStart:             start,
+		probe.OomtraceVarKillEnd:               end,
+		probe.OomtraceVarSymNrSwapPages:        s.Data(symSwapFree),
+		probe.OomtraceVarSymTotalSwapPages:     s.Data(symSwapTotal),
+		probe.OomtraceVarSymTotalramPages:      s.Data(symRAM),
+		probe.OomtraceVarSymVmSwappiness:       s.Data(symSwappiness),
+		probe.OomtraceVarSymKillAllocatingTask: s.Data(symAllocatingTask),
+		probe.OomtraceVarSymMemcgStatsIndex:    s.Data(symMemcgStats),
+	}
+	for name, value := range values {
+		if err := setVariable(spec, name, value); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func setVariable(spec *ebpf.CollectionSpec, name string, value any) error {
+	v, ok := spec.Variables[name]
+	if !ok {
+		return fmt.Errorf("set %s: not in the BPF object", name)
+	}
+	if err := v.Set(value); err != nil {
+		return fmt.Errorf("set %s: %w", name, err)
+	}
+	return nil
+}
+
+// topology counts the possible CPUs and NUMA nodes: the highest number and one.
+func topology(sys string) (cpus, nodes uint32, err error) {
+	if cpus, err = possible(filepath.Join(sys, "devices/system/cpu/possible")); err != nil {
+		return 0, 0, err
+	}
+	nodes, err = possible(filepath.Join(sys, "devices/system/node/possible"))
+	if os.IsNotExist(err) {
+		return cpus, 1, nil // no NUMA in this kernel
+	}
+	return cpus, nodes, err
+}
+
+// possible reads a list such as "0-3,8" (Documentation/admin-guide/cputopology.rst).
+func possible(path string) (uint32, error) {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return 0, err
+	}
+	last := strings.TrimSpace(string(b))
+	last = last[strings.LastIndexAny(last, "-,")+1:]
+	n, err := strconv.ParseUint(last, 10, 16)
+	if err != nil {
+		return 0, fmt.Errorf("read %s: %w", path, err)
+	}
+	return uint32(n) + 1, nil
+}
+
+// bootTime is the wall clock when CLOCK_BOOTTIME was zero.
+func bootTime() (time.Time, error) {
+	var since unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &since); err != nil {
+		return time.Time{}, fmt.Errorf("read boot clock: %w", err)
+	}
+	return time.Now().Add(-time.Duration(since.Nano())), nil
+}
+
+// bootID identifies this boot (Documentation/admin-guide/sysctl/kernel.rst).
+func bootID() string {
+	b, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	if err != nil {
+		return ""
+	}
+	return string(bytes.TrimSpace(b))
+}
+
+func kernelRelease() string {
+	var u unix.Utsname
+	if unix.Uname(&u) != nil {
+		return ""
+	}
+	return unix.ByteSliceToString(u.Release[:])
+}
