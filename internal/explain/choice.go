@@ -56,20 +56,19 @@ func (e *Explainer) allocatingTask(v *oom.Victim) bool {
 // spared looks for a task at least 10 % bigger, for the numbers of two tasks are
 // not read at one moment, with a lower oom_score_adj.
 func (e *Explainer) spared(v *oom.Victim) {
-	rec, size := e.f.rec, e.f.victimSize
-	if !size.Known || !v.OOMScoreAdj.Known {
+	if !v.RSSBytes.Known || !v.OOMScoreAdj.Known {
 		return
 	}
 	var best *oom.Candidate
-	var most uint64
-	for i := range rec.Candidates {
-		c := &rec.Candidates[i]
-		s := taskSize(c.RSSBytes, c.SwapBytes, c.PgtablesBytes)
-		if !s.Known || c.PID.Known && c.PID == v.PID || c.OOMScoreAdj.Or(v.OOMScoreAdj.Value) >= v.OOMScoreAdj.Value {
+	var most, than uint64
+	for i := range e.f.rec.Candidates {
+		c := &e.f.rec.Candidates[i]
+		if !c.RSSBytes.Known || c.PID.Known && c.PID == v.PID || c.OOMScoreAdj.Or(v.OOMScoreAdj.Value) >= v.OOMScoreAdj.Value {
 			continue
 		}
-		if s.Value > add(size.Value, size.Value/10) && s.Value > most {
-			best, most = c, s.Value
+		theirs, its := common(c, v)
+		if theirs > add(its, its/10) && theirs > most {
+			best, most, than = c, theirs, its
 		}
 	}
 	if best == nil {
@@ -80,23 +79,37 @@ func (e *Explainer) spared(v *oom.Victim) {
 		t.s(" (pid ").n(int64(best.PID.Value)).s(")")
 	}
 	t.s(" was spared: ").size(most).s(" with oom_score_adj ").n(int64(best.OOMScoreAdj.Value)).
-		s("; the victim has ").size(size.Value).s(" and ").n(int64(v.OOMScoreAdj.Value))
+		s("; the victim has ").size(than).s(" and ").n(int64(v.OOMScoreAdj.Value))
 	e.end()
 }
 
+// common sizes two tasks by the numbers that both have.
+func common(c *oom.Candidate, v *oom.Victim) (candidate, victim uint64) {
+	candidate, victim = c.RSSBytes.Value, v.RSSBytes.Value
+	if c.SwapBytes.Known && v.SwapBytes.Known {
+		candidate, victim = add(candidate, c.SwapBytes.Value), add(victim, v.SwapBytes.Value)
+	}
+	if c.PgtablesBytes.Known && v.PgtablesBytes.Known {
+		candidate, victim = add(candidate, c.PgtablesBytes.Value), add(victim, v.PgtablesBytes.Value)
+	}
+	return candidate, victim
+}
+
 // small: below 2 % of the memory that ran out, the same shortage is back soon.
+// What the victim has in swap counts, so it must be known, or there be none.
 func (e *Explainer) small(v *oom.Victim) {
-	whole := e.f.max
-	if !e.f.cgroup {
-		whole = e.f.total
+	f := &e.f
+	whole := f.max
+	if !f.cgroup {
+		whole = f.total
 		if !whole.Known {
-			whole = e.f.rec.DomainBytes
+			whole = f.rec.DomainBytes
 		}
 	}
-	size := e.f.victimSize
-	if !size.Known || !whole.Known || whole.Value == 0 || ratio(size.Value, whole.Value, 1, 50) {
+	noSwap := f.swapTotal.Known && f.swapTotal.Value == 0
+	if !v.RSSBytes.Known || !v.SwapBytes.Known && !noSwap || !whole.Known || whole.Value == 0 || ratio(f.victimSize.Value, whole.Value, 1, 50) {
 		return
 	}
-	e.reason(codeVictimSmall).s("the kill frees at most ").sizeOf(size.Value, whole.Value)
+	e.reason(codeVictimSmall).s("the kill frees little: ").sizeOf(f.victimSize.Value, whole.Value)
 	e.end()
 }

@@ -139,7 +139,7 @@ func (e *Explainer) kill() {
 	e.choice()
 	if e.verdict == "" {
 		e.verdict = codeUnknown
-		e.unsure(codeUnknown, "any other cause: the record does not hold the memory's state")
+		e.unsure(codeUnknown, "any other: the memory's state is not in the record")
 	}
 }
 
@@ -202,7 +202,7 @@ func (e *Explainer) exit() {
 	x := e.f.rec.Exit
 	if x == nil {
 		e.settle(codeUnknown)
-		e.unsure(codeUnknown, "a victim that is still there: the record does not hold its exit")
+		e.unsure(codeUnknown, "a victim that is still there")
 		return
 	}
 	if after, ok := x.AfterNS.Get(); ok {
@@ -238,6 +238,6 @@ func (e *Explainer) exit() {
 	}
 	if e.verdict == "" {
 		e.settle(codeUnknown)
-		e.unsure(codeUnknown, "a victim that is still there: the record does not hold its exit")
+		e.unsure(codeUnknown, "a victim that is still there")
 	}
 }

@@ -15,6 +15,7 @@ type facts struct {
 	// The cgroup at its limit.
 	usage, max                                 size
 	memsw                                      bool
+	clean                                      bool // dirty holds all there is, so the rest is clean
 	anon, shmem, cache, dirty, kernel, sock    size
 	kernelSlab, kernelTables, limitUnevictable size
 
@@ -94,9 +95,10 @@ func (f *facts) gatherLimit(l *oom.Limit) {
 	f.shmem = first(st, oom.LimitShmem)
 	f.cache = first(st, oom.LimitFile, oom.LimitV1Cache)
 	if f.cache.Known {
-		f.cache.Value = sub(f.cache.Value, f.shmem.Value)
+		f.cache = oom.Opt[uint64]{Value: sub(f.cache.Value, f.shmem.Value), Known: f.shmem.Known}
 	}
 	f.dirty = sum(first(st, oom.LimitFileDirty, oom.LimitV1Dirty), first(st, oom.LimitFileWriteback, oom.LimitV1Writeback))
+	f.clean = all(first(st, oom.LimitFileDirty, oom.LimitV1Dirty), first(st, oom.LimitFileWriteback, oom.LimitV1Writeback)).Known
 	f.sock = first(st, oom.LimitSock)
 	f.kernelSlab = first(st, oom.LimitSlab)
 	if !f.kernelSlab.Known {

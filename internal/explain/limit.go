@@ -142,11 +142,13 @@ func (e *Explainer) holder() {
 	}{{codeLimitAnon, f.anon}, {codeLimitShmem, f.shmem}, {codeLimitFile, f.cache}, {codeLimitKernel, f.kernel}}
 	top := kinds[0]
 	for _, k := range kinds[1:] {
-		if k.size.Value > top.size.Value {
+		if k.size.Known && k.size.Value > top.size.Value {
 			top = k
 		}
 	}
-	if !top.size.Known || top.size.Value == 0 {
+	// What no kind accounts for may be more than the largest of those known.
+	rest := sub(whole.Value, sum(f.anon, f.shmem, f.cache, f.kernel).Value)
+	if top.size.Value == 0 || top.size.Value < rest {
 		e.holderUnknown(whole)
 		return
 	}
@@ -160,9 +162,17 @@ func (e *Explainer) holder() {
 		e.unsure(code, "a mix of several kinds of memory")
 	}
 	if code == codeLimitFile {
-		e.unsure(code, "page cache in use that reclaim could not drop in time")
+		e.fileDoubt()
 	}
 	e.settle(code)
+}
+
+func (e *Explainer) fileDoubt() {
+	if !e.f.clean {
+		e.unsure(codeLimitFile, "cache that waits to be written")
+		return
+	}
+	e.unsure(codeLimitFile, "cache that reclaim was too slow to drop")
 }
 
 // holderUnknown serves records without memory.stat: the victim's own memory may
@@ -180,7 +190,7 @@ func (e *Explainer) holderUnknown(whole size) {
 	}
 	e.end()
 	e.settle(codeLimitFull)
-	e.unsure(codeLimitFull, "any kind of memory: the record does not hold memory.stat")
+	e.unsure(codeLimitFull, "any kind of memory: memory.stat is not in the record")
 }
 
 func (e *Explainer) holderReason(code string, part, whole uint64) {
@@ -198,7 +208,7 @@ func (e *Explainer) holderReason(code string, part, whole uint64) {
 		t.s("page cache: ").sizeOf(part, whole).s(", ").size(f.dirty.Value).s(" of it dirty or under writeback")
 	case codeLimitFile:
 		t.s("page cache: ").sizeOf(part, whole)
-		if f.dirty.Known {
+		if f.clean {
 			t.s(", only ").size(f.dirty.Value).s(" of it dirty or under writeback")
 		}
 	case codeLimitKernel:

@@ -66,7 +66,7 @@ func (e *Explainer) unknown() {
 	if s := e.f.victimSize; s.Known {
 		e.out.s("; this process held ").size(s.Value)
 	}
-	e.out.s(", probably with others")
+	e.out.s("; the cause")
 }
 
 func (e *Explainer) limitSummary() {

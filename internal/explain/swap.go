@@ -136,15 +136,15 @@ func (e *Explainer) swapUnused(whole, unevictable, swappable size) string {
 	return e.swappinessZero(unevictable, swappable)
 }
 
-// locked asks for at least 40 % of the memory, and more than what could be
-// swapped: below that, swapping the rest would have helped.
+// locked asks that the locked memory dominates: otherwise swapping the rest
+// would have helped.
 func (e *Explainer) locked(whole, unevictable, swappable size) string {
 	v := e.f.rec.Victim
 	if !whole.Known {
 		return ""
 	}
 	if unevictable.Known {
-		if !ratio(unevictable.Value, whole.Value, 2, 5) || swappable.Known && swappable.Value >= unevictable.Value {
+		if !dominates(unevictable.Value, whole.Value, swappable) {
 			return ""
 		}
 		half := unevictable.Value/2 + 1

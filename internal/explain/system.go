@@ -277,26 +277,39 @@ func (e *Explainer) hugepages() {
 }
 
 // kernelMemory: 40 % of the RAM and more than what could be swapped; with less,
-// swap would have made room.
+// swap would have made room. Where that part is not known, half.
 func (e *Explainer) kernelMemory() {
 	f := &e.f
 	if !f.total.Known || !f.kernelFixed.Known {
 		return
 	}
 	kernel, total := f.kernelFixed.Value, f.total.Value
-	if ratio(kernel, total, 2, 5) && kernel > f.lruAnon.Value {
+	if dominates(kernel, total, f.lruAnon) {
 		e.reason(codeMemoryKernel).sizeOf(kernel, total).s(" is kernel memory that cannot be swapped: slab, stacks, page tables, per-CPU")
 		e.end()
 		e.settle(codeMemoryKernel)
 	}
-	if m := f.missing.Value; ratio(m, total, 2, 5) && m > f.lruAnon.Value {
-		e.reason(codeMemoryMissing).sizeOf(m, total).s(" is in none of the kernel's statistics (drivers, balloon, vmalloc)")
+	if m := f.missing.Value; dominates(m, total, f.lruAnon) {
+		t := e.reason(codeMemoryMissing).sizeOf(m, total).s(" is in none of the statistics here (drivers, balloon, vmalloc")
+		if !f.hugeKnown {
+			t.s(", or huge pages")
+		}
+		t.s(")")
 		e.end()
 		e.settle(codeMemoryMissing)
 		if !f.hugeKnown {
 			e.unsure(codeMemoryMissing, "huge pages: the record does not hold their number")
 		}
 	}
+}
+
+// dominates reports whether part is 40 % of whole and more than the swappable
+// memory, or half of whole where that is not known.
+func dominates(part, whole uint64, swappable size) bool {
+	if !swappable.Known {
+		return ratio(part, whole, 1, 2)
+	}
+	return ratio(part, whole, 2, 5) && part > swappable.Value
 }
 
 // sharedMemory is a reason from 1/4 of the RAM on: it outlives its processes, so

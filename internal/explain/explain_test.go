@@ -1,0 +1,304 @@
+package explain
+
+import (
+	"bytes"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/oomtrace/oomtrace/internal/oom"
+)
+
+var update = flag.Bool("update", false, "rewrite the golden files")
+
+// maxSummary is what fits on two lines of a terminal.
+const maxSummary = 240
+
+// check holds what is true of every explanation.
+func check(t *testing.T, w *oom.Why) {
+	t.Helper()
+	known := map[string]bool{}
+	for _, c := range Codes() {
+		known[c.Name] = true
+	}
+	if !known[w.Verdict] {
+		t.Errorf("verdict %q is not one of Codes", w.Verdict)
+	}
+	if w.Verdict != codeUnknown && !hasCode(w, w.Verdict) {
+		t.Errorf("verdict %s rests on no reason: %+v", w.Verdict, w)
+	}
+	checkText(t, "summary", w.Summary)
+	for _, r := range w.Reasons {
+		if !known[r.Code] {
+			t.Errorf("reason %q is not one of Codes", r.Code)
+		}
+		checkText(t, r.Code, r.Text)
+	}
+	unsure := w.Unsure.Or(false)
+	if unsure != strings.Contains(w.Summary, "could not be told apart from") {
+		t.Errorf("unsure is %v: %s", unsure, w.Summary)
+	}
+	if w.Unsure.Known && !unsure {
+		t.Error("unsure is given as false; it is left out then")
+	}
+}
+
+func checkText(t *testing.T, what, s string) {
+	t.Helper()
+	if s == "" || len(s) > maxSummary {
+		t.Errorf("%s has %d bytes: %q", what, len(s), s)
+	}
+	if !utf8.ValidString(s) || strings.ContainsFunc(s, unicode.IsControl) {
+		t.Errorf("%s is not one line of text: %q", what, s)
+	}
+}
+
+// TestGolden keeps the words of every scenario, and of the story that they must
+// be able to tell.
+func TestGolden(t *testing.T) {
+	var out bytes.Buffer
+	for _, p := range pairs() {
+		writeGolden(t, &out, p.code+": "+p.name, p.rec)
+		writeGolden(t, &out, "not "+p.code+": "+p.lookAlike, p.other)
+	}
+	for _, s := range stories() {
+		writeGolden(t, &out, s.name, s.rec)
+	}
+	path := filepath.Join("..", "..", "testdata", "explain", "why.golden")
+	if *update {
+		if err := os.WriteFile(path, out.Bytes(), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(want, out.Bytes()) {
+		t.Errorf("%s differs; look at it with go test -update and git diff", path)
+	}
+}
+
+func writeGolden(t *testing.T, out *bytes.Buffer, name string, rec *oom.Record) {
+	w := Of(rec)
+	check(t, w)
+	verdict := w.Verdict
+	if w.Unsure.Or(false) {
+		verdict += ", unsure"
+	}
+	fmt.Fprintf(out, "# %s\n[%s] %s\n", name, verdict, w.Summary)
+	for _, r := range w.Reasons {
+		fmt.Fprintf(out, "  %s: %s\n", r.Code, r.Text)
+	}
+	out.WriteByte('\n')
+}
+
+type story struct {
+	name string
+	rec  *oom.Record
+}
+
+func stories() []story {
+	kill := func(scope oom.Scope) *oom.Record {
+		return &oom.Record{Kind: oom.KindKill, Scope: scope, Victim: &oom.Victim{RSSBytes: b(1743412 * kib), AnonRSSBytes: b(1743412 * kib)}}
+	}
+	return []story{
+		{"the kill line alone, system", kill(oom.ScopeSystem)},
+		{"the kill line alone, cgroup", kill(oom.ScopeCgroup)},
+		{"swap idle, swappiness 0, no statistics", system(swap(2948*mib, 2929*mib), swappiness(0), noStats, func(r *oom.Record) { r.Victim.LockedVMBytes = size{} })},
+		{"swap idle, nothing else known", system(swap(2948*mib, 2929*mib), noStats, func(r *oom.Record) { r.Memory.Swappiness = oom.Opt[uint32]{} })},
+		{"a pod that may not swap", limited(inPod(252*mib), func(r *oom.Record) { r.Victim.CgroupLimits[0].SwapMaxBytes = b(0) })},
+		{"gone, reaped", &oom.Record{Kind: oom.KindExit, Exit: &oom.Exit{AfterNS: b(38e6), Reaped: oom.Some(true), ReapedAfterNS: b(12e6), RSSBytes: b(0)}}},
+		{"slow, reaper gave up", &oom.Record{Kind: oom.KindExit, Exit: &oom.Exit{AfterNS: b(7.2e9), ReaperGaveUp: oom.Some(true), RSSBytes: b(90 * mib)}}},
+		{"exit of nothing known", &oom.Record{Kind: oom.KindExit}},
+		{"lost, number unknown", &oom.Record{Kind: oom.KindLost}},
+		{"empty", &oom.Record{}},
+	}
+}
+
+func TestUnknown(t *testing.T) {
+	w := Of(&oom.Record{Kind: oom.KindKill, Scope: oom.ScopeSystem})
+	if w.Verdict != codeUnknown || !w.Unsure.Or(false) || len(w.Reasons) != 0 {
+		t.Errorf("got %+v", w)
+	}
+}
+
+// TestAbsentNumbers takes one number after the other out of each scenario: no
+// reason may appear that the whole record did not give, save those that say less.
+func TestAbsentNumbers(t *testing.T) {
+	weaker := []string{
+		codeLimitFull, codeSwapUnexplained, codeKubeletUnsure,
+		codeLimitFile,       // dirty or not is open, and it says so
+		codeSwapUnevictable, // mlocked or not is open
+		codeMemoryMissing,   // names huge pages as one of the causes
+		codeSwapCgroupFull,  // a limit that is absent is unlimited
+	}
+	for _, p := range pairs() {
+		whole := Of(p.rec)
+		var tree map[string]any
+		raw, err := json.Marshal(p.rec)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := json.Unmarshal(raw, &tree); err != nil {
+			t.Fatal(err)
+		}
+		without(t, tree, tree, func(rec *oom.Record) {
+			w := Of(rec)
+			check(t, w)
+			for _, r := range w.Reasons {
+				if !hasCode(whole, r.Code) && !slices.Contains(weaker, r.Code) {
+					t.Errorf("%s/%s: %s appears when a number is taken out: %+v", p.code, p.name, r.Code, w)
+				}
+			}
+		})
+	}
+}
+
+// without calls f with the record once for each number left out of it.
+func without(t *testing.T, root, at map[string]any, f func(*oom.Record)) {
+	for key, v := range at {
+		if sub, ok := v.(map[string]any); ok {
+			without(t, root, sub, f)
+			continue
+		}
+		if _, ok := v.(float64); !ok || key == "schema" || key == "adj" {
+			continue
+		}
+		delete(at, key)
+		raw, err := json.Marshal(root)
+		at[key] = v
+		if err != nil {
+			t.Fatal(err)
+		}
+		var rec oom.Record
+		if err := json.Unmarshal(raw, &rec); err != nil {
+			t.Fatal(err)
+		}
+		f(&rec)
+	}
+}
+
+// TestDocs holds docs/why.md and Codes together.
+func TestDocs(t *testing.T) {
+	doc, err := os.ReadFile(filepath.Join("..", "..", "docs", "why.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var documented []string
+	for _, m := range regexp.MustCompile("(?m)^#### `([a-z_]+)`").FindAllSubmatch(doc, -1) {
+		documented = append(documented, string(m[1]))
+	}
+	var codes []string
+	for _, c := range Codes() {
+		codes = append(codes, c.Name)
+		if c.Meaning == "" || strings.Contains(c.Meaning, "\n") {
+			t.Errorf("%s: meaning %q", c.Name, c.Meaning)
+		}
+	}
+	if !slices.Equal(documented, codes) {
+		t.Errorf("docs/why.md has\n%v\nCodes has\n%v", documented, codes)
+	}
+}
+
+// TestReuse: an Explainer gives what a fresh one does, whatever came before.
+func TestReuse(t *testing.T) {
+	var e Explainer
+	for _, p := range pairs() {
+		for _, rec := range []*oom.Record{p.rec, p.other} {
+			r := *rec
+			e.Explain(&r)
+			got, _ := json.Marshal(r.Why)
+			want, _ := json.Marshal(Of(rec))
+			if !bytes.Equal(got, want) {
+				t.Errorf("%s: got %s, want %s", p.name, got, want)
+			}
+		}
+	}
+}
+
+func TestNoAllocation(t *testing.T) {
+	var e Explainer
+	var recs []*oom.Record
+	for _, p := range pairs() {
+		recs = append(recs, p.rec, p.other)
+	}
+	for _, r := range recs {
+		e.Explain(r)
+	}
+	if n := testing.AllocsPerRun(100, func() {
+		for _, r := range recs {
+			e.Explain(r)
+		}
+	}); n != 0 {
+		t.Errorf("%v allocations in steady state", n)
+	}
+}
+
+func BenchmarkExplain(bm *testing.B) {
+	var e Explainer
+	rec := limited(inPod(252 * mib))
+	bm.ReportAllocs()
+	for bm.Loop() {
+		e.Explain(rec)
+	}
+}
+
+// FuzzExplain takes any record: no panic, and what check holds. The corpus is
+// every scenario, with hostile names.
+func FuzzExplain(f *testing.F) {
+	for _, p := range pairs() {
+		for _, rec := range []*oom.Record{p.rec, p.other} {
+			if rec.Victim != nil {
+				rec.Victim.Comm = "a\n\x1b[2J\"\xff"
+			}
+			raw, err := json.Marshal(rec)
+			if err != nil {
+				f.Fatal(err)
+			}
+			f.Add(raw)
+		}
+	}
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		var rec oom.Record
+		if json.Unmarshal(raw, &rec) != nil {
+			return
+		}
+		check(t, Of(&rec))
+	})
+}
+
+func TestText(t *testing.T) {
+	sizes := map[uint64]string{
+		0: "0 B", 1023: "1023 B", 1024: "1 KiB", 1536: "1.5 KiB", 10 << 20: "10 MiB", 256 << 20: "256 MiB", 2948 << 20: "2.9 GiB",
+		1<<30 - 1: "1 GiB", 1 << 30: "1 GiB", 1785253888: "1.7 GiB", 1 << 63: "8 EiB", 1<<64 - 1: "16 EiB",
+	}
+	for n, want := range sizes {
+		if got := string(new(text).size(n).b); got != want {
+			t.Errorf("size(%d) is %q, want %q", n, got, want)
+		}
+	}
+	percents := []struct {
+		part, whole uint64
+		want        string
+	}{{0, 5, "0 %"}, {1, 1000, "under 1 %"}, {999, 1000, "99 %"}, {5, 5, "100 %"}, {1, 2, "50 %"}, {0, 0, "0 %"}, {1<<64 - 1, 1 << 63, "200 %"}}
+	for _, p := range percents {
+		if got := string(new(text).percent(p.part, p.whole).b); got != p.want {
+			t.Errorf("percent(%d, %d) is %q, want %q", p.part, p.whole, got, p.want)
+		}
+	}
+	durations := map[uint64]string{0: "0 µs", 999_499: "999 µs", 38e6: "38 ms", 999_900_000: "999 ms", 1e9: "1.0 s", 62_500_000_000: "62.5 s"}
+	for n, want := range durations {
+		if got := string(new(text).dur(n).b); got != want {
+			t.Errorf("dur(%d) is %q, want %q", n, got, want)
+		}
+	}
+}

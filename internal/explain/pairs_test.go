@@ -1,0 +1,415 @@
+package explain
+
+import (
+	"testing"
+
+	"github.com/oomtrace/oomtrace/internal/oom"
+)
+
+const (
+	kib = 1 << 10
+	mib = 1 << 20
+	gib = 1 << 30
+)
+
+func b(v uint64) size { return oom.Some(v) }
+
+type change func(*oom.Record)
+
+// system is a 4 GiB machine that is out of memory, filled with anonymous memory
+// of one process, with 2 GiB of swap in use to the end.
+func system(changes ...change) *oom.Record {
+	r := &oom.Record{
+		Kind: oom.KindKill, Scope: oom.ScopeSystem,
+		Victim: &oom.Victim{
+			PID: oom.Some(int32(100)), RSSBytes: b(3 * gib), AnonRSSBytes: b(3 * gib), SwapBytes: b(1900 * mib),
+			OOMScoreAdj: oom.Some(int32(0)), BadnessPages: oom.Some(int64(1 << 20)), LockedVMBytes: b(0),
+		},
+		Trigger: &oom.Trigger{PID: oom.Some(int32(100)), Order: oom.Some(int32(0)), GFPMask: oom.Some(uint32(0x140dca))},
+		Memory: &oom.Memory{
+			TotalBytes: b(4 * gib), FreeBytes: b(40 * mib), SwapTotalBytes: b(2 * gib), SwapFreeBytes: b(0),
+			Swappiness: oom.Some(uint32(60)),
+			Stat: oom.Stats{
+				{Name: oom.StatActiveAnon, Bytes: 1 * gib}, {Name: oom.StatInactiveAnon, Bytes: 2 * gib},
+				{Name: oom.StatActiveFile, Bytes: 8 * mib}, {Name: oom.StatInactiveFile, Bytes: 8 * mib},
+				{Name: oom.StatUnevictable, Bytes: 0}, {Name: oom.StatMlocked, Bytes: 0}, {Name: oom.StatShmem, Bytes: mib},
+				{Name: oom.StatSlabReclaimable, Bytes: 50 * mib}, {Name: oom.StatSlabUnrecl, Bytes: 100 * mib},
+				{Name: oom.StatKernelStack, Bytes: 10 * mib}, {Name: oom.StatPageTable, Bytes: 20 * mib},
+				{Name: oom.StatFileWriteback, Bytes: 0},
+			},
+			Zones: []oom.Zone{
+				zone(0, "DMA32", 20*mib, 20*mib, 30*mib), zone(0, "Normal", 20*mib, 20*mib, 30*mib),
+			},
+		},
+	}
+	for _, c := range changes {
+		c(r)
+	}
+	return r
+}
+
+func zone(node int32, name string, free, minimum, high uint64) oom.Zone {
+	return oom.Zone{Node: oom.Some(node), Zone: name, FreeBytes: b(free), MinBytes: b(minimum), HighBytes: b(high)}
+}
+
+// limited is a cgroup of 256 MiB full of anonymous memory of one process, on a
+// machine with free swap that the cgroup may use.
+func limited(changes ...change) *oom.Record {
+	r := &oom.Record{
+		Kind: oom.KindKill, Scope: oom.ScopeCgroup,
+		Victim: &oom.Victim{
+			PID: oom.Some(int32(100)), RSSBytes: b(252 * mib), AnonRSSBytes: b(250 * mib), OOMScoreAdj: oom.Some(int32(0)),
+			BadnessPages: oom.Some(int64(1 << 16)), Cgroup: "/a", CgroupLimits: []oom.CgroupLimit{{Cgroup: "/a", UsageBytes: b(256 * mib), MaxBytes: b(256 * mib)}},
+		},
+		Limit: &oom.Limit{
+			Cgroup: "/a", Level: oom.LevelCgroup, UsageBytes: b(256 * mib), MaxBytes: b(256 * mib), SwapUsageBytes: b(0), Version: oom.Some(uint32(2)),
+			Stat: oom.Stats{
+				{Name: oom.LimitAnon, Bytes: 251 * mib}, {Name: oom.LimitFile, Bytes: 2 * mib}, {Name: oom.LimitKernel, Bytes: 3 * mib},
+				{Name: oom.LimitShmem, Bytes: 0}, {Name: oom.LimitUnevictable, Bytes: 0},
+			},
+		},
+		Memory: &oom.Memory{TotalBytes: b(4 * gib), FreeBytes: b(3 * gib), SwapTotalBytes: b(2 * gib), SwapFreeBytes: b(2 * gib), Swappiness: oom.Some(uint32(60))},
+	}
+	for _, c := range changes {
+		c(r)
+	}
+	return r
+}
+
+func limitedV1(changes ...change) *oom.Record {
+	return limited(append([]change{func(r *oom.Record) {
+		l := r.Limit
+		l.Version, l.SwapUsageBytes = oom.Some(uint32(1)), size{}
+		l.Stat = oom.Stats{{Name: oom.LimitV1RSS, Bytes: 251 * mib}, {Name: oom.LimitV1Cache, Bytes: 2 * mib}, {Name: oom.LimitUnevictable, Bytes: 0}}
+		l.Swappiness = oom.Some(uint32(60))
+	}}, changes...)...)
+}
+
+func set(s *oom.Stats, name string, v uint64) {
+	for i := range *s {
+		if (*s)[i].Name == name {
+			(*s)[i].Bytes = v
+			return
+		}
+	}
+	*s = append(*s, oom.Stat{Name: name, Bytes: v})
+}
+
+func stat(name string, v uint64) change { return func(r *oom.Record) { set(&r.Memory.Stat, name, v) } }
+
+func limitStat(name string, v uint64) change {
+	return func(r *oom.Record) {
+		set(&r.Limit.Stat, name, v)
+		if name == oom.LimitAnon {
+			r.Victim.AnonRSSBytes, r.Victim.RSSBytes = b(v), b(v)
+		}
+	}
+}
+
+func swap(total, free uint64) change {
+	return func(r *oom.Record) { r.Memory.SwapTotalBytes, r.Memory.SwapFreeBytes = b(total), b(free) }
+}
+
+func swappiness(n uint32) change {
+	return func(r *oom.Record) { r.Memory.Swappiness = oom.Some(n) }
+}
+
+func kind(k oom.Kind) change { return func(r *oom.Record) { r.Kind = k } }
+
+func noStats(r *oom.Record) { r.Memory.Stat = nil }
+
+func numa(scope oom.Scope, mems string, free uint64) change {
+	return func(r *oom.Record) {
+		r.Scope, r.Trigger.MemsAllowed = scope, mems
+		r.Memory.FreeBytes = b(20*mib + free)
+		r.Memory.Zones = []oom.Zone{zone(0, "Normal", 20*mib, 20*mib, 30*mib), zone(1, "Normal", free, 20*mib, 30*mib)}
+	}
+}
+
+func fragmented(order int32, free uint64, blocks ...uint64) change {
+	return func(r *oom.Record) {
+		r.Trigger.Order = oom.Some(order)
+		r.Memory.FreeBytes = b(free)
+		r.Memory.Zones = []oom.Zone{zone(0, "Normal", free, 20*mib, 30*mib)}
+		r.Memory.Zones[0].FreeBlocks = blocks
+	}
+}
+
+func tasks(total uint64, sizes ...uint64) change {
+	return func(r *oom.Record) {
+		r.CandidatesTotal = oom.Some(total)
+		for i, s := range sizes {
+			r.Candidates = append(r.Candidates, oom.Candidate{
+				PID: oom.Some(int32(100 + i)), Comm: "fork", RSSBytes: b(s), OOMScoreAdj: oom.Some(int32(0)),
+			})
+		}
+		r.Victim.RSSBytes, r.Victim.AnonRSSBytes, r.Victim.SwapBytes = b(sizes[0]), b(sizes[0]), size{}
+	}
+}
+
+func spareBig(pid int32, bytes uint64, adj int32) change {
+	return func(r *oom.Record) {
+		r.Candidates = []oom.Candidate{
+			{PID: oom.Some(int32(100)), RSSBytes: r.Victim.RSSBytes, OOMScoreAdj: r.Victim.OOMScoreAdj},
+			{PID: oom.Some(pid), RSSBytes: b(bytes), OOMScoreAdj: oom.Some(adj)},
+		}
+	}
+}
+
+func pod(qos, behavior string, request, limit size) change {
+	return func(r *oom.Record) {
+		r.Victim.Pod = &oom.Pod{Namespace: "shop", UID: "u", QoS: qos, SwapBehavior: behavior}
+		r.Victim.Container = &oom.Container{MemoryRequestBytes: request, MemoryLimitBytes: limit}
+		r.Victim.CgroupLimits[0].SwapMaxBytes = b(0)
+	}
+}
+
+func inPod(own uint64) change {
+	return func(r *oom.Record) {
+		r.Limit.Level, r.Limit.Cgroup = oom.LevelPod, "/pod"
+		r.Victim.Cgroup = "/pod/app"
+		r.Victim.CgroupLimits = []oom.CgroupLimit{
+			{Cgroup: "/pod/app", UsageBytes: b(own)}, {Cgroup: "/pod", UsageBytes: b(256 * mib), MaxBytes: b(256 * mib)},
+		}
+	}
+}
+
+// pair is a scenario and the one that looks like it.
+type pair struct {
+	code      string
+	name      string
+	rec       *oom.Record
+	verdict   string // of rec; "" where code is only a reason
+	lookAlike string
+	other     *oom.Record
+	otherIs   string // verdict of other; "" for any
+}
+
+func pairs() []pair {
+	var all []pair
+	for _, group := range [][]pair{limitPairs(), swapPairs(), kubeletPairs(), memoryPairs(), choicePairs(), kindPairs()} {
+		all = append(all, group...)
+	}
+	return all
+}
+
+func TestPairs(t *testing.T) {
+	for _, p := range pairs() {
+		t.Run(p.code+"/"+p.name, func(t *testing.T) {
+			w := Of(p.rec)
+			if !hasCode(w, p.code) {
+				t.Errorf("%s is missing: %+v", p.code, w)
+			}
+			if p.verdict != "" && w.Verdict != p.verdict {
+				t.Errorf("verdict %s, want %s: %+v", w.Verdict, p.verdict, w)
+			}
+		})
+		t.Run(p.code+"/not "+p.lookAlike, func(t *testing.T) {
+			w := Of(p.other)
+			if hasCode(w, p.code) || w.Verdict == p.code {
+				t.Errorf("%s is given: %+v", p.code, w)
+			}
+			if p.otherIs != "" && w.Verdict != p.otherIs {
+				t.Errorf("verdict %s, want %s: %+v", w.Verdict, p.otherIs, w)
+			}
+		})
+	}
+}
+
+// TestPairsCoverCodes: no code without a scenario and a look-alike.
+func TestPairsCoverCodes(t *testing.T) {
+	seen := map[string]bool{codeUnknown: true} // a verdict without a reason; TestUnknown
+	for _, p := range pairs() {
+		seen[p.code] = true
+	}
+	for _, c := range Codes() {
+		if !seen[c.Name] {
+			t.Errorf("%s has no pair", c.Name)
+		}
+	}
+}
+
+func hasCode(w *oom.Why, code string) bool {
+	for _, r := range w.Reasons {
+		if r.Code == code {
+			return true
+		}
+	}
+	return false
+}
+
+func limitPairs() []pair {
+	dirty := []change{limitStat(oom.LimitAnon, 40*mib), limitStat(oom.LimitFile, 210*mib), limitStat(oom.LimitFileDirty, 0), limitStat(oom.LimitFileWriteback, 0)}
+	with := func(more ...change) []change { return append(append([]change(nil), dirty...), more...) }
+	return []pair{
+		{codeLimitAnon, "anonymous growth", limited(), codeLimitAnon,
+			"the same limit full of tmpfs", limited(limitStat(oom.LimitAnon, 5*mib), limitStat(oom.LimitFile, 245*mib), limitStat(oom.LimitShmem, 240*mib)), codeLimitShmem},
+		{codeLimitAnon, "v1", limitedV1(), codeLimitAnon,
+			"no memory.stat, small process", limited(func(r *oom.Record) { r.Limit.Stat = nil; r.Victim.AnonRSSBytes = b(9 * mib) }), codeLimitFull},
+		{codeLimitShmem, "tmpfs", limited(limitStat(oom.LimitAnon, 5*mib), limitStat(oom.LimitFile, 245*mib), limitStat(oom.LimitShmem, 240*mib)), codeLimitShmem,
+			"page cache that is not tmpfs", limited(with(limitStat(oom.LimitFileDirty, 200*mib))...), codeLimitDirty},
+		{codeLimitDirty, "dirty cache", limited(with(limitStat(oom.LimitFileDirty, 150*mib), limitStat(oom.LimitFileWriteback, 40*mib))...), codeLimitDirty,
+			"clean cache", limited(with(limitStat(oom.LimitFileDirty, 4*mib))...), codeLimitFile},
+		{codeLimitFile, "clean cache", limited(with(limitStat(oom.LimitFileDirty, 4*mib))...), codeLimitFile,
+			"clean cache beside more anonymous memory", limited(limitStat(oom.LimitAnon, 150*mib), limitStat(oom.LimitFile, 100*mib)), codeLimitAnon},
+		{codeLimitKernel, "sockets and slab", limited(limitStat(oom.LimitAnon, 20*mib), limitStat(oom.LimitKernel, 100*mib), limitStat(oom.LimitSock, 100*mib)), codeLimitKernel,
+			"some kernel memory", limited(limitStat(oom.LimitAnon, 200*mib), limitStat(oom.LimitKernel, 50*mib)), codeLimitAnon},
+		{codeLimitKernel, "page tables, before kernel was summed", limited(func(r *oom.Record) {
+			r.Victim.AnonRSSBytes = b(20 * mib)
+			r.Limit.Stat = oom.Stats{{Name: oom.LimitAnon, Bytes: 20 * mib}, {Name: oom.LimitPagetables, Bytes: 200 * mib}, {Name: oom.LimitKernelStack, Bytes: 10 * mib}}
+		}), codeLimitKernel, "nothing but anonymous memory", limited(), codeLimitAnon},
+		{codeLimitFull, "no memory.stat", limited(func(r *oom.Record) { r.Limit.Stat = nil; r.Victim.AnonRSSBytes = b(9 * mib) }), codeLimitFull,
+			"no memory.stat, but the process is the limit", limited(func(r *oom.Record) { r.Limit.Stat = nil }), codeLimitAnon},
+		{codeLimitAncestor, "neighbours fill the pod", limited(inPod(30 * mib)), codeLimitAncestor,
+			"the container's own limit", limited(func(r *oom.Record) { r.Limit.Level = oom.LevelContainer }), codeLimitAnon},
+		{codeLimitAncestor, "the pod's limit, filled by the victim", limited(inPod(250 * mib)), codeLimitAnon,
+			"a sub-cgroup of the container's", limited(func(r *oom.Record) { r.Limit.Level = oom.LevelContainer; r.Victim.Cgroup = "/a/container" }), codeLimitAnon},
+		{codeLimitAncestor, "a slice", limited(inPod(30*mib), func(r *oom.Record) { r.Limit.Level = oom.LevelSlice }), codeLimitAncestor,
+			"a name that only starts alike", limited(func(r *oom.Record) { r.Limit.Level = oom.LevelPod; r.Victim.Cgroup = "/ab" }), codeLimitAnon},
+	}
+}
+
+func swapPairs() []pair {
+	free := swap(2*gib, 2*gib-20*mib)
+	locked := []change{free, stat(oom.StatUnevictable, 2*gib), stat(oom.StatMlocked, 2*gib), stat(oom.StatActiveAnon, 512*mib), stat(oom.StatInactiveAnon, 512*mib)}
+	with := func(more ...change) []change { return append(append([]change(nil), locked...), more...) }
+	v1 := func(memsw, usage uint64) change {
+		return func(r *oom.Record) { r.Limit.MemswMaxBytes, r.Limit.MemswUsageBytes = b(memsw), b(usage) }
+	}
+	own := func(n uint32) change { return func(r *oom.Record) { r.Limit.Swappiness = oom.Some(n) } }
+	v2max := func(usage, maximum uint64) change {
+		return func(r *oom.Record) { r.Limit.SwapUsageBytes, r.Limit.SwapMaxBytes = b(usage), b(maximum) }
+	}
+	return []pair{
+		{codeSwapNone, "system", system(swap(0, 0)), codeSwapNone, "swap full", system(), codeSwapFull},
+		{codeSwapNone, "cgroup", limited(swap(0, 0)), codeLimitAnon, "swap of an unknown size", limited(func(r *oom.Record) { r.Memory = nil }), codeLimitAnon},
+		{codeSwapFull, "system", system(), codeSwapFull, "swap idle", system(free, swappiness(0)), codeSwapSwappiness},
+		{codeSwapIdle, "idle", system(free), "", "full", system(), codeSwapFull},
+		{codeSwapForbidden, "v2", limited(v2max(0, 0)), codeLimitAnon, "swap.max unlimited", limited(), codeLimitAnon},
+		{codeSwapForbidden, "v2, below the limit", limited(func(r *oom.Record) { r.Victim.CgroupLimits[0].SwapMaxBytes = b(0) }), codeLimitAnon,
+			"swap.max with room", limited(v2max(10*mib, 100*mib)), codeLimitAnon},
+		{codeSwapForbidden, "v1", limitedV1(v1(256*mib, 256*mib)), codeLimitAnon, "v1, memsw above", limitedV1(v1(512*mib, 300*mib)), codeLimitAnon},
+		{codeSwapCgroupFull, "v2", limited(v2max(100*mib, 100*mib)), codeLimitAnon, "v2 with room", limited(v2max(50*mib, 100*mib)), codeLimitAnon},
+		{codeSwapCgroupFull, "v1", limitedV1(v1(512*mib, 512*mib)), codeLimitAnon, "v1 with room", limitedV1(v1(512*mib, 300*mib)), codeLimitAnon},
+		{codeSwapSwappiness, "system", system(free, swappiness(0)), codeSwapSwappiness, "locked memory, swappiness 0 too", system(with(swappiness(0))...), codeSwapMlocked},
+		{codeSwapSwappiness, "system, swap full", system(free, swappiness(0)), codeSwapSwappiness, "swappiness 0, swap full", system(swappiness(0)), codeSwapFull},
+		{codeSwapSwappiness, "v1 cgroup's own", limitedV1(own(0)), codeLimitAnon, "v1, only vm.swappiness is 0", limitedV1(swappiness(0)), codeLimitAnon},
+		{codeSwapSwappiness, "v2 cgroup", limited(swappiness(0)), codeLimitAnon, "forbidden anyway", limited(swappiness(0), v2max(0, 0)), codeLimitAnon},
+		{codeSwapMlocked, "system", system(with()...), codeSwapMlocked, "unevictable, not locked", system(with(stat(oom.StatMlocked, 0))...), codeSwapUnevictable},
+		{codeSwapMlocked, "by the victim, no statistics", system(free, noStats, func(r *oom.Record) { r.Victim.LockedVMBytes = b(3 * gib) }), codeSwapMlocked,
+			"a little locked", system(free, swappiness(0), stat(oom.StatMlocked, 64*mib), stat(oom.StatUnevictable, 64*mib)), codeSwapSwappiness},
+		{codeSwapUnevictable, "ramfs", system(with(stat(oom.StatMlocked, 0))...), codeSwapUnevictable, "mlocked", system(with()...), codeSwapMlocked},
+		{codeSwapTooSlow, "writeback", system(swap(2*gib, gib), stat(oom.StatFileWriteback, 300*mib)), codeSwapTooSlow,
+			"swap not in use", system(free, stat(oom.StatFileWriteback, 300*mib)), codeSwapUnexplained},
+		{codeSwapUnexplained, "nothing to be seen", system(free), codeSwapUnexplained, "swappiness 0", system(free, swappiness(0)), codeSwapSwappiness},
+	}
+}
+
+func kubeletPairs() []pair {
+	lim := b(256 * mib)
+	return []pair{
+		{codeKubeletNoSwap, "NoSwap", limited(pod("burstable", "NoSwap", b(128*mib), lim)), codeLimitAnon,
+			"LimitedSwap", limited(pod("guaranteed", "LimitedSwap", lim, lim)), codeLimitAnon},
+		{codeKubeletQoS, "guaranteed", limited(pod("guaranteed", "LimitedSwap", lim, lim)), codeLimitAnon,
+			"burstable", limited(pod("burstable", "LimitedSwap", lim, lim)), codeLimitAnon},
+		{codeKubeletQoS, "besteffort, configuration unknown", limited(pod("besteffort", "", size{}, size{})), codeLimitAnon,
+			"no pod", limited(func(r *oom.Record) { r.Limit.SwapMaxBytes = b(0) }), codeLimitAnon},
+		{codeKubeletRequest, "request is limit", limited(pod("burstable", "LimitedSwap", lim, lim)), codeLimitAnon,
+			"request below limit", limited(pod("burstable", "LimitedSwap", b(128*mib), lim)), codeLimitAnon},
+		{codeKubeletUnsure, "burstable", limited(pod("burstable", "", b(128*mib), lim)), codeLimitAnon,
+			"besteffort", limited(pod("besteffort", "", size{}, size{})), codeLimitAnon},
+		{codeKubeletUnsure, "critical pod or not", limited(pod("burstable", "LimitedSwap", b(128*mib), lim)), codeLimitAnon,
+			"a podman pod", limited(pod("", "", size{}, size{})), codeLimitAnon},
+		{codeKubeletLimited, "share used up", limited(pod("burstable", "LimitedSwap", b(128*mib), lim), func(r *oom.Record) {
+			c := &r.Victim.CgroupLimits[0]
+			c.SwapMaxBytes, c.SwapUsageBytes = b(64*mib), b(64*mib)
+		}), codeLimitAnon, "share with room", limited(pod("burstable", "LimitedSwap", b(128*mib), lim), func(r *oom.Record) {
+			c := &r.Victim.CgroupLimits[0]
+			c.SwapMaxBytes, c.SwapUsageBytes = b(64*mib), b(4*mib)
+		}), codeLimitAnon},
+	}
+}
+
+func memoryPairs() []pair {
+	idle := swap(2*gib, 2*gib)
+	noAnon := []change{idle, stat(oom.StatActiveAnon, 100*mib), stat(oom.StatInactiveAnon, 100*mib)}
+	with := func(more ...change) []change { return append(append([]change(nil), noAnon...), more...) }
+	huge := func(total, free, rsvd uint64) []change {
+		return with(stat(oom.StatHugepagesTotal, total), stat(oom.StatHugepagesFree, free), stat(oom.StatHugepagesRsvd, rsvd))
+	}
+	kernelOnly := func(r *oom.Record) { r.Trigger.GFPMask = oom.Some(uint32(0xcc0)) }
+	movable := func(r *oom.Record) {
+		r.Memory.FreeBytes = b(20*mib + gib)
+		r.Memory.Zones = []oom.Zone{zone(0, "Normal", 20*mib, 20*mib, 30*mib), zone(0, "Movable", gib, 20*mib, 30*mib)}
+	}
+	small := make([]uint64, 10)
+	for i := range small {
+		small[i] = 4 * mib
+	}
+	oneBig := append([]uint64{2 * gib}, small...)
+	slab := func(v uint64) change { return stat(oom.StatSlabUnrecl, v) }
+	return []pair{
+		{codeMemoryLow, "below the watermarks", system(), codeSwapFull, "free memory, order 3", system(fragmented(3, 400*mib, 90000, 900, 90)), codeMemoryFragments},
+		{codeMemoryKernel, "slab", system(with(slab(3 * gib))...), codeMemoryKernel, "some slab", system(slab(400 * mib)), codeSwapFull},
+		{codeMemoryKernel, "page tables", system(with(stat(oom.StatPageTable, 3*gib))...), codeMemoryKernel, "reclaimable slab", system(with(stat(oom.StatSlabReclaimable, 3*gib))...), codeSwapUnexplained},
+		{codeMemoryMissing, "a balloon", system(with()...), codeMemoryMissing, "huge pages instead", system(huge(3*gib, 0, 0)...), codeSwapUnexplained},
+		{codeMemoryShmem, "tmpfs", system(swap(0, 0), stat(oom.StatShmem, 3*gib)), codeSwapNone, "a little tmpfs", system(swap(0, 0), stat(oom.StatShmem, 300*mib)), codeSwapNone},
+		{codeMemoryHugepages, "unused", system(huge(3*gib, 3*gib, 0)...), codeMemoryHugepages, "in use", system(huge(3*gib, 0, 0)...), codeSwapUnexplained},
+		{codeMemoryHugepages, "half of them", system(huge(3*gib, 2*gib, 0)...), codeMemoryHugepages, "reserved by a mapping", system(huge(3*gib, 3*gib, 3*gib)...), codeSwapUnexplained},
+		{codeMemoryFragments, "no block of order 3", system(fragmented(3, 400*mib, 90000, 900, 90, 0, 0)), codeMemoryFragments,
+			"order 3, but nothing is free", system(fragmented(3, 10*mib, 2000, 20, 0, 0)), codeSwapFull},
+		{codeMemoryFragments, "no block of order 2", system(fragmented(2, 400*mib, 90000, 900, 0, 0, 0)), codeMemoryFragments,
+			"blocks are there", system(fragmented(2, 400*mib, 90000, 900, 40)), codeSwapFull},
+		{codeNodeCpuset, "node 0 only", system(numa(oom.ScopeCpuset, "0", 2*gib)), codeNodeCpuset, "the other node is full too", system(numa(oom.ScopeCpuset, "0", 25*mib)), codeSwapFull},
+		{codeNodeCpuset, "nodes not in the record", system(numa(oom.ScopeCpuset, "", 2*gib)), codeNodeCpuset, "a memory policy", system(numa(oom.ScopeMempolicy, "0", 2*gib)), codeNodeMempolicy},
+		{codeNodeMempolicy, "node 0 only", system(numa(oom.ScopeMempolicy, "0", 2*gib)), codeNodeMempolicy, "both nodes", system(numa(oom.ScopeMempolicy, "0-1", 25*mib)), codeSwapFull},
+		{codeNodeZone, "a movable zone that the kernel cannot use", system(movable, kernelOnly), codeNodeZone, "a movable allocation", system(movable), codeSwapFull},
+		{codeManyTasks, "fork bomb", system(tasks(800, small...)), codeManyTasks, "one big task among many", system(tasks(800, oneBig...)), codeSwapFull},
+		{codeManyTasks, "fork bomb in a cgroup", limited(tasks(80, small...)), codeManyTasks, "few of them", limited(tasks(20, small...)), codeLimitAnon},
+		{codeManyTasks, "with their kernel memory", system(tasks(20000, kib*200, kib*200), slab(2*gib), stat(oom.StatActiveAnon, gib), stat(oom.StatInactiveAnon, 900*mib)), codeManyTasks, "a slab leak beside small tasks", system(with(tasks(800, small...), slab(3*gib))...), codeMemoryKernel},
+	}
+}
+
+func choicePairs() []pair {
+	allocating := func(pid int32) change {
+		return func(r *oom.Record) {
+			r.Memory.OOMKillAllocatingTask, r.Trigger.PID = oom.Some(true), oom.Some(pid)
+		}
+	}
+	group := func(on bool) change {
+		return func(r *oom.Record) { r.Victim.CgroupLimits[0].OOMGroup = oom.Some(on) }
+	}
+	tiny := func(r *oom.Record) {
+		r.Victim.RSSBytes, r.Victim.AnonRSSBytes, r.Victim.SwapBytes = b(5*mib), b(5*mib), b(0)
+	}
+	return []pair{
+		{codeVictimAdj, "a bigger one is protected", system(spareBig(7, 8*gib, -998)), codeSwapFull, "a bigger one with the same adj", system(spareBig(7, 8*gib, 0)), codeSwapFull},
+		{codeVictimAdj, "protected a little", system(spareBig(7, 8*gib, -1)), codeSwapFull, "a smaller one is protected", system(spareBig(7, gib, -998)), codeSwapFull},
+		{codeVictimTrigger, "the task that asked", system(allocating(100)), codeSwapFull, "another asked", system(allocating(9)), codeSwapFull},
+		{codeVictimSmall, "5 MiB of 4 GiB", system(tiny), codeSwapFull, "3 GiB of 4 GiB", system(), codeSwapFull},
+		{codeVictimGroup, "oom.group", limited(group(true)), codeLimitAnon, "no oom.group", limited(group(false)), codeLimitAnon},
+	}
+}
+
+func kindPairs() []pair {
+	exit := func(x *oom.Exit) *oom.Record { return &oom.Record{Kind: oom.KindExit, Exit: x} }
+	ms := func(n uint64) oom.Opt[uint64] { return oom.Some(n * 1e6) }
+	yes := oom.Some(true)
+	sysrq := func(r *oom.Record) { r.Sysrq, r.Trigger.Order = yes, oom.Some(int32(-1)) }
+	spared := func(adj int32) change {
+		return func(r *oom.Record) {
+			r.Kind, r.Victim = oom.KindNoVictim, nil
+			r.Candidates = []oom.Candidate{{OOMScoreAdj: oom.Some(adj), RSSBytes: b(gib)}}
+		}
+	}
+	return []pair{
+		{codeSysrq, "a person asked", system(sysrq), codeSysrq, "the memory asked", system(), codeSwapFull},
+		{codeAlreadyExiting, "marked", limited(kind(oom.KindAlreadyExiting)), codeAlreadyExiting, "killed", limited(), codeLimitAnon},
+		{codeNoVictim, "all are spared", limited(spared(-1000)), codeNoVictim, "killed", limited(), codeLimitAnon},
+		{codeExitGone, "gone", exit(&oom.Exit{AfterNS: ms(38), Reaped: yes}), codeExitGone, "reaped, not gone", exit(&oom.Exit{Reaped: yes}), codeExitReaped},
+		{codeExitReaped, "reaped", exit(&oom.Exit{Reaped: yes, ReapedAfterNS: ms(12), RSSBytes: b(0)}), codeExitReaped, "gone before", exit(&oom.Exit{AfterNS: ms(3)}), codeExitGone},
+		{codeExitGaveUp, "gave up", exit(&oom.Exit{ReaperGaveUp: yes, RSSBytes: b(90 * mib)}), codeExitGaveUp, "reaped", exit(&oom.Exit{Reaped: yes, AfterNS: ms(38)}), codeExitGone},
+		{codeExitSlow, "slow", exit(&oom.Exit{AfterNS: ms(6000)}), codeExitSlow, "in time", exit(&oom.Exit{AfterNS: ms(4000)}), codeExitGone},
+		{codeLost, "lost", &oom.Record{Kind: oom.KindLost, Lost: oom.Some(uint64(3))}, codeLost, "a kill", limited(), codeLimitAnon},
+	}
+}
