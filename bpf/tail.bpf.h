@@ -31,9 +31,12 @@ static __always_inline struct span tail_append(const void *from, u64 len, const 
 	struct span span = {};
 	u64 off = scratch.tail_len;
 
-	/* The compiler must not move the checks to copies of the two. */
+	if (!len)
+		return span;
+	/* Keeps the compiler from folding the checks into one that the verifier
+	 * cannot follow, and from making them on copies. */
 	asm volatile("" : "+r"(len), "+r"(off));
-	if (!len || len > max || off > TAIL_LEN - max)
+	if (len > max || off > TAIL_LEN - max)
 		return span;
 	if (bpf_probe_read_kernel(scratch.tail + off, len, from))
 		return span;
