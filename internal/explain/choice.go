@@ -19,25 +19,29 @@ func (e *Explainer) choice() {
 	e.small(v)
 }
 
-// group looks up to the cgroup at its limit, as mem_cgroup_get_oom_group does
-// (mm/memcontrol.c).
+// group looks for the topmost cgroup with memory.oom.group, from the victim's up
+// to the one at its limit, as mem_cgroup_get_oom_group does (mm/memcontrol.c).
 func (e *Explainer) group(v *oom.Victim) bool {
+	var top *oom.CgroupLimit
 	for i := range v.CgroupLimits {
 		c := &v.CgroupLimits[i]
 		if c.OOMGroup.Or(false) {
-			t := e.reason(codeVictimGroup).s("memory.oom.group=1")
-			if c.UsageBytes.Known {
-				t.s(" on a cgroup that holds ").size(c.UsageBytes.Value)
-			}
-			t.s(": every process in it is killed")
-			e.end()
-			return true
+			top = c
 		}
 		if l := e.f.rec.Limit; e.f.cgroup && l != nil && c.Cgroup == l.Cgroup {
-			return false
+			break
 		}
 	}
-	return false
+	if top == nil {
+		return false
+	}
+	t := e.reason(codeVictimGroup).s("memory.oom.group=1")
+	if top.UsageBytes.Known {
+		t.s(" on a cgroup that holds ").size(top.UsageBytes.Value)
+	}
+	t.s(": every process in it is killed")
+	e.end()
+	return true
 }
 
 func (e *Explainer) allocatingTask(v *oom.Victim) bool {

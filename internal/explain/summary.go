@@ -147,7 +147,7 @@ func (e *Explainer) swapClause() {
 	case e.has(codeSwapUnevictable):
 		t.s("; unevictable, it cannot be swapped")
 	case e.has(codeSwapUnexplained):
-		t.s("; swap was free")
+		t.s("; swap was free, and the record does not show why it was not used")
 	}
 }
 
