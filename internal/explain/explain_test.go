@@ -151,7 +151,7 @@ func TestAbsentNumbers(t *testing.T) {
 		if err := json.Unmarshal(raw, &tree); err != nil {
 			t.Fatal(err)
 		}
-		without(t, tree, tree, func(rec *oom.Record) {
+		vary(t, tree, tree, nil, func(rec *oom.Record) {
 			w := Of(rec)
 			check(t, w)
 			for _, r := range w.Reasons {
@@ -163,27 +163,95 @@ func TestAbsentNumbers(t *testing.T) {
 	}
 }
 
-// without calls f with the record once for each number left out of it.
-func without(t *testing.T, root, at map[string]any, f func(*oom.Record)) {
+// TestUnsure holds where the evidence stops being enough.
+func TestUnsure(t *testing.T) {
+	free := swap(2*gib, 2*gib-20*mib)
+	tests := []struct {
+		name    string
+		rec     *oom.Record
+		verdict string
+		unsure  bool
+	}{
+		{"half is anonymous", limited(limitStat(oom.LimitAnon, 128*mib), limitStat(oom.LimitFile, 100*mib)), codeLimitAnon, false},
+		{"less than half is", limited(limitStat(oom.LimitAnon, 120*mib), limitStat(oom.LimitFile, 100*mib)), codeLimitAnon, true},
+		{"swap full", system(swap(2*gib, 100*mib)), codeSwapFull, false},
+		{"swap nearly full", system(swap(2*gib, 300*mib)), codeSwapFull, true},
+		{"swappiness 0, locked memory known", system(free, swappiness(0)), codeSwapSwappiness, false},
+		{"swappiness 0, locked memory not known", system(free, swappiness(0), noStats, func(r *oom.Record) { r.Victim.LockedVMBytes = size{} }), codeSwapSwappiness, true},
+		{"swappiness 0, swap in use, file pages left", system(swap(2*gib, gib), swappiness(0), stat(oom.StatActiveFile, 300*mib)), codeSwapSwappiness, false},
+		{"swappiness 0, swap in use, no file pages left", system(swap(2*gib, gib), swappiness(0), stat(oom.StatActiveFile, 0), func(r *oom.Record) { r.Memory.FreeBytes = b(20 * mib) }), codeSwapSwappiness, true},
+		{"swap's state not known", system(func(r *oom.Record) { r.Memory.SwapTotalBytes = size{} }), codeMemoryLow, true},
+		{"many tasks of many names", system(tasks(800, 4*mib, 4*mib, 4*mib), func(r *oom.Record) {
+			for i := range r.Candidates {
+				r.Candidates[i].Comm = string(rune('a' + i))
+			}
+		}), codeManyTasks, true},
+		{"missing memory, huge pages known", system(stat(oom.StatActiveAnon, 0), stat(oom.StatInactiveAnon, 0), stat(oom.StatHugepagesTotal, 0)), codeMemoryMissing, false},
+		{"missing memory, huge pages not known", system(stat(oom.StatActiveAnon, 0), stat(oom.StatInactiveAnon, 0)), codeMemoryMissing, true},
+		{"the pod's limit, own usage not known", limited(inPod(30*mib), func(r *oom.Record) { r.Victim.CgroupLimits[0].UsageBytes = size{} }), codeLimitAnon, false},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			w := Of(tt.rec)
+			check(t, w)
+			if w.Verdict != tt.verdict || w.Unsure.Or(false) != tt.unsure {
+				t.Errorf("want %s, unsure %v; got %+v", tt.verdict, tt.unsure, w)
+			}
+		})
+	}
+}
+
+// vary calls f with the record once for each number in it, that number replaced
+// by value, or left out for nil. What does not fit the field is passed over.
+func vary(t *testing.T, root, at map[string]any, value any, f func(*oom.Record)) {
 	for key, v := range at {
-		if sub, ok := v.(map[string]any); ok {
-			without(t, root, sub, f)
+		switch v := v.(type) {
+		case map[string]any:
+			vary(t, root, v, value, f)
+			continue
+		case []any:
+			for _, item := range v {
+				if m, ok := item.(map[string]any); ok {
+					vary(t, root, m, value, f)
+				}
+			}
+			continue
+		case float64:
+		default:
 			continue
 		}
-		if _, ok := v.(float64); !ok || key == "schema" || key == "adj" {
-			continue
+		at[key] = value
+		if value == nil {
+			delete(at, key)
 		}
-		delete(at, key)
 		raw, err := json.Marshal(root)
 		at[key] = v
 		if err != nil {
 			t.Fatal(err)
 		}
 		var rec oom.Record
-		if err := json.Unmarshal(raw, &rec); err != nil {
-			t.Fatal(err)
+		if json.Unmarshal(raw, &rec) == nil {
+			f(&rec)
 		}
-		f(&rec)
+	}
+}
+
+// TestExtremes puts hostile numbers in the place of each number.
+func TestExtremes(t *testing.T) {
+	for _, p := range pairs() {
+		for _, rec := range []*oom.Record{p.rec, p.other} {
+			raw, err := json.Marshal(rec)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var tree map[string]any
+			if err := json.Unmarshal(raw, &tree); err != nil {
+				t.Fatal(err)
+			}
+			for _, n := range []json.Number{"0", "1", "-1", "-2147483648", "2147483647", "9223372036854775807", "18446744073709551615"} {
+				vary(t, tree, tree, n, func(r *oom.Record) { check(t, Of(r)) })
+			}
+		}
 	}
 }
 

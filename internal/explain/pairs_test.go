@@ -135,6 +135,10 @@ func fragmented(order int32, free uint64, blocks ...uint64) change {
 	}
 }
 
+func reserved(n uint64) change {
+	return func(r *oom.Record) { r.Memory.Zones[0].LowmemReserveBytes = []uint64{0, 0, n, n} }
+}
+
 func tasks(total uint64, sizes ...uint64) change {
 	return func(r *oom.Record) {
 		r.CandidatesTotal = oom.Some(total)
@@ -363,6 +367,10 @@ func memoryPairs() []pair {
 		{codeNodeCpuset, "node 0 only", system(numa(oom.ScopeCpuset, "0", 2*gib)), codeNodeCpuset, "the other node is full too", system(numa(oom.ScopeCpuset, "0", 25*mib)), codeSwapFull},
 		{codeNodeCpuset, "nodes not in the record", system(numa(oom.ScopeCpuset, "", 2*gib)), codeNodeCpuset, "a memory policy", system(numa(oom.ScopeMempolicy, "0", 2*gib)), codeNodeMempolicy},
 		{codeNodeMempolicy, "node 0 only", system(numa(oom.ScopeMempolicy, "0", 2*gib)), codeNodeMempolicy, "both nodes", system(numa(oom.ScopeMempolicy, "0-1", 25*mib)), codeSwapFull},
+		{codeNodeZone, "the reserve is not for everyone", system(movable, kernelOnly, reserved(40*mib), func(r *oom.Record) { r.Memory.Zones[0].FreeBytes = b(60 * mib) }), codeNodeZone,
+			"above the mark, no reserve", system(movable, kernelOnly, func(r *oom.Record) { r.Memory.Zones[0].FreeBytes = b(60 * mib) }), codeSwapFull},
+		{codeNodeZone, "free beyond what the zones keep", system(movable, kernelOnly), codeNodeZone,
+			"free, but the zones keep more", system(movable, kernelOnly, func(r *oom.Record) { r.Memory.Zones[0].HighBytes = b(2 * gib) }), codeSwapFull},
 		{codeNodeZone, "a movable zone that the kernel cannot use", system(movable, kernelOnly), codeNodeZone, "a movable allocation", system(movable), codeSwapFull},
 		{codeManyTasks, "fork bomb", system(tasks(800, small...)), codeManyTasks, "one big task among many", system(tasks(800, oneBig...)), codeSwapFull},
 		{codeManyTasks, "fork bomb in a cgroup", limited(tasks(80, small...)), codeManyTasks, "few of them", limited(tasks(20, small...)), codeLimitAnon},
@@ -384,6 +392,7 @@ func choicePairs() []pair {
 	}
 	return []pair{
 		{codeVictimAdj, "a bigger one is protected", system(spareBig(7, 8*gib, -998)), codeSwapFull, "a bigger one with the same adj", system(spareBig(7, 8*gib, 0)), codeSwapFull},
+		{codeVictimAdj, "a fifth bigger", system(spareBig(7, 3600*mib, -998)), codeSwapFull, "bigger by less than two reads may differ", system(spareBig(7, 3200*mib, -998)), codeSwapFull},
 		{codeVictimAdj, "protected a little", system(spareBig(7, 8*gib, -1)), codeSwapFull, "a smaller one is protected", system(spareBig(7, gib, -998)), codeSwapFull},
 		{codeVictimTrigger, "the task that asked", system(allocating(100)), codeSwapFull, "another asked", system(allocating(9)), codeSwapFull},
 		{codeVictimSmall, "5 MiB of 4 GiB", system(tiny), codeSwapFull, "3 GiB of 4 GiB", system(), codeSwapFull},
