@@ -58,6 +58,9 @@ type Attachment struct {
 	// Symbol is what was probed where it is not Hook itself: a split symbol
 	// such as "oom_kill_process.isra.0".
 	Symbol string
+	// Sees is set for the hooks that see the kill itself; the others see what
+	// surrounds it.
+	Sees bool
 	// Needed is set for the hook without which nothing can be traced.
 	Needed bool
 	// Tried are the attempts that failed before Kind.
@@ -247,7 +250,7 @@ var errNoSymbol = errors.New("no such function in this kernel")
 
 // hook tries the candidates of h in turn.
 func (a *attacher) hook(h hook) (Attachment, link.Link) {
-	at := Attachment{Hook: h.name, Needed: h.needed}
+	at := Attachment{Hook: h.name, Needed: h.needed, Sees: h.bit != 0}
 	for _, c := range h.candidates {
 		symbol, err := a.symbol(h, c)
 		if err == nil {

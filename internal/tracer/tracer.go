@@ -259,6 +259,21 @@ func (t *Tracer) Attachments() []Attachment { return t.attachments }
 // each.
 func (t *Tracer) Notes() []string { return t.notes }
 
+// Kernel is the release of the running kernel.
+func (t *Tracer) Kernel() string { return t.machine.Kernel }
+
+// HiddenData names the data symbols that this kernel does not show: what they
+// hold is then sampled from user space.
+func (t *Tracer) HiddenData() []string {
+	var hidden []string
+	for _, name := range wantedSymbols().data {
+		if t.symbols.Data(name) == 0 && name != symMemcgStats {
+			hidden = append(hidden, name)
+		}
+	}
+	return hidden
+}
+
 // Symbols is the kernel's symbol table, as far as it is readable.
 func (t *Tracer) Symbols() *Symbols { return t.symbols }
 

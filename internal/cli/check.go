@@ -1,0 +1,106 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/oomtrace/oomtrace/internal/tracer"
+)
+
+// runCheck really attaches, tells what came of it, and lets go again: what a
+// kernel offers cannot be told otherwise.
+func runCheck(ctx context.Context, args []string, env Env) error {
+	var t traceFlags
+	flags := newFlags("oomtrace check")
+	flags.add("How to trace", t.defineHooks)
+	if err := flags.parse(args); err != nil {
+		if isHelp(err) {
+			_, err = fmt.Fprintf(env.Stdout, "oomtrace check [flags]: tell what this machine offers\n%s", flags.usages())
+		}
+		return err
+	}
+	if rest := flags.all.Args(); len(rest) > 0 {
+		return usage("oomtrace check takes flags only", "unexpected argument %q", rest[0])
+	}
+	opts, err := t.options()
+	if err != nil {
+		return err
+	}
+	tr, err := tracer.Open(ctx, opts)
+	if err != nil {
+		checkFailed(env, err)
+		return openFailure(err, t.btf)
+	}
+	defer func() { _ = tr.Close() }()
+	return printCheck(env, tr)
+}
+
+func printCheck(env Env, tr *tracer.Tracer) error {
+	w := env.Stdout
+	rows := [][2]string{
+		{"kernel", release(tr)},
+		{"kernel types", present("/sys/kernel/btf/vmlinux")},
+		{"kernel symbols", symbols(tr)},
+		{"kernel log", readable("/dev/kmsg")},
+	}
+	for _, r := range rows {
+		if _, err := fmt.Fprintf(w, "%-21s %s\n", r[0], r[1]); err != nil {
+			return err
+		}
+	}
+	for _, line := range describe(tr.Attachments()) {
+		if _, err := fmt.Fprintln(w, line); err != nil {
+			return err
+		}
+	}
+	for _, n := range tr.Notes() {
+		if _, err := fmt.Fprintf(w, "%-21s %s\n", "note", n); err != nil {
+			return err
+		}
+	}
+	_, err := fmt.Fprintln(w, "this machine can be traced")
+	return err
+}
+
+// checkFailed shows the attempts behind a refusal.
+func checkFailed(env Env, err error) {
+	var at *tracer.AttachError
+	if !asAttachError(err, &at) {
+		return
+	}
+	for _, line := range describe([]tracer.Attachment{{Hook: at.Hook, Tried: at.Attempts}}) {
+		_, _ = fmt.Fprintln(env.Stdout, line)
+	}
+}
+
+func present(path string) string {
+	if _, err := os.Stat(path); err != nil {
+		return "missing: " + path
+	}
+	return path
+}
+
+func readable(path string) string {
+	f, err := os.Open(path)
+	if err != nil {
+		return "not readable: " + oneLine(err)
+	}
+	_ = f.Close()
+	return path
+}
+
+func symbols(tr *tracer.Tracer) string {
+	n := tr.Symbols().Len()
+	if n == 0 {
+		return "addresses hidden (needs CAP_SYSLOG): stacks stay without names"
+	}
+	hidden := tr.HiddenData()
+	if len(hidden) == 0 {
+		return fmt.Sprintf("%d functions, all data", n)
+	}
+	return fmt.Sprintf("%d functions; data not in this kernel's table: %v", n, hidden)
+}
+
+func asAttachError(err error, to **tracer.AttachError) bool { return errors.As(err, to) }

@@ -1,0 +1,167 @@
+// Package cli is oomtrace's command line: verbs, flags, messages, exit codes
+// and signals. It is the only package that prints.
+//
+// Rules it keeps: stdout carries data and nothing else; stderr carries lines
+// that start with "oomtrace: " and, where there is something to do about it, a
+// line that starts with "hint: ". A closed pipe ends it quietly.
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"syscall"
+
+	"github.com/spf13/pflag"
+	"golang.org/x/sys/unix"
+)
+
+// Env is what a command gets from the outside.
+type Env struct {
+	Stdin          io.Reader
+	Stdout, Stderr io.Writer
+	// StdoutTerminal says that a person reads stdout; NoColor is NO_COLOR.
+	StdoutTerminal bool
+	NoColor        bool
+	// Version as the build set it; empty means the module's own.
+	Version string
+}
+
+// Main runs the command line of this process and returns its exit code.
+func Main(version string) int {
+	// A write to a closed pipe shall be an error, not the end.
+	signal.Ignore(syscall.SIGPIPE)
+	ctx, stop := interruptible()
+	defer stop()
+	_, noColor := os.LookupEnv("NO_COLOR")
+	return Run(ctx, os.Args[1:], Env{
+		Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr,
+		StdoutTerminal: isTerminal(os.Stdout), NoColor: noColor && os.Getenv("NO_COLOR") != "", Version: version,
+	})
+}
+
+// interruptible returns a context that the first SIGINT or SIGTERM ends; the
+// second kills, as it would have without a handler.
+func interruptible() (context.Context, func()) {
+	ctx, cancel := context.WithCancel(context.Background())
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM)
+	go func() {
+		<-signals
+		cancel()
+		if s, ok := <-signals; ok {
+			os.Exit(exitSignal + int(s.(syscall.Signal)))
+		}
+	}()
+	return ctx, func() {
+		signal.Stop(signals)
+		close(signals)
+		cancel()
+	}
+}
+
+func isTerminal(f *os.File) bool {
+	_, err := unix.IoctlGetTermios(int(f.Fd()), unix.TCGETS)
+	return err == nil
+}
+
+// command is one verb.
+type command struct {
+	name string
+	run  func(ctx context.Context, args []string, env Env) error
+}
+
+func commands() []command {
+	return []command{
+		{"check", runCheck},
+		{"version", runVersion},
+		{"help", runHelp},
+	}
+}
+
+// Run runs one command line and returns its exit code.
+func Run(ctx context.Context, args []string, env Env) int {
+	run := runTrace
+	if len(args) > 0 {
+		for _, c := range commands() {
+			if args[0] == c.name {
+				run, args = c.run, args[1:]
+				break
+			}
+		}
+	}
+	return report(env, run(ctx, args, env))
+}
+
+// failure is an error with the exit code it means and what to do about it.
+type failure struct {
+	err  error
+	code int
+	hint string
+}
+
+func (f *failure) Error() string { return f.err.Error() }
+func (f *failure) Unwrap() error { return f.err }
+
+func usage(hint, format string, args ...any) error {
+	return &failure{err: fmt.Errorf(format, args...), code: exitUsage, hint: hint}
+}
+
+// report prints an error and returns the exit code for it.
+func report(env Env, err error) int {
+	switch {
+	case err == nil, errors.Is(err, pflag.ErrHelp):
+		return exitOK
+	case errors.Is(err, syscall.EPIPE):
+		return exitOK // the reader has seen enough
+	}
+	say(env, "%v", oneLine(err))
+	code, hint := exitError, ""
+	var f *failure
+	if errors.As(err, &f) {
+		code, hint = f.code, f.hint
+	}
+	if hint != "" {
+		_, _ = fmt.Fprintf(env.Stderr, "hint: %s\n", hint)
+	}
+	return code
+}
+
+// say writes one line to stderr. Nothing can be done when that fails.
+func say(env Env, format string, args ...any) {
+	_, _ = fmt.Fprintf(env.Stderr, "oomtrace: "+format+"\n", args...)
+}
+
+// oneLine keeps a message to a line: library errors can span several.
+func oneLine(err error) string {
+	b := []byte(err.Error())
+	for i, c := range b {
+		if c < ' ' || c == 0x7f {
+			b[i] = ' '
+		}
+	}
+	return string(b)
+}
+
+func runVersion(_ context.Context, args []string, env Env) error {
+	if len(args) > 0 {
+		return usage("oomtrace version takes no arguments", "unexpected argument %q", args[0])
+	}
+	_, err := fmt.Fprintf(env.Stdout, "oomtrace %s\n", versionOf(env))
+	return err
+}
+
+func versionOf(env Env) string {
+	if env.Version != "" {
+		return env.Version
+	}
+	info, ok := debug.ReadBuildInfo()
+	if !ok || info.Main.Version == "" {
+		return "(devel)"
+	}
+	return info.Main.Version
+}
