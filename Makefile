@@ -1,0 +1,115 @@
+# oomtrace: "make help" lists the targets. Everything that CI and the Vagrant VM
+# do is a target here.
+
+SHELL       := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+MAKEFLAGS   += --no-print-directory
+
+GO      ?= go
+CLANG   ?= clang
+KERNELS ?= 5.10 6.1 6.12 7.x 6.1-arm64
+BUILD   := build
+RESULTS := $(BUILD)/results
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
+LDFLAGS := -s -w -X main.version=$(VERSION)
+
+export PATH := $(PATH):/usr/local/go/bin
+export CGO_ENABLED := 0
+
+.DEFAULT_GOAL := build
+
+.PHONY: all help deps deps-test build demo test test-unit test-host test-vm lint lint-licence vagrant-validate \
+	generate check-generated fmt fuzz bench size clean release install
+
+all: build test ## build and test
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+deps: ## install what building needs (Debian, Ubuntu)
+	@scripts/deps.sh build
+
+deps-test: ## install what the tests need
+	@scripts/deps.sh build test
+
+build: deps ## build build/oomtrace
+	$(GO) build -trimpath -ldflags "$(LDFLAGS)" -o $(BUILD)/oomtrace ./cmd/oomtrace
+
+install: build ## install oomtrace to /usr/local/bin
+	install -m 755 $(BUILD)/oomtrace /usr/local/bin/oomtrace
+
+demo: build ## trace, overrun a small memory cgroup, show the record
+	@scripts/demo.sh $(BUILD)/oomtrace
+
+test: deps-test ## all tests: generated files, lint, unit, host, VMs
+	@rm -f $(RESULTS); mkdir -p $(BUILD)
+	@$(MAKE) check-generated
+	@$(MAKE) lint
+	@$(MAKE) vagrant-validate
+	@$(MAKE) test-unit
+	@$(MAKE) test-host
+	@$(MAKE) test-vm
+	@awk -F '[:,]' '{split($$2,p," "); split($$3,f," "); split($$4,s," "); P+=p[1]; F+=f[1]; S+=s[1]} \
+		END {printf "total: %d passed, %d failed, %d skipped\n", P, F, S}' $(RESULTS)
+
+test-unit: ## unit tests, with the race detector; no root
+	@mkdir -p $(BUILD)
+	@CGO_ENABLED=1 $(GO) run ./internal/testcount -tier unit -result $(RESULTS) -- -race ./...
+
+test-host: ## tests that trace this machine's own kernel; root
+	@mkdir -p $(BUILD)
+	@$(GO) test -c -o /dev/null ./internal/tracer
+	@scripts/asroot.sh $(GO) run ./internal/testcount -tier host -result $(RESULTS) -- -count=1 -tags hosttest -p 1 -run '^TestHost' ./...
+
+test-vm: ## tests in QEMU guests: make test-vm KERNELS="6.12"
+	@mkdir -p $(BUILD)
+	@$(GO) run ./internal/testcount -tier vm -result $(RESULTS) -- -count=1 -timeout 60m -tags vmtest -run '^TestVM' ./internal/vmtest/... -args -kernels "$(KERNELS)"
+
+GOLANGCI_VERSION := v2.15.0
+GOLANGCI := $(HOME)/.cache/oomtrace/bin/golangci-lint-$(GOLANGCI_VERSION)
+
+$(GOLANGCI):
+	@mkdir -p $(dir $@)
+	GOBIN=$(dir $@) $(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_VERSION)
+	mv $(dir $@)golangci-lint $@
+
+lint: $(GOLANGCI) lint-licence ## linters: golangci-lint with the import rules, gofmt, shellcheck
+	@test -z "$$(gofmt -l bpf cmd internal | tee /dev/stderr)"
+	@$(GOLANGCI) run ./...
+	@$(GOLANGCI) run --build-tags hosttest,vmtest,vmguest ./...
+	@shellcheck scripts/*.sh .ci/run
+	@echo "lint: fine"
+
+lint-licence: ## every file in bpf/ and headers/ names its licence
+	@! grep -L 'SPDX-License-Identifier' bpf/*.[ch] headers/*.h headers/bpf/bpf_core_read.h | grep .
+
+vagrant-validate: ## check the Vagrantfile
+	@scripts/vagrant-validate.sh
+
+generate: ## compile bpf/ (clang) and write internal/probe
+	@command -v $(CLANG) >/dev/null || scripts/deps.sh generate
+	$(GO) generate ./internal/probe
+	$(CLANG) --version | head -n 1 > internal/probe/TOOLCHAIN
+
+check-generated: ## prove that internal/probe matches bpf/
+	@scripts/check-generated.sh $(CLANG)
+
+fmt: ## format the Go files
+	gofmt -w cmd internal
+
+fuzz: ## fuzz each fuzz target for a minute
+	@for p in $$(grep -rlE '^func Fuzz' --include='*_test.go' internal | xargs -n1 dirname | sort -u); do \
+		for f in $$(grep -hoE '^func Fuzz[A-Za-z0-9_]+' $$p/*_test.go | sed 's/func //'); do \
+			$(GO) test -run '^$$' -fuzz "^$$f\$$" -fuzztime 60s ./$$p; done; done
+
+bench: ## benchmarks
+	$(GO) test -run '^$$' -bench . -benchmem ./...
+
+size: build ## the size of the binary
+	@stat -c '%s bytes  %n' $(BUILD)/oomtrace
+
+release: deps ## both architectures, built twice and compared, with checksums
+	@scripts/release.sh $(VERSION)
+
+clean: ## remove what was built
+	rm -rf $(BUILD)

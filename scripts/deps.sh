@@ -1,0 +1,61 @@
+#!/bin/sh
+# Installs what the named purposes (build, test, generate) need, on Debian and
+# Ubuntu. Does nothing, and asks no network, where all of it is there.
+set -eu
+
+go_wanted=1.26
+
+# As a prefix to a command that needs root.
+if [ "$(id -u)" -eq 0 ]; then sudo=; else sudo=sudo; fi
+
+install() {
+	if [ -z "${updated:-}" ]; then
+		$sudo apt-get update -q >/dev/null
+		updated=1
+	fi
+	DEBIAN_FRONTEND=noninteractive $sudo apt-get install -y -q --no-install-recommends "$@" >/dev/null
+}
+
+missing=
+need() { # need COMMAND PACKAGE
+	PATH=$PATH:/usr/sbin:/sbin command -v "$1" >/dev/null || missing="$missing $2"
+}
+
+# A Go of 1.21 or later fetches the toolchain that go.mod asks for by itself.
+need_go() {
+	PATH=$PATH:/usr/local/go/bin command -v go >/dev/null && return
+	install golang-go
+	have=$(go env GOVERSION | sed 's/^go1\.\([0-9]*\).*/\1/')
+	[ "$have" -ge 21 ] || {
+		echo "deps: Go 1.$have is too old to fetch Go $go_wanted; install Go 1.21 or later" >&2
+		exit 1
+	}
+}
+
+for purpose in "$@"; do
+	case $purpose in
+	build)
+		need_go
+		need make make
+		need git git
+		;;
+	test)
+		need gcc gcc # the race detector
+		[ -e /usr/include/stdio.h ] || missing="$missing libc6-dev"
+		need clang clang
+		need llvm-strip llvm
+		need shellcheck shellcheck
+		need qemu-system-x86_64 qemu-system-x86
+		need qemu-system-aarch64 qemu-system-arm
+		need vagrant vagrant
+		need dpkg-deb dpkg
+		need xz xz-utils
+		;;
+	generate)
+		need clang clang
+		need llvm-strip llvm
+		;;
+	esac
+done
+# shellcheck disable=SC2086 # a list of packages
+[ -z "$missing" ] || install $missing
