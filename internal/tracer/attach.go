@@ -3,6 +3,7 @@ package tracer
 import (
 	"errors"
 	"fmt"
+	"os"
 	"strings"
 
 	"github.com/cilium/ebpf"
@@ -248,6 +249,25 @@ func hookNames(attachments []Attachment, mask uint32) []string {
 // errNoSymbol reports a function that the kernel does not have, or has inlined.
 var errNoSymbol = errors.New("no such function in this kernel")
 
+// errNoKprobes reports a kernel without kprobes, which the library's errors
+// leave to be guessed.
+var errNoKprobes = errors.New("this kernel has no kprobes (CONFIG_KPROBES)")
+
+// hasKprobes looks for the kprobe event source, which is there from 4.17 on
+// wherever kprobes are (kernel/events/core.c), or the tracefs file.
+func hasKprobes() bool {
+	for _, path := range []string{
+		"/sys/bus/event_source/devices/kprobe",
+		"/sys/kernel/tracing/kprobe_events",
+		"/sys/kernel/debug/tracing/kprobe_events",
+	} {
+		if _, err := os.Stat(path); err == nil {
+			return true
+		}
+	}
+	return false
+}
+
 // hook tries the candidates of h in turn.
 func (a *attacher) hook(h hook) (Attachment, link.Link) {
 	at := Attachment{Hook: h.name, Needed: h.needed, Sees: h.bit != 0}
@@ -283,6 +303,9 @@ func (a *attacher) symbol(h hook, c candidate) (string, error) {
 }
 
 func (a *attacher) try(c candidate, symbol string) (link.Link, error) {
+	if c.kind == string(TierKprobe) && !hasKprobes() {
+		return nil, errNoKprobes
+	}
 	prog, err := a.load(c.program)
 	if err != nil {
 		return nil, err

@@ -47,6 +47,20 @@ func percpuOffsets(cache *btf.Cache, types *btf.Spec, cpus uint32) (offsets []ui
 	return all, nil
 }
 
+// rssIsPerCPU says whether this kernel keeps rss per CPU: struct mm_rss_stat is
+// gone since then (see mm_counter_is_percpu in bpf/compat.bpf.h).
+func rssIsPerCPU(a *attacher) bool {
+	types := a.types
+	if types == nil {
+		var err error
+		if types, err = a.cache.Kernel(); err != nil {
+			return true
+		}
+	}
+	_, err := types.AnyTypeByName("mm_rss_stat")
+	return err != nil
+}
+
 func aimAtCell(coll *ebpf.Collection, cpus uint32) error {
 	info, err := coll.Maps[probe.PercpuMapCell].Info()
 	if err != nil {

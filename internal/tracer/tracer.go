@@ -147,10 +147,12 @@ func prepare(opts Options, t *Tracer) (*attacher, error) {
 	if err != nil {
 		return nil, err
 	}
+	if !rssIsPerCPU(a) {
+		return a, nil
+	}
 	offsets, err := percpuOffsets(a.cache, a.types, cpus)
 	if err != nil {
-		// Up to 6.1 nothing needs them; from 6.2 on rss is then approximate.
-		t.notes = append(t.notes, err.Error())
+		t.notes = append(t.notes, "rss is approximate: "+err.Error())
 		return a, nil
 	}
 	if err := setVariable(spec, probe.OomtraceVarPercpuOffsets, offsets); err != nil {

@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"strings"
 	"unsafe"
 
 	"github.com/oomtrace/oomtrace/internal/oom"
@@ -57,20 +58,71 @@ func vmStatNames() [probe.OomtraceVmStatVM_STAT_COUNT]string {
 }
 
 func (d *victimDecoder) limit() error {
-	raw, l := &d.raw.Limit, &d.ev.limit
+	raw := &d.raw.Limit
 	if raw.Id == unknown {
-		return nil
+		return d.deduceLimit()
 	}
-	d.ev.Record.Limit = l
 	path, err := d.span(d.raw.LimitPath, "limit")
 	if err != nil {
 		return err
 	}
 	cut := raw.Flags&uint32(probe.OomtraceMemcgFlagMEMCG_CUT) != 0
 	if cut {
-		l.CgroupCut = oom.Some(true)
+		d.ev.limit.CgroupCut = oom.Some(true)
 	}
-	l.Cgroup, l.CgroupID = d.path(path, cut), known(raw.Id)
+	d.fillLimit(raw, d.path(path, cut))
+	for i, name := range limitStatNames() {
+		if v := d.raw.LimitStat[i]; v != unknown {
+			d.ev.limit.Stat = append(d.ev.limit.Stat, oom.Stat{Name: name, Bytes: v})
+		}
+	}
+	return nil
+}
+
+// memcgFrame is the function that every OOM of a cgroup goes through
+// (mm/memcontrol.c).
+const memcgFrame = "mem_cgroup_out_of_memory+"
+
+// chargeBatchPages is how far below its limit a cgroup can be when a charge
+// fails: CPUs charge that many pages at a time (MEMCG_CHARGE_BATCH).
+const chargeBatchPages = 64
+
+// deduceLimit finds the cgroup at its limit where the decision could not be
+// hooked. It is on the way from the victim's cgroup to the root and it is full:
+// if just one is, it is that one. Otherwise the limit stays unknown.
+func (d *victimDecoder) deduceLimit() error {
+	if d.raw.Decision.Valid != 0 || d.ev.Record.Scope != oom.ScopeCgroup {
+		return nil
+	}
+	chain, err := d.span(d.raw.Chain, "cgroup limits")
+	if err != nil {
+		return err
+	}
+	var full probe.OomtraceMemcgInfo
+	at := -1
+	for i := range d.ev.victim.CgroupLimits {
+		info, err := take[probe.OomtraceMemcgInfo](chain[i*int(unsafe.Sizeof(full)):], "cgroup limit")
+		if err != nil {
+			return err
+		}
+		if info.UsagePages == unknown || info.UsagePages+chargeBatchPages < info.MaxPages {
+			continue
+		}
+		if at >= 0 {
+			return nil
+		}
+		full, at = info, i
+	}
+	if at >= 0 {
+		d.fillLimit(&full, d.ev.victim.CgroupLimits[at].Cgroup)
+	}
+	return nil
+}
+
+func (d *victimDecoder) fillLimit(raw *probe.OomtraceMemcgInfo, path string) {
+	l := &d.ev.limit
+	d.ev.Record.Limit = l
+	l.Cgroup, l.CgroupID = path, known(raw.Id)
 	l.UsageBytes, l.MaxBytes, l.HighBytes = d.bytes(raw.UsagePages), d.maximum(raw.MaxPages), d.maximum(raw.HighPages)
 	l.Failures = known(raw.Failures)
 	if raw.Flags&uint32(probe.OomtraceMemcgFlagMEMCG_V2) != 0 {
@@ -83,12 +135,6 @@ func (d *victimDecoder) limit() error {
 		l.KmemUsageBytes, l.KmemMaxBytes = d.bytes(raw.KmemUsagePages), d.maximum(raw.KmemMaxPages)
 		l.Swappiness = known32(raw.Swappiness)
 	}
-	for i, name := range limitStatNames() {
-		if v := d.raw.LimitStat[i]; v != unknown {
-			l.Stat = append(l.Stat, oom.Stat{Name: name, Bytes: v})
-		}
-	}
-	return nil
 }
 
 func (d *victimDecoder) memory() error {
@@ -225,5 +271,31 @@ func (d *victimDecoder) stacks() error {
 		d.ev.trigger.KernelStack = append(d.ev.trigger.KernelStack, d.ev.since(start))
 		kernel = kernel[8:]
 	}
+	d.dropOwnFrames()
 	return nil
+}
+
+// ownFrames bounds how many frames of the hook itself precede the kernel's.
+const ownFrames = 8
+
+// dropOwnFrames takes off the frames of the BPF program and its trampoline: the
+// stack begins in the function that was hooked.
+func (d *victimDecoder) dropOwnFrames() {
+	stack := d.ev.trigger.KernelStack
+	for i := range min(ownFrames, len(stack)) {
+		if strings.HasPrefix(stack[i], "mark_oom_victim+") || strings.HasPrefix(stack[i], "out_of_memory+") {
+			n := copy(stack, stack[i:])
+			d.ev.trigger.KernelStack = stack[:n]
+			return
+		}
+	}
+}
+
+func (d *victimDecoder) onStack(function string) bool {
+	for _, frame := range d.ev.trigger.KernelStack {
+		if strings.HasPrefix(frame, function) {
+			return true
+		}
+	}
+	return false
 }

@@ -40,7 +40,7 @@ func (ev *Event) decodeVictim(b []byte, m *Machine, kind oom.Kind) error {
 			return err
 		}
 	}
-	for _, part := range []func() error{d.trigger, d.decision, d.limit, d.memory, d.candidates, d.stacks} {
+	for _, part := range []func() error{d.trigger, d.stacks, d.decision, d.limit, d.memory, d.candidates} {
 		if err := part(); err != nil {
 			return err
 		}
@@ -277,6 +277,9 @@ func (d *victimDecoder) trigger() error {
 func (d *victimDecoder) decision() error {
 	raw, r := &d.raw.Decision, &d.ev.Record
 	if raw.Valid == 0 {
+		if d.onStack(memcgFrame) {
+			r.Scope = oom.ScopeCgroup
+		}
 		return nil
 	}
 	switch raw.Constraint {
