@@ -149,6 +149,7 @@ func (d *victimDecoder) victimMemory() {
 	if mm.TotalVmPages == unknown {
 		return
 	}
+	d.ev.RSSCountBytes = d.bytes(mm.RssCountPages)
 	v.TotalVMBytes = d.bytes(mm.TotalVmPages)
 	v.AnonRSSBytes, v.FileRSSBytes, v.ShmemRSSBytes = d.bytes(mm.AnonPages), d.bytes(mm.FilePages), d.bytes(mm.ShmemPages)
 	v.RSSBytes = d.bytes(mm.AnonPages + mm.FilePages + mm.ShmemPages)

@@ -78,6 +78,10 @@ type Event struct {
 	Record oom.Record
 	Cgroup Cgroup
 	Shared Shared
+	// RSSCountBytes is the victim's rss without what the CPUs still hold: what
+	// kernels 6.2 to 6.18 print in their kill line. It is a witness, not part of
+	// the record.
+	RSSCountBytes oom.Opt[uint64]
 	// UserStack are the trigger's return addresses, innermost first.
 	UserStack []uint64
 	// Pos is where the record lies in the ring; the tracer acknowledges by it.
@@ -123,7 +127,7 @@ func (ev *Event) reset() {
 	ev.Record = oom.Record{
 		Hooks: ev.Record.Hooks[:0], Candidates: ev.Record.Candidates[:0], Sampled: ev.Record.Sampled[:0],
 	}
-	ev.Cgroup, ev.Shared, ev.Pos = Cgroup{}, Shared{}, 0
+	ev.Cgroup, ev.Shared, ev.Pos, ev.RSSCountBytes = Cgroup{}, Shared{}, 0, oom.Opt[uint64]{}
 	ev.UserStack = ev.UserStack[:0]
 	ev.text, ev.reserve, ev.blocks = ev.text[:0], ev.reserve[:0], ev.blocks[:0]
 	ev.victim = oom.Victim{CgroupLimits: ev.victim.CgroupLimits[:0]}

@@ -1,0 +1,21 @@
+//go:build hosttest
+
+package tracer
+
+import "testing"
+
+// TestHostKills traces real kills on this machine, in whichever hierarchy it
+// has, on every tier that needs neither kprobes nor tracefs.
+func TestHostKills(t *testing.T) {
+	for _, tier := range []Tier{TierAuto, TierTPBTF, TierRawTP} {
+		t.Run("tier="+string(tier), func(t *testing.T) {
+			l := start(t, tier)
+			for _, s := range cgroupScenarios() {
+				t.Run(s.name, func(t *testing.T) {
+					// This machine need not allow the decision's hooks.
+					s.run(t, l, TierTPBTF)
+				})
+			}
+		})
+	}
+}

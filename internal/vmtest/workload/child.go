@@ -1,0 +1,377 @@
+package workload
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"runtime"
+	"strconv"
+	"syscall"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// killedStatus is the launcher's exit status when its child died of SIGKILL.
+const killedStatus = 128 + int(unix.SIGKILL)
+
+const (
+	pageSize = 4096
+	reportFD = 3
+)
+
+// Main turns this process into a hog if it was started as one, and then never
+// returns. Otherwise it does nothing.
+func Main() {
+	spec, ok := os.LookupEnv(hogEnv)
+	if !ok {
+		return
+	}
+	status, err := hog(spec)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "hog:", err)
+		status = 1
+	}
+	os.Exit(status)
+}
+
+func hog(spec string) (int, error) {
+	var h Hog
+	if err := json.Unmarshal([]byte(spec), &h); err != nil {
+		return 0, err
+	}
+	p, err := plan(h)
+	if err != nil {
+		return 0, err
+	}
+	if h.LeaderExits {
+		return 0, threads(p)
+	}
+	return launch(p)
+}
+
+// work is a Hog made ready for a process that can do nothing but system calls:
+// all strings ended by a NUL, all memory mapped, all files open.
+type work struct {
+	procsFD  int
+	adjPath  []byte
+	adj      []byte
+	name     []byte
+	uid      int
+	sharesMM bool
+	full     []byte
+	steps    []readyStep
+}
+
+type readyStep struct {
+	kind   Kind
+	region []byte
+	lock   bool
+	fd     int
+	count  int
+	path   []byte
+	bind   uint64
+	buf    []byte
+}
+
+func plan(h Hog) (*work, error) {
+	w := &work{
+		procsFD: -1, adjPath: []byte("/proc/self/oom_score_adj\x00"), adj: []byte(strconv.Itoa(h.Adj)),
+		name: append([]byte(h.Name), 0), uid: h.UID, sharesMM: h.SharesMM, full: []byte("full\n"),
+	}
+	if err := raiseLimits(h.Steps); err != nil {
+		return nil, fmt.Errorf("limits: %w", err)
+	}
+	if h.Procs != "" {
+		fd, err := unix.Open(h.Procs, unix.O_WRONLY|unix.O_CLOEXEC, 0)
+		if err != nil {
+			return nil, fmt.Errorf("open %s: %w", h.Procs, err)
+		}
+		w.procsFD = fd
+	}
+	for _, s := range h.Steps {
+		r, err := planStep(s)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", s.Kind, err)
+		}
+		w.steps = append(w.steps, r)
+	}
+	return w, nil
+}
+
+// raiseLimits lifts the limits that the steps run into, and no others: raising
+// one takes CAP_SYS_RESOURCE, which a container's root may lack.
+func raiseLimits(steps []Step) error {
+	var errs []error
+	for _, s := range steps {
+		switch {
+		case s.Lock:
+			errs = append(errs, unix.Setrlimit(unix.RLIMIT_MEMLOCK, &unix.Rlimit{Cur: unix.RLIM_INFINITY, Max: unix.RLIM_INFINITY}))
+		case s.Kind == Pipes || s.Kind == Sockets:
+			errs = append(errs, unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: 1 << 17, Max: 1 << 17}))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func planStep(s Step) (readyStep, error) {
+	r := readyStep{kind: s.Kind, lock: s.Lock, fd: -1, path: append([]byte(s.Path), 0)}
+	if s.Node > 0 {
+		r.bind = 1 << (s.Node - 1)
+	}
+	var err error
+	flags, size := unix.MAP_PRIVATE|unix.MAP_ANON|unix.MAP_NORESERVE, s.Bytes
+	switch s.Kind {
+	case Anon:
+	case Shmem:
+		flags = unix.MAP_SHARED | unix.MAP_ANON | unix.MAP_NORESERVE
+	case Pgtables:
+		// One page table of 4 KiB maps 2 MiB.
+		size = s.Bytes / pageSize * (2 << 20)
+	case File, Write:
+		r.fd, err = unix.Open(s.Path, unix.O_RDWR|unix.O_CREAT|unix.O_CLOEXEC, 0o644)
+		if err != nil {
+			return r, err
+		}
+		flags = unix.MAP_SHARED
+	}
+	switch s.Kind {
+	case File:
+		err = unix.Ftruncate(r.fd, s.Bytes)
+	case Write:
+		r.buf = make([]byte, 64<<10)
+		r.count = int(s.Bytes / int64(len(r.buf)))
+		return r, nil
+	case Pipes, Sockets:
+		r.buf = make([]byte, 64<<10)
+		r.count = int(s.Bytes / int64(len(r.buf)))
+		return r, nil
+	case Dirs:
+		// A directory takes about 1 KiB of dentry and inode.
+		r.count = int(s.Bytes >> 10)
+		r.path = append([]byte(s.Path), "/00000000\x00"...)
+		return r, nil
+	}
+	if err != nil {
+		return r, err
+	}
+	r.region, err = unix.Mmap(max(r.fd, -1), 0, int(size), unix.PROT_READ|unix.PROT_WRITE, flags)
+	if err != nil {
+		return r, err
+	}
+	// Small pages make the counts exact.
+	if err := unix.Madvise(r.region, unix.MADV_NOHUGEPAGE); err != nil && !errors.Is(err, unix.EINVAL) {
+		return r, err
+	}
+	return r, nil
+}
+
+// launch makes the hog's process: a copy of this one with a single thread, so
+// that what the kernel counts for it is exact and its pid is its only tid. Only
+// the calling thread is copied, hence the child must not need Go's scheduler,
+// stack growth or memory: it runs functions marked nosplit, which check for
+// neither, and has all signals blocked.
+func launch(w *work) (int, error) {
+	runtime.LockOSThread()
+	var all unix.Sigset_t
+	for i := range all.Val {
+		all.Val[i] = ^all.Val[i]
+	}
+	if err := unix.PthreadSigmask(unix.SIG_SETMASK, &all, nil); err != nil {
+		return 0, err
+	}
+	pid, _, errno := syscall.RawSyscall6(unix.SYS_CLONE, uintptr(unix.SIGCHLD), 0, 0, 0, 0, 0)
+	if errno != 0 {
+		return 0, fmt.Errorf("clone: %w", errno)
+	}
+	if pid == 0 {
+		child(w)
+	}
+	if _, err := unix.Write(reportFD, []byte(strconv.Itoa(int(pid))+"\n")); err != nil {
+		return 0, err
+	}
+	if err := unix.Close(reportFD); err != nil {
+		return 0, err
+	}
+	var ws unix.WaitStatus
+	if _, err := unix.Wait4(int(pid), &ws, 0, nil); err != nil {
+		return 0, fmt.Errorf("wait: %w", err)
+	}
+	if ws.Signaled() {
+		return 128 + int(ws.Signal()), nil
+	}
+	return ws.ExitStatus(), nil
+}
+
+// threads takes the memory in a thread that is not the first one, after the
+// first one has ended.
+func threads(w *work) error {
+	if err := enterSplit(w); err != nil {
+		return err
+	}
+	if _, err := unix.Write(reportFD, []byte(strconv.Itoa(os.Getpid())+"\n")); err != nil {
+		return err
+	}
+	started := make(chan struct{})
+	go func() {
+		runtime.LockOSThread()
+		close(started)
+		for unix.Gettid() == os.Getpid() {
+			runtime.Gosched()
+		}
+		takeAll(w)
+		sleepForever()
+	}()
+	<-started
+	// The first thread alone ends; exit_group would end the process.
+	_, _, errno := syscall.Syscall(unix.SYS_EXIT, 0, 0, 0)
+	return errno
+}
+
+// enterSplit does what enter does, for a process with all of Go's runtime.
+func enterSplit(w *work) error {
+	if w.procsFD >= 0 {
+		if _, err := unix.Write(w.procsFD, []byte("0")); err != nil {
+			return fmt.Errorf("enter cgroup: %w", err)
+		}
+	}
+	return os.WriteFile("/proc/self/oom_score_adj", w.adj, 0)
+}
+
+//go:nosplit
+func call(number, a, b, c uintptr) (uintptr, bool) {
+	r, _, errno := syscall.RawSyscall(number, a, b, c)
+	return r, errno == 0
+}
+
+//go:nosplit
+func addr(b []byte) uintptr { return uintptr(unsafe.Pointer(unsafe.SliceData(b))) }
+
+//go:nosplit
+func fail(status uintptr) {
+	for {
+		syscall.RawSyscall(unix.SYS_EXIT_GROUP, status, 0, 0)
+	}
+}
+
+// child is the hog. It never returns.
+//
+//go:nosplit
+func child(w *work) {
+	enter(w)
+	if w.sharesMM {
+		// The parent waits in vfork for as long as the child lives, so both may
+		// use one stack.
+		pid, _, errno := syscall.RawSyscall6(unix.SYS_CLONE, unix.CLONE_VM|unix.CLONE_VFORK|uintptr(unix.SIGCHLD), 0, 0, 0, 0, 0)
+		if errno != 0 || pid != 0 {
+			fail(2)
+		}
+	}
+	takeAll(w)
+	sleepForever()
+}
+
+//go:nosplit
+func sleepForever() {
+	for {
+		// ppoll without descriptors and timeout sleeps.
+		syscall.RawSyscall6(unix.SYS_PPOLL, 0, 0, 0, 0, 0, 0)
+	}
+}
+
+// enter takes the process to its cgroup, adjustment, name and user.
+//
+//go:nosplit
+func enter(w *work) {
+	zero := [1]byte{'0'}
+	if w.procsFD >= 0 {
+		if _, ok := call(unix.SYS_WRITE, uintptr(w.procsFD), uintptr(unsafe.Pointer(&zero[0])), 1); !ok {
+			fail(3)
+		}
+	}
+	call(unix.SYS_PRCTL, unix.PR_SET_PDEATHSIG, uintptr(unix.SIGKILL), 0)
+	call(unix.SYS_PRCTL, unix.PR_SET_NAME, addr(w.name), 0)
+	r, _, errno := syscall.RawSyscall6(unix.SYS_OPENAT, ^uintptr(99), addr(w.adjPath), unix.O_WRONLY, 0, 0, 0)
+	if errno != 0 {
+		fail(4)
+	}
+	if _, ok := call(unix.SYS_WRITE, r, addr(w.adj), uintptr(len(w.adj))); !ok {
+		fail(5)
+	}
+	call(unix.SYS_CLOSE, r, 0, 0)
+	if w.uid != 0 {
+		if _, ok := call(unix.SYS_SETRESUID, uintptr(w.uid), uintptr(w.uid), uintptr(w.uid)); !ok {
+			fail(6)
+		}
+	}
+}
+
+// takeAll takes the memory of all steps and then says so.
+//
+//go:nosplit
+func takeAll(w *work) {
+	for i := range w.steps {
+		take(&w.steps[i])
+	}
+	call(unix.SYS_WRITE, reportFD, addr(w.full), uintptr(len(w.full)))
+}
+
+//go:nosplit
+func take(s *readyStep) {
+	if s.bind != 0 {
+		syscall.RawSyscall6(unix.SYS_MBIND, addr(s.region), uintptr(len(s.region)), 2, uintptr(unsafe.Pointer(&s.bind)), 64, 0)
+	}
+	if s.lock {
+		call(unix.SYS_MLOCK, addr(s.region), uintptr(len(s.region)), 0)
+	}
+	switch s.kind {
+	case Anon, Shmem, File:
+		for i := 0; i < len(s.region); i += pageSize {
+			s.region[i] = 1
+		}
+	case Pgtables:
+		for i := 0; i < len(s.region); i += 2 << 20 {
+			s.fd += int(s.region[i])
+		}
+	case Write:
+		for range s.count {
+			call(unix.SYS_WRITE, uintptr(s.fd), addr(s.buf), uintptr(len(s.buf)))
+		}
+	case Pipes:
+		takePipes(s)
+	case Sockets:
+		takeSockets(s)
+	case Dirs:
+		takeDirs(s)
+	}
+}
+
+//go:nosplit
+func takePipes(s *readyStep) {
+	for range s.count {
+		var fds [2]int32
+		call(unix.SYS_PIPE2, uintptr(unsafe.Pointer(&fds[0])), unix.O_NONBLOCK, 0)
+		call(unix.SYS_WRITE, uintptr(fds[1]), addr(s.buf), uintptr(len(s.buf)))
+	}
+}
+
+//go:nosplit
+func takeSockets(s *readyStep) {
+	for range s.count {
+		var fds [2]int32
+		syscall.RawSyscall6(unix.SYS_SOCKETPAIR, unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_NONBLOCK, 0, uintptr(unsafe.Pointer(&fds[0])), 0, 0)
+		call(unix.SYS_WRITE, uintptr(fds[1]), addr(s.buf), uintptr(len(s.buf)))
+	}
+}
+
+//go:nosplit
+func takeDirs(s *readyStep) {
+	digits := len(s.path) - 9
+	for n := range s.count {
+		for d := range 8 {
+			s.path[digits+d] = byte('a' + n>>(4*d)&15)
+		}
+		call(unix.SYS_MKDIRAT, ^uintptr(99), addr(s.path), 0o755)
+	}
+}

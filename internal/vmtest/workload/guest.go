@@ -1,0 +1,180 @@
+package workload
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// Guest is the machine that a scenario runs on, with what the scenario made.
+// Close takes all of it away again.
+type Guest struct {
+	H       Hierarchy
+	dir     string
+	undo    []func() error
+	running []*Process
+}
+
+// Open looks at the machine and keeps this process and its children (other
+// than hogs) from being chosen by the OOM killer.
+func Open() (*Guest, error) {
+	h, err := FindHierarchy()
+	if err != nil {
+		return nil, err
+	}
+	const unkillable = "-1000"
+	if err := os.WriteFile("/proc/self/oom_score_adj", []byte(unkillable), 0); err != nil {
+		return nil, err
+	}
+	dir, err := os.MkdirTemp("", "workload-")
+	if err != nil {
+		return nil, err
+	}
+	g := &Guest{H: h, dir: dir}
+	g.defers(func() error { return os.RemoveAll(dir) })
+	return g, nil
+}
+
+func (g *Guest) defers(f func() error) { g.undo = append(g.undo, f) }
+
+// Close ends the processes and undoes all else, in reverse order.
+func (g *Guest) Close() error {
+	var errs []error
+	for _, p := range g.running {
+		errs = append(errs, p.Stop())
+	}
+	for i := len(g.undo) - 1; i >= 0; i-- {
+		errs = append(errs, g.undo[i]())
+	}
+	g.undo, g.running = nil, nil
+	return errors.Join(errs...)
+}
+
+// Cgroup makes a cgroup that Close removes.
+func (g *Guest) Cgroup(parent *Cgroup, name string, l Limits) (*Cgroup, error) {
+	c, err := g.H.Make(parent, name, l)
+	if err != nil {
+		return nil, err
+	}
+	g.defers(func() error {
+		if err := c.Remove(); err != nil {
+			return fmt.Errorf("remove cgroup %s: %w", c.Path, err)
+		}
+		return nil
+	})
+	return c, nil
+}
+
+// Start starts a hog that Close ends.
+func (g *Guest) Start(h Hog) (*Process, error) {
+	p, err := Start(h)
+	if err == nil {
+		g.running = append(g.running, p)
+	}
+	return p, err
+}
+
+// Fill starts a hog and waits until it has all its memory; it must not die.
+func (g *Guest) Fill(ctx context.Context, h Hog) (*Process, error) {
+	p, err := g.Start(h)
+	if err != nil {
+		return nil, err
+	}
+	if err := p.Full(ctx); err != nil {
+		return nil, fmt.Errorf("hog %s did not get its memory: %w", h.Name, err)
+	}
+	return p, nil
+}
+
+// Ramfs mounts a ramfs: a file system whose page cache cannot be written back.
+func (g *Guest) Ramfs() (string, error) { return g.mount("ramfs", "") }
+
+// Tmpfs mounts a tmpfs of at most that size.
+func (g *Guest) Tmpfs(bytes int64) (string, error) {
+	return g.mount("tmpfs", "size="+strconv.FormatInt(bytes, 10))
+}
+
+func (g *Guest) mount(kind, data string) (string, error) {
+	dir, err := os.MkdirTemp(g.dir, kind+"-")
+	if err != nil {
+		return "", err
+	}
+	if err := unix.Mount(kind, dir, kind, 0, data); err != nil {
+		return "", fmt.Errorf("mount %s: %w", kind, err)
+	}
+	g.defers(func() error { return unix.Unmount(dir, unix.MNT_DETACH) })
+	return dir, nil
+}
+
+// Sysctl sets a kernel parameter, such as "vm/swappiness", until Close.
+func (g *Guest) Sysctl(name, value string) error {
+	return g.set(filepath.Join("/proc/sys", name), value)
+}
+
+func (g *Guest) set(path, value string) error {
+	old, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(path, []byte(value), 0); err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	g.defers(func() error { return os.WriteFile(path, []byte(strings.TrimSpace(string(old))), 0) })
+	return nil
+}
+
+// Swap turns swap on a new zram device on, until Close.
+func (g *Guest) Swap(bytes int64, priority int) error {
+	b, err := os.ReadFile("/sys/class/zram-control/hot_add")
+	if err != nil {
+		return fmt.Errorf("zram: %w", err)
+	}
+	id := strings.TrimSpace(string(b))
+	g.defers(func() error { return os.WriteFile("/sys/class/zram-control/hot_remove", []byte(id), 0) })
+	if err := os.WriteFile("/sys/block/zram"+id+"/disksize", []byte(strconv.FormatInt(bytes, 10)), 0); err != nil {
+		return fmt.Errorf("zram: %w", err)
+	}
+	dev := "/dev/zram" + id
+	if err := writeSwapHeader(dev, bytes); err != nil {
+		return err
+	}
+	path, err := unix.BytePtrFromString(dev)
+	if err != nil {
+		return err
+	}
+	const prefer = 0x8000 // SWAP_FLAG_PREFER
+	if _, _, errno := unix.Syscall(unix.SYS_SWAPON, ptr(path), uintptr(prefer|priority&0x7fff), 0); errno != 0 {
+		return fmt.Errorf("swapon %s: %w", dev, errno)
+	}
+	g.defers(func() error {
+		if _, _, errno := unix.Syscall(unix.SYS_SWAPOFF, ptr(path), 0, 0); errno != 0 {
+			return fmt.Errorf("swapoff %s: %w", dev, errno)
+		}
+		return nil
+	})
+	return nil
+}
+
+// writeSwapHeader does what mkswap does (kernel: include/linux/swap.h, union
+// swap_header): version and last page after 1 KiB, the magic at the page's end.
+func writeSwapHeader(dev string, bytes int64) error {
+	page := make([]byte, pageSize)
+	le := func(at int, v uint32) {
+		page[at], page[at+1], page[at+2], page[at+3] = byte(v), byte(v>>8), byte(v>>16), byte(v>>24)
+	}
+	le(1024, 1)
+	le(1028, uint32(bytes/pageSize-1))
+	copy(page[pageSize-10:], "SWAPSPACE2")
+	f, err := os.OpenFile(dev, os.O_WRONLY, 0)
+	if err != nil {
+		return fmt.Errorf("swap: %w", err)
+	}
+	_, err = f.Write(page)
+	return errors.Join(err, f.Sync(), f.Close())
+}

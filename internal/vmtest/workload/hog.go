@@ -1,0 +1,161 @@
+// Package workload makes OOM kills on purpose, inside a test guest.
+//
+// Its processes are the caller's own binary, started again: a program that uses
+// the package calls Main before anything else.
+package workload
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"syscall"
+)
+
+// hogEnv carries a Hog to the process that becomes it.
+const hogEnv = "OOMTRACE_HOG"
+
+// Kind says what memory a step takes.
+type Kind string
+
+// The kinds of memory.
+const (
+	// Anon is private memory.
+	Anon Kind = "anon"
+	// Shmem is shared memory without a name.
+	Shmem Kind = "shmem"
+	// File maps a file of a ramfs: page cache that nothing can write back.
+	File Kind = "file"
+	// Write writes a file at Step.Path without mapping it.
+	Write Kind = "write"
+	// Pipes fills pipes with data.
+	Pipes Kind = "pipes"
+	// Sockets fills socket buffers.
+	Sockets Kind = "sockets"
+	// Dirs makes directories below Step.Path: dentries and inodes.
+	Dirs Kind = "dirs"
+	// Pgtables reads one page in every 2 MiB, which maps the zero page and
+	// leaves nothing but page tables.
+	Pgtables Kind = "pgtables"
+)
+
+// Step is one piece of memory that a process takes.
+type Step struct {
+	Kind  Kind
+	Bytes int64
+	// Lock locks the memory (mlock).
+	Lock bool
+	// Path is the file or directory of File, Write and Dirs.
+	Path string
+	// Node binds the memory to a NUMA node, counted from 1; 0 binds to none.
+	Node int
+}
+
+// Hog is a process that takes memory and then sleeps until it is killed.
+type Hog struct {
+	// Name becomes the process's comm.
+	Name  string
+	Args  []string
+	Steps []Step
+	// Procs is the cgroup.procs file of the cgroup to take the memory in.
+	Procs string
+	UID   int
+	// Adj is the oom_score_adj.
+	Adj int
+	// LeaderExits makes a process of several threads whose first thread has
+	// ended before another one takes the memory.
+	LeaderExits bool
+	// SharesMM makes a second process with the same memory, without being a
+	// thread of the first; it is the one that takes the memory.
+	SharesMM bool
+}
+
+// Process is a running Hog.
+type Process struct {
+	PID    int
+	cmd    *exec.Cmd
+	report *os.File
+	lines  *bufio.Reader
+}
+
+// Start starts a hog and returns once its process is there. It takes its memory
+// only when Go is called, so that the caller can look first.
+func Start(h Hog) (_ *Process, err error) {
+	spec, err := json.Marshal(h)
+	if err != nil {
+		return nil, err
+	}
+	r, w, err := os.Pipe()
+	if err != nil {
+		return nil, err
+	}
+	cmd := &exec.Cmd{
+		Path: "/proc/self/exe", Args: append([]string{h.Name}, h.Args...), Stderr: os.Stderr,
+		Env: []string{hogEnv + "=" + string(spec), "GOMAXPROCS=1", "GOGC=off"}, ExtraFiles: []*os.File{w},
+		SysProcAttr: &syscall.SysProcAttr{Setpgid: true},
+	}
+	err = cmd.Start()
+	if err = errors.Join(err, w.Close()); err != nil {
+		return nil, errors.Join(fmt.Errorf("start hog: %w", err), r.Close())
+	}
+	p := &Process{cmd: cmd, report: r, lines: bufio.NewReader(r)}
+	line, err := p.lines.ReadString('\n')
+	if err == nil {
+		p.PID, err = strconv.Atoi(strings.TrimSpace(line))
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("hog %s: %w", h.Name, err), p.Stop())
+	}
+	return p, nil
+}
+
+// Full waits until the hog has all its memory. It returns io.EOF when the hog
+// died before.
+func (p *Process) Full(ctx context.Context) error {
+	stop := context.AfterFunc(ctx, func() { _ = p.report.Close() })
+	defer stop()
+	_, err := p.lines.ReadString('\n')
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	return err
+}
+
+// Wait waits until the hog is gone and reports whether SIGKILL ended it.
+func (p *Process) Wait(ctx context.Context) (killed bool, err error) {
+	stop := context.AfterFunc(ctx, func() { _ = syscall.Kill(-p.cmd.Process.Pid, syscall.SIGKILL) })
+	defer stop()
+	err = p.cmd.Wait()
+	_ = p.report.Close()
+	if ctx.Err() != nil {
+		return false, ctx.Err()
+	}
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) {
+		return false, err
+	}
+	ws, _ := p.cmd.ProcessState.Sys().(syscall.WaitStatus)
+	return ws.ExitStatus() == killedStatus || ws.Signal() == syscall.SIGKILL, nil
+}
+
+// Stop kills the hog and waits for its end.
+func (p *Process) Stop() error {
+	err := syscall.Kill(-p.cmd.Process.Pid, syscall.SIGKILL)
+	if errors.Is(err, syscall.ESRCH) {
+		err = nil
+	}
+	_ = p.cmd.Wait()
+	if cerr := p.report.Close(); cerr != nil && !errors.Is(cerr, os.ErrClosed) {
+		err = errors.Join(err, cerr)
+	}
+	return err
+}
+
+// dead reports whether an error says that a hog ended early.
+func dead(err error) bool { return errors.Is(err, io.EOF) }
