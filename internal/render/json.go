@@ -3,9 +3,13 @@
 package render
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
+	"unicode"
+	"unicode/utf16"
+	"unicode/utf8"
 
 	"github.com/oomtrace/oomtrace/internal/oom"
 )
@@ -23,8 +27,32 @@ func (j *JSON) Write(rec *oom.Record) error {
 	if err != nil {
 		return fmt.Errorf("encode record %s: %w", rec.ID, err)
 	}
-	return writeLine(j.w, append(line, '\n'))
+	return writeLine(j.w, append(escapeControls(line), '\n'))
 }
+
+// escapeControls writes as \u.... what JSON allows as it is and a terminal
+// obeys: DEL, the C1 controls and format characters. They occur within strings
+// only.
+func escapeControls(line []byte) []byte {
+	if bytes.IndexFunc(line, isControl) < 0 {
+		return line
+	}
+	out := make([]byte, 0, len(line)+16)
+	for _, r := range string(line) {
+		switch {
+		case !isControl(r):
+			out = utf8.AppendRune(out, r)
+		case r > 0xffff:
+			high, low := utf16.EncodeRune(r)
+			out = fmt.Appendf(out, `\u%04x\u%04x`, high, low)
+		default:
+			out = fmt.Appendf(out, `\u%04x`, r)
+		}
+	}
+	return out
+}
+
+func isControl(r rune) bool { return r >= 0x7f && unicode.In(r, unicode.Cc, unicode.Cf) }
 
 // writeLine passes on what the writer said, whole lines only.
 func writeLine(w io.Writer, line []byte) error {
