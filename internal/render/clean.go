@@ -2,6 +2,7 @@ package render
 
 import (
 	"strconv"
+	"strings"
 	"unicode"
 	"unicode/utf8"
 )
@@ -47,20 +48,38 @@ func width(s string) int {
 	return n
 }
 
-// runeWidth follows Unicode's East Asian Width for what names are made of;
-// combining marks take no column.
+// runeWidth follows Unicode's East Asian Width; combining marks take no column.
 func runeWidth(r rune) int {
 	switch {
 	case r < 0x300:
 		return 1
 	case unicode.In(r, unicode.Mn, unicode.Me):
 		return 0
-	case r >= 0x1100 && r <= 0x115f, r >= 0x2e80 && r <= 0xa4cf, r >= 0xac00 && r <= 0xd7a3,
-		r >= 0xf900 && r <= 0xfaff, r >= 0xfe30 && r <= 0xfe6f, r >= 0xff00 && r <= 0xff60,
-		r >= 0xffe0 && r <= 0xffe6, r >= 0x1f300 && r <= 0x1faff, r >= 0x20000 && r <= 0x3fffd:
+	case unicode.Is(wide, r):
 		return 2
 	}
 	return 1
+}
+
+// wide are the characters of two columns: W and F in Unicode's
+// EastAsianWidth.txt. Gaps of unassigned ones are closed, since those are never
+// written out.
+var wide = &unicode.RangeTable{
+	R16: []unicode.Range16{
+		{0x1100, 0x115f, 1}, {0x231a, 0x231b, 1}, {0x2329, 0x232a, 1}, {0x23e9, 0x23ec, 1},
+		{0x23f0, 0x23f3, 3}, {0x25fd, 0x25fe, 1}, {0x2614, 0x2615, 1}, {0x2648, 0x2653, 1},
+		{0x267f, 0x2693, 20}, {0x26a1, 0x26aa, 9}, {0x26ab, 0x26ab, 1}, {0x26bd, 0x26be, 1},
+		{0x26c4, 0x26c5, 1}, {0x26ce, 0x26d4, 6}, {0x26ea, 0x26f2, 8}, {0x26f3, 0x26f5, 2},
+		{0x26fa, 0x26fd, 3}, {0x2705, 0x270a, 5}, {0x270b, 0x2728, 29}, {0x274c, 0x274e, 2},
+		{0x2753, 0x2755, 1}, {0x2757, 0x2757, 1}, {0x2795, 0x2797, 1}, {0x27b0, 0x27bf, 15},
+		{0x2b1b, 0x2b1c, 1}, {0x2b50, 0x2b55, 5}, {0x2e80, 0x303e, 1}, {0x3040, 0xa4cf, 1},
+		{0xa960, 0xa97c, 1}, {0xac00, 0xd7a3, 1}, {0xf900, 0xfaff, 1}, {0xfe10, 0xfe6f, 1},
+		{0xff00, 0xff60, 1}, {0xffe0, 0xffe6, 1},
+	},
+	R32: []unicode.Range32{
+		{0x16fe0, 0x18d08, 1}, {0x1aff0, 0x1b2fb, 1}, {0x1f004, 0x1f0cf, 203}, {0x1f18e, 0x1f18e, 1},
+		{0x1f191, 0x1f19a, 1}, {0x1f200, 0x1faff, 1}, {0x20000, 0x3fffd, 1},
+	},
 }
 
 // cutLeft keeps the end of s in n columns, cutRight its beginning; "…" stands
@@ -78,6 +97,9 @@ func cutLeft(s string, n int) string {
 	}
 	return "…" + string(runes[i:])
 }
+
+// pad fills s with blanks up to n columns.
+func pad(s string, n int) string { return s + strings.Repeat(" ", max(n-width(s), 0)) }
 
 func cutRight(s string, n int) string {
 	if width(s) <= n {

@@ -1,6 +1,7 @@
 package render
 
 import (
+	"math"
 	"strconv"
 	"time"
 
@@ -35,7 +36,7 @@ func shortOpt(v oom.Opt[uint64]) string {
 
 // duration is a time span as a person reads it: 38 ms, 1.2 s, 2m05s.
 func duration(ns uint64) string {
-	d := time.Duration(ns)
+	d := time.Duration(min(ns, math.MaxInt64))
 	switch {
 	case d < time.Millisecond:
 		return strconv.FormatInt(d.Microseconds(), 10) + " µs"

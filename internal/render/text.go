@@ -47,8 +47,8 @@ type column struct {
 	name  string
 	width int
 	right bool
-	value func(*Text, *oom.Record) string
-	left  bool // cut on the left: the end tells more
+	value func(*Text, *oom.Record) string // clean
+	left  bool                            // cut on the left: the end tells more
 }
 
 // columns are the line's, in order; the widths and two blanks between make
@@ -57,12 +57,12 @@ func columns() [8]column {
 	return [...]column{
 		{name: "TIME", width: 8, value: (*Text).time},
 		{name: "SCOPE", width: 9, value: func(_ *Text, r *oom.Record) string { return scope(r) }},
-		{name: "VICTIM", width: 19, value: func(_ *Text, r *oom.Record) string { return victim(r) }},
+		{name: "VICTIM", width: 19, value: func(_ *Text, r *oom.Record) string { return victim(r, 19) }},
 		{name: "RSS", width: 5, right: true, value: func(_ *Text, r *oom.Record) string { return size(r, rss) }},
 		{name: "SWAP", width: 5, right: true, value: func(_ *Text, r *oom.Record) string { return size(r, swap) }},
 		{name: "LIMIT HIT", width: 21, value: func(_ *Text, r *oom.Record) string { return limit(r) }},
-		{name: "ASKED BY", width: 16, value: func(_ *Text, r *oom.Record) string { return trigger(r) }},
-		{name: "OWNER", width: 23, left: true, value: func(_ *Text, r *oom.Record) string { return owner(r) }},
+		{name: "ASKED BY", width: 16, value: func(_ *Text, r *oom.Record) string { return trigger(r, 16) }},
+		{name: "OWNER", width: 23, left: true, value: func(_ *Text, r *oom.Record) string { return clean(owner(r)) }},
 	}
 }
 
@@ -73,7 +73,7 @@ func (t *Text) Write(rec *oom.Record) error {
 	case oom.KindExit:
 		t.exit(rec)
 	case oom.KindLost:
-		t.line(fmt.Sprintf("%s  lost: %d records could not be kept", t.time(rec), rec.Lost.Value))
+		t.line(fmt.Sprintf("%s  lost: %s records could not be kept", t.time(rec), number(rec.Lost, "some")))
 	default:
 		t.kill(rec)
 	}
@@ -85,7 +85,7 @@ func (t *Text) kill(rec *oom.Record) {
 		t.headed = true
 		t.cells(func(c column) string { return c.name }, bold)
 	}
-	t.cells(func(c column) string { return clean(c.value(t, rec)) }, "")
+	t.cells(func(c column) string { return c.value(t, rec) }, "")
 	if rec.Why != nil && !t.opts.NoWhy {
 		t.why(rec.Why)
 	}
@@ -134,7 +134,7 @@ func (t *Text) styled(s, style string) {
 }
 
 func (t *Text) line(s string) {
-	t.buf = append(append(t.buf, s...), '\n')
+	t.buf = append(append(t.buf, strings.TrimRight(s, " ")...), '\n')
 }
 
 // indent is where the lines below a kill start: under SCOPE.
@@ -193,10 +193,11 @@ func scope(r *oom.Record) string {
 	case r.Scope == "":
 		return "-"
 	}
-	return string(r.Scope)
+	return clean(string(r.Scope))
 }
 
-func victim(r *oom.Record) string {
+// victim names the victim in n columns.
+func victim(r *oom.Record, n int) string {
 	switch {
 	case r.Kind == oom.KindNoVictim:
 		return "nobody"
@@ -207,21 +208,24 @@ func victim(r *oom.Record) string {
 	if !pid.Known {
 		pid = r.Victim.TID
 	}
-	name := named(r.Victim.Comm, pid)
+	const exiting = " exiting"
 	if r.Kind == oom.KindAlreadyExiting {
-		return name + " (exiting)"
+		return named(r.Victim.Comm, pid, n-len(exiting)) + exiting
 	}
-	return name
+	return named(r.Victim.Comm, pid, n)
 }
 
-func named(comm string, pid oom.Opt[int32]) string {
+// named is a name and a process id in n columns. It is the name that is cut: a
+// number without its end is another number.
+func named(comm string, pid oom.Opt[int32], n int) string {
 	if comm == "" {
 		comm = "?"
 	}
 	if !pid.Known {
-		return comm
+		return cutRight(clean(comm), n)
 	}
-	return comm + " " + strconv.Itoa(int(pid.Value))
+	id := " " + strconv.Itoa(int(pid.Value))
+	return cutRight(clean(comm), n-len(id)) + id
 }
 
 func rss(v *oom.Victim) oom.Opt[uint64]  { return v.RSSBytes }
@@ -239,13 +243,13 @@ func limit(r *oom.Record) string {
 	if l == nil {
 		return "-"
 	}
-	what := string(l.Level)
+	what := clean(string(l.Level))
 	if what == "" {
 		what = "cgroup"
 	}
 	max := l.MaxBytes
 	switch {
-	case max.Known && l.UsageBytes.Known && l.UsageBytes.Value+l.UsageBytes.Value/50 >= max.Value:
+	case max.Known && l.UsageBytes.Known && full(l.UsageBytes.Value, max.Value):
 		return what + " " + short(max.Value) + " (full)"
 	case max.Known:
 		return what + " " + short(max.Value)
@@ -253,11 +257,14 @@ func limit(r *oom.Record) string {
 	return what
 }
 
-func trigger(r *oom.Record) string {
+// full allows for the pages that CPUs have charged ahead: 2 % are near enough.
+func full(usage, max uint64) bool { return usage >= max || max-usage <= usage/50 }
+
+func trigger(r *oom.Record, n int) string {
 	if r.Trigger == nil {
 		return "-"
 	}
-	return named(r.Trigger.Comm, r.Trigger.PID)
+	return named(r.Trigger.Comm, r.Trigger.PID, n)
 }
 
 // owner names whose the victim is: the pod, the container, the unit, or at
@@ -269,7 +276,10 @@ func owner(r *oom.Record) string {
 	v := r.Victim
 	switch {
 	case v.Pod != nil && v.Pod.Name != "":
-		s := v.Pod.Namespace + "/" + v.Pod.Name
+		s := v.Pod.Name
+		if v.Pod.Namespace != "" {
+			s = v.Pod.Namespace + "/" + s
+		}
 		if v.Pod.Container != "" {
 			s += " (" + v.Pod.Container + ")"
 		}
@@ -279,7 +289,11 @@ func owner(r *oom.Record) string {
 	case v.Pod != nil && v.Pod.UID != "":
 		return "pod " + v.Pod.UID
 	case v.Container != nil && v.Container.ID != "":
-		return v.Container.Runtime + " " + cutRight(v.Container.ID, 13)
+		runtime := v.Container.Runtime
+		if runtime == "" {
+			runtime = "container"
+		}
+		return runtime + " " + cutRight(v.Container.ID, 13)
 	case v.Unit != "":
 		return v.Unit
 	case v.Cgroup != "":
@@ -292,7 +306,7 @@ func (t *Text) exit(r *oom.Record) {
 	if r.Victim == nil || r.Exit == nil {
 		return
 	}
-	s := t.time(r) + "  " + cutRight(clean(victim(r)), 40) + " gone"
+	s := t.time(r) + "  " + victim(r, 40) + " gone"
 	if r.Exit.AfterNS.Known {
 		s += " after " + duration(r.Exit.AfterNS.Value)
 	}
@@ -305,5 +319,5 @@ func (t *Text) exit(r *oom.Record) {
 	if n := len(r.Exit.SharedMM); n > 0 {
 		s += fmt.Sprintf(", %d more died that shared its memory", n)
 	}
-	t.styled(s, dim)
+	t.styled(cutRight(s, Columns), dim)
 }

@@ -34,6 +34,14 @@ func (t *Text) detail(name, text string) {
 	t.line(cutRight(fmt.Sprintf("%s%-10s %s", indent, name+":", clean(text)), Columns))
 }
 
+// number is a known number in full, or what stands for an unknown one.
+func number[T int32 | int64 | uint32 | uint64](v oom.Opt[T], unknown string) string {
+	if !v.Known {
+		return unknown
+	}
+	return fmt.Sprint(v.Value)
+}
+
 func exact(v oom.Opt[uint64]) string {
 	if !v.Known {
 		return "-"
@@ -52,8 +60,8 @@ func (t *Text) victimDetails(r *oom.Record) {
 	t.detail("memory", fmt.Sprintf("total-vm %s, anon %s, file %s, shmem %s, swap %s, page tables %s",
 		exact(v.TotalVMBytes), exact(v.AnonRSSBytes), exact(v.FileRSSBytes), exact(v.ShmemRSSBytes),
 		exact(v.SwapBytes), exact(v.PgtablesBytes)))
-	t.detail("process", fmt.Sprintf("uid %d, ppid %d, marked thread %d, oom_score_adj %d, badness %d pages",
-		v.UID.Value, v.PPID.Value, v.TID.Value, v.OOMScoreAdj.Value, v.BadnessPages.Value))
+	t.detail("process", fmt.Sprintf("uid %s, ppid %s, marked thread %s, oom_score_adj %s, badness %s pages",
+		number(v.UID, "-"), number(v.PPID, "-"), number(v.TID, "-"), number(v.OOMScoreAdj, "-"), number(v.BadnessPages, "-")))
 	if v.Cgroup != "" {
 		t.detail("cgroup", v.Cgroup)
 	}
@@ -65,7 +73,11 @@ func (t *Text) triggerDetails(r *oom.Record) {
 		return
 	}
 	if g.GFPMask.Known {
-		t.detail("asked for", fmt.Sprintf("order %d, gfp 0x%x (%s)", g.Order.Value, g.GFPMask.Value, strings.Join(g.GFPFlags, "|")))
+		asked := fmt.Sprintf("order %s, gfp 0x%x", number(g.Order, "-"), g.GFPMask.Value)
+		if len(g.GFPFlags) > 0 {
+			asked += " (" + strings.Join(g.GFPFlags, "|") + ")"
+		}
+		t.detail("asked for", asked)
 	}
 	if len(g.KernelStack) > 0 {
 		t.detail("stack", strings.Join(g.KernelStack, " < "))
@@ -74,19 +86,26 @@ func (t *Text) triggerDetails(r *oom.Record) {
 
 func (t *Text) limits(r *oom.Record) {
 	if l := r.Limit; l != nil {
-		t.detail("limit", fmt.Sprintf("%s: usage %s of %s, swap %s of %s", l.Cgroup, exact(l.UsageBytes), maximum(l.MaxBytes),
-			exact(l.SwapUsageBytes), maximum(l.SwapMaxBytes)))
+		text := fmt.Sprintf("usage %s of %s, swap %s of %s", exact(l.UsageBytes), maximum(l.MaxBytes, l.UsageBytes),
+			exact(l.SwapUsageBytes), maximum(l.SwapMaxBytes, l.SwapUsageBytes))
+		if l.Cgroup != "" {
+			text += ": " + l.Cgroup // last, for it can fill the line
+		}
+		t.detail("limit", text)
 	}
 	if r.Victim == nil {
 		return
 	}
 	for _, c := range r.Victim.CgroupLimits {
-		t.line(cutRight(fmt.Sprintf("%s  %10s of %10s  %s", indent, shortOpt(c.UsageBytes), maximum(c.MaxBytes), clean(c.Cgroup)), Columns))
+		t.line(cutRight(fmt.Sprintf("%s  %10s of %10s  %s", indent, shortOpt(c.UsageBytes), maximum(c.MaxBytes, c.UsageBytes),
+			clean(c.Cgroup)), Columns))
 	}
 }
 
-func maximum(v oom.Opt[uint64]) string {
-	if !v.Known {
+// maximum is a limit. An absent one means that there is none, but only where
+// the counter it goes with was read.
+func maximum(v, usage oom.Opt[uint64]) string {
+	if !v.Known && usage.Known {
 		return "no limit"
 	}
 	return exact(v)
@@ -100,15 +119,22 @@ func (t *Text) candidates(r *oom.Record) {
 	if len(r.Candidates) == 0 {
 		return
 	}
-	most := max(r.Candidates[0].BadnessPages.Value, 1)
-	t.detail("candidates", fmt.Sprintf("%d weighed", r.CandidatesTotal.Value))
+	most := r.Candidates[0].BadnessPages.Value
+	t.detail("candidates", number(r.CandidatesTotal, "-")+" weighed")
 	for _, c := range r.Candidates {
-		points := c.BadnessPages.Value
-		n := min(max(points, 0)*barWidth/most, barWidth)
-		t.line(cutRight(fmt.Sprintf("%s  %7d  %-15s  rss %5s  swap %5s  adj %5d  %-*s %d", indent, c.PID.Value,
-			cutRight(clean(c.Comm), 15), shortOpt(c.RSSBytes), shortOpt(c.SwapBytes), c.OOMScoreAdj.Value,
-			barWidth, strings.Repeat("█", int(n)), points), Columns))
+		t.line(cutRight(fmt.Sprintf("%s  %7s  %s  rss %5s  swap %5s  adj %5s  %s %s", indent, number(c.PID, "-"),
+			pad(cutRight(clean(c.Comm), 15), 15), shortOpt(c.RSSBytes), shortOpt(c.SwapBytes), number(c.OOMScoreAdj, "-"),
+			pad(bar(c.BadnessPages.Value, most), barWidth), number(c.BadnessPages, "-")), Columns))
 	}
+}
+
+// bar is as long as the part that points are of most.
+func bar(points, most int64) string {
+	if points <= 0 || most <= 0 {
+		return ""
+	}
+	part := min(float64(points)/float64(most), 1)
+	return strings.Repeat("█", int(part*barWidth))
 }
 
 func (t *Text) zones(r *oom.Record) {
@@ -119,8 +145,8 @@ func (t *Text) zones(r *oom.Record) {
 	t.detail("machine", fmt.Sprintf("free %s of %s, swap free %s of %s", shortOpt(m.FreeBytes), shortOpt(m.TotalBytes),
 		shortOpt(m.SwapFreeBytes), shortOpt(m.SwapTotalBytes)))
 	for _, z := range m.Zones {
-		t.line(cutRight(fmt.Sprintf("%s  node %d %-8s  free %5s  min %5s  low %5s  high %5s  managed %5s", indent, z.Node.Value,
-			clean(z.Zone), shortOpt(z.FreeBytes), shortOpt(z.MinBytes), shortOpt(z.LowBytes), shortOpt(z.HighBytes),
+		t.line(cutRight(fmt.Sprintf("%s  node %s %s  free %5s  min %5s  low %5s  high %5s  managed %5s", indent, number(z.Node, "-"),
+			pad(clean(z.Zone), 8), shortOpt(z.FreeBytes), shortOpt(z.MinBytes), shortOpt(z.LowBytes), shortOpt(z.HighBytes),
 			shortOpt(z.ManagedBytes)), Columns))
 	}
 }

@@ -1,0 +1,257 @@
+package render
+
+import (
+	"bytes"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/oomtrace/oomtrace/internal/oom"
+)
+
+var update = flag.Bool("update", false, "rewrite the golden files")
+
+// checkText holds what is true of every output for people: whole lines of at
+// most Columns, and nothing in them that a terminal would act on.
+func checkText(t *testing.T, out string) {
+	t.Helper()
+	if out != "" && !strings.HasSuffix(out, "\n") {
+		t.Errorf("no whole lines: %q", out)
+	}
+	for line := range strings.Lines(out) {
+		line = strings.TrimSuffix(line, "\n")
+		if n := width(line); n > Columns {
+			t.Errorf("%d columns: %s", n, line)
+		}
+		if !utf8.ValidString(line) || strings.ContainsFunc(line, func(r rune) bool { return unicode.In(r, unicode.Cc, unicode.Cf, unicode.Zl, unicode.Zp) }) {
+			t.Errorf("control characters or no UTF-8: %q", line)
+		}
+		if strings.TrimRight(line, " ") != line {
+			t.Errorf("blanks at the end: %q", line)
+		}
+	}
+}
+
+func writeText(t *testing.T, opts TextOptions, recs ...*oom.Record) string {
+	t.Helper()
+	if opts.Location == nil {
+		opts.Location = time.UTC
+	}
+	var out strings.Builder
+	text := NewText(&out, opts)
+	for _, r := range recs {
+		if err := text.Write(r); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return out.String()
+}
+
+func TestGolden(t *testing.T) {
+	for _, tc := range []struct {
+		name  string
+		write func(*testing.T, *oom.Record) string
+	}{
+		{"text", func(t *testing.T, r *oom.Record) string {
+			out := writeText(t, TextOptions{}, r)
+			checkText(t, out)
+			return out
+		}},
+		{"wide", func(t *testing.T, r *oom.Record) string {
+			out := writeText(t, TextOptions{Wide: true}, r)
+			checkText(t, out)
+			return out
+		}},
+		{"json", func(t *testing.T, r *oom.Record) string {
+			out := writeJSON(t, r)
+			checkJSON(t, out)
+			return string(out)
+		}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			var out bytes.Buffer
+			for _, r := range records() {
+				fmt.Fprintf(&out, "# %s\n%s\n", r.name, tc.write(t, r.rec))
+			}
+			golden(t, filepath.Join("testdata", tc.name+".golden"), out.Bytes())
+		})
+	}
+}
+
+func golden(t *testing.T, path string, got []byte) {
+	t.Helper()
+	if *update {
+		if err := os.WriteFile(path, got, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(want, got) {
+		t.Errorf("%s differs; look at it with go test -update and git diff", path)
+	}
+}
+
+// TestUnknownIsNoNumber shows that nothing is made up for what is not known.
+func TestUnknownIsNoNumber(t *testing.T) {
+	for _, rec := range []*oom.Record{{Kind: oom.KindKill}, empty(), {Kind: oom.KindLost}} {
+		out := writeText(t, TextOptions{Wide: true}, rec)
+		if i := strings.IndexAny(out, "0123456789"); i >= 0 || strings.Contains(out, "no limit") {
+			t.Errorf("claims something:\n%s", out)
+		}
+	}
+}
+
+// TestPIDIsWhole shows that a number is never cut: it would be another one.
+func TestPIDIsWhole(t *testing.T) {
+	for _, kind := range []oom.Kind{oom.KindKill, oom.KindAlreadyExiting, oom.KindExit} {
+		rec := exit(strings.Repeat("\xff", 15), 1)
+		rec.Kind = kind
+		rec.Victim.PID = oom.Some(int32(4194304))
+		rec.Trigger = &oom.Trigger{Comm: "kube-controller", PID: oom.Some(int32(4194303))}
+		out := writeText(t, TextOptions{}, rec)
+		if !strings.Contains(out, " 4194304 ") || (kind != oom.KindExit && !strings.Contains(out, " 4194303 ")) {
+			t.Errorf("%s: a process id is cut:\n%s", kind, out)
+		}
+	}
+}
+
+func TestTextOptions(t *testing.T) {
+	rec := cgroupKill()
+	plain := writeText(t, TextOptions{Wide: true}, rec, rec)
+	if n := strings.Count(plain, "VICTIM"); n != 1 {
+		t.Errorf("%d headers", n)
+	}
+	if strings.Contains(plain, "\x1b") {
+		t.Error("colour without being asked")
+	}
+	color := writeText(t, TextOptions{Wide: true, Color: true}, rec, rec)
+	if !strings.Contains(color, bold) || !strings.Contains(color, yellow) {
+		t.Errorf("no colour: %q", color)
+	}
+	if stripped := regexp.MustCompile("\x1b\\[[0-9]*m").ReplaceAllString(color, ""); stripped != plain {
+		t.Errorf("colour changes the text:\n%s", stripped)
+	}
+	if out := writeText(t, TextOptions{Wide: true, NoWhy: true}, rec); strings.Contains(out, "why") || strings.Contains(out, "limit_full") {
+		t.Errorf("explained without being asked:\n%s", out)
+	}
+	east := writeText(t, TextOptions{Location: time.FixedZone("east", 2*3600)}, rec)
+	if !strings.Contains(east, "\n14:42:32 ") {
+		t.Errorf("not the zone asked for:\n%s", east)
+	}
+	if NewText(nil, TextOptions{}).opts.Location != time.Local {
+		t.Error("the zero options are not in local time")
+	}
+	if out := writeText(t, TextOptions{}, &oom.Record{Kind: oom.KindExit}); out != "" {
+		t.Errorf("an exit of nobody: %q", out)
+	}
+}
+
+func TestShort(t *testing.T) {
+	for _, tc := range []struct {
+		bytes uint64
+		want  string
+	}{
+		{0, "0"}, {1, "1"}, {1023, "1023"}, {kib, "1K"}, {1535, "1K"}, {1537, "2K"}, {912 * kib, "912K"}, {999 * kib, "999K"},
+		{1000 * kib, "1M"}, {mib, "1M"}, {251 * mib, "251M"}, {999*mib + 400*kib, "999M"}, {1023 * mib, "1.0G"}, {gib, "1.0G"},
+		{1782579200, "1.7G"}, {9*gib + 900*mib, "9.9G"}, {10 * gib, "10G"}, {24 * gib, "24G"}, {1000 * gib, "1.0T"},
+		{1 << 50, "1.0P"}, {1 << 60, "1.0E"}, {^uint64(0), "16E"},
+	} {
+		if got := short(tc.bytes); got != tc.want {
+			t.Errorf("short(%d) = %q, want %q", tc.bytes, got, tc.want)
+		}
+	}
+	for shift := range 64 {
+		for _, n := range []uint64{1 << shift, 1<<shift - 1, 999 << shift, 1001 << shift} {
+			if got := short(n); len(got) > 5 {
+				t.Errorf("short(%d) = %q: more than five columns", n, got)
+			}
+		}
+	}
+}
+
+func TestDuration(t *testing.T) {
+	for _, tc := range []struct {
+		ns   uint64
+		want string
+	}{
+		{0, "0 µs"}, {999, "0 µs"}, {38e3, "38 µs"}, {38e6, "38 ms"}, {1.2e9, "1.2 s"}, {125e9, "2m5s"}, {3600e9, "1h0m0s"},
+		{^uint64(0), "2562047h47m16.854775807s"},
+	} {
+		if got := duration(tc.ns); got != tc.want {
+			t.Errorf("duration(%d) = %q, want %q", tc.ns, got, tc.want)
+		}
+	}
+}
+
+func TestClean(t *testing.T) {
+	for _, tc := range []struct{ in, want string }{
+		{"", ""}, {"java -jar", "java -jar"}, {"a\nb\t", `a\x0ab\x09`}, {"\x1b[31m", `\x1b[31m`}, {"\x7f", `\x7f`}, {"\xff\xc3", `\xff\xc3`},
+		{`a\x1b`, `a\\x1b`}, {"\u009b", `\u009b`}, {"\u202e", `\u202e`}, {"\u2028", `\u2028`}, {"\u00a0", `\u00a0`}, {"\U000e0041", `\ue0041`},
+		{"\ufffd", "\ufffd"}, {"größe 箱", "größe 箱"},
+	} {
+		if got := clean(tc.in); got != tc.want {
+			t.Errorf("clean(%q) = %q, want %q", tc.in, got, tc.want)
+		}
+	}
+}
+
+func TestWidthAndCuts(t *testing.T) {
+	for _, tc := range []struct {
+		in          string
+		width       int
+		left, right string // in five columns
+	}{
+		{"", 0, "", ""}, {"abcde", 5, "abcde", "abcde"}, {"abcdef", 6, "…cdef", "abcd…"}, {"箱箱", 4, "箱箱", "箱箱"}, {"箱箱箱", 6, "…箱箱", "箱箱…"},
+		{"a箱箱箱", 7, "…箱箱", "a箱…"}, {"⚡✅⚡", 6, "…✅⚡", "⚡✅…"}, {"e\u0301", 1, "e\u0301", "e\u0301"}, {"✓☎♥", 3, "✓☎♥", "✓☎♥"},
+		{"😀🚀🦀", 6, "…🚀🦀", "😀🚀…"}, {"가\uff21", 4, "가\uff21", "가\uff21"},
+	} {
+		if got := width(tc.in); got != tc.width {
+			t.Errorf("width(%q) = %d, want %d", tc.in, got, tc.width)
+		}
+		if got := cutLeft(tc.in, 5); got != tc.left {
+			t.Errorf("cutLeft(%q) = %q, want %q", tc.in, got, tc.left)
+		}
+		if got := cutRight(tc.in, 5); got != tc.right {
+			t.Errorf("cutRight(%q) = %q, want %q", tc.in, got, tc.right)
+		}
+	}
+}
+
+func TestBar(t *testing.T) {
+	for _, tc := range []struct {
+		points, most int64
+		want         int
+	}{
+		{0, 0, 0}, {0, 100, 0}, {-5, 100, 0}, {50, 100, barWidth / 2}, {100, 100, barWidth}, {200, 100, barWidth},
+		{1 << 62, 1<<63 - 1, barWidth / 2}, {1<<63 - 1, 1<<63 - 1, barWidth}, {5, -1, 0},
+	} {
+		if got := utf8.RuneCountInString(bar(tc.points, tc.most)); got != tc.want {
+			t.Errorf("bar(%d, %d) is %d long, want %d", tc.points, tc.most, got, tc.want)
+		}
+	}
+}
+
+func FuzzText(f *testing.F) {
+	hostileSeeds(f)
+	f.Fuzz(func(t *testing.T, s string, n uint64) {
+		rec := hostile(s, n)
+		for _, kind := range []oom.Kind{oom.KindKill, oom.KindAlreadyExiting, oom.KindNoVictim, oom.KindExit, oom.KindLost, oom.Kind(s)} {
+			rec.Kind = kind
+			checkText(t, writeText(t, TextOptions{Wide: true}, rec))
+		}
+		rec.Kind, rec.Victim.Pod, rec.Victim.Container.Name = oom.KindKill, nil, ""
+		checkText(t, writeText(t, TextOptions{}, rec))
+		rec.Victim.Container = nil
+		checkText(t, writeText(t, TextOptions{}, rec))
+	})
+}
