@@ -29,19 +29,19 @@ func (ev *Event) decodeExit(b []byte, m *Machine) error {
 }
 
 func (ev *Event) exitMemory(mm *probe.OomtraceMmInfo, page uint64) {
-	if mm.AnonPages == unknown {
-		return
-	}
 	x := &ev.exit
-	x.AnonRSSBytes, x.FileRSSBytes = oom.Some(mm.AnonPages*page), oom.Some(mm.FilePages*page)
-	x.ShmemRSSBytes, x.SwapBytes = oom.Some(mm.ShmemPages*page), oom.Some(mm.SwapPages*page)
-	x.RSSBytes = oom.Some((mm.AnonPages + mm.FilePages + mm.ShmemPages) * page)
+	x.AnonRSSBytes, x.FileRSSBytes = pageBytes(mm.AnonPages, page), pageBytes(mm.FilePages, page)
+	x.ShmemRSSBytes, x.SwapBytes = pageBytes(mm.ShmemPages, page), pageBytes(mm.SwapPages, page)
+	x.RSSBytes = rssBytes(mm, page)
 }
 
 func (ev *Event) decodeShared(b []byte, m *Machine) error {
 	raw, err := take[probe.OomtraceSharedMmEvent](b, "shared mm")
 	if err != nil {
 		return err
+	}
+	if raw.Tgid == 0 {
+		return &DecodeError{Field: "shared mm process", Need: 1}
 	}
 	ev.Shared = Shared{
 		PID: raw.Tgid, VictimPID: raw.VictimTgid, Comm: ev.string(trimNUL(raw.Comm[:])),
@@ -57,6 +57,9 @@ func (ev *Event) decodeCgroup(b []byte) error {
 	}
 	if int(raw.Len) > len(raw.Path) {
 		return &DecodeError{Field: "cgroup path", Need: int(raw.Len), Have: len(raw.Path)}
+	}
+	if raw.Len == 0 {
+		return &DecodeError{Field: "cgroup path", Need: 1}
 	}
 	ev.Cgroup = Cgroup{ID: raw.Id, Path: ev.string(raw.Path[:raw.Len])}
 	return nil

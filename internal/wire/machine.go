@@ -214,8 +214,8 @@ func (d *victimDecoder) candidates() error {
 		if mm := &raw.Mm; mm.TotalVmPages != unknown {
 			c.TotalVMBytes, c.SwapBytes = d.bytes(mm.TotalVmPages), d.bytes(mm.SwapPages)
 			c.AnonRSSBytes, c.FileRSSBytes, c.ShmemRSSBytes = d.bytes(mm.AnonPages), d.bytes(mm.FilePages), d.bytes(mm.ShmemPages)
-			c.RSSBytes = d.bytes(mm.AnonPages + mm.FilePages + mm.ShmemPages)
-			c.PgtablesBytes = oom.Some(mm.PgtablesBytes)
+			c.RSSBytes = rssBytes(mm, d.page)
+			c.PgtablesBytes = known(mm.PgtablesBytes)
 		}
 		r.Candidates = append(r.Candidates, c)
 	}

@@ -73,11 +73,13 @@ func (d *victimDecoder) span(s probe.OomtraceSpan, field string) ([]byte, error)
 	return d.tail[s.Off:end], nil
 }
 
-func (d *victimDecoder) bytes(pages uint64) oom.Opt[uint64] {
+func (d *victimDecoder) bytes(pages uint64) oom.Opt[uint64] { return pageBytes(pages, d.page) }
+
+func pageBytes(pages, page uint64) oom.Opt[uint64] {
 	if pages == unknown {
 		return oom.Opt[uint64]{}
 	}
-	return oom.Some(pages * d.page)
+	return oom.Some(pages * page)
 }
 
 // maximum leaves out PAGE_COUNTER_MAX, which is LONG_MAX pages' worth of bytes
@@ -152,9 +154,17 @@ func (d *victimDecoder) victimMemory() {
 	d.ev.RSSCountBytes = d.bytes(mm.RssCountPages)
 	v.TotalVMBytes = d.bytes(mm.TotalVmPages)
 	v.AnonRSSBytes, v.FileRSSBytes, v.ShmemRSSBytes = d.bytes(mm.AnonPages), d.bytes(mm.FilePages), d.bytes(mm.ShmemPages)
-	v.RSSBytes = d.bytes(mm.AnonPages + mm.FilePages + mm.ShmemPages)
+	v.RSSBytes = rssBytes(mm, d.page)
 	v.SwapBytes, v.LockedVMBytes = d.bytes(mm.SwapPages), d.bytes(mm.LockedVmPages)
-	v.PgtablesBytes = oom.Some(mm.PgtablesBytes)
+	v.PgtablesBytes = known(mm.PgtablesBytes)
+}
+
+// rssBytes is the sum of the three parts, if all of them are known.
+func rssBytes(mm *probe.OomtraceMmInfo, page uint64) oom.Opt[uint64] {
+	if mm.AnonPages == unknown || mm.FilePages == unknown || mm.ShmemPages == unknown {
+		return oom.Opt[uint64]{}
+	}
+	return oom.Some((mm.AnonPages + mm.FilePages + mm.ShmemPages) * page)
 }
 
 // cmdline joins the arguments by spaces: the kernel keeps each with a NUL.
@@ -293,7 +303,7 @@ func (d *victimDecoder) decision() error {
 	case constraintMemcg:
 		r.Scope = oom.ScopeCgroup
 	}
-	r.DomainBytes = oom.Some(raw.TotalPages * d.page)
+	r.DomainBytes = d.bytes(raw.TotalPages)
 	if raw.Order == sysrqOrder {
 		r.Sysrq = oom.Some(true)
 	}

@@ -1,0 +1,451 @@
+package wire
+
+import (
+	"errors"
+	"os"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+	"unsafe"
+
+	"github.com/oomtrace/oomtrace/internal/oom"
+	"github.com/oomtrace/oomtrace/internal/probe"
+)
+
+const page = 4096
+
+// TestVictim compares every field with the record that the numbers mean.
+func TestVictim(t *testing.T) {
+	ev := decode(t, whole().encode())
+	cgroup := "/kubepods.slice/pod42/leaf"
+	v2 := func(path string, id, usage uint64, max oom.Opt[uint64]) oom.CgroupLimit {
+		return oom.CgroupLimit{Cgroup: path, CgroupID: some(id), UsageBytes: some(usage * page), MaxBytes: max,
+			SwapUsageBytes: some(3 * page), OOMGroup: oom.Some(false)}
+	}
+	boot := machine().BootTime
+	same(t, ev.Record, oom.Record{
+		Schema: 1, ID: "0b6a3d5e-12a05f200-701", Kind: oom.KindKill, Time: boot.Add(5 * time.Second), UptimeNS: some(5e9), Node: "node-3",
+		BootID: "0b6a3d5e-0000-4000", Kernel: "6.12", Source: oom.SourceBPF, Hooks: []string{"mask:24"}, Incident: "0b6a3d5e-129f6afc0",
+		Scope: oom.ScopeCgroup, DomainBytes: some(1000 * page),
+		Victim: &oom.Victim{
+			PID: oom.Some(int32(700)), TID: oom.Some(int32(701)), PPID: oom.Some(int32(1)), NSPID: oom.Some(int32(7)),
+			UID: oom.Some(uint32(1000)), Comm: "worker", Cmdline: "java -jar a b.jar", Exe: "/usr/bin/java", StartTime: boot.Add(time.Second),
+			TotalVMBytes: some(100 * page), RSSBytes: some(24 * page), AnonRSSBytes: some(20 * page), FileRSSBytes: some(page),
+			ShmemRSSBytes: some(3 * page), SwapBytes: some(4 * page), PgtablesBytes: some(4096), LockedVMBytes: some(2 * page),
+			OOMScoreAdj: oom.Some(int32(-5)), BadnessPages: oom.Some(int64(29)), Cgroup: cgroup, CgroupID: some(4242),
+			CgroupLimits: []oom.CgroupLimit{
+				v2(cgroup, 4242, 64, some(100*page)), v2("/kubepods.slice/pod42", 4243, 500, some(500*page)),
+				v2("/kubepods.slice", 4244, 900, oom.Opt[uint64]{}),
+			},
+		},
+		Trigger: &oom.Trigger{
+			PID: oom.Some(int32(800)), TID: oom.Some(int32(800)), UID: oom.Some(uint32(1000)), Comm: "asker", Cmdline: "java -jar a b.jar",
+			OOMScoreAdj: oom.Some(int32(-5)), Cgroup: cgroup, CgroupID: some(4243), GFPMask: oom.Some(uint32(0xcc0)),
+			GFPFlags: []string{"GFP_KERNEL"}, Order: oom.Some(int32(0)), KernelStack: []string{"f11+0x1", "f22+0x1", "f33+0x1"},
+		},
+		Limit: &oom.Limit{
+			Cgroup: "/kubepods.slice/pod42", CgroupID: some(4243), UsageBytes: some(500 * page), MaxBytes: some(500 * page),
+			SwapUsageBytes: some(3 * page), Failures: some(9), OOMGroup: oom.Some(false), Version: oom.Some(uint32(2)),
+			Stat: oom.Stats{{Name: "anon_bytes", Bytes: 0}, {Name: "swap_bytes", Bytes: 8192}},
+		},
+		Memory: &oom.Memory{
+			TotalBytes: some(page << 20), FreeBytes: some(page << 10), SwapTotalBytes: some(page << 18), Swappiness: oom.Some(uint32(60)),
+			OOMKillAllocatingTask: oom.Some(false), Stat: oom.Stats{{Name: "shmem_bytes", Bytes: 12288}},
+			Zones: []oom.Zone{{
+				Node: oom.Some(int32(0)), Zone: "Normal", FreeBytes: some(10 * page), MinBytes: some(5 * page), HighBytes: some(9 * page),
+				ManagedBytes: some(page << 18), LowmemReserveBytes: []uint64{0, 7 * page}, FreeBlocks: []uint64{4, 3},
+			}},
+		},
+		CandidatesTotal: some(17), Candidates: []oom.Candidate{wantCandidate(700, 29, "worker"), wantCandidate(900, 5, "small")},
+	})
+	same(t, ev.UserStack, []uint64{0x7f0011, 0x7f0022})
+	same(t, ev.RSSCountBytes, some(22*page))
+}
+
+func wantCandidate(pid int32, points int64, name string) oom.Candidate {
+	return oom.Candidate{
+		PID: oom.Some(pid), UID: oom.Some(uint32(1000)), OOMScoreAdj: oom.Some(int32(-5)), Comm: name, BadnessPages: oom.Some(points),
+		Cgroup: "/kubepods.slice/pod42/leaf", TotalVMBytes: some(50 * page), SwapBytes: some(4 * page), AnonRSSBytes: some(2 * page),
+		FileRSSBytes: some(page), ShmemRSSBytes: some(3 * page), RSSBytes: some(6 * page), PgtablesBytes: some(8192),
+	}
+}
+
+// TestNothingKnown shows that what BPF could not read is absent, not 0.
+func TestNothingKnown(t *testing.T) {
+	var ev Event
+	if err := ev.Decode(bare().encode(), &Machine{}); err != nil {
+		t.Fatal(err)
+	}
+	same(t, ev.Record, oom.Record{
+		Schema: 1, ID: "12a05f200-701", Kind: oom.KindKill, UptimeNS: some(5e9), Source: oom.SourceBPF, Incident: "129f6afc0",
+		Victim: &oom.Victim{TID: oom.Some(int32(701))},
+	})
+	if ev.RSSCountBytes.Known || len(ev.UserStack) != 0 {
+		t.Errorf("witness %v, user stack %v", ev.RSSCountBytes, ev.UserStack)
+	}
+}
+
+// TestUnknown marks one number after the other as not known: its field goes,
+// and with it what is reckoned from it.
+func TestUnknown(t *testing.T) {
+	type opts = []oom.Opt[uint64]
+	for _, tc := range []struct {
+		name   string
+		change func(*victimRecord)
+		absent func(*oom.Record) opts
+	}{
+		{"anon", func(r *victimRecord) { r.Mm.AnonPages = unknown }, func(r *oom.Record) opts { return opts{r.Victim.AnonRSSBytes, r.Victim.RSSBytes} }},
+		{"file", func(r *victimRecord) { r.Mm.FilePages = unknown }, func(r *oom.Record) opts { return opts{r.Victim.FileRSSBytes, r.Victim.RSSBytes} }},
+		{"shmem", func(r *victimRecord) { r.Mm.ShmemPages = unknown }, func(r *oom.Record) opts { return opts{r.Victim.ShmemRSSBytes, r.Victim.RSSBytes} }},
+		{"swap", func(r *victimRecord) { r.Mm.SwapPages = unknown }, func(r *oom.Record) opts { return opts{r.Victim.SwapBytes} }},
+		{"pgtables", func(r *victimRecord) { r.Mm.PgtablesBytes = unknown }, func(r *oom.Record) opts { return opts{r.Victim.PgtablesBytes} }},
+		{"locked", func(r *victimRecord) { r.Mm.LockedVmPages = unknown }, func(r *oom.Record) opts { return opts{r.Victim.LockedVMBytes} }},
+		{"domain", func(r *victimRecord) { r.Decision.TotalPages = unknown }, func(r *oom.Record) opts { return opts{r.DomainBytes} }},
+		{"free", func(r *victimRecord) { r.Memory.FreePages = unknown }, func(r *oom.Record) opts { return opts{r.Memory.FreeBytes} }},
+		{"limit failures", func(r *victimRecord) { r.Limit.Failures = unknown }, func(r *oom.Record) opts { return opts{r.Limit.Failures} }},
+		{"limit usage", func(r *victimRecord) { r.Limit.UsagePages = unknown }, func(r *oom.Record) opts { return opts{r.Limit.UsageBytes} }},
+		{"limit of none", func(r *victimRecord) { r.Limit.MaxPages = noLimitPages }, func(r *oom.Record) opts { return opts{r.Limit.MaxBytes} }},
+		{"not weighed", func(r *victimRecord) { r.Hooks = 0 }, func(r *oom.Record) opts { return opts{r.CandidatesTotal} }},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			r := whole()
+			for _, o := range tc.absent(&decode(t, r.encode()).Record) {
+				if !o.Known {
+					t.Fatal("absent before the change")
+				}
+			}
+			tc.change(r)
+			for i, o := range tc.absent(&decode(t, r.encode()).Record) {
+				if o.Known {
+					t.Errorf("value %d is %d", i, o.Value)
+				}
+			}
+		})
+	}
+}
+
+func TestUnknown32(t *testing.T) {
+	r := whole()
+	r.Memory.Swappiness, r.Memory.KillAllocatingTask, r.Victim.NsTgid, r.Victim.CgroupId = unknown32, unknown32, -1, unknown
+	rec := &decode(t, r.encode()).Record
+	if rec.Memory.Swappiness.Known || rec.Memory.OOMKillAllocatingTask.Known || rec.Victim.NSPID.Known {
+		t.Errorf("claims %+v, pid %v", rec.Memory, rec.Victim.NSPID)
+	}
+	if rec.Victim.Cgroup != "" || rec.Victim.CgroupID.Known {
+		t.Errorf("cgroup %q %v", rec.Victim.Cgroup, rec.Victim.CgroupID)
+	}
+}
+
+func TestKindsAndScopes(t *testing.T) {
+	for _, tc := range []struct {
+		name   string
+		change func(*victimRecord)
+		kind   oom.Kind
+		scope  oom.Scope
+	}{
+		{"killed", func(*victimRecord) {}, oom.KindKill, oom.ScopeCgroup},
+		{"marked only", func(r *victimRecord) { r.Killed = 0 }, oom.KindAlreadyExiting, oom.ScopeCgroup},
+		{"not known if killed", func(r *victimRecord) { r.Killed = 2 }, oom.KindKill, oom.ScopeCgroup},
+		{"nobody", func(r *victimRecord) { r.Hdr.Type, r.Killed = uint16(probe.OomtraceEventTypeEVENT_NO_VICTIM), 0 }, oom.KindNoVictim, oom.ScopeCgroup},
+		{"system", func(r *victimRecord) { r.Decision.Constraint = constraintNone }, oom.KindKill, oom.ScopeSystem},
+		{"cpuset", func(r *victimRecord) { r.Decision.Constraint = constraintCpuset }, oom.KindKill, oom.ScopeCpuset},
+		{"mempolicy", func(r *victimRecord) { r.Decision.Constraint = constraintMempolicy }, oom.KindKill, oom.ScopeMempolicy},
+		{"constraint of the future", func(r *victimRecord) { r.Decision.Constraint = 9 }, oom.KindKill, ""},
+		{"decision not seen", func(r *victimRecord) { r.Decision = probe.OomtraceDecisionInfo{} }, oom.KindKill, ""},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			r := whole()
+			tc.change(r)
+			rec := &decode(t, r.encode()).Record
+			if rec.Kind != tc.kind || rec.Scope != tc.scope || rec.Sysrq.Known {
+				t.Errorf("%s, %s, sysrq %v", rec.Kind, rec.Scope, rec.Sysrq)
+			}
+			if (rec.Victim == nil) != (tc.kind == oom.KindNoVictim) {
+				t.Errorf("victim %+v", rec.Victim)
+			}
+		})
+	}
+	r := whole()
+	r.Decision.Order = sysrqOrder
+	if rec := &decode(t, r.encode()).Record; !rec.Sysrq.Value || rec.Trigger.Order != oom.Some(int32(-1)) {
+		t.Errorf("sysrq %v, order %v", rec.Sysrq, rec.Trigger.Order)
+	}
+}
+
+// TestIncident decodes the victims of one memory.oom.group kill: one incident,
+// an id each that stays, and points for the chosen one alone.
+func TestIncident(t *testing.T) {
+	ids, chosen := map[string]bool{}, 0
+	incident := ""
+	for i := range int32(5) {
+		r := whole()
+		r.Hdr.BootNs += uint64(i) * 1000
+		r.Victim.Tgid, r.Victim.Tid, r.MarkTid = 700+2*i, 701+2*i, 701+2*i
+		b := r.encode()
+		rec := &decode(t, b).Record
+		if again := &decode(t, b).Record; again.ID != rec.ID || again.Incident != rec.Incident {
+			t.Errorf("read again: %s of %s, was %s of %s", again.ID, again.Incident, rec.ID, rec.Incident)
+		}
+		if incident == "" {
+			incident = rec.Incident
+		}
+		if rec.Incident != incident || ids[rec.ID] {
+			t.Errorf("record %s of %s: each its own, one incident %s", rec.ID, rec.Incident, incident)
+		}
+		ids[rec.ID] = true
+		if rec.Victim.BadnessPages.Known {
+			chosen++
+		}
+	}
+	if chosen != 1 {
+		t.Errorf("%d victims have the chosen one's points", chosen)
+	}
+	var other Event
+	m := machine()
+	m.BootID = "ffffffff"
+	if err := other.Decode(whole().encode(), m); err != nil || other.Record.Incident == incident || ids[other.Record.ID] {
+		t.Errorf("another boot: %s of %s, %v", other.Record.ID, other.Record.Incident, err)
+	}
+	if x := decode(t, bytesOf(exitRecord())); x.Record.Incident != incident {
+		t.Errorf("the exit belongs to %s", x.Record.Incident)
+	}
+}
+
+func TestCutPaths(t *testing.T) {
+	r := whole()
+	r.Victim.Flags |= uint32(probe.OomtraceTaskFlagTASK_CGROUP_CUT | probe.OomtraceTaskFlagTASK_CMDLINE_CUT | probe.OomtraceTaskFlagTASK_EXE_CUT)
+	r.Limit.Flags |= uint32(probe.OomtraceMemcgFlagMEMCG_CUT)
+	rec := &decode(t, r.encode()).Record
+	v := rec.Victim
+	if v.Cgroup != "…/kubepods.slice/pod42/leaf" || !v.CgroupCut.Value || !v.CmdlineCut.Value || v.Exe != "…/usr/bin/java" {
+		t.Errorf("cgroup %q cut %v, cmdline cut %v, exe %q", v.Cgroup, v.CgroupCut, v.CmdlineCut, v.Exe)
+	}
+	var chain []string
+	for _, l := range v.CgroupLimits {
+		chain = append(chain, l.Cgroup)
+	}
+	same(t, chain, []string{"…/kubepods.slice/pod42/leaf", "…/kubepods.slice/pod42", "…/kubepods.slice"})
+	if rec.Limit.Cgroup != "…/kubepods.slice/pod42" || !rec.Limit.CgroupCut.Value || rec.Trigger.CgroupCut.Known {
+		t.Errorf("limit %q cut %v; trigger cut %v", rec.Limit.Cgroup, rec.Limit.CgroupCut, rec.Trigger.CgroupCut)
+	}
+}
+
+func TestPaths(t *testing.T) {
+	for _, tc := range []struct{ names, want string }{
+		{"", "/"}, {"\x00", "/"}, {"a\x00", "/a"}, {"b\x00a\x00", "/a/b"}, {"b\x00a", "/a/b"}, {"a\nb\xff\x00", "/a\nb\xff"},
+		{strings.Repeat("n", 255) + "\x00", "/" + strings.Repeat("n", 255)},
+	} {
+		r := whole()
+		r.Victim.Cgroup = r.append([]byte(tc.names))
+		if got := decode(t, r.encode()).Record.Victim.Cgroup; got != tc.want {
+			t.Errorf("%q is %q, want %q", tc.names, got, tc.want)
+		}
+	}
+}
+
+func TestCgroupV1(t *testing.T) {
+	r := whole()
+	info := probe.OomtraceMemcgInfo{Id: 1, UsagePages: 10, MaxPages: 10, HighPages: noLimitPages, SwapUsagePages: 12, SwapMaxPages: 20,
+		KmemUsagePages: 2, KmemMaxPages: noLimitPages, Swappiness: 60}
+	r.Limit, r.Chain = info, r.append(bytesOf(&info))
+	rec := &decode(t, r.encode()).Record
+	same(t, rec.Victim.CgroupLimits, []oom.CgroupLimit{{
+		Cgroup: "/kubepods.slice/pod42/leaf", CgroupID: some(1), UsageBytes: some(10 * page), MaxBytes: some(10 * page), MemswMaxBytes: some(20 * page),
+	}})
+	rec.Limit.Stat = nil
+	same(t, rec.Limit, oom.Limit{
+		Cgroup: "/kubepods.slice/pod42", CgroupID: some(1), UsageBytes: some(10 * page), MaxBytes: some(10 * page), Failures: some(0),
+		MemswUsageBytes: some(12 * page), MemswMaxBytes: some(20 * page), KmemUsageBytes: some(2 * page), Swappiness: oom.Some(uint32(60)),
+		Version: oom.Some(uint32(1)),
+	})
+}
+
+// TestDeducedLimit covers the tiers that do not see the decision: the one full
+// cgroup on the way up is the limit, two full ones leave it open.
+func TestDeducedLimit(t *testing.T) {
+	stack := func(_ []byte, address uint64) []byte {
+		return []byte(map[uint64]string{1: "bpf_prog+0x1", 2: "mark_oom_victim+0x2", 3: "mem_cgroup_out_of_memory+0x3"}[address])
+	}
+	for _, tc := range []struct {
+		name  string
+		chain []byte
+		addrs []uint64
+		scope oom.Scope
+		limit string
+	}{
+		{"one full", append(link(1, 10, 100), link(2, 500, 500)...), []uint64{1, 2, 3}, oom.ScopeCgroup, "/kubepods.slice/pod42"},
+		{"charged in batches", append(link(1, 10, 100), link(2, 436, 500)...), []uint64{2, 3}, oom.ScopeCgroup, "/kubepods.slice/pod42"},
+		{"two full", append(link(1, 100, 100), link(2, 500, 500)...), []uint64{2, 3}, oom.ScopeCgroup, ""},
+		{"none full", append(link(1, 10, 100), link(2, 100, 500)...), []uint64{2, 3}, oom.ScopeCgroup, ""},
+		{"usage not known", link(1, unknown, 100), []uint64{2, 3}, oom.ScopeCgroup, ""},
+		{"not a cgroup's", link(1, 100, 100), []uint64{1, 2}, "", ""},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			r := whole()
+			r.Decision = probe.OomtraceDecisionInfo{}
+			fill(&r.Limit)
+			r.Chain, r.KernelStack = r.append(tc.chain), r.append(words(tc.addrs...))
+			m := machine()
+			m.Symbol = func(dst []byte, a uint64) []byte { return append(dst, stack(nil, a)...) }
+			var ev Event
+			if err := ev.Decode(r.encode(), m); err != nil {
+				t.Fatal(err)
+			}
+			got := ""
+			if ev.Record.Limit != nil {
+				got = ev.Record.Limit.Cgroup
+			}
+			if ev.Record.Scope != tc.scope || got != tc.limit {
+				t.Errorf("scope %q, limit %q", ev.Record.Scope, got)
+			}
+			if s := ev.Record.Trigger.KernelStack; !strings.HasPrefix(s[0], "mark_oom_victim") {
+				t.Errorf("the stack begins with the hook's own frames: %v", s)
+			}
+		})
+	}
+}
+
+func TestExit(t *testing.T) {
+	raw := exitRecord()
+	ev := decode(t, bytesOf(raw))
+	same(t, ev.Record.Victim, oom.Victim{PID: oom.Some(int32(700)), TID: oom.Some(int32(701)), Comm: "worker"})
+	same(t, ev.Record.Exit, oom.Exit{
+		AfterNS: some(38e6), Reaped: oom.Some(true), ReapedAfterNS: some(10e6), RSSBytes: some(4 * page), AnonRSSBytes: some(0),
+		FileRSSBytes: some(page), ShmemRSSBytes: some(3 * page), SwapBytes: some(4 * page),
+	})
+	fill(&raw.Mm)
+	raw.ReapStartBootNs, raw.ReapEndBootNs, raw.MarkedBootNs = 0, 0, raw.Hdr.BootNs+1
+	same(t, decode(t, bytesOf(raw)).Record.Exit, oom.Exit{})
+	raw = exitRecord()
+	raw.Mm.ShmemPages, raw.Mm.SwapPages, raw.ReapEndBootNs = unknown, unknown, 0
+	same(t, decode(t, bytesOf(raw)).Record.Exit, oom.Exit{
+		AfterNS: some(38e6), Reaped: oom.Some(false), AnonRSSBytes: some(0), FileRSSBytes: some(page),
+	})
+}
+
+func TestSharedAndCgroup(t *testing.T) {
+	ev := decode(t, bytesOf(sharedRecord()))
+	same(t, ev.Shared, Shared{PID: 702, VictimPID: 700, Comm: "twin", Incident: "0b6a3d5e-129f6afc0"})
+	ev = decode(t, bytesOf(cgroupRecord("/a/b")))
+	same(t, ev.Cgroup, Cgroup{ID: 4242, Path: "/a/b"})
+	long := "/" + strings.Repeat("x", 510)
+	same(t, decode(t, bytesOf(cgroupRecord(long))).Cgroup, Cgroup{ID: 4242, Path: long})
+}
+
+// TestReuse decodes a rich record and then a poor one into the same event:
+// nothing is left over. The bytes may change afterwards.
+func TestReuse(t *testing.T) {
+	var ev Event
+	records := [][]byte{
+		whole().encode(), bare().encode(), bytesOf(exitRecord()), bytesOf(sharedRecord()), bytesOf(cgroupRecord("/a")), whole().encode(),
+	}
+	for i, b := range records {
+		fresh := decode(t, b)
+		given := append([]byte(nil), b...)
+		if err := ev.Decode(given, machine()); err != nil {
+			t.Fatal(err)
+		}
+		clear(given)
+		if g, w := jsonOf(t, plain(&ev)), jsonOf(t, plain(fresh)); g != w {
+			t.Errorf("record %d into a used event:\n%s\nwant\n%s", i, g, w)
+		}
+	}
+}
+
+// TestTruncated cuts records at every length: an error or a record, no panic.
+func TestTruncated(t *testing.T) {
+	for name, b := range map[string][]byte{
+		"victim": whole().encode(), "bare": bare().encode(), "exit": bytesOf(exitRecord()), "shared": bytesOf(sharedRecord()),
+		"cgroup": bytesOf(cgroupRecord("/a")),
+	} {
+		var ev Event
+		for n := range len(b) {
+			err := ev.Decode(b[:n:n], machine())
+			var short *DecodeError
+			if !errors.As(err, &short) {
+				t.Errorf("%s cut to %d of %d: %v", name, n, len(b), err)
+			} else if short.Need <= short.Have || short.Field == "" || !strings.Contains(err.Error(), short.Field) {
+				t.Errorf("%s cut to %d: %v", name, n, err)
+			}
+		}
+	}
+}
+
+func TestRefused(t *testing.T) {
+	change := func(b []byte, f func(*probe.OomtraceEventHeader)) []byte {
+		hdr, _ := take[probe.OomtraceEventHeader](b, "")
+		f(&hdr)
+		return append(bytesOf(&hdr), b[unsafe.Sizeof(hdr):]...)
+	}
+	span := func(f func(*victimRecord)) []byte {
+		r := whole()
+		f(r)
+		return r.encode()
+	}
+	outside := probe.OomtraceSpan{Off: 65535, Len: 65535}
+	var short *DecodeError
+	for _, tc := range []struct {
+		name   string
+		b      []byte
+		layout bool
+	}{
+		{"another layout", change(whole().encode(), func(h *probe.OomtraceEventHeader) { h.Layout++ }), true},
+		{"layout 0", change(whole().encode(), func(h *probe.OomtraceEventHeader) { h.Layout = 0 }), true},
+		{"type 0", change(whole().encode(), func(h *probe.OomtraceEventHeader) { h.Type = 0 }), true},
+		{"type of the future", change(whole().encode(), func(h *probe.OomtraceEventHeader) { h.Type = 99 }), true},
+		{"empty", nil, false},
+		{"cmdline outside", span(func(r *victimRecord) { r.Victim.Cmdline = outside }), false},
+		{"exe outside", span(func(r *victimRecord) { r.Victim.Exe = outside }), false},
+		{"cgroup outside", span(func(r *victimRecord) { r.Victim.Cgroup = outside }), false},
+		{"trigger's cgroup outside", span(func(r *victimRecord) { r.Trigger.Cgroup = outside }), false},
+		{"chain outside", span(func(r *victimRecord) { r.Chain = outside }), false},
+		{"half a link", span(func(r *victimRecord) { r.Chain.Len = 100 }), false},
+		{"limit outside", span(func(r *victimRecord) { r.LimitPath = outside }), false},
+		{"zones outside", span(func(r *victimRecord) { r.Zones = outside }), false},
+		{"half a zone", span(func(r *victimRecord) { r.Zones.Len = 10 }), false},
+		{"candidates outside", span(func(r *victimRecord) { r.Candidates = outside }), false},
+		{"half a candidate", span(func(r *victimRecord) { r.Candidates.Len = 10 }), false},
+		{"stack outside", span(func(r *victimRecord) { r.KernelStack = outside }), false},
+		{"user stack outside", span(func(r *victimRecord) { r.UserStack = outside }), false},
+		{"cgroup path beyond", func() []byte { r := cgroupRecord("/a"); r.Len = 513; return bytesOf(r) }(), false},
+		{"cgroup path beyond 31 bits", func() []byte { r := cgroupRecord("/a"); r.Len = unknown32; return bytesOf(r) }(), false},
+		{"cgroup without a path", bytesOf(cgroupRecord("")), false},
+		{"nobody shared", func() []byte { r := sharedRecord(); r.Tgid = 0; return bytesOf(r) }(), false},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			var ev Event
+			err := ev.Decode(tc.b, machine())
+			if tc.layout != errors.Is(err, ErrLayout) || tc.layout == errors.As(err, &short) {
+				t.Errorf("error %v", err)
+			}
+		})
+	}
+}
+
+// TestNames holds the statistics' names against the enums of bpf/event.h, and
+// its numbers against this package's.
+func TestNames(t *testing.T) {
+	b, err := os.ReadFile("../../bpf/event.h")
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := string(b)
+	for name, want := range map[string]string{"WIRE_LAYOUT": "1", "UNKNOWN": "(~0ULL)", "UNKNOWN32": "(~0U)"} {
+		if m := regexp.MustCompile(`(?m)^#define ` + name + ` (\S+)$`).FindStringSubmatch(text); m == nil || m[1] != want || Layout != 1 {
+			t.Errorf("%s in bpf/event.h: %q", name, m)
+		}
+	}
+	limits, machines := limitStatNames(), vmStatNames()
+	for enum, names := range map[string][]string{"MEMCG_STAT_": limits[:], "VM_STAT_": machines[:]} {
+		found := regexp.MustCompile(`(?m)^\t`+enum+`(\w+),$`).FindAllStringSubmatch(text, -1)
+		if len(found) != len(names)+1 { // and COUNT
+			t.Fatalf("%s: %d in C, %d names", enum, len(found), len(names))
+		}
+		for i, name := range names {
+			if want := strings.ToLower(found[i][1]) + "_bytes"; name != want {
+				t.Errorf("%s%s is called %s", enum, found[i][1], name)
+			}
+		}
+	}
+}
