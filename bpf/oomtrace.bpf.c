@@ -96,6 +96,11 @@ u32 decision_hooked;
 const volatile u64 kill_start = 0;
 const volatile u64 kill_end = 0;
 
+/* The same of mem_cgroup_scan_tasks, through which an oom.group's victims are
+ * found (oom_kill_process in mm/oom_kill.c, since 4.19). */
+const volatile u64 scan_start = 0;
+const volatile u64 scan_end = 0;
+
 static __always_inline void count(enum counter which)
 {
 	u32 key = which;
@@ -285,23 +290,26 @@ static __always_inline void send(enum counter lost)
 		count(lost);
 }
 
-/* 1 killed, 0 only marked, 2 not known. */
-static __always_inline u32 was_killed(struct task_struct *victim)
+static __always_inline bool stack_has(u64 start, u64 end)
 {
 	u32 i;
 
-	if (kill_victim_hooked)
-		return (oom.hooks & HOOK_KILL_VICTIM) && victim &&
-		       oom.killing_tgid == BPF_CORE_READ(victim, tgid);
-	if (!kill_start)
-		return 2;
 	for (i = 0; i < STACK_DEPTH; i++) {
 		if (i * sizeof(u64) >= scratch.event.kernel_stack.len)
 			break;
-		if (scratch.stack[i] >= kill_start && scratch.stack[i] < kill_end)
-			return 1;
+		if (scratch.stack[i] >= start && scratch.stack[i] < end)
+			return true;
 	}
-	return 0;
+	return false;
+}
+
+/* 1 killed, 0 only marked, 2 not known. */
+static __always_inline u32 was_killed(struct task_struct *victim)
+{
+	if (kill_victim_hooked)
+		return (oom.hooks & HOOK_KILL_VICTIM) && victim &&
+		       oom.killing_tgid == BPF_CORE_READ(victim, tgid);
+	return kill_start ? stack_has(kill_start, kill_end) : 2;
 }
 
 static __always_inline void follow_victim(struct task_struct *task)
@@ -323,15 +331,20 @@ static __always_inline void follow_victim(struct task_struct *task)
 }
 
 /*
- * With no hook on the decision, marks by one task belong together when they
- * come at once: those of an oom.group do, two OOMs in a row do not.
+ * With no hook on the decision, the stack tells its first victim from those of
+ * an oom.group that follow. Where the symbol is hidden, marks by one task that
+ * come at once belong together.
  */
-static __always_inline bool new_oom_by_time(void)
+static __always_inline bool starts_oom(void)
 {
-	u64 now = bpf_ktime_get_boot_ns(), last = oom.last_mark_ns;
+	u64 now = scratch.event.hdr.boot_ns, last = oom.last_mark_ns;
 
 	oom.last_mark_ns = now;
-	return !decision_hooked && now - last > MARKS_TOGETHER_NS;
+	if (decision_hooked || !ours())
+		return !ours();
+	if (scan_start)
+		return !stack_has(scan_start, scan_end);
+	return now - last > MARKS_TOGETHER_NS;
 }
 
 static __always_inline int on_mark_victim(void *ctx, struct task_struct *task, s32 tid)
@@ -339,13 +352,14 @@ static __always_inline int on_mark_victim(void *ctx, struct task_struct *task, s
 	struct victim_event *event = &scratch.event;
 
 	count(COUNTER_VICTIMS);
-	if (!ours() || new_oom_by_time())
-		begin_oom();
 	start_event(EVENT_VICTIM);
+	append_kernel_stack(ctx);
+	if (starts_oom())
+		begin_oom();
+	event->hdr.incident_ns = oom.incident_ns;
 	oom.hooks |= HOOK_MARK_VICTIM;
 	event->hooks = oom.hooks;
 	event->mark_tid = tid;
-	append_kernel_stack(ctx);
 	event->killed = was_killed(task);
 	append_user_stack(ctx);
 	if (task)

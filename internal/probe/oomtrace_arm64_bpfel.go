@@ -329,6 +329,8 @@ const (
 	OomtraceVarPageShift              = "page_shift"
 	OomtraceVarPercpuOffsets          = "percpu_offsets"
 	OomtraceVarPercpuOffsetsKnown     = "percpu_offsets_known"
+	OomtraceVarScanEnd                = "scan_end"
+	OomtraceVarScanStart              = "scan_start"
 	OomtraceVarSymKillAllocatingTask  = "sym_kill_allocating_task"
 	OomtraceVarSymMemcgStatsIndex     = "sym_memcg_stats_index"
 	OomtraceVarSymNrSwapPages         = "sym_nr_swap_pages"
@@ -436,6 +438,8 @@ type OomtraceVariableSpecs struct {
 	PageShift             *ebpf.VariableSpec `ebpf:"page_shift"`
 	PercpuOffsets         *ebpf.VariableSpec `ebpf:"percpu_offsets"`
 	PercpuOffsetsKnown    *ebpf.VariableSpec `ebpf:"percpu_offsets_known"`
+	ScanEnd               *ebpf.VariableSpec `ebpf:"scan_end"`
+	ScanStart             *ebpf.VariableSpec `ebpf:"scan_start"`
 	SymKillAllocatingTask *ebpf.VariableSpec `ebpf:"sym_kill_allocating_task"`
 	SymMemcgStatsIndex    *ebpf.VariableSpec `ebpf:"sym_memcg_stats_index"`
 	SymNrSwapPages        *ebpf.VariableSpec `ebpf:"sym_nr_swap_pages"`
@@ -504,6 +508,8 @@ type OomtraceVariables struct {
 	PageShift             *ebpf.Variable `ebpf:"page_shift"`
 	PercpuOffsets         *ebpf.Variable `ebpf:"percpu_offsets"`
 	PercpuOffsetsKnown    *ebpf.Variable `ebpf:"percpu_offsets_known"`
+	ScanEnd               *ebpf.Variable `ebpf:"scan_end"`
+	ScanStart             *ebpf.Variable `ebpf:"scan_start"`
 	SymKillAllocatingTask *ebpf.Variable `ebpf:"sym_kill_allocating_task"`
 	SymMemcgStatsIndex    *ebpf.Variable `ebpf:"sym_memcg_stats_index"`
 	SymNrSwapPages        *ebpf.Variable `ebpf:"sym_nr_swap_pages"`

@@ -219,17 +219,12 @@ func noVictim(t *testing.T, l *live) {
 func exits(t *testing.T, l *live) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	found := false
-	for _, s := range l.records {
-		if s.rec.Kind != oom.KindExit {
-			continue
-		}
-		found = true
-		if !s.rec.Exit.AfterNS.Known || s.rec.Exit.AfterNS.Value > uint64(time.Minute) || s.rec.Victim.Comm == "" {
-			t.Errorf("exit %+v of %+v", s.rec.Exit, s.rec.Victim)
+	for _, r := range l.exits {
+		if !r.Exit.AfterNS.Known || r.Exit.AfterNS.Value > uint64(time.Minute) || r.Victim.Comm == "" {
+			t.Errorf("exit %+v of %+v", r.Exit, r.Victim)
 		}
 	}
-	if !found {
+	if len(l.exits) == 0 {
 		t.Error("no exit record")
 	}
 }

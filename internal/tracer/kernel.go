@@ -28,12 +28,13 @@ const (
 	symSwappiness     = "vm_swappiness"
 	symAllocatingTask = "sysctl_oom_kill_allocating_task"
 	symMemcgStats     = "mem_cgroup_stats_index"
+	symScanTasks      = "mem_cgroup_scan_tasks"
 )
 
 func wantedSymbols() symbolNames {
 	return symbolNames{
 		data:      []string{symSwapFree, symSwapTotal, symRAM, symSwappiness, symAllocatingTask, symMemcgStats},
-		functions: []string{hookOutOfMemory, hookEvaluateTask, hookOOMKillProcess, hookKillVictim},
+		functions: []string{hookOutOfMemory, hookEvaluateTask, hookOOMKillProcess, hookKillVictim, symScanTasks},
 	}
 }
 
@@ -41,6 +42,7 @@ func wantedSymbols() symbolNames {
 // must come before they are loaded: the verifier cuts branches by it.
 func setConstants(spec *ebpf.CollectionSpec, s *Symbols, opts Options) error {
 	start, end := s.Range(hookKillVictim)
+	scanStart, scanEnd := s.Range(symScanTasks)
 	cpus, nodes, err := topology("/sys")
 	if err != nil {
 		return err
@@ -52,6 +54,8 @@ func setConstants(spec *ebpf.CollectionSpec, s *Symbols, opts Options) error {
 		probe.OomtraceVarTopCandidates:         uint32(opts.top()),
 		probe.OomtraceVarKillStart:             start,
 		probe.OomtraceVarKillEnd:               end,
+		probe.OomtraceVarScanStart:             scanStart,
+		probe.OomtraceVarScanEnd:               scanEnd,
 		probe.OomtraceVarSymNrSwapPages:        s.Data(symSwapFree),
 		probe.OomtraceVarSymTotalSwapPages:     s.Data(symSwapTotal),
 		probe.OomtraceVarSymTotalramPages:      s.Data(symRAM),

@@ -45,6 +45,7 @@ type live struct {
 
 	mu      sync.Mutex
 	records []seen
+	exits   []oom.Record
 	more    chan struct{}
 }
 
@@ -102,7 +103,11 @@ func (l *live) keep(ev *wire.Event) error {
 		return err
 	}
 	l.mu.Lock()
-	l.records = append(l.records, s)
+	if s.rec.Kind == oom.KindExit {
+		l.exits = append(l.exits, s.rec)
+	} else {
+		l.records = append(l.records, s)
+	}
 	l.mu.Unlock()
 	select {
 	case l.more <- struct{}{}:

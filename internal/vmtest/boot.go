@@ -150,7 +150,7 @@ func prepare(ctx context.Context, opts Options, dir string) (Options, error) {
 		opts.Output = io.Discard
 	}
 	initPath := filepath.Join(dir, "init")
-	if err := BuildProgram(ctx, opts.Kernel.Arch, "github.com/oomtrace/oomtrace/internal/vmtest/vminit", initPath); err != nil {
+	if err := BuildProgram(ctx, opts.Kernel.Arch, "", "github.com/oomtrace/oomtrace/internal/vmtest/vminit", initPath); err != nil {
 		return opts, err
 	}
 	modules, err := initramfs.Modules(opts.Kernel.Modules, append([]string{"lzo-rle", "zsmalloc", "zram"}, opts.Modules...))

@@ -7,8 +7,8 @@ import (
 	"os/exec"
 )
 
-// BuildProgram builds a static program for a guest; pkg is relative to root, the
-// repository.
+// BuildProgram builds a static program for a guest; pkg is relative to root,
+// the repository; an empty root is the working directory.
 func BuildProgram(ctx context.Context, arch, root, pkg, out string) error {
 	return goBuild(ctx, arch, root, "build", "-o", out, pkg)
 }

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -116,7 +117,13 @@ func guest(t *testing.T, b *builds, name string, s suite) {
 	if *guestRun != "" {
 		command[3] = *guestRun
 	}
+	live, err := liveOutput(name + "-" + s.name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = live.Close() }()
 	res, err := vmtest.Boot(ctx, vmtest.Options{
+		Output: live,
 		Kernel: k, Command: command, Env: append(s.env, "OOMTRACE_NO_TIER="+noTier(name)),
 		Files:     []initramfs.File{{Path: "/test", Host: bin, Mode: 0o755}},
 		MemoryMiB: s.memoryMiB, QEMU: s.qemu, Cgroup: s.cgroup, Timeout: 25 * time.Minute, BootTimeout: 2 * time.Minute,
@@ -180,6 +187,18 @@ func tail(b []byte, n int) string {
 		b = b[len(b)-n:]
 	}
 	return string(b)
+}
+
+// liveOutput is where a guest's output can be watched.
+func liveOutput(name string) (io.WriteCloser, error) {
+	if *guestOut == "" {
+		return os.OpenFile(os.DevNull, os.O_WRONLY, 0)
+	}
+	path := filepath.Join(*guestOut, name, "live")
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return nil, err
+	}
+	return os.Create(path)
 }
 
 func keep(t *testing.T, name string, res *vmtest.Result) {

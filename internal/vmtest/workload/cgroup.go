@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -110,10 +111,16 @@ func (c *Cgroup) OOMKills() (int, error) {
 	return 0, fmt.Errorf("%s of %s counts no kills", file, c.Path)
 }
 
-// Remove removes the cgroup, which must be empty.
+// Remove removes the cgroup, whose processes must have been killed: it waits
+// for those that are still leaving.
 func (c *Cgroup) Remove() error {
-	// A process that has been waited for may still be leaving.
-	err := unix.Rmdir(c.dir())
+	var err error
+	for range 5000 {
+		if err = unix.Rmdir(c.dir()); !errors.Is(err, unix.EBUSY) {
+			break
+		}
+		time.Sleep(time.Millisecond)
+	}
 	if errors.Is(err, unix.ENOENT) {
 		return nil
 	}

@@ -1,6 +1,7 @@
 package workload
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 	"runtime"
 	"strconv"
 	"syscall"
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -213,20 +215,61 @@ func threads(w *work) error {
 	if _, err := unix.Write(reportFD, []byte(strconv.Itoa(os.Getpid())+"\n")); err != nil {
 		return err
 	}
-	started := make(chan struct{})
-	go func() {
-		runtime.LockOSThread()
-		close(started)
-		for unix.Gettid() == os.Getpid() {
-			runtime.Gosched()
+	if err := endLeader(); err != nil {
+		return err
+	}
+	takeAll(w)
+	sleepForever()
+	return nil
+}
+
+// endLeader returns on another thread than the first one, locked to it, once
+// that one has ended. Where the runtime will next run a goroutine is unknown,
+// so each that is not on the first thread holds on to its own until one is.
+func endLeader() error {
+	found := make(chan error)
+	release := make(chan struct{})
+	defer close(release)
+	for range 64 {
+		go func() {
+			runtime.LockOSThread()
+			if unix.Gettid() != os.Getpid() {
+				found <- nil
+				<-release
+				return
+			}
+			// This thread alone ends; exit_group would end the process. Syscall
+			// rather than RawSyscall: the runtime has to notice that it is away.
+			_, _, errno := syscall.Syscall(unix.SYS_EXIT, 0, 0, 0)
+			found <- errno
+		}()
+		select {
+		case err := <-found:
+			if err != nil {
+				return fmt.Errorf("end the first thread: %w", err)
+			}
+		case <-time.After(time.Second):
+			runtime.LockOSThread()
+			return waitZombie()
 		}
-		takeAll(w)
-		sleepForever()
-	}()
-	<-started
-	// The first thread alone ends; exit_group would end the process.
-	_, _, errno := syscall.Syscall(unix.SYS_EXIT, 0, 0, 0)
-	return errno
+	}
+	return errors.New("no goroutine ran on the first thread")
+}
+
+// waitZombie waits until the first thread is gone.
+func waitZombie() error {
+	path := fmt.Sprintf("/proc/self/task/%d/stat", os.Getpid())
+	for range 1000 {
+		b, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		if i := bytes.LastIndexByte(b, ')'); i > 0 && i+2 < len(b) && b[i+2] == 'Z' {
+			return nil
+		}
+		time.Sleep(time.Millisecond)
+	}
+	return errors.New("the first thread did not end")
 }
 
 // enterSplit does what enter does, for a process with all of Go's runtime.

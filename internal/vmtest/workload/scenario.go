@@ -482,4 +482,3 @@ func runCpuset(ctx context.Context, g *Guest) (*Outcome, error) {
 }
 
 func ptr(b *byte) uintptr { return uintptr(unsafe.Pointer(b)) }
-
