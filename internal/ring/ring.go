@@ -31,8 +31,17 @@ const (
 	window = 4096
 )
 
-// ErrClosed is returned by a reader that was closed.
-var ErrClosed = os.ErrClosed
+// heldWait is how often the ring is looked at while records are not
+// acknowledged: its descriptor then always says that there is something.
+const heldWait = 10 * time.Millisecond
+
+var (
+	// ErrClosed is returned by a reader that was closed.
+	ErrClosed = os.ErrClosed
+	// ErrCorrupt reports a ring whose positions or lengths cannot be: somebody
+	// else wrote to its consumer page.
+	ErrCorrupt = errors.New("ring is corrupt")
+)
 
 // Record is one record of the ring. Bytes alias the ring: they are valid until
 // the record is acknowledged.
@@ -70,48 +79,54 @@ type Reader struct {
 	ctx     context.Context // what wakes a wait, and how to let go of it
 	unwatch func() bool
 
-	mu     sync.Mutex
-	acked  *sync.Cond
-	queue  []pending // ascending, a ring of its own
-	first  int
-	count  int
-	next   uint64 // where Next goes on
-	closed bool
+	mu      sync.Mutex
+	changed *sync.Cond // acknowledged, closed or no longer waiting
+	queue   []pending  // ascending, a ring of its own
+	first   int
+	count   int
+	next    uint64 // where Next goes on
+	waiting bool   // Next is using the descriptors
+	closed  bool
 }
 
 // Open maps the ring of a BPF_MAP_TYPE_RINGBUF map with size bytes of data. It
 // goes on at the position where the last reader stopped. The descriptor stays
 // the caller's.
-func Open(mapFD, size int) (r *Reader, err error) {
-	r = &Reader{epoll: -1, event: -1}
+func Open(mapFD, size int) (*Reader, error) {
+	r := &Reader{epoll: -1, event: -1}
 	r.init()
-	defer func() {
-		if err != nil {
-			_ = r.Close()
-		}
-	}()
-	if err := r.mapPages(mapFD, size); err != nil {
+	err := r.mapPages(mapFD, size)
+	if err == nil {
+		err = r.openWait(mapFD)
+	}
+	if err != nil {
+		_ = r.Close()
 		return nil, err
-	}
-	if r.epoll, err = unix.EpollCreate1(unix.EPOLL_CLOEXEC); err != nil {
-		return nil, fmt.Errorf("create epoll: %w", err)
-	}
-	if r.event, err = unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK); err != nil {
-		return nil, fmt.Errorf("create eventfd: %w", err)
-	}
-	for _, fd := range []int{mapFD, r.event} {
-		ev := unix.EpollEvent{Events: unix.EPOLLIN, Fd: int32(fd)}
-		if err := unix.EpollCtl(r.epoll, unix.EPOLL_CTL_ADD, fd, &ev); err != nil {
-			return nil, fmt.Errorf("watch ring: %w", err)
-		}
 	}
 	r.next = r.mem.consumer.Load()
 	return r, nil
 }
 
+// openWait opens what a wait for the ring needs.
+func (r *Reader) openWait(mapFD int) (err error) {
+	if r.epoll, err = unix.EpollCreate1(unix.EPOLL_CLOEXEC); err != nil {
+		return fmt.Errorf("create epoll: %w", err)
+	}
+	if r.event, err = unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK); err != nil {
+		return fmt.Errorf("create eventfd: %w", err)
+	}
+	for _, fd := range []int{mapFD, r.event} {
+		ev := unix.EpollEvent{Events: unix.EPOLLIN, Fd: int32(fd)}
+		if err := unix.EpollCtl(r.epoll, unix.EPOLL_CTL_ADD, fd, &ev); err != nil {
+			return fmt.Errorf("watch ring: %w", err)
+		}
+	}
+	return nil
+}
+
 func (r *Reader) init() {
 	r.queue = make([]pending, window)
-	r.acked = sync.NewCond(&r.mu)
+	r.changed = sync.NewCond(&r.mu)
 }
 
 func (r *Reader) mapPages(fd, size int) error {
@@ -135,20 +150,35 @@ func (r *Reader) mapPages(fd, size int) error {
 	return nil
 }
 
-// peek returns the record at pos, and where it ends. ok is false when there is
-// none yet: the ring is empty, or the record is still being written.
-func (m *memory) peek(pos uint64) (b []byte, end uint64, discarded, ok bool) {
-	if pos >= m.producer.Load() {
-		return nil, pos, false, false
+// slot is what lies at a position of the ring.
+type slot struct {
+	bytes     []byte
+	end       uint64 // where the next one starts
+	discarded bool
+	ready     bool // there is a record, and it is finished
+}
+
+// peek looks at pos. The slot is not ready when the ring is empty, or when the
+// record is still being written.
+func (m *memory) peek(pos uint64) (slot, error) {
+	producer := m.producer.Load()
+	if pos >= producer {
+		return slot{}, nil
 	}
 	at := pos & (m.size - 1)
+	if at%headerBytes != 0 {
+		return slot{}, fmt.Errorf("%w: position %d", ErrCorrupt, pos)
+	}
 	length := (*atomic.Uint32)(unsafe.Pointer(&m.data[at])).Load()
 	if length&busyBit != 0 {
-		return nil, pos, false, false
+		return slot{}, nil
 	}
 	n := uint64(length & lengthMask)
-	end = pos + (headerBytes+n+7)&^7
-	return m.data[at+headerBytes : at+headerBytes+n], end, length&discardBit != 0, true
+	end := pos + (headerBytes+n+7)&^7
+	if end > producer || end-pos > m.size {
+		return slot{}, fmt.Errorf("%w: %d bytes at %d of %d", ErrCorrupt, n, pos, producer)
+	}
+	return slot{bytes: m.data[at+headerBytes : at+headerBytes+n], end: end, discarded: length&discardBit != 0, ready: true}, nil
 }
 
 // Next waits for the next record. Once ctx is done it returns what the ring
@@ -173,7 +203,9 @@ func (r *Reader) Next(ctx context.Context) (Record, error) {
 // watch lets the end of ctx end a wait. A reader is nearly always given the same
 // context, which is watched once.
 func (r *Reader) watch(ctx context.Context) {
-	if r.ctx == ctx {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.ctx == ctx || r.closed {
 		return
 	}
 	if r.unwatch != nil {
@@ -188,21 +220,21 @@ func (r *Reader) take() (Record, bool, error) {
 	defer r.mu.Unlock()
 	for {
 		for r.count == window && !r.closed {
-			r.acked.Wait()
+			r.changed.Wait()
 		}
 		if r.closed {
 			return Record{}, false, ErrClosed
 		}
-		b, end, discarded, ok := r.mem.peek(r.next)
-		if !ok {
-			return Record{}, false, nil
+		s, err := r.mem.peek(r.next)
+		if err != nil || !s.ready {
+			return Record{}, false, err
 		}
 		start := r.next
-		r.next = end
-		r.queue[(r.first+r.count)%window] = pending{start: start, end: end, done: discarded}
+		r.next = s.end
+		r.queue[(r.first+r.count)%window] = pending{start: start, end: s.end, done: s.discarded}
 		r.count++
-		if !discarded {
-			return Record{Bytes: b, Pos: start}, true, nil
+		if !s.discarded {
+			return Record{Bytes: s.bytes, Pos: start}, true, nil
 		}
 		r.advance()
 	}
@@ -216,30 +248,59 @@ func (r *Reader) busy() bool {
 	return !r.closed && r.next < r.mem.producer.Load()
 }
 
+// wait waits until there may be something new. Close waits for it to return
+// before it closes the descriptors: their numbers could be somebody else's next.
 func (r *Reader) wait() error {
 	if r.busy() {
 		runtime.Gosched()
 		time.Sleep(50 * time.Microsecond)
 		return nil
 	}
-	_, err := unix.EpollWait(r.epoll, r.events[:], -1)
-	var woken [8]byte
-	_, _ = unix.Read(r.event, woken[:])
-	if err != nil && !errors.Is(err, unix.EINTR) {
-		r.mu.Lock()
-		defer r.mu.Unlock()
-		if r.closed {
-			return ErrClosed
-		}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.closed {
+		return ErrClosed
+	}
+	r.waiting = true
+	held := r.count > 0
+	r.mu.Unlock()
+	err := r.sleep(held)
+	r.mu.Lock()
+	r.waiting = false
+	r.changed.Broadcast()
+	if err != nil {
 		return fmt.Errorf("wait for ring: %w", err)
 	}
 	return nil
+}
+
+// sleep waits for the ring or a wake. While records are held the ring's
+// descriptor would end each wait at once, so only a wake ends it early.
+func (r *Reader) sleep(held bool) error {
+	var err error
+	if held {
+		fds := []unix.PollFd{{Fd: int32(r.event), Events: unix.POLLIN}}
+		_, err = unix.Poll(fds, int(heldWait.Milliseconds()))
+	} else {
+		_, err = unix.EpollWait(r.epoll, r.events[:], -1)
+	}
+	var woken [8]byte
+	_, _ = unix.Read(r.event, woken[:])
+	if errors.Is(err, unix.EINTR) {
+		return nil
+	}
+	return err
 }
 
 // wake ends a wait.
 func (r *Reader) wake() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.bell()
+}
+
+// bell ends a wait; mu is held.
+func (r *Reader) bell() {
 	if r.event >= 0 {
 		one := [8]byte{0: 1}
 		_, _ = unix.Write(r.event, one[:])
@@ -271,7 +332,7 @@ func (r *Reader) advance() {
 		moved = true
 	}
 	if moved {
-		r.acked.Broadcast()
+		r.changed.Broadcast()
 	}
 }
 
@@ -295,16 +356,19 @@ func (r *Reader) Available() uint64 {
 // Close unmaps the ring; what was not acknowledged stays in it. A Next that
 // waits returns ErrClosed. It can be called again.
 func (r *Reader) Close() error {
-	r.wake()
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.closed {
 		return nil
 	}
 	r.closed = true
-	r.acked.Broadcast()
 	if r.unwatch != nil {
 		r.unwatch()
+	}
+	r.bell()
+	r.changed.Broadcast()
+	for r.waiting {
+		r.changed.Wait()
 	}
 	var errs []error
 	for _, p := range r.pages {
