@@ -1,0 +1,155 @@
+package cgroup
+
+import "strings"
+
+// found is a container seen at one level of a path.
+type found struct{ id, name, runtime string }
+
+// container gives the container whose cgroup a level is.
+func container(up, leaf string) (found, bool) {
+	id, prefix, ok := hexID(leaf)
+	if !ok {
+		return other(up, leaf)
+	}
+	switch {
+	case strings.HasSuffix(prefix, "conmon-"), strings.HasSuffix(prefix, "libpod_pod_"):
+		return found{}, false
+	case prefix == "" && base(up) == "libpod_parent":
+		return found{}, false // the podman pod
+	}
+	return found{id: id, runtime: runtime(up, prefix)}, true
+}
+
+// hexID cuts a level into what comes before a 64-digit id and the id. Names that
+// end in anything but ".scope" after it are not containers.
+func hexID(leaf string) (id, prefix string, ok bool) {
+	name := strings.TrimSuffix(leaf, ".scope")
+	if len(name) < 64 {
+		return "", "", false
+	}
+	prefix, id = name[:len(name)-64], name[len(name)-64:]
+	if !isID(id) {
+		return "", "", false
+	}
+	if prefix == "" || prefix == "kata_" {
+		return id, prefix, true
+	}
+	last := prefix[len(prefix)-1]
+	return id, prefix, last == '-' || last == ':' || strings.HasSuffix(prefix, "libpod_pod_")
+}
+
+// runtime names the runtime that writes such a prefix; a bare id tells it only
+// by the level above.
+func runtime(up, prefix string) string {
+	if i := strings.LastIndexByte(strings.TrimSuffix(prefix, ":"), ':'); i >= 0 {
+		prefix = prefix[i+1:]
+	}
+	switch strings.TrimRight(prefix, "-:") {
+	case "cri-containerd":
+		return "containerd"
+	case "crio":
+		return "cri-o"
+	case "docker":
+		return "docker"
+	case "libpod", "libpod-payload":
+		return "podman"
+	case "nerdctl":
+		return "nerdctl"
+	case "kata_":
+		return "kata"
+	case "":
+		switch base(up) {
+		case "docker":
+			return "docker"
+		case "kata_overhead":
+			return "kata"
+		}
+	}
+	return ""
+}
+
+// other knows the containers whose id is not 64 hex digits. LXC's and nspawn's
+// have a name only.
+func other(up, leaf string) (found, bool) {
+	above := base(up)
+	if name, ok := strings.CutPrefix(leaf, "lxc.payload."); ok && isName(name) {
+		return found{name: name, runtime: "lxc"}, true
+	}
+	switch above {
+	case "lxc", "lxc.payload":
+		if isName(leaf) && !strings.HasSuffix(leaf, ".service") {
+			return found{name: leaf, runtime: "lxc"}, true
+		}
+	case "buildkit":
+		if len(leaf) == 25 && all(leaf, lowerAlnum) {
+			return found{id: leaf, runtime: "buildkit"}, true
+		}
+	}
+	if name, ok := strings.CutPrefix(leaf, "systemd-nspawn@"); ok {
+		if name, ok = strings.CutSuffix(name, ".service"); ok && isName(name) {
+			return found{name: name, runtime: "systemd-nspawn"}, true
+		}
+	}
+	// ECS on Fargate: /ecs/<task>/<task>-<number>.
+	if base(parent(up)) == "ecs" && len(leaf) > 33 && leaf[32] == '-' && all(leaf[:32], lowerHex) && all(leaf[33:], digit) {
+		return found{id: leaf}, true
+	}
+	return found{}, false
+}
+
+func parent(path string) string {
+	up, _ := split(path)
+	return up
+}
+
+// isID says that s is a container id: 64 lower-case hex digits.
+func isID(s string) bool { return len(s) == 64 && all(s, lowerHex) }
+
+// isUID says that s is a pod's uid: 8-4-4-4-12 hex digits with dashes or with
+// the systemd driver's underscores, or a static pod's 32 digits.
+func isUID(s string) bool {
+	if len(s) == 32 {
+		return all(s, lowerHex)
+	}
+	if len(s) != 36 {
+		return false
+	}
+	sep := s[8]
+	if sep != '-' && sep != '_' {
+		return false
+	}
+	for i, c := range []byte(s) {
+		switch i {
+		case 8, 13, 18, 23:
+			if c != sep {
+				return false
+			}
+		default:
+			if !lowerHex(c) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// isName says that s is a name a container may have.
+func isName(s string) bool {
+	return len(s) > 0 && len(s) <= 128 && s[0] != '.' && all(s, func(c byte) bool {
+		return alnum(c) || c == '-' || c == '_' || c == '.' || c == '\\'
+	})
+}
+
+func all(s string, ok func(byte) bool) bool {
+	for i := range len(s) {
+		if !ok(s[i]) {
+			return false
+		}
+	}
+	return true
+}
+
+func digit(c byte) bool      { return c >= '0' && c <= '9' }
+func lowerHex(c byte) bool   { return digit(c) || c >= 'a' && c <= 'f' }
+func lowerAlnum(c byte) bool { return digit(c) || c >= 'a' && c <= 'z' }
+func alnum(c byte) bool      { return lowerAlnum(c) || c >= 'A' && c <= 'Z' }
