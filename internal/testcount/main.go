@@ -120,9 +120,7 @@ func (c *counter) add(e event) {
 		c.show(e, key)
 	case "fail":
 		c.fail(e, key)
-	case "build-fail":
-		c.failed++
-		c.blamed[e.ImportPath] = true
+	case "build-fail": // the package's own fail follows, and is counted
 		fmt.Fprint(c.w, strings.Join(c.output[key], ""))
 	default:
 		return
