@@ -1,0 +1,216 @@
+// Package enrich adds to a record whose processes they were: unit, container and
+// pod by the cgroup path, names by the runtimes' cache; and the few numbers of
+// the machine that the kernel side cannot see.
+package enrich
+
+import (
+	"context"
+	"path/filepath"
+	"sync/atomic"
+	"time"
+
+	"github.com/oomtrace/oomtrace/internal/cgroup"
+	"github.com/oomtrace/oomtrace/internal/container"
+	"github.com/oomtrace/oomtrace/internal/oom"
+)
+
+// Lookup gives the names of containers and pods; *container.Cache does.
+type Lookup interface {
+	// Lookup and Pod answer at once.
+	Lookup(id string) (container.Info, bool)
+	Pod(uid string) (container.PodInfo, bool)
+	// Wait asks for a container that is not known, and returns once it is
+	// known, nobody could tell, or the context ends.
+	Wait(ctx context.Context, id string) bool
+}
+
+// Options are the settings of an Enricher. The zero value works: no names, this
+// machine's /proc.
+type Options struct {
+	// Containers gives names; nil leaves them out.
+	Containers Lookup
+	// Wait bounds how long a record waits for names that were not known at
+	// the kill; zero means 500 ms, negative not at all.
+	Wait time.Duration
+	// ProcRoot is where proc is mounted; empty means /proc.
+	ProcRoot string
+}
+
+const (
+	defaultWait = 500 * time.Millisecond
+	// pause is how many times the wait passes without another one after a wait
+	// was in vain: the kills that follow must not queue behind a runtime that
+	// hangs.
+	pause = 20
+)
+
+// Enricher fills in records. It may be used by several goroutines.
+type Enricher struct {
+	containers Lookup
+	wait       time.Duration
+	swaps      string
+	start      time.Time
+	// noWait is the time since start, in ns, before which nobody waits.
+	noWait atomic.Int64
+}
+
+// New returns an Enricher.
+func New(o Options) *Enricher {
+	if o.Wait == 0 {
+		o.Wait = defaultWait
+	}
+	if o.ProcRoot == "" {
+		o.ProcRoot = "/proc"
+	}
+	return &Enricher{
+		containers: o.Containers, wait: o.Wait, start: time.Now(),
+		swaps: filepath.Join(o.ProcRoot, "swaps"),
+	}
+}
+
+// Record fills in the owners of victim and trigger, the level of the limit, and
+// what can only be sampled. It returns within Options.Wait; what cannot be had
+// stays out.
+func (e *Enricher) Record(ctx context.Context, rec *oom.Record) {
+	owners := e.paths(rec)
+	e.sample(rec)
+	if e.containers == nil {
+		return
+	}
+	e.await(ctx, rec, owners)
+	for _, o := range owners {
+		if o != nil {
+			e.names(o)
+		}
+	}
+}
+
+// paths fills in what the cgroup paths say. It returns the owners found.
+func (e *Enricher) paths(rec *oom.Record) (owners [2]*oom.Owner) {
+	if v := rec.Victim; v != nil && v.Cgroup != "" {
+		v.Owner = cgroup.Parse(v.Cgroup).Owner
+		owners[0] = &v.Owner
+	}
+	if t := rec.Trigger; t != nil && t.Cgroup != "" {
+		t.Owner = cgroup.Parse(t.Cgroup).Owner
+		owners[1] = &t.Owner
+	}
+	if l := rec.Limit; l != nil && l.Cgroup != "" {
+		l.Level = cgroup.Parse(l.Cgroup).Level
+	}
+	return owners
+}
+
+// await waits for containers that the cache does not know yet. Only kills just
+// seen are worth it: those of a log are known already, or never will be.
+func (e *Enricher) await(ctx context.Context, rec *oom.Record, owners [2]*oom.Owner) {
+	if e.wait < 0 || rec.Source != oom.SourceBPF || rec.Kind == oom.KindExit {
+		return
+	}
+	var id string
+	for _, o := range owners {
+		if id = e.missing(o); id != "" {
+			break
+		}
+	}
+	if id == "" || int64(time.Since(e.start)) < e.noWait.Load() {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, e.wait)
+	defer cancel()
+	for _, o := range owners {
+		if id := e.missing(o); id != "" && !e.containers.Wait(ctx, id) && ctx.Err() != nil {
+			e.noWait.Store(int64(time.Since(e.start) + pause*e.wait))
+			return
+		}
+	}
+}
+
+// missing gives the id of an owner's container that is to be waited for.
+func (e *Enricher) missing(o *oom.Owner) string {
+	if o == nil || o.Container == nil || o.Container.ID == "" {
+		return ""
+	}
+	id := o.Container.ID
+	if _, ok := e.containers.Lookup(id); ok {
+		return ""
+	}
+	if o.OuterContainer != nil {
+		// A container within a known one need not be known to any runtime
+		// that can be reached.
+		if _, ok := e.containers.Lookup(o.OuterContainer.ID); ok {
+			return ""
+		}
+	}
+	return id
+}
+
+// names fills in an owner's names. The path is the kernel's word: where a
+// runtime says that the container belongs to another pod, it is not believed.
+func (e *Enricher) names(o *oom.Owner) {
+	for _, c := range [...]*oom.Container{o.Container, o.OuterContainer} {
+		if c == nil || c.ID == "" {
+			continue
+		}
+		info, ok := e.containers.Lookup(c.ID)
+		if !ok {
+			continue
+		}
+		inner := c == o.Container
+		if inner && o.Pod != nil && o.OuterContainer == nil && !samePod(o.Pod, info.Pod) {
+			continue
+		}
+		fill(c, &info)
+		e.podOf(o, &info, inner)
+	}
+	if o.Pod != nil && o.Pod.UID != "" && o.Pod.Name == "" {
+		if p, ok := e.containers.Pod(o.Pod.UID); ok {
+			fillPod(o.Pod, &p)
+		}
+	}
+}
+
+// podOf takes the pod from a container's information, unless the path names
+// another: around a node in a container there may be a second cluster.
+func (e *Enricher) podOf(o *oom.Owner, info *container.Info, inner bool) {
+	if info.Pod == nil {
+		return
+	}
+	if o.Pod == nil && inner {
+		o.Pod = &oom.Pod{UID: info.Pod.UID}
+	}
+	if o.Pod == nil || !samePod(o.Pod, info.Pod) {
+		return
+	}
+	fillPod(o.Pod, info.Pod)
+	if o.Pod.Container == "" {
+		o.Pod.Container = info.PodContainer
+	}
+}
+
+// fill takes what the runtime knows of a container; the path's own runtime
+// stays.
+func fill(c *oom.Container, info *container.Info) {
+	runtime := c.Runtime
+	id := c.ID
+	*c = info.Container
+	c.ID = id
+	if runtime != "" {
+		c.Runtime = runtime
+	}
+}
+
+// fillPod takes a pod's names; the path's QoS class stays.
+func fillPod(p *oom.Pod, info *container.PodInfo) {
+	p.Namespace, p.Name, p.Labels = info.Namespace, info.Name, info.Labels
+	p.SwapBehavior = info.SwapBehavior
+	if p.QoS == "" {
+		p.QoS = info.QoS
+	}
+}
+
+// samePod says that a source does not contradict the path's pod; the log links
+// of kubelet have no uid.
+func samePod(p *oom.Pod, info *container.PodInfo) bool {
+	return info == nil || info.UID == "" || info.UID == p.UID
+}

@@ -1,0 +1,219 @@
+package enrich
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/oomtrace/oomtrace/internal/container"
+	"github.com/oomtrace/oomtrace/internal/oom"
+)
+
+const (
+	uid     = "0f6a1c2e-5b1d-4a77-9a0b-3c5d7e9f1a2b"
+	podPath = "/kubepods/burstable/pod" + uid
+)
+
+var (
+	idA = strings.Repeat("a", 64)
+	idB = strings.Repeat("b", 64)
+)
+
+// fake is a cache that knows some containers, others after a while.
+type fake struct {
+	known map[string]container.Info
+	late  map[string]container.Info
+	pods  map[string]container.PodInfo
+	// hang makes Wait last until its context ends.
+	hang  bool
+	waits atomic.Int32
+}
+
+func (f *fake) Lookup(id string) (container.Info, bool)  { i, ok := f.known[id]; return i, ok }
+func (f *fake) Pod(uid string) (container.PodInfo, bool) { p, ok := f.pods[uid]; return p, ok }
+func (f *fake) Wait(ctx context.Context, id string) bool {
+	f.waits.Add(1)
+	if f.hang {
+		<-ctx.Done()
+		return false
+	}
+	i, ok := f.late[id]
+	if ok {
+		f.known[id] = i
+	}
+	return ok
+}
+
+func info(name, podUID string) container.Info {
+	return container.Info{
+		Container:    oom.Container{Name: name, Image: "img:1", Runtime: "containerd", MemoryLimitBytes: oom.Some(uint64(64 << 20))},
+		PodContainer: name,
+		Pod:          &container.PodInfo{Namespace: "shop", Name: "cart", UID: podUID, SwapBehavior: "NoSwap", Labels: map[string]string{"app": "cart"}},
+	}
+}
+
+func record(path string) *oom.Record {
+	return &oom.Record{
+		Kind: oom.KindKill, Source: oom.SourceBPF,
+		Victim:  &oom.Victim{Cgroup: path},
+		Trigger: &oom.Trigger{Cgroup: "/system.slice/cron.service"},
+		Limit:   &oom.Limit{Cgroup: podPath},
+	}
+}
+
+// none is a directory without any file.
+func none(t *testing.T) string { return t.TempDir() }
+
+func TestPathAlone(t *testing.T) {
+	rec := record(podPath + "/" + idA)
+	New(Options{ProcRoot: none(t)}).Record(t.Context(), rec)
+	want := oom.Owner{Container: &oom.Container{ID: idA}, Pod: &oom.Pod{UID: uid, QoS: "burstable"}}
+	if d := cmp.Diff(want, rec.Victim.Owner); d != "" {
+		t.Error(d)
+	}
+	if rec.Trigger.Unit != "cron.service" || rec.Limit.Level != oom.LevelPod {
+		t.Errorf("trigger %q, level %q", rec.Trigger.Unit, rec.Limit.Level)
+	}
+}
+
+func TestNames(t *testing.T) {
+	full := &oom.Pod{
+		UID: uid, Namespace: "shop", Name: "cart", Container: "app", QoS: "burstable",
+		SwapBehavior: "NoSwap", Labels: map[string]string{"app": "cart"},
+	}
+	limit := oom.Some(uint64(64 << 20))
+	for _, c := range []struct {
+		name, path string
+		fake       *fake
+		want       oom.Owner
+	}{
+		{"known", podPath + "/" + idA, &fake{known: map[string]container.Info{idA: info("app", uid)}},
+			oom.Owner{Container: &oom.Container{ID: idA, Name: "app", Image: "img:1", Runtime: "containerd", MemoryLimitBytes: limit}, Pod: full}},
+		{"the path's runtime wins", "/docker/" + idA, &fake{known: map[string]container.Info{idA: {Container: oom.Container{Name: "web", Runtime: "other"}}}},
+			oom.Owner{Container: &oom.Container{ID: idA, Name: "web", Runtime: "docker"}}},
+		{"late", podPath + "/" + idA, &fake{known: map[string]container.Info{}, late: map[string]container.Info{idA: info("app", uid)}},
+			oom.Owner{Container: &oom.Container{ID: idA, Name: "app", Image: "img:1", Runtime: "containerd", MemoryLimitBytes: limit}, Pod: full}},
+		{"a runtime that names another pod", podPath + "/" + idA, &fake{known: map[string]container.Info{idA: info("app", "other")}},
+			oom.Owner{Container: &oom.Container{ID: idA}, Pod: &oom.Pod{UID: uid, QoS: "burstable"}}},
+		{"only the pod", podPath + "/" + idA, &fake{pods: map[string]container.PodInfo{uid: {Namespace: "shop", Name: "cart", UID: uid}}},
+			oom.Owner{Container: &oom.Container{ID: idA}, Pod: &oom.Pod{UID: uid, QoS: "burstable", Namespace: "shop", Name: "cart"}}},
+		{"pod that the path does not show", "/kata_overhead/" + idA, &fake{known: map[string]container.Info{idA: {Pod: &container.PodInfo{Namespace: "n", Name: "p", UID: uid}}}},
+			oom.Owner{Container: &oom.Container{ID: idA, Runtime: "kata"}, Pod: &oom.Pod{UID: uid, Namespace: "n", Name: "p"}}},
+		{"docker in a pod", podPath + "/" + idB + "/docker/" + idA, &fake{known: map[string]container.Info{idB: info("app", uid)}},
+			oom.Owner{
+				Container:      &oom.Container{ID: idA, Runtime: "docker"},
+				OuterContainer: &oom.Container{ID: idB, Name: "app", Image: "img:1", Runtime: "containerd", MemoryLimitBytes: limit},
+				Pod:            full,
+			}},
+		{"node in a container", "/docker/" + idB + podPath + "/" + idA, &fake{known: map[string]container.Info{
+			idA: info("app", uid), idB: {Container: oom.Container{Name: "kind-worker"}},
+		}}, oom.Owner{
+			Container:      &oom.Container{ID: idA, Name: "app", Image: "img:1", Runtime: "containerd", MemoryLimitBytes: limit},
+			OuterContainer: &oom.Container{ID: idB, Name: "kind-worker", Runtime: "docker"},
+			Pod:            full,
+		}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			rec := record(c.path)
+			New(Options{Containers: c.fake, ProcRoot: none(t)}).Record(t.Context(), rec)
+			if d := cmp.Diff(c.want, rec.Victim.Owner); d != "" {
+				t.Error(d)
+			}
+		})
+	}
+}
+
+// TestBound holds that a runtime that hangs delays one record by the bound, and
+// those behind it not at all.
+func TestBound(t *testing.T) {
+	f := &fake{hang: true}
+	e := New(Options{Containers: f, Wait: 50 * time.Millisecond, ProcRoot: none(t)})
+	start := time.Now()
+	for range 100 {
+		rec := record(podPath + "/" + idA)
+		e.Record(t.Context(), rec)
+		if rec.Victim.Container == nil || rec.Victim.Pod.UID != uid {
+			t.Fatal("the path's own words are missing")
+		}
+	}
+	if d := time.Since(start); d > 500*time.Millisecond {
+		t.Errorf("100 records took %v", d)
+	}
+	if n := f.waits.Load(); n != 1 {
+		t.Errorf("%d waits, want 1", n)
+	}
+}
+
+func TestNoWait(t *testing.T) {
+	for name, change := range map[string]func(*oom.Record, *Options){
+		"negative":  func(_ *oom.Record, o *Options) { o.Wait = -1 },
+		"from logs": func(r *oom.Record, _ *Options) { r.Source = oom.SourceKmsg },
+		"exit":      func(r *oom.Record, _ *Options) { r.Kind = oom.KindExit },
+		"no container": func(r *oom.Record, _ *Options) {
+			r.Victim.Cgroup = "/system.slice/a.service"
+		},
+	} {
+		f := &fake{hang: true}
+		rec, o := record(podPath+"/"+idA), Options{Containers: f, ProcRoot: none(t)}
+		change(rec, &o)
+		New(o).Record(t.Context(), rec)
+		if f.waits.Load() != 0 {
+			t.Errorf("%s: waited", name)
+		}
+	}
+}
+
+func TestSwaps(t *testing.T) {
+	dir := t.TempDir()
+	const text = "Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n" +
+		"/dev/zram0                              partition\t1048572\t\t512\t\t100\n" +
+		"/swap\\040file\\040(deleted)             file\t\t2097148\t\t0\t\t-2\n" +
+		"short line\n" +
+		"/x file -1 x 99999999999\n"
+	if err := os.WriteFile(filepath.Join(dir, "swaps"), []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	want := []oom.SwapDevice{
+		{Name: "/dev/zram0", Type: "partition", SizeBytes: oom.Some(uint64(1048572 << 10)), UsedBytes: oom.Some(uint64(512 << 10)), Priority: oom.Some(int32(100))},
+		{Name: "/swap file", Type: "file", SizeBytes: oom.Some(uint64(2097148 << 10)), UsedBytes: oom.Some(uint64(0)), Priority: oom.Some(int32(-2))},
+		{Name: "/x", Type: "file"},
+	}
+	e := New(Options{ProcRoot: dir})
+	rec := record("/a.service")
+	e.Record(t.Context(), rec)
+	if d := cmp.Diff(want, rec.Memory.SwapDevices); d != "" {
+		t.Error(d)
+	}
+	if d := cmp.Diff([]string{"memory.swap_devices"}, rec.Sampled); d != "" {
+		t.Error(d)
+	}
+	for name, rec := range map[string]*oom.Record{
+		"of a log":   {Kind: oom.KindKill, Source: oom.SourceKmsg},
+		"exit":       {Kind: oom.KindExit, Source: oom.SourceBPF},
+		"no swap":    {Kind: oom.KindKill, Source: oom.SourceBPF, Memory: &oom.Memory{SwapTotalBytes: oom.Some(uint64(0))}},
+		"known":      {Kind: oom.KindKill, Source: oom.SourceBPF, Memory: &oom.Memory{SwapDevices: want[:1]}},
+		"of nothing": {Kind: oom.KindLost},
+	} {
+		e.Record(t.Context(), rec)
+		if len(rec.Sampled) != 0 {
+			t.Errorf("%s: sampled %v", name, rec.Sampled)
+		}
+	}
+}
+
+func FuzzSwaps(f *testing.F) {
+	f.Add("Filename Type Size Used Priority\n/a file 1 2 3\n")
+	f.Fuzz(func(t *testing.T, s string) {
+		for _, d := range parseSwaps(s) {
+			if d.Type == "" {
+				t.Fatalf("%+v", d)
+			}
+		}
+	})
+}
