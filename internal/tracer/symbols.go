@@ -107,10 +107,13 @@ func (s *Symbols) addFunction(address uint64, name []byte, want []string) {
 
 // splitSymbol says whether name is the function itself or the copy of it that
 // the compiler suffixed. The .cold part is no entry, and .part.N is only a
-// piece of it.
+// piece of it; either can come behind another suffix (.isra.0.cold).
 func splitSymbol(name []byte, function string) (string, bool) {
 	rest, ok := bytes.CutPrefix(name, []byte(function))
 	if !ok {
+		return "", false
+	}
+	if bytes.Contains(rest, []byte(".cold")) || bytes.Contains(rest, []byte(".part.")) {
 		return "", false
 	}
 	if len(rest) == 0 || bytes.HasPrefix(rest, []byte(".isra.")) || bytes.HasPrefix(rest, []byte(".constprop.")) {
