@@ -11,6 +11,7 @@ import (
 	"github.com/oomtrace/oomtrace/internal/explain"
 	"github.com/oomtrace/oomtrace/internal/oom"
 	"github.com/oomtrace/oomtrace/internal/render"
+	"github.com/oomtrace/oomtrace/internal/sample"
 	"github.com/oomtrace/oomtrace/internal/tracer"
 )
 
@@ -25,6 +26,7 @@ type pipeline struct {
 	env       Env
 	out       sink
 	filters   []filter
+	sampler   sample.Sampler
 	explainer explain.Explainer
 	noWhy     bool
 	limit     int
@@ -52,6 +54,7 @@ func (p *pipeline) write(rec *oom.Record) error {
 	if rec.Kind == oom.KindKill {
 		p.kills++
 	}
+	p.sampler.Record(rec)
 	if !p.noWhy {
 		p.explainer.Explain(rec)
 	}

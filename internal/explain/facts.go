@@ -112,6 +112,13 @@ func (f *facts) gatherLimit(l *oom.Limit) {
 	if !f.kernel.Known {
 		f.kernel = l.KmemUsageBytes
 	}
+	if !first(st, oom.LimitKernel).Known && !l.KmemUsageBytes.Known && f.usage.Known && f.anon.Known && f.cache.Known {
+		// Before 5.18 memory.stat has no sum of the kernel's memory, and part of
+		// it (pipes, page tables before 5.11) in no counter: what is charged is
+		// anonymous, page cache, or the kernel's (mm/memcontrol.c).
+		rest := sub(sub(sub(f.usage.Value, f.anon.Value), f.cache.Value), sum(f.shmem, f.sock).Value)
+		f.kernel = oom.Some(max(f.kernel.Value, rest))
+	}
 	f.kernel = sum(f.kernel, f.sock)
 	f.limitUnevictable = first(st, oom.LimitUnevictable)
 	f.gatherMemsw(l)

@@ -71,12 +71,16 @@ func (f *facts) levelWord() string {
 // service may do so for itself; such a limit is still the victim's own.
 func (e *Explainer) ancestor() {
 	v, l := e.f.rec.Victim, e.f.rec.Limit
-	if v == nil || l == nil || l.Cgroup == "" || v.CgroupCut.Or(false) || l.CgroupCut.Or(false) {
+	if v == nil || l == nil || l.Cgroup == "" || l.CgroupCut.Or(false) {
 		return
 	}
 	below := l.Cgroup == "/" && v.Cgroup != "/" && v.Cgroup != ""
 	if rest, ok := strings.CutPrefix(v.Cgroup, l.Cgroup); ok && strings.HasPrefix(rest, "/") {
 		below = true
+	}
+	if v.CgroupCut.Or(false) {
+		// Every victim of a cgroup's OOM lives in it or below.
+		below = v.CgroupID.Known && l.CgroupID.Known && v.CgroupID != l.CgroupID
 	}
 	switch l.Level {
 	case oom.LevelContainer:
@@ -167,7 +171,18 @@ func (e *Explainer) holder() {
 	e.settle(code)
 }
 
+// pinnedCache says that at least half of the cache cannot be dropped: what is
+// unevictable, less all anonymous memory, which mlock may have put there.
+func (f *facts) pinnedCache() bool {
+	u := f.limitUnevictable
+	return u.Known && f.anon.Known && f.cache.Known && ratio(sub(u.Value, f.anon.Value), f.cache.Value, 1, 2)
+}
+
+// fileDoubt: clean cache is dropped before the kernel kills, unless it cannot be.
 func (e *Explainer) fileDoubt() {
+	if e.f.pinnedCache() {
+		return
+	}
 	if !e.f.clean {
 		e.unsure(codeLimitFile, "cache that waits to be written")
 		return
@@ -184,6 +199,13 @@ func (e *Explainer) holderUnknown(whole size) {
 		e.settle(codeLimitAnon)
 		return
 	}
+	if a := e.f.tasksAnon(); a.Known && ratio(a.Value, whole.Value, 1, 2) {
+		e.reason(codeLimitAnon).s("anonymous memory of the tasks listed: ").sizeOf(a.Value, whole.Value)
+		e.end()
+		e.settle(codeLimitAnon)
+		e.unsure(codeLimitAnon, "pages that forked tasks share: each counts them")
+		return
+	}
 	e.reason(codeLimitFull).size(whole.Value).s(" in use")
 	if e.f.max.Known {
 		e.out.s(", limit ").size(e.f.max.Value)
@@ -191,6 +213,15 @@ func (e *Explainer) holderUnknown(whole size) {
 	e.end()
 	e.settle(codeLimitFull)
 	e.unsure(codeLimitFull, "any kind of memory: memory.stat is not in the record")
+}
+
+// tasksAnon is the anonymous memory of the candidates together.
+func (f *facts) tasksAnon() size {
+	var s size
+	for i := range f.rec.Candidates {
+		s = sum(s, f.rec.Candidates[i].AnonRSSBytes)
+	}
+	return s
 }
 
 func (e *Explainer) holderReason(code string, part, whole uint64) {
@@ -210,6 +241,9 @@ func (e *Explainer) holderReason(code string, part, whole uint64) {
 		t.s("page cache: ").sizeOf(part, whole)
 		if f.clean {
 			t.s(", only ").size(f.dirty.Value).s(" of it dirty or under writeback")
+		}
+		if f.pinnedCache() {
+			t.s("; ").size(f.limitUnevictable.Value).s(" is unevictable (ramfs, or locked with mlock)")
 		}
 	case codeLimitKernel:
 		t.s("kernel memory: ").sizeOf(part, whole)

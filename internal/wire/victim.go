@@ -45,6 +45,7 @@ func (ev *Event) decodeVictim(b []byte, m *Machine, kind oom.Kind) error {
 			return err
 		}
 	}
+	ev.limit.Stat = freshStat(&ev.Record, ev.limit.Stat)
 	return nil
 }
 

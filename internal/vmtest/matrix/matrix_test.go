@@ -25,6 +25,7 @@ import (
 var (
 	kernelList = flag.String("kernels", strings.Join(kernels.Names(), " "), "kernels to run on")
 	guestRun   = flag.String("guest.run", "", "run only the guest tests that match")
+	only       = flag.String("suite", "", "run only this suite")
 	guestOut   = flag.String("guest.out", "", "keep each guest's output and files below this directory")
 )
 
@@ -51,6 +52,8 @@ func numa() []string {
 func suites() []suite {
 	return []suite{
 		{name: "tiers", pkg: "./internal/tracer", run: "^TestGuest"},
+		{name: "scenarios", pkg: "./internal/cli", run: "^TestGuest"},
+		{name: "numa", pkg: "./internal/cli", run: "^TestNUMA", qemu: numa()},
 	}
 }
 
@@ -72,6 +75,9 @@ func TestVM(t *testing.T) {
 	slots := make(chan struct{}, 2)
 	for _, name := range strings.Fields(*kernelList) {
 		for _, s := range suites() {
+			if *only != "" && s.name != *only {
+				continue
+			}
 			t.Run(name+"/"+s.name, func(t *testing.T) {
 				t.Parallel()
 				slots <- struct{}{}

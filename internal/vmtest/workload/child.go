@@ -2,7 +2,8 @@ package workload
 
 import (
 	"bytes"
-	"encoding/json"
+	"encoding/gob"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"os"
@@ -40,7 +41,11 @@ func Main() {
 
 func hog(spec string) (int, error) {
 	var h Hog
-	if err := json.Unmarshal([]byte(spec), &h); err != nil {
+	b, err := hex.DecodeString(spec)
+	if err != nil {
+		return 0, err
+	}
+	if err := gob.NewDecoder(bytes.NewReader(b)).Decode(&h); err != nil {
 		return 0, err
 	}
 	p, err := plan(h)
@@ -62,6 +67,7 @@ type work struct {
 	name     []byte
 	uid      int
 	sharesMM bool
+	copies   int
 	full     []byte
 	steps    []readyStep
 }
@@ -80,7 +86,10 @@ type readyStep struct {
 func plan(h Hog) (*work, error) {
 	w := &work{
 		procsFD: -1, adjPath: []byte("/proc/self/oom_score_adj\x00"), adj: []byte(strconv.Itoa(h.Adj)),
-		name: append([]byte(h.Name), 0), uid: h.UID, sharesMM: h.SharesMM, full: []byte("full\n"),
+		name: append([]byte(h.Name), 0), uid: h.UID, sharesMM: h.SharesMM, copies: h.Copies, full: []byte("full\n"),
+	}
+	if h.Copies > 1 {
+		w.full = nil
 	}
 	if err := raiseLimits(h.Steps); err != nil {
 		return nil, fmt.Errorf("limits: %w", err)
@@ -183,27 +192,42 @@ func launch(w *work) (int, error) {
 	if err := unix.PthreadSigmask(unix.SIG_SETMASK, &all, nil); err != nil {
 		return 0, err
 	}
-	pid, _, errno := syscall.RawSyscall6(unix.SYS_CLONE, uintptr(unix.SIGCHLD), 0, 0, 0, 0, 0)
-	if errno != 0 {
-		return 0, fmt.Errorf("clone: %w", errno)
-	}
-	if pid == 0 {
-		child(w)
-	}
-	if _, err := unix.Write(reportFD, []byte(strconv.Itoa(int(pid))+"\n")); err != nil {
-		return 0, err
+	for i := range max(w.copies, 1) {
+		pid, _, errno := syscall.RawSyscall6(unix.SYS_CLONE, uintptr(unix.SIGCHLD), 0, 0, 0, 0, 0)
+		if errno != 0 {
+			return 0, fmt.Errorf("clone: %w", errno)
+		}
+		if pid == 0 {
+			child(w)
+		}
+		if i > 0 {
+			continue
+		}
+		if _, err := unix.Write(reportFD, []byte(strconv.Itoa(int(pid))+"\n")); err != nil {
+			return 0, err
+		}
 	}
 	if err := unix.Close(reportFD); err != nil {
 		return 0, err
 	}
-	var ws unix.WaitStatus
-	if _, err := unix.Wait4(int(pid), &ws, 0, nil); err != nil {
-		return 0, fmt.Errorf("wait: %w", err)
+	return waitAll(max(w.copies, 1))
+}
+
+// waitAll waits for n children and returns the worst of their ends.
+func waitAll(n int) (int, error) {
+	status := 0
+	for range n {
+		var ws unix.WaitStatus
+		if _, err := unix.Wait4(-1, &ws, 0, nil); err != nil {
+			return 0, fmt.Errorf("wait: %w", err)
+		}
+		if ws.Signaled() {
+			status = max(status, 128+int(ws.Signal()))
+		} else {
+			status = max(status, ws.ExitStatus())
+		}
 	}
-	if ws.Signaled() {
-		return 128 + int(ws.Signal()), nil
-	}
-	return ws.ExitStatus(), nil
+	return status, nil
 }
 
 // threads takes the memory in a thread that is not the first one, after the

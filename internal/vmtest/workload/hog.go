@@ -6,8 +6,10 @@ package workload
 
 import (
 	"bufio"
+	"bytes"
 	"context"
-	"encoding/json"
+	"encoding/gob"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -74,6 +76,9 @@ type Hog struct {
 	// SharesMM makes a second process with the same memory, without being a
 	// thread of the first; it is the one that takes the memory.
 	SharesMM bool
+	// Copies is how many processes to make, one when 0. Process.PID is the
+	// first of them; Full does not work with more.
+	Copies int
 }
 
 // Process is a running Hog.
@@ -87,8 +92,8 @@ type Process struct {
 // Start starts a hog and returns once its process is there. It takes its memory
 // only when Go is called, so that the caller can look first.
 func Start(h Hog) (_ *Process, err error) {
-	spec, err := json.Marshal(h)
-	if err != nil {
+	var spec bytes.Buffer // gob, since names and paths need not be UTF-8
+	if err := gob.NewEncoder(&spec).Encode(h); err != nil {
 		return nil, err
 	}
 	r, w, err := os.Pipe()
@@ -97,7 +102,7 @@ func Start(h Hog) (_ *Process, err error) {
 	}
 	cmd := &exec.Cmd{
 		Path: "/proc/self/exe", Args: append([]string{h.Name}, h.Args...), Stderr: os.Stderr,
-		Env: []string{hogEnv + "=" + string(spec), "GOMAXPROCS=1", "GOGC=off"}, ExtraFiles: []*os.File{w},
+		Env: []string{hogEnv + "=" + hex.EncodeToString(spec.Bytes()), "GOMAXPROCS=1", "GOGC=off"}, ExtraFiles: []*os.File{w},
 		SysProcAttr: &syscall.SysProcAttr{Setpgid: true},
 	}
 	err = cmd.Start()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"time"
 	"unsafe"
 )
 
@@ -318,20 +319,15 @@ func runHostile(ctx context.Context, g *Guest) (*Outcome, error) {
 }
 
 func runForkbomb(ctx context.Context, g *Guest) (*Outcome, error) {
-	c, err := g.Cgroup(nil, "oomtrace-test", Limits{MaxBytes: 32 * mib})
+	c, err := g.Cgroup(nil, "oomtrace-test", Limits{MaxBytes: 64 * mib})
 	if err != nil {
 		return nil, err
 	}
-	const most = 40
-	for range most {
-		p, err := g.Start(Hog{Name: "bomb", Procs: c.Procs(), Steps: anon(2 * mib)})
-		if err != nil {
-			return nil, err
-		}
-		if err := p.Full(ctx); err != nil && !dead(err) {
-			return nil, err
-		}
-		// It may as well be an older one that dies.
+	if _, err := g.Start(Hog{Name: "bomb", Procs: c.Procs(), Steps: anon(512 * kib), Copies: 250}); err != nil {
+		return nil, err
+	}
+	// Which of them dies is the kernel's choice.
+	for ctx.Err() == nil {
 		n, err := c.OOMKills()
 		if err != nil {
 			return nil, err
@@ -339,8 +335,9 @@ func runForkbomb(ctx context.Context, g *Guest) (*Outcome, error) {
 		if n > 0 {
 			return &Outcome{Constraint: constraintMemcg, Limit: c.Path, Cgroup: c.Path, Kills: 1}, nil
 		}
+		time.Sleep(10 * time.Millisecond)
 	}
-	return nil, fmt.Errorf("%d processes did not fill the cgroup", most)
+	return nil, fmt.Errorf("the processes did not fill the cgroup: %w", ctx.Err())
 }
 
 func runSharedMM(ctx context.Context, g *Guest) (*Outcome, error) {

@@ -1,0 +1,302 @@
+//go:build vmguest
+
+package cli
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/oomtrace/oomtrace/internal/oom"
+	"github.com/oomtrace/oomtrace/internal/vmtest/witness"
+	"github.com/oomtrace/oomtrace/internal/vmtest/workload"
+)
+
+// session is oomtrace as a user runs it, with JSON in a pipe.
+type session struct {
+	t      *testing.T
+	log    *witness.Log
+	cancel func()
+	done   chan int
+	stderr bytes.Buffer
+
+	mu      sync.Mutex
+	records []oom.Record
+	raw     []string
+}
+
+func startSession(t *testing.T, args ...string) *session {
+	t.Helper()
+	log, err := witness.Open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	s := &session{t: t, log: log, cancel: cancel, done: make(chan int, 1)}
+	ready := filepath.Join(t.TempDir(), "ready")
+	go func() {
+		s.done <- Run(ctx, append([]string{"--ready-file", ready}, args...), Env{Stdout: w, Stderr: &s.stderr, Version: "test"})
+		_ = w.Close()
+	}()
+	go s.collect(r)
+	t.Cleanup(s.stop)
+	for range 1000 {
+		if _, err := os.Stat(ready); err == nil {
+			return s
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	t.Fatal("oomtrace did not get ready")
+	return nil
+}
+
+func (s *session) stop() {
+	s.cancel()
+	if code := <-s.done; code != 0 {
+		s.t.Errorf("exit code %d\n%s", code, s.stderr.String())
+	}
+	if !strings.Contains(s.stderr.String(), " 0 lost") {
+		s.t.Errorf("records lost:\n%s", s.stderr.String())
+	}
+	_ = s.log.Close()
+}
+
+func (s *session) collect(r *os.File) {
+	lines := bufio.NewScanner(r)
+	lines.Buffer(nil, 1<<20)
+	for lines.Scan() {
+		var rec oom.Record
+		err := json.Unmarshal(lines.Bytes(), &rec)
+		s.mu.Lock()
+		if err != nil {
+			s.t.Errorf("%v: %s", err, lines.Text())
+		}
+		s.records = append(s.records, rec)
+		s.raw = append(s.raw, lines.Text())
+		s.mu.Unlock()
+	}
+	_ = r.Close()
+}
+
+func (s *session) forget() {
+	if _, err := s.log.Read(); err != nil {
+		s.t.Fatal(err)
+	}
+	s.mu.Lock()
+	s.records, s.raw = nil, nil
+	s.mu.Unlock()
+}
+
+func (s *session) of(kinds ...oom.Kind) []oom.Record {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var out []oom.Record
+	for _, r := range s.records {
+		if slices.Contains(kinds, r.Kind) {
+			out = append(out, r)
+		}
+	}
+	return out
+}
+
+// wait waits for at least n records of a kind.
+func (s *session) wait(t *testing.T, n int, kind oom.Kind) []oom.Record {
+	t.Helper()
+	for range 500 {
+		if got := s.of(kind); len(got) >= n {
+			return got
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	t.Fatalf("%d records of kind %s, %d expected", len(s.of(kind)), kind, n)
+	return nil
+}
+
+// verdict is what a scenario's explanation must be, what must be among its
+// reasons, and what must not.
+type verdict struct {
+	is        string
+	also, not []string
+}
+
+func verdicts() map[string]verdict {
+	anon := func(also string, not ...string) verdict {
+		return verdict{is: "limit_anon", also: []string{also}, not: not}
+	}
+	kernel := verdict{is: "limit_kernel", not: []string{"limit_anon", "limit_file"}}
+	return map[string]verdict{
+		"cgroup-anon":           anon("swap_none", "swap_forbidden", "limit_ancestor", "victim_adj"),
+		"cgroup-swap":           anon("swap_mlocked", "swap_none", "swap_forbidden", "swap_cgroup_full"),
+		"cgroup-swap-forbidden": anon("swap_forbidden", "swap_none", "swap_mlocked", "swap_cgroup_full"),
+		"cgroup-swap-full":      anon("swap_cgroup_full", "swap_none", "swap_forbidden", "swap_mlocked"),
+		"cgroup-file":           {is: "limit_file", not: []string{"limit_shmem", "limit_dirty"}},
+		"cgroup-dirty":          {is: "limit_file", not: []string{"limit_shmem"}},
+		"cgroup-shmem":          {is: "limit_shmem", not: []string{"limit_file"}},
+		"cgroup-tmpfs":          {is: "limit_shmem", not: []string{"limit_file"}},
+		"cgroup-kernel":         kernel,
+		"cgroup-sockets":        kernel,
+		"cgroup-pgtables":       kernel,
+		"cgroup-slab":           kernel,
+		"cgroup-group":          anon("victim_oom_group", "limit_ancestor"),
+		"cgroup-ancestor":       anon("limit_ancestor", "victim_oom_group"),
+		"cgroup-nested-removed": anon("limit_ancestor"),
+		"cgroup-threads":        anon("swap_none"),
+		"cgroup-uid":            anon("swap_none", "victim_adj"),
+		"cgroup-adj-negative":   anon("swap_none", "victim_adj"),
+		"cgroup-adj-positive":   anon("swap_none", "victim_adj"),
+		"cgroup-deep":           anon("limit_ancestor"),
+		"cgroup-hostile-name":   anon("swap_none"),
+		"cgroup-forkbomb":       {is: "many_small_tasks", not: []string{"limit_kernel"}},
+		"cgroup-shared-mm":      anon("swap_none", "many_small_tasks"),
+
+		"cgroup-adj-protects-biggest": anon("victim_adj"),
+		"no-victim":                   {is: "no_victim", not: []string{"victim_adj"}},
+		"system-noswap":               {is: "swap_none", not: []string{"swap_idle", "memory_kernel", "victim_allocating_task"}},
+		"swap-idle":                   {is: "swap_swappiness_zero", also: []string{"swap_idle"}, not: []string{"swap_mlocked", "swap_full"}},
+		"swap-mlocked":                {is: "swap_mlocked", also: []string{"swap_idle"}, not: []string{"swap_swappiness_zero", "swap_full"}},
+		"swap-full":                   {is: "swap_full", not: []string{"swap_idle", "swap_mlocked", "swap_swappiness_zero"}},
+		"system-hugepages":            {is: "memory_hugepages", not: []string{"memory_missing"}},
+		"system-kernel":               {is: "memory_missing", not: []string{"memory_hugepages"}},
+		"alloc-task":                  {is: "swap_none", also: []string{"victim_allocating_task"}, not: []string{"victim_adj"}},
+		"sysrq-f":                     {is: "sysrq", not: []string{"swap_none"}},
+		"system-mempolicy":            {is: "node_mempolicy", not: []string{"node_cpuset"}},
+		"system-cpuset":               {is: "node_cpuset", not: []string{"node_mempolicy"}},
+	}
+}
+
+// TestGuestScenarios runs each scenario under a live oomtrace and reads the
+// explanation as a user would.
+func TestGuestScenarios(t *testing.T) { runScenarios(t, false) }
+
+// TestNUMAScenarios does the same with those that need two memory nodes.
+func TestNUMAScenarios(t *testing.T) { runScenarios(t, true) }
+
+func runScenarios(t *testing.T, numa bool) {
+	protectInit(t)
+	s := startSession(t)
+	for _, sc := range workload.Scenarios() {
+		if sc.Needs.NUMA != numa {
+			continue
+		}
+		t.Run(sc.Name, func(t *testing.T) { runScenario(t, s, sc) })
+	}
+}
+
+func protectInit(t *testing.T) {
+	t.Helper()
+	if err := os.WriteFile("/proc/1/oom_score_adj", []byte("-1000"), 0); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func runScenario(t *testing.T, s *session, sc workload.Scenario) {
+	g, err := workload.Open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := g.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	// The kernel writes at most 10 reports in 5 s, and without its report a
+	// cgroup's statistics are not brought up to date.
+	time.Sleep(600 * time.Millisecond)
+	s.forget()
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	defer cancel()
+	out, err := sc.Run(ctx, g)
+	if err != nil {
+		t.Fatal(err)
+	}
+	kind, n := oom.KindKill, max(out.Kills, len(out.Victims))
+	if out.NoVictim {
+		kind, n = oom.KindNoVictim, 1
+	}
+	records := s.wait(t, n, kind)
+	want, ok := verdicts()[sc.Name]
+	if !ok {
+		t.Fatal("no verdict is expected of this scenario: add it to verdicts")
+	}
+	want.check(t, records[0].Why)
+	checkOutcome(t, out, records)
+}
+
+func (v verdict) check(t *testing.T, w *oom.Why) {
+	t.Helper()
+	if w == nil {
+		t.Fatal("no explanation")
+	}
+	if w.Verdict != v.is {
+		t.Errorf("verdict %s, want %s", w.Verdict, v.is)
+	}
+	has := func(code string) bool {
+		return slices.ContainsFunc(w.Reasons, func(r oom.Reason) bool { return r.Code == code })
+	}
+	for _, code := range v.also {
+		if !has(code) {
+			t.Errorf("no reason %s", code)
+		}
+	}
+	for _, code := range v.not {
+		if has(code) {
+			t.Errorf("reason %s, which only looks alike", code)
+		}
+	}
+	t.Logf("%s (unsure %v): %s", w.Verdict, w.Unsure.Value, w.Summary)
+	if t.Failed() {
+		for _, r := range w.Reasons {
+			t.Logf("    %s: %s", r.Code, r.Text)
+		}
+	}
+}
+
+// samePath compares a path of a record, which is valid UTF-8 and may be cut at
+// its outer end, with the real one.
+func samePath(got, want string) bool {
+	want = strings.ToValidUTF8(want, "\uFFFD")
+	if end, ok := strings.CutPrefix(got, "…"); ok {
+		return strings.HasSuffix(want, end)
+	}
+	return got == want
+}
+
+// checkOutcome holds the records against what the scenario did.
+func checkOutcome(t *testing.T, out *workload.Outcome, records []oom.Record) {
+	t.Helper()
+	if out.NoVictim {
+		return
+	}
+	killed := map[int]bool{}
+	for _, r := range records {
+		killed[int(r.Victim.PID.Value)] = true
+		if out.Limit != "" && (r.Limit == nil || !samePath(r.Limit.Cgroup, out.Limit)) {
+			t.Errorf("limit %+v, want %q", r.Limit, out.Limit)
+		}
+		if out.Cgroup != "" && !samePath(r.Victim.Cgroup, out.Cgroup) {
+			t.Errorf("victim's cgroup %q, want %q", r.Victim.Cgroup, out.Cgroup)
+		}
+	}
+	for _, pid := range out.Victims {
+		if !killed[pid] {
+			t.Errorf("no record of %d", pid)
+		}
+	}
+	for _, pid := range out.Survivors {
+		if killed[pid] {
+			t.Errorf("a record of %d, which lives on", pid)
+		}
+	}
+}

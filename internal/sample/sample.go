@@ -1,0 +1,203 @@
+// Package sample reads from /proc, just after a kill, what the kernel programs
+// could not read at it: swap devices and huge pages, which no hook passes, and
+// on kernels that hide their data symbols the sizes of RAM and swap too. What it
+// fills in is named in Record.Sampled.
+package sample
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"strconv"
+
+	"github.com/oomtrace/oomtrace/internal/oom"
+)
+
+// Sampler reads one machine's /proc. It keeps its buffers: one goroutine at a
+// time may use it. The zero value reads /proc.
+type Sampler struct {
+	// Root is the directory that holds /proc's files; empty means /proc.
+	Root string
+
+	buf     []byte
+	devices []oom.SwapDevice
+}
+
+// Record fills in what a kill's record lacks. A file that cannot be read leaves
+// its part unknown.
+func (s *Sampler) Record(rec *oom.Record) {
+	if rec.Source != oom.SourceBPF || rec.Memory == nil {
+		return
+	}
+	s.swaps(rec)
+	s.meminfo(rec)
+	s.swappiness(rec)
+}
+
+// read returns a file's content, valid until the next call; nil if there is none.
+func (s *Sampler) read(name string) []byte {
+	root := s.Root
+	if root == "" {
+		root = "/proc"
+	}
+	f, err := os.Open(filepath.Join(root, name))
+	if err != nil {
+		return nil
+	}
+	defer func() { _ = f.Close() }()
+	if s.buf == nil {
+		s.buf = make([]byte, 16<<10)
+	}
+	n := 0
+	for n < len(s.buf) {
+		m, err := f.Read(s.buf[n:])
+		n += m
+		if err != nil {
+			break
+		}
+	}
+	return s.buf[:n]
+}
+
+func (s *Sampler) swaps(rec *oom.Record) {
+	b := s.read("swaps")
+	if b == nil {
+		return
+	}
+	s.devices = appendSwaps(s.devices[:0], b)
+	if len(s.devices) > 0 {
+		rec.Memory.SwapDevices = s.devices
+		rec.Sampled = append(rec.Sampled, "memory.swap_devices")
+	}
+}
+
+// appendSwaps parses /proc/swaps (mm/swapfile.c, swap_show): name with octal
+// escapes, type, size and used in KiB, priority.
+func appendSwaps(to []oom.SwapDevice, b []byte) []oom.SwapDevice {
+	_, b, _ = bytes.Cut(b, []byte("\n")) // heading
+	for len(b) > 0 {
+		var line []byte
+		line, b, _ = bytes.Cut(b, []byte("\n"))
+		f := bytes.Fields(line)
+		if len(f) < 5 {
+			continue
+		}
+		to = append(to, oom.SwapDevice{
+			Name: unescape(f[0]), Type: string(f[1]),
+			SizeBytes: kib(f[2]), UsedBytes: kib(f[3]), Priority: priority(f[4]),
+		})
+	}
+	return to
+}
+
+// unescape undoes seq_file's octal escapes of white space and backslashes.
+func unescape(b []byte) string {
+	if bytes.IndexByte(b, '\\') < 0 {
+		return string(b)
+	}
+	var out []byte
+	for i := 0; i < len(b); i++ {
+		if b[i] == '\\' && i+3 < len(b) {
+			if v, err := strconv.ParseUint(string(b[i+1:i+4]), 8, 8); err == nil {
+				out = append(out, byte(v))
+				i += 3
+				continue
+			}
+		}
+		out = append(out, b[i])
+	}
+	return string(out)
+}
+
+func kib(b []byte) oom.Opt[uint64] {
+	v, err := strconv.ParseUint(string(b), 10, 54)
+	if err != nil {
+		return oom.Opt[uint64]{}
+	}
+	return oom.Some(v << 10)
+}
+
+func priority(b []byte) oom.Opt[int32] {
+	v, err := strconv.ParseInt(string(b), 10, 32)
+	if err != nil {
+		return oom.Opt[int32]{}
+	}
+	return oom.Some(int32(v))
+}
+
+// meminfo takes the huge pages of all sizes, and RAM and swap where the kernel
+// programs could not read them (fs/proc/meminfo.c, mm/hugetlb.c).
+func (s *Sampler) meminfo(rec *oom.Record) {
+	b := s.read("meminfo")
+	if b == nil {
+		return
+	}
+	var total, free, rsvd, surp, size uint64
+	m := rec.Memory
+	for len(b) > 0 {
+		var line []byte
+		line, b, _ = bytes.Cut(b, []byte("\n"))
+		name, rest, ok := bytes.Cut(line, []byte(":"))
+		if !ok {
+			continue
+		}
+		v, ok := number(rest)
+		if !ok {
+			continue
+		}
+		switch string(name) {
+		case "HugePages_Total":
+			total = v
+		case "HugePages_Free":
+			free = v
+		case "HugePages_Rsvd":
+			rsvd = v
+		case "HugePages_Surp":
+			surp = v
+		case "Hugepagesize":
+			size = v << 10
+		case "MemTotal":
+			s.fill(rec, &m.TotalBytes, "memory.total_bytes", v<<10)
+		case "SwapTotal":
+			s.fill(rec, &m.SwapTotalBytes, "memory.swap_total_bytes", v<<10)
+		case "SwapFree":
+			s.fill(rec, &m.SwapFreeBytes, "memory.swap_free_bytes", v<<10)
+		}
+	}
+	if size == 0 {
+		return
+	}
+	m.Stat = append(m.Stat,
+		oom.Stat{Name: oom.StatHugepagesTotal, Bytes: total * size}, oom.Stat{Name: oom.StatHugepagesFree, Bytes: free * size},
+		oom.Stat{Name: oom.StatHugepagesRsvd, Bytes: rsvd * size}, oom.Stat{Name: oom.StatHugepagesSurp, Bytes: surp * size})
+	rec.Sampled = append(rec.Sampled, "memory.stat.hugepages")
+}
+
+func (s *Sampler) fill(rec *oom.Record, to *oom.Opt[uint64], name string, v uint64) {
+	if to.Known {
+		return
+	}
+	*to = oom.Some(v)
+	rec.Sampled = append(rec.Sampled, name)
+}
+
+// number reads the first number of a line.
+func number(b []byte) (uint64, bool) {
+	b = bytes.TrimLeft(b, " ")
+	end := 0
+	for end < len(b) && b[end] >= '0' && b[end] <= '9' {
+		end++
+	}
+	v, err := strconv.ParseUint(string(b[:end]), 10, 54)
+	return v, err == nil
+}
+
+func (s *Sampler) swappiness(rec *oom.Record) {
+	if rec.Memory.Swappiness.Known {
+		return
+	}
+	if v, ok := number(s.read("sys/vm/swappiness")); ok && v <= 200 {
+		rec.Memory.Swappiness = oom.Some(uint32(v))
+		rec.Sampled = append(rec.Sampled, "memory.swappiness")
+	}
+}

@@ -1,0 +1,86 @@
+package sample
+
+import (
+	"os"
+	"path/filepath"
+	"reflect"
+	"testing"
+
+	"github.com/oomtrace/oomtrace/internal/oom"
+)
+
+const (
+	swaps = "Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n" +
+		"/swap\\040file                            file\t\t969724\t\t19046\t\t-2\n" +
+		"/dev/zram0                              partition\t98300\t\t0\t\t5\n"
+	meminfo = "MemTotal:         455920 kB\nMemFree:  1 kB\nSwapTotal:        98300 kB\nSwapFree:         98000 kB\n" +
+		"HugePages_Total:     100\nHugePages_Free:       90\nHugePages_Rsvd:        2\nHugePages_Surp:        0\nHugepagesize:       2048 kB\n"
+)
+
+func root(t *testing.T, files map[string]string) string {
+	t.Helper()
+	dir := t.TempDir()
+	for name, content := range files {
+		path := filepath.Join(dir, name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(content), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
+}
+
+func TestRecordFillsOnlyWhatIsMissing(t *testing.T) {
+	s := Sampler{Root: root(t, map[string]string{"swaps": swaps, "meminfo": meminfo, "sys/vm/swappiness": "60\n"})}
+	rec := &oom.Record{Source: oom.SourceBPF, Memory: &oom.Memory{TotalBytes: oom.Some(uint64(7))}}
+	s.Record(rec)
+	m := rec.Memory
+	want := []oom.SwapDevice{
+		{Name: "/swap file", Type: "file", SizeBytes: oom.Some(uint64(969724 << 10)), UsedBytes: oom.Some(uint64(19046 << 10)), Priority: oom.Some(int32(-2))},
+		{Name: "/dev/zram0", Type: "partition", SizeBytes: oom.Some(uint64(98300 << 10)), UsedBytes: oom.Some(uint64(0)), Priority: oom.Some(int32(5))},
+	}
+	if !reflect.DeepEqual(m.SwapDevices, want) {
+		t.Errorf("devices %+v", m.SwapDevices)
+	}
+	if m.TotalBytes.Value != 7 {
+		t.Errorf("a value from the kill was replaced: %v", m.TotalBytes)
+	}
+	if m.SwapTotalBytes.Value != 98300<<10 || m.SwapFreeBytes.Value != 98000<<10 || m.Swappiness.Value != 60 {
+		t.Errorf("memory %+v", m)
+	}
+	if v, ok := m.Stat.Get(oom.StatHugepagesFree); !ok || v != 90<<21 {
+		t.Errorf("free huge pages %d, %v", v, ok)
+	}
+	names := []string{"memory.swap_devices", "memory.swap_total_bytes", "memory.swap_free_bytes", "memory.stat.hugepages", "memory.swappiness"}
+	if !reflect.DeepEqual(rec.Sampled, names) {
+		t.Errorf("sampled %v", rec.Sampled)
+	}
+}
+
+func TestRecordLeavesUnknownOut(t *testing.T) {
+	for name, files := range map[string]map[string]string{
+		"no files": {},
+		"rubbish":  {"swaps": "\x00\xff", "meminfo": "HugePages_Total: many\nHugepagesize\n", "sys/vm/swappiness": "-1"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := Sampler{Root: root(t, files)}
+			rec := &oom.Record{Source: oom.SourceBPF, Memory: &oom.Memory{}}
+			s.Record(rec)
+			if len(rec.Sampled) != 0 || !reflect.DeepEqual(*rec.Memory, oom.Memory{}) {
+				t.Errorf("record %+v", rec)
+			}
+		})
+	}
+}
+
+// The kernel log is no place to add today's numbers to.
+func TestRecordOfTheLogStays(t *testing.T) {
+	s := Sampler{Root: root(t, map[string]string{"swaps": swaps})}
+	rec := &oom.Record{Source: oom.SourceKmsg, Memory: &oom.Memory{}}
+	s.Record(rec)
+	if len(rec.Sampled) != 0 {
+		t.Errorf("sampled %v", rec.Sampled)
+	}
+}
