@@ -15,14 +15,26 @@ func (r *Redactor) Cmdline(s string) string {
 	if r == nil {
 		return s
 	}
+	// A hidden blank joins two words, and so a pass can give the next one
+	// something to do. Each leaves less unhidden text, so they come to an end.
+	for {
+		out, changed := r.once(s)
+		if !changed {
+			return s
+		}
+		s = out
+	}
+}
+
+func (r *Redactor) once(s string) (string, bool) {
 	p := pass{r: r, s: s}
 	for i := 0; i < len(s); {
 		i = p.step(i)
 	}
 	if p.out == nil {
-		return s
+		return s, false
 	}
-	return string(append(p.out, s[p.done:]...))
+	return string(append(p.out, s[p.done:]...)), true
 }
 
 // pass is one run over a command line.
