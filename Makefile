@@ -18,7 +18,7 @@ export CGO_ENABLED := 0
 
 .DEFAULT_GOAL := build
 
-.PHONY: all help deps deps-test build demo test test-unit test-host test-vm lint lint-licence vagrant-validate \
+.PHONY: all help deps deps-test build demo test test-unit test-host test-vm lint lint-licence vagrant-validate vagrant-test \
 	generate check-generated fmt fuzz bench size clean release install
 
 all: build test ## build and test
@@ -65,6 +65,12 @@ test-vm: ## tests in QEMU guests: make test-vm KERNELS="6.12"
 	@mkdir -p $(BUILD)
 	@$(GO) run ./internal/testcount -tier vm -result $(RESULTS) -- -count=1 -timeout 60m -tags vmtest -run '^TestVM' ./internal/vmtest/... -args -kernels "$(KERNELS)"
 
+SCENARIO ?=
+KERNEL   ?= 6.12
+
+lab: deps-test ## make a kill on a kernel and look at it: make lab SCENARIO=swap-idle KERNEL=6.12; alone it lists the scenarios
+	@$(GO) run ./internal/vmtest/lab -kernel "$(KERNEL)" $(SCENARIO)
+
 GOLANGCI_VERSION := v2.15.0
 GOLANGCI := $(HOME)/.cache/oomtrace/bin/golangci-lint-$(GOLANGCI_VERSION)
 
@@ -85,6 +91,9 @@ lint-licence: ## every file in bpf/ and headers/ names its licence
 
 vagrant-validate: ## check the Vagrantfile
 	@scripts/vagrant-validate.sh
+
+vagrant-test: build ## bring the Vagrant VM up, reproduce kills in it: make vagrant-test SUITE=trixie
+	@scripts/vagrant-test.sh $(SUITE)
 
 generate: ## compile bpf/ (clang) and write internal/probe
 	@command -v $(CLANG) >/dev/null || scripts/deps.sh generate

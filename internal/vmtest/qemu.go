@@ -160,3 +160,11 @@ func (s *session) ended(err error) error {
 		return fmt.Errorf("%w: %w", ErrDied, err)
 	}
 }
+
+// TwoNodes gives a guest of 512 MiB two memory nodes.
+func TwoNodes() []string {
+	return []string{
+		"-object", "memory-backend-ram,id=m0,size=256M", "-object", "memory-backend-ram,id=m1,size=256M",
+		"-numa", "node,nodeid=0,cpus=0,memdev=m0", "-numa", "node,nodeid=1,cpus=1,memdev=m1",
+	}
+}

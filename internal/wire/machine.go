@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"slices"
 	"strings"
 	"unsafe"
 
@@ -284,11 +285,14 @@ func (d *victimDecoder) dropOwnFrames() {
 	stack := d.ev.trigger.KernelStack
 	for i := range min(ownFrames, len(stack)) {
 		if strings.HasPrefix(stack[i], "mark_oom_victim+") || strings.HasPrefix(stack[i], "out_of_memory+") {
-			n := copy(stack, stack[i:])
-			d.ev.trigger.KernelStack = stack[:n]
-			return
+			stack = stack[:copy(stack, stack[i:])]
+			break
 		}
 	}
+	// fexit runs the hooked function from its trampoline.
+	d.ev.trigger.KernelStack = slices.DeleteFunc(stack, func(frame string) bool {
+		return strings.HasPrefix(frame, "bpf_prog_") || strings.HasPrefix(frame, "bpf_trampoline_")
+	})
 }
 
 func (d *victimDecoder) onStack(function string) bool {

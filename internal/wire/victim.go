@@ -259,6 +259,11 @@ func (d *victimDecoder) cgroupLimit(info *probe.OomtraceMemcgInfo, path string) 
 		MaxBytes: d.maximum(info.MaxPages), HighBytes: d.maximum(info.HighPages),
 		OOMGroup: oom.Some(info.Flags&uint32(probe.OomtraceMemcgFlagMEMCG_OOM_GROUP) != 0),
 	}
+	if path == "/" {
+		// Nothing is charged to the root cgroup (try_charge, mm/memcontrol.c),
+		// and it has no memory.oom.group.
+		return oom.CgroupLimit{Cgroup: path, CgroupID: l.CgroupID}
+	}
 	if info.Flags&uint32(probe.OomtraceMemcgFlagMEMCG_V2) == 0 {
 		l.MemswMaxBytes = d.maximum(info.SwapMaxPages)
 		l.OOMGroup = oom.Opt[bool]{} // v1 has no such file

@@ -41,19 +41,11 @@ type suite struct {
 	skip map[string]string
 }
 
-// numa gives a guest of 512 MiB two memory nodes.
-func numa() []string {
-	return []string{
-		"-object", "memory-backend-ram,id=m0,size=256M", "-object", "memory-backend-ram,id=m1,size=256M",
-		"-numa", "node,nodeid=0,cpus=0,memdev=m0", "-numa", "node,nodeid=1,cpus=1,memdev=m1",
-	}
-}
-
 func suites() []suite {
 	return []suite{
 		{name: "tiers", pkg: "./internal/tracer", run: "^TestGuest"},
 		{name: "scenarios", pkg: "./internal/cli", run: "^TestGuest"},
-		{name: "numa", pkg: "./internal/cli", run: "^TestNUMA", qemu: numa()},
+		{name: "numa", pkg: "./internal/cli", run: "^TestNUMA", qemu: vmtest.TwoNodes()},
 	}
 }
 
