@@ -1,0 +1,225 @@
+// Package metrics offers what was traced to Prometheus.
+//
+// The metrics, all counted since the process started:
+//
+//	oomtrace_kills_total{scope,namespace,pod,container,unit}
+//	oomtrace_records_total{kind,scope}       every combination from the start, at 0
+//	oomtrace_victim_rss_bytes                histogram of the killed
+//	oomtrace_last_kill_timestamp_seconds     0 before the first
+//	oomtrace_lost_total{kind}                kill, exit and cgroup notices
+//	oomtrace_undecoded_total
+//	oomtrace_drained_total                   found in the pinned ring at the start
+//	oomtrace_hook_info{hook,kind}            1; kind is "none" where none attached
+//	oomtrace_build_info{version,goversion}   1
+//	process_*                                of oomtrace itself
+package metrics
+
+import (
+	"net/http"
+	"runtime"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/oomtrace/oomtrace/internal/oom"
+)
+
+// DefaultMaxSeries bounds oomtrace_kills_total unless told otherwise.
+const DefaultMaxSeries = 1000
+
+// Options may be zero.
+type Options struct {
+	// MaxSeries is about how many series oomtrace_kills_total has at most; 0
+	// means DefaultMaxSeries. Of these, three quarters tell all labels apart.
+	// Then only the namespace or unit is told, with the other names "other", and
+	// when that is full too, all names are "other": one more series a scope.
+	MaxSeries int
+	// Version of oomtrace; empty means "unknown".
+	Version string
+	// Stats is asked at each scrape, by any goroutine; nil means no stats.
+	Stats func() Stats
+	// Healthy is asked by /healthz, by any goroutine; nil means always healthy.
+	Healthy func() error
+}
+
+// Stats are the tracer's counters and hooks.
+type Stats struct {
+	// Lost counts the victims, LostExit the exits and LostCgroup the cgroup
+	// notices that found the ring full.
+	Lost, LostExit, LostCgroup uint64
+	// Undecoded counts damaged records and those of another layout.
+	Undecoded uint64
+	// Drained counts the records that waited in a pinned ring at the start.
+	Drained uint64
+	// Hooks are the attachments, one for each name.
+	Hooks []Hook
+}
+
+// Hook is a hook and how it is attached.
+type Hook struct {
+	// Name is the hook's, such as "oom_kill_process".
+	Name string
+	// Kind is "fentry", "kprobe", "tp_btf" and so on; empty if not attached.
+	Kind string
+}
+
+// Metrics counts records. Its methods may be called by any goroutine.
+type Metrics struct {
+	opts     Options
+	registry *prometheus.Registry
+	records  *prometheus.CounterVec
+	rss      prometheus.Histogram
+	last     prometheus.Gauge
+	kills    *kills
+}
+
+// New returns a Metrics with a registry of its own.
+func New(opts Options) *Metrics {
+	if opts.MaxSeries <= 0 {
+		opts.MaxSeries = DefaultMaxSeries
+	}
+	m := &Metrics{
+		opts:     opts,
+		registry: prometheus.NewRegistry(),
+		records: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "oomtrace_records_total", Help: "Records by kind and scope.",
+		}, []string{"kind", "scope"}),
+		rss: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "oomtrace_victim_rss_bytes", Help: "Resident memory of killed processes.",
+			Buckets: prometheus.ExponentialBuckets(1<<20, 4, 10), // 1 MiB to 256 GiB
+		}),
+		last: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "oomtrace_last_kill_timestamp_seconds", Help: "Time of the last kill, 0 before the first.",
+		}),
+		kills: newKills(opts.MaxSeries),
+	}
+	// A counter that first appears with a value of 1 has no increase; these are
+	// there from the start.
+	for _, kind := range kinds() {
+		for _, scope := range scopes() {
+			m.records.WithLabelValues(kind, scope)
+		}
+	}
+	m.registry.MustRegister(m.records, m.rss, m.last, m.kills.vec,
+		&statsCollector{stats: opts.Stats}, buildInfo(opts.Version),
+		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return m
+}
+
+func buildInfo(version string) prometheus.Collector {
+	if version == "" {
+		version = unknown
+	}
+	g := prometheus.NewGauge(prometheus.GaugeOpts{
+		Name: "oomtrace_build_info", Help: "The build of oomtrace; always 1.",
+		ConstLabels: prometheus.Labels{"version": clean(version), "goversion": runtime.Version()},
+	})
+	g.Set(1)
+	return g
+}
+
+// Observe counts a record. It keeps nothing of it.
+func (m *Metrics) Observe(rec *oom.Record) {
+	scope := scopeOf(rec.Scope)
+	if kind := kindOf(rec.Kind); kind != "" {
+		m.records.WithLabelValues(kind, scope).Inc()
+	}
+	if rec.Kind != oom.KindKill {
+		return
+	}
+	m.kills.inc(scope, rec.Victim)
+	if !rec.Time.IsZero() {
+		m.last.Set(float64(rec.Time.UnixNano()) / float64(time.Second))
+	}
+	if rec.Victim == nil {
+		return
+	}
+	if rss, ok := rec.Victim.RSSBytes.Get(); ok {
+		m.rss.Observe(float64(rss))
+	}
+}
+
+// Handler serves /metrics, and /healthz with 200 or, with the reason, 503.
+func (m *Metrics) Handler() http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{
+		// The rest is still worth having when a collector fails.
+		ErrorHandling:       promhttp.ContinueOnError,
+		MaxRequestsInFlight: 4,
+	}))
+	mux.HandleFunc("GET /healthz", m.health)
+	return mux
+}
+
+func (m *Metrics) health(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	text := "ok"
+	if m.opts.Healthy != nil {
+		if err := m.opts.Healthy(); err != nil {
+			w.WriteHeader(http.StatusServiceUnavailable)
+			text = clean(err.Error())
+		}
+	}
+	// The client is gone when this fails.
+	_, _ = w.Write([]byte(text + "\n"))
+}
+
+// statsCollector turns Stats into metrics at each scrape.
+type statsCollector struct {
+	stats func() Stats
+	once  sync.Once
+	descs statsDescs
+}
+
+type statsDescs struct{ lost, undecoded, drained, hook *prometheus.Desc }
+
+func (c *statsCollector) init() *statsDescs {
+	c.once.Do(func() {
+		c.descs = statsDescs{
+			lost:      prometheus.NewDesc("oomtrace_lost_total", "Records that found the ring full.", []string{"kind"}, nil),
+			undecoded: prometheus.NewDesc("oomtrace_undecoded_total", "Records that could not be decoded.", nil, nil),
+			drained:   prometheus.NewDesc("oomtrace_drained_total", "Records that waited in the pinned ring at the start.", nil, nil),
+			hook:      prometheus.NewDesc("oomtrace_hook_info", "How each hook is attached; always 1.", []string{"hook", "kind"}, nil),
+		}
+	})
+	return &c.descs
+}
+
+// Describe implements prometheus.Collector.
+func (c *statsCollector) Describe(ch chan<- *prometheus.Desc) {
+	d := c.init()
+	for _, desc := range []*prometheus.Desc{d.lost, d.undecoded, d.drained, d.hook} {
+		ch <- desc
+	}
+}
+
+// Collect implements prometheus.Collector.
+func (c *statsCollector) Collect(ch chan<- prometheus.Metric) {
+	if c.stats == nil {
+		return
+	}
+	d, s := c.init(), c.stats()
+	count := func(desc *prometheus.Desc, v uint64, labels ...string) {
+		ch <- prometheus.MustNewConstMetric(desc, prometheus.CounterValue, float64(v), labels...)
+	}
+	count(d.lost, s.Lost, "kill")
+	count(d.lost, s.LostExit, "exit")
+	count(d.lost, s.LostCgroup, "cgroup")
+	count(d.undecoded, s.Undecoded)
+	count(d.drained, s.Drained)
+	seen := make(map[string]bool, len(s.Hooks))
+	for _, h := range s.Hooks {
+		name, kind := clean(h.Name), clean(h.Kind)
+		if seen[name] { // twice the same series would spoil the scrape
+			continue
+		}
+		seen[name] = true
+		if kind == "" {
+			kind = "none"
+		}
+		ch <- prometheus.MustNewConstMetric(d.hook, prometheus.GaugeValue, 1, name, kind)
+	}
+}
