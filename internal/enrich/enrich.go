@@ -19,9 +19,9 @@ type Lookup interface {
 	// Lookup and Pod answer at once.
 	Lookup(id string) (container.Info, bool)
 	Pod(uid string) (container.PodInfo, bool)
-	// Wait asks for a container that is not known, and returns once it is
-	// known, nobody could tell, or the context ends.
-	Wait(ctx context.Context, id string) bool
+	// Wait asks for a container that is not known, of the runtime that its
+	// path names, if any, and returns once it is known, nobody could tell, or the context ends.
+	Wait(ctx context.Context, id, runtime string) bool
 }
 
 // Options are the settings of an Enricher. The zero value works: no names, this
@@ -119,7 +119,7 @@ func (e *Enricher) await(ctx context.Context, rec *oom.Record, owners [2]*oom.Ow
 	ctx, cancel := context.WithTimeout(ctx, e.wait)
 	defer cancel()
 	for _, o := range owners {
-		if id := e.missing(o); id != "" && !e.containers.Wait(ctx, id) && ctx.Err() != nil {
+		if id := e.missing(o); id != "" && !e.containers.Wait(ctx, id, o.Container.Runtime) && ctx.Err() != nil {
 			e.noWait.Store(int64(time.Since(e.start) + pause*e.wait))
 			return
 		}

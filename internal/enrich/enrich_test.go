@@ -37,7 +37,7 @@ type fake struct {
 
 func (f *fake) Lookup(id string) (container.Info, bool)  { i, ok := f.known[id]; return i, ok }
 func (f *fake) Pod(uid string) (container.PodInfo, bool) { p, ok := f.pods[uid]; return p, ok }
-func (f *fake) Wait(ctx context.Context, id string) bool {
+func (f *fake) Wait(ctx context.Context, id, _ string) bool {
 	f.waits.Add(1)
 	if f.hang {
 		<-ctx.Done()

@@ -1,0 +1,172 @@
+package container
+
+import (
+	"encoding/json"
+	"math"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/oomtrace/oomtrace/internal/oom"
+)
+
+// allocatedState is what kubelet granted each container (1.33 on,
+// pkg/kubelet/allocation/state); the format is kubelet's own and may change, so
+// that nothing depends on it but the request and the limit.
+const allocatedState = "/var/lib/kubelet/allocated_pods_state"
+
+// kubeletConfigs are where kubelet's configuration usually is.
+var kubeletConfigs = []string{
+	"/var/lib/kubelet/config.yaml",
+	"/etc/kubernetes/kubelet/config.json",
+	"/etc/kubernetes/kubelet/kubelet-config.json",
+	"/home/kubernetes/kubelet-config.yaml",
+	"/var/lib/k0s/kubelet-config.yaml",
+	"/var/lib/rancher/k3s/agent/etc/kubelet.conf.d/*.conf",
+	"/var/lib/rancher/rke2/agent/etc/kubelet.conf.d/*.conf",
+}
+
+// swapBehavior finds memorySwap.swapBehavior in YAML and JSON alike.
+var swapBehavior = regexp.MustCompile(`(?m)^[^#\n]*\bswapBehavior"?\s*:\s*["']?(NoSwap|LimitedSwap)\b`)
+
+// kubelet is what its files say. It is guarded by Cache.mu.
+type kubelet struct {
+	swapBehavior string
+	granted      map[grantKey]grant
+	written      time.Time // of the state that granted comes from
+}
+
+type grantKey struct{ uid, container string }
+
+type grant struct{ request, limit oom.Opt[uint64] }
+
+// readKubelet reads kubelet's files where they changed.
+func (c *Cache) readKubelet() {
+	behavior := c.readSwapBehavior()
+	path := filepath.Join(c.opts.Root, allocatedState)
+	var written time.Time
+	if fi, err := os.Stat(path); err == nil {
+		written = fi.ModTime()
+	}
+	c.mu.RLock()
+	old := c.kubelet.written
+	c.mu.RUnlock()
+	var granted map[grantKey]grant
+	if changed := !written.IsZero() && !written.Equal(old); changed {
+		if b, err := readFile(path); err == nil {
+			granted = grants(b)
+		}
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.kubelet.swapBehavior = behavior
+	if granted == nil {
+		return
+	}
+	c.kubelet.granted, c.kubelet.written = granted, written
+	for _, e := range c.entries {
+		c.kubelet.resources(&e.info)
+	}
+}
+
+func (c *Cache) readSwapBehavior() string {
+	for _, pattern := range kubeletConfigs {
+		// A pattern cannot be malformed, which is Glob's only error.
+		paths, _ := filepath.Glob(filepath.Join(c.opts.Root, pattern))
+		for _, p := range paths {
+			b, err := readFile(p)
+			if err != nil {
+				continue
+			}
+			if m := swapBehavior.FindSubmatch(b); m != nil {
+				return string(m[1])
+			}
+		}
+	}
+	return ""
+}
+
+// resources adds what kubelet granted a container; a limit that the runtime told
+// stays.
+func (k *kubelet) resources(i *Info) {
+	if i.Pod == nil || i.Pod.UID == "" || i.PodContainer == "" {
+		return
+	}
+	g, ok := k.granted[grantKey{i.Pod.UID, i.PodContainer}]
+	if !ok {
+		return
+	}
+	i.MemoryRequestBytes = g.request
+	if !i.MemoryLimitBytes.Known {
+		i.MemoryLimitBytes = g.limit
+	}
+}
+
+// requirements are a container's, in two shapes of the file: 1.33 and earlier
+// have the containers right below the pod, later ones one level deeper.
+type requirements struct {
+	Requests, Limits map[string]json.RawMessage
+}
+
+// grants reads the state. A container in it without a request has one of zero.
+func grants(b []byte) map[grantKey]grant {
+	var file struct{ Data string }
+	if json.Unmarshal(b, &file) != nil {
+		return nil
+	}
+	var data struct{ Entries, AllocationEntries map[string]json.RawMessage }
+	if json.Unmarshal([]byte(file.Data), &data) != nil {
+		return nil
+	}
+	out := map[grantKey]grant{}
+	for _, entries := range []map[string]json.RawMessage{data.AllocationEntries, data.Entries} {
+		for uid, raw := range entries {
+			var deep struct{ ContainerResources map[string]requirements }
+			containers := map[string]requirements{}
+			if json.Unmarshal(raw, &deep) == nil && deep.ContainerResources != nil {
+				containers = deep.ContainerResources
+			} else if json.Unmarshal(raw, &containers) != nil {
+				continue
+			}
+			for name, r := range containers {
+				g := grant{request: quantity(r.Requests["memory"]), limit: quantity(r.Limits["memory"])}
+				if _, ok := r.Requests["memory"]; !ok {
+					g.request = oom.Some(uint64(0))
+				}
+				out[grantKey{text(uid), text(name)}] = g
+			}
+		}
+	}
+	return out
+}
+
+// quantity reads a Kubernetes quantity in bytes, such as "256Mi", "1.5G",
+// "1e9" or "128000m" (apimachinery, pkg/api/resource); fractions of a byte are
+// rounded up.
+func quantity(raw json.RawMessage) oom.Opt[uint64] {
+	s := strings.Trim(string(raw), `"`)
+	i := strings.IndexFunc(s, func(r rune) bool { return (r < '0' || r > '9') && r != '.' })
+	scale := 1.0
+	if i > 0 {
+		var ok bool
+		if scale, ok = suffixes[s[i:]]; !ok {
+			i, scale = len(s), 1 // an exponent, or nothing that can be read
+		}
+	} else {
+		i = len(s)
+	}
+	n, err := strconv.ParseFloat(s[:i], 64)
+	n = math.Ceil(n * scale)
+	if err != nil || math.IsNaN(n) || n < 0 || n >= 1<<63 {
+		return oom.Opt[uint64]{}
+	}
+	return oom.Some(uint64(n))
+}
+
+var suffixes = map[string]float64{
+	"n": 1e-9, "u": 1e-6, "m": 1e-3, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12, "P": 1e15, "E": 1e18,
+	"Ki": 1 << 10, "Mi": 1 << 20, "Gi": 1 << 30, "Ti": 1 << 40, "Pi": 1 << 50, "Ei": 1 << 60,
+}

@@ -1,0 +1,429 @@
+package container
+
+import (
+	"container/heap"
+	"context"
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"strings"
+	"sync"
+	"time"
+	"unicode"
+)
+
+// backend is a place that knows containers. Its calls come from one goroutine.
+type backend interface {
+	// list gives all containers it has now.
+	list(ctx context.Context, put func(*Info)) error
+	// get gives one with all that is known; errNotFound if it has none such.
+	get(ctx context.Context, id string) (*Info, error)
+	// detail adds what list leaves out.
+	detail(ctx context.Context, info *Info) error
+	// version names it once it has answered.
+	version() string
+	close()
+}
+
+var (
+	errNotFound = errors.New("container not known")
+	// ErrUnused is the state of a socket that is asked only when one of its
+	// containers is seen, since asking would start its service.
+	ErrUnused = errors.New("asked only when one of its containers is seen")
+	// ErrNoRuntime is a socket that answers, but offers no CRI: Docker's own
+	// containerd.
+	ErrNoRuntime = errors.New("offers no CRI v1")
+)
+
+// The ranks of sources: what a runtime says replaces what files say.
+const (
+	rankFiles   = 1
+	rankRuntime = 2
+)
+
+// manyListed is how long a list must be for its memory to be given back at once.
+const manyListed = 1000
+
+const (
+	maxAsks     = 4096
+	detailPause = 5 * time.Millisecond
+)
+
+// delays are the pauses before each try to learn of a new container.
+var delays = [...]time.Duration{
+	0, 5 * time.Millisecond, 20 * time.Millisecond, 80 * time.Millisecond, 300 * time.Millisecond,
+	time.Second, 3 * time.Second, 5 * time.Second,
+}
+
+// source asks one backend, in a goroutine of its own: one that hangs holds up
+// nobody else.
+type source struct {
+	cache    *Cache
+	path     string // as given by discovery, below Options.Root
+	kind     string // "cri", "docker", "podman", or a word for files
+	rank     int
+	local    bool // of this machine, not of a node in a container
+	explicit bool // asked for by the user: every failure is worth a word
+	lazy     func() bool
+	open     func() (backend, error)
+	cancel   context.CancelFunc
+	first    chan struct{} // closed after the first list
+	wake     chan struct{}
+	gen      uint64 // written under cache.mu
+
+	// of the goroutine alone
+	back    backend
+	details []string
+	fails   int
+	next    time.Time // when to list again
+
+	mu      sync.Mutex
+	asks    askHeap
+	pending map[string]*ask
+	ok, bad bool // answered last; warned since it last answered
+	err     error
+	name    string
+	count   int
+}
+
+// ask is one container to be learned of.
+type ask struct {
+	id    string
+	try   int
+	due   time.Time
+	index int
+}
+
+// wants says whether the container of such a runtime may be known here; the
+// runtime is empty where the path left it open.
+func (s *source) wants(runtime string) bool {
+	switch s.kind {
+	case "podman":
+		return runtime == "podman"
+	case "docker":
+		return runtime == "docker" || runtime == ""
+	case "cri":
+		return runtime != "podman" && runtime != "nerdctl" && (runtime != "docker" || strings.Contains(s.path, "dockerd"))
+	}
+	return true
+}
+
+// push queues an id. It says whether an answer is to be expected.
+func (s *source) push(id string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.err != nil && !errors.Is(s.err, ErrUnused) {
+		return false // the next list that works will have it
+	}
+	due := time.Now()
+	if s.rank == rankFiles {
+		due = due.Add(delays[3]) // a runtime knows more; let it be first
+	}
+	if a := s.pending[id]; a != nil {
+		if a.try > 0 && due.Before(a.due) {
+			a.try, a.due = 0, due
+			heap.Fix(&s.asks, a.index)
+		}
+	} else {
+		if len(s.asks) >= maxAsks {
+			return false
+		}
+		a := &ask{id: id, due: due}
+		s.pending[id] = a
+		heap.Push(&s.asks, a)
+	}
+	select {
+	case s.wake <- struct{}{}:
+	default:
+	}
+	return true
+}
+
+// pop gives the ask that is due, or when the next one will be.
+func (s *source) pop(now time.Time) (a *ask, next time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.asks) == 0 {
+		return nil, time.Time{}
+	}
+	if a = s.asks[0]; a.due.After(now) {
+		return nil, a.due
+	}
+	heap.Pop(&s.asks)
+	delete(s.pending, a.id)
+	return a, time.Time{}
+}
+
+// retry queues an ask again, later, unless it was the last try.
+func (s *source) retry(a *ask) {
+	if a.try++; a.try == len(delays) {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.pending[a.id] != nil || len(s.asks) >= maxAsks {
+		return
+	}
+	a.due = time.Now().Add(delays[a.try])
+	s.pending[a.id] = a
+	heap.Push(&s.asks, a)
+}
+
+func (s *source) run(ctx context.Context) {
+	defer s.cache.wg.Done()
+	defer func() {
+		if s.back != nil {
+			s.back.close()
+		}
+	}()
+	s.next = time.Now()
+	var nextDetail time.Time
+	for ctx.Err() == nil {
+		now := time.Now()
+		a, due := s.pop(now)
+		switch {
+		case a != nil:
+			s.answer(ctx, a)
+			continue
+		case !now.Before(s.next):
+			s.list(ctx)
+			s.next = time.Now().Add(s.pause())
+			continue
+		case len(s.details) > 0 && !now.Before(nextDetail):
+			s.detail(ctx)
+			nextDetail = time.Now().Add(detailPause)
+			continue
+		}
+		until := s.next
+		if !due.IsZero() && due.Before(until) {
+			until = due
+		}
+		if len(s.details) > 0 && nextDetail.Before(until) {
+			until = nextDetail
+		}
+		s.sleep(ctx, until.Sub(now))
+	}
+}
+
+func (s *source) sleep(ctx context.Context, d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+	case <-s.wake:
+	case <-t.C:
+	}
+}
+
+// pause is the time to the next list; a source that fails is tried sooner, ever
+// more seldom.
+func (s *source) pause() time.Duration {
+	if s.fails == 0 || s.fails > 5 {
+		return s.cache.opts.Interval
+	}
+	return min(time.Second<<(s.fails-1), s.cache.opts.Interval)
+}
+
+// list learns all containers of the source.
+func (s *source) list(ctx context.Context) {
+	defer s.listedOnce()
+	if s.lazy != nil && s.lazy() {
+		s.report(ctx, ErrUnused)
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, s.cache.opts.Timeout)
+	defer cancel()
+	s.cache.mu.Lock()
+	s.gen++
+	s.cache.mu.Unlock()
+	n := 0
+	err := s.ready()
+	if err == nil {
+		err = s.back.list(ctx, func(i *Info) {
+			n++
+			s.cache.put(s, i, false, true)
+		})
+	}
+	if s.report(ctx, err); err != nil {
+		s.drop()
+		return
+	}
+	s.mu.Lock()
+	s.count = n
+	s.mu.Unlock()
+	s.cache.listed(s, time.Now())
+	s.details = s.undetailed()
+	if n >= manyListed {
+		// The answer was many times the size of what was kept of it, and the
+		// next one is far away: half of the process would lie idle until then.
+		debug.FreeOSMemory()
+	}
+}
+
+func (s *source) listedOnce() {
+	select {
+	case <-s.first:
+	default:
+		close(s.first)
+	}
+}
+
+// ready opens the backend when it is first used.
+func (s *source) ready() (err error) {
+	if s.back == nil {
+		s.back, err = s.open()
+	}
+	return err
+}
+
+// undetailed gives the containers whose limits are still to be asked for.
+func (s *source) undetailed() []string {
+	ids := s.details[:0]
+	if s.rank == rankFiles {
+		return ids
+	}
+	s.cache.mu.RLock()
+	defer s.cache.mu.RUnlock()
+	for id, e := range s.cache.entries {
+		if e.src == s && !e.detailed && e.gone.IsZero() && (e.info.Pod == nil || e.info.PodContainer != "") {
+			ids = append(ids, id)
+		}
+	}
+	return ids
+}
+
+func (s *source) detail(ctx context.Context) {
+	id := s.details[len(s.details)-1]
+	s.details = s.details[:len(s.details)-1]
+	info, ok := s.cache.Lookup(id)
+	if !ok {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, s.cache.opts.Timeout)
+	defer cancel()
+	switch err := s.back.detail(ctx, &info); {
+	case err == nil:
+		s.cache.put(s, &info, true, true)
+	case !errors.Is(err, errNotFound):
+		s.details = s.details[:0]
+		s.report(ctx, err)
+	}
+}
+
+// answer tries to learn of one container.
+func (s *source) answer(ctx context.Context, a *ask) {
+	s.cache.mu.RLock()
+	e := s.cache.entries[a.id]
+	known := e != nil && e.src.rank >= s.rank
+	s.cache.mu.RUnlock()
+	if known {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, s.cache.opts.Timeout)
+	defer cancel()
+	err := s.ready()
+	var info *Info
+	if err == nil {
+		info, err = s.back.get(ctx, a.id)
+	}
+	switch {
+	case err == nil:
+		s.report(ctx, nil)
+		s.cache.put(s, info, true, false)
+	case errors.Is(err, errNotFound):
+		s.report(ctx, nil)
+		s.retry(a)
+	default:
+		s.report(ctx, err)
+		s.drop()
+	}
+}
+
+// drop forgets all asks: those of a source that does not answer would hold up
+// its next list, which has them all.
+func (s *source) drop() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	clear(s.asks)
+	s.asks = s.asks[:0]
+	clear(s.pending)
+}
+
+// report keeps how the last call went, and warns when that is news. Of a socket
+// nobody asked for, that nobody serves and that never worked, it is not.
+func (s *source) report(ctx context.Context, err error) {
+	if errors.Is(ctx.Err(), context.Canceled) {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.err = err
+	if s.back != nil {
+		s.name = s.back.version()
+	}
+	if err == nil {
+		s.ok, s.bad, s.fails = true, false, 0
+		return
+	}
+	was := s.ok
+	s.ok = false
+	if errors.Is(err, ErrUnused) {
+		s.fails = 0
+		return
+	}
+	s.fails++
+	if next := time.Now().Add(s.pause()); next.Before(s.next) {
+		s.next = next
+	}
+	if s.bad || !s.explicit && !was && (absent(err) || errors.Is(err, ErrNoRuntime)) {
+		return
+	}
+	s.bad = true
+	s.cache.opts.Warn(printable(fmt.Sprintf("%s: %v", s.path, err)))
+}
+
+func (s *source) status() Source {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	name := s.name
+	if name == "" {
+		name = s.kind
+	}
+	return Source{Name: name, Socket: s.path, OK: s.ok, Err: s.err, Containers: s.count}
+}
+
+// printable bounds and cleans what may hold a runtime's own words.
+func printable(s string) string {
+	s = strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return ' '
+		}
+		return r
+	}, s)
+	if len(s) > maxText {
+		s = strings.ToValidUTF8(s[:maxText], "") + "…"
+	}
+	return s
+}
+
+// askHeap is the asks by when they are due.
+type askHeap []*ask
+
+func (h askHeap) Len() int           { return len(h) }
+func (h askHeap) Less(i, j int) bool { return h[i].due.Before(h[j].due) }
+func (h askHeap) Swap(i, j int) {
+	h[i], h[j] = h[j], h[i]
+	h[i].index, h[j].index = i, j
+}
+func (h *askHeap) Push(x any) {
+	a := x.(*ask)
+	a.index = len(*h)
+	*h = append(*h, a)
+}
+func (h *askHeap) Pop() any {
+	old := *h
+	a := old[len(old)-1]
+	old[len(old)-1] = nil
+	*h = old[:len(old)-1]
+	return a
+}
