@@ -1,0 +1,185 @@
+package kernlog
+
+import (
+	"bytes"
+	"math"
+	"strings"
+
+	"github.com/oomtrace/oomtrace/internal/oom"
+)
+
+const (
+	headerMark = "invoked oom-killer: "
+	maxFrames  = 64
+	maxText    = 4096 // of a name or path that is kept
+)
+
+func keep(b []byte) string {
+	if len(b) > maxText {
+		b = b[:maxText]
+	}
+	return strings.ToValidUTF8(string(b), "\ufffd")
+}
+
+// parseHeader reads what stands right of the comm: "gfp_mask=0x14200ca(NAMES),
+// nodemask=(null), order=0, oom_score_adj=0". The names come with 4.6, the
+// nodemask stands here from 4.10 to 4.20. False when there is not even a mask.
+func (r *report) parseHeader(comm, b []byte) bool {
+	b, ok := after(b, "gfp_mask=")
+	if !ok {
+		return false
+	}
+	mask, rest, ok := cutHex(b)
+	if !ok {
+		return false
+	}
+	t := &r.trigger
+	t.Comm = keep(bytes.TrimRight(comm, " "))
+	if mask <= math.MaxUint32 {
+		t.GFPMask = oom.Some(uint32(mask))
+	}
+	if len(rest) > 0 && rest[0] == '(' {
+		if end := bytes.IndexByte(rest, ')'); end > 0 {
+			t.GFPFlags = strings.Split(keep(rest[1:end]), "|")
+			rest = rest[end+1:]
+		}
+	}
+	r.parseOrder(rest)
+	return true
+}
+
+// parseOrder reads the header's end, which can come as a line of its own when
+// other output fell between its parts.
+func (r *report) parseOrder(b []byte) {
+	t := &r.trigger
+	if mask, ok := after(b, "nodemask="); ok {
+		if end := bytes.Index(mask, []byte(", ")); end >= 0 {
+			mask = mask[:end]
+		}
+		t.Nodemask = nodeList(mask)
+	}
+	if s, ok := after(b, "order="); ok {
+		if v, _, ok := cutInt32(s); ok {
+			t.Order = oom.Some(v)
+			r.sysrq = v == -1
+		}
+	}
+	if s, ok := after(b, "oom_score_adj="); ok {
+		if v, _, ok := cutInt32(s); ok {
+			t.OOMScoreAdj = oom.Some(v)
+		}
+	}
+}
+
+// nodeList is the kernel's list of nodes; a null mask means no restriction.
+func nodeList(b []byte) string {
+	b = bytes.Trim(b, " ,")
+	if string(b) == "(null)" {
+		return ""
+	}
+	return keep(b)
+}
+
+// parseCpuset reads "COMM cpuset=NAME mems_allowed=0-1" (up to 4.20).
+func (r *report) parseCpuset(b []byte) {
+	i := bytes.LastIndex(b, []byte(" mems_allowed="))
+	j := bytes.Index(b, []byte("cpuset="))
+	if i < 0 || j < 0 || j+len("cpuset=") > i {
+		return
+	}
+	r.trigger.Cpuset = keep(b[j+len("cpuset=") : i])
+	r.trigger.MemsAllowed = keep(bytes.TrimSpace(b[i+len(" mems_allowed="):]))
+}
+
+// parseCPU reads "CPU: 1 UID: 0 PID: 77 Comm: x Not tainted 6.12.0 #1" (the UID
+// from 6.11 on). The PID is the thread's.
+func (r *report) parseCPU(b []byte) {
+	head := b
+	if i := bytes.Index(b, []byte(" Comm: ")); i >= 0 {
+		head = b[:i]
+	}
+	if s, ok := after(head, "PID: "); ok {
+		if v, _, ok := cutPID(s); ok {
+			r.trigger.TID = oom.Some(v)
+		}
+	}
+	if s, ok := after(head, "UID: "); ok {
+		if v, _, ok := cutUint(s); ok && v <= math.MaxUint32 {
+			r.trigger.UID = oom.Some(uint32(v))
+		}
+	}
+	r.kernel = release(b)
+}
+
+// release takes "6.12.0" out of "… Tainted: G W  6.12.0 #1 Debian".
+func release(b []byte) string {
+	i := bytes.LastIndex(b, []byte(" #"))
+	if i < 0 || i+2 >= len(b) || !isDigit(b[i+2]) || !contains(b[:i], "ainted") {
+		return ""
+	}
+	b = b[:i]
+	b = b[bytes.LastIndexByte(b, ' ')+1:]
+	if len(b) == 0 || !isDigit(b[0]) {
+		return ""
+	}
+	return keep(b)
+}
+
+type stackState int
+
+const (
+	stackNone stackState = iota
+	stackOpen
+	stackDone
+	// stackForeign: a second trace in this report is someone else's.
+	stackForeign
+)
+
+// frame reads " sym+0x1f/0x30 [module]", with "[<address>] " before it on old
+// kernels. Guessed frames, marked "? ", say nothing certain.
+func frame(b []byte) (name []byte, guessed, ok bool) {
+	if hasPrefix(b, "[<") {
+		end := bytes.Index(b, []byte(">] "))
+		if end < 0 {
+			return nil, false, false
+		}
+		b = skipSpaces(b[end+3:])
+	}
+	if hasPrefix(b, "? ") {
+		guessed, b = true, b[2:]
+	}
+	name, _ = nextField(b)
+	if hasPrefix(name, "0x") {
+		_, rest, ok := cutHex(name)
+		return name, guessed, ok && len(rest) == 0
+	}
+	plus := bytes.Index(name, []byte("+0x"))
+	slash := bytes.LastIndex(name, []byte("/0x"))
+	if plus <= 0 || slash < plus+4 {
+		return nil, false, false
+	}
+	return name[:slash], guessed, true
+}
+
+// printing says whether a frame belongs to the printing of the report.
+func printing(name []byte) bool {
+	symbol, _, _ := bytes.Cut(name, []byte("+"))
+	symbol, _, _ = bytes.Cut(symbol, []byte("."))
+	switch string(symbol) {
+	case "dump_stack", "dump_stack_lvl", "__dump_stack", "dump_backtrace", "show_stack", "dump_header",
+		"unwind_backtrace", "show_regs", "__show_regs", "show_trace_log_lvl":
+		return true
+	}
+	return false
+}
+
+func (r *report) addFrame(name []byte, guessed bool) {
+	t := &r.trigger
+	if r.stackState != stackOpen || guessed || len(t.KernelStack) >= maxFrames {
+		return
+	}
+	if len(t.KernelStack) == 0 && printing(name) {
+		return
+	}
+	t.KernelStack = append(t.KernelStack, keep(name))
+}

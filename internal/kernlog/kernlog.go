@@ -1,0 +1,114 @@
+// Package kernlog turns OOM reports in kernel-log text into records.
+//
+// A [Reader] takes a log as a file holds it: plain text with any of the usual
+// prefixes, JSON or journal export, compressed or not. A [Parser] is the state
+// machine below it, one line at a time and without I/O. A [Kmsg] reads
+// /dev/kmsg live.
+//
+// The formats are those of Linux 3.10 to 7.x: mm/oom_kill.c (dump_header,
+// dump_tasks, dump_oom_summary, __oom_kill_process), mm/memcontrol.c
+// (mem_cgroup_print_oom_meminfo), mm/show_mem.c and mm/page_alloc.c
+// (show_free_areas), lib/dump_stack.c. The printk clock has microseconds, the
+// numbers are what the kernel printed: it counts per CPU and the sum may be a
+// few pages off.
+//
+// Log text is hostile: names in it are chosen by whoever runs a process or
+// makes a cgroup. Everything is bounded: lines, open reports, tasks kept.
+package kernlog
+
+import (
+	"errors"
+	"time"
+
+	"github.com/oomtrace/oomtrace/internal/oom"
+)
+
+// hook is what records from here name as their hook.
+const hook = "kmsg"
+
+// ErrNotText says that an input is neither text nor a compressed form of it.
+var ErrNotText = errors.New("not a text log")
+
+// Options say what the log itself does not. The zero value works.
+type Options struct {
+	// Location is the zone of stamps without one (dmesg -T, syslog); nil is
+	// the local zone.
+	Location *time.Location
+	// Node, BootID and Kernel go into the records where the log names none.
+	Node, BootID, Kernel string
+	// BootTime is the wall clock of uptime 0, for logs that have only the
+	// uptime. Zero: unknown.
+	BootTime time.Time
+	// Year is the year of the first stamp in syslog's old format, which has
+	// none. Zero: the latest year that is not in the future.
+	Year int
+	// MaxLine bounds a line in bytes; what is longer is cut and counted. Zero
+	// is 64 KiB.
+	MaxLine int
+	// ExitRecords gives the OOM reaper's outcome as a record of kind exit, and
+	// a kill at once. Otherwise the outcome goes into the exit block of the
+	// kill's own record, which waits for it (reaperWait): one record a victim.
+	ExitRecords bool
+	// OnUnplaced is told of each line that looks like part of an OOM report
+	// but could not be read as one. The text is not to be changed.
+	OnUnplaced func(line int, text string)
+}
+
+const (
+	defaultMaxLine = 64 << 10
+	minMaxLine     = 256
+)
+
+func (o *Options) maxLine() int {
+	switch {
+	case o.MaxLine <= 0:
+		return defaultMaxLine
+	case o.MaxLine < minMaxLine:
+		return minMaxLine
+	}
+	return o.MaxLine
+}
+
+func (o *Options) location() *time.Location {
+	if o.Location == nil {
+		return time.Local
+	}
+	return o.Location
+}
+
+// Stats count what went by.
+type Stats struct {
+	// Lines of text, or entries of JSON or journal export.
+	Lines uint64
+	// Reports is how many report headers ("invoked oom-killer") were read.
+	Reports uint64
+	// Kills is how many victims were killed; an oom.group's chosen task, which
+	// the kernel names twice, counts once.
+	Kills uint64
+	// Unplaced is how many lines looked like part of a report but were not
+	// understood.
+	Unplaced uint64
+	// CutLines is how many lines were longer than Options.MaxLine.
+	CutLines uint64
+}
+
+// Line is one line of the kernel log, without what the log's source put in
+// front of it.
+type Line struct {
+	// Text is the message. It may hold several lines, as one printk can; the
+	// parser keeps no reference to it.
+	Text []byte
+	// Uptime is the printk clock in nanoseconds.
+	Uptime oom.Opt[uint64]
+	// Time is the wall clock; zero where unknown.
+	Time time.Time
+	// Caller is who printed it (CONFIG_PRINTK_CALLER): a thread id, or -1-n for
+	// CPU n; 0 where unknown.
+	Caller int
+	// Node and BootID are what the line's source says of its origin.
+	Node, BootID string
+	// Number is the line's number for Options.OnUnplaced.
+	Number int
+	// Cut is set when the text was longer than the source may hold.
+	Cut bool
+}

@@ -1,0 +1,427 @@
+package kernlog
+
+import (
+	"bytes"
+	"math"
+
+	"github.com/oomtrace/oomtrace/internal/oom"
+)
+
+// killLine is what a "Killed process" line says; sizes in bytes.
+type killLine struct {
+	pid  int32
+	comm string
+	uid  oom.Opt[uint32]
+	adj  oom.Opt[int32]
+
+	totalVM, anon, file, shmem, tables oom.Opt[uint64]
+
+	message
+	cut bool
+}
+
+// message is the reason that the line begins with.
+type message struct {
+	scope          oom.Scope
+	killAllocating bool
+	bare           bool // no reason: the second of two lines, up to 5.0
+}
+
+// parseMessage reads the text before "Killed process" or "Kill process". It
+// looks at its end: a source may put an unknown prefix before it.
+func parseMessage(b []byte) (message, bool) {
+	switch {
+	case len(b) == 0:
+		return message{bare: true}, true
+	case hasSuffix(b, "Memory cgroup out of memory: "):
+		return message{scope: oom.ScopeCgroup}, true
+	case hasSuffix(b, "Out of memory (oom_kill_allocating_task): "):
+		return message{scope: oom.ScopeSystem, killAllocating: true}, true
+	case hasSuffix(b, "Out of memory: "), hasSuffix(b, "Out of memory : "):
+		return message{scope: oom.ScopeSystem}, true
+	case hasSuffix(b, "kernel: "), hasSuffix(b, "] "):
+		return message{bare: true}, true
+	}
+	return message{}, false
+}
+
+const (
+	killedMark = "Killed process "
+	killMark   = "Kill process "
+)
+
+// parseKilled reads "REASON: Killed process PID (COMM) total-vm:1kB, …". The
+// name may hold anything, brackets too: it ends at the last place where the
+// fixed text begins. RHEL 7 and 8 put ", UID n" after the name, RHEL 6 before.
+func parseKilled(b []byte) (k killLine, ok bool) {
+	i := bytes.Index(b, []byte(killedMark))
+	if i < 0 {
+		return k, false
+	}
+	if k.message, ok = parseMessage(b[:i]); !ok {
+		return k, false
+	}
+	pid, rest, ok := cutPID(b[i+len(killedMark):])
+	if !ok {
+		return k, false
+	}
+	k.pid = pid
+	if s, found := bytes.CutPrefix(rest, []byte(", UID ")); found {
+		uid, s, ok := cutUint(s)
+		if !ok || !hasPrefix(s, ",") {
+			return k, false
+		}
+		k.uid, rest = uidOf(uid), s[1:]
+	}
+	if !hasPrefix(rest, " (") {
+		return k, false
+	}
+	rest = rest[2:]
+	for _, mark := range [...]string{") total-vm:", "), UID ", ") vsz:"} {
+		if end := bytes.LastIndex(rest, []byte(mark)); end >= 0 {
+			k.comm = keep(rest[:end])
+			return k, k.parseSizes(rest[end+1:])
+		}
+	}
+	// Cut within the line: the name is whole only with its bracket.
+	k.cut = true
+	end := bytes.LastIndexByte(rest, ')')
+	if end < 0 {
+		return k, false
+	}
+	k.comm = keep(rest[:end])
+	return k, true
+}
+
+func uidOf(v uint64) oom.Opt[uint32] {
+	if v > math.MaxUint32 {
+		return oom.Opt[uint32]{}
+	}
+	return oom.Some(uint32(v))
+}
+
+// parseSizes reads "total-vm:1kB, anon-rss:1kB, …, UID:0 pgtables:4kB
+// oom_score_adj:0". False for text that the kernel does not print there.
+func (k *killLine) parseSizes(b []byte) bool {
+	b, _ = bytes.CutPrefix(b, []byte(","))
+	if s, ok := bytes.CutPrefix(b, []byte(" UID ")); ok {
+		v, rest, ok := cutUint(s)
+		if !ok {
+			return false
+		}
+		k.uid, b = uidOf(v), rest
+	}
+	for len(b) > 0 {
+		var f []byte
+		f, b = nextField(b)
+		f = bytes.TrimSuffix(f, []byte(","))
+		if len(f) == 0 {
+			continue
+		}
+		name, value, ok := bytes.Cut(f, []byte(":"))
+		last := len(skipSpaces(b)) == 0
+		if !ok || !k.set(name, value) {
+			k.cut = k.cut || last
+			return last
+		}
+	}
+	k.cut = k.cut || !k.totalVM.Known || !k.anon.Known
+	return true
+}
+
+func (k *killLine) set(name, value []byte) bool {
+	switch string(name) {
+	case "UID":
+		v, rest, ok := cutUint(value)
+		if ok && len(rest) == 0 {
+			k.uid = uidOf(v)
+		}
+		return ok && len(rest) == 0
+	case "oom_score_adj":
+		v, rest, ok := cutInt32(value)
+		if ok && len(rest) == 0 && v >= -1000 && v <= 1000 {
+			k.adj = oom.Some(v)
+		}
+		return ok && len(rest) == 0
+	}
+	v, unit, ok := cutUint(value)
+	if !ok || !hasPrefix(unit, "kB") && !hasPrefix(unit, "lkB") {
+		return false
+	}
+	switch string(name) {
+	case "total-vm", "vsz":
+		k.totalVM = kilobytes(v)
+	case "anon-rss":
+		k.anon = kilobytes(v)
+	case "file-rss":
+		k.file = kilobytes(v)
+	case "shmem-rss":
+		k.shmem = kilobytes(v)
+	case "pgtables":
+		k.tables = kilobytes(v)
+	default:
+		return false
+	}
+	return true
+}
+
+// tablesBytes is the size of the page tables. 5.4 and 5.5 print bytes and call
+// them kB (fixed by "mm/oom: fix pgtables units mismatch"); where the tasks
+// table or the size of the address space do not decide, it stays unknown.
+func (k *killLine) tablesBytes(r *row) oom.Opt[uint64] {
+	if !k.tables.Known {
+		return k.tables
+	}
+	printed := k.tables.Value / 1024
+	switch {
+	case r != nil && !r.tablePages && r.tables == k.tables.Value:
+		return k.tables
+	case r != nil && !r.tablePages && r.tables == printed, printed%defaultPageBytes == 0 && printed > 0 && k.totalVM.Known && k.tables.Value > k.totalVM.Value:
+		return oom.Some(printed)
+	case printed%defaultPageBytes == 0 && printed > 0 && k.tables.Value > sumOpt(k.anon, k.file).Or(0):
+		return oom.Opt[uint64]{}
+	}
+	return k.tables
+}
+
+// rss is the sum of its parts; before 4.5 shared memory counts as file.
+func (k *killLine) rss() oom.Opt[uint64] {
+	if !k.shmem.Known {
+		return sumOpt(k.anon, k.file)
+	}
+	return sumOpt(k.anon, k.file, k.shmem)
+}
+
+// scoreLine is "REASON: Kill process PID (COMM) score N or sacrifice child", the
+// first of two lines up to 5.0: the kernel's choice, of which a child may be
+// killed instead.
+type scoreLine struct {
+	message
+	pid   int32
+	comm  string
+	score int64
+}
+
+func parseScore(b []byte) (s scoreLine, ok bool) {
+	i := bytes.Index(b, []byte(killMark))
+	if i < 0 {
+		return s, false
+	}
+	if s.message, ok = parseMessage(b[:i]); !ok {
+		return s, false
+	}
+	pid, rest, ok := cutPID(b[i+len(killMark):])
+	if !ok || !hasPrefix(rest, " (") {
+		return s, false
+	}
+	rest = rest[2:]
+	end := bytes.LastIndex(rest, []byte(") score "))
+	if end < 0 {
+		return s, false
+	}
+	v, _, ok := cutUint(rest[end+len(") score "):])
+	if !ok || v > math.MaxInt32 {
+		return s, false
+	}
+	s.pid, s.comm, s.score = pid, keep(rest[:end]), int64(v)
+	return s, true
+}
+
+// summary is the "oom-kill:" line (5.0 and later).
+type summary struct {
+	scope              oom.Scope
+	nodemask, cpuset   string
+	memsAllowed        string
+	global             bool
+	limitCgroup        string
+	victimCgroup, comm string
+	pid                int32
+	uid                uint32
+}
+
+const summaryMark = "oom-kill:constraint="
+
+// maxComm is TASK_COMM_LEN without its NUL.
+const maxComm = 15
+
+// parseSummary reads "oom-kill:constraint=C,nodemask=N,cpuset=S,
+// mems_allowed=M,oom_memcg=A,task_memcg=B,task=COMM,pid=P,uid=U", or with
+// global_oom for the whole system. Names may hold commas and keys: numbers are
+// taken from the end, and a comm is not longer than 15 bytes.
+func parseSummary(b []byte) (s summary, ok bool) {
+	b = b[len(summaryMark):]
+	constraint, b, ok := bytes.Cut(b, []byte(",nodemask="))
+	if !ok {
+		return s, false
+	}
+	s.scope = scopeOf(constraint)
+	head, task, ok := cutGlobal(b, &s)
+	if !ok {
+		return s, false
+	}
+	if i := bytes.LastIndex(head, []byte(",mems_allowed=")); i >= 0 {
+		s.memsAllowed, head = keep(head[i+len(",mems_allowed="):]), head[:i]
+	}
+	nodes, cpuset, _ := bytes.Cut(head, []byte(",cpuset="))
+	s.nodemask, s.cpuset = nodeList(nodes), keep(cpuset)
+	return s, s.parseTask(task)
+}
+
+// cutGlobal parts what comes before the cgroups from what comes after the
+// limit's.
+func cutGlobal(b []byte, s *summary) (head, task []byte, ok bool) {
+	const memcg, global, victim = ",oom_memcg=", ",global_oom,task_memcg=", ",task_memcg="
+	i, j := bytes.Index(b, []byte(memcg)), bytes.Index(b, []byte(global))
+	if j >= 0 && (i < 0 || j < i) {
+		s.global = true
+		return b[:j], b[j+len(global):], true
+	}
+	if i < 0 {
+		return nil, nil, false
+	}
+	limit, task, ok := bytes.Cut(b[i+len(memcg):], []byte(victim))
+	s.limitCgroup = keep(limit)
+	return b[:i], task, ok
+}
+
+func (s *summary) parseTask(b []byte) bool {
+	cutLast := func(mark string) ([]byte, bool) {
+		i := bytes.LastIndex(b, []byte(mark))
+		if i < 0 {
+			return nil, false
+		}
+		value := b[i+len(mark):]
+		b = b[:i]
+		return value, true
+	}
+	value, ok := cutLast(",uid=")
+	uid, rest, ok2 := cutUint(value)
+	if !ok || !ok2 || len(rest) > 0 || uid > math.MaxUint32 {
+		return false
+	}
+	value, ok = cutLast(",pid=")
+	pid, rest, ok2 := cutPID(value)
+	if !ok || !ok2 || len(rest) > 0 {
+		return false
+	}
+	s.uid, s.pid = uint32(uid), pid
+	const mark = ",task="
+	at := -1
+	for i := max(0, len(b)-maxComm-len(mark)); i < len(b); i++ {
+		if hasPrefix(b[i:], mark) {
+			at = i
+			break
+		}
+	}
+	if at < 0 {
+		if at = bytes.LastIndex(b, []byte(mark)); at < 0 {
+			return false
+		}
+	}
+	s.victimCgroup, s.comm = keep(b[:at]), keep(b[at+len(mark):])
+	return true
+}
+
+// scopeOf names enum oom_constraint (include/linux/oom.h).
+func scopeOf(constraint []byte) oom.Scope {
+	switch string(constraint) {
+	case "CONSTRAINT_NONE":
+		return oom.ScopeSystem
+	case "CONSTRAINT_CPUSET":
+		return oom.ScopeCpuset
+	case "CONSTRAINT_MEMORY_POLICY":
+		return oom.ScopeMempolicy
+	case "CONSTRAINT_MEMCG":
+		return oom.ScopeCgroup
+	}
+	return ""
+}
+
+// reaperLine is what the OOM reaper says of a victim (oom_reap_task).
+type reaperLine struct {
+	pid               int32
+	comm              string
+	gaveUp            bool
+	anon, file, shmem oom.Opt[uint64]
+}
+
+const reaperMark = "oom_reaper: "
+
+// parseReaper reads "oom_reaper: reaped process PID (COMM), now anon-rss:0kB, …"
+// and "oom_reaper: unable to reap pid:PID (COMM)".
+func parseReaper(b []byte) (x reaperLine, ok bool) {
+	b = b[len(reaperMark):]
+	if s, found := bytes.CutPrefix(b, []byte("unable to reap pid:")); found {
+		x.gaveUp, b = true, s
+	} else if b, found = bytes.CutPrefix(b, []byte("reaped process ")); !found {
+		return x, false
+	}
+	pid, b, ok := cutPID(b)
+	if !ok || !hasPrefix(b, " (") {
+		return x, false
+	}
+	x.pid, b = pid, b[2:]
+	end := bytes.LastIndex(b, []byte("), now "))
+	if end < 0 {
+		if end = bytes.LastIndexByte(b, ')'); end < 0 {
+			return x, false
+		}
+	}
+	x.comm = keep(b[:end])
+	for b = b[end+1:]; len(b) > 0; {
+		var f []byte
+		f, b = nextField(b)
+		name, value, _ := bytes.Cut(f, []byte(":"))
+		v, unit, ok := cutUint(value)
+		if !ok || !hasPrefix(unit, "kB") && !hasPrefix(unit, "lkB") && !hasPrefix(unit, "lulB") {
+			continue
+		}
+		switch string(name) {
+		case "anon-rss":
+			x.anon = kilobytes(v)
+		case "file-rss":
+			x.file = kilobytes(v)
+		case "shmem-rss":
+			x.shmem = kilobytes(v)
+		}
+	}
+	return x, true
+}
+
+// parseExiting reads "REASON: OOM victim PID (COMM) is already exiting. Skip
+// killing the task" (5.9 and later).
+func parseExiting(b []byte) (k killLine, ok bool) {
+	const mark = "OOM victim "
+	i := bytes.Index(b, []byte(mark))
+	end := bytes.LastIndex(b, []byte(") is already exiting"))
+	if i < 0 || end < 0 {
+		return k, false
+	}
+	if k.message, ok = parseMessage(b[:i]); !ok {
+		return k, false
+	}
+	pid, rest, ok := cutPID(b[i+len(mark):])
+	if !ok || !hasPrefix(rest, " (") {
+		return k, false
+	}
+	start := len(b) - len(rest) + 2
+	if start > end {
+		return k, false
+	}
+	k.pid, k.comm = pid, keep(b[start:end])
+	return k, true
+}
+
+// parseGroup reads "Tasks in PATH are going to be killed due to
+// memory.oom.group set" (4.19 and later).
+func parseGroup(b []byte) (path string, ok bool) {
+	b, ok = bytes.CutPrefix(b, []byte("Tasks in "))
+	if !ok {
+		return "", false
+	}
+	i := bytes.LastIndex(b, []byte(" are going to be killed due to memory.oom.group set"))
+	if i < 0 {
+		return "", false
+	}
+	return keep(b[:i]), true
+}

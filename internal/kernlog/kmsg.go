@@ -1,0 +1,204 @@
+package kernlog
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/oomtrace/oomtrace/internal/oom"
+)
+
+const (
+	kmsgPath = "/dev/kmsg"
+	// kmsgRecord is more than any record has: PRINTKRB_RECORD_MAX and its
+	// dictionary, each byte escaped to four.
+	kmsgRecord = 64 << 10
+	// settleAfter is how long a kill waits for an oom.group's line behind it.
+	settleAfter = 50 * time.Millisecond
+)
+
+// KmsgOptions say how to read the kernel's log buffer. The zero value works.
+type KmsgOptions struct {
+	Options
+	// FromStart reads what the buffer still holds before what comes new.
+	FromStart bool
+	// Path is the device; empty is /dev/kmsg.
+	Path string
+}
+
+// Kmsg reads the OOM records out of the kernel's log buffer as they come. Reads
+// are not safe for concurrent use; Close is.
+type Kmsg struct {
+	f       *os.File
+	o       KmsgOptions
+	p       *Parser
+	x       prefixes
+	buf     []byte
+	nextSeq uint64
+	started bool
+	overrun bool
+	out     []*oom.Record
+}
+
+// OpenKmsg opens the kernel's log. It needs CAP_SYSLOG where
+// kernel.dmesg_restrict is set; the error then wraps fs.ErrPermission.
+// Records of kind exit come apart from their kills, as with
+// Options.ExitRecords: a kill is not held back for them.
+func OpenKmsg(o KmsgOptions) (*Kmsg, error) {
+	path := o.Path
+	if path == "" {
+		path = kmsgPath
+	}
+	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, fmt.Errorf("kernel log: %w", err)
+	}
+	if !o.FromStart {
+		if _, err := f.Seek(0, io.SeekEnd); err != nil {
+			return nil, errors.Join(fmt.Errorf("kernel log: %w", err), f.Close())
+		}
+	}
+	o.ExitRecords = true
+	k := &Kmsg{f: f, o: o, buf: make([]byte, kmsgRecord)}
+	k.p = NewParser(o.Options)
+	k.x = prefixes{o: &k.o.Options, now: time.Now}
+	return k, nil
+}
+
+// Close ends reading; a Read that waits returns an error that wraps
+// os.ErrClosed.
+func (k *Kmsg) Close() error { return k.f.Close() }
+
+// Stats returns the counts so far.
+func (k *Kmsg) Stats() Stats { return k.p.Stats() }
+
+// Read waits for the next record. Where the buffer was overwritten before it
+// was read, a record of kind lost says how many log records are missing, and
+// reports that were open are marked incomplete. The error is the context's when
+// that ends, after all that was read has been given out.
+func (k *Kmsg) Read(ctx context.Context) (*oom.Record, error) {
+	defer context.AfterFunc(ctx, func() { _ = k.f.SetReadDeadline(time.Unix(1, 0)) })()
+	for {
+		if rec := k.take(); rec != nil {
+			return rec, nil
+		}
+		err := k.step(ctx)
+		switch {
+		case err == nil:
+		case ctx.Err() != nil:
+			k.p.Flush()
+			if rec := k.take(); rec != nil {
+				return rec, nil
+			}
+			return nil, ctx.Err()
+		default:
+			return nil, fmt.Errorf("kernel log: %w", err)
+		}
+	}
+}
+
+func (k *Kmsg) take() *oom.Record {
+	if len(k.out) > 0 {
+		rec := k.out[0]
+		k.out = k.out[1:]
+		return rec
+	}
+	return k.p.Take()
+}
+
+// step reads one record of the log.
+func (k *Kmsg) step(ctx context.Context) error {
+	waiting := k.p.waiting()
+	var deadline time.Time
+	if waiting {
+		deadline = time.Now().Add(settleAfter)
+	}
+	if err := k.f.SetReadDeadline(deadline); err != nil {
+		return err
+	}
+	if err := ctx.Err(); err != nil { // it may have ended before the deadline was set
+		return err
+	}
+	n, err := k.f.Read(k.buf)
+	switch {
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		k.p.settle()
+		return nil
+	case errors.Is(err, unix.EPIPE):
+		k.overrun = true
+		k.p.lost()
+		return nil
+	case errors.Is(err, unix.EINTR), errors.Is(err, unix.EAGAIN):
+		return nil
+	case err != nil:
+		return err
+	}
+	k.record(k.buf[:n])
+	return nil
+}
+
+func (k *Kmsg) record(b []byte) {
+	h, ok := parseKmsg(b)
+	if !ok {
+		return
+	}
+	if missing := h.seq - k.nextSeq; k.started && (k.overrun || missing > 0) && h.seq >= k.nextSeq {
+		k.lostRecord(&h, missing)
+	}
+	k.started, k.overrun, k.nextSeq = true, false, h.seq+1
+	text, _, _ := bytes.Cut(b, []byte("\n"))
+	if h.prio>>3 != 0 || !k.p.busy() && !mayAnchor(h.text) && !orphanStart(h.text) {
+		k.p.settle()
+		k.p.skip(1)
+		return
+	}
+	l, ok := k.x.line(text)
+	if !ok {
+		return
+	}
+	l.Number = int(min(h.seq, 1<<62))
+	l.Time = k.wall(l.Uptime)
+	k.p.Line(l)
+}
+
+// orphanStart is a quick test for lines that are kept without a header.
+func orphanStart(b []byte) bool {
+	b = skipSpaces(b)
+	return len(b) > 0 && (b[0] == '[' || classify(b) != partNone)
+}
+
+// wall is the wall clock of a printk stamp: right for what was just printed;
+// older stamps do not know of the times that the machine slept.
+func (k *Kmsg) wall(uptime oom.Opt[uint64]) time.Time {
+	if !k.o.BootTime.IsZero() || !uptime.Known {
+		return time.Time{}
+	}
+	var ts unix.Timespec
+	if unix.ClockGettime(unix.CLOCK_MONOTONIC, &ts) != nil {
+		return time.Time{}
+	}
+	ago := ts.Nano() - int64(min(uptime.Value, 1<<62))
+	return time.Now().Add(-time.Duration(ago)).Round(0)
+}
+
+func (k *Kmsg) lostRecord(h *kmsgHeader, missing uint64) {
+	s := stamp{uptime: h.uptime, time: k.wall(h.uptime), node: k.o.Node, bootID: k.o.BootID}
+	rec := k.p.base(oom.KindLost, &s, 0, "")
+	if missing > 0 {
+		rec.Lost = oom.Some(missing)
+	}
+	k.p.settle()
+	for next := k.p.Take(); next != nil; next = k.p.Take() {
+		k.out = append(k.out, next)
+	}
+	k.out = append(k.out, rec)
+}

@@ -1,0 +1,394 @@
+package kernlog
+
+import (
+	"bytes"
+	"math"
+
+	"github.com/oomtrace/oomtrace/internal/oom"
+)
+
+// maxZones and maxOrders bound what a report may make us keep.
+const (
+	maxZones  = 256
+	maxOrders = 32
+)
+
+// memInfo is the Mem-Info part of a report as printed: counters in pages.
+type memInfo struct {
+	seen      bool
+	blocks    int // how many "Mem-Info:" lines there were
+	pageBytes uint64
+	pages     []pageStat
+	free      oom.Opt[uint64]
+	ram       oom.Opt[uint64]
+	reserved  oom.Opt[uint64]
+	cache     oom.Opt[uint64]
+	swapCache oom.Opt[uint64]
+
+	swapTotalKB, swapFreeKB oom.Opt[uint64]
+	hugeTotal, hugeFree     oom.Opt[uint64] // bytes
+	hugeSurp                oom.Opt[uint64]
+	zones                   []oom.Zone
+	reserves                [][]uint64 // lowmem_reserve in pages, by zone
+	managedKB               uint64
+	sums                    []oom.Stat // of nodes or zones, bytes
+	killAllocating          bool
+	panicOnOOM              oom.Opt[uint32]
+}
+
+type pageStat struct {
+	name  string
+	pages uint64
+}
+
+func (m *memInfo) managedPages() uint64 {
+	if !m.ram.Known || !m.reserved.Known || m.reserved.Value > m.ram.Value {
+		return 0
+	}
+	return m.ram.Value - m.reserved.Value
+}
+
+// pageName is /proc/vmstat's name for a counter of the Mem-Info lines.
+func pageName(printed []byte) string {
+	switch string(printed) {
+	case "active_anon":
+		return oom.StatActiveAnon
+	case "inactive_anon":
+		return oom.StatInactiveAnon
+	case "isolated_anon":
+		return oom.StatIsolatedAnon
+	case "active_file":
+		return oom.StatActiveFile
+	case "inactive_file":
+		return oom.StatInactiveFile
+	case "isolated_file":
+		return oom.StatIsolatedFile
+	case "unevictable":
+		return oom.StatUnevictable
+	case "dirty":
+		return oom.StatFileDirty
+	case "writeback":
+		return oom.StatFileWriteback
+	case "unstable":
+		return "unstable_bytes"
+	case "slab_reclaimable":
+		return oom.StatSlabReclaimable
+	case "slab_unreclaimable":
+		return oom.StatSlabUnrecl
+	case "mapped":
+		return oom.StatMapped
+	case "shmem":
+		return oom.StatShmem
+	case "pagetables":
+		return oom.StatPageTable
+	case "sec_pagetables":
+		return oom.StatSecPageTable
+	case "bounce":
+		return oom.StatBounce
+	case "kernel_misc_reclaimable":
+		return "kernel_misc_reclaimable_bytes"
+	case "free_cma":
+		return oom.StatFreeCMA
+	case "free_pcp":
+		return "free_pcp_bytes"
+	}
+	return ""
+}
+
+// isPages says whether a line is one of Mem-Info's global counters.
+func isPages(b []byte) bool {
+	name, number, ok := bytes.Cut(b, []byte(":"))
+	if !ok || len(number) == 0 || !isDigit(number[0]) {
+		return false
+	}
+	return string(name) == "free" || pageName(name) != ""
+}
+
+// parsePages reads "active_file:42 inactive_file:33 isolated_file:0", in pages.
+func (m *memInfo) parsePages(b []byte) {
+	for len(b) > 0 {
+		var f []byte
+		f, b = nextField(b)
+		name, number, ok := bytes.Cut(f, []byte(":"))
+		if !ok {
+			continue
+		}
+		v, rest, ok := cutUint(number)
+		if !ok || len(rest) > 0 {
+			continue
+		}
+		if string(name) == "free" {
+			m.free = oom.Some(v)
+		} else if n := pageName(name); n != "" && len(m.pages) < maxStats {
+			m.pages = append(m.pages, pageStat{n, v})
+		}
+	}
+}
+
+// afterNode takes "Node 3 " off; node is unknown on kernels without NUMA.
+func afterNode(b []byte) (node oom.Opt[int32], rest []byte) {
+	if !hasPrefix(b, "Node ") {
+		return node, b
+	}
+	n, rest, ok := cutInt32(b[len("Node "):])
+	if !ok || len(rest) == 0 || rest[0] != ' ' {
+		return node, b
+	}
+	return oom.Some(n), rest[1:]
+}
+
+// zoneName cuts a zone's name off when mark follows it.
+func zoneName(b []byte, mark string) (name, rest []byte, ok bool) {
+	i := bytes.Index(b, []byte(mark))
+	if i <= 0 || i > 16 || bytes.IndexByte(b[:i], ' ') >= 0 {
+		return nil, nil, false
+	}
+	return b[:i], b[i+len(mark):], true
+}
+
+// isBlocks says whether this is "DMA32: 1*4kB (U) …".
+func isBlocks(b []byte) (name, rest []byte, ok bool) {
+	name, rest, ok = zoneName(b, ": ")
+	if !ok {
+		return nil, nil, false
+	}
+	_, tail, ok := cutUint(rest)
+	return name, rest, ok && len(tail) > 0 && tail[0] == '*'
+}
+
+// fieldsKB calls f for each "name:12kB" of a line.
+func fieldsKB(b []byte, f func(name []byte, kb uint64)) {
+	for len(b) > 0 {
+		var field []byte
+		field, b = nextField(b)
+		i := bytes.LastIndexByte(field, ':')
+		if i <= 0 {
+			continue
+		}
+		number := field[i+1:]
+		if len(number) == 0 { // "shmem_thp: 0kB" of 4.8 to 5.10
+			number, b = nextField(b)
+		}
+		if v, unit, ok := cutUint(number); ok && (string(unit) == "kB" || string(unit) == "KB") {
+			f(field[:i], v)
+		}
+	}
+}
+
+// parseZone reads "free:15872kB min:88kB low:108kB … managed:15908kB …".
+func (m *memInfo) parseZone(node oom.Opt[int32], name, b []byte) {
+	if len(m.zones) >= maxZones {
+		return
+	}
+	z := oom.Zone{Node: node, Zone: keep(name)}
+	if v, _, ok := cutUint(b); ok {
+		z.FreeBytes = kilobytes(v)
+	}
+	fieldsKB(b, func(name []byte, kb uint64) {
+		switch string(name) {
+		case "min":
+			z.MinBytes = kilobytes(kb)
+		case "low":
+			z.LowBytes = kilobytes(kb)
+		case "high":
+			z.HighBytes = kilobytes(kb)
+		case "managed":
+			z.ManagedBytes = kilobytes(kb)
+			m.managedKB += kb
+		case "mlocked":
+			m.sum(oom.StatMlocked, kb)
+		case "kernel_stack":
+			m.sum(oom.StatKernelStack, kb)
+		}
+	})
+	m.zones = append(m.zones, z)
+	m.reserves = append(m.reserves, nil)
+}
+
+// parseNode reads a node's line (4.8 and later); the global lines have most of
+// it already.
+func (m *memInfo) parseNode(b []byte) {
+	fieldsKB(b, func(name []byte, kb uint64) {
+		switch string(name) {
+		case "kernel_stack":
+			m.sum(oom.StatKernelStack, kb)
+		case "shadow_call_stack":
+			m.sum("shadow_call_stack_bytes", kb)
+		case "Balloon", "balloon":
+			m.sum("balloon_pages_bytes", kb)
+		case "gpu_active":
+			m.sum("gpu_active_bytes", kb)
+		case "gpu_reclaim":
+			m.sum("gpu_reclaim_bytes", kb)
+		}
+	})
+}
+
+func (m *memInfo) sum(name string, kb uint64) {
+	v := kilobytes(kb)
+	if !v.Known {
+		return
+	}
+	for i := range m.sums {
+		if m.sums[i].Name == name {
+			if s := m.sums[i].Bytes + v.Value; s >= v.Value {
+				m.sums[i].Bytes = s
+			}
+			return
+		}
+	}
+	m.sums = append(m.sums, oom.Stat{Name: name, Bytes: v.Value})
+}
+
+// parseReserve reads "lowmem_reserve[]: 0 2911 3850", in pages, of the zone
+// printed just before.
+func (m *memInfo) parseReserve(b []byte) {
+	if len(m.zones) == 0 || m.reserves[len(m.zones)-1] != nil {
+		return
+	}
+	var list []uint64
+	for len(b) > 0 && len(list) < maxOrders {
+		var f []byte
+		f, b = nextField(b)
+		if v, rest, ok := cutUint(f); ok && len(rest) == 0 {
+			list = append(list, v)
+		}
+	}
+	m.reserves[len(m.zones)-1] = list
+}
+
+// parseBlocks reads "1*4kB (U) 0*8kB … = 15872kB" for a zone printed before.
+func (m *memInfo) parseBlocks(node oom.Opt[int32], name, b []byte) {
+	var z *oom.Zone
+	for i := range m.zones {
+		if m.zones[i].Node == node && m.zones[i].Zone == string(name) {
+			z = &m.zones[i]
+		}
+	}
+	if z == nil || z.FreeBlocks != nil {
+		return
+	}
+	for len(b) > 0 && len(z.FreeBlocks) < maxOrders {
+		var f []byte
+		f, b = nextField(b)
+		count, size, ok := bytes.Cut(f, []byte("*"))
+		if !ok {
+			continue
+		}
+		n, _, ok := cutUint(count)
+		kb, unit, ok2 := cutUint(size)
+		if !ok || !ok2 || string(unit) != "kB" {
+			return
+		}
+		if len(z.FreeBlocks) == 0 && kb >= 4 && kb <= 1024 && kb&(kb-1) == 0 {
+			m.pageBytes = kb * 1024 // order 0 is a page
+		}
+		z.FreeBlocks = append(z.FreeBlocks, n)
+	}
+}
+
+// parseHuge reads "hugepages_total=4 hugepages_free=1 hugepages_surp=0
+// hugepages_size=2048kB", one line a node and size.
+func (m *memInfo) parseHuge(b []byte) {
+	value := func(key string) (uint64, bool) {
+		s, ok := after(b, key)
+		if !ok {
+			return 0, false
+		}
+		v, _, ok := cutUint(s)
+		return v, ok
+	}
+	size, ok := value("hugepages_size=")
+	if !ok || size > math.MaxUint32 {
+		return
+	}
+	add := func(sum *oom.Opt[uint64], key string) {
+		if n, ok := value(key); ok {
+			if v := times(n, size<<10); v.Known {
+				*sum = oom.Some(sum.Or(0) + v.Value)
+			}
+		}
+	}
+	add(&m.hugeTotal, "hugepages_total=")
+	add(&m.hugeFree, "hugepages_free=")
+	add(&m.hugeSurp, "hugepages_surp=")
+}
+
+// parseCount reads the lines that begin with a number of pages.
+func (m *memInfo) parseCount(v uint64, rest []byte) bool {
+	switch string(rest) {
+	case " total pagecache pages":
+		m.cache = oom.Some(v)
+	case " pages in swap cache":
+		m.swapCache = oom.Some(v)
+	case " pages RAM":
+		m.ram = oom.Some(v)
+	case " pages reserved":
+		m.reserved = oom.Some(v)
+	case " pages HighMem/MovableOnly", " pages cma reserved", " pages hwpoisoned", " pages shared", " pages non-shared":
+	default:
+		return false
+	}
+	return true
+}
+
+// finish turns pages into bytes.
+func (m *memInfo) finish(page uint64) *oom.Memory {
+	if !m.seen && !m.killAllocating && !m.panicOnOOM.Known {
+		return nil
+	}
+	size := func(pages oom.Opt[uint64]) oom.Opt[uint64] {
+		if !pages.Known {
+			return pages
+		}
+		return times(pages.Value, page)
+	}
+	out := &oom.Memory{FreeBytes: size(m.free), SwapCacheBytes: size(m.swapCache), PanicOnOOM: m.panicOnOOM}
+	if m.killAllocating {
+		out.OOMKillAllocatingTask = oom.Some(true)
+	}
+	if managed := m.managedPages(); managed > 0 {
+		out.TotalBytes = times(managed, page)
+	}
+	if m.swapTotalKB.Known {
+		out.SwapTotalBytes = kilobytes(m.swapTotalKB.Value)
+	}
+	if m.swapFreeKB.Known {
+		out.SwapFreeBytes = kilobytes(m.swapFreeKB.Value)
+	}
+	out.Stat = m.finishStats(page)
+	for i := range m.zones {
+		z := m.zones[i]
+		for _, v := range m.reserves[i] {
+			z.LowmemReserveBytes = append(z.LowmemReserveBytes, times(v, page).Or(math.MaxUint64))
+		}
+		out.Zones = append(out.Zones, z)
+	}
+	return out
+}
+
+func (m *memInfo) finishStats(page uint64) oom.Stats {
+	var st oom.Stats
+	add := func(name string, v oom.Opt[uint64]) {
+		if _, twice := st.Get(name); v.Known && !twice {
+			st = append(st, oom.Stat{Name: name, Bytes: v.Value})
+		}
+	}
+	for _, p := range m.pages {
+		add(p.name, times(p.pages, page))
+	}
+	if m.cache.Known {
+		add(oom.StatFilePages, times(m.cache.Value, page))
+	}
+	// The report leaves out nodes and zones that the allocation could not use:
+	// sums over what is shown are the machine's only when all are shown.
+	if managed := m.managedPages(); managed > 0 && times(managed, page) == kilobytes(m.managedKB) {
+		for _, s := range m.sums {
+			add(s.Name, oom.Some(s.Bytes))
+		}
+	}
+	add(oom.StatHugepagesTotal, m.hugeTotal)
+	add(oom.StatHugepagesFree, m.hugeFree)
+	add(oom.StatHugepagesSurp, m.hugeSurp)
+	return st
+}

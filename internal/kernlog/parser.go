@@ -1,0 +1,693 @@
+package kernlog
+
+import (
+	"bytes"
+	"time"
+
+	"github.com/oomtrace/oomtrace/internal/oom"
+)
+
+const (
+	// maxOpen bounds the reports read at once: oom_lock serialises them since
+	// 4.2, before that each cgroup could have one.
+	maxOpen = 8
+	// A report that gets no more lines ends after so many others or so long.
+	reportLines   = 10000
+	headlessLines = 64
+	reportWait    = time.Minute
+	// reaperWait is how long a kill waits for the reaper's outcome, by the
+	// log's own clock: the reaper waits 2 s and tries for 1 s more.
+	reaperWait  = 10 * time.Second
+	reaperLines = 5000
+	maxHeld     = 1024
+	// An oom.group's victims are killed in one go.
+	groupWait = 5 * time.Second
+	// clockSlack: CPUs stamp their lines apart and they may be stored out of
+	// order; what goes back further is another boot.
+	clockSlack = time.Second
+	maxRecent  = 4
+)
+
+// Parser turns kernel-log lines into records, without I/O. It is not safe for
+// concurrent use.
+type Parser struct {
+	o       Options
+	stats   Stats
+	tick    uint64
+	ordinal uint64
+	// open reports, the one touched last at the end.
+	open   []*report
+	spare  []*report
+	recent []*incident
+	held   []held
+	out    []*oom.Record
+}
+
+// incident is a decision whose victim was killed: more may follow.
+type incident struct {
+	rep      *report
+	id       string
+	last     stamp
+	lastTick uint64
+	killed   map[int32]bool
+	grouped  bool
+	message  message
+}
+
+// held is a kill that waits for what the log may still say of it.
+type held struct {
+	rec  *oom.Record
+	at   stamp
+	tick uint64
+	tid  int32
+	done bool // nothing more is to come
+	out  bool // given out already; kept to match the reaper's line
+}
+
+// NewParser returns a parser.
+func NewParser(o Options) *Parser { return &Parser{o: o} }
+
+// Stats returns the counts so far.
+func (p *Parser) Stats() Stats { return p.stats }
+
+// Take returns the next finished record, or nil.
+func (p *Parser) Take() *oom.Record {
+	if len(p.out) == 0 {
+		return nil
+	}
+	rec := p.out[0]
+	p.out[0] = nil
+	p.out = p.out[1:]
+	if len(p.out) == 0 {
+		p.out = nil
+	}
+	return rec
+}
+
+// busy says whether ordinary lines may still matter.
+func (p *Parser) busy() bool { return len(p.open) > 0 }
+
+// skip tells of lines that were passed over without looking at them.
+func (p *Parser) skip(lines int) {
+	p.tick += uint64(lines)
+	if len(p.held) > 0 {
+		p.release(nil)
+	}
+}
+
+// Line takes the next line of the log.
+func (p *Parser) Line(l Line) {
+	p.stats.Lines++
+	p.tick++
+	if l.Cut {
+		p.stats.CutLines++
+	}
+	if l.Node == "" {
+		l.Node = p.o.Node
+	}
+	if l.BootID == "" {
+		l.BootID = p.o.BootID
+	}
+	p.expire(&l)
+	text := l.Text
+	for first := true; ; first = false {
+		line, rest, more := bytes.Cut(text, []byte("\n"))
+		line = skipSpaces(bytes.TrimRight(line, " \t\r"))
+		// One printk can hold several lines, but of these only counters: a
+		// name with a newline in it must not make up a kill.
+		if len(line) > 0 && !(first && p.anchor(&l, line)) {
+			p.section(&l, line)
+		}
+		if !more {
+			return
+		}
+		text = rest
+	}
+}
+
+// mayAnchor is a quick test for the lines that begin, decide or end a report.
+func mayAnchor(b []byte) bool {
+	return contains(b, "oom") || contains(b, "of memory") || contains(b, "Kill")
+}
+
+// anchor handles the lines that stand for themselves.
+func (p *Parser) anchor(l *Line, b []byte) bool {
+	if !mayAnchor(b) {
+		return false
+	}
+	switch {
+	case contains(b, headerMark):
+		p.header(l, b)
+	case hasPrefix(b, summaryMark):
+		p.summary(l, b)
+	case hasPrefix(b, reaperMark):
+		p.reaper(l, b)
+	case contains(b, killedMark):
+		if k, ok := parseKilled(b); ok {
+			p.kill(l, &k)
+			break
+		}
+		p.unplaced(l, b)
+	case contains(b, killMark):
+		p.scoreOrShared(l, b)
+	case contains(b, "is already exiting"):
+		if k, ok := parseExiting(b); ok {
+			p.exiting(l, &k)
+			break
+		}
+		p.unplaced(l, b)
+	case hasPrefix(b, "Tasks in "):
+		path, ok := parseGroup(b)
+		if !ok || !p.group(path) {
+			p.unplaced(l, b)
+		}
+	case contains(b, "no killable process"), contains(b, "panic_on_oom is enabled"):
+		p.noVictim(l, b)
+	default:
+		return false
+	}
+	return true
+}
+
+func (p *Parser) unplaced(l *Line, b []byte) {
+	p.stats.Unplaced++
+	if p.o.OnUnplaced != nil {
+		p.o.OnUnplaced(l.Number, keep(b))
+	}
+}
+
+func (p *Parser) newReport(l *Line, headless bool) *report {
+	if len(p.open) >= maxOpen {
+		p.end(p.open[0])
+	}
+	r := &report{}
+	if n := len(p.spare); n > 0 {
+		r, p.spare = p.spare[n-1], p.spare[:n-1]
+	}
+	rows, top := r.tasks.rows[:0], r.tasks.top[:0]
+	*r = report{stamp: stampOf(l), headless: headless, caller: l.Caller}
+	r.tasks.rows, r.tasks.top = rows, top
+	p.open = append(p.open, r)
+	p.touch(r, l)
+	return r
+}
+
+// touch makes r the report that was written to last.
+func (p *Parser) touch(r *report, l *Line) {
+	r.touched, r.last = p.tick, stampOf(l)
+	if n := len(p.open); n > 1 && p.open[n-1] != r {
+		p.remove(r)
+		p.open = append(p.open, r)
+	}
+}
+
+func (p *Parser) remove(r *report) {
+	for i := range p.open {
+		if p.open[i] == r {
+			p.open = append(p.open[:i], p.open[i+1:]...)
+			return
+		}
+	}
+}
+
+func (p *Parser) header(l *Line, b []byte) {
+	i := bytes.LastIndex(b, []byte(headerMark))
+	probe := report{}
+	if !probe.parseHeader(b[:i], b[i:]) {
+		p.unplaced(l, b)
+		return
+	}
+	p.stats.Reports++
+	p.endHeadless()
+	r := p.newReport(l, false)
+	r.trigger, r.sysrq = probe.trigger, probe.sysrq
+}
+
+// endHeadless closes what came before a header: it belongs to an earlier report.
+func (p *Parser) endHeadless() {
+	for _, r := range p.open {
+		if r.headless {
+			p.end(r)
+			return
+		}
+	}
+}
+
+// scoreOrShared handles "Kill process N (c) score S or sacrifice child" and
+// "Kill process N (c) sharing same memory" (up to 4.5), which follows a kill.
+func (p *Parser) scoreOrShared(l *Line, b []byte) {
+	s, ok := parseScore(b)
+	if !ok {
+		if !contains(b, ") sharing same memory") || !p.shared(b) {
+			p.unplaced(l, b)
+		}
+		return
+	}
+	r := p.reportFor(l, s.message, func(r *report) bool { return !r.scored && !r.chosen.known || r.chosen.pid == s.pid && !r.scored })
+	if r == nil {
+		p.endHeadless()
+		r = p.newReport(l, true)
+	}
+	p.touch(r, l)
+	r.stage, r.scored, r.score = stageScore, true, oom.Some(s.score)
+	r.chosen = chosen{known: true, pid: s.pid, comm: s.comm, uid: r.chosen.uid}
+	r.note(s.message)
+}
+
+// note takes over what the reason says of the scope.
+func (r *report) note(m message) {
+	if r.scope == "" {
+		r.scope = m.scope
+	}
+	r.mem.killAllocating = r.mem.killAllocating || m.killAllocating
+}
+
+// shared adds a process that dies along with the last victim.
+func (p *Parser) shared(b []byte) bool {
+	pid, rest, ok := cutPID(b[bytes.Index(b, []byte(killMark))+len(killMark):])
+	if !ok || !hasPrefix(rest, " (") || len(p.held) == 0 {
+		return false
+	}
+	end := bytes.LastIndex(rest, []byte(") sharing same memory"))
+	if end < 2 {
+		return false
+	}
+	last := &p.held[len(p.held)-1]
+	rec := last.rec
+	if last.out || rec.Kind != oom.KindKill {
+		return false
+	}
+	if rec.Exit == nil {
+		rec.Exit = &oom.Exit{}
+	}
+	if len(rec.Exit.SharedMM) < maxStats {
+		rec.Exit.SharedMM = append(rec.Exit.SharedMM, oom.SharedProcess{PID: oom.Some(pid), Comm: keep(rest[2:end])})
+	}
+	return true
+}
+
+// reportFor finds the open report that a decision belongs to: by caller where
+// the log has it, else the one touched last that fits.
+func (p *Parser) reportFor(l *Line, m message, fits func(*report) bool) *report {
+	for i := len(p.open) - 1; i >= 0; i-- {
+		r := p.open[i]
+		if l.Caller != 0 && r.caller != 0 && l.Caller != r.caller {
+			continue
+		}
+		cgroup := r.scope == oom.ScopeCgroup
+		if m.scope != "" && r.scope != "" && cgroup != (m.scope == oom.ScopeCgroup) {
+			continue
+		}
+		if fits(r) {
+			return r
+		}
+	}
+	return nil
+}
+
+func (p *Parser) summary(l *Line, b []byte) {
+	s, ok := parseSummary(b)
+	if !ok {
+		p.unplaced(l, b)
+		return
+	}
+	r := p.reportFor(l, message{}, func(r *report) bool { return !r.chosen.known && (r.scope == "" || r.scope == s.scope) })
+	if r == nil {
+		p.endHeadless()
+		r = p.newReport(l, true)
+	}
+	p.touch(r, l)
+	r.stage, r.scope = stageSummary, s.scope
+	if r.scope == "" && s.global {
+		r.scope = oom.ScopeSystem
+	}
+	r.chosen = chosen{known: true, pid: s.pid, uid: oom.Some(s.uid), comm: s.comm}
+	r.victimCgroup = s.victimCgroup
+	t := &r.trigger
+	t.Nodemask, t.Cpuset, t.MemsAllowed = s.nodemask, s.cpuset, s.memsAllowed
+	if !s.global {
+		r.hasLimit, r.limit.Cgroup = true, s.limitCgroup
+	}
+}
+
+// killFits says whether a kill can be what a report was about.
+func killFits(r *report, k *killLine) bool {
+	switch {
+	case !r.chosen.known || r.chosen.pid == k.pid || r.scored:
+		return true
+	case r.chosen.comm == k.comm:
+		return true // a thread of the chosen process
+	}
+	return r.tasks.find(k.pid) != nil
+}
+
+func (p *Parser) kill(l *Line, k *killLine) {
+	s := stampOf(l)
+	if inc := p.groupOf(l, k, &s); inc != nil {
+		p.groupKill(l, inc, k)
+		return
+	}
+	r := p.reportFor(l, k.message, func(r *report) bool { return killFits(r, k) })
+	if r != nil && r.headless && r.stage < stageTasks {
+		// Without a header these may be another allocation's Mem-Info.
+		p.end(r)
+		r = nil
+	}
+	if r == nil {
+		r = p.newReport(l, true)
+	}
+	r.note(k.message)
+	inc := &incident{rep: r, id: p.incidentID(&r.stamp, r.trigger.Comm), killed: map[int32]bool{}, message: k.message}
+	p.remove(r)
+	p.remember(inc)
+	p.groupKill(l, inc, k)
+}
+
+// groupKill writes one victim of an incident.
+func (p *Parser) groupKill(l *Line, inc *incident, k *killLine) {
+	s := stampOf(l)
+	inc.last, inc.lastTick = s, p.tick
+	if inc.killed[k.pid] {
+		return // an oom.group's chosen task, once more
+	}
+	if len(inc.killed) < maxRows {
+		inc.killed[k.pid] = true
+	}
+	rec := p.base(oom.KindKill, &s, k.pid, k.comm)
+	rec.Incident = inc.id
+	inc.rep.fill(rec, k)
+	rec.Victim = inc.rep.victim(k)
+	if k.cut {
+		rec.Incomplete = oom.Some(true)
+	}
+	p.stats.Kills++
+	p.hold(held{rec: rec, at: s, tick: p.tick, tid: k.pid})
+}
+
+// groupOf returns the oom.group incident that a kill belongs to, if any: the
+// group's line was seen, the kill came right after, and the task was weighed.
+func (p *Parser) groupOf(l *Line, k *killLine, s *stamp) *incident {
+	for i := len(p.recent) - 1; i >= 0; i-- {
+		inc := p.recent[i]
+		if !inc.grouped || p.tick-inc.lastTick > reportLines {
+			continue
+		}
+		if gap, ok := s.since(&inc.last); ok && (gap < -clockSlack || gap > groupWait) {
+			continue
+		}
+		if l.Caller != 0 && inc.rep.caller != 0 && l.Caller != inc.rep.caller {
+			continue
+		}
+		if k.scope != "" && inc.message.scope != "" && k.scope != inc.message.scope {
+			continue
+		}
+		if inc.killed[k.pid] {
+			return inc
+		}
+		t := &inc.rep.tasks
+		if t.headed && t.total <= maxRows && t.find(k.pid) == nil {
+			continue
+		}
+		if p.reportFor(l, k.message, func(r *report) bool { return !r.headless && r.chosen.known && r.chosen.pid == k.pid }) != nil {
+			continue // a report of its own
+		}
+		return inc
+	}
+	return nil
+}
+
+// group marks the last incident as an oom.group's.
+func (p *Parser) group(path string) bool {
+	if len(p.recent) == 0 {
+		return false
+	}
+	inc := p.recent[len(p.recent)-1]
+	inc.grouped, inc.rep.groupPath = true, path
+	for i := range p.held {
+		rec := p.held[i].rec
+		if rec.Incident != inc.id || p.held[i].out {
+			continue
+		}
+		if rec.Limit != nil && rec.Limit.Cgroup == path {
+			rec.Limit.OOMGroup = oom.Some(true)
+		}
+		rec.Victim.CgroupLimits = []oom.CgroupLimit{{Cgroup: path, OOMGroup: oom.Some(true)}}
+	}
+	return true
+}
+
+func (p *Parser) remember(inc *incident) {
+	if len(p.recent) == maxRecent {
+		p.reuse(p.recent[0].rep)
+		p.recent = append(p.recent[:0], p.recent[1:]...)
+	}
+	p.recent = append(p.recent, inc)
+}
+
+// reuse keeps a report's big table for the next one.
+func (p *Parser) reuse(r *report) {
+	if len(p.spare) < 2 {
+		p.spare = append(p.spare, r)
+	}
+}
+
+// exiting handles a victim that was dying before it could be killed.
+func (p *Parser) exiting(l *Line, k *killLine) {
+	r := p.reportFor(l, k.message, func(r *report) bool { return killFits(r, k) })
+	if r == nil {
+		r = p.newReport(l, true)
+	}
+	r.note(k.message)
+	p.remove(r)
+	s := stampOf(l)
+	rec := p.base(oom.KindAlreadyExiting, &s, k.pid, k.comm)
+	rec.Incident = p.incidentID(&r.stamp, r.trigger.Comm)
+	r.fill(rec, k)
+	rec.Victim = r.victim(k)
+	p.emit(rec)
+	p.reuse(r)
+}
+
+// noVictim handles an OOM that the kernel could or would not solve by a kill.
+func (p *Parser) noVictim(l *Line, b []byte) {
+	r := p.reportFor(l, message{}, func(r *report) bool { return !r.headless })
+	if r == nil {
+		r = p.newReport(l, true)
+	}
+	switch {
+	case contains(b, "compulsory panic_on_oom"):
+		r.mem.panicOnOOM = oom.Some(uint32(2))
+	case contains(b, "panic_on_oom"):
+		r.mem.panicOnOOM = oom.Some(uint32(1))
+	}
+	if r.scope == "" {
+		r.scope = oom.ScopeSystem
+		if r.hasLimit {
+			r.scope = oom.ScopeCgroup
+		}
+	}
+	p.remove(r)
+	p.writeNoVictim(r, stampOf(l))
+}
+
+func (p *Parser) writeNoVictim(r *report, s stamp) *oom.Record {
+	rec := p.base(oom.KindNoVictim, &s, r.trigger.TID.Value, r.trigger.Comm)
+	rec.Incident = p.incidentID(&r.stamp, r.trigger.Comm)
+	r.fill(rec, nil)
+	p.emit(rec)
+	p.reuse(r)
+	return rec
+}
+
+// end closes a report whose kill line never came. Where the kernel's choice is
+// known the kill followed it, beyond the end of the log or lost in it.
+func (p *Parser) end(r *report) {
+	p.remove(r)
+	switch {
+	case r.chosen.known:
+		k := killLine{pid: r.chosen.pid, comm: r.chosen.comm, uid: r.chosen.uid}
+		rec := p.base(oom.KindKill, &r.last, k.pid, k.comm)
+		rec.Incident = p.incidentID(&r.stamp, r.trigger.Comm)
+		r.fill(rec, &k)
+		rec.Victim, rec.Incomplete = r.victim(&k), oom.Some(true)
+		p.stats.Kills++
+		p.hold(held{rec: rec, at: r.last, tick: p.tick, tid: k.pid})
+		p.reuse(r)
+	case !r.headless:
+		if r.scope == "" && r.hasLimit {
+			r.scope = oom.ScopeCgroup
+		}
+		r.doubtful = true // marks it incomplete
+		p.writeNoVictim(r, r.stamp)
+	default:
+		p.reuse(r)
+	}
+}
+
+// reaper handles the outcome of the OOM reaper.
+func (p *Parser) reaper(l *Line, b []byte) {
+	x, ok := parseReaper(b)
+	if !ok {
+		p.unplaced(l, b)
+		return
+	}
+	s := stampOf(l)
+	exit := &oom.Exit{
+		Reaped: oom.Some(!x.gaveUp), AnonRSSBytes: x.anon, FileRSSBytes: x.file, ShmemRSSBytes: x.shmem,
+		RSSBytes: sumOpt(x.anon, x.file, x.shmem),
+	}
+	if x.gaveUp {
+		exit.ReaperGaveUp = oom.Some(true)
+	}
+	h := p.heldKill(x.pid)
+	if h != nil {
+		if gap, ok := s.since(&h.at); ok && gap >= 0 {
+			exit.ReapedAfterNS = oom.Some(uint64(gap))
+		}
+	}
+	switch {
+	case p.o.ExitRecords:
+		p.exitRecord(&s, &x, exit, h)
+	case h == nil:
+		p.unplaced(l, b)
+	default:
+		if h.rec.Exit != nil {
+			exit.SharedMM = h.rec.Exit.SharedMM
+		}
+		h.rec.Exit, h.done = exit, true
+		p.release(l)
+	}
+}
+
+// heldKill finds the kill that the reaper speaks of, by the thread.
+func (p *Parser) heldKill(tid int32) *held {
+	for i := len(p.held) - 1; i >= 0; i-- {
+		if h := &p.held[i]; h.tid == tid && !h.done {
+			return h
+		}
+	}
+	return nil
+}
+
+func (p *Parser) exitRecord(s *stamp, x *reaperLine, exit *oom.Exit, h *held) {
+	rec := p.base(oom.KindExit, s, x.pid, x.comm)
+	rec.Exit = exit
+	rec.Victim = &oom.Victim{PID: oom.Some(x.pid), TID: oom.Some(x.pid), Comm: x.comm}
+	if h != nil {
+		rec.Incident, rec.Victim.PID = h.rec.Incident, h.rec.Victim.PID
+		h.done = true
+	}
+	p.emit(rec)
+}
+
+// emit gives out a record that need not wait, after those that do.
+func (p *Parser) emit(rec *oom.Record) {
+	if p.o.ExitRecords {
+		p.settle()
+		p.out = append(p.out, rec)
+		return
+	}
+	p.held = append(p.held, held{rec: rec, done: true})
+	p.release(nil)
+}
+
+// hold keeps a kill back for its outcome; with exit records only until the next
+// line has shown whether it was an oom.group's.
+func (p *Parser) hold(h held) {
+	p.held = append(p.held, h)
+	if len(p.held) > maxHeld {
+		p.drop(len(p.held) - maxHeld)
+	}
+}
+
+// settle gives out the kills that wait for no more than the next line. What is
+// known of them stays, for the reaper's line.
+func (p *Parser) settle() {
+	for i := range p.held {
+		if h := &p.held[i]; !h.out {
+			p.out = append(p.out, h.rec)
+			h.out = true
+		}
+	}
+}
+
+// drop forgets the first n held kills and gives out those that were not yet.
+func (p *Parser) drop(n int) {
+	for i := range p.held[:n] {
+		if !p.held[i].out {
+			p.out = append(p.out, p.held[i].rec)
+		}
+	}
+	rest := copy(p.held, p.held[n:])
+	clear(p.held[rest:])
+	p.held = p.held[:rest]
+}
+
+// release drops, in order, what need not wait any longer.
+func (p *Parser) release(l *Line) {
+	var now stamp
+	if l != nil {
+		now = stampOf(l)
+	}
+	n := 0
+	for ; n < len(p.held); n++ {
+		h := &p.held[n]
+		gap, ok := now.since(&h.at)
+		late := p.tick-h.tick > reaperLines || ok && (gap > reaperWait || gap < -clockSlack)
+		if !late && (!h.done || p.o.ExitRecords) {
+			break
+		}
+	}
+	if n > 0 {
+		p.drop(n)
+	}
+}
+
+// expire closes what has waited long enough.
+func (p *Parser) expire(l *Line) {
+	if len(p.held) > 0 {
+		if p.o.ExitRecords && !mayAnchor(l.Text) {
+			p.settle()
+		}
+		p.release(l)
+	}
+	now := stampOf(l)
+	for i := 0; i < len(p.open); {
+		r := p.open[i]
+		limit := uint64(reportLines)
+		if r.headless {
+			limit = headlessLines
+		}
+		gap, ok := now.since(&r.last)
+		if p.tick-r.touched > limit || ok && (gap > reportWait || gap < -clockSlack) {
+			p.end(r)
+			continue
+		}
+		i++
+	}
+}
+
+// Flush finishes all that is open: the log ends here.
+func (p *Parser) Flush() {
+	for len(p.open) > 0 {
+		p.end(p.open[0])
+	}
+	p.drop(len(p.held))
+}
+
+// lost marks the open reports: lines are missing from here on.
+func (p *Parser) lost() {
+	for _, r := range p.open {
+		r.doubtful = true
+	}
+}
+
+// waiting says whether a kill waits for the next line.
+func (p *Parser) waiting() bool {
+	for i := range p.held {
+		if !p.held[i].out {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,272 @@
+package kernlog
+
+import (
+	"bytes"
+	"compress/gzip"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/klauspost/compress/zstd"
+	"github.com/ulikunitz/xz"
+
+	"github.com/oomtrace/oomtrace/internal/oom"
+)
+
+const (
+	bufferBytes = 1 << 20
+	// historyBytes of what was passed over stay in the buffer: a kill line may
+	// show that the lines before it were of its report.
+	historyBytes = 64 << 10
+	// lookBackLines is how many lines that are none of a report's end the look
+	// back.
+	lookBackLines = 32
+	// startLines: the first lines of a log may be the middle of a report.
+	startLines = 64
+	// maxWindow bounds what a compressed input may make us allocate.
+	maxWindow = 128 << 20
+	peekBytes = 4096
+)
+
+// Reader reads the records out of a log. It is not safe for concurrent use.
+type Reader struct {
+	o      Options
+	src    source
+	in     io.Reader
+	p      *Parser
+	x      prefixes
+	format format
+	opened bool
+	err    error // what Next returns when all records are out
+	start  int   // lines that are read closely at the start
+	obj    objects
+	entry  entry
+}
+
+type format int
+
+const (
+	formatText format = iota
+	formatJSON
+	formatExport
+)
+
+// NewReader returns a reader of a log. It finds out by the content whether that
+// is compressed (gzip, xz, zstd), JSON (dmesg --json, journalctl -o json,
+// container logs), journal export, or text. It does not close r.
+func NewReader(r io.Reader, o Options) *Reader {
+	rd := &Reader{o: o, in: r, start: startLines}
+	rd.p = NewParser(o)
+	rd.x = prefixes{o: &rd.o, now: time.Now}
+	return rd
+}
+
+// Stats returns the counts so far.
+func (r *Reader) Stats() Stats {
+	s := r.p.Stats()
+	s.Lines, s.CutLines = r.src.lines, r.src.cuts
+	return s
+}
+
+// Next returns the next record, in the order of the kills. At the end it
+// returns io.EOF; an error of the input comes after the records read up to it.
+// The error wraps ErrNotText when the input is no text.
+func (r *Reader) Next() (*oom.Record, error) {
+	if !r.opened {
+		r.opened = true
+		r.err = r.open()
+	}
+	for {
+		if rec := r.p.Take(); rec != nil {
+			return rec, nil
+		}
+		if r.err != nil {
+			return nil, r.err
+		}
+		more := false
+		switch r.format {
+		case formatJSON:
+			more = r.stepJSON()
+		case formatExport:
+			more = r.stepExport()
+		default:
+			more = r.stepText()
+		}
+		if !more {
+			r.p.Flush()
+			r.err = r.src.err
+		}
+	}
+}
+
+// open unpacks the input and finds its format.
+func (r *Reader) open() error {
+	r.src = source{in: r.in, max: r.o.maxLine()}
+	r.src.buf = make([]byte, max(bufferBytes, 4*r.src.max+2*historyBytes))
+	for range 2 { // a compressed log may have been compressed again
+		head := r.src.peek(peekBytes)
+		unpacked, err := unpack(head, &r.src)
+		if err != nil {
+			return err
+		}
+		if unpacked == nil {
+			break
+		}
+		r.src = source{in: unpacked, max: r.src.max, buf: make([]byte, len(r.src.buf))}
+	}
+	head := r.src.peek(peekBytes)
+	if len(head) == 0 {
+		return r.src.err
+	}
+	switch {
+	case hasPrefix(head, "LPKSHHRH"):
+		return fmt.Errorf("a journal file, to be read by journalctl -k --file: %w", ErrNotText)
+	case !printable(head):
+		return ErrNotText
+	}
+	r.format = detect(head)
+	return nil
+}
+
+// unpack returns a reader of what is packed, or nil.
+func unpack(head []byte, src *source) (io.Reader, error) {
+	switch {
+	case hasPrefix(head, "\x1f\x8b"):
+		z, err := gzip.NewReader(&packed{src})
+		if err != nil {
+			return nil, fmt.Errorf("gzip: %w", err)
+		}
+		return z, nil
+	case hasPrefix(head, "\xfd7zXZ\x00"):
+		if err := checkXZ(head); err != nil {
+			return nil, err
+		}
+		z, err := xz.NewReader(&packed{src})
+		if err != nil {
+			return nil, fmt.Errorf("xz: %w", err)
+		}
+		return z, nil
+	case hasPrefix(head, "\x28\xb5\x2f\xfd"):
+		// One goroutine's worth of work in the caller's: nothing to close.
+		z, err := zstd.NewReader(&packed{src}, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true),
+			zstd.WithDecoderMaxWindow(maxWindow))
+		if err != nil {
+			return nil, fmt.Errorf("zstd: %w", err)
+		}
+		return z, nil
+	}
+	return nil, nil
+}
+
+// checkXZ refuses a dictionary that is bigger than any preset's, since the
+// decoder allocates what the header asks for. The first block's header follows
+// the stream's 12 bytes; in it the LZMA2 filter is id, size 1, and the
+// dictionary's size as (2|bits&1) << (bits/2+11) (xz file format, 5.3.1).
+func checkXZ(head []byte) error {
+	const streamHeader, mostBits = 12, 30
+	if len(head) < streamHeader || head[min(len(head)-1, streamHeader)] == 0 {
+		return nil
+	}
+	size := (int(head[min(len(head)-1, streamHeader)]) + 1) * 4
+	block := head[streamHeader:min(len(head), streamHeader+size)]
+	if i := bytes.Index(block, []byte("\x21\x01")); i >= 0 && i+2 < len(block) && block[i+2] > mostBits {
+		return fmt.Errorf("xz: a dictionary of more than %d MiB", maxWindow>>20)
+	}
+	return nil
+}
+
+// detect tells the formats apart by the first bytes.
+func detect(head []byte) format {
+	b := bytes.TrimLeft(bytes.TrimPrefix(head, []byte("\ufeff")), " \t\r\n\x1e")
+	b = bytes.TrimPrefix(b, []byte("data: "))
+	switch {
+	case hasPrefix(b, `{"`), hasPrefix(b, "[{"), len(b) > 1 && b[0] == '{' && hasPrefix(bytes.TrimLeft(b[1:], " \t\r\n"), `"`):
+		return formatJSON
+	case hasPrefix(b, "__CURSOR="), hasPrefix(b, "__REALTIME_TIMESTAMP="), hasPrefix(b, "MESSAGE="):
+		return formatExport
+	}
+	return formatText
+}
+
+// stepText moves on by a line, or over many that cannot matter.
+func (r *Reader) stepText() bool {
+	if r.start > 0 || r.p.busy() {
+		line, cut, ok := r.src.line()
+		if !ok {
+			return false
+		}
+		r.start--
+		if r.p.busy() && r.start == 0 {
+			r.start = 1 // stay close while it is about a report
+		}
+		r.feed(line, cut, int(r.src.lines))
+		return true
+	}
+	whole := r.src.whole()
+	if len(whole) == 0 {
+		line, cut, ok := r.src.line() // the last line, or one that is too long
+		if ok && mayAnchor(line) {
+			r.feed(line, cut, int(r.src.lines))
+		}
+		return ok
+	}
+	at := r.src.find()
+	if at < 0 {
+		r.p.skip(r.src.pass(len(whole)))
+		return true
+	}
+	start := bytes.LastIndexByte(whole[:at], '\n') + 1
+	r.p.skip(r.src.pass(start))
+	before := r.src.buf[:r.src.pos]
+	line, cut, _ := r.src.line()
+	number := int(r.src.lines)
+	if r.needsPast(line) {
+		r.lookBack(before, number)
+	}
+	r.feed(line, cut, number)
+	r.src.floor = r.src.pos
+	return true
+}
+
+// needsPast says whether a line ends a report whose other lines may have gone
+// by unseen.
+func (r *Reader) needsPast(line []byte) bool {
+	return contains(line, killedMark) || contains(line, killMark) || contains(line, summaryMark)
+}
+
+func (r *Reader) feed(raw []byte, cut bool, number int) {
+	l, ok := r.x.line(raw)
+	if !ok {
+		return
+	}
+	l.Number, l.Cut = number, cut
+	r.p.Line(l)
+}
+
+// lookBack feeds the lines before a kill that look like a report's. They have
+// been passed over but are still in the buffer.
+func (r *Reader) lookBack(before []byte, number int) {
+	low := max(r.src.floor, len(before)-historyBytes)
+	start, misses, lines, found := len(before), 0, 0, 0
+	first := start
+	for start > low && misses < lookBackLines {
+		end := start - 1 // the newline
+		start = max(low, bytes.LastIndexByte(before[:end], '\n')+1)
+		if start == low && low > 0 && before[low-1] != '\n' {
+			break // not the whole line
+		}
+		lines++
+		misses++
+		if l, ok := r.x.line(before[start:end]); ok {
+			text := skipSpaces(l.Text)
+			if len(text) > 0 && len(text) <= r.src.max && orphan(classify(text)) {
+				misses, first, found = 0, start, lines
+			}
+		}
+	}
+	for b := before[first:]; len(b) > 0; found-- {
+		line, rest, _ := bytes.Cut(b, []byte("\n"))
+		r.feed(line, false, number-found)
+		b = rest
+	}
+}

@@ -1,0 +1,152 @@
+package kernlog
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"slices"
+	"time"
+
+	"github.com/oomtrace/oomtrace/internal/oom"
+)
+
+// identity is a hash over what stays the same when the same line is read
+// again. Where a log has no clock at all, the count of records so far stands in
+// for it.
+func identity(s *stamp, ordinal uint64, kind oom.Kind, pid int32, extra string) string {
+	h := sha256.New()
+	origin := s.bootID
+	if origin == "" {
+		origin = s.node
+	}
+	var number [24]byte
+	switch {
+	case s.uptime.Known:
+		number[0] = 'u'
+		binary.LittleEndian.PutUint64(number[8:], s.uptime.Value)
+	case !s.time.IsZero():
+		number[0] = 't'
+		binary.LittleEndian.PutUint64(number[8:], uint64(s.time.UnixNano()))
+	default:
+		number[0] = 'n'
+		binary.LittleEndian.PutUint64(number[8:], ordinal)
+	}
+	binary.LittleEndian.PutUint32(number[16:], uint32(pid))
+	binary.LittleEndian.PutUint32(number[20:], uint32(len(origin)))
+	h.Write(number[:])
+	h.Write([]byte(origin))
+	h.Write([]byte(kind))
+	h.Write([]byte(extra))
+	return hex.EncodeToString(h.Sum(nil)[:8])
+}
+
+// base fills what every record has.
+func (p *Parser) base(kind oom.Kind, s *stamp, pid int32, comm string) *oom.Record {
+	r := &oom.Record{
+		Schema: oom.Schema, Kind: kind, Source: oom.SourceKmsg, Hooks: []string{hook}, UptimeNS: s.uptime, Time: s.time,
+		Node: s.node, BootID: s.bootID, Kernel: p.o.Kernel,
+	}
+	if r.Time.IsZero() && s.uptime.Known && !p.o.BootTime.IsZero() && s.uptime.Value < 1<<62 {
+		r.Time = p.o.BootTime.Add(time.Duration(s.uptime.Value))
+	}
+	p.ordinal++
+	r.ID = identity(s, p.ordinal, kind, pid, comm)
+	return r
+}
+
+// incidentID is shared by all victims of one decision; it hangs on the report's
+// first line.
+func (p *Parser) incidentID(s *stamp, comm string) string {
+	return identity(s, p.ordinal, "incident", 0, comm)
+}
+
+// fill puts the report's blocks into a record. Each record gets its own copy:
+// who reads them may add to them.
+func (r *report) fill(rec *oom.Record, k *killLine) {
+	page := r.pageBytes(k)
+	if r.kernel != "" {
+		rec.Kernel = r.kernel
+	}
+	rec.Scope = r.scope
+	if r.sysrq {
+		rec.Sysrq = oom.Some(true)
+	}
+	if !r.headless || r.trigger.TID.Known {
+		t := r.trigger
+		t.GFPFlags, t.KernelStack = slices.Clone(t.GFPFlags), slices.Clone(t.KernelStack)
+		if row := r.tasks.find(t.TID.Value); t.TID.Known && row != nil {
+			t.PID = oom.Some(row.tgid)
+		}
+		rec.Trigger = &t
+	}
+	rec.Limit = r.finishLimit()
+	rec.Memory = r.mem.finish(page)
+	if managed := r.mem.managedPages(); rec.Scope == oom.ScopeSystem && managed > 0 && r.mem.swapTotalKB.Known {
+		// constrained_alloc: all RAM and all swap.
+		if swap := kilobytes(r.mem.swapTotalKB.Value); swap.Known {
+			rec.DomainBytes = sumOpt(times(managed, page), swap)
+		}
+	}
+	rec.Candidates = r.tasks.candidates(page)
+	if r.tasks.headed {
+		rec.CandidatesTotal = oom.Some(r.tasks.total)
+	}
+	if r.headless || r.doubtful {
+		rec.Incomplete = oom.Some(true)
+	}
+}
+
+// victim joins the kill line, the tasks table and the summary.
+func (r *report) victim(k *killLine) *oom.Victim {
+	v := &oom.Victim{
+		PID: oom.Some(k.pid), TID: oom.Some(k.pid), UID: k.uid, Comm: k.comm, OOMScoreAdj: k.adj,
+		TotalVMBytes: k.totalVM, AnonRSSBytes: k.anon, FileRSSBytes: k.file, ShmemRSSBytes: k.shmem,
+		RSSBytes: k.rss(),
+	}
+	row := r.tasks.find(k.pid)
+	v.PgtablesBytes = k.tablesBytes(row)
+	isChosen := r.chosen.known && (r.chosen.pid == k.pid || row == nil && r.chosen.comm == k.comm && !r.scored)
+	if isChosen {
+		// The summary names the process, the kill line the thread that still
+		// has the memory.
+		v.PID = oom.Some(r.chosen.pid)
+		v.Cgroup = r.victimCgroup
+		if !v.UID.Known {
+			v.UID = r.chosen.uid
+		}
+	}
+	if r.scored && r.chosen.pid == k.pid {
+		v.Score = r.score
+	}
+	if row != nil {
+		row.fill(v, r.pageBytes(k))
+	}
+	if r.groupPath != "" {
+		v.CgroupLimits = []oom.CgroupLimit{{Cgroup: r.groupPath, OOMGroup: oom.Some(true)}}
+	}
+	return v
+}
+
+// fill adds what the kill line does not have.
+func (r *row) fill(v *oom.Victim, page uint64) {
+	v.PID = oom.Some(r.tgid)
+	v.SwapBytes = times(r.swap, page)
+	if !v.UID.Known {
+		v.UID = oom.Some(r.uid)
+	}
+	if !v.OOMScoreAdj.Known {
+		v.OOMScoreAdj = oom.Some(r.adj)
+	}
+	if !v.TotalVMBytes.Known {
+		v.TotalVMBytes = times(r.totalVM, page)
+	}
+	if !v.PgtablesBytes.Known {
+		v.PgtablesBytes = r.tableBytes(page)
+	}
+	if r.split && !v.AnonRSSBytes.Known {
+		v.AnonRSSBytes, v.FileRSSBytes, v.ShmemRSSBytes = times(r.anon, page), times(r.file, page), times(r.shmem, page)
+	}
+	if !v.RSSBytes.Known {
+		v.RSSBytes = times(r.rss, page)
+	}
+}

@@ -1,0 +1,313 @@
+package kernlog
+
+import (
+	"bytes"
+
+	"github.com/oomtrace/oomtrace/internal/oom"
+)
+
+// part is what a line within a report can be.
+type part int
+
+const (
+	partNone part = iota
+	partOrder
+	partCpuset
+	partCPU
+	partTrace
+	partTraceEnd
+	partFrame
+	partTaskIn
+	partCounter
+	partStats
+	partStat
+	partMemInfo
+	partPages
+	partNode // "Node 0 …" and the zones' lines
+	partReserve
+	partCount
+	partSwap
+	partTasks
+	partHeading
+	partRow
+)
+
+// stageOf is the place of a part in the order of a report.
+func stageOf(k part) stage {
+	switch {
+	case k <= partOrder:
+		return stageHeader
+	case k == partCpuset:
+		return stageCpuset
+	case k == partCPU:
+		return stageCPU
+	case k <= partFrame:
+		return stageStack
+	case k <= partStat:
+		return stageLimit
+	case k <= partSwap:
+		return stageMemory
+	}
+	return stageTasks
+}
+
+// orphan says whether a part is worth keeping without a header: it is told
+// apart from other lines by itself, and useful.
+func orphan(k part) bool { return k >= partTaskIn && k != partStat }
+
+// classify says what a line can be, from its first bytes.
+func classify(b []byte) part {
+	switch c := b[0]; {
+	case c == '[':
+		return classifyBracket(b)
+	case c == ',' && contains(b, "order="):
+		return partOrder
+	case c == '<':
+		switch {
+		case hasPrefix(b, "<TASK>"):
+			return partTrace
+		case hasPrefix(b, "</TASK>"):
+			return partTraceEnd
+		}
+		return partNone
+	case isDigit(c):
+		v, rest, ok := cutUint(b)
+		if m := (memInfo{}); ok && m.parseCount(v, rest) {
+			return partCount
+		}
+	}
+	return classifyWord(b)
+}
+
+func classifyBracket(b []byte) part {
+	switch {
+	case isHeading(b):
+		return partHeading
+	case isRow(b):
+		return partRow
+	}
+	if _, _, ok := frame(b); ok {
+		return partFrame
+	}
+	return partNone
+}
+
+func classifyWord(b []byte) part {
+	switch {
+	case hasPrefix(b, "CPU: ") && contains(b, " Comm: "):
+		return partCPU
+	case hasPrefix(b, "Call Trace:"), hasPrefix(b, "Call trace:"):
+		return partTrace
+	case hasPrefix(b, "Task in "):
+		return partTaskIn
+	case limitCounter(b) != "":
+		return partCounter
+	case hasPrefix(b, statsMark):
+		return partStats
+	case hasPrefix(b, "Mem-Info:"):
+		return partMemInfo
+	case isPages(b):
+		return partPages
+	case hasPrefix(b, "lowmem_reserve[]:"):
+		return partReserve
+	case hasPrefix(b, "Free swap  = "), hasPrefix(b, "Total swap = "):
+		return partSwap
+	case hasPrefix(b, "Tasks state (memory values"):
+		return partTasks
+	case isNode(b):
+		return partNode
+	case contains(b, "cpuset=") && contains(b, " mems_allowed="):
+		return partCpuset
+	}
+	if _, _, ok := frame(b); ok {
+		return partFrame
+	}
+	if _, _, ok := statLine(b); ok {
+		return partStat
+	}
+	return partNone
+}
+
+func isNode(b []byte) bool {
+	node, rest := afterNode(b)
+	if node.Known && (hasPrefix(rest, "active_anon:") || hasPrefix(rest, "hugepages_total=")) || hasPrefix(b, "hugepages_total=") {
+		return true
+	}
+	if name, v, ok := zoneName(rest, " free:"); ok {
+		return len(name) > 0 && len(v) > 0 && isDigit(v[0])
+	}
+	_, _, ok := isBlocks(rest)
+	return ok
+}
+
+// interleaved is how close, in lines, two reports are that may be mixed up.
+const interleaved = 256
+
+// section handles the lines that mean something within a report only.
+func (p *Parser) section(l *Line, b []byte) {
+	k := classify(b)
+	if k == partNone {
+		return
+	}
+	if len(p.open) == 0 {
+		if !orphan(k) {
+			return
+		}
+		p.newReport(l, true)
+	}
+	r := p.pick(l, k)
+	if r == nil {
+		return
+	}
+	if r.apply(k, b) {
+		r.stage = max(r.stage, stageOf(k))
+		p.touch(r, l)
+	}
+}
+
+// pick finds the report that a line belongs to. With the caller printed that is
+// certain; else it is the one that is at this part or just before it.
+func (p *Parser) pick(l *Line, k part) *report {
+	st := stageOf(k)
+	var best *report
+	tie := false
+	for i := len(p.open) - 1; i >= 0; i-- {
+		r := p.open[i]
+		if l.Caller != 0 && r.caller != 0 {
+			if l.Caller == r.caller {
+				return r
+			}
+			continue
+		}
+		if r.stage > st {
+			continue
+		}
+		switch {
+		case best == nil || r.stage > best.stage:
+			best, tie = r, false
+		case r.stage == best.stage && p.tick-r.touched < interleaved && r.stage > stageHeader:
+			tie = true
+			r.doubtful = true
+		}
+	}
+	if tie {
+		best.doubtful = true
+	}
+	return best
+}
+
+// apply reads a line into the report; false when it is not this report's.
+func (r *report) apply(k part, b []byte) bool {
+	switch k {
+	case partOrder:
+		if r.trigger.Order.Known {
+			return false
+		}
+		r.parseOrder(b)
+	case partCpuset:
+		r.parseCpuset(b)
+	case partCPU:
+		if r.stage >= stageCPU {
+			r.stackState = stackForeign // someone else's trace begins
+			return false
+		}
+		r.parseCPU(b)
+	case partTrace, partTraceEnd, partFrame:
+		return r.applyTrace(k, b)
+	case partTaskIn:
+		return r.parseTaskIn(b)
+	case partCounter:
+		return r.parseCounter(limitCounter(b), b)
+	case partStats:
+		r.parseStats(b)
+	case partStat:
+		return r.applyStat(b)
+	case partMemInfo:
+		r.mem.blocks++
+		return r.mem.blocks == 1
+	case partPages, partNode, partReserve, partCount, partSwap:
+		if r.mem.blocks > 1 {
+			return false
+		}
+		r.mem.apply(k, b)
+	case partHeading:
+		if r.tasks.total > 0 {
+			return false
+		}
+		r.tasks.domain = r.domainPages()
+		r.tasks.parseHeading(b)
+	case partRow:
+		return r.tasks.parseRow(b)
+	}
+	return true
+}
+
+func (r *report) applyTrace(k part, b []byte) bool {
+	switch {
+	case k == partTrace && r.stackState == stackNone:
+		r.stackState = stackOpen
+	case k == partTraceEnd && r.stackState == stackOpen:
+		r.stackState = stackDone
+	case k == partFrame && r.stackState == stackOpen:
+		if name, guessed, ok := frame(b); ok {
+			r.addFrame(name, guessed)
+		}
+	default:
+		return false
+	}
+	return true
+}
+
+func (r *report) applyStat(b []byte) bool {
+	if !r.statLines {
+		return false
+	}
+	name, v, ok := statLine(b)
+	if ok {
+		r.stats.add(name, v)
+	}
+	return ok
+}
+
+func (m *memInfo) apply(k part, b []byte) {
+	m.seen = true
+	switch k {
+	case partPages:
+		m.parsePages(b)
+	case partNode:
+		m.applyNode(b)
+	case partReserve:
+		m.parseReserve(b[len("lowmem_reserve[]:"):])
+	case partCount:
+		if v, rest, ok := cutUint(b); ok {
+			m.parseCount(v, rest)
+		}
+	case partSwap:
+		_, number, _ := bytes.Cut(b, []byte("= "))
+		v, unit, ok := cutUint(number)
+		if !ok || string(unit) != "kB" {
+			return
+		}
+		if b[0] == 'F' {
+			m.swapFreeKB = oom.Some(v)
+		} else {
+			m.swapTotalKB = oom.Some(v)
+		}
+	}
+}
+
+func (m *memInfo) applyNode(b []byte) {
+	node, rest := afterNode(b)
+	switch {
+	case hasPrefix(rest, "hugepages_total="):
+		m.parseHuge(rest)
+	case hasPrefix(rest, "active_anon:"):
+		m.parseNode(rest)
+	default:
+		if name, values, ok := zoneName(rest, " free:"); ok {
+			m.parseZone(node, name, values)
+		} else if name, values, ok := isBlocks(rest); ok {
+			m.parseBlocks(node, name, values)
+		}
+	}
+}

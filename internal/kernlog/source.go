@@ -1,0 +1,203 @@
+package kernlog
+
+import (
+	"bytes"
+	"errors"
+	"io"
+)
+
+// source buffers an input and cuts it into lines. Memory is the buffer's,
+// whatever the input.
+type source struct {
+	in    io.Reader
+	buf   []byte
+	pos   int // of what was not yet used
+	end   int // of what was read
+	floor int // what lies before was used already
+	max   int
+	err   error
+	lines uint64
+	cuts  uint64
+	// The next place of each mark, -1 for none in the buffer; stale when before
+	// pos.
+	next  [3]int
+	limit int // marks have been looked for up to here
+	// skipping: in the rest of a line that was cut.
+	skipping bool
+}
+
+// fill reads more, keeping some history. False when nothing came.
+func (s *source) fill() bool {
+	if s.err != nil {
+		return false
+	}
+	if len(s.buf)-s.end < len(s.buf)/2 {
+		from := max(0, s.pos-historyBytes)
+		copy(s.buf, s.buf[from:s.end])
+		s.pos, s.end, s.floor, s.limit = s.pos-from, s.end-from, max(0, s.floor-from), 0
+	}
+	for range 100 {
+		n, err := s.in.Read(s.buf[s.end:])
+		n = min(max(n, 0), len(s.buf)-s.end)
+		s.end += n
+		if err != nil {
+			s.err = err
+		}
+		if n > 0 || err != nil {
+			return n > 0
+		}
+	}
+	s.err = io.ErrNoProgress
+	return false
+}
+
+// peek returns the first bytes, at most n.
+func (s *source) peek(n int) []byte {
+	for s.end-s.pos < n && s.fill() {
+	}
+	return s.buf[s.pos:min(s.end, s.pos+n)]
+}
+
+// line returns the next line without its end. A line longer than max is cut.
+// False at the end of the input.
+func (s *source) line() (line []byte, cut, ok bool) {
+	if !s.skipRest() {
+		return nil, false, false
+	}
+	for from := s.pos; ; {
+		if i := bytes.IndexByte(s.buf[from:s.end], '\n'); i >= 0 {
+			line = s.buf[s.pos : from+i]
+			s.pos = from + i + 1
+			s.lines++
+			if len(line) > s.max {
+				s.cuts++
+				return line[:s.max], true, true
+			}
+			return line, false, true
+		}
+		if s.end-s.pos > s.max {
+			line = s.buf[s.pos : s.pos+s.max]
+			s.pos += s.max
+			s.skipping = true
+			s.lines++
+			s.cuts++
+			return line, true, true
+		}
+		used := s.end - s.pos
+		if !s.fill() {
+			break
+		}
+		from = s.pos + used
+	}
+	if s.pos == s.end {
+		return nil, false, false
+	}
+	line = s.buf[s.pos:s.end]
+	s.pos = s.end
+	s.lines++
+	return line, false, true
+}
+
+// skipRest passes over what is left of a line that was cut.
+func (s *source) skipRest() bool {
+	for s.skipping {
+		if i := bytes.IndexByte(s.buf[s.pos:s.end], '\n'); i >= 0 {
+			s.pos += i + 1
+			s.skipping = false
+			break
+		}
+		s.pos = s.end
+		if !s.fill() {
+			return false
+		}
+	}
+	return true
+}
+
+// whole returns the lines in the buffer that are complete, reading more when
+// there are none.
+func (s *source) whole() []byte {
+	if !s.skipRest() {
+		return nil
+	}
+	for {
+		if i := bytes.LastIndexByte(s.buf[s.pos:s.end], '\n'); i >= 0 {
+			return s.buf[s.pos : s.pos+i+1]
+		}
+		if s.end-s.pos > s.max || !s.fill() {
+			return nil
+		}
+	}
+}
+
+// marks are what every line holds that begins, decides or ends a report.
+func marks() [3]string { return [...]string{"oom", "of memory", "Kill"} }
+
+// find returns where in the whole lines the next mark is, or -1. Each mark is
+// looked for once in each part of the buffer.
+func (s *source) find() int {
+	last := s.pos + bytes.LastIndexByte(s.buf[s.pos:s.end], '\n') + 1
+	best := -1
+	for i, mark := range marks() {
+		if s.limit != last || s.next[i] >= 0 && s.next[i] < s.pos {
+			s.next[i] = -1
+			if at := bytes.Index(s.buf[s.pos:last], []byte(mark)); at >= 0 {
+				s.next[i] = s.pos + at
+			}
+		}
+		if s.next[i] >= 0 && (best < 0 || s.next[i] < best) {
+			best = s.next[i]
+		}
+	}
+	s.limit = last
+	if best < 0 {
+		return -1
+	}
+	return best - s.pos
+}
+
+// pass goes over n bytes of whole lines and returns how many lines these were.
+func (s *source) pass(n int) int {
+	lines := bytes.Count(s.buf[s.pos:s.pos+n], []byte("\n"))
+	s.pos += n
+	s.lines += uint64(lines)
+	return lines
+}
+
+// take returns the next n bytes, of which at most max are kept; ok is false
+// when the input ends before.
+func (s *source) take(n uint64) (b []byte, cut, ok bool) {
+	keep := min(n, uint64(s.max))
+	for uint64(s.end-s.pos) < keep {
+		if !s.fill() {
+			return nil, false, false
+		}
+	}
+	b = append([]byte(nil), s.buf[s.pos:s.pos+int(keep)]...)
+	s.pos += int(keep)
+	for n -= keep; n > 0; {
+		if s.pos == s.end && !s.fill() {
+			return b, true, false
+		}
+		step := min(n, uint64(s.end-s.pos))
+		s.pos += int(step)
+		n -= step
+		cut = true
+	}
+	return b, cut, true
+}
+
+// packed gives a source's bytes to a decompressor.
+type packed struct{ s *source }
+
+func (p *packed) Read(b []byte) (int, error) {
+	if p.s.pos == p.s.end && !p.s.fill() {
+		if p.s.err == nil || errors.Is(p.s.err, io.EOF) {
+			return 0, io.EOF
+		}
+		return 0, p.s.err
+	}
+	n := copy(b, p.s.buf[p.s.pos:p.s.end])
+	p.s.pos += n
+	return n, nil
+}

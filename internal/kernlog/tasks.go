@@ -1,0 +1,334 @@
+package kernlog
+
+import (
+	"bytes"
+	"math"
+	"slices"
+
+	"github.com/oomtrace/oomtrace/internal/oom"
+)
+
+const (
+	// maxRows is how many rows of one table are kept to look a victim up in;
+	// the biggest tasks are kept from all rows.
+	maxRows       = 1 << 16
+	maxCandidates = 10
+	maxColumns    = 16
+)
+
+// row is one line of the tasks table (dump_task): sizes in pages, page tables in
+// bytes, or in pages before 4.15.
+type row struct {
+	pid, tgid, adj            int32
+	uid                       uint32
+	totalVM, rss, swap        uint64
+	anon, file, shmem, tables uint64
+	split, tablePages         bool
+}
+
+// worst is a row with its name, among the biggest.
+type worst struct {
+	row
+	name   string
+	points int64
+}
+
+type column int
+
+const (
+	colIgnore column = iota
+	colUID
+	colTGID
+	colTotalVM
+	colRSS
+	colAnon
+	colFile
+	colShmem
+	colTablePages
+	colTableBytes
+	colSwap
+	colAdj
+)
+
+// taskTable is the tasks table of one report.
+type taskTable struct {
+	headed  bool // the heading was seen: the table is whole from its start
+	columns [maxColumns]column
+	width   int
+	rows    []row
+	sorted  bool
+	total   uint64
+	top     []worst
+	domain  uint64
+}
+
+// isHeading says whether this is "[  pid  ]   uid  tgid …".
+func isHeading(b []byte) bool {
+	if len(b) < 5 || b[0] != '[' {
+		return false
+	}
+	rest := skipSpaces(b[1:])
+	if !hasPrefix(rest, "pid") {
+		return false
+	}
+	rest = skipSpaces(rest[3:])
+	return len(rest) > 0 && rest[0] == ']' && contains(rest, "tgid")
+}
+
+func (t *taskTable) parseHeading(b []byte) {
+	_, b, _ = bytes.Cut(b, []byte("]"))
+	t.headed, t.width = true, 0
+	for len(b) > 0 && t.width < maxColumns {
+		var f []byte
+		f, b = nextField(b)
+		c := colIgnore
+		switch string(f) {
+		case "":
+			continue
+		case "name":
+			return
+		case "uid":
+			c = colUID
+		case "tgid":
+			c = colTGID
+		case "total_vm":
+			c = colTotalVM
+		case "rss":
+			c = colRSS
+		case "rss_anon":
+			c = colAnon
+		case "rss_file":
+			c = colFile
+		case "rss_shmem":
+			c = colShmem
+		case "nr_ptes", "nr_pmds", "nr_puds":
+			c = colTablePages
+		case "pgtables_bytes":
+			c = colTableBytes
+		case "swapents":
+			c = colSwap
+		case "oom_score_adj":
+			c = colAdj
+		}
+		t.columns[t.width] = c
+		t.width++
+	}
+}
+
+// The columns of tables whose heading is lost.
+var (
+	columns68  = [...]column{colUID, colTGID, colTotalVM, colRSS, colAnon, colFile, colShmem, colTableBytes, colSwap, colAdj}
+	columns415 = [...]column{colUID, colTGID, colTotalVM, colRSS, colTableBytes, colSwap, colAdj}
+	columns40  = [...]column{colUID, colTGID, colTotalVM, colRSS, colTablePages, colTablePages, colSwap, colAdj}
+	columns310 = [...]column{colUID, colTGID, colTotalVM, colRSS, colTablePages, colSwap, colAdj}
+)
+
+// rowPID reads the "[ 1234]" that begins a row.
+func rowPID(b []byte) (pid int32, rest []byte, ok bool) {
+	if len(b) < 4 || b[0] != '[' {
+		return 0, nil, false
+	}
+	pid, rest, ok = cutPID(skipSpaces(b[1:]))
+	if !ok {
+		return 0, nil, false
+	}
+	rest = skipSpaces(rest)
+	if len(rest) < 2 || rest[0] != ']' || rest[1] != ' ' {
+		return 0, nil, false
+	}
+	return pid, rest[1:], true
+}
+
+// isRow says whether a line can be a row: eight numbers after the pid are
+// enough to tell it from anything else in brackets.
+func isRow(b []byte) bool {
+	_, rest, ok := rowPID(b)
+	if !ok {
+		return false
+	}
+	var values [maxColumns]int64
+	n, _ := numbers(rest, values[:len(columns310)])
+	return n == len(columns310)
+}
+
+// numbers reads up to len(into) whole numbers and returns how many there were
+// and what follows.
+func numbers(b []byte, into []int64) (int, []byte) {
+	for i := range into {
+		f, rest := nextField(b)
+		neg := len(f) > 0 && f[0] == '-'
+		digits := f
+		if neg {
+			digits = f[1:]
+		}
+		v, tail, ok := cutUint(digits)
+		if !ok || len(tail) > 0 || v > math.MaxInt64 {
+			return i, b
+		}
+		into[i] = int64(v)
+		if neg {
+			into[i] = -int64(v)
+		}
+		b = rest
+	}
+	return len(into), b
+}
+
+// parseRow reads a row, by the heading's columns or, without one, by what the
+// numbers can be. False when it is none.
+func (t *taskTable) parseRow(b []byte) bool {
+	pid, rest, ok := rowPID(b)
+	if !ok {
+		return false
+	}
+	var values [maxColumns]int64
+	if t.width > 0 {
+		n, name := numbers(rest, values[:t.width])
+		if n < t.width {
+			return false
+		}
+		return t.add(pid, t.columns[:t.width], values[:n], name)
+	}
+	n, _ := numbers(rest, values[:])
+	columns := guessColumns(values[:n])
+	if columns == nil {
+		return false
+	}
+	_, name := numbers(rest, values[:len(columns)])
+	return t.add(pid, columns, values[:len(columns)], name)
+}
+
+// guessColumns picks the columns of a row without a heading: a name may begin
+// with digits and so look like one more column.
+func guessColumns(v []int64) []column {
+	adj := func(i int) bool { return len(v) > i && v[i] >= -1000 && v[i] <= 1000 }
+	const page = 4096
+	switch {
+	case adj(9) && v[7] > 0 && v[7]%page == 0 && v[3] == v[4]+v[5]+v[6]:
+		return columns68[:]
+	case adj(6) && v[4] >= page && v[4]%page == 0:
+		return columns415[:]
+	case adj(7):
+		return columns40[:]
+	case adj(6):
+		return columns310[:]
+	}
+	return nil
+}
+
+func (t *taskTable) add(pid int32, columns []column, values []int64, name []byte) bool {
+	r := row{pid: pid, tgid: pid}
+	for i, c := range columns {
+		v := values[i]
+		if v < 0 && c != colAdj {
+			return false
+		}
+		switch u := uint64(v); c {
+		case colUID:
+			if v > math.MaxUint32 {
+				return false
+			}
+			r.uid = uint32(v)
+		case colTGID:
+			if v > math.MaxInt32 {
+				return false
+			}
+			r.tgid = int32(v)
+		case colTotalVM:
+			r.totalVM = u
+		case colRSS:
+			r.rss = u
+		case colAnon:
+			r.anon, r.split = u, true
+		case colFile:
+			r.file = u
+		case colShmem:
+			r.shmem = u
+		case colTablePages:
+			r.tables, r.tablePages = r.tables+u, true
+		case colTableBytes:
+			r.tables = u
+		case colSwap:
+			r.swap = u
+		case colAdj:
+			if v < math.MinInt16 || v > math.MaxInt16 {
+				return false
+			}
+			r.adj = int32(v)
+		}
+	}
+	t.total++
+	if len(t.rows) < maxRows {
+		t.rows, t.sorted = append(t.rows, r), false
+	}
+	t.rank(r, name)
+	return true
+}
+
+// points is the kernel's badness as far as the report tells what it rests on
+// (oom_badness): only good for the order of rows.
+func (t *taskTable) points(r *row) int64 {
+	const lowest = math.MinInt64 / 2
+	tables := r.tables
+	if !r.tablePages {
+		tables /= defaultPageBytes
+	}
+	p := int64(min(r.rss, math.MaxInt32<<8)) + int64(min(r.swap, math.MaxInt32<<8)) + int64(min(tables, math.MaxInt32<<8))
+	if r.adj == -1000 {
+		return lowest + p // never chosen
+	}
+	return p + int64(r.adj)*int64(min(t.domain/1000, math.MaxInt32<<8))
+}
+
+func (t *taskTable) rank(r row, name []byte) {
+	p := t.points(&r)
+	if len(t.top) == maxCandidates {
+		if p <= t.top[maxCandidates-1].points {
+			return
+		}
+		t.top = t.top[:maxCandidates-1]
+	}
+	i := len(t.top)
+	for i > 0 && t.top[i-1].points < p {
+		i--
+	}
+	t.top = slices.Insert(t.top, i, worst{r, keep(bytes.TrimLeft(name, " ")), p})
+}
+
+// find returns the row of a thread, or nil.
+func (t *taskTable) find(pid int32) *row {
+	if !t.sorted {
+		slices.SortStableFunc(t.rows, func(a, b row) int { return int(a.pid) - int(b.pid) })
+		t.sorted = true
+	}
+	i, ok := slices.BinarySearchFunc(t.rows, pid, func(r row, pid int32) int { return int(r.pid) - int(pid) })
+	if !ok {
+		return nil
+	}
+	return &t.rows[i]
+}
+
+func (r *row) tableBytes(page uint64) oom.Opt[uint64] {
+	if r.tablePages {
+		return times(r.tables, page)
+	}
+	return oom.Some(r.tables)
+}
+
+// candidates are the biggest tasks, worst first.
+func (t *taskTable) candidates(page uint64) []oom.Candidate {
+	var out []oom.Candidate
+	for i := range t.top {
+		w := &t.top[i]
+		c := oom.Candidate{
+			PID: oom.Some(w.tgid), Comm: w.name, UID: oom.Some(w.uid), TotalVMBytes: times(w.totalVM, page),
+			RSSBytes: times(w.rss, page), SwapBytes: times(w.swap, page), PgtablesBytes: w.tableBytes(page),
+			OOMScoreAdj: oom.Some(w.adj),
+		}
+		if w.split {
+			c.AnonRSSBytes, c.FileRSSBytes, c.ShmemRSSBytes = times(w.anon, page), times(w.file, page), times(w.shmem, page)
+		}
+		out = append(out, c)
+	}
+	return out
+}
