@@ -103,7 +103,7 @@ static __always_inline void read_memcg(struct memcg_info *info, struct mem_cgrou
 	info->usage_pages = BPF_CORE_READ(memcg, memory.usage.counter);
 	info->max_pages = BPF_CORE_READ(memcg, memory.max);
 	info->high_pages = BPF_CORE_READ(memcg, memory.high);
-	info->failures = BPF_CORE_READ(memcg, memory.failcnt);
+	info->failures = memcg_failures(memcg);
 	info->swap_usage_pages = BPF_CORE_READ(memcg, swap.usage.counter);
 	info->swap_max_pages = BPF_CORE_READ(memcg, swap.max);
 	info->kmem_usage_pages = UNKNOWN;

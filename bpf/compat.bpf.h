@@ -186,6 +186,18 @@ static __always_inline u64 memcg_stat_raw(struct mem_cgroup *memcg, u32 item)
 	return value < 0 ? 0 : value;
 }
 
+/*
+ * page_counter.failcnt was counted always, and only where track_failcnt says so
+ * since that is there (v1 alone; seen 6.18, 7.3).
+ */
+static __always_inline u64 memcg_failures(struct mem_cgroup *memcg)
+{
+	if (bpf_core_field_exists(memcg->memory.track_failcnt) &&
+	    !BPF_CORE_READ(memcg, memory.track_failcnt))
+		return UNKNOWN;
+	return BPF_CORE_READ(memcg, memory.failcnt);
+}
+
 /* mem_cgroup.swappiness is gone where cgroup v1 is compiled out (seen 7.3). */
 static __always_inline u32 memcg_swappiness(struct mem_cgroup *memcg)
 {

@@ -230,6 +230,7 @@ struct page_counter {
 	unsigned long high;
 	unsigned long max;
 	unsigned long failcnt;
+	bool track_failcnt;
 };
 
 struct memcg_vmstats {

@@ -31,7 +31,7 @@ func (s *Sampler) Record(rec *oom.Record) {
 	}
 	s.swaps(rec)
 	s.meminfo(rec)
-	s.swappiness(rec)
+	s.sysctls(rec)
 }
 
 // read returns a file's content, valid until the next call; nil if there is none.
@@ -192,12 +192,18 @@ func number(b []byte) (uint64, bool) {
 	return v, err == nil
 }
 
-func (s *Sampler) swappiness(rec *oom.Record) {
-	if rec.Memory.Swappiness.Known {
-		return
+func (s *Sampler) sysctls(rec *oom.Record) {
+	m := rec.Memory
+	if !m.Swappiness.Known {
+		if v, ok := number(s.read("sys/vm/swappiness")); ok && v <= 200 {
+			m.Swappiness = oom.Some(uint32(v))
+			rec.Sampled = append(rec.Sampled, "memory.swappiness")
+		}
 	}
-	if v, ok := number(s.read("sys/vm/swappiness")); ok && v <= 200 {
-		rec.Memory.Swappiness = oom.Some(uint32(v))
-		rec.Sampled = append(rec.Sampled, "memory.swappiness")
+	if !m.OOMKillAllocatingTask.Known {
+		if v, ok := number(s.read("sys/vm/oom_kill_allocating_task")); ok {
+			m.OOMKillAllocatingTask = oom.Some(v != 0)
+			rec.Sampled = append(rec.Sampled, "memory.oom_kill_allocating_task")
+		}
 	}
 }

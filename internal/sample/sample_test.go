@@ -33,7 +33,7 @@ func root(t *testing.T, files map[string]string) string {
 }
 
 func TestRecordFillsOnlyWhatIsMissing(t *testing.T) {
-	s := Sampler{Root: root(t, map[string]string{"swaps": swaps, "meminfo": meminfo, "sys/vm/swappiness": "60\n"})}
+	s := Sampler{Root: root(t, map[string]string{"swaps": swaps, "meminfo": meminfo, "sys/vm/swappiness": "60\n", "sys/vm/oom_kill_allocating_task": "1\n"})}
 	rec := &oom.Record{Source: oom.SourceBPF, Memory: &oom.Memory{TotalBytes: oom.Some(uint64(7))}}
 	s.Record(rec)
 	m := rec.Memory
@@ -47,13 +47,13 @@ func TestRecordFillsOnlyWhatIsMissing(t *testing.T) {
 	if m.TotalBytes.Value != 7 {
 		t.Errorf("a value from the kill was replaced: %v", m.TotalBytes)
 	}
-	if m.SwapTotalBytes.Value != 98300<<10 || m.SwapFreeBytes.Value != 98000<<10 || m.Swappiness.Value != 60 {
+	if m.SwapTotalBytes.Value != 98300<<10 || m.SwapFreeBytes.Value != 98000<<10 || m.Swappiness.Value != 60 || !m.OOMKillAllocatingTask.Value {
 		t.Errorf("memory %+v", m)
 	}
 	if v, ok := m.Stat.Get(oom.StatHugepagesFree); !ok || v != 90<<21 {
 		t.Errorf("free huge pages %d, %v", v, ok)
 	}
-	names := []string{"memory.swap_devices", "memory.swap_total_bytes", "memory.swap_free_bytes", "memory.stat.hugepages", "memory.swappiness"}
+	names := []string{"memory.swap_devices", "memory.swap_total_bytes", "memory.swap_free_bytes", "memory.stat.hugepages", "memory.swappiness", "memory.oom_kill_allocating_task"}
 	if !reflect.DeepEqual(rec.Sampled, names) {
 		t.Errorf("sampled %v", rec.Sampled)
 	}

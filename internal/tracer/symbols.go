@@ -79,15 +79,16 @@ func parseSymbol(line []byte) (address uint64, kind byte, name []byte, ok bool) 
 }
 
 func (s *Symbols) add(address uint64, kind byte, name []byte, want symbolNames) {
+	for _, w := range want.data {
+		// Whatever its kind: 7.3 shows the read-only data within the text as 't'.
+		if string(name) == w && address != 0 {
+			s.data[w] = address
+			return
+		}
+	}
 	switch kind {
 	case 't', 'T', 'w', 'W':
 		s.addFunction(address, name, want.functions)
-	default:
-		for _, w := range want.data {
-			if string(name) == w && address != 0 {
-				s.data[w] = address
-			}
-		}
 	}
 }
 

@@ -22,6 +22,7 @@ ffffffff81200500 t __oom_kill_process.part.0
 ffffffff81200500 t alias_of_it
 ffffffff82000000 D vm_swappiness
 ffffffff82000008 B nr_swap_pages
+ffffffff81300000 t mem_cgroup_stats_index
 0000000000000000 A fixed_percpu_data
 ffffffffc0000000 t out_of_memory_helper	[some_module]
 ffffffffc0001000 t bpf_prog_6deef7357e7b4530_x	[bpf]
@@ -51,7 +52,7 @@ func TestSymbols(t *testing.T) {
 			t.Errorf("%s is %q", name, got)
 		}
 	}
-	if s.Data(symSwappiness) != 0xffffffff82000000 || s.Data(symSwapFree) != 0xffffffff82000008 || s.Data(symRAM) != 0 {
+	if s.Data(symSwappiness) != 0xffffffff82000000 || s.Data(symSwapFree) != 0xffffffff82000008 || s.Data(symRAM) != 0 || s.Data(symMemcgStats) != 0xffffffff81300000 {
 		t.Errorf("data %x", s.data)
 	}
 	if start, end := s.Range(hookKillVictim); start != 0xffffffff81200400 || end != 0xffffffff81200480 {

@@ -319,11 +319,11 @@ func runHostile(ctx context.Context, g *Guest) (*Outcome, error) {
 }
 
 func runForkbomb(ctx context.Context, g *Guest) (*Outcome, error) {
-	c, err := g.Cgroup(nil, "oomtrace-test", Limits{MaxBytes: 64 * mib})
+	c, err := g.Cgroup(nil, "oomtrace-test", Limits{MaxBytes: 144 * mib})
 	if err != nil {
 		return nil, err
 	}
-	if _, err := g.Start(Hog{Name: "bomb", Procs: c.Procs(), Steps: anon(512 * kib), Copies: 250}); err != nil {
+	if _, err := g.Start(Hog{Name: "bomb", Procs: c.Procs(), Steps: anon(512 * kib), Copies: 500}); err != nil {
 		return nil, err
 	}
 	// Which of them dies is the kernel's choice.
@@ -406,7 +406,7 @@ func systemScenarios() []Scenario {
 		plain("swap-mlocked", "no memory left, swap free but the memory is locked", swap(256*mib), Hog{Name: "locker", Steps: []Step{{Kind: Anon, Bytes: all, Lock: true}}}),
 		plain("swap-full", "no memory and no swap left", swap(64*mib), hog),
 		plain("system-hugepages", "much of the memory is reserved as huge pages that nobody uses", func(g *Guest) error { return g.Sysctl("vm/nr_hugepages", "100") }, hog),
-		plain("system-kernel", "data in pipes takes all memory", func(*Guest) error { return nil }, Hog{Name: "pipes", Steps: []Step{{Kind: Pipes, Bytes: 2 << 30}}}),
+		plain("system-kernel", "data in pipes takes all memory", spares, Hog{Name: "pipes", Adj: 500, Steps: []Step{{Kind: Pipes, Bytes: 2 << 30}}}),
 		{Name: "alloc-task", About: "vm.oom_kill_allocating_task kills who asks, not the biggest", Run: runAllocTask},
 		{Name: "sysrq-f", About: "a person asks for a kill with memory left", Run: runSysrq},
 		{Name: "system-mempolicy", About: "a node is full that a memory policy binds to", Needs: Needs{NUMA: true, V2: true}, Run: func(ctx context.Context, g *Guest) (*Outcome, error) {
@@ -418,6 +418,13 @@ func systemScenarios() []Scenario {
 		}},
 		{Name: "system-cpuset", About: "a node is full that a cpuset is confined to", Needs: Needs{NUMA: true, V2: true}, Run: runCpuset},
 	}
+}
+
+// spares starts small processes for a kill that frees nothing at once: the
+// kernel panics when it finds nobody else to kill before the victim is gone.
+func spares(g *Guest) error {
+	_, err := g.Start(Hog{Name: "spare", Steps: anon(64 * kib), Copies: 40})
+	return err
 }
 
 func runSwapIdle(ctx context.Context, g *Guest) (*Outcome, error) {
