@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 
+	"github.com/oomtrace/oomtrace/internal/container"
 	"github.com/oomtrace/oomtrace/internal/tracer"
 )
 
@@ -15,6 +16,7 @@ func runCheck(ctx context.Context, args []string, env Env) error {
 	var t traceFlags
 	flags := newFlags("oomtrace check")
 	flags.add("How to trace", t.defineHooks)
+	flags.add("Whose they were", t.ownerFlags.define)
 	if err := flags.parse(args); err != nil {
 		if isHelp(err) {
 			_, err = fmt.Fprintf(env.Stdout, "oomtrace check [flags]: tell what this machine offers\n%s", flags.usages())
@@ -34,13 +36,13 @@ func runCheck(ctx context.Context, args []string, env Env) error {
 		return openFailure(err, t.btf)
 	}
 	defer func() { _ = tr.Close() }()
-	return printCheck(env, tr)
+	return printCheck(ctx, env, tr, &t)
 }
 
-func printCheck(env Env, tr *tracer.Tracer) error {
+func printCheck(ctx context.Context, env Env, tr *tracer.Tracer, t *traceFlags) error {
 	w := env.Stdout
 	rows := [][2]string{
-		{"kernel", release(tr)},
+		{"kernel", tr.Kernel()},
 		{"kernel types", present("/sys/kernel/btf/vmlinux")},
 		{"kernel symbols", symbols(tr)},
 		{"kernel log", readable("/dev/kmsg")},
@@ -60,8 +62,33 @@ func printCheck(env Env, tr *tracer.Tracer) error {
 			return err
 		}
 	}
+	if err := printRuntimes(ctx, env, t.sockets); err != nil {
+		return err
+	}
 	_, err := fmt.Fprintln(w, "this machine can be traced")
 	return err
+}
+
+// printRuntimes tells which container runtimes answer.
+func printRuntimes(ctx context.Context, env Env, sockets []string) error {
+	names := container.Open(ctx, container.Options{Sockets: sockets})
+	defer func() { _ = names.Close() }()
+	names.Ready(ctx)
+	sources := names.Sources()
+	if len(sources) == 0 {
+		_, err := fmt.Fprintf(env.Stdout, "%-21s none found: records name containers by their cgroup path\n", "container runtimes")
+		return err
+	}
+	for _, s := range sources {
+		state := fmt.Sprintf("%s, %d containers", s.Name, s.Containers)
+		if s.Err != nil {
+			state = oneLine(s.Err)
+		}
+		if _, err := fmt.Fprintf(env.Stdout, "%-21s %s: %s\n", "container runtime", s.Socket, state); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // checkFailed shows the attempts behind a refusal.

@@ -77,7 +77,9 @@ type command struct {
 
 func commands() []command {
 	return []command{
+		{"read", runRead},
 		{"check", runCheck},
+		{"unpin", runUnpin},
 		{"version", runVersion},
 		{"help", runHelp},
 	}

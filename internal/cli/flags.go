@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/pflag"
 
+	"github.com/oomtrace/oomtrace/internal/sink"
 	"github.com/oomtrace/oomtrace/internal/tracer"
 )
 
@@ -87,16 +88,51 @@ func (o *outputFlags) check(env Env) error {
 	return nil
 }
 
+// ownerFlags say where names of containers and pods come from.
+type ownerFlags struct {
+	sockets    []string
+	enrichWait time.Duration
+	redact     bool
+	secrets    []string
+}
+
+func (o *ownerFlags) define(f *pflag.FlagSet) {
+	f.StringArrayVar(&o.sockets, "runtime-socket", nil, "ask this container runtime too; a `path`, may be repeated")
+	f.DurationVar(&o.enrichWait, "enrich-wait", 500*time.Millisecond, "longest `time` a record waits for names")
+	f.BoolVar(&o.redact, "redact", true, "hide arguments that look like secrets")
+	f.StringArrayVar(&o.secrets, "redact-name", nil, "hide arguments of this `name` too; may be repeated")
+}
+
+// fileFlags send the records to a file instead of stdout.
+type fileFlags struct {
+	path     string
+	maxBytes int64
+	keep     int
+}
+
+func (o *fileFlags) define(f *pflag.FlagSet) {
+	f.StringVar(&o.path, "output-file", "", "append the records to this `file` instead of stdout")
+	f.Int64Var(&o.maxBytes, "output-max-bytes", 0, "rotate the file at this `size`; 0 never")
+	f.IntVar(&o.keep, "output-keep", sink.DefaultKeep, "how many rotated files to keep")
+}
+
 // traceFlags are those of the live trace.
 type traceFlags struct {
 	outputFlags
 	filterFlags
-	duration  time.Duration
-	readyFile string
-	attach    string
-	btf       string
-	top       int
-	verbose   bool
+	ownerFlags
+	file        fileFlags
+	duration    time.Duration
+	readyFile   string
+	source      string
+	sinceBoot   bool
+	attach      string
+	btf         string
+	pin         string
+	top         int
+	metrics     string
+	oomScoreAdj int
+	verbose     bool
 }
 
 func (t *traceFlags) groups() *flagGroups {
@@ -106,16 +142,25 @@ func (t *traceFlags) groups() *flagGroups {
 		f.IntVar(&t.top, "top", tracer.DefaultTop, "how many of the weighed tasks to keep, at most 32")
 	})
 	g.add("Which kills", t.filterFlags.define)
-	g.add("When to stop, and signs of life", func(f *pflag.FlagSet) {
+	g.add("Whose they were", t.ownerFlags.define)
+	g.add("When to start and stop, and signs of life", func(f *pflag.FlagSet) {
+		f.BoolVar(&t.sinceBoot, "since-boot", false, "first the kills that the kernel log still holds")
 		f.DurationVarP(&t.duration, "duration", "d", 0, "stop after this `time`, such as 30s or 10m")
 		f.StringVar(&t.readyFile, "ready-file", "", "create this `file` once every hook is attached")
 		f.BoolVarP(&t.verbose, "verbose", "v", false, "tell which hooks are used and why others are not")
+	})
+	g.add("As a service", func(f *pflag.FlagSet) {
+		t.file.define(f)
+		f.StringVar(&t.pin, "pin", "", "keep hooks and records in this bpffs `directory` while no reader runs")
+		f.StringVar(&t.metrics, "metrics", "", "serve Prometheus metrics at this `address`, such as 127.0.0.1:9497")
+		f.IntVar(&t.oomScoreAdj, "oom-score-adj", -1000, "this process's own `adjustment`")
 	})
 	g.add("How to trace", t.defineHooks)
 	return g
 }
 
 func (t *traceFlags) defineHooks(f *pflag.FlagSet) {
+	f.StringVar(&t.source, "source", "auto", "auto, bpf or kmsg (the kernel log)")
 	f.StringVar(&t.attach, "attach", "auto", "`tier` of hooks: auto, fentry, kprobe, tp_btf, raw_tp or tracepoint")
 	f.StringVar(&t.btf, "btf", "", "read the kernel's types from this `file`")
 }
@@ -127,10 +172,29 @@ func (t *traceFlags) check(env Env) error {
 	if t.top < 0 || t.top > tracer.MaxTop {
 		return usage(fmt.Sprintf("use 0 to %d", tracer.MaxTop), "--top %d is out of range", t.top)
 	}
+	if err := t.checkSource(); err != nil {
+		return err
+	}
+	if t.oomScoreAdj < -1000 || t.oomScoreAdj > 1000 {
+		return usage("use -1000 to 1000", "--oom-score-adj %d is out of range", t.oomScoreAdj)
+	}
 	if t.duration < 0 {
 		return usage("use a positive time, such as 30s", "--duration %v is negative", t.duration)
 	}
 	return t.filterFlags.check()
+}
+
+func (t *traceFlags) checkSource() error {
+	switch t.source {
+	case "auto", "bpf":
+		return nil
+	case "kmsg":
+		if t.pin != "" || t.attach != "auto" || t.btf != "" {
+			return usage("--pin, --attach and --btf are for --source bpf", "--source kmsg uses no hooks")
+		}
+		return nil
+	}
+	return usage("use auto, bpf or kmsg", "unknown source %q", t.source)
 }
 
 // options are the tracer's part of the flags.
@@ -139,7 +203,7 @@ func (t *traceFlags) options() (tracer.Options, error) {
 	if err != nil {
 		return tracer.Options{}, usage("use auto, fentry, kprobe, tp_btf, raw_tp or tracepoint", "%w", err)
 	}
-	opts := tracer.Options{Tier: tier, BTF: t.btf, Top: t.top}
+	opts := tracer.Options{Tier: tier, BTF: t.btf, Top: t.top, Pin: t.pin}
 	if t.top == 0 {
 		opts.Top = -1
 	}
@@ -157,7 +221,9 @@ func printHelp(w io.Writer) error {
 	_, err := fmt.Fprintf(w, `oomtrace explains OOM kills: who died, who asked for the page, which limit was hit, and why.
 
   oomtrace [flags]                 trace live until interrupted (needs root)
+  oomtrace read [flags] [FILE...]  the kills in kernel logs: dmesg, journalctl -k, kern.log, - for stdin
   oomtrace check [flags]           tell what this machine offers; exit 0 if it can be traced
+  oomtrace unpin [DIR]             remove what --pin left in the kernel
   oomtrace version | help
 %s
 Exit: 0 fine, 1 run-time error, 2 usage, 3 this kernel cannot be traced, 4 privileges missing.

@@ -1,31 +1,39 @@
 package cli
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"io"
 	"syscall"
 	"time"
 
 	"github.com/spf13/pflag"
 
+	"github.com/oomtrace/oomtrace/internal/enrich"
 	"github.com/oomtrace/oomtrace/internal/explain"
+	"github.com/oomtrace/oomtrace/internal/metrics"
 	"github.com/oomtrace/oomtrace/internal/oom"
+	"github.com/oomtrace/oomtrace/internal/redact"
 	"github.com/oomtrace/oomtrace/internal/render"
 	"github.com/oomtrace/oomtrace/internal/sample"
 	"github.com/oomtrace/oomtrace/internal/tracer"
 )
 
-// sink writes records.
-type sink interface {
+// recordWriter writes records.
+type recordWriter interface {
 	Write(*oom.Record) error
 }
 
-// pipeline is the way of a record from its source to stdout: filter, explain,
-// write.
+// pipeline is the way of a record from its source to the output: enrich,
+// filter, explain, write.
 type pipeline struct {
 	env       Env
-	out       sink
+	out       recordWriter
 	filters   []filter
+	enricher  *enrich.Enricher
+	redactor  *redact.Redactor
+	metrics   *metrics.Metrics
 	sampler   sample.Sampler
 	explainer explain.Explainer
 	noWhy     bool
@@ -34,27 +42,44 @@ type pipeline struct {
 	written   int
 }
 
-func newPipeline(env Env, o *outputFlags, filters []filter) *pipeline {
-	p := &pipeline{env: env, filters: filters, noWhy: o.noWhy, limit: o.count}
+func newPipeline(env Env, w io.Writer, o *outputFlags, filters []filter) *pipeline {
+	p := &pipeline{env: env, filters: filters, noWhy: o.noWhy, limit: o.count, enricher: enrich.New(enrich.Options{})}
 	if o.output == "json" {
-		p.out = render.NewJSON(env.Stdout)
+		p.out = render.NewJSON(w)
 		return p
 	}
-	p.out = render.NewText(env.Stdout, render.TextOptions{
+	p.out = render.NewText(w, render.TextOptions{
 		Wide: o.output == "wide", NoWhy: o.noWhy, Color: env.StdoutTerminal && !env.NoColor,
 	})
 	return p
 }
 
+// owners makes the pipeline ask for names and hide secrets.
+func (p *pipeline) owners(o *ownerFlags, names enrich.Lookup) {
+	wait := o.enrichWait
+	if wait <= 0 {
+		wait = -1
+	}
+	p.enricher = enrich.New(enrich.Options{Containers: names, Wait: wait})
+	if o.redact {
+		p.redactor = redact.New(o.secrets...)
+	}
+}
+
 // write takes one record to the output, unless a filter keeps it out.
-func (p *pipeline) write(rec *oom.Record) error {
+func (p *pipeline) write(ctx context.Context, rec *oom.Record) error {
+	p.sampler.Record(rec)
+	p.enricher.Record(ctx, rec)
+	if p.metrics != nil {
+		p.metrics.Observe(rec)
+	}
 	if !match(p.filters, rec) {
 		return nil
 	}
 	if rec.Kind == oom.KindKill {
 		p.kills++
 	}
-	p.sampler.Record(rec)
+	p.hide(rec)
 	if !p.noWhy {
 		p.explainer.Explain(rec)
 	}
@@ -65,6 +90,18 @@ func (p *pipeline) write(rec *oom.Record) error {
 		p.written++
 	}
 	return nil
+}
+
+func (p *pipeline) hide(rec *oom.Record) {
+	if p.redactor == nil {
+		return
+	}
+	if rec.Victim != nil && rec.Victim.Cmdline != "" {
+		rec.Victim.Cmdline = p.redactor.Cmdline(rec.Victim.Cmdline)
+	}
+	if rec.Trigger != nil && rec.Trigger.Cmdline != "" {
+		rec.Trigger.Cmdline = p.redactor.Cmdline(rec.Trigger.Cmdline)
+	}
 }
 
 // full says that the count asked for is reached.

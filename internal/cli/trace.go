@@ -6,25 +6,27 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"runtime"
 	"strings"
+	"sync/atomic"
 	"time"
 
+	"github.com/oomtrace/oomtrace/internal/container"
+	"github.com/oomtrace/oomtrace/internal/kernlog"
+	"github.com/oomtrace/oomtrace/internal/sink"
 	"github.com/oomtrace/oomtrace/internal/tracer"
-	"github.com/oomtrace/oomtrace/internal/wire"
 )
 
 func runTrace(ctx context.Context, args []string, env Env) error {
 	var t traceFlags
 	flags := t.groups()
 	if err := flags.parse(args); err != nil {
-		if t.isHelp(err) {
+		if isHelp(err) {
 			return printHelp(env.Stdout)
 		}
 		return err
 	}
 	if rest := flags.all.Args(); len(rest) > 0 {
-		return usage("the verbs are check, version and help; see \"oomtrace help\"", "unexpected argument %q", rest[0])
+		return usage("the verbs are read, check, unpin, version and help; see \"oomtrace help\"", "unexpected argument %q", rest[0])
 	}
 	if err := t.check(env); err != nil {
 		return err
@@ -33,83 +35,171 @@ func runTrace(ctx context.Context, args []string, env Env) error {
 	if err != nil {
 		return err
 	}
-	tr, err := tracer.Open(ctx, opts)
-	if err != nil {
-		return openFailure(err, t.btf)
+	s := &session{traceFlags: &t, env: env}
+	err = s.open(ctx, opts)
+	if err == nil {
+		err = s.trace(ctx)
 	}
-	defer func() { _ = tr.Close() }()
-	return t.trace(ctx, env, tr)
+	return errors.Join(err, s.close())
 }
 
-// trace runs until the context ends, the count is reached or the time is over.
-func (t *traceFlags) trace(ctx context.Context, env Env, tr *tracer.Tracer) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	if t.duration > 0 {
-		timer := time.AfterFunc(t.duration, cancel)
-		defer timer.Stop()
+// session is one live trace, from one of the two sources.
+type session struct {
+	*traceFlags
+	env     Env
+	tr      *tracer.Tracer // nil with the kernel log as source
+	kmsg    *kernlog.Kmsg  // the source; beside tr, what completes its records
+	names   *container.Cache
+	metrics *metricsServer
+	out     io.Writer
+	file    *sink.File
+	p       *pipeline
+	service service
+	// completer adds what the hooks of this machine cannot see; may be nil.
+	completer *completer
+	// busySince is when the record on its way left the ring, in Unix
+	// nanoseconds; 0 when none is.
+	busySince atomic.Int64
+}
+
+// open sets all up, in the order in which a failure is cheapest.
+func (s *session) open(ctx context.Context, opts tracer.Options) error {
+	s.out = s.env.Stdout
+	if s.file0().Path != "" {
+		f, err := sink.Open(s.file0())
+		if err != nil {
+			return &failure{err: err, code: exitError, hint: "give --output-file a file in a directory that can be written"}
+		}
+		s.file, s.out = f, f
 	}
-	t.greet(env, tr)
-	if err := t.ready(); err != nil {
+	if err := s.openSource(ctx, opts); err != nil {
 		return err
 	}
-	started := time.Now()
-	p := newPipeline(env, &t.outputFlags, t.filters())
-	err := t.pump(ctx, cancel, tr, p)
-	return errors.Join(err, t.sumUp(env, tr, p, time.Since(started)))
+	s.names = container.Open(ctx, container.Options{
+		Sockets: s.sockets, Warn: func(text string) { say(s.env, "%s", text) },
+	})
+	s.p = newPipeline(s.env, s.out, &s.outputFlags, s.filters())
+	s.p.owners(&s.ownerFlags, s.names)
+	if err := s.openMetrics(); err != nil {
+		return err
+	}
+	return s.guard()
 }
 
-// pump moves events from the ring to the output, and lets the kernel forget
-// each only after it has been written.
-func (t *traceFlags) pump(ctx context.Context, cancel func(), tr *tracer.Tracer, p *pipeline) error {
-	var ev wire.Event
-	var reported tracer.Stats
-	for {
-		err := tr.Read(ctx, &ev)
-		if errors.Is(err, io.EOF) {
-			return p.lost(tr, &reported)
-		}
-		if err != nil {
-			return err
-		}
-		if ev.Cgroup.Path == "" {
-			if err := p.write(&ev.Record); err != nil {
-				return err
-			}
-		}
-		tr.Ack(&ev)
-		if err := p.lost(tr, &reported); err != nil {
-			return err
-		}
-		if p.full() {
-			cancel()
+func (s *session) file0() sink.Options {
+	return sink.Options{Path: s.traceFlags.file.path, MaxBytes: s.traceFlags.file.maxBytes, Keep: s.traceFlags.file.keep}
+}
+
+// openSource opens the hooks, or else the kernel log if that is allowed.
+func (s *session) openSource(ctx context.Context, opts tracer.Options) error {
+	if s.source == "kmsg" {
+		return s.openLog(s.sinceBoot)
+	}
+	tr, err := tracer.Open(ctx, opts)
+	if err == nil {
+		s.tr = tr
+		return s.openCompletion()
+	}
+	if s.source == "auto" && opts.Tier == tracer.TierAuto && s.pin == "" && canFallBack(err) {
+		if logErr := s.openLog(s.sinceBoot); logErr == nil {
+			say(s.env, "no hooks on this machine (%v); reading the kernel log instead", oneLine(err))
 			return nil
 		}
 	}
+	return openFailure(err, s.btf)
 }
 
-func (t *traceFlags) isHelp(err error) bool { return isHelp(err) }
+// canFallBack: what the user got wrong is to be told, not worked around.
+func canFallBack(err error) bool {
+	return errors.Is(err, tracer.ErrUnsupported) || errors.Is(err, tracer.ErrPermission)
+}
+
+// openLog makes the kernel log the source.
+func (s *session) openLog(fromStart bool) error {
+	k, err := kernlog.OpenKmsg(kernlog.KmsgOptions{Options: machineLog(), FromStart: fromStart})
+	if err != nil {
+		if errors.Is(err, os.ErrPermission) {
+			return &failure{err: err, code: exitPermission, hint: "run it as root, or with CAP_SYSLOG"}
+		}
+		return &failure{err: err, code: exitUnsupported, hint: "\"oomtrace read\" takes the output of dmesg too"}
+	}
+	s.kmsg = k
+	return nil
+}
+
+// machineLog says what the log of this machine leaves out.
+func machineLog() kernlog.Options {
+	m := tracer.ThisMachine()
+	return kernlog.Options{Node: m.Node, BootID: m.BootID, Kernel: m.Kernel, BootTime: m.MonotonicStart}
+}
+
+// trace runs until the context ends, the count is reached or the time is over.
+func (s *session) trace(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	if s.duration > 0 {
+		timer := time.AfterFunc(s.duration, cancel)
+		defer timer.Stop()
+	}
+	s.greet()
+	if err := s.ready(); err != nil {
+		return err
+	}
+	defer s.service.start(ctx, s.alive)()
+	started := time.Now()
+	err := s.pump(ctx)
+	return errors.Join(err, s.sumUp(time.Since(started)))
+}
+
+func (s *session) pump(ctx context.Context) error {
+	if s.tr == nil {
+		return s.pumpLog(ctx)
+	}
+	return s.pumpHooks(ctx)
+}
+
+// close lets go of everything; what was written is on disk then.
+func (s *session) close() error {
+	var errs []error
+	if s.metrics != nil {
+		errs = append(errs, s.metrics.close())
+	}
+	if s.names != nil {
+		errs = append(errs, s.names.Close())
+	}
+	if s.kmsg != nil {
+		errs = append(errs, s.kmsg.Close())
+	}
+	if s.tr != nil {
+		errs = append(errs, s.tr.Close())
+	}
+	if s.file != nil {
+		errs = append(errs, s.file.Close())
+	}
+	return errors.Join(errs...)
+}
 
 // greet tells what is traced and by which hooks.
-func (t *traceFlags) greet(env Env, tr *tracer.Tracer) {
-	node, _ := os.Hostname()
-	say(env, "tracing OOM kills on %s (%s, %s). Ctrl-C to stop.", node, release(tr), strings.Join(kinds(tr.Attachments()), " + "))
-	if !t.verbose {
+func (s *session) greet() {
+	node := tracer.ThisMachine().Node
+	if s.tr == nil {
+		say(s.env, "reading OOM kills of %s from the kernel log. Ctrl-C to stop.", node)
 		return
 	}
-	for _, line := range describe(tr.Attachments()) {
-		say(env, "%s", line)
+	what := strings.Join(kinds(s.tr.Attachments()), " + ")
+	if s.kmsg != nil {
+		what += " + kernel log"
 	}
-	for _, n := range tr.Notes() {
-		say(env, "note: %s", n)
+	say(s.env, "tracing OOM kills on %s (%s, %s). Ctrl-C to stop.", node, s.tr.Kernel(), what)
+	if !s.verbose {
+		return
 	}
-}
-
-func release(tr *tracer.Tracer) string {
-	if r := tr.Kernel(); r != "" {
-		return r
+	for _, line := range describe(s.tr.Attachments()) {
+		say(s.env, "%s", line)
 	}
-	return runtime.GOOS
+	for _, n := range s.tr.Notes() {
+		say(s.env, "note: %s", n)
+	}
 }
 
 // kinds lists the kinds of hooks that see a kill, the decision's first.
@@ -145,11 +235,11 @@ func describe(all []tracer.Attachment) []string {
 }
 
 // ready creates the ready file.
-func (t *traceFlags) ready() error {
-	if t.readyFile == "" {
+func (s *session) ready() error {
+	if s.readyFile == "" {
 		return nil
 	}
-	f, err := os.Create(t.readyFile)
+	f, err := os.Create(s.readyFile)
 	if err != nil {
 		return fmt.Errorf("ready file: %w", err)
 	}
@@ -157,17 +247,21 @@ func (t *traceFlags) ready() error {
 }
 
 // sumUp closes the session on stderr.
-func (t *traceFlags) sumUp(env Env, tr *tracer.Tracer, p *pipeline, d time.Duration) error {
-	s, err := tr.Stats()
+func (s *session) sumUp(d time.Duration) error {
+	if s.tr == nil {
+		say(s.env, "%d kills in %s, %d written", s.p.kills, d.Round(time.Second), s.p.written)
+		return nil
+	}
+	st, err := s.tr.Stats()
 	if err != nil {
 		return err
 	}
-	say(env, "%d kills in %s, %d written, %d lost", p.kills, d.Round(time.Second), p.written, s.Lost)
-	if s.LostExit > 0 {
-		say(env, "%d exit records lost", s.LostExit)
+	say(s.env, "%d kills in %s, %d written, %d lost", s.p.kills, d.Round(time.Second), s.p.written, st.Lost)
+	if st.LostExit > 0 {
+		say(s.env, "%d exit records lost", st.LostExit)
 	}
-	if s.Undecoded > 0 {
-		say(env, "%d records could not be decoded", s.Undecoded)
+	if st.Undecoded > 0 {
+		say(s.env, "%d records could not be decoded", st.Undecoded)
 	}
 	return nil
 }
@@ -180,7 +274,9 @@ func openFailure(err error, btfFile string) error {
 	case errors.Is(err, tracer.ErrPermission):
 		return &failure{err: err, code: exitPermission, hint: "run it as root, or with CAP_BPF, CAP_PERFMON and CAP_SYSLOG"}
 	case errors.Is(err, tracer.ErrUnsupported):
-		return &failure{err: err, code: exitUnsupported, hint: "\"oomtrace check\" tells what this kernel offers"}
+		return &failure{err: err, code: exitUnsupported, hint: "\"oomtrace check\" tells what this kernel offers; \"oomtrace --source kmsg\" reads its log"}
+	case errors.Is(err, tracer.ErrPin):
+		return &failure{err: err, code: exitError, hint: "\"oomtrace unpin\" removes what is pinned; --pin needs a bpffs directory such as /sys/fs/bpf/oomtrace"}
 	}
 	return err
 }

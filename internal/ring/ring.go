@@ -343,6 +343,16 @@ func (r *Reader) Pending() int {
 	return r.count
 }
 
+// End is the position behind the last record that was sent so far.
+func (r *Reader) End() uint64 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.closed {
+		return 0
+	}
+	return r.mem.producer.Load()
+}
+
 // Available is how many bytes lie between the two positions.
 func (r *Reader) Available() uint64 {
 	r.mu.Lock()

@@ -62,8 +62,14 @@ type Attachment struct {
 	// Sees is set for the hooks that see the kill itself; the others see what
 	// surrounds it.
 	Sees bool
+	// Decides is set for the hook that sees the kernel's decision: gfp mask,
+	// order, constraint and limit.
+	Decides bool
 	// Needed is set for the hook without which nothing can be traced.
 	Needed bool
+	// Unpinned is set when pinning was asked for and this link cannot be: it
+	// ends with its reader.
+	Unpinned bool
 	// Tried are the attempts that failed before Kind.
 	Tried []Attempt
 }
@@ -83,6 +89,17 @@ type hook struct {
 	bit        probe.OomtraceHookBit
 	candidates []candidate
 	needed     bool
+	// unpinned is set for a hook whose events nobody may miss but its reader:
+	// they would only fill a ring that nobody reads.
+	unpinned bool
+}
+
+// attachment describes the hook when it is attached by kind.
+func (h *hook) attachment(kind string) Attachment {
+	return Attachment{
+		Hook: h.name, Kind: kind, Needed: h.needed, Sees: h.bit != 0,
+		Decides: h.name == hookOutOfMemory || h.name == hookOOMKillProcess,
+	}
 }
 
 func attachTracing(_ *attacher, prog *ebpf.Program, _ string) (link.Link, error) {
@@ -167,7 +184,9 @@ func sideHooks() []hook {
 		rawHook("finish_task_reaping", probe.OomtraceProgRawFinishTaskReaping),
 		rawHook("skip_task_reaping", probe.OomtraceProgRawSkipTaskReaping),
 		rawHook("signal_generate", probe.OomtraceProgRawSignalGenerate),
-		rawHook("cgroup_mkdir", probe.OomtraceProgRawCgroupMkdir),
+		{name: "cgroup_mkdir", unpinned: true, candidates: []candidate{
+			{kind: string(TierRawTP), program: probe.OomtraceProgRawCgroupMkdir, attach: attachRaw("cgroup_mkdir")},
+		}},
 	}
 }
 
@@ -268,24 +287,53 @@ func hasKprobes() bool {
 	return false
 }
 
-// hook tries the candidates of h in turn.
-func (a *attacher) hook(h hook) (Attachment, link.Link) {
-	at := Attachment{Hook: h.name, Needed: h.needed, Sees: h.bit != 0}
-	for _, c := range h.candidates {
-		symbol, err := a.symbol(h, c)
+// hook tries the candidates of h in turn. pin, if any, pins a link; a candidate
+// that cannot be pinned gives way to one that can, and is the last resort.
+func (a *attacher) hook(h hook, pin func(link.Link, *Attachment) error) (Attachment, link.Link) {
+	at := h.attachment("")
+	if pin == nil || h.unpinned {
+		pin = func(link.Link, *Attachment) error { return nil }
+	}
+	resort := -1
+	for i, c := range h.candidates {
+		l, err := a.candidate(h, c, &at, pin)
 		if err == nil {
-			var l link.Link
-			if l, err = a.try(c, symbol); err == nil {
-				at.Kind = c.kind
-				if c.function && symbol != strings.TrimSuffix(h.name, " return") {
-					at.Symbol = symbol
-				}
-				return at, l
-			}
+			return at, l
 		}
+		if resort < 0 && errors.Is(err, link.ErrNotSupported) {
+			resort = i
+		}
+		at.Kind, at.Symbol = "", ""
 		at.Tried = append(at.Tried, Attempt{Kind: c.kind, Err: err})
 	}
+	if resort >= 0 {
+		l, err := a.candidate(h, h.candidates[resort], &at, func(link.Link, *Attachment) error { return nil })
+		if err == nil {
+			at.Unpinned = true
+			return at, l
+		}
+		at.Kind = ""
+	}
 	return at, nil
+}
+
+func (a *attacher) candidate(h hook, c candidate, at *Attachment, pin func(link.Link, *Attachment) error) (link.Link, error) {
+	symbol, err := a.symbol(h, c)
+	if err != nil {
+		return nil, err
+	}
+	l, err := a.try(c, symbol)
+	if err != nil {
+		return nil, err
+	}
+	at.Kind = c.kind
+	if c.function && symbol != strings.TrimSuffix(h.name, " return") {
+		at.Symbol = symbol
+	}
+	if err := pin(l, at); err != nil {
+		return nil, errors.Join(err, l.Close())
+	}
+	return l, nil
 }
 
 // symbol finds what to probe: the function, or the copy of it that the

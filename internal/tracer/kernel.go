@@ -118,6 +118,15 @@ func bootTime() (time.Time, error) {
 	return time.Now().Add(-time.Duration(since.Nano())), nil
 }
 
+// monotonic is CLOCK_MONOTONIC in nanoseconds; 0 when it cannot be read.
+func monotonic() uint64 {
+	var ts unix.Timespec
+	if unix.ClockGettime(unix.CLOCK_MONOTONIC, &ts) != nil {
+		return 0
+	}
+	return uint64(ts.Nano())
+}
+
 // bootID identifies this boot (Documentation/admin-guide/sysctl/kernel.rst).
 func bootID() string {
 	b, err := os.ReadFile("/proc/sys/kernel/random/boot_id")

@@ -12,6 +12,8 @@ import (
 	"io"
 	"os"
 	"runtime/debug"
+	"sync/atomic"
+	"time"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/btf"
@@ -50,6 +52,9 @@ type Options struct {
 	// CmdlineEntries bounds the command lines kept in the kernel, 280 bytes
 	// each; 0 means DefaultCmdlineEntries.
 	CmdlineEntries int
+	// Pin is a bpffs directory where hooks and records stay while no reader
+	// runs; the next Open goes on there. Empty: all ends with Close.
+	Pin string
 }
 
 func (o Options) top() int {
@@ -83,7 +88,14 @@ type Tracer struct {
 	machine     wire.Machine
 	symbols     *Symbols
 	notes       []string
-	undecoded   uint64
+	undecoded   atomic.Uint64
+	drained     atomic.Uint64
+	drainEnd    uint64 // where the ring ended when this reader came
+	pin         *pinDir
+	resumed     bool
+	attachedAt  uint64    // CLOCK_MONOTONIC, ns
+	replaced    []string  // sets of other builds, to be taken over from
+	older       []*Tracer // their rings, to be emptied first
 	shared      map[int32][]oom.SharedProcess
 	hookNames   [][]string
 }
@@ -104,24 +116,95 @@ func Open(ctx context.Context, opts Options) (t *Tracer, err error) {
 	// Needed below 5.11 only, where BPF memory counts against the limit; the
 	// load tells if that was the trouble.
 	_ = rlimit.RemoveMemlock()
-	a, err := prepare(opts, t)
+	if err := t.describeMachine(); err != nil {
+		return t, err
+	}
+	done, err := t.resume(opts)
+	if err == nil && !done {
+		err = t.load(opts)
+	}
 	if err != nil {
 		return t, err
 	}
+	t.machine.Symbol = t.symbols.Append
+	t.attachedAt = monotonic()
+	return t, nil
+}
+
+// load loads and attaches the programs anew.
+func (t *Tracer) load(opts Options) error {
+	a, err := prepare(opts, t)
+	if err != nil {
+		return err
+	}
 	if err := t.openMaps(a); err != nil {
-		return t, err
+		return err
 	}
 	if err := t.attach(a, plan(opts.Tier)); err != nil {
-		return t, err
+		return err
 	}
 	if err := scanCmdlines("/proc", t.maps[probe.OomtraceMapCmdlines]); err != nil {
 		t.notes = append(t.notes, err.Error())
 	}
-	if err := t.describeMachine(); err != nil {
-		return t, err
-	}
 	a.release()
-	return t, nil
+	return t.finishPin()
+}
+
+// finishPin completes the new set and takes the place of older ones.
+func (t *Tracer) finishPin() error {
+	if t.pin == nil {
+		return nil
+	}
+	if err := t.pin.finish(t.maps); err != nil {
+		return err
+	}
+	for _, at := range t.attachments {
+		if at.Unpinned {
+			t.notes = append(t.notes, fmt.Sprintf("%s by %s cannot be pinned on this kernel: it does not see what happens while no reader runs", at.Hook, at.Kind))
+		}
+	}
+	for _, path := range t.replaced {
+		old := &Tracer{}
+		if err := old.openPinned(path); err != nil {
+			return errors.Join(err, old.Close())
+		}
+		t.older = append(t.older, old)
+		// Its hooks end; the ring stays, as long as it is open.
+		if err := removeSet(path); err != nil {
+			return err
+		}
+		t.notes = append(t.notes, "took over from another version: "+path)
+	}
+	return nil
+}
+
+// resume goes on with what an earlier reader pinned, if there is something. Of
+// another build with the same layout it takes the records that are left, once
+// this build's own hooks are attached: what both see has the same id.
+func (t *Tracer) resume(opts Options) (done bool, err error) {
+	if opts.Pin == "" {
+		return false, nil
+	}
+	if t.pin, err = openPinDir(opts.Pin); err != nil {
+		return false, err
+	}
+	own, others, err := t.pin.sets()
+	if err != nil {
+		return false, err
+	}
+	if !own {
+		t.replaced = others
+		return false, nil
+	}
+	if err := t.openPinned(t.pin.path); err != nil {
+		return false, err
+	}
+	t.resumed = true
+	if t.symbols, err = readSymbols("/proc/kallsyms", wantedSymbols()); err != nil {
+		t.notes = append(t.notes, err.Error())
+		t.symbols = &Symbols{}
+	}
+	return true, nil
 }
 
 // prepare gathers what the programs need to know before they are loaded.
@@ -200,18 +283,23 @@ func (t *Tracer) openMaps(a *attacher) error {
 	a.maps, a.variables = coll.Maps, coll.Variables
 	coll.Maps = nil // closed by us
 	coll.Close()
-	events := t.maps[probe.OomtraceMapEvents]
-	t.ring, err = ring.Open(events.FD(), int(events.MaxEntries()))
-	if err != nil {
-		return fmt.Errorf("open ring: %w", err)
+	if err := t.openRing(); err != nil {
+		return err
+	}
+	if t.pin != nil {
+		return t.pin.pinMaps(t.maps)
 	}
 	return nil
 }
 
 // attach carries out the plan. Only a hook that is needed can make it fail.
 func (t *Tracer) attach(a *attacher, hooks []hook) error {
-	for _, h := range hooks {
-		at, l := a.hook(h)
+	for n, h := range hooks {
+		var pin func(link.Link, *Attachment) error
+		if t.pin != nil {
+			pin = func(l link.Link, at *Attachment) error { return t.pin.pinLink(l, n, at) }
+		}
+		at, l := a.hook(h, pin)
 		t.attachments = append(t.attachments, at)
 		if l != nil {
 			t.links = append(t.links, l)
@@ -233,13 +321,34 @@ func (t *Tracer) describeMachine() error {
 	if err != nil {
 		return err
 	}
-	node, _ := os.Hostname()
+	m := ThisMachine()
 	t.machine = wire.Machine{
-		Node: node, BootID: bootID(), Kernel: kernelRelease(),
-		PageSize: uint64(os.Getpagesize()), BootTime: boot,
-		Hooks: t.namesOf, Symbol: t.symbols.Append, GFP: appendGFP,
+		Node: m.Node, BootID: m.BootID, Kernel: m.Kernel,
+		PageSize: uint64(os.Getpagesize()), BootTime: boot, Hooks: t.namesOf, GFP: appendGFP,
 	}
 	return nil
+}
+
+// Machine is what identifies this machine and its boot.
+type Machine struct {
+	Node, BootID, Kernel string
+	// MonotonicStart is the wall clock at 0 of CLOCK_MONOTONIC, which the
+	// kernel log's stamps follow.
+	MonotonicStart time.Time
+}
+
+// ThisMachine reads it; what cannot be read is empty.
+func ThisMachine() Machine {
+	// In a pod the host name is the pod's; its manifest passes the node's.
+	node := os.Getenv("NODE_NAME")
+	if node == "" {
+		node, _ = os.Hostname()
+	}
+	m := Machine{Node: node, BootID: bootID(), Kernel: kernelRelease()}
+	if ns := monotonic(); ns != 0 {
+		m.MonotonicStart = time.Now().Add(-time.Duration(ns))
+	}
+	return m
 }
 
 // namesOf turns a record's hook mask into names such as "fentry:oom_kill_process".
@@ -283,6 +392,11 @@ func (t *Tracer) Symbols() *Symbols { return t.symbols }
 // goes on until the ring is empty and then returns io.EOF. Records that cannot
 // be decoded are counted and passed over.
 func (t *Tracer) Read(ctx context.Context, ev *wire.Event) error {
+	if len(t.older) > 0 {
+		if ok, err := t.readOlder(ev); ok || err != nil {
+			return err
+		}
+	}
 	for {
 		rec, err := t.ring.Next(ctx)
 		if err != nil {
@@ -294,7 +408,7 @@ func (t *Tracer) Read(ctx context.Context, ev *wire.Event) error {
 		err = ev.Decode(rec.Bytes, &t.machine)
 		ev.Pos = rec.Pos
 		if err != nil {
-			t.undecoded++
+			t.undecoded.Add(1)
 			t.ring.Ack(rec.Pos)
 			continue
 		}
@@ -302,9 +416,58 @@ func (t *Tracer) Read(ctx context.Context, ev *wire.Event) error {
 			t.ring.Ack(rec.Pos)
 			continue
 		}
+		if rec.Pos < t.drainEnd && ev.Cgroup.Path == "" {
+			t.drained.Add(1)
+		}
 		return nil
 	}
 }
+
+// readOlder empties the ring of a version that this one took over from. It is
+// acknowledged as a whole: nothing else reads it any more.
+func (t *Tracer) readOlder(ev *wire.Event) (bool, error) {
+	done, cancel := context.WithCancel(context.Background())
+	cancel()
+	for len(t.older) > 0 {
+		old := t.older[0]
+		rec, err := old.ring.Next(done)
+		if errors.Is(err, io.EOF) {
+			t.older = t.older[1:]
+			if err := old.Close(); err != nil {
+				return false, err
+			}
+			continue
+		}
+		if err != nil {
+			return false, fmt.Errorf("read older ring: %w", err)
+		}
+		err = ev.Decode(rec.Bytes, &t.machine)
+		ev.Pos = noPos
+		old.ring.Ack(rec.Pos)
+		if err != nil {
+			t.undecoded.Add(1)
+			continue
+		}
+		if !t.absorb(ev) {
+			t.drained.Add(1)
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+// noPos is no position in any ring: records are aligned.
+const noPos = ^uint64(0)
+
+// Resumed says that the hooks were attached by an earlier reader.
+func (t *Tracer) Resumed() bool { return t.resumed }
+
+// Drained is how many records of those read were sent before this reader came.
+func (t *Tracer) Drained() uint64 { return t.drained.Load() }
+
+// AttachedMonotonic is when the last hook was attached, in nanoseconds of
+// CLOCK_MONOTONIC.
+func (t *Tracer) AttachedMonotonic() uint64 { return t.attachedAt }
 
 // absorb keeps the processes that shared a victim's mm until its exit record.
 func (t *Tracer) absorb(ev *wire.Event) bool {
@@ -329,7 +492,7 @@ func (t *Tracer) Ack(ev *wire.Event) { t.ring.Ack(ev.Pos) }
 
 // Stats reads the programs' counters.
 func (t *Tracer) Stats() (Stats, error) {
-	s := Stats{Undecoded: t.undecoded}
+	s := Stats{Undecoded: t.undecoded.Load()}
 	for _, c := range []struct {
 		key probe.OomtraceCounter
 		to  *uint64
@@ -363,7 +526,13 @@ func (t *Tracer) Close() error {
 	for _, m := range t.maps {
 		errs = append(errs, m.Close())
 	}
-	t.links, t.ring, t.maps = nil, nil, nil
+	for _, old := range t.older {
+		errs = append(errs, old.Close())
+	}
+	if t.pin != nil {
+		errs = append(errs, t.pin.close())
+	}
+	t.links, t.ring, t.maps, t.older, t.pin = nil, nil, nil, nil, nil
 	return errors.Join(errs...)
 }
 

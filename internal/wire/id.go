@@ -24,6 +24,14 @@ func appendID(dst []byte, bootID string, ns uint64, tid int32) []byte {
 	return strconv.AppendInt(dst, int64(tid), 10)
 }
 
+// appendKillID names a kill by its process, which the start time identifies.
+func appendKillID(dst []byte, bootID string, startNS uint64, pid int32) []byte {
+	dst = append(appendBoot(dst, bootID), 'k')
+	dst = strconv.AppendUint(dst, startNS, 16)
+	dst = append(dst, '-')
+	return strconv.AppendInt(dst, int64(pid), 10)
+}
+
 func appendIncident(dst []byte, bootID string, ns uint64) []byte {
 	dst = appendBoot(dst, bootID)
 	return strconv.AppendUint(dst, ns, 16)

@@ -45,6 +45,13 @@ func (ev *Event) decodeVictim(b []byte, m *Machine, kind oom.Kind) error {
 			return err
 		}
 	}
+	if start := raw.Victim.StartBootNs; kind == oom.KindKill && start != unknown && start != 0 {
+		// A process is killed once: this id is the same however the kill was
+		// seen, be it by two tracers.
+		at := len(ev.text)
+		ev.text = appendKillID(ev.text, m.BootID, start, raw.Victim.Tgid)
+		ev.Record.ID = ev.since(at)
+	}
 	ev.limit.Stat = freshStat(&ev.Record, ev.limit.Stat)
 	return nil
 }

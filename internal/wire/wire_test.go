@@ -25,7 +25,7 @@ func TestVictim(t *testing.T) {
 	}
 	boot := machine().BootTime
 	same(t, ev.Record, oom.Record{
-		Schema: 1, ID: "0b6a3d5e-12a05f200-701", Kind: oom.KindKill, Time: boot.Add(5 * time.Second), UptimeNS: some(5e9), Node: "node-3",
+		Schema: 1, ID: "0b6a3d5e-k3b9aca00-700", Kind: oom.KindKill, Time: boot.Add(5 * time.Second), UptimeNS: some(5e9), Node: "node-3",
 		BootID: "0b6a3d5e-0000-4000", Kernel: "6.12", Source: oom.SourceBPF, Hooks: []string{"mask:24"}, Incident: "0b6a3d5e-129f6afc0",
 		Scope: oom.ScopeCgroup, DomainBytes: some(1000 * page),
 		Victim: &oom.Victim{

@@ -1,0 +1,116 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"runtime/debug"
+	"strconv"
+	"syscall"
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/oomtrace/oomtrace/internal/oom"
+	"github.com/oomtrace/oomtrace/internal/render"
+)
+
+// softLimit is where Go's collector starts to work harder: well below the
+// 32 MiB that a small container has, with room for what is not Go's.
+const softLimit = 20 << 20
+
+// guard makes this process fit for a machine without memory: what it uses stays
+// resident, the OOM killer passes it over, and privileges that are no longer
+// needed are gone. What cannot be had is told with -v and does without.
+func (s *session) guard() error {
+	if os.Getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(softLimit)
+	}
+	s.note("oom_score_adj", setScoreAdj(s.oomScoreAdj))
+	if err := s.rehearse(); err != nil {
+		return err
+	}
+	debug.FreeOSMemory()
+	s.note("lock memory", lockMemory())
+	s.note("drop privileges", dropCapabilities())
+	return nil
+}
+
+func (s *session) note(what string, err error) {
+	if err != nil && s.verbose {
+		say(s.env, "note: %s: %v", what, oneLine(err))
+	}
+}
+
+// setScoreAdj changes the own adjustment. Below the current one it needs
+// CAP_SYS_RESOURCE (Documentation/filesystems/proc.rst, 3.1).
+func setScoreAdj(adj int) error {
+	return os.WriteFile("/proc/self/oom_score_adj", []byte(strconv.Itoa(adj)), 0)
+}
+
+// lockMemory keeps what is in use, or comes into use, from being swapped or
+// dropped. Without MCL_ONFAULT all of Go's reserved address space would be
+// filled.
+func lockMemory() error {
+	return unix.Mlockall(unix.MCL_CURRENT | unix.MCL_FUTURE | unix.MCL_ONFAULT)
+}
+
+// rehearse runs a record through the pipeline before the first real one, so
+// that its code and buffers are in memory already.
+func (s *session) rehearse() error {
+	v := oom.Victim{
+		PID: oom.Some(int32(1)), Comm: "rehearsal", RSSBytes: oom.Some(uint64(1)), AnonRSSBytes: oom.Some(uint64(1)), Cgroup: "/",
+	}
+	rec := oom.Record{Schema: oom.Schema, ID: "rehearsal", Kind: oom.KindKill, Time: time.Unix(0, 0), Scope: oom.ScopeSystem, Victim: &v}
+	s.p.explainer.Explain(&rec)
+	var nowhere discard
+	return errors.Join(
+		render.NewJSON(nowhere).Write(&rec),
+		render.NewText(nowhere, render.TextOptions{Wide: true}).Write(&rec),
+	)
+}
+
+type discard struct{}
+
+func (discard) Write(p []byte) (int, error) { return len(p), nil }
+
+// keptCapabilities are what is needed after the hooks are attached: BPF to read
+// the counters, the others to reach a runtime's sockets and files below
+// /proc/PID/root.
+func keptCapabilities() []uint {
+	return []uint{unix.CAP_BPF, unix.CAP_DAC_READ_SEARCH, unix.CAP_SYS_PTRACE}
+}
+
+// capData is struct __user_cap_data_struct (include/uapi/linux/capability.h).
+type capData struct{ effective, permitted, inheritable uint32 }
+
+// dropCapabilities lets all threads keep no more than keptCapabilities, and of
+// those only what they have.
+func dropCapabilities() error {
+	header := struct {
+		version uint32
+		pid     int32
+	}{version: unix.LINUX_CAPABILITY_VERSION_3}
+	var data [2]capData
+	if _, _, errno := syscall.RawSyscall(unix.SYS_CAPGET, uintptr(unsafe.Pointer(&header)), uintptr(unsafe.Pointer(&data)), 0); errno != 0 {
+		return fmt.Errorf("capget: %w", errno)
+	}
+	var keep [2]uint32
+	for _, c := range keptCapabilities() {
+		keep[c/32] |= 1 << (c % 32)
+	}
+	for i := range data {
+		data[i].permitted &= keep[i]
+		data[i].effective &= keep[i]
+		data[i].inheritable = 0
+	}
+	// Every thread has its own; what cgo made is out of reach, and there is none.
+	if _, _, errno := syscall.AllThreadsSyscall(unix.SYS_CAPSET, uintptr(unsafe.Pointer(&header)), uintptr(unsafe.Pointer(&data)), 0); errno != 0 {
+		return fmt.Errorf("capset: %w", errno)
+	}
+	if _, _, errno := syscall.AllThreadsSyscall6(unix.SYS_PRCTL, unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0, 0); errno != 0 {
+		return fmt.Errorf("no_new_privs: %w", errno)
+	}
+	return nil
+}

@@ -1,0 +1,70 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/oomtrace/oomtrace/internal/metrics"
+)
+
+// metricsServer serves /metrics and /healthz.
+type metricsServer struct {
+	server http.Server
+	done   chan error
+}
+
+// openMetrics starts the server, if one is asked for. A port alone is on
+// loopback.
+func (s *session) openMetrics() error {
+	if s.traceFlags.metrics == "" {
+		return nil
+	}
+	host, port, err := net.SplitHostPort(s.traceFlags.metrics)
+	if err != nil {
+		return usage("use HOST:PORT, such as 127.0.0.1:9497, or :PORT for loopback", "--metrics %q: %w", s.traceFlags.metrics, err)
+	}
+	if host == "" {
+		host = "localhost"
+	}
+	l, err := net.Listen("tcp", net.JoinHostPort(host, port))
+	if err != nil {
+		return &failure{err: fmt.Errorf("metrics: %w", err), code: exitError, hint: "give --metrics an address that is free"}
+	}
+	s.p.metrics = metrics.New(metrics.Options{Version: versionOf(s.env), Stats: s.metricsStats})
+	m := &metricsServer{done: make(chan error, 1)}
+	m.server = http.Server{
+		Handler: s.p.metrics.Handler(), ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second,
+		WriteTimeout: 10 * time.Second, IdleTimeout: time.Minute, MaxHeaderBytes: 16 << 10,
+	}
+	go func() { m.done <- m.server.Serve(l) }()
+	s.metrics = m
+	return nil
+}
+
+func (m *metricsServer) close() error {
+	err := m.server.Close()
+	if serveErr := <-m.done; !errors.Is(serveErr, http.ErrServerClosed) {
+		err = errors.Join(err, serveErr)
+	}
+	return err
+}
+
+func (s *session) metricsStats() metrics.Stats {
+	if s.tr == nil {
+		return metrics.Stats{Hooks: []metrics.Hook{{Name: "kmsg", Kind: "kmsg"}}}
+	}
+	st, err := s.tr.Stats()
+	if err != nil {
+		return metrics.Stats{}
+	}
+	out := metrics.Stats{
+		Lost: st.Lost, LostExit: st.LostExit, LostCgroup: st.LostCgroup, Undecoded: st.Undecoded, Drained: s.tr.Drained(),
+	}
+	for _, a := range s.tr.Attachments() {
+		out.Hooks = append(out.Hooks, metrics.Hook{Name: a.Hook, Kind: a.Kind})
+	}
+	return out
+}

@@ -1,0 +1,196 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/oomtrace/oomtrace/internal/kernlog"
+	"github.com/oomtrace/oomtrace/internal/oom"
+	"github.com/oomtrace/oomtrace/internal/tracer"
+	"github.com/oomtrace/oomtrace/internal/wire"
+)
+
+// pumpHooks moves events from the ring to the output, and lets the kernel
+// forget each only after it has been written.
+func (s *session) pumpHooks(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var reported tracer.Stats
+	if s.sinceBoot && !s.tr.Resumed() {
+		if err := s.fromLog(ctx, &reported); err != nil || s.p.full() {
+			return err
+		}
+	}
+	done := s.complete(ctx)
+	defer func() { cancel(); done() }()
+	var ev wire.Event
+	for {
+		err := s.step(ctx, &ev, &reported)
+		if errors.Is(err, io.EOF) {
+			return s.p.lost(s.tr, &reported)
+		}
+		if err != nil || s.p.full() {
+			return err
+		}
+	}
+}
+
+// step moves one event.
+func (s *session) step(ctx context.Context, ev *wire.Event, reported *tracer.Stats) error {
+	if err := s.tr.Read(ctx, ev); err != nil {
+		return err
+	}
+	if ev.Cgroup.Path != "" {
+		s.names.Seen(ev.Cgroup.Path)
+		s.tr.Ack(ev)
+		return nil
+	}
+	s.busySince.Store(time.Now().UnixNano())
+	defer s.busySince.Store(0)
+	if s.completer != nil {
+		s.completer.complete(ctx, &ev.Record)
+	}
+	if err := s.p.write(ctx, &ev.Record); err != nil {
+		return err
+	}
+	s.tr.Ack(ev)
+	return s.p.lost(s.tr, reported)
+}
+
+// pumpLog moves records from the kernel log to the output.
+func (s *session) pumpLog(ctx context.Context) error {
+	for {
+		rec, err := s.kmsg.Read(ctx)
+		if err != nil {
+			if ctx.Err() != nil {
+				return nil
+			}
+			return err
+		}
+		if err := s.p.write(ctx, rec); err != nil || s.p.full() {
+			return err
+		}
+	}
+}
+
+// clockSlack is how far the log's clock may be from the hooks': printk takes
+// the scheduler's clock, which nothing disciplines.
+const clockSlack = 10 * time.Second
+
+// fromLog writes the kills that the log still holds. The hooks are attached
+// already, so a kill in between is in both: what the ring has is written from
+// there, and left out here.
+func (s *session) fromLog(ctx context.Context, reported *tracer.Stats) error {
+	attached := s.tr.AttachedMonotonic()
+	held, err := s.oldKills(ctx, attached-min(attached, uint64(clockSlack)))
+	if err != nil {
+		say(s.env, "--since-boot: %v", oneLine(err))
+	}
+	drain, cancel := context.WithCancel(ctx)
+	cancel()
+	var ev wire.Event
+	for !s.p.full() {
+		held = without(held, &ev.Record)
+		if err := s.step(drain, &ev, reported); err != nil {
+			if errors.Is(err, io.EOF) {
+				break
+			}
+			return err
+		}
+	}
+	for _, rec := range held {
+		if s.p.full() {
+			return nil
+		}
+		if err := s.p.write(ctx, rec); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// oldKills writes the log's records from before a time, in nanoseconds of its
+// clock, and returns those that came after.
+func (s *session) oldKills(ctx context.Context, before uint64) (held []*oom.Record, err error) {
+	log, err := openLogNow()
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, log.Close()) }()
+	r := kernlog.NewReader(log, machineLog())
+	for {
+		rec, err := r.Next()
+		if errors.Is(err, io.EOF) {
+			return held, nil
+		}
+		if err != nil {
+			return held, err
+		}
+		if rec.UptimeNS.Value >= before {
+			held = append(held, rec)
+			continue
+		}
+		if err := s.p.write(ctx, rec); err != nil {
+			return nil, err
+		}
+		if s.p.full() {
+			return nil, nil
+		}
+	}
+}
+
+// without drops the log's record of a kill that the hooks saw.
+func without(held []*oom.Record, seen *oom.Record) []*oom.Record {
+	if seen.Victim == nil || seen.Kind == oom.KindExit {
+		return held
+	}
+	for i, rec := range held {
+		if rec.Victim != nil && rec.Victim.TID == seen.Victim.TID && rec.Kind == seen.Kind {
+			return append(held[:i], held[i+1:]...)
+		}
+	}
+	return held
+}
+
+// logNow reads what the kernel's log holds, and then ends.
+type logNow struct {
+	f    *os.File
+	buf  [16 << 10]byte
+	rest []byte
+}
+
+func openLogNow() (*logNow, error) {
+	f, err := os.OpenFile("/dev/kmsg", os.O_RDONLY|unix.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, fmt.Errorf("kernel log: %w", err)
+	}
+	return &logNow{f: f}, nil
+}
+
+func (l *logNow) Close() error { return l.f.Close() }
+
+// Read gives the records of the log one after the other; each read of the
+// device is one record.
+func (l *logNow) Read(p []byte) (int, error) {
+	for len(l.rest) == 0 {
+		n, err := unix.Read(int(l.f.Fd()), l.buf[:])
+		switch {
+		case errors.Is(err, unix.EAGAIN):
+			return 0, io.EOF
+		case errors.Is(err, unix.EPIPE), errors.Is(err, unix.EINTR):
+			continue // overwritten before it was read; the next one is there
+		case err != nil:
+			return 0, err
+		}
+		l.rest = l.buf[:n]
+	}
+	n := copy(p, l.rest)
+	l.rest = l.rest[n:]
+	return n, nil
+}

@@ -1,0 +1,38 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/spf13/pflag"
+
+	"github.com/oomtrace/oomtrace/internal/tracer"
+)
+
+// defaultPin is where "oomtrace unpin" looks unless told otherwise.
+const defaultPin = "/sys/fs/bpf/oomtrace"
+
+func runUnpin(_ context.Context, args []string, env Env) error {
+	dir := defaultPin
+	flags := newFlags("oomtrace unpin")
+	flags.add("What to remove", func(f *pflag.FlagSet) {
+		f.StringVar(&dir, "pin", defaultPin, "the bpffs `directory`")
+	})
+	if err := flags.parse(args); err != nil {
+		if isHelp(err) {
+			_, err = fmt.Fprintf(env.Stdout, "oomtrace unpin [DIR]: remove the hooks and records that --pin left in the kernel\n%s", flags.usages())
+		}
+		return err
+	}
+	switch rest := flags.all.Args(); len(rest) {
+	case 0:
+	case 1:
+		dir = rest[0]
+	default:
+		return usage("oomtrace unpin takes one directory", "unexpected argument %q", rest[1])
+	}
+	if err := tracer.Unpin(dir); err != nil {
+		return &failure{err: err, code: exitError, hint: "stop the oomtrace that uses it; the directory is that of its --pin"}
+	}
+	return nil
+}
