@@ -118,12 +118,10 @@ func (s *session) fromLog(ctx context.Context, reported *tracer.Stats) error {
 // oldKills writes the log's records from before a time, in nanoseconds of its
 // clock, and returns those that came after.
 func (s *session) oldKills(ctx context.Context, before uint64) (held []*oom.Record, err error) {
-	log, err := openLogNow()
-	if err != nil {
-		return nil, err
+	if s.past == nil {
+		return nil, nil
 	}
-	defer func() { err = errors.Join(err, log.Close()) }()
-	r := kernlog.NewReader(log, machineLog())
+	r := kernlog.NewReader(s.past, machineLog())
 	for {
 		rec, err := r.Next()
 		if errors.Is(err, io.EOF) {
@@ -163,6 +161,20 @@ type logNow struct {
 	f    *os.File
 	buf  [16 << 10]byte
 	rest []byte
+}
+
+// openPast opens the log for --since-boot, while the privileges for it are
+// still there.
+func (s *session) openPast() {
+	if !s.sinceBoot || s.tr == nil || s.tr.Resumed() {
+		return
+	}
+	past, err := openLogNow()
+	if err != nil {
+		say(s.env, "--since-boot: %v", oneLine(err))
+		return
+	}
+	s.past = past
 }
 
 func openLogNow() (*logNow, error) {

@@ -55,6 +55,7 @@ type session struct {
 	file    *sink.File
 	p       *pipeline
 	service service
+	past    *logNow // the log up to now, for --since-boot; may be nil
 	// completer adds what the hooks of this machine cannot see; may be nil.
 	completer *completer
 	// busySince is when the record on its way left the ring, in Unix
@@ -98,6 +99,7 @@ func (s *session) openSource(ctx context.Context, opts tracer.Options) error {
 	tr, err := tracer.Open(ctx, opts)
 	if err == nil {
 		s.tr = tr
+		s.openPast()
 		return s.openCompletion()
 	}
 	if s.source == "auto" && opts.Tier == tracer.TierAuto && s.pin == "" && canFallBack(err) {
@@ -169,6 +171,9 @@ func (s *session) close() error {
 	}
 	if s.kmsg != nil {
 		errs = append(errs, s.kmsg.Close())
+	}
+	if s.past != nil {
+		errs = append(errs, s.past.Close())
 	}
 	if s.tr != nil {
 		errs = append(errs, s.tr.Close())

@@ -17,7 +17,8 @@ type killLine struct {
 	totalVM, anon, file, shmem, tables oom.Opt[uint64]
 
 	message
-	cut bool
+	cut     bool
+	noSizes bool // the line ended in or after the name
 }
 
 // message is the reason that the line begins with.
@@ -84,7 +85,7 @@ func parseKilled(b []byte) (k killLine, ok bool) {
 		}
 	}
 	// Cut within the line: the name is whole only with its bracket.
-	k.cut = true
+	k.cut, k.noSizes = true, true
 	end := bytes.LastIndexByte(rest, ')')
 	if end < 0 {
 		return k, false

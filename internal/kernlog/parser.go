@@ -41,6 +41,10 @@ type Parser struct {
 	recent []*incident
 	held   []held
 	out    []*oom.Record
+	// partial is a line that ended within a name, see join.
+	partial     []byte
+	partialLine Line
+	partials    int
 }
 
 // incident is a decision whose victim was killed: more may follow.
@@ -85,7 +89,7 @@ func (p *Parser) Take() *oom.Record {
 }
 
 // busy says whether ordinary lines may still matter.
-func (p *Parser) busy() bool { return len(p.open) > 0 }
+func (p *Parser) busy() bool { return len(p.open) > 0 || len(p.partial) > 0 }
 
 // skip tells of lines that were passed over without looking at them.
 func (p *Parser) skip(lines int) {
@@ -109,19 +113,125 @@ func (p *Parser) Line(l Line) {
 		l.BootID = p.o.BootID
 	}
 	p.expire(&l)
-	text := l.Text
-	for first := true; ; first = false {
-		line, rest, more := bytes.Cut(text, []byte("\n"))
-		line = skipSpaces(bytes.TrimRight(line, " \t\r"))
-		// One printk can hold several lines, but of these only counters: a
-		// name with a newline in it must not make up a kill.
-		if len(line) > 0 && !(first && p.anchor(&l, line)) {
-			p.section(&l, line)
+	l.Text = bytes.TrimRight(l.Text, " \t\r\n")
+	if len(p.partial) > 0 && p.join(&l) {
+		return
+	}
+	p.text(&l, l.Text)
+}
+
+// text takes one printk's text. It can hold several lines: the kernel prints
+// counters so. A newline can also stand in a name; of such a text the first
+// line says what it is, and a name must not make up a line of its own.
+func (p *Parser) text(l *Line, text []byte) {
+	first, rest, more := bytes.Cut(text, []byte("\n"))
+	first = skipSpaces(bytes.TrimRight(first, " \t\r"))
+	if !more {
+		if len(first) == 0 || p.keepBack(l, first) || p.anchor(l, first) {
+			return
+		}
+		p.section(l, first)
+		return
+	}
+	whole := skipSpaces(text)
+	if p.wholeAnchor(l, whole) {
+		return
+	}
+	if len(first) > 0 && named(classify(first)) {
+		p.section(l, whole)
+		return
+	}
+	for line := first; ; {
+		if line = skipSpaces(bytes.TrimRight(line, " \t\r")); len(line) > 0 {
+			p.section(l, line)
 		}
 		if !more {
 			return
 		}
-		text = rest
+		line, rest, more = bytes.Cut(rest, []byte("\n"))
+	}
+}
+
+// wholeAnchor handles a text of several lines that begins as one of the lines
+// with a name in them.
+func (p *Parser) wholeAnchor(l *Line, b []byte) bool {
+	end := bytes.IndexByte(b, '\n')
+	if i := bytes.Index(b, []byte(headerMark)); i >= 0 && i <= maxComm+1 {
+		p.header(l, b)
+		return true
+	}
+	first := b[:end]
+	if contains(first, killedMark) || contains(first, killMark) || contains(first, "OOM victim ") ||
+		hasPrefix(first, summaryMark) || hasPrefix(first, reaperMark) || hasPrefix(first, "Tasks in ") {
+		return p.anchor(l, b)
+	}
+	return false
+}
+
+// keepBack keeps a line back that seems to end within a name: logs as syslog(2)
+// gives them, dmesg's for one, write a newline in a name as a new line with the
+// same stamp.
+func (p *Parser) keepBack(l *Line, b []byte) bool {
+	switch {
+	case hasPrefix(b, summaryMark):
+		if _, ok := parseSummary(b); ok {
+			return false
+		}
+	case hasPrefix(b, statsMark):
+		if b[len(b)-1] == ':' || contains(b, ": cache:") {
+			return false
+		}
+	case contains(b, killedMark):
+		if k, ok := parseKilled(b); ok && !k.noSizes || !ok && bytes.IndexByte(b, '(') < 0 {
+			return false
+		}
+	default:
+		return false
+	}
+	p.partial = append(p.partial[:0], b...)
+	p.partialLine = *l
+	p.partialLine.Text = nil
+	p.partials = 1
+	return true
+}
+
+// maxPartials is how many lines a name may be spread over: 255 bytes can be
+// newlines, but whoever does that gets no more.
+const maxPartials = 16
+
+// join adds a line to the one kept back. False when it is a line of its own.
+func (p *Parser) join(l *Line) bool {
+	same := l.Uptime.Known && l.Uptime == p.partialLine.Uptime || !l.Uptime.Known && l.Time.IsZero()
+	if !same || p.partials >= maxPartials || len(p.partial)+len(l.Text) > p.o.maxLine() {
+		p.giveUpPartial()
+		return false
+	}
+	p.partial = append(append(p.partial, '\n'), l.Text...)
+	p.partials++
+	b := p.partial
+	whole := false
+	switch {
+	case hasPrefix(b, summaryMark):
+		_, whole = parseSummary(b)
+	case hasPrefix(b, statsMark):
+		whole = b[len(b)-1] == ':'
+	default:
+		k, ok := parseKilled(b)
+		whole = ok && !k.noSizes
+	}
+	if whole {
+		p.partial = nil
+		p.text(&p.partialLine, b)
+	}
+	return true
+}
+
+// giveUpPartial takes the line kept back as it is, without what was joined.
+func (p *Parser) giveUpPartial() {
+	first, _, _ := bytes.Cut(p.partial, []byte("\n"))
+	p.partial = nil
+	if len(first) > 0 && !p.anchor(&p.partialLine, first) {
+		p.section(&p.partialLine, first)
 	}
 }
 
@@ -669,6 +779,7 @@ func (p *Parser) expire(l *Line) {
 
 // Flush finishes all that is open: the log ends here.
 func (p *Parser) Flush() {
+	p.giveUpPartial()
 	for len(p.open) > 0 {
 		p.end(p.open[0])
 	}

@@ -105,7 +105,7 @@ func (r *report) victim(k *killLine) *oom.Victim {
 	}
 	row := r.tasks.find(k.pid)
 	v.PgtablesBytes = k.tablesBytes(row)
-	isChosen := r.chosen.known && (r.chosen.pid == k.pid || row == nil && r.chosen.comm == k.comm && !r.scored)
+	isChosen := r.chosen.known && (r.chosen.pid == k.pid || !r.scored && (row != nil && row.tgid == r.chosen.pid || row == nil && r.chosen.comm == k.comm))
 	if isChosen {
 		// The summary names the process, the kill line the thread that still
 		// has the memory.

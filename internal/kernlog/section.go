@@ -51,6 +51,15 @@ func stageOf(k part) stage {
 	return stageTasks
 }
 
+// named says whether a part holds a name that could have a newline in it.
+func named(k part) bool {
+	switch k {
+	case partCpuset, partCPU, partTaskIn, partStats, partRow:
+		return true
+	}
+	return false
+}
+
 // orphan says whether a part is worth keeping without a header: it is told
 // apart from other lines by itself, and useful.
 func orphan(k part) bool { return k >= partTaskIn && k != partStat }

@@ -25,10 +25,10 @@ import (
 var ErrPin = errors.New("cannot pin")
 
 // Names below the pin directory: DIR/l<layout>-<hash of the object>/, in it the
-// maps that a reader needs, the links as link.<n>.<kind>.<hook>, and last of
+// maps that a reader needs, the links as link-<n>-<kind>-<hook>, and last of
 // all a mark that the rest is complete.
 const (
-	pinLink     = "link."
+	pinLink     = "link" // bpffs has no dots in names
 	pinComplete = "complete"
 )
 
@@ -212,7 +212,7 @@ func (d *pinDir) pinMaps(maps map[string]*ebpf.Map) error {
 // pinLink pins the nth link. link.ErrNotSupported: this kind of link cannot be
 // pinned on this kernel (perf events before 5.15).
 func (d *pinDir) pinLink(l link.Link, n int, at *Attachment) error {
-	name := fmt.Sprintf("%s%d.%s.%s", pinLink, n, at.Kind, hex.EncodeToString([]byte(at.Hook)))
+	name := fmt.Sprintf("%s-%d-%s-%s", pinLink, n, at.Kind, hex.EncodeToString([]byte(at.Hook)))
 	if err := l.Pin(filepath.Join(d.path, name)); err != nil {
 		return fmt.Errorf("pin: %w", plainError(err))
 	}
@@ -261,8 +261,8 @@ func (t *Tracer) listPinned(path string) error {
 	}
 	attached := map[int]Attachment{}
 	for _, e := range entries {
-		parts := strings.SplitN(e.Name(), ".", 4)
-		if parts[0]+"." != pinLink || len(parts) != 4 {
+		parts := strings.SplitN(e.Name(), "-", 4)
+		if parts[0] != pinLink || len(parts) != 4 {
 			continue
 		}
 		n, err := strconv.Atoi(parts[1])
