@@ -10,7 +10,7 @@ out=/tmp/swap-idle
 trap 'swapoff "$swap" 2>/dev/null || true; rm -f "$swap" "$out".ready-*' EXIT
 fallocate -l 512M "$swap"
 chmod 600 "$swap"
-mkswap -q "$swap"
+mkswap "$swap" >/dev/null
 swapon "$swap"
 
 # trace NAME FLAG... traces one kill of the service; $! is the tracer.
