@@ -100,7 +100,7 @@ func (o *objects) skipString(b []byte) bool {
 
 // stepJSON reads an object.
 func (r *Reader) stepJSON() bool {
-	obj, ok := r.obj.next(&r.src)
+	obj, ok := r.obj.next(r.src)
 	if !ok {
 		return false
 	}

@@ -192,7 +192,7 @@ func (k *Kmsg) wall(uptime oom.Opt[uint64]) time.Time {
 
 func (k *Kmsg) lostRecord(h *kmsgHeader, missing uint64) {
 	s := stamp{uptime: h.uptime, time: k.wall(h.uptime), node: k.o.Node, bootID: k.o.BootID}
-	rec := k.p.base(oom.KindLost, &s, 0, "")
+	rec := k.p.base(oom.KindLost, &s, 0)
 	if missing > 0 {
 		rec.Lost = oom.Some(missing)
 	}

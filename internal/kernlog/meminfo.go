@@ -199,6 +199,8 @@ func (m *memInfo) parseZone(node oom.Opt[int32], name, b []byte) {
 			m.sum(oom.StatMlocked, kb)
 		case "kernel_stack":
 			m.sum(oom.StatKernelStack, kb)
+		case "zspages":
+			m.sum("zspages_bytes", kb) // what zram and zswap hold
 		}
 	})
 	m.zones = append(m.zones, z)

@@ -467,7 +467,7 @@ func (p *Parser) kill(l *Line, k *killLine) {
 		r = p.newReport(l, true)
 	}
 	r.note(k.message)
-	inc := &incident{rep: r, id: p.incidentID(&r.stamp, r.trigger.Comm), killed: map[int32]bool{}, message: k.message}
+	inc := &incident{rep: r, id: p.incidentID(&r.stamp), killed: map[int32]bool{}, message: k.message}
 	p.remove(r)
 	p.remember(inc)
 	p.groupKill(l, inc, k)
@@ -483,7 +483,7 @@ func (p *Parser) groupKill(l *Line, inc *incident, k *killLine) {
 	if len(inc.killed) < maxRows {
 		inc.killed[k.pid] = true
 	}
-	rec := p.base(oom.KindKill, &s, k.pid, k.comm)
+	rec := p.base(oom.KindKill, &s, k.pid)
 	rec.Incident = inc.id
 	inc.rep.fill(rec, k)
 	rec.Victim = inc.rep.victim(k)
@@ -570,8 +570,8 @@ func (p *Parser) exiting(l *Line, k *killLine) {
 	r.note(k.message)
 	p.remove(r)
 	s := stampOf(l)
-	rec := p.base(oom.KindAlreadyExiting, &s, k.pid, k.comm)
-	rec.Incident = p.incidentID(&r.stamp, r.trigger.Comm)
+	rec := p.base(oom.KindAlreadyExiting, &s, k.pid)
+	rec.Incident = p.incidentID(&r.stamp)
 	r.fill(rec, k)
 	rec.Victim = r.victim(k)
 	p.emit(rec)
@@ -601,8 +601,8 @@ func (p *Parser) noVictim(l *Line, b []byte) {
 }
 
 func (p *Parser) writeNoVictim(r *report, s stamp) *oom.Record {
-	rec := p.base(oom.KindNoVictim, &s, r.trigger.TID.Value, r.trigger.Comm)
-	rec.Incident = p.incidentID(&r.stamp, r.trigger.Comm)
+	rec := p.base(oom.KindNoVictim, &s, r.trigger.TID.Value)
+	rec.Incident = p.incidentID(&r.stamp)
 	r.fill(rec, nil)
 	p.emit(rec)
 	p.reuse(r)
@@ -616,8 +616,8 @@ func (p *Parser) end(r *report) {
 	switch {
 	case r.chosen.known:
 		k := killLine{pid: r.chosen.pid, comm: r.chosen.comm, uid: r.chosen.uid}
-		rec := p.base(oom.KindKill, &r.last, k.pid, k.comm)
-		rec.Incident = p.incidentID(&r.stamp, r.trigger.Comm)
+		rec := p.base(oom.KindKill, &r.last, k.pid)
+		rec.Incident = p.incidentID(&r.stamp)
 		r.fill(rec, &k)
 		rec.Victim, rec.Incomplete = r.victim(&k), oom.Some(true)
 		p.stats.Kills++
@@ -680,7 +680,7 @@ func (p *Parser) heldKill(tid int32) *held {
 }
 
 func (p *Parser) exitRecord(s *stamp, x *reaperLine, exit *oom.Exit, h *held) {
-	rec := p.base(oom.KindExit, s, x.pid, x.comm)
+	rec := p.base(oom.KindExit, s, x.pid)
 	rec.Exit = exit
 	rec.Victim = &oom.Victim{PID: oom.Some(x.pid), TID: oom.Some(x.pid), Comm: x.comm}
 	if h != nil {

@@ -31,7 +31,7 @@ const (
 // Reader reads the records out of a log. It is not safe for concurrent use.
 type Reader struct {
 	o      Options
-	src    source
+	src    *source
 	in     io.Reader
 	p      *Parser
 	x      prefixes
@@ -64,6 +64,9 @@ func NewReader(r io.Reader, o Options) *Reader {
 // Stats returns the counts so far.
 func (r *Reader) Stats() Stats {
 	s := r.p.Stats()
+	if r.src == nil {
+		return s
+	}
 	s.Lines, s.CutLines = r.src.lines, r.src.cuts
 	return s
 }
@@ -101,18 +104,18 @@ func (r *Reader) Next() (*oom.Record, error) {
 
 // open unpacks the input and finds its format.
 func (r *Reader) open() error {
-	r.src = source{in: r.in, max: r.o.maxLine()}
+	r.src = &source{in: r.in, max: r.o.maxLine()}
 	r.src.buf = make([]byte, max(bufferBytes, 4*r.src.max+2*historyBytes))
 	for range 2 { // a compressed log may have been compressed again
 		head := r.src.peek(peekBytes)
-		unpacked, err := unpack(head, &r.src)
+		unpacked, err := unpack(head, r.src)
 		if err != nil {
 			return err
 		}
 		if unpacked == nil {
 			break
 		}
-		r.src = source{in: unpacked, max: r.src.max, buf: make([]byte, len(r.src.buf))}
+		r.src = &source{in: unpacked, max: r.src.max, buf: make([]byte, len(r.src.buf))}
 	}
 	head := r.src.peek(peekBytes)
 	if len(head) == 0 {
@@ -200,6 +203,7 @@ func (r *Reader) stepText() bool {
 			r.start = 1 // stay close while it is about a report
 		}
 		r.feed(line, cut, int(r.src.lines))
+		r.src.floor = r.src.pos
 		return true
 	}
 	whole := r.src.whole()

@@ -13,7 +13,7 @@ import (
 // identity is a hash over what stays the same when the same line is read
 // again. Where a log has no clock at all, the count of records so far stands in
 // for it.
-func identity(s *stamp, ordinal uint64, kind oom.Kind, pid int32, extra string) string {
+func identity(s *stamp, ordinal uint64, kind oom.Kind, pid int32) string {
 	h := sha256.New()
 	origin := s.bootID
 	if origin == "" {
@@ -36,12 +36,11 @@ func identity(s *stamp, ordinal uint64, kind oom.Kind, pid int32, extra string) 
 	h.Write(number[:])
 	h.Write([]byte(origin))
 	h.Write([]byte(kind))
-	h.Write([]byte(extra))
 	return hex.EncodeToString(h.Sum(nil)[:8])
 }
 
 // base fills what every record has.
-func (p *Parser) base(kind oom.Kind, s *stamp, pid int32, comm string) *oom.Record {
+func (p *Parser) base(kind oom.Kind, s *stamp, pid int32) *oom.Record {
 	r := &oom.Record{
 		Schema: oom.Schema, Kind: kind, Source: oom.SourceKmsg, Hooks: []string{hook}, UptimeNS: s.uptime, Time: s.time,
 		Node: s.node, BootID: s.bootID, Kernel: p.o.Kernel,
@@ -50,14 +49,14 @@ func (p *Parser) base(kind oom.Kind, s *stamp, pid int32, comm string) *oom.Reco
 		r.Time = p.o.BootTime.Add(time.Duration(s.uptime.Value))
 	}
 	p.ordinal++
-	r.ID = identity(s, p.ordinal, kind, pid, comm)
+	r.ID = identity(s, p.ordinal, kind, pid)
 	return r
 }
 
 // incidentID is shared by all victims of one decision; it hangs on the report's
 // first line.
-func (p *Parser) incidentID(s *stamp, comm string) string {
-	return identity(s, p.ordinal, "incident", 0, comm)
+func (p *Parser) incidentID(s *stamp) string {
+	return identity(s, p.ordinal, "incident", 0)
 }
 
 // fill puts the report's blocks into a record. Each record gets its own copy:
@@ -105,17 +104,19 @@ func (r *report) victim(k *killLine) *oom.Victim {
 	}
 	row := r.tasks.find(k.pid)
 	v.PgtablesBytes = k.tablesBytes(row)
-	isChosen := r.chosen.known && (r.chosen.pid == k.pid || !r.scored && (row != nil && row.tgid == r.chosen.pid || row == nil && r.chosen.comm == k.comm))
+	isChosen := r.isChosen(k, row)
 	if isChosen {
 		// The summary names the process, the kill line the thread that still
 		// has the memory.
-		v.PID = oom.Some(r.chosen.pid)
+		if !r.scored {
+			v.PID = oom.Some(r.chosen.pid)
+		}
 		v.Cgroup = r.victimCgroup
 		if !v.UID.Known {
 			v.UID = r.chosen.uid
 		}
 	}
-	if r.scored && r.chosen.pid == k.pid {
+	if r.scored && isChosen {
 		v.Score = r.score
 	}
 	if row != nil {
@@ -125,6 +126,24 @@ func (r *report) victim(k *killLine) *oom.Victim {
 		v.CgroupLimits = []oom.CgroupLimit{{Cgroup: r.groupPath, OOMGroup: oom.Some(true)}}
 	}
 	return v
+}
+
+// isChosen says whether the killed task is the one that the kernel chose. The
+// two lines can name two threads of it; up to 5.0 a child can be killed instead,
+// and then both are in the tasks table, which has no threads.
+func (r *report) isChosen(k *killLine, row *row) bool {
+	c := &r.chosen
+	switch {
+	case !c.known:
+		return false
+	case c.pid == k.pid, row != nil && row.tgid == c.pid:
+		return true
+	case c.comm != k.comm:
+		return false
+	case r.scored:
+		return row != nil && r.tasks.headed && r.tasks.find(c.pid) == nil
+	}
+	return row == nil
 }
 
 // fill adds what the kill line does not have.

@@ -1,0 +1,314 @@
+package kernlog
+
+import (
+	"bytes"
+	"compress/gzip"
+	"encoding/binary"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/klauspost/compress/zstd"
+	"github.com/ulikunitz/xz"
+
+	"github.com/oomtrace/oomtrace/internal/oom"
+)
+
+// sourceLine is one printk: its text can hold several lines.
+type sourceLine struct {
+	prio int
+	us   int64
+	text string
+}
+
+// boot is the wall clock of uptime 0 in the wrapped logs.
+var boot = time.Date(2025, 3, 7, 4, 0, 0, 0, time.UTC)
+
+func (l sourceLine) at() time.Time { return boot.Add(time.Duration(l.us) * time.Microsecond) }
+func (l sourceLine) clock() string { return fmt.Sprintf("%5d.%06d", l.us/1e6, l.us%1e6) }
+
+// eachLine writes a multi-line printk as syslog(2) does: every line stamped.
+func eachLine(lines []sourceLine, f func(l sourceLine, text string) string) string {
+	var b strings.Builder
+	for _, l := range lines {
+		for _, text := range strings.Split(l.text, "\n") {
+			b.WriteString(f(l, text) + "\n")
+		}
+	}
+	return b.String()
+}
+
+// original is a system-wide report of a real guest.
+func original(t testing.TB) []sourceLine {
+	t.Helper()
+	raw, err := os.ReadFile(filepath.Join(corpus, "6.12-guest-kmsg.txt"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var lines []sourceLine
+	for _, raw := range bytes.Split(raw, []byte("\n")) {
+		h, ok := parseKmsg(raw)
+		if !ok || strings.HasPrefix(string(h.text), "a) b") {
+			continue
+		}
+		l := sourceLine{prio: int(h.prio), us: int64(h.uptime.Value / 1000), text: string(unescape(nil, h.text))}
+		if len(lines) > 0 || strings.HasPrefix(l.text, "locker invoked") {
+			lines = append(lines, l)
+		}
+		if strings.HasPrefix(l.text, "Out of memory: Killed") {
+			return lines
+		}
+	}
+	t.Fatal("no report")
+	return nil
+}
+
+type wrapping struct {
+	name string
+	wrap func([]sourceLine) string
+	// what the format knows of a line
+	uptime, wall, node, bootID bool
+	wallStep                   time.Duration // the stamps' resolution
+}
+
+func prefixed(f func(l sourceLine) string) func([]sourceLine) string {
+	return func(lines []sourceLine) string {
+		return eachLine(lines, func(l sourceLine, text string) string { return f(l) + text })
+	}
+}
+
+func textWrappings() []wrapping {
+	us, s := time.Microsecond, time.Second
+	return []wrapping{
+		{name: "dmesg", uptime: true, wrap: prefixed(func(l sourceLine) string { return "[" + l.clock() + "] " })},
+		{name: "dmesg with callers", uptime: true, wrap: prefixed(func(l sourceLine) string { return "[" + l.clock() + "][  T204] " })},
+		{name: "dmesg -T", wall: true, wallStep: s, wrap: prefixed(func(l sourceLine) string { return l.at().Format("[Mon Jan _2 15:04:05 2006] ") })},
+		{name: "dmesg -T in Chinese", wall: true, wallStep: s, wrap: prefixed(func(l sourceLine) string { return "[五 3月 " + l.at().Format("_2 15:04:05 2006] ") })},
+		{name: "dmesg -x", uptime: true, wrap: prefixed(func(l sourceLine) string { return "kern  :warn  : [" + l.clock() + "] " })},
+		{name: "dmesg -r", uptime: true, wrap: prefixed(func(l sourceLine) string { return fmt.Sprintf("<%d>[%s] ", l.prio, l.clock()) })},
+		{name: "dmesg -d", uptime: true, wrap: prefixed(func(l sourceLine) string { return "[" + l.clock() + " <    0.000012>] " })},
+		{name: "dmesg -t", wrap: prefixed(func(sourceLine) string { return "" })},
+		{name: "dmesg --time-format iso", wall: true, wallStep: us, wrap: prefixed(func(l sourceLine) string { return l.at().Format("2006-01-02T15:04:05,000000-07:00 ") })},
+		{name: "dmesg in colours", uptime: true, wrap: prefixed(func(l sourceLine) string { return "\x1b[32m[" + l.clock() + "] \x1b[0m\x1b[33m" })},
+		{name: "dev kmsg", uptime: true, wrap: func(lines []sourceLine) string {
+			var b strings.Builder
+			for i, l := range lines {
+				fmt.Fprintf(&b, "%d,%d,%d,-,caller=T204;%s\n SUBSYSTEM=none\n", l.prio, i, l.us, strings.ReplaceAll(l.text, "\n", `\x0a`))
+			}
+			return b.String()
+		}},
+		{name: "journalctl short", wall: true, wallStep: s, node: true, wrap: prefixed(func(l sourceLine) string { return l.at().Format("Jan 02 15:04:05 worker kernel: ") })},
+		{name: "journalctl short, indented lines", wall: true, wallStep: s, node: true, wrap: func(lines []sourceLine) string {
+			var b strings.Builder
+			for _, l := range lines {
+				b.WriteString(l.at().Format("Jan 02 15:04:05 worker kernel: ") + strings.ReplaceAll(l.text, "\n", "\n"+strings.Repeat(" ", 31)) + "\n")
+			}
+			return b.String()
+		}},
+		{name: "journalctl short-precise", wall: true, wallStep: us, node: true, wrap: prefixed(func(l sourceLine) string { return l.at().Format("Jan 02 15:04:05.000000 worker kernel: ") })},
+		{name: "journalctl short-iso", wall: true, wallStep: s, node: true, wrap: prefixed(func(l sourceLine) string {
+			return l.at().In(time.FixedZone("", 3600)).Format("2006-01-02T15:04:05-0700 worker kernel: ")
+		})},
+		{name: "journalctl short-full", wall: true, wallStep: s, node: true, wrap: prefixed(func(l sourceLine) string { return l.at().Format("Mon 2006-01-02 15:04:05 UTC worker kernel: ") })},
+		{name: "journalctl short-monotonic", uptime: true, node: true, wrap: prefixed(func(l sourceLine) string { return "[" + l.clock() + "] worker kernel: " })},
+		{name: "journalctl short-unix", wall: true, wallStep: us, node: true, wrap: prefixed(func(l sourceLine) string {
+			return fmt.Sprintf("%d.%06d worker kernel: ", l.at().Unix(), l.at().Nanosecond()/1000)
+		})},
+		{name: "syslog with uptime", uptime: true, wall: true, wallStep: s, node: true, wrap: prefixed(func(l sourceLine) string { return l.at().Format("Jan _2 15:04:05 worker kernel: [") + l.clock() + "] " })},
+		{name: "rsyslog file", uptime: true, wall: true, wallStep: us, node: true, wrap: prefixed(func(l sourceLine) string {
+			return l.at().Format("2006-01-02T15:04:05.000000-07:00 worker kernel: [") + l.clock() + "] "
+		})},
+		{name: "RFC 5424", uptime: true, wall: true, wallStep: us, node: true, wrap: prefixed(func(l sourceLine) string {
+			return fmt.Sprintf("<%d>1 %s worker kernel - - [meta sequenceId=\"7\"] \ufeff[%s] ", l.prio, l.at().Format("2006-01-02T15:04:05.000000Z07:00"), l.clock())
+		})},
+		{name: "OpenWrt", uptime: true, wall: true, wallStep: s, wrap: prefixed(func(l sourceLine) string { return l.at().Format("Mon Jan _2 15:04:05 2006 kern.err kernel: [") + l.clock() + "] " })},
+		{name: "CRI", uptime: true, wall: true, wallStep: us, wrap: prefixed(func(l sourceLine) string {
+			return l.at().Format("2006-01-02T15:04:05.000000000Z stdout F [") + l.clock() + "] "
+		})},
+		{name: "kubectl logs --prefix", uptime: true, wrap: prefixed(func(l sourceLine) string { return "[pod/dmesg-x7k2p/dmesg] [" + l.clock() + "] " })},
+		{name: "serial console", uptime: true, wrap: prefixed(func(l sourceLine) string { return "serial-port-1> 控制台 | [" + l.clock() + "] " })},
+		{name: "CRLF", uptime: true, wrap: func(lines []sourceLine) string {
+			return strings.ReplaceAll(prefixed(func(l sourceLine) string { return "[" + l.clock() + "] " })(lines), "\n", "\r\n")
+		}},
+	}
+}
+
+func dmesgJSON(lines []sourceLine) string {
+	var b strings.Builder
+	b.WriteString("{\n   \"dmesg\": [\n      {\n")
+	for i, l := range lines {
+		msg, _ := json.Marshal(l.text)
+		if i > 0 {
+			b.WriteString("\n      },{\n")
+		}
+		fmt.Fprintf(&b, "         \"pri\": %d,\n         \"time\": %s,\n         \"msg\": %s", l.prio, l.clock(), msg)
+	}
+	return b.String() + "\n      }\n   ]\n}\n"
+}
+
+func journalFields(l sourceLine) [][2]string {
+	return [][2]string{
+		{"__CURSOR", "s=1;i=2"},
+		{"__REALTIME_TIMESTAMP", fmt.Sprint(l.at().UnixMicro())},
+		{"_BOOT_ID", "0123456789abcdef0123456789abcdef"}, {"_HOSTNAME", "worker"}, {"_TRANSPORT", "kernel"},
+		{"SYSLOG_IDENTIFIER", "kernel"},
+		{"_SOURCE_MONOTONIC_TIMESTAMP", fmt.Sprint(l.us)},
+		{"MESSAGE", l.text},
+	}
+}
+
+func journalJSON(lines []sourceLine) string {
+	var b strings.Builder
+	for _, l := range lines {
+		fields := map[string]any{}
+		for _, f := range journalFields(l) {
+			fields[f[0]] = f[1]
+		}
+		if strings.Contains(l.text, "\n") { // as for what is no UTF-8
+			var list []int
+			for _, c := range []byte(l.text) {
+				list = append(list, int(c))
+			}
+			fields["MESSAGE"] = list
+		}
+		line, _ := json.Marshal(fields)
+		b.Write(append(line, '\n'))
+	}
+	return b.String()
+}
+
+func journalExport(lines []sourceLine) string {
+	var b bytes.Buffer
+	for _, l := range lines {
+		for _, f := range journalFields(l) {
+			if !strings.Contains(f[1], "\n") {
+				b.WriteString(f[0] + "=" + f[1] + "\n")
+				continue
+			}
+			b.WriteString(f[0] + "\n")
+			b.Write(binary.LittleEndian.AppendUint64(nil, uint64(len(f[1]))))
+			b.WriteString(f[1] + "\n")
+		}
+		b.WriteString("\n")
+	}
+	return b.String()
+}
+
+func otherWrappings() []wrapping {
+	us := time.Microsecond
+	return []wrapping{
+		{name: "dmesg --json", uptime: true, wrap: dmesgJSON},
+		{name: "dmesg --json on one line", uptime: true, wrap: func(lines []sourceLine) string {
+			var b bytes.Buffer
+			_ = json.Compact(&b, []byte(dmesgJSON(lines)))
+			return b.String()
+		}},
+		{name: "journalctl json", uptime: true, wall: true, wallStep: us, node: true, bootID: true, wrap: journalJSON},
+		{name: "journalctl export", uptime: true, wall: true, wallStep: us, node: true, bootID: true, wrap: journalExport},
+		{name: "docker json", uptime: true, wall: true, wallStep: us, wrap: func(lines []sourceLine) string {
+			return eachLine(lines, func(l sourceLine, text string) string {
+				line, _ := json.Marshal(map[string]string{"log": "[" + l.clock() + "] " + text + "\n", "stream": "stdout", "time": l.at().Format(time.RFC3339Nano)})
+				return string(line)
+			})
+		}},
+	}
+}
+
+// essence is a record without what depends on the source's stamps.
+func essence(rec *oom.Record) string {
+	c := *rec
+	c.ID, c.Incident, c.Time, c.UptimeNS, c.Node, c.BootID = "", "", time.Time{}, oom.Opt[uint64]{}, "", ""
+	out, err := json.Marshal(&c)
+	if err != nil {
+		return err.Error()
+	}
+	return string(out)
+}
+
+func TestFormats(t *testing.T) {
+	lines := original(t)
+	last := lines[len(lines)-1]
+	want := essence(readText(t, textWrappings()[0].wrap(lines), testOptions())[0])
+	if !strings.Contains(want, `"kernel_stack":["oom_kill_process`) || strings.Contains(want, "incomplete") {
+		t.Fatal("a poor original: ", want)
+	}
+	var noise []sourceLine
+	for i := range 500 {
+		noise = append(noise, sourceLine{6, 1e6 + int64(i)*100, fmt.Sprintf("audit: zoom room %d 日志 \"Kill\"", i)})
+	}
+	for _, w := range append(textWrappings(), otherWrappings()...) {
+		for where, log := range map[string][]sourceLine{"": lines, " after other lines": append(noise[:len(noise):len(noise)], lines...)} {
+			t.Run(w.name+where, func(t *testing.T) {
+				all, st := readAll(t, strings.NewReader(w.wrap(log)), testOptions())
+				if len(all) != 1 || st.Kills != 1 || st.Reports != 1 || st.Unplaced != 0 {
+					t.Fatalf("%d records, %+v", len(all), st)
+				}
+				rec := all[0]
+				if got := essence(rec); got != want {
+					t.Errorf("got  %s\nwant %s", got, want)
+				}
+				if rec.UptimeNS.Known != w.uptime || w.uptime && rec.UptimeNS.Value != uint64(last.us)*1000 {
+					t.Errorf("uptime %v", rec.UptimeNS)
+				}
+				if rec.Time.IsZero() == w.wall || w.wall && !rec.Time.Equal(last.at().Truncate(w.wallStep)) {
+					t.Errorf("time %v, want %v", rec.Time, last.at())
+				}
+				if (rec.Node == "worker") != w.node || (rec.BootID == "01234567-89ab-cdef-0123-456789abcdef") != w.bootID {
+					t.Errorf("node %q, boot %q", rec.Node, rec.BootID)
+				}
+			})
+		}
+	}
+}
+
+func compressors() map[string]func(io.Writer) (io.WriteCloser, error) {
+	return map[string]func(io.Writer) (io.WriteCloser, error){
+		"gzip": func(w io.Writer) (io.WriteCloser, error) { return gzip.NewWriter(w), nil },
+		"xz":   func(w io.Writer) (io.WriteCloser, error) { return xz.NewWriter(w) },
+		"zstd": func(w io.Writer) (io.WriteCloser, error) { return zstd.NewWriter(w) },
+	}
+}
+
+func pack(t testing.TB, f func(io.Writer) (io.WriteCloser, error), text string) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	w, err := f(&b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.WriteString(w, text); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+func TestCompressed(t *testing.T) {
+	log := textWrappings()[0].wrap(original(t))
+	for name, f := range compressors() {
+		t.Run(name, func(t *testing.T) {
+			packed := pack(t, f, log)
+			if all, _ := readAll(t, bytes.NewReader(packed), testOptions()); len(all) != 1 {
+				t.Errorf("%d records", len(all))
+			}
+			if all, _ := readAll(t, bytes.NewReader(append(packed, packed...)), testOptions()); len(all) != 2 {
+				t.Errorf("two in a row: %d records", len(all))
+			}
+			r := NewReader(bytes.NewReader(packed[:len(packed)-5]), testOptions())
+			var err error
+			for err == nil {
+				_, err = r.Next()
+			}
+			if err == io.EOF {
+				t.Error("cut: no error")
+			}
+		})
+	}
+}
