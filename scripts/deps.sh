@@ -50,6 +50,8 @@ for purpose in "$@"; do
 		need vagrant vagrant
 		need dpkg-deb dpkg
 		need xz xz-utils
+		need containerd containerd
+		need runc runc
 		;;
 	generate)
 		need clang clang

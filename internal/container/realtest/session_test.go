@@ -1,0 +1,216 @@
+//go:build hosttest || vmguest
+
+package realtest
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/oomtrace/oomtrace/internal/container"
+	"github.com/oomtrace/oomtrace/internal/enrich"
+	"github.com/oomtrace/oomtrace/internal/oom"
+	"github.com/oomtrace/oomtrace/internal/tracer"
+	"github.com/oomtrace/oomtrace/internal/wire"
+)
+
+// got is a record, and how long it was held up for its names.
+type got struct {
+	rec  oom.Record
+	took time.Duration
+}
+
+// session is what oomtrace does between the ring and the output.
+type session struct {
+	tracer   *tracer.Tracer
+	cache    *container.Cache
+	enricher *enrich.Enricher
+	gate     sync.RWMutex // held by a test that wants no record to be made yet
+
+	mu    sync.Mutex
+	kills []got
+	warns []string
+}
+
+// startSession opens a tracer and a cache, in the order of the program. It does
+// not wait for the cache.
+func startSession(t *testing.T, sockets ...string) *session {
+	t.Helper()
+	s := &session{}
+	tr, err := tracer.Open(t.Context(), tracer.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.tracer = tr
+	s.cache = container.Open(t.Context(), container.Options{Sockets: sockets, Warn: s.warn})
+	s.enricher = enrich.New(enrich.Options{Containers: s.cache})
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- s.collect(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		err := <-done
+		stats, serr := tr.Stats()
+		if err := errors.Join(err, serr, s.cache.Close(), tr.Close()); err != nil {
+			t.Error(err)
+		}
+		if stats.Lost+stats.LostCgroup+stats.Undecoded > 0 {
+			t.Errorf("lost: %+v", stats)
+		}
+	})
+	return s
+}
+
+// ready waits until everything that runs is known.
+func (s *session) ready(t *testing.T) *session {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	s.cache.Ready(ctx)
+	return s
+}
+
+func (s *session) warn(text string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.warns = append(s.warns, text)
+}
+
+func (s *session) collect(ctx context.Context) error {
+	var ev wire.Event
+	for {
+		err := s.tracer.Read(ctx, &ev)
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		switch {
+		case ev.Cgroup.Path != "":
+			s.cache.Seen(ev.Cgroup.Path)
+		case ev.Record.Kind == oom.KindKill:
+			if err := s.keep(ctx, &ev.Record); err != nil {
+				return err
+			}
+		}
+		s.tracer.Ack(&ev)
+	}
+}
+
+// keep enriches a record and copies it: the event is decoded into again.
+func (s *session) keep(ctx context.Context, r *oom.Record) error {
+	s.gate.RLock()
+	defer s.gate.RUnlock()
+	began := time.Now()
+	s.enricher.Record(ctx, r)
+	g := got{took: time.Since(began)}
+	b, err := json.Marshal(r)
+	if err != nil {
+		return err
+	}
+	if err := json.Unmarshal(b, &g.rec); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.kills = append(s.kills, g)
+	return nil
+}
+
+// of gives the kills in a container.
+func (s *session) of(id string) []got {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.DeleteFunc(slices.Clone(s.kills), func(g got) bool {
+		c := g.rec.Victim.Container
+		return c == nil || c.ID != id
+	})
+}
+
+// wait waits for n kills in a container.
+func (s *session) wait(t *testing.T, id string, n int) []got {
+	t.Helper()
+	for deadline := time.Now().Add(patience); ; time.Sleep(5 * time.Millisecond) {
+		all := s.of(id)
+		if len(all) >= n {
+			return all
+		}
+		if time.Now().After(deadline) {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			for _, g := range s.kills {
+				t.Logf("other kill: %s in %s", g.rec.Victim.Comm, g.rec.Victim.Cgroup)
+			}
+			t.Fatalf("%d kills in container %s, %d expected", len(all), id, n)
+		}
+	}
+}
+
+// killed waits for the kill in a container that has just overrun its limit, and
+// holds its owner against what is true.
+func (s *session) killed(t *testing.T, ct *ctr) got {
+	t.Helper()
+	g := s.wait(t, ct.id, 1)[0]
+	owned(t, ct, &g.rec.Victim.Owner)
+	return g
+}
+
+// mine holds the part of an owner that the path gives against the container.
+func mine(t *testing.T, ct *ctr, o *oom.Owner) bool {
+	t.Helper()
+	if o.Container == nil || o.Pod == nil {
+		t.Errorf("owner %+v: container and pod expected", o)
+		return false
+	}
+	want := func(name, got, want string) {
+		t.Helper()
+		if got != want {
+			t.Errorf("%s %q, want %q", name, got, want)
+		}
+	}
+	want("container id", o.Container.ID, ct.id)
+	want("pod uid", o.Pod.UID, ct.pod.config.Metadata.Uid)
+	want("qos", string(o.Pod.QoS), "burstable")
+	if o.OuterContainer != nil {
+		t.Errorf("outer container %+v", o.OuterContainer)
+	}
+	return true
+}
+
+// owned holds an owner with names against the container.
+func owned(t *testing.T, ct *ctr, o *oom.Owner) {
+	t.Helper()
+	if !mine(t, ct, o) {
+		return
+	}
+	want := func(name, got, want string) {
+		t.Helper()
+		if got != want {
+			t.Errorf("%s %q, want %q", name, got, want)
+		}
+	}
+	m := ct.pod.config.Metadata
+	want("container", o.Container.Name, ct.name)
+	want("runtime", o.Container.Runtime, "containerd")
+	want("image", o.Container.Image, hogImage)
+	want("pod", o.Pod.Name, m.Name)
+	want("namespace", o.Pod.Namespace, m.Namespace)
+	want("container of pod", o.Pod.Container, ct.name)
+	if len(o.Pod.Labels) != 1 || o.Pod.Labels["app"] != "real-"+m.Name {
+		t.Errorf("labels %v", o.Pod.Labels)
+	}
+	if n := o.Container.RestartCount; !n.Known || n.Value != 3 {
+		t.Errorf("restarts %v, want 3", n)
+	}
+}
+
+// named says whether an owner has all names.
+func named(o *oom.Owner) bool {
+	return o.Container != nil && o.Container.Name != "" && o.Pod != nil && o.Pod.Name != "" && o.Pod.Namespace != ""
+}
