@@ -5,11 +5,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"runtime/debug"
 	"strings"
 	"sync"
 	"time"
 	"unicode"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 )
 
 // backend is a place that knows containers. Its calls come from one goroutine.
@@ -47,6 +51,9 @@ const manyListed = 1000
 const (
 	maxAsks     = 4096
 	detailPause = 5 * time.Millisecond
+	// soonPause is the least time between two tries of a source that fails: one
+	// that starts again is back within a moment.
+	soonPause = 50 * time.Millisecond
 )
 
 // delays are the pauses before each try to learn of a new container.
@@ -75,11 +82,14 @@ type source struct {
 	back    backend
 	details []string
 	fails   int
+	failed  time.Time // when it did last
 	next    time.Time // when to list again
 
 	mu      sync.Mutex
 	asks    askHeap
 	pending map[string]*ask
+	soon    bool // an ask came while the source failed
+	worked  bool // answered once
 	ok, bad bool // answered last; warned since it last answered
 	err     error
 	name    string
@@ -113,7 +123,10 @@ func (s *source) push(id string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.err != nil && !errors.Is(s.err, ErrUnused) {
-		return false // the next list that works will have it
+		if !s.worked || slow(s.err) {
+			return false // the next list that works will have it
+		}
+		s.soon = true
 	}
 	due := time.Now()
 	if s.rank == rankFiles {
@@ -137,6 +150,21 @@ func (s *source) push(id string) bool {
 	default:
 	}
 	return true
+}
+
+// slow says that a source did not refuse but hung.
+func slow(err error) bool {
+	return errors.Is(err, context.DeadlineExceeded) || errors.Is(err, os.ErrDeadlineExceeded) || status.Code(err) == codes.DeadlineExceeded
+}
+
+// hasten brings the next list forward if an ask waits for it.
+func (s *source) hasten(failed time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if next := failed.Add(soonPause); s.soon && next.Before(s.next) {
+		s.next = next
+	}
+	s.soon = false
 }
 
 // pop gives the ask that is due, or when the next one will be.
@@ -180,7 +208,13 @@ func (s *source) run(ctx context.Context) {
 	var nextDetail time.Time
 	for ctx.Err() == nil {
 		now := time.Now()
-		a, due := s.pop(now)
+		var a *ask
+		var due time.Time
+		if s.fails == 0 {
+			a, due = s.pop(now)
+		} else {
+			s.hasten(s.failed)
+		}
 		switch {
 		case a != nil:
 			s.answer(ctx, a)
@@ -189,7 +223,7 @@ func (s *source) run(ctx context.Context) {
 			s.list(ctx)
 			s.next = time.Now().Add(s.pause())
 			continue
-		case len(s.details) > 0 && !now.Before(nextDetail):
+		case s.fails == 0 && len(s.details) > 0 && !now.Before(nextDetail):
 			s.detail(ctx)
 			nextDetail = time.Now().Add(detailPause)
 			continue
@@ -198,7 +232,7 @@ func (s *source) run(ctx context.Context) {
 		if !due.IsZero() && due.Before(until) {
 			until = due
 		}
-		if len(s.details) > 0 && nextDetail.Before(until) {
+		if s.fails == 0 && len(s.details) > 0 && nextDetail.Before(until) {
 			until = nextDetail
 		}
 		s.sleep(ctx, until.Sub(now))
@@ -218,10 +252,13 @@ func (s *source) sleep(ctx context.Context, d time.Duration) {
 // pause is the time to the next list; a source that fails is tried sooner, ever
 // more seldom.
 func (s *source) pause() time.Duration {
-	if s.fails == 0 || s.fails > 5 {
+	switch {
+	case s.fails == 0 || s.fails > 6:
 		return s.cache.opts.Interval
+	case s.fails == 1:
+		return min(soonPause, s.cache.opts.Interval)
 	}
-	return min(time.Second<<(s.fails-1), s.cache.opts.Interval)
+	return min(time.Second<<(s.fails-2), s.cache.opts.Interval)
 }
 
 // list learns all containers of the source.
@@ -246,6 +283,7 @@ func (s *source) list(ctx context.Context) {
 	}
 	if s.report(ctx, err); err != nil {
 		s.drop()
+		s.reopen()
 		return
 	}
 	s.mu.Lock()
@@ -257,6 +295,15 @@ func (s *source) list(ctx context.Context) {
 		// The answer was many times the size of what was kept of it, and the
 		// next one is far away: half of the process would lie idle until then.
 		debug.FreeOSMemory()
+	}
+}
+
+// reopen has the next call start from scratch: a client of gRPC repeats why its
+// last connection failed until it has tried again.
+func (s *source) reopen() {
+	if s.back != nil {
+		s.back.close()
+		s.back = nil
 	}
 }
 
@@ -307,6 +354,7 @@ func (s *source) detail(ctx context.Context) {
 	case !errors.Is(err, errNotFound):
 		s.details = s.details[:0]
 		s.report(ctx, err)
+		s.reopen()
 	}
 }
 
@@ -335,7 +383,8 @@ func (s *source) answer(ctx context.Context, a *ask) {
 		s.retry(a)
 	default:
 		s.report(ctx, err)
-		s.drop()
+		s.retry(a) // once a list has worked again
+		s.reopen()
 	}
 }
 
@@ -358,11 +407,11 @@ func (s *source) report(ctx context.Context, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.err = err
-	if s.back != nil {
+	if s.back != nil && s.back.version() != "" {
 		s.name = s.back.version()
 	}
 	if err == nil {
-		s.ok, s.bad, s.fails = true, false, 0
+		s.ok, s.worked, s.bad, s.fails = true, true, false, 0
 		return
 	}
 	was := s.ok
@@ -372,6 +421,7 @@ func (s *source) report(ctx context.Context, err error) {
 		return
 	}
 	s.fails++
+	s.failed = time.Now()
 	if next := time.Now().Add(s.pause()); next.Before(s.next) {
 		s.next = next
 	}

@@ -6,6 +6,7 @@ package realtest
 
 import (
 	"fmt"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -197,6 +198,8 @@ func runtimeRestarts(t *testing.T, c *containerd) {
 	s.overrun(t, first)
 	s.killed(t, first)
 	c.kill(t)
+	// A question without an answer has the cache notice.
+	s.cache.Seen(p.cgroup + "/" + strings.Repeat("0", 64))
 	s.overrun(t, second)
 	s.killed(t, second)
 	if err := c.start(t.Context()); err != nil {
