@@ -51,8 +51,13 @@ func setScoreAdj(adj int) error {
 
 // lockMemory keeps what is in use, or comes into use, from being swapped or
 // dropped. Without MCL_ONFAULT all of Go's reserved address space would be
-// filled.
+// filled. What is mapped later counts against the limit, too, and a runtime that
+// may map no more ends: without the limit lifted nothing is locked.
 func lockMemory() error {
+	unlimited := unix.Rlimit{Cur: unix.RLIM_INFINITY, Max: unix.RLIM_INFINITY}
+	if err := unix.Setrlimit(unix.RLIMIT_MEMLOCK, &unlimited); err != nil {
+		return fmt.Errorf("lift RLIMIT_MEMLOCK: %w", err)
+	}
 	return unix.Mlockall(unix.MCL_CURRENT | unix.MCL_FUTURE | unix.MCL_ONFAULT)
 }
 

@@ -7,7 +7,9 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -23,37 +25,38 @@ import (
 	"github.com/oomtrace/oomtrace/internal/vmtest/workload"
 )
 
-// session is oomtrace as a user runs it, with JSON in a pipe.
-type session struct {
+// liveRun is oomtrace as a user runs it, with JSON in a pipe.
+type liveRun struct {
 	t      *testing.T
 	log    *witness.Log
-	cancel func()
-	done   chan int
+	cmd    *exec.Cmd
+	read   chan struct{}
 	stderr bytes.Buffer
+	schema *jsonschema.Schema
 
 	mu      sync.Mutex
 	records []oom.Record
-	schema  *jsonschema.Schema
 }
 
-func startSession(t *testing.T, args ...string) *session {
+func startRun(t *testing.T, args ...string) *liveRun {
 	t.Helper()
 	log, err := witness.Open()
 	if err != nil {
 		t.Fatal(err)
 	}
-	r, w, err := os.Pipe()
+	ready := filepath.Join(t.TempDir(), "ready")
+	s := &liveRun{t: t, log: log, read: make(chan struct{}), schema: recordSchema(t)}
+	s.cmd = exec.Command("/proc/self/exe", append([]string{"--ready-file", ready}, args...)...)
+	s.cmd.Env = append(os.Environ(), asOomtrace+"=1")
+	s.cmd.Stderr = &s.stderr
+	out, err := s.cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithCancel(context.Background())
-	s := &session{t: t, log: log, cancel: cancel, done: make(chan int, 1), schema: recordSchema(t)}
-	ready := filepath.Join(t.TempDir(), "ready")
-	go func() {
-		s.done <- Run(ctx, append([]string{"--ready-file", ready}, args...), Env{Stdout: w, Stderr: &s.stderr, Version: "test"})
-		_ = w.Close()
-	}()
-	go s.collect(r)
+	if err := s.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	go s.collect(out)
 	t.Cleanup(s.stop)
 	for range 1000 {
 		if _, err := os.Stat(ready); err == nil {
@@ -65,10 +68,13 @@ func startSession(t *testing.T, args ...string) *session {
 	return nil
 }
 
-func (s *session) stop() {
-	s.cancel()
-	if code := <-s.done; code != 0 {
-		s.t.Errorf("exit code %d\n%s", code, s.stderr.String())
+func (s *liveRun) stop() {
+	if err := s.cmd.Process.Signal(os.Interrupt); err != nil {
+		s.t.Error(err)
+	}
+	<-s.read
+	if err := s.cmd.Wait(); err != nil {
+		s.t.Errorf("%v\n%s", err, s.stderr.String())
 	}
 	if !strings.Contains(s.stderr.String(), " 0 lost") {
 		s.t.Errorf("records lost:\n%s", s.stderr.String())
@@ -76,7 +82,8 @@ func (s *session) stop() {
 	_ = s.log.Close()
 }
 
-func (s *session) collect(r *os.File) {
+func (s *liveRun) collect(r io.Reader) {
+	defer close(s.read)
 	lines := bufio.NewScanner(r)
 	lines.Buffer(nil, 1<<20)
 	for lines.Scan() {
@@ -90,10 +97,9 @@ func (s *session) collect(r *os.File) {
 		s.records = append(s.records, rec)
 		s.mu.Unlock()
 	}
-	_ = r.Close()
 }
 
-func (s *session) forget() {
+func (s *liveRun) forget() {
 	if _, err := s.log.Read(); err != nil {
 		s.t.Fatal(err)
 	}
@@ -102,7 +108,7 @@ func (s *session) forget() {
 	s.mu.Unlock()
 }
 
-func (s *session) of(kinds ...oom.Kind) []oom.Record {
+func (s *liveRun) of(kinds ...oom.Kind) []oom.Record {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var out []oom.Record
@@ -114,11 +120,18 @@ func (s *session) of(kinds ...oom.Kind) []oom.Record {
 	return out
 }
 
-// wait waits for at least n records of a kind.
-func (s *session) wait(t *testing.T, n int, kind oom.Kind) []oom.Record {
+// wait waits for at least n records of a kind that are of this scenario: what
+// an earlier one left may still be dying.
+func (s *liveRun) wait(t *testing.T, n int, kind oom.Kind, out *workload.Outcome) []oom.Record {
 	t.Helper()
 	for range 500 {
-		if got := s.of(kind); len(got) >= n {
+		got := slices.DeleteFunc(s.of(kind), func(r oom.Record) bool {
+			if len(out.Victims) > 0 {
+				return !slices.Contains(out.Victims, int(r.Victim.PID.Value))
+			}
+			return out.Limit != "" && (r.Limit == nil || !samePath(r.Limit.Cgroup, out.Limit))
+		})
+		if len(got) >= n {
 			return got
 		}
 		time.Sleep(20 * time.Millisecond)
@@ -193,7 +206,7 @@ func TestNUMAScenarios(t *testing.T) { runScenarios(t, true) }
 
 func runScenarios(t *testing.T, numa bool) {
 	protectInit(t)
-	s := startSession(t)
+	s := startRun(t)
 	for _, sc := range workload.Scenarios() {
 		if sc.Needs.NUMA != numa {
 			continue
@@ -209,7 +222,7 @@ func protectInit(t *testing.T) {
 	}
 }
 
-func runScenario(t *testing.T, s *session, sc workload.Scenario) {
+func runScenario(t *testing.T, s *liveRun, sc workload.Scenario) {
 	g, err := workload.Open()
 	if err != nil {
 		t.Fatal(err)
@@ -233,13 +246,42 @@ func runScenario(t *testing.T, s *session, sc workload.Scenario) {
 	if out.NoVictim {
 		kind, n = oom.KindNoVictim, 1
 	}
-	records := s.wait(t, n, kind)
+	records := s.wait(t, n, kind, out)
 	want, ok := verdicts()[sc.Name]
 	if !ok {
 		t.Fatal("no verdict is expected of this scenario: add it to verdicts")
 	}
 	want.check(t, records[0].Why)
 	checkOutcome(t, out, records)
+	s.checkLog(t, records)
+	if t.Failed() {
+		b, _ := json.Marshal(records[0])
+		t.Logf("%s", b)
+	}
+}
+
+// checkLog holds the records against what the kernel's log says of the same kills.
+func (s *liveRun) checkLog(t *testing.T, records []oom.Record) {
+	t.Helper()
+	lines, err := s.log.Read()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, log := range logRecords(t, lines) {
+		if log.Kind != oom.KindKill || log.Victim == nil {
+			continue
+		}
+		for _, rec := range records {
+			if rec.Victim.TID != log.Victim.TID {
+				continue
+			}
+			if rec.Incident == records[0].Incident && rec.ID != records[0].ID {
+				// The one report of an oom.group is about its first victim.
+				rec.Limit, rec.Memory, rec.Candidates = nil, nil, nil
+			}
+			agree(t, rec, log)
+		}
+	}
 }
 
 func (v verdict) check(t *testing.T, w *oom.Why) {

@@ -27,10 +27,12 @@ func freshStat(rec *oom.Record, stat oom.Stats) oom.Stats {
 		}
 		return stat
 	}
-	// Without a sum of the kernel's memory only a task tells: it cannot hold
-	// much more anonymous memory than its cgroup.
-	anon, _ := stat.Get(oom.LimitAnon)
-	if sum+slack < usage && anon+slack < biggestAnon(rec) {
+	// Without a sum of the kernel's memory, much may be in no counter. But a
+	// cgroup whose tasks hold most of its usage cannot have next to nothing.
+	for _, st := range stat {
+		sum += st.Bytes
+	}
+	if sum < usage/64 && biggestAnon(rec) > usage/2 {
 		return nil
 	}
 	return stat

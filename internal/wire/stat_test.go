@@ -26,7 +26,8 @@ func TestFreshStat(t *testing.T) {
 		{"not added up yet", 32 * mib, 30 * mib, stat(4096, 0, 0, true), false},
 		{"more than there is", 32 * mib, 0, stat(64*mib, 0, 0, true), false},
 		{"kernel memory that no counter names", 32 * mib, 1 * mib, stat(1*mib, 0, 0, false), true},
-		{"a task with more than its cgroup", 32 * mib, 30 * mib, stat(0, 0, 0, false), false},
+		{"a task that no counter knows of", 32 * mib, 30 * mib, stat(0, 0, 0, false), false},
+		{"a task charged elsewhere", 32 * mib, 18 * mib, stat(1*mib, 0, 0, false), true},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -153,10 +153,16 @@ func (g *Guest) Swap(bytes int64, priority int) error {
 		return fmt.Errorf("swapon %s: %w", dev, errno)
 	}
 	g.defers(func() error {
-		if _, _, errno := unix.Syscall(unix.SYS_SWAPOFF, ptr(path), 0, 0); errno != 0 {
-			return fmt.Errorf("swapoff %s: %w", dev, errno)
+		for {
+			_, _, errno := unix.Syscall(unix.SYS_SWAPOFF, ptr(path), 0, 0)
+			if errno == unix.EINTR {
+				continue // the Go runtime's own signals come in between
+			}
+			if errno != 0 {
+				return fmt.Errorf("swapoff %s: %w", dev, errno)
+			}
+			return nil
 		}
-		return nil
 	})
 	return nil
 }

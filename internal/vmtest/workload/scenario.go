@@ -184,8 +184,8 @@ func onSlab(name, about string) Scenario {
 		if err != nil {
 			return nil, err
 		}
-		return inCgroup(ctx, g, Limits{MaxBytes: 12 * mib}, Hog{Steps: []Step{
-			{Kind: Dirs, Path: dir, Bytes: 10 * mib}, {Kind: Anon, Bytes: 32 * mib},
+		return inCgroup(ctx, g, Limits{MaxBytes: 24 * mib}, Hog{Steps: []Step{
+			{Kind: Dirs, Path: dir, Bytes: 20 * mib}, {Kind: Anon, Bytes: 32 * mib},
 		}})
 	}}
 }
@@ -319,11 +319,11 @@ func runHostile(ctx context.Context, g *Guest) (*Outcome, error) {
 }
 
 func runForkbomb(ctx context.Context, g *Guest) (*Outcome, error) {
-	c, err := g.Cgroup(nil, "oomtrace-test", Limits{MaxBytes: 144 * mib})
+	c, err := g.Cgroup(nil, "oomtrace-bomb", Limits{MaxBytes: 200 * mib})
 	if err != nil {
 		return nil, err
 	}
-	if _, err := g.Start(Hog{Name: "bomb", Procs: c.Procs(), Steps: anon(512 * kib), Copies: 500}); err != nil {
+	if _, err := g.Start(Hog{Name: "bomb", Procs: c.Procs(), Steps: anon(512 * kib), Copies: 700}); err != nil {
 		return nil, err
 	}
 	// Which of them dies is the kernel's choice.
