@@ -205,7 +205,7 @@ func (e *Explainer) swappinessZero(unevictable, swappable size) string {
 
 func (e *Explainer) swappinessDoubts(own bool, unevictable, swappable size) {
 	f := &e.f
-	if !unevictable.Known && !(f.rec.Victim != nil && f.rec.Victim.LockedVMBytes.Known) {
+	if !unevictable.Known && (f.rec.Victim == nil || !f.rec.Victim.LockedVMBytes.Known) {
 		if !f.cgroup || !swappable.Known {
 			e.unsure(codeSwapSwappiness, "memory that is mlocked")
 		}

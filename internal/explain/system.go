@@ -68,6 +68,12 @@ func (e *Explainer) zones() {
 			usable.add(&m.Zones[i], e.reserve(&m.Zones[i]))
 		}
 	}
+	if guess && usable.n == 0 {
+		// By the time of the kill, others may have given some memory back: the
+		// kernel's word on the constraint stands, the node is the fullest.
+		usable = e.fullestNode()
+		usable.short = usable.n
+	}
 	e.fragments(&usable)
 	if usable.n > 0 && usable.short == usable.n {
 		e.shortage(&usable)
@@ -95,6 +101,24 @@ func (e *Explainer) nodeShort(node oom.Opt[int32]) bool {
 		}
 	}
 	return z.n > 0 && z.short == z.n
+}
+
+// fullestNode sums the zones of the node with the least memory free.
+func (e *Explainer) fullestNode() zoneSum {
+	var fullest zoneSum
+	zones := e.f.rec.Memory.Zones
+	for i := range zones {
+		var node zoneSum
+		for j := range zones {
+			if zones[j].Node == zones[i].Node && e.usable(&zones[j]) {
+				node.add(&zones[j], e.reserve(&zones[j]))
+			}
+		}
+		if node.n > 0 && (fullest.n == 0 || node.free < fullest.free) {
+			fullest = node
+		}
+	}
+	return fullest
 }
 
 func (z *zoneSum) add(zone *oom.Zone, reserve uint64) {

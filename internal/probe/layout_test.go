@@ -177,7 +177,10 @@ func TestEnums(t *testing.T) {
 }
 
 func enumValue(types *btf.Spec, name string) (uint64, bool) {
-	for typ := range types.All() {
+	for typ, err := range types.All() {
+		if err != nil {
+			return 0, false
+		}
 		e, ok := typ.(*btf.Enum)
 		if !ok {
 			continue

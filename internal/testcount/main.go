@@ -96,7 +96,7 @@ func (c *counter) read(r io.Reader) error {
 	for lines.Scan() {
 		var e event
 		if json.Unmarshal(lines.Bytes(), &e) != nil {
-			fmt.Fprintln(c.w, lines.Text())
+			_, _ = fmt.Fprintln(c.w, lines.Text())
 			continue
 		}
 		c.add(e)
@@ -110,7 +110,7 @@ func (c *counter) add(e event) {
 	case "output", "build-output":
 		c.output[key] = append(c.output[key], e.Output)
 		if tiersOwn(e.Output) {
-			fmt.Fprint(c.w, strings.TrimLeft(e.Output, " "))
+			_, _ = fmt.Fprint(c.w, strings.TrimLeft(e.Output, " "))
 		}
 		return
 	case "pass":
@@ -121,12 +121,12 @@ func (c *counter) add(e event) {
 	case "fail":
 		c.fail(e, key)
 	case "build-fail": // the package's own fail follows, and is counted
-		fmt.Fprint(c.w, strings.Join(c.output[key], ""))
+		_, _ = fmt.Fprint(c.w, strings.Join(c.output[key], ""))
 	default:
 		return
 	}
 	if e.Test == "" && e.Action == "pass" {
-		fmt.Fprintf(c.w, "%sok %s %.1fs\n", c.prefix, e.Package, e.Elapsed)
+		_, _ = fmt.Fprintf(c.w, "%sok %s %.1fs\n", c.prefix, e.Package, e.Elapsed)
 	}
 	delete(c.output, key)
 }
@@ -148,7 +148,7 @@ func (c *counter) show(e event, key string) {
 	if e.Test == "" && e.Action == "skip" {
 		return // no test files
 	}
-	fmt.Fprintf(c.w, "%s%s %s %s\n%s", c.prefix, e.Action, e.Package, e.Test, strings.Join(c.output[key], ""))
+	_, _ = fmt.Fprintf(c.w, "%s%s %s %s\n%s", c.prefix, e.Action, e.Package, e.Test, strings.Join(c.output[key], ""))
 }
 
 // test is 1 for a test's event, 0 for a package's.

@@ -84,7 +84,7 @@ func pinName() (string, error) {
 	sum := sha256.New()
 	for _, h := range plan(TierAuto) {
 		for _, c := range h.candidates {
-			fmt.Fprintf(sum, "%s %v\n", c.program, spec.Programs[c.program].Instructions)
+			_, _ = fmt.Fprintf(sum, "%s %v\n", c.program, spec.Programs[c.program].Instructions)
 		}
 	}
 	return layoutPrefix(wire.Layout) + hex.EncodeToString(sum.Sum(nil)[:6]), nil

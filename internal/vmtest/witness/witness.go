@@ -7,7 +7,7 @@ package witness
 import (
 	"errors"
 	"fmt"
-	"os"
+	"io"
 	"strconv"
 	"strings"
 
@@ -25,7 +25,7 @@ func Open() (*Log, error) {
 	if err != nil {
 		return nil, fmt.Errorf("kernel log: %w", err)
 	}
-	if _, err := unix.Seek(fd, 0, os.SEEK_END); err != nil {
+	if _, err := unix.Seek(fd, 0, io.SeekEnd); err != nil {
 		return nil, errors.Join(fmt.Errorf("kernel log: %w", err), unix.Close(fd))
 	}
 	return &Log{fd}, nil

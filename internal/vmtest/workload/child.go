@@ -318,7 +318,7 @@ func addr(b []byte) uintptr { return uintptr(unsafe.Pointer(unsafe.SliceData(b))
 //go:nosplit
 func fail(status uintptr) {
 	for {
-		syscall.RawSyscall(unix.SYS_EXIT_GROUP, status, 0, 0)
+		_, _, _ = syscall.RawSyscall(unix.SYS_EXIT_GROUP, status, 0, 0)
 	}
 }
 
@@ -343,7 +343,7 @@ func child(w *work) {
 func sleepForever() {
 	for {
 		// ppoll without descriptors and timeout sleeps.
-		syscall.RawSyscall6(unix.SYS_PPOLL, 0, 0, 0, 0, 0, 0)
+		_, _, _ = syscall.RawSyscall6(unix.SYS_PPOLL, 0, 0, 0, 0, 0, 0)
 	}
 }
 
@@ -387,7 +387,7 @@ func takeAll(w *work) {
 //go:nosplit
 func take(s *readyStep) {
 	if s.bind != 0 {
-		syscall.RawSyscall6(unix.SYS_MBIND, addr(s.region), uintptr(len(s.region)), 2, uintptr(unsafe.Pointer(&s.bind)), 64, 0)
+		_, _, _ = syscall.RawSyscall6(unix.SYS_MBIND, addr(s.region), uintptr(len(s.region)), 2, uintptr(unsafe.Pointer(&s.bind)), 64, 0)
 	}
 	if s.lock {
 		call(unix.SYS_MLOCK, addr(s.region), uintptr(len(s.region)), 0)
@@ -427,7 +427,7 @@ func takePipes(s *readyStep) {
 func takeSockets(s *readyStep) {
 	for range s.count {
 		var fds [2]int32
-		syscall.RawSyscall6(unix.SYS_SOCKETPAIR, unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_NONBLOCK, 0, uintptr(unsafe.Pointer(&fds[0])), 0, 0)
+		_, _, _ = syscall.RawSyscall6(unix.SYS_SOCKETPAIR, unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_NONBLOCK, 0, uintptr(unsafe.Pointer(&fds[0])), 0, 0)
 		call(unix.SYS_WRITE, uintptr(fds[1]), addr(s.buf), uintptr(len(s.buf)))
 	}
 }

@@ -12,7 +12,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"strconv"
@@ -161,6 +160,3 @@ func (p *Process) Stop() error {
 	}
 	return err
 }
-
-// dead reports whether an error says that a hog ended early.
-func dead(err error) bool { return errors.Is(err, io.EOF) }
