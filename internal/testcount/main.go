@@ -36,19 +36,20 @@ type counter struct {
 	output                  map[string][]string // by package and test, until it ends
 	blamed                  map[string]bool     // packages with a failed test
 	prefix                  string
+	own                     []string // closing lines of the runs within the tests
 }
 
 func main() {
 	tier := flag.String("tier", "test", "name of the tier in the closing line")
 	result := flag.String("result", "", "append the closing line to this file")
 	flag.Parse()
-	line, ok, err := run(*tier, flag.Args())
+	lines, ok, err := run(*tier, flag.Args())
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "testcount:", err)
 		os.Exit(1)
 	}
 	if *result != "" {
-		if err := appendLine(*result, line); err != nil {
+		if err := appendLines(*result, lines); err != nil {
 			fmt.Fprintln(os.Stderr, "testcount:", err)
 			os.Exit(1)
 		}
@@ -58,25 +59,27 @@ func main() {
 	}
 }
 
-func appendLine(path, line string) error {
+func appendLines(path string, lines []string) error {
 	f, err := os.OpenFile(path, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o644)
 	if err != nil {
 		return err
 	}
-	_, err = fmt.Fprintln(f, line)
+	_, err = fmt.Fprintln(f, strings.Join(lines, "\n"))
 	return errors.Join(err, f.Close())
 }
 
-func run(tier string, args []string) (line string, ok bool, err error) {
+// run returns the closing line, or those of the runs within the tests, which
+// count what really ran.
+func run(tier string, args []string) (lines []string, ok bool, err error) {
 	started := time.Now()
 	cmd := exec.Command("go", append([]string{"test", "-json"}, args...)...)
 	cmd.Stderr = os.Stderr
 	out, err := cmd.StdoutPipe()
 	if err != nil {
-		return "", false, err
+		return nil, false, err
 	}
 	if err := cmd.Start(); err != nil {
-		return "", false, err
+		return nil, false, err
 	}
 	c := &counter{w: os.Stdout, output: map[string][]string{}, blamed: map[string]bool{}, prefix: tier + ": "}
 	readErr := c.read(out)
@@ -85,9 +88,13 @@ func run(tier string, args []string) (line string, ok bool, err error) {
 		c.failed++
 		fmt.Printf("%s: go test: %v\n", tier, waitErr)
 	}
-	line = fmt.Sprintf("%s: %d passed, %d failed, %d skipped", tier, c.passed, c.failed, c.skipped)
+	line := fmt.Sprintf("%s: %d passed, %d failed, %d skipped", tier, c.passed, c.failed, c.skipped)
 	fmt.Printf("%s (%s)\n", line, time.Since(started).Round(time.Second))
-	return line, c.passed > 0 && c.failed == 0 && c.skipped == 0, readErr
+	lines = c.own
+	if len(lines) == 0 {
+		lines = []string{line}
+	}
+	return lines, c.passed > 0 && c.failed == 0 && c.skipped == 0, readErr
 }
 
 func (c *counter) read(r io.Reader) error {
@@ -110,6 +117,7 @@ func (c *counter) add(e event) {
 	case "output", "build-output":
 		c.output[key] = append(c.output[key], e.Output)
 		if tiersOwn(e.Output) {
+			c.own = append(c.own, strings.TrimSpace(e.Output))
 			_, _ = fmt.Fprint(c.w, strings.TrimLeft(e.Output, " "))
 		}
 		return

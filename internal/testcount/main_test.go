@@ -96,14 +96,14 @@ func TestAdd(t *testing.T) {
 func TestAppendLine(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "results")
 	for _, line := range []string{"unit: 1 passed", "vm: 2 passed"} {
-		if err := appendLine(path, line); err != nil {
+		if err := appendLines(path, []string{line}); err != nil {
 			t.Fatal(err)
 		}
 	}
 	if b, err := os.ReadFile(path); err != nil || string(b) != "unit: 1 passed\nvm: 2 passed\n" {
 		t.Errorf("%q, %v", b, err)
 	}
-	if err := appendLine(filepath.Join(path, "below-a-file"), ""); err == nil {
+	if err := appendLines(filepath.Join(path, []string{"below-a-file"}), ""); err == nil {
 		t.Error("no error")
 	}
 }
