@@ -103,7 +103,7 @@ func TestAppendLine(t *testing.T) {
 	if b, err := os.ReadFile(path); err != nil || string(b) != "unit: 1 passed\nvm: 2 passed\n" {
 		t.Errorf("%q, %v", b, err)
 	}
-	if err := appendLines(filepath.Join(path, []string{"below-a-file"}), ""); err == nil {
+	if err := appendLines(filepath.Join(path, "below-a-file"), nil); err == nil {
 		t.Error("no error")
 	}
 }

@@ -76,14 +76,9 @@ func Resolve(ctx context.Context, name string, opts Options) (*Kernel, error) {
 	if err != nil {
 		return nil, err
 	}
-	dir := opts.Dir
-	if dir == "" {
-		if dir, err = defaultDir(); err != nil {
-			return nil, err
-		}
-	}
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return nil, fmt.Errorf("kernel cache: %w", err)
+	dir, err := cacheDir(opts)
+	if err != nil {
+		return nil, err
 	}
 	unlock, err := lock(filepath.Join(dir, name+".lock"))
 	if err != nil {
@@ -109,6 +104,19 @@ func lookup(name string) (source, error) {
 		}
 	}
 	return source{}, fmt.Errorf("%w %q (have %s)", ErrUnknown, name, strings.Join(Names(), ", "))
+}
+
+// cacheDir gives the cache, which it makes.
+func cacheDir(opts Options) (dir string, err error) {
+	if dir = opts.Dir; dir == "" {
+		if dir, err = defaultDir(); err != nil {
+			return "", err
+		}
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return "", fmt.Errorf("kernel cache: %w", err)
+	}
+	return dir, nil
 }
 
 func defaultDir() (string, error) {
