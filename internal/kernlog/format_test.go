@@ -126,7 +126,9 @@ func textWrappings() []wrapping {
 		{name: "RFC 5424", uptime: true, wall: true, wallStep: us, node: true, wrap: prefixed(func(l sourceLine) string {
 			return fmt.Sprintf("<%d>1 %s worker kernel - - [meta sequenceId=\"7\"] \ufeff[%s] ", l.prio, l.at().Format("2006-01-02T15:04:05.000000Z07:00"), l.clock())
 		})},
-		{name: "OpenWrt", uptime: true, wall: true, wallStep: s, wrap: prefixed(func(l sourceLine) string { return l.at().Format("Mon Jan _2 15:04:05 2006 kern.err kernel: [") + l.clock() + "] " })},
+		{name: "OpenWrt", uptime: true, wall: true, wallStep: s, wrap: prefixed(func(l sourceLine) string {
+			return l.at().Format("Mon Jan _2 15:04:05 2006 kern.err kernel: [") + l.clock() + "] "
+		})},
 		{name: "CRI", uptime: true, wall: true, wallStep: us, wrap: prefixed(func(l sourceLine) string {
 			return l.at().Format("2006-01-02T15:04:05.000000000Z stdout F [") + l.clock() + "] "
 		})},

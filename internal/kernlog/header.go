@@ -80,23 +80,30 @@ func nodeList(b []byte) string {
 	return keep(b)
 }
 
-// parseCpuset reads "COMM cpuset=NAME mems_allowed=0-1" (up to 4.20).
-func (r *report) parseCpuset(b []byte) {
+// parseCpuset reads "COMM cpuset=NAME mems_allowed=0-1" (up to 4.20). False when
+// it is another task's.
+func (r *report) parseCpuset(b []byte) bool {
 	i := bytes.LastIndex(b, []byte(" mems_allowed="))
 	j := bytes.Index(b, []byte("cpuset="))
-	if i < 0 || j < 0 || j+len("cpuset=") > i {
-		return
+	if i < 0 || j < 0 || j+len("cpuset=") > i || !r.byTrigger(b[:j]) {
+		return false
 	}
 	r.trigger.Cpuset = keep(b[j+len("cpuset=") : i])
 	r.trigger.MemsAllowed = keep(bytes.TrimSpace(b[i+len(" mems_allowed="):]))
+	return true
+}
+
+// byTrigger says whether a line that begins with this comm can be the trigger's.
+func (r *report) byTrigger(comm []byte) bool {
+	return r.headless || r.trigger.Comm == "" || r.trigger.Comm == keep(bytes.TrimSpace(comm))
 }
 
 // parseCPU reads "CPU: 1 UID: 0 PID: 77 Comm: x Not tainted 6.12.0 #1" (the UID
-// from 6.11 on). The PID is the thread's.
-func (r *report) parseCPU(b []byte) {
-	head := b
-	if i := bytes.Index(b, []byte(" Comm: ")); i >= 0 {
-		head = b[:i]
+// from 6.11 on). The PID is the thread's. False when it is another task's.
+func (r *report) parseCPU(b []byte) bool {
+	head, tail, _ := bytes.Cut(b, []byte(" Comm: "))
+	if comm := r.trigger.Comm; !r.headless && comm != "" && !strings.HasPrefix(keep(tail), comm) {
+		return false
 	}
 	if s, ok := after(head, "PID: "); ok {
 		if v, _, ok := cutPID(s); ok {
@@ -109,6 +116,7 @@ func (r *report) parseCPU(b []byte) {
 		}
 	}
 	r.kernel = release(b)
+	return true
 }
 
 // release takes "6.12.0" out of "… Tainted: G W  6.12.0 #1 Debian".

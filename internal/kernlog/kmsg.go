@@ -43,6 +43,7 @@ type Kmsg struct {
 	nextSeq uint64
 	started bool
 	overrun bool
+	drained bool // the context ended, and what was in the log then is read
 	out     []*oom.Record
 }
 
@@ -83,6 +84,7 @@ func (k *Kmsg) Stats() Stats { return k.p.Stats() }
 // reports that were open are marked incomplete. The error is the context's when
 // that ends, after all that was read has been given out.
 func (k *Kmsg) Read(ctx context.Context) (*oom.Record, error) {
+	k.drained = k.drained && ctx.Err() != nil
 	defer context.AfterFunc(ctx, func() { _ = k.f.SetReadDeadline(time.Unix(1, 0)) })()
 	for {
 		if rec := k.take(); rec != nil {
@@ -92,6 +94,7 @@ func (k *Kmsg) Read(ctx context.Context) (*oom.Record, error) {
 		switch {
 		case err == nil:
 		case ctx.Err() != nil:
+			k.drain()
 			k.p.Flush()
 			if rec := k.take(); rec != nil {
 				return rec, nil
@@ -99,6 +102,32 @@ func (k *Kmsg) Read(ctx context.Context) (*oom.Record, error) {
 			return nil, ctx.Err()
 		default:
 			return nil, fmt.Errorf("kernel log: %w", err)
+		}
+	}
+}
+
+const (
+	// drainRecords and drainFor bound what is still read at the end.
+	drainRecords = 100_000
+	drainFor     = 20 * time.Millisecond
+)
+
+// drain reads what is in the log already.
+func (k *Kmsg) drain() {
+	if k.drained || k.f.SetReadDeadline(time.Now().Add(drainFor)) != nil {
+		return
+	}
+	k.drained = true
+	for range drainRecords {
+		n, err := k.f.Read(k.buf)
+		switch {
+		case errors.Is(err, unix.EPIPE):
+			k.overrun = true
+			k.p.lost()
+		case err != nil:
+			return
+		default:
+			k.record(k.buf[:n])
 		}
 	}
 }

@@ -95,6 +95,9 @@ func (p *Parser) busy() bool { return len(p.open) > 0 || len(p.partial) > 0 }
 func (p *Parser) skip(lines int) {
 	p.tick += uint64(lines)
 	if len(p.held) > 0 {
+		if p.o.ExitRecords && lines > 0 {
+			p.settle()
+		}
 		p.release(nil)
 	}
 }
@@ -237,7 +240,12 @@ func (p *Parser) giveUpPartial() {
 
 // mayAnchor is a quick test for the lines that begin, decide or end a report.
 func mayAnchor(b []byte) bool {
-	return contains(b, "oom") || contains(b, "of memory") || contains(b, "Kill")
+	for i := range marks {
+		if marks[i].index(b) >= 0 {
+			return true
+		}
+	}
+	return false
 }
 
 // anchor handles the lines that stand for themselves.
@@ -353,7 +361,7 @@ func (p *Parser) scoreOrShared(l *Line, b []byte) {
 		}
 		return
 	}
-	r := p.reportFor(l, s.message, func(r *report) bool { return !r.scored && !r.chosen.known || r.chosen.pid == s.pid && !r.scored })
+	r := p.reportFor(l, s.message, func(r *report) int { return scoreFits(r, &s) })
 	if r == nil {
 		p.endHeadless()
 		r = p.newReport(l, true)
@@ -397,8 +405,10 @@ func (p *Parser) shared(b []byte) bool {
 }
 
 // reportFor finds the open report that a decision belongs to: by caller where
-// the log has it, else the one touched last that fits.
-func (p *Parser) reportFor(l *Line, m message, fits func(*report) bool) *report {
+// the log has it, else the one that fits best, of equals the one touched last.
+func (p *Parser) reportFor(l *Line, m message, fits func(*report) int) *report {
+	var best *report
+	most := 0
 	for i := len(p.open) - 1; i >= 0; i-- {
 		r := p.open[i]
 		if l.Caller != 0 && r.caller != 0 && l.Caller != r.caller {
@@ -408,11 +418,52 @@ func (p *Parser) reportFor(l *Line, m message, fits func(*report) bool) *report 
 		if m.scope != "" && r.scope != "" && cgroup != (m.scope == oom.ScopeCgroup) {
 			continue
 		}
-		if fits(r) {
-			return r
+		if n := fits(r); n > most {
+			best, most = r, n
 		}
 	}
-	return nil
+	return best
+}
+
+// How well a report fits a decision, 0 for not at all.
+const (
+	fitsNot = iota
+	fitsAny
+	fitsTrigger
+	fitsTable
+	fitsName
+	fitsPID
+)
+
+func scoreFits(r *report, s *scoreLine) int {
+	switch {
+	case r.scored || r.chosen.known && r.chosen.pid != s.pid:
+		return fitsNot
+	case r.chosen.known:
+		return fitsPID
+	case r.tasks.find(s.pid) != nil:
+		return fitsTable
+	case r.trigger.Comm == s.comm:
+		return fitsTrigger
+	}
+	return fitsAny
+}
+
+// killFits says whether a kill can be what a report was about.
+func killFits(r *report, k *killLine) int {
+	switch {
+	case r.chosen.known && r.chosen.pid == k.pid:
+		return fitsPID
+	case r.chosen.known && r.chosen.comm == k.comm:
+		return fitsName // a thread of the chosen process
+	case r.tasks.find(k.pid) != nil:
+		return fitsTable
+	case !r.chosen.known && r.trigger.Comm == k.comm:
+		return fitsTrigger
+	case !r.chosen.known || r.scored:
+		return fitsAny // up to 5.0 a child
+	}
+	return fitsNot
 }
 
 func (p *Parser) summary(l *Line, b []byte) {
@@ -421,7 +472,7 @@ func (p *Parser) summary(l *Line, b []byte) {
 		p.unplaced(l, b)
 		return
 	}
-	r := p.reportFor(l, message{}, func(r *report) bool { return !r.chosen.known && (r.scope == "" || r.scope == s.scope) })
+	r := p.reportFor(l, message{}, func(r *report) int { return summaryFits(r, &s) })
 	if r == nil {
 		p.endHeadless()
 		r = p.newReport(l, true)
@@ -440,15 +491,29 @@ func (p *Parser) summary(l *Line, b []byte) {
 	}
 }
 
-// killFits says whether a kill can be what a report was about.
-func killFits(r *report, k *killLine) bool {
-	switch {
-	case !r.chosen.known || r.chosen.pid == k.pid || r.scored:
-		return true
-	case r.chosen.comm == k.comm:
-		return true // a thread of the chosen process
+// ownReport says whether a report is about this very task.
+func ownReport(r *report, k *killLine) int {
+	if r.headless || !r.chosen.known || r.chosen.pid != k.pid {
+		return fitsNot
 	}
-	return r.tasks.find(k.pid) != nil
+	return fitsPID
+}
+
+func hasHeader(r *report) int {
+	if r.headless {
+		return fitsNot
+	}
+	return fitsAny
+}
+
+func summaryFits(r *report, s *summary) int {
+	switch {
+	case r.chosen.known || r.scope != "" && r.scope != s.scope:
+		return fitsNot
+	case r.tasks.find(s.pid) != nil:
+		return fitsTable
+	}
+	return fitsAny
 }
 
 func (p *Parser) kill(l *Line, k *killLine) {
@@ -457,7 +522,7 @@ func (p *Parser) kill(l *Line, k *killLine) {
 		p.groupKill(l, inc, k)
 		return
 	}
-	r := p.reportFor(l, k.message, func(r *report) bool { return killFits(r, k) })
+	r := p.reportFor(l, k.message, func(r *report) int { return killFits(r, k) })
 	if r != nil && r.headless && r.stage < stageTasks {
 		// Without a header these may be another allocation's Mem-Info.
 		p.end(r)
@@ -518,7 +583,7 @@ func (p *Parser) groupOf(l *Line, k *killLine, s *stamp) *incident {
 		if t.headed && t.total <= maxRows && t.find(k.pid) == nil {
 			continue
 		}
-		if p.reportFor(l, k.message, func(r *report) bool { return !r.headless && r.chosen.known && r.chosen.pid == k.pid }) != nil {
+		if p.reportFor(l, k.message, func(r *report) int { return ownReport(r, k) }) != nil {
 			continue // a report of its own
 		}
 		return inc
@@ -563,7 +628,7 @@ func (p *Parser) reuse(r *report) {
 
 // exiting handles a victim that was dying before it could be killed.
 func (p *Parser) exiting(l *Line, k *killLine) {
-	r := p.reportFor(l, k.message, func(r *report) bool { return killFits(r, k) })
+	r := p.reportFor(l, k.message, func(r *report) int { return killFits(r, k) })
 	if r == nil {
 		r = p.newReport(l, true)
 	}
@@ -580,7 +645,7 @@ func (p *Parser) exiting(l *Line, k *killLine) {
 
 // noVictim handles an OOM that the kernel could or would not solve by a kill.
 func (p *Parser) noVictim(l *Line, b []byte) {
-	r := p.reportFor(l, message{}, func(r *report) bool { return !r.headless })
+	r := p.reportFor(l, message{}, hasHeader)
 	if r == nil {
 		r = p.newReport(l, true)
 	}

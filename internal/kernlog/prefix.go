@@ -33,9 +33,9 @@ func (x *prefixes) line(raw []byte) (l Line, ok bool) {
 		x.clean = stripEscapes(x.clean[:0], b)
 		b = x.clean
 	}
-	if b, ok := x.kmsg(&l, b); ok {
-		l.Text = b
-		return l, true
+	if text, kernel, ok := x.kmsg(&l, b); ok {
+		l.Text = text
+		return l, kernel
 	}
 	found := false
 	for range maxWraps {
@@ -93,13 +93,13 @@ func (x *prefixes) wrap(l *Line, b []byte) ([]byte, wrapState) {
 // kmsg reads the form of /dev/kmsg: "prio,seq,usec,flags[,caller=T1];text"
 // (Documentation/ABI/testing/dev-kmsg). Other programs write there too, but
 // not with the kernel's facility.
-func (x *prefixes) kmsg(l *Line, b []byte) ([]byte, bool) {
+func (x *prefixes) kmsg(l *Line, b []byte) (text []byte, kernel, ok bool) {
 	h, ok := parseKmsg(b)
-	if !ok || h.prio>>3 != 0 {
-		return b, false
+	if !ok {
+		return b, false, false
 	}
 	l.Uptime, l.Caller = h.uptime, h.caller
-	text := h.text
+	text = h.text
 	if i := bytes.IndexByte(text, '\n'); i >= 0 {
 		text = text[:i] // the dictionary's lines
 	}
@@ -107,7 +107,7 @@ func (x *prefixes) kmsg(l *Line, b []byte) ([]byte, bool) {
 		x.clean = unescape(x.clean[:0], text)
 		text = x.clean
 	}
-	return text, true
+	return text, h.prio>>3 == 0, true
 }
 
 type kmsgHeader struct {
@@ -243,9 +243,10 @@ func skipStructured(b []byte) []byte {
 		quoted := false
 		i := 1
 		for ; i < len(b) && (quoted || b[i] != ']'); i++ {
-			if b[i] == '\\' {
+			switch b[i] {
+			case '\\':
 				i++
-			} else if b[i] == '"' {
+			case '"':
 				quoted = !quoted
 			}
 		}

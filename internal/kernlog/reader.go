@@ -14,7 +14,9 @@ import (
 )
 
 const (
-	bufferBytes = 1 << 20
+	bufferBytes = 768 << 10
+	// readBytes are read at once: as much as the nearer caches hold.
+	readBytes = 256 << 10
 	// historyBytes of what was passed over stay in the buffer: a kill line may
 	// show that the lines before it were of its report.
 	historyBytes = 64 << 10

@@ -73,6 +73,9 @@ func (r *report) fill(rec *oom.Record, k *killLine) {
 	if !r.headless || r.trigger.TID.Known {
 		t := r.trigger
 		t.GFPFlags, t.KernelStack = slices.Clone(t.GFPFlags), slices.Clone(t.KernelStack)
+		if r.stackMixed {
+			t.KernelStack = nil
+		}
 		if row := r.tasks.find(t.TID.Value); t.TID.Known && row != nil {
 			t.PID = oom.Some(row.tgid)
 		}

@@ -61,6 +61,7 @@ type report struct {
 	trigger    oom.Trigger
 	sysrq      bool
 	stackState stackState
+	stackMixed bool // frames of two traces could not be told apart
 	// constraint is the summary's CONSTRAINT_ word; cgroup is set where the
 	// kernel's words say that a cgroup's limit was hit.
 	scope oom.Scope

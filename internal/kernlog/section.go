@@ -164,45 +164,51 @@ func (p *Parser) section(l *Line, b []byte) {
 		}
 		p.newReport(l, true)
 	}
-	r := p.pick(l, k)
-	if r == nil {
-		return
+	order, n := p.pick(l, k)
+	for _, r := range order[:n] {
+		if r.apply(k, b) {
+			r.stage = max(r.stage, stageOf(k))
+			p.touch(r, l)
+			return
+		}
 	}
-	if r.apply(k, b) {
-		r.stage = max(r.stage, stageOf(k))
-		p.touch(r, l)
+	if n == 1 && k == partCPU && order[0].stackState != stackDone {
+		order[0].stackState = stackForeign // someone else's trace begins
 	}
 }
 
-// pick finds the report that a line belongs to. With the caller printed that is
-// certain; else it is the one that is at this part or just before it.
-func (p *Parser) pick(l *Line, k part) *report {
+// pick finds the reports that a line can belong to, best first. With the caller
+// printed there is just one; else those that are at this part come before those
+// that are to come to it, and the one touched last before the others. Two that
+// are at the same part cannot be told apart.
+func (p *Parser) pick(l *Line, k part) (order [maxOpen]*report, n int) {
 	st := stageOf(k)
-	var best *report
-	tie := false
 	for i := len(p.open) - 1; i >= 0; i-- {
 		r := p.open[i]
 		if l.Caller != 0 && r.caller != 0 {
 			if l.Caller == r.caller {
-				return r
+				order[0] = r
+				return order, 1
 			}
 			continue
 		}
 		if r.stage > st {
 			continue
 		}
-		switch {
-		case best == nil || r.stage > best.stage:
-			best, tie = r, false
-		case r.stage == best.stage && p.tick-r.touched < interleaved && r.stage > stageHeader:
-			tie = true
+		j := n
+		for ; j > 0 && order[j-1].stage < r.stage; j-- {
+			order[j] = order[j-1]
+		}
+		order[j] = r
+		n++
+	}
+	if n > 1 && order[0].stage == order[1].stage && order[0].stage == st && p.tick-order[1].touched < interleaved {
+		for _, r := range order[:2] {
 			r.doubtful = true
+			r.stackMixed = r.stackMixed || k == partFrame
 		}
 	}
-	if tie {
-		best.doubtful = true
-	}
-	return best
+	return order, n
 }
 
 // apply reads a line into the report; false when it is not this report's.
@@ -214,13 +220,9 @@ func (r *report) apply(k part, b []byte) bool {
 		}
 		r.parseOrder(b)
 	case partCpuset:
-		r.parseCpuset(b)
+		return r.parseCpuset(b)
 	case partCPU:
-		if r.stage >= stageCPU {
-			r.stackState = stackForeign // someone else's trace begins
-			return false
-		}
-		r.parseCPU(b)
+		return r.stage < stageCPU && r.parseCPU(b)
 	case partTrace, partTraceEnd, partFrame:
 		return r.applyTrace(k, b)
 	case partTaskIn:

@@ -20,7 +20,7 @@ type source struct {
 	cuts  uint64
 	// The next place of each mark, -1 for none in the buffer; stale when before
 	// pos.
-	next  [3]int
+	next  [len(marks)]int
 	limit int // marks have been looked for up to here
 	// skipping: in the rest of a line that was cut.
 	skipping bool
@@ -37,8 +37,9 @@ func (s *source) fill() bool {
 		s.pos, s.end, s.floor, s.limit = s.pos-from, s.end-from, max(0, s.floor-from), 0
 	}
 	for range 100 {
-		n, err := s.in.Read(s.buf[s.end:])
-		n = min(max(n, 0), len(s.buf)-s.end)
+		room := s.buf[s.end:min(len(s.buf), s.end+readBytes)]
+		n, err := s.in.Read(room)
+		n = min(max(n, 0), len(room))
 		s.end += n
 		if err != nil {
 			s.err = err
@@ -51,9 +52,11 @@ func (s *source) fill() bool {
 	return false
 }
 
-// peek returns the first bytes, at most n.
+// peek returns the first bytes: at most n, and enough to know the input by. It
+// does not wait for more of a log that is still being written.
 func (s *source) peek(n int) []byte {
-	for s.end-s.pos < n && s.fill() {
+	const enough = 64
+	for s.end-s.pos < enough && s.fill() {
 	}
 	return s.buf[s.pos:min(s.end, s.pos+n)]
 }
@@ -130,18 +133,55 @@ func (s *source) whole() []byte {
 	}
 }
 
-// marks are what every line holds that begins, decides or ends a report.
-func marks() [3]string { return [...]string{"oom", "of memory", "Kill"} }
+// mark is a text, or two, that are found by a byte in them that is rare in
+// logs; that byte stands at the same place in both.
+type mark struct {
+	rare   byte
+	at     int
+	second [2]byte // the byte before, or at the start the one behind the rare one
+	texts  [2]string
+}
+
+// marks are what every line holds that begins, decides or ends a report. An "m"
+// is half as frequent as an "o", capitals are rarer still.
+var marks = [...]mark{
+	{'m', 2, [2]byte{'o', 'o'}, [2]string{"oom", "oom"}},
+	{'O', 0, [2]byte{'u', 'O'}, [2]string{"Out of memory", "OOM victim "}},
+	{'K', 0, [2]byte{'i', 'i'}, [2]string{"Kill", "Kill"}},
+}
+
+// index returns where one of the texts is, or -1.
+func (m *mark) index(b []byte) int {
+	second := 1
+	if m.at > 0 {
+		second = -1
+	}
+	for from := 0; ; from++ {
+		i := bytes.IndexByte(b[from:], m.rare)
+		if i < 0 {
+			return -1
+		}
+		from += i
+		j := from + second
+		if j < 0 || j >= len(b) || b[j] != m.second[0] && b[j] != m.second[1] {
+			continue
+		}
+		start := from - m.at
+		if start >= 0 && (hasPrefix(b[start:], m.texts[0]) || hasPrefix(b[start:], m.texts[1])) {
+			return start
+		}
+	}
+}
 
 // find returns where in the whole lines the next mark is, or -1. Each mark is
 // looked for once in each part of the buffer.
 func (s *source) find() int {
 	last := s.pos + bytes.LastIndexByte(s.buf[s.pos:s.end], '\n') + 1
 	best := -1
-	for i, mark := range marks() {
+	for i := range marks {
 		if s.limit != last || s.next[i] >= 0 && s.next[i] < s.pos {
 			s.next[i] = -1
-			if at := bytes.Index(s.buf[s.pos:last], []byte(mark)); at >= 0 {
+			if at := marks[i].index(s.buf[s.pos:last]); at >= 0 {
 				s.next[i] = s.pos + at
 			}
 		}

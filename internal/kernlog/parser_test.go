@@ -1,0 +1,377 @@
+package kernlog
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+	"testing/iotest"
+	"time"
+
+	"github.com/oomtrace/oomtrace/internal/oom"
+)
+
+func corpusFile(t testing.TB, name string) string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(corpus, name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+const killLineText = "Out of memory: Killed process 77 (a) total-vm:400kB, anon-rss:40kB, file-rss:4kB, shmem-rss:0kB, UID:5 pgtables:40kB oom_score_adj:7"
+
+// TestKillLines are the wordings of the lines that name a victim.
+func TestKillLines(t *testing.T) {
+	const sizes = " total-vm:400kB, anon-rss:40kB, file-rss:4kB"
+	for _, c := range []struct {
+		name, text string
+		pid        int32
+		comm       string
+		scope      oom.Scope
+		uid        oom.Opt[uint32]
+		rss        oom.Opt[uint64]
+		incomplete bool // beyond the missing header
+	}{
+		{"3.10", "Killed process 77 (a)" + sizes, 77, "a", "", oom.Opt[uint32]{}, oom.Some(uint64(44 << 10)), false},
+		{"4.5", "Killed process 77 (a)" + sizes + ", shmem-rss:4kB", 77, "a", "", oom.Opt[uint32]{}, oom.Some(uint64(48 << 10)), false},
+		{"RHEL 6", "Killed process 77, UID 12, (a)" + sizes, 77, "a", "", oom.Some(uint32(12)), oom.Some(uint64(44 << 10)), false},
+		{"RHEL 7", "Killed process 77 (a), UID 12," + sizes + ", shmem-rss:0kB", 77, "a", "", oom.Some(uint32(12)), oom.Some(uint64(44 << 10)), false},
+		{"5.1", "Out of memory: Killed process 77 (a)" + sizes + ", shmem-rss:0kB", 77, "a", oom.ScopeSystem, oom.Opt[uint32]{}, oom.Some(uint64(44 << 10)), false},
+		{"5.4", killLineText, 77, "a", oom.ScopeSystem, oom.Some(uint32(5)), oom.Some(uint64(44 << 10)), false},
+		{"cgroup", "Memory cgroup out of memory: Killed process 77 (a)" + sizes, 77, "a", oom.ScopeCgroup, oom.Opt[uint32]{}, oom.Some(uint64(44 << 10)), false},
+		{"allocating task", "Out of memory (oom_kill_allocating_task): Killed process 77 (a)" + sizes, 77, "a", oom.ScopeSystem, oom.Opt[uint32]{}, oom.Some(uint64(44 << 10)), false},
+		{"brackets in the name", "Out of memory: Killed process 77 (a) total-vm:1k) (b)" + sizes, 77, "a) total-vm:1k) (b", oom.ScopeSystem, oom.Opt[uint32]{}, oom.Some(uint64(44 << 10)), false},
+		{"empty name", "Out of memory: Killed process 77 ()" + sizes, 77, "", oom.ScopeSystem, oom.Opt[uint32]{}, oom.Some(uint64(44 << 10)), false},
+		{"Chinese name", "Out of memory: Killed process 77 (内存)" + sizes, 77, "内存", oom.ScopeSystem, oom.Opt[uint32]{}, oom.Some(uint64(44 << 10)), false},
+		{"cut in the numbers", "Out of memory: Killed process 77 (a) total-vm:400kB, anon-rss:4", 77, "a", oom.ScopeSystem, oom.Opt[uint32]{}, oom.Opt[uint64]{}, true},
+		{"cut after the name", "Out of memory: Killed process 77 (a)", 77, "a", oom.ScopeSystem, oom.Opt[uint32]{}, oom.Opt[uint64]{}, true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			all := readText(t, "[    5.000001] "+c.text+"\n", testOptions())
+			if len(all) != 1 {
+				t.Fatalf("%d records", len(all))
+			}
+			v := all[0].Victim
+			if v.PID != oom.Some(c.pid) || v.Comm != c.comm || all[0].Scope != c.scope || v.UID != c.uid || v.RSSBytes != c.rss {
+				t.Errorf("pid %v comm %q scope %q uid %v rss %v", v.PID, v.Comm, all[0].Scope, v.UID, v.RSSBytes)
+			}
+		})
+	}
+}
+
+// TestNotKernel: what other programs write about kills is no kill.
+func TestNotKernel(t *testing.T) {
+	for _, line := range []string{
+		"Mar  7 04:11:09 worker kubelet[812]: " + killLineText,
+		"Mar  7 04:11:09 worker systemd[1]: foo.service: " + killLineText,
+		"2025-03-07T04:11:09.123456+00:00 worker app: " + killLineText,
+		"12,5,100,-;" + killLineText,
+		"<12>[    5.100000] " + killLineText,
+		"user  :warn  : [    5.100000] " + killLineText,
+		"<14>1 2025-03-07T04:11:09Z worker kernel - - - " + killLineText,
+		`{"_TRANSPORT":"stdout","SYSLOG_IDENTIFIER":"kernel","MESSAGE":"` + killLineText + `"}`,
+		`{"SYSLOG_IDENTIFIER":"app","MESSAGE":"` + killLineText + `"}`,
+		"__CURSOR=a\n_TRANSPORT=syslog\nMESSAGE=" + killLineText + "\n\n",
+	} {
+		if all := readText(t, line+"\n", testOptions()); len(all) != 0 {
+			t.Errorf("%s: %d records", line, len(all))
+		}
+	}
+}
+
+// TestForgedLines: names with newlines in them make up no kills.
+func TestForgedLines(t *testing.T) {
+	const fake = "Out of memory: Killed process 1 (init) total-vm:400kB, anon-rss:40kB, file-rss:4kB"
+	for name, log := range map[string]string{
+		"stats, kmsg":    `6,1,5000000,-;Memory cgroup stats for /x\x0a` + fake + `\x0a:` + "\n",
+		"stats, dmesg":   "[    5.000000] Memory cgroup stats for /x\n[    5.000000] " + fake + "\n[    5.000000] :\n",
+		"summary, kmsg":  `6,1,5000000,-;oom-kill:constraint=CONSTRAINT_MEMCG,nodemask=(null),cpuset=/,mems_allowed=0,oom_memcg=/x\x0a` + fake + `\x0a,task_memcg=/y,task=a,pid=7,uid=0` + "\n",
+		"summary, dmesg": "[    5.000000] oom-kill:constraint=CONSTRAINT_MEMCG,nodemask=(null),cpuset=/,mems_allowed=0,oom_memcg=/x\n[    5.000000] " + fake + "\n[    5.000000] ,task_memcg=/y,task=a,pid=7,uid=0\n",
+	} {
+		for _, rec := range readText(t, log, testOptions()) {
+			if rec.Victim != nil && rec.Victim.Comm == "init" {
+				t.Errorf("%s: init was killed", name)
+			}
+		}
+	}
+}
+
+// TestLookBack: rows in the middle of a log, without their heading.
+func TestLookBack(t *testing.T) {
+	var b strings.Builder
+	for i := range 3000 {
+		fmt.Fprintf(&b, "[%5d.000000] usb 1-1: new device %d\n", i, i)
+	}
+	b.WriteString(corpusFile(t, "pip3-system-oom.txt"))
+	all := readText(t, b.String(), testOptions())
+	if len(all) != 1 || all[0].Victim.SwapBytes != oom.Some(uint64(39263*4096)) {
+		t.Errorf("%d records", len(all))
+	}
+}
+
+// TestBigTable: the victim and the biggest tasks are found among 50 000 rows.
+func TestBigTable(t *testing.T) {
+	var b strings.Builder
+	b.WriteString("[    9.000001] a invoked oom-killer: gfp_mask=0xcc0(GFP_KERNEL), order=0, oom_score_adj=0\n")
+	b.WriteString("[    9.000002] Tasks state (memory values in pages):\n[    9.000003] [  pid  ]   uid  tgid total_vm      rss rss_anon rss_file rss_shmem pgtables_bytes swapents oom_score_adj name\n")
+	for i := 1; i <= 50000; i++ {
+		fmt.Fprintf(&b, "[    9.000004] [%7d]  1000 %5d     1000 %8d %8d        1        1     4096        %d             0 task %d\n", i, i, i+2, i, i%3, i)
+	}
+	b.WriteString("[    9.900000] oom-kill:constraint=CONSTRAINT_NONE,nodemask=(null),cpuset=/,mems_allowed=0,global_oom,task_memcg=/a,task=task 77,pid=77,uid=1000\n[    9.900001] Out of memory: Killed process 77 (task 77) total-vm:4000kB, anon-rss:308kB, file-rss:4kB, shmem-rss:4kB, UID:1000 pgtables:4kB oom_score_adj:0\n")
+	all := readText(t, b.String(), testOptions())
+	if len(all) != 1 {
+		t.Fatalf("%d records", len(all))
+	}
+	rec := all[0]
+	if rec.CandidatesTotal != oom.Some(uint64(50000)) || len(rec.Candidates) != maxCandidates || rec.Victim.SwapBytes != oom.Some(uint64(2*4096)) || rec.Incomplete.Known {
+		t.Errorf("%d of %v candidates, swap %v", len(rec.Candidates), rec.CandidatesTotal, rec.Victim.SwapBytes)
+	}
+	for i := 1; i < len(rec.Candidates); i++ {
+		if rec.Candidates[i].RSSBytes.Value > rec.Candidates[i-1].RSSBytes.Value+3*4096 {
+			t.Errorf("candidate %d is bigger than the one before", i)
+		}
+	}
+	if rec.Candidates[0].Comm != "task 50000" && rec.Candidates[0].Comm != "task 49999" {
+		t.Errorf("the biggest is %q", rec.Candidates[0].Comm)
+	}
+}
+
+// endless gives the same text again and again.
+type endless struct {
+	text string
+	left int
+}
+
+func (e *endless) Read(b []byte) (int, error) {
+	if e.left <= 0 {
+		return 0, io.EOF
+	}
+	n := 0
+	for n+len(e.text) <= len(b) && e.left > 0 {
+		n += copy(b[n:], e.text)
+		e.left -= len(e.text)
+	}
+	return n, nil
+}
+
+// TestMemoryBound: no input makes the reader grow.
+func TestMemoryBound(t *testing.T) {
+	const size = 16 << 20
+	header := "[    1.000001] a invoked oom-killer: gfp_mask=0xcc0(GFP_KERNEL), order=0, oom_score_adj=0\n"
+	for name, c := range map[string]struct{ first, text string }{
+		"a line that never ends":       {"", "Killed process "},
+		"a report that never ends":     {header, "[    1.000001]  frame+0x1/0x2\n"},
+		"a table that never ends":      {header, "[    1.000001] [   77]     0    77      100       10    40960        0             0 x\n"},
+		"rows without a report":        {"", "[    1.000001] [   77]     0    77      100       10    40960        0             0 x\n"},
+		"headers only":                 {"", header},
+		"kills only":                   {"", "[    1.000001] " + killLineText + "\n"},
+		"zones":                        {header, "[    1.000001] Node 0 DMA free:1kB min:1kB low:1kB high:1kB\n"},
+		"statistics":                   {header + "[    1.000001] Memory cgroup stats for /a:\n", "[    1.000001] anon 12\n"},
+		"a JSON object without an end": {"{\"MESSAGE\":\"", "Killed process "},
+		"JSON that only opens":         {"{\"a\":", "{{{{"},
+		"an export field without end":  {"__CURSOR=x\n", "MESSAGE"},
+		"newlines":                     {"", "\n\n\n\n"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := NewReader(io.MultiReader(strings.NewReader(c.first), &endless{c.text, size}), testOptions())
+			var before, after runtime.MemStats
+			runtime.GC()
+			runtime.ReadMemStats(&before)
+			most := uint64(0)
+			for n := 0; ; n++ {
+				if _, err := r.Next(); err != nil {
+					break
+				}
+				if n%10000 == 0 {
+					runtime.GC()
+					runtime.ReadMemStats(&after)
+					most = max(most, after.HeapAlloc)
+				}
+			}
+			runtime.GC()
+			runtime.ReadMemStats(&after)
+			most = max(most, after.HeapAlloc)
+			if grown := int64(most) - int64(before.HeapAlloc); grown > 12<<20 {
+				t.Errorf("%d MiB", grown>>20)
+			}
+			runtime.KeepAlive(r)
+		})
+	}
+}
+
+func TestLongLine(t *testing.T) {
+	o := testOptions()
+	o.MaxLine = 1000
+	log := strings.Repeat("x", 5000) + " Killed process 1 (a) total-vm:1kB, anon-rss:1kB, file-rss:1kB\n[    5.000001] " + killLineText + "\n" + strings.Repeat("y", 4<<20) + "\n[    6.000001] " + killLineText
+	all, st := readAll(t, strings.NewReader(log), o)
+	if len(all) != 2 || st.CutLines != 2 || st.Lines != 4 {
+		t.Errorf("%d records, %+v", len(all), st)
+	}
+}
+
+// TestSmallReads: the records do not hang on how the input comes in.
+func TestSmallReads(t *testing.T) {
+	for _, name := range logs(t) {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		whole, _ := readAll(t, bytes.NewReader(text), testOptions())
+		pieces, _ := readAll(t, iotest.OneByteReader(bytes.NewReader(text)), testOptions())
+		if len(whole) != len(pieces) {
+			t.Fatalf("%s: %d and %d records", name, len(whole), len(pieces))
+		}
+		for i := range whole {
+			if essence(whole[i]) != essence(pieces[i]) || whole[i].ID != pieces[i].ID {
+				t.Errorf("%s: record %d differs", name, i)
+			}
+		}
+	}
+}
+
+// TestCutAnywhere cuts a report at each line: a victim that was named is in a
+// record all the same, and the cut is told.
+func TestCutAnywhere(t *testing.T) {
+	lines := strings.SplitAfter(corpusFile(t, "6.18-cgroup-v1.txt"), "\n")
+	lines = lines[:len(lines)-1]
+	for i := 1; i < len(lines); i++ {
+		front := readText(t, strings.Join(lines[i:], ""), testOptions())
+		if len(front) != 1 || front[0].Victim.Comm != "python3" || front[0].Incomplete != oom.Some(true) {
+			t.Errorf("from line %d: %d records", i, len(front))
+		}
+		back := readText(t, strings.Join(lines[:i], ""), testOptions())
+		if len(back) != 1 || back[0].Incomplete != oom.Some(true) {
+			t.Errorf("to line %d: %d records", i, len(back))
+		}
+	}
+}
+
+// TestInterleaved mixes two reports of an old kernel, line by line and without
+// the callers: both kills are there, and both say that parts may be mixed up.
+func TestInterleaved(t *testing.T) {
+	text := corpusFile(t, "3.10-interleaved-callers.txt")
+	text = strings.NewReplacer("[T30177] ", " ", "[  T411] ", " ").Replace(text)
+	all := readText(t, text, testOptions())
+	if len(all) != 2 {
+		t.Fatalf("%d records", len(all))
+	}
+	for _, rec := range all {
+		if rec.Incomplete != oom.Some(true) || rec.Trigger == nil || rec.Trigger.Comm != rec.Victim.Comm || rec.Trigger.KernelStack != nil {
+			t.Errorf("%s killed by %+v", rec.Victim.Comm, rec.Trigger)
+		}
+	}
+}
+
+// TestGroupLive: live, a kill is given out with the next line, and the group's
+// victims are one incident.
+func TestGroupLive(t *testing.T) {
+	o := testOptions()
+	o.ExitRecords = true
+	all := readText(t, corpusFile(t, "4.19-group.txt"), o)
+	var got []string
+	for _, rec := range all {
+		got = append(got, fmt.Sprintf("%s %d %v", rec.Kind, rec.Victim.PID.Value, rec.Incident == all[0].Incident))
+	}
+	want := "kill 702 true, kill 690 true, kill 700 true, exit 702 true, kill 9001 false"
+	if strings.Join(got, ", ") != want {
+		t.Errorf("got  %s\nwant %s", strings.Join(got, ", "), want)
+	}
+	if len(all) > 0 && all[0].Limit.OOMGroup != oom.Some(true) {
+		t.Error("the first victim's limit has no oom_group")
+	}
+}
+
+func TestSharedMM(t *testing.T) {
+	log := "[    5.000001] Out of memory: Kill process 70 (a) score 5 or sacrifice child\n[    5.000002] Killed process 70 (a) total-vm:4kB, anon-rss:4kB, file-rss:0kB\n[    5.000003] Kill process 71 (b) sharing same memory\n"
+	all := readText(t, log, testOptions())
+	if len(all) != 1 || all[0].Exit == nil || len(all[0].Exit.SharedMM) != 1 || all[0].Exit.SharedMM[0].PID != oom.Some(int32(71)) {
+		t.Errorf("%d records", len(all))
+	}
+}
+
+func TestUnplaced(t *testing.T) {
+	var got []string
+	o := testOptions()
+	o.OnUnplaced = func(line int, text string) { got = append(got, fmt.Sprintf("%d %s", line, text)) }
+	_, st := readAll(t, strings.NewReader("[    1.000001] x\n[    1.000002] Out of memory: Killed process many\n[    1.000003] oom_reaper: reaped process 7 (x), now anon-rss:0kB\n[    1.000004] y invoked oom-killer: nothing\n"), o)
+	want := []string{"2 Out of memory: Killed process many", "3 oom_reaper: reaped process 7 (x), now anon-rss:0kB", "4 y invoked oom-killer: nothing"}
+	if strings.Join(got, "\n") != strings.Join(want, "\n") || st.Unplaced != 3 {
+		t.Errorf("%d: %q", st.Unplaced, got)
+	}
+}
+
+func TestYears(t *testing.T) {
+	log := "Dec 31 23:59:59 h kernel: " + killLineText + "\nJan  1 00:00:01 h kernel: " + strings.Replace(killLineText, "77", "78", 1) + "\n"
+	all := readText(t, log, Options{Location: time.UTC, Year: 2024})
+	if len(all) != 2 || all[0].Time.Year() != 2024 || all[1].Time.Year() != 2025 {
+		t.Errorf("%d records", len(all))
+	}
+	r := NewReader(strings.NewReader(log), Options{Location: time.UTC})
+	r.x.now = func() time.Time { return time.Date(2025, 6, 1, 0, 0, 0, 0, time.UTC) }
+	for _, year := range []int{2024, 2025} {
+		rec, err := r.Next()
+		if err != nil || rec.Time.Year() != year {
+			t.Errorf("%v, %v, want %d", rec, err, year)
+		}
+	}
+}
+
+// TestIdentity: the same log gives the same ids, another boot others.
+func TestIdentity(t *testing.T) {
+	text := corpusFile(t, "4.19-group.txt")
+	ids := func(o Options) string {
+		var all []string
+		for _, rec := range readText(t, text, o) {
+			all = append(all, rec.ID)
+		}
+		return strings.Join(all, " ")
+	}
+	first := ids(Options{BootID: "a"})
+	if first != ids(Options{BootID: "a", BootTime: time.Unix(1e9, 0)}) || first == ids(Options{BootID: "b"}) {
+		t.Error("ids do not hang on the boot and the kernel's clock alone")
+	}
+	seen := map[string]bool{}
+	for _, id := range strings.Fields(first) {
+		if seen[id] {
+			t.Error("an id twice")
+		}
+		seen[id] = true
+	}
+	for _, rec := range readText(t, text, Options{BootTime: time.Unix(1e9, 0)}) {
+		if !rec.Time.Equal(time.Unix(1e9, 0).Add(time.Duration(rec.UptimeNS.Value))) {
+			t.Errorf("time %v", rec.Time)
+		}
+	}
+}
+
+func TestNotText(t *testing.T) {
+	rubbish := make([]byte, 10000)
+	for i := range rubbish {
+		rubbish[i] = byte(i * 7919 >> 3)
+	}
+	for name, in := range map[string][]byte{"rubbish": rubbish, "zeros": make([]byte, 5000), "a journal": append([]byte("LPKSHHRH"), make([]byte, 500)...), "an ELF file": append([]byte("\x7fELF\x02\x01\x01\x00\x00\x00\x00\x00"), rubbish[:500]...)} {
+		if _, err := NewReader(bytes.NewReader(in), testOptions()).Next(); !errors.Is(err, ErrNotText) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	for _, text := range []string{"", "\n", "short", "日志\n", "\x1b[32mgreen\x1b[0m\n", "power loss\x00\x00\x00\x00\nthen more text, and so on\n"} {
+		if _, err := NewReader(strings.NewReader(text), testOptions()).Next(); err != io.EOF {
+			t.Errorf("%q: %v", text, err)
+		}
+	}
+	boom := errors.New("boom")
+	r := NewReader(io.MultiReader(strings.NewReader("[    5.000001] "+killLineText+"\n"), iotest.ErrReader(boom)), testOptions())
+	if rec, err := r.Next(); rec == nil || err != nil {
+		t.Errorf("%v, %v", rec, err)
+	}
+	if _, err := r.Next(); !errors.Is(err, boom) {
+		t.Errorf("%v", err)
+	}
+}
