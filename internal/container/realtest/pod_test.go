@@ -154,6 +154,18 @@ func (ct *ctr) state(ctx context.Context) (cri.ContainerState, error) {
 	return r.GetStatus().GetState(), err
 }
 
+// describe tells all that the runtime says of a container, for a failed test.
+func (ct *ctr) describe() string {
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	r, err := ct.pod.c.client.ContainerStatus(ctx, &cri.ContainerStatusRequest{ContainerId: ct.id})
+	if err != nil {
+		return err.Error()
+	}
+	s := r.GetStatus()
+	return fmt.Sprintf("%v, exit code %d, %s %s", s.GetState(), s.GetExitCode(), s.GetReason(), s.GetMessage())
+}
+
 // exited waits until the runtime has noticed that a container has ended.
 func (ct *ctr) exited(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
@@ -190,15 +202,27 @@ func (p *pod) remove(ctx context.Context) error {
 	return nil
 }
 
-// overrun tells a container that waits to take its memory. Until it listens, the
-// signal has no effect on it. An error says that the container is gone.
+// listens says that a process is hog and handles SIGUSR1: before, it is runc, or
+// the signal would end it.
+func listens(pid int) bool {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil || !strings.HasPrefix(string(b), "Name:\thog\n") {
+		return false
+	}
+	_, caught, ok := strings.Cut(string(b), "\nSigCgt:\t")
+	caught, _, _ = strings.Cut(caught, "\n")
+	mask, err := strconv.ParseUint(caught, 16, 64)
+	return ok && err == nil && mask&(1<<(syscall.SIGUSR1-1)) != 0
+}
+
+// overrun tells a container that waits to take its memory, if it listens. An error says that the container is gone.
 func (ct *ctr) overrun() error {
 	b, err := os.ReadFile(filepath.Join(ct.pod.c.h.Root, ct.pod.cgroup, ct.id, "cgroup.procs"))
 	if err != nil {
 		return err
 	}
 	for pid := range strings.FieldsSeq(string(b)) {
-		if n, err := strconv.Atoi(pid); err == nil && n > 1 {
+		if n, err := strconv.Atoi(pid); err == nil && n > 1 && listens(n) {
 			_ = syscall.Kill(n, syscall.SIGUSR1) // it may just have died
 			return nil
 		}

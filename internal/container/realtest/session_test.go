@@ -156,6 +156,11 @@ func (s *session) wait(t *testing.T, id string, n int) []got {
 // holds its owner against what is true.
 func (s *session) killed(t *testing.T, ct *ctr) got {
 	t.Helper()
+	defer func() {
+		if t.Failed() {
+			t.Logf("container %s: %s", ct.id, ct.describe())
+		}
+	}()
 	g := s.wait(t, ct.id, 1)[0]
 	owned(t, ct, &g.rec.Victim.Owner)
 	return g

@@ -12,6 +12,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -36,6 +37,10 @@ type suite struct {
 	qemu           []string
 	cgroup         string
 	env            []string
+	// files adds to the guest's files.
+	files func(ctx context.Context, b *builds, k *kernels.Kernel) ([]initramfs.File, error)
+	// on are the kernels to run on, all when empty.
+	on []string
 	// skip names kernels whose guests cannot run this suite, with the reason
 	// that the closing line prints.
 	skip map[string]string
@@ -45,7 +50,11 @@ func suites() []suite {
 	return []suite{
 		{name: "tiers", pkg: "./internal/tracer", run: "^TestGuest"},
 		{name: "scenarios", pkg: "./internal/cli", run: "^TestGuest"},
-		{name: "numa", pkg: "./internal/cli", run: "^TestNUMA", qemu: vmtest.TwoNodes()},
+		{name: "numa", pkg: "./internal/cli", run: "^TestNUMA", qemu: vmtest.TwoNodes(), on: []string{"5.10", "6.1", "6.12", "7.x"}},
+		{name: "service", pkg: "./internal/cli", run: "^TestService", on: []string{"5.10", "6.1", "6.12", "7.x"}},
+		{name: "containerd", pkg: realtest, run: "^TestGuestContainerd", memoryMiB: 1024, on: []string{"6.12"}, files: containerd},
+		{name: "docker", pkg: realtest, run: "^TestGuestDocker", memoryMiB: 1536, on: []string{"6.12"}, files: docker},
+		{name: "podman", pkg: realtest, run: "^TestGuestPodman", memoryMiB: 1024, on: []string{"6.12"}, files: podman},
 	}
 }
 
@@ -67,7 +76,7 @@ func TestVM(t *testing.T) {
 	slots := make(chan struct{}, 2)
 	for _, name := range strings.Fields(*kernelList) {
 		for _, s := range suites() {
-			if *only != "" && s.name != *only {
+			if *only != "" && s.name != *only || len(s.on) > 0 && !slices.Contains(s.on, name) {
 				continue
 			}
 			t.Run(name+"/"+s.name, func(t *testing.T) {
@@ -111,6 +120,14 @@ func guest(t *testing.T, b *builds, name string, s suite) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	files := []initramfs.File{{Path: "/test", Host: bin, Mode: 0o755}}
+	if s.files != nil {
+		more, err := s.files(ctx, b, k)
+		if err != nil {
+			t.Fatal(err)
+		}
+		files = append(files, more...)
+	}
 	command := []string{"/test", "-test.v", "-test.run", s.run, "-test.timeout", "25m"}
 	if *guestRun != "" {
 		command[3] = *guestRun
@@ -123,7 +140,7 @@ func guest(t *testing.T, b *builds, name string, s suite) {
 	res, err := vmtest.Boot(ctx, vmtest.Options{
 		Output: live,
 		Kernel: k, Command: command, Env: append(s.env, "OOMTRACE_NO_TIER="+noTier(name)),
-		Files:     []initramfs.File{{Path: "/test", Host: bin, Mode: 0o755}},
+		Files:     files,
 		MemoryMiB: s.memoryMiB, QEMU: s.qemu, Cgroup: s.cgroup, Timeout: 25 * time.Minute, BootTimeout: 2 * time.Minute,
 	})
 	if err != nil {

@@ -68,6 +68,7 @@ type work struct {
 	uid      int
 	sharesMM bool
 	copies   int
+	gate     [2]int // copies wait at its end 0 until its end 1 is closed
 	full     []byte
 	steps    []readyStep
 }
@@ -192,6 +193,12 @@ func launch(w *work) (int, error) {
 	if err := unix.PthreadSigmask(unix.SIG_SETMASK, &all, nil); err != nil {
 		return 0, err
 	}
+	if w.copies > 1 {
+		// A copy that comes when the others have been killed would live on.
+		if err := unix.Pipe2(w.gate[:], unix.O_CLOEXEC); err != nil {
+			return 0, err
+		}
+	}
 	for i := range max(w.copies, 1) {
 		pid, _, errno := syscall.RawSyscall6(unix.SYS_CLONE, uintptr(unix.SIGCHLD), 0, 0, 0, 0, 0)
 		if errno != 0 {
@@ -209,6 +216,11 @@ func launch(w *work) (int, error) {
 	}
 	if err := unix.Close(reportFD); err != nil {
 		return 0, err
+	}
+	if w.copies > 1 {
+		if err := unix.Close(w.gate[1]); err != nil {
+			return 0, err
+		}
 	}
 	return waitAll(max(w.copies, 1))
 }
@@ -327,6 +339,11 @@ func fail(status uintptr) {
 //go:nosplit
 func child(w *work) {
 	enter(w)
+	if w.copies > 1 {
+		var b [1]byte
+		call(unix.SYS_CLOSE, uintptr(w.gate[1]), 0, 0)
+		call(unix.SYS_READ, uintptr(w.gate[0]), uintptr(unsafe.Pointer(&b[0])), 1)
+	}
 	if w.sharesMM {
 		// The parent waits in vfork for as long as the child lives, so both may
 		// use one stack.
