@@ -18,15 +18,24 @@ import (
 
 // softLimit is where Go's collector starts to work harder: well below the
 // 32 MiB that a small container has, with room for what is not Go's.
-const softLimit = 20 << 20
+const softLimit = 12 << 20
+
+// frugal makes the collector keep the heap small: reading the kernel's types
+// at the start leaves much behind, later there is hardly anything to collect.
+// GOGC and GOMEMLIMIT still have their say.
+func frugal() {
+	if os.Getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(softLimit)
+	}
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(20)
+	}
+}
 
 // guard makes this process fit for a machine without memory: what it uses stays
 // resident, the OOM killer passes it over, and privileges that are no longer
 // needed are gone. What cannot be had is told with -v and does without.
 func (s *session) guard() error {
-	if os.Getenv("GOMEMLIMIT") == "" {
-		debug.SetMemoryLimit(softLimit)
-	}
 	s.note("oom_score_adj", setScoreAdj(s.oomScoreAdj))
 	if err := s.rehearse(); err != nil {
 		return err

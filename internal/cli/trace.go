@@ -65,6 +65,7 @@ type session struct {
 
 // open sets all up, in the order in which a failure is cheapest.
 func (s *session) open(ctx context.Context, opts tracer.Options) error {
+	frugal()
 	s.out = s.env.Stdout
 	if s.file0().Path != "" {
 		f, err := sink.Open(s.file0())

@@ -107,18 +107,22 @@ func (k *Kmsg) Read(ctx context.Context) (*oom.Record, error) {
 }
 
 const (
-	// drainRecords and drainFor bound what is still read at the end.
+	// drainRecords bounds what is still read at the end; drainFor without a
+	// line means that there is none.
 	drainRecords = 100_000
 	drainFor     = 20 * time.Millisecond
 )
 
 // drain reads what is in the log already.
 func (k *Kmsg) drain() {
-	if k.drained || k.f.SetReadDeadline(time.Now().Add(drainFor)) != nil {
+	if k.drained {
 		return
 	}
 	k.drained = true
 	for range drainRecords {
+		if k.f.SetReadDeadline(time.Now().Add(drainFor)) != nil {
+			return
+		}
 		n, err := k.f.Read(k.buf)
 		switch {
 		case errors.Is(err, unix.EPIPE):

@@ -75,6 +75,13 @@ func checkTier(t *testing.T, tr *Tracer, tier Tier) {
 	}
 }
 
+// lowered is a victim that others would be preferred to; lowering takes
+// CAP_SYS_RESOURCE, which this machine's root may lack, so it runs in guests.
+func lowered() scenario {
+	return scenario{name: "adj-negative", limit: workload.Limits{MaxBytes: 24 * mib, NoSwap: true}, kills: 1,
+		hogs: []workload.Hog{{Name: "adj-", Adj: -300, Steps: anon(64)}}}
+}
+
 func guestScenarios() []scenario {
 	group := workload.Limits{MaxBytes: 32 * mib, NoSwap: true, Group: true}
 	var five []workload.Hog

@@ -45,13 +45,6 @@ func cgroupScenarios() []scenario {
 	}
 }
 
-// lowered is a victim that others would be preferred to; lowering takes
-// CAP_SYS_RESOURCE, which this machine's root may lack, so it runs in guests.
-func lowered() scenario {
-	return scenario{name: "adj-negative", limit: workload.Limits{MaxBytes: 24 * mib, NoSwap: true}, kills: 1,
-		hogs: []workload.Hog{{Name: "adj-", Adj: -300, Steps: anon(64)}}}
-}
-
 // checkAnon looks at what the kernel's line does not have.
 func checkAnon(t *testing.T, r *oom.Record) {
 	v := r.Victim

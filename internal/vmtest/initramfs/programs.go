@@ -58,7 +58,7 @@ func libraries(root, host string) ([]File, error) {
 		files = append(files, File{Path: loader, Host: filepath.Join(root, loader), Mode: 0o755})
 	}
 	names, err := f.ImportedLibraries()
-	if err != nil && len(files) > 0 {
+	if err != nil {
 		return nil, err
 	}
 	for _, n := range names {
