@@ -101,7 +101,7 @@ func (r *readFlags) readAll(ctx context.Context, env Env, p *pipeline, files []s
 const readHint = "give kernel logs as text, or packed with gzip, xz or zstd"
 
 func (r *readFlags) sumUp(env Env, p *pipeline, total kernlog.Stats) {
-	say(env, "%d kills in %d lines", p.kills, total.Lines)
+	say(env, "%s in %d lines", kills(p.kills), total.Lines)
 	if total.Unplaced > 0 {
 		how := "; -v shows them"
 		if r.verbose {

@@ -22,6 +22,8 @@ func (s *session) pumpHooks(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var reported tracer.Stats
+	s.watch = newWatch(stuckVictim, s.tellStuck)
+	defer s.watch.stop()
 	if s.sinceBoot && !s.tr.Resumed() {
 		if err := s.fromLog(ctx, &reported); err != nil || s.p.full() {
 			return err
@@ -56,11 +58,23 @@ func (s *session) step(ctx context.Context, ev *wire.Event, reported *tracer.Sta
 	if s.completer != nil {
 		s.completer.complete(ctx, &ev.Record)
 	}
+	s.p.sampler.UserStack(&ev.Record, ev.UserStack)
 	if err := s.p.write(ctx, &ev.Record); err != nil {
 		return err
 	}
+	s.watch.record(&ev.Record)
 	s.tr.Ack(ev)
 	return s.p.lost(s.tr, reported)
+}
+
+// tellStuck warns of a victim that holds on to its memory.
+func (s *session) tellStuck(rec oom.Record) {
+	held := ""
+	if rss, ok := rec.Victim.RSSBytes.Get(); ok {
+		held = fmt.Sprintf(", with up to %d MiB", rss>>20)
+	}
+	say(s.env, "warning: victim %d (%q) is not gone %v after the kill%s: look at /proc/%[1]d/stack",
+		rec.Victim.PID.Value, rec.Victim.Comm, stuckVictim, held)
 }
 
 // pumpLog moves records from the kernel log to the output.

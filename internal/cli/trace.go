@@ -54,6 +54,7 @@ type session struct {
 	out     io.Writer
 	file    *sink.File
 	p       *pipeline
+	watch   *watch // of victims that stay
 	service service
 	past    *logNow // the log up to now, for --since-boot; may be nil
 	// completer adds what the hooks of this machine cannot see; may be nil.
@@ -255,14 +256,14 @@ func (s *session) ready() error {
 // sumUp closes the session on stderr.
 func (s *session) sumUp(d time.Duration) error {
 	if s.tr == nil {
-		say(s.env, "%d kills in %s, %d written", s.p.kills, d.Round(time.Second), s.p.written)
+		say(s.env, "%s in %s, %d written", kills(s.p.kills), d.Round(time.Second), s.p.written)
 		return nil
 	}
 	st, err := s.tr.Stats()
 	if err != nil {
 		return err
 	}
-	say(s.env, "%d kills in %s, %d written, %d lost", s.p.kills, d.Round(time.Second), s.p.written, st.Lost)
+	say(s.env, "%s in %s, %d written, %d lost", kills(s.p.kills), d.Round(time.Second), s.p.written, st.Lost)
 	if st.LostExit > 0 {
 		say(s.env, "%d exit records lost", st.LostExit)
 	}
@@ -270,6 +271,13 @@ func (s *session) sumUp(d time.Duration) error {
 		say(s.env, "%d records could not be decoded", st.Undecoded)
 	}
 	return nil
+}
+
+func kills(n int) string {
+	if n == 1 {
+		return "1 kill"
+	}
+	return fmt.Sprintf("%d kills", n)
 }
 
 // openFailure gives an error of the tracer its exit code and a hint.

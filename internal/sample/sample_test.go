@@ -84,3 +84,20 @@ func TestRecordOfTheLogStays(t *testing.T) {
 		t.Errorf("sampled %v", rec.Sampled)
 	}
 }
+
+func TestUserStack(t *testing.T) {
+	maps := "00400000-00500000 r-xp 00001000 08:01 7 /usr/bin/hog with space\n" +
+		"7f0000000000-7f0000010000 r-xp 00002000 08:01 8 /lib/libc.so.6\n7f0000020000-7f0000030000 rw-p 00000000 00:00 0 \n"
+	s := Sampler{Root: root(t, map[string]string{"7/maps": maps})}
+	rec := &oom.Record{Trigger: &oom.Trigger{PID: oom.Some(int32(7))}}
+	s.UserStack(rec, []uint64{0x400010, 0x7f0000000100, 0x7f0000020000, 0x1, 0, 0x400010})
+	want := []string{"hog+0x1010", "libc.so.6+0x2100", "0x7f0000020000", "0x1"}
+	if !reflect.DeepEqual(rec.Trigger.UserStack, want) || !reflect.DeepEqual(rec.Sampled, []string{"trigger.user_stack"}) {
+		t.Errorf("%q, sampled %q", rec.Trigger.UserStack, rec.Sampled)
+	}
+	gone := &oom.Record{Trigger: &oom.Trigger{PID: oom.Some(int32(8))}}
+	s.UserStack(gone, []uint64{0x400010})
+	if !reflect.DeepEqual(gone.Trigger.UserStack, []string{"0x400010"}) || gone.Sampled != nil {
+		t.Errorf("a process that is gone: %q, sampled %q", gone.Trigger.UserStack, gone.Sampled)
+	}
+}

@@ -1,7 +1,7 @@
 package wire
 
 import (
-	"slices"
+	"strconv"
 	"strings"
 	"unsafe"
 
@@ -289,11 +289,27 @@ func (d *victimDecoder) dropOwnFrames() {
 			break
 		}
 	}
-	// fexit runs the hooked function from its trampoline.
-	d.ev.trigger.KernelStack = slices.DeleteFunc(stack, func(frame string) bool {
-		return strings.HasPrefix(frame, "bpf_prog_") || strings.HasPrefix(frame, "bpf_trampoline_")
-	})
+	d.ev.trigger.KernelStack = dropTrampoline(stack)
 }
+
+// dropTrampoline takes out what fexit puts into the stack: it runs the function
+// from a trampoline, which the function's own first bytes call. The trampoline
+// came after the symbols were read, so its name is any.
+func dropTrampoline(stack []string) []string {
+	for i := 0; i+2 < len(stack); i++ {
+		function, _, _ := strings.Cut(stack[i], "+")
+		again, at, _ := strings.Cut(stack[i+2], "+")
+		if offset, err := strconv.ParseUint(at, 0, 64); err != nil || again != function || offset > entryBytes {
+			continue
+		}
+		return append(stack[:i+1], stack[i+3:]...)
+	}
+	return stack
+}
+
+// entryBytes is how far into a function the call to a trampoline can return:
+// endbr64 or bti, and the call.
+const entryBytes = 16
 
 func (d *victimDecoder) onStack(function string) bool {
 	for _, frame := range d.ev.trigger.KernelStack {
