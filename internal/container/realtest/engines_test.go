@@ -132,7 +132,7 @@ func TestGuestPodman(t *testing.T) {
 	}
 	run := func(t *testing.T, name string, args ...string) string {
 		t.Helper()
-		return do(t, append([]string{"run", "-d", "--network=host", "--memory=32m", "--log-driver=none", "--name=" + name}, args...)...)
+		return do(t, append([]string{"run", "-d", "--network=host", "--memory=32m", "--oom-score-adj=900", "--log-driver=none", "--name=" + name}, args...)...)
 	}
 	do(t, "load", "-i", archiveOf(t))
 	cases := func(t *testing.T, suffix string) {

@@ -51,7 +51,7 @@ func TestGuestContainerd(t *testing.T) {
 	containerdCases(t, c)
 	t.Run("oom.group", func(t *testing.T) { group(t, c) })
 	t.Run("system", func(t *testing.T) { system(t, c) })
-	t.Run("many", func(t *testing.T) { many(t, c, 20, 2) })
+	t.Run("many", func(t *testing.T) { many(t, c, 10, 2) })
 }
 
 // group kills four processes at once, as kubelet asks for on cgroup v2.
