@@ -8,8 +8,10 @@ MAKEFLAGS   += --no-print-directory
 GO      ?= go
 CLANG   ?= clang
 KERNELS ?= 5.10 6.1 6.12 7.x 6.1-arm64
+KERNEL  ?= 6.12
 BUILD   := build
 RESULTS := $(BUILD)/results
+SCENARIO ?=
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
 # Leaves the tracing pages of grpc out, and with them html/template: 3 MB.
 TAGS    := grpcnotrace
@@ -66,9 +68,6 @@ test-vm: ## tests in QEMU guests: make test-vm KERNELS="6.12"
 	@mkdir -p $(BUILD)
 	@$(GO) run ./internal/testcount -tier vm -result $(RESULTS) -- -count=1 -timeout 60m -tags vmtest -run '^TestVM' ./internal/vmtest/... -args -kernels "$(KERNELS)"
 
-SCENARIO ?=
-KERNEL   ?= 6.12
-
 lab: deps-test ## make a kill on a kernel and look at it: make lab SCENARIO=swap-idle KERNEL=6.12; alone it lists the scenarios
 	@$(GO) run ./internal/vmtest/lab -kernel "$(KERNEL)" $(SCENARIO)
 
@@ -113,8 +112,10 @@ fuzz: ## fuzz each fuzz target for a minute
 		for f in $$(grep -hoE '^func Fuzz[A-Za-z0-9_]+' $$p/*_test.go | sed 's/func //'); do \
 			$(GO) test -run '^$$' -fuzz "^$$f\$$" -fuzztime 60s ./$$p; done; done
 
-bench: ## benchmarks
+bench: build ## benchmarks: packages, kernel-log reading beside a peer, and a guest with peers (libbpf-tools, bpftrace) where installed
 	$(GO) test -run '^$$' -bench . -benchmem ./...
+	cd internal/kernlog/bench && $(GO) test -run '^$$' -bench . -benchtime 1x -benchmem ./...
+	$(GO) run ./internal/vmtest/bench -kernel "$(KERNEL)"
 
 size: build ## the size of the binary
 	@stat -c '%s bytes  %n' $(BUILD)/oomtrace

@@ -1,0 +1,85 @@
+// Bench measures oomtrace in a guest, side by side with its peers where they
+// are installed here: bench -kernel 6.12.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"time"
+
+	"github.com/oomtrace/oomtrace/internal/vmtest"
+	"github.com/oomtrace/oomtrace/internal/vmtest/initramfs"
+	"github.com/oomtrace/oomtrace/internal/vmtest/kernels"
+)
+
+func main() {
+	kernel := flag.String("kernel", "6.12", "kernel")
+	binary := flag.String("oomtrace", "build/oomtrace", "the program to measure")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	if err := run(ctx, *kernel, *binary); err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, kernel, binary string) error {
+	k, err := kernels.Resolve(ctx, kernel, kernels.Options{})
+	if err != nil {
+		return err
+	}
+	dir, err := os.MkdirTemp("", "oomtrace-bench-")
+	if err != nil {
+		return err
+	}
+	defer func() { _ = os.RemoveAll(dir) }()
+	guest := filepath.Join(dir, "bench")
+	if err := vmtest.BuildProgram(ctx, k.Arch, "", "./internal/vmtest/benchguest", guest); err != nil {
+		return err
+	}
+	files := []initramfs.File{{Path: "/bench", Host: guest, Mode: 0o755}, {Path: "/oomtrace", Host: binary, Mode: 0o755}}
+	peers, err := installedPeers()
+	if err != nil {
+		return err
+	}
+	res, err := vmtest.Boot(ctx, vmtest.Options{
+		Kernel: k, Command: []string{"/bench"}, Files: append(files, peers...), MemoryMiB: 6144,
+		Output: os.Stdout, Timeout: time.Hour, BootTimeout: 5 * time.Minute,
+	})
+	if err != nil {
+		var ge *vmtest.GuestError
+		if errors.As(err, &ge) {
+			return fmt.Errorf("%w\n%s", err, ge.Console)
+		}
+		return err
+	}
+	if res.ExitCode != 0 {
+		return fmt.Errorf("the guest's exit code is %d", res.ExitCode)
+	}
+	return nil
+}
+
+// installedPeers packs the peers that this machine has (packages libbpf-tools
+// and bpftrace), with their libraries.
+func installedPeers() ([]initramfs.File, error) {
+	var programs []string
+	for _, p := range []string{"/usr/sbin/oomkill", "/usr/bin/bpftrace"} {
+		if _, err := os.Stat(p); err == nil {
+			programs = append(programs, p)
+		}
+	}
+	files, err := initramfs.Programs("/", programs...)
+	if err != nil {
+		return nil, err
+	}
+	if script := "/usr/sbin/oomkill.bt"; len(programs) > 1 {
+		files = append(files, initramfs.File{Path: script, Host: script, Mode: 0o755})
+	}
+	return files, nil
+}
