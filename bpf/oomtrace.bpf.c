@@ -347,6 +347,18 @@ static __always_inline bool starts_oom(void)
 	return now - last > MARKS_TOGETHER_NS;
 }
 
+/*
+ * An oom.group's chosen process is marked twice, the second time by another
+ * thread where the first has left its mm by then: one record a process.
+ */
+static __always_inline bool is_repeated(struct task_struct *task)
+{
+	u32 tgid = BPF_CORE_READ(task, tgid);
+	struct marked *marked = bpf_map_lookup_elem(&victims, &tgid);
+
+	return marked && marked->event.hdr.incident_ns == oom.incident_ns;
+}
+
 static __always_inline int on_mark_victim(void *ctx, struct task_struct *task, s32 tid)
 {
 	struct victim_event *event = &scratch.event;
@@ -357,6 +369,8 @@ static __always_inline int on_mark_victim(void *ctx, struct task_struct *task, s
 	if (starts_oom())
 		begin_oom();
 	event->hdr.incident_ns = oom.incident_ns;
+	if (task && is_repeated(task))
+		return 0;
 	oom.hooks |= HOOK_MARK_VICTIM;
 	event->hooks = oom.hooks;
 	event->mark_tid = tid;
