@@ -121,7 +121,7 @@ size: build ## the size of the binary
 	@stat -c '%s bytes  %n' $(BUILD)/oomtrace
 
 release: deps ## both architectures, built twice and compared, with checksums
-	@scripts/release.sh $(VERSION)
+	@scripts/release.sh "$(VERSION)" "$(TAGS)"
 
 clean: ## remove what was built
 	rm -rf $(BUILD)

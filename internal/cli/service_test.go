@@ -588,3 +588,54 @@ func TestServiceClosedPipe(t *testing.T) {
 		t.Errorf("exit: %v", err)
 	}
 }
+
+// capabilitySets are tried in this order for each tier, as a user without any
+// other privilege.
+func capabilitySets() []struct {
+	name string
+	caps []uintptr
+} {
+	base := []uintptr{unix.CAP_BPF, unix.CAP_PERFMON, unix.CAP_SYSLOG}
+	files := append(base[:len(base):len(base)], unix.CAP_DAC_READ_SEARCH)
+	return []struct {
+		name string
+		caps []uintptr
+	}{
+		{"CAP_BPF, CAP_PERFMON, CAP_SYSLOG", base},
+		{"and CAP_DAC_READ_SEARCH", files},
+		{"and CAP_SYS_RESOURCE", append(files[:len(files):len(files)], unix.CAP_SYS_RESOURCE)},
+		{needsAdmin, append(files[:len(files):len(files)], unix.CAP_SYS_RESOURCE, unix.CAP_SYS_ADMIN)},
+	}
+}
+
+// needsAdmin is for the tracepoint tier alone: Debian's kernels want it for
+// perf_event_open (kernel.perf_event_paranoid=3).
+const needsAdmin = "and CAP_SYS_ADMIN"
+
+// TestPrivileges measures what each tier needs on this kernel, and that
+// it is no more than what docs/operations.md says.
+func TestPrivileges(t *testing.T) {
+	for _, dir := range []string{"/sys/kernel/tracing", "/sys/kernel/debug"} {
+		_ = unix.Mount("none", dir, map[string]string{"/sys/kernel/tracing": "tracefs", "/sys/kernel/debug": "debugfs"}[dir], 0, "")
+	}
+	for _, tier := range []string{"fentry", "kprobe", "tp_btf", "raw_tp", "tracepoint"} {
+		t.Run(tier, func(t *testing.T) {
+			for _, set := range capabilitySets() {
+				cmd := oomtraceCmd("--source", "bpf", "--attach", tier, "-d", "1ms", "-o", "json")
+				cmd.SysProcAttr = &syscall.SysProcAttr{
+					Credential: &syscall.Credential{Uid: 1234, Gid: 1234}, AmbientCaps: set.caps,
+				}
+				out, err := cmd.CombinedOutput()
+				if err == nil {
+					t.Logf("%s: %s", tier, set.name)
+					if set.name == needsAdmin && tier != "tracepoint" {
+						t.Error("CAP_SYS_ADMIN should not be needed")
+					}
+					return
+				}
+				t.Logf("%s is not enough: %s", set.name, strings.TrimSpace(string(out)))
+			}
+			t.Error("none of the documented sets is enough")
+		})
+	}
+}

@@ -52,6 +52,7 @@ func suites() []suite {
 		{name: "scenarios", pkg: "./internal/cli", run: "^TestGuest"},
 		{name: "numa", pkg: "./internal/cli", run: "^TestNUMA", qemu: vmtest.TwoNodes(), on: []string{"5.10", "6.1", "6.12", "7.x"}},
 		{name: "service", pkg: "./internal/cli", run: "^TestService", on: []string{"5.10", "6.1", "6.12", "7.x"}},
+		{name: "privileges", pkg: "./internal/cli", run: "^TestPrivileges", on: []string{"5.10", "6.12"}},
 		{name: "containerd", pkg: realtest, run: "^TestGuestContainerd", memoryMiB: 1024, on: []string{"6.12"}, files: containerd},
 		{name: "docker", pkg: realtest, run: "^TestGuestDocker", memoryMiB: 1536, on: []string{"6.12"}, files: docker},
 		{name: "podman", pkg: realtest, run: "^TestGuestPodman", memoryMiB: 1024, on: []string{"6.12"}, files: podman},
