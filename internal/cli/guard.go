@@ -18,7 +18,7 @@ import (
 
 // softLimit is where Go's collector starts to work harder: well below the
 // 32 MiB that a small container has, with room for what is not Go's.
-const softLimit = 12 << 20
+const softLimit = 20 << 20
 
 // frugal makes the collector keep the heap small: reading the kernel's types
 // at the start leaves much behind, later there is hardly anything to collect.

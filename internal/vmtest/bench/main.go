@@ -20,16 +20,17 @@ import (
 func main() {
 	kernel := flag.String("kernel", "6.12", "kernel")
 	binary := flag.String("oomtrace", "build/oomtrace", "the program to measure")
+	short := flag.Bool("short", false, "leave out the crowds and the ten thousand kills")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	if err := run(ctx, *kernel, *binary); err != nil {
+	if err := run(ctx, *kernel, *binary, *short); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context, kernel, binary string) error {
+func run(ctx context.Context, kernel, binary string, short bool) error {
 	k, err := kernels.Resolve(ctx, kernel, kernels.Options{})
 	if err != nil {
 		return err
@@ -48,8 +49,12 @@ func run(ctx context.Context, kernel, binary string) error {
 	if err != nil {
 		return err
 	}
+	command := []string{"/bench"}
+	if short {
+		command = append(command, "-short")
+	}
 	res, err := vmtest.Boot(ctx, vmtest.Options{
-		Kernel: k, Command: []string{"/bench"}, Files: append(files, peers...), MemoryMiB: 6144,
+		Kernel: k, Command: command, Files: append(files, peers...), MemoryMiB: 6144,
 		Output: os.Stdout, Timeout: time.Hour, BootTimeout: 5 * time.Minute,
 	})
 	if err != nil {

@@ -99,6 +99,9 @@ func run() error {
 		return err
 	}
 	fmt.Printf("\nstorm without a tracer, again: %.0f kills/s\n", again)
+	if len(os.Args) > 1 && os.Args[1] == "-short" {
+		return nil
+	}
 	return long()
 }
 
@@ -121,6 +124,7 @@ func startTracer(tr tracer) (*process, time.Duration, error) {
 	_ = os.Remove("/tmp/ready")
 	before := programs()
 	p := &process{cmd: exec.Command(tr.args[0], tr.args[1:]...), lines: map[int]time.Duration{}}
+	p.cmd.Stderr = os.Stderr
 	out, err := p.cmd.StdoutPipe()
 	if err != nil {
 		return nil, 0, err
