@@ -40,6 +40,9 @@ func (s *session) guard() error {
 	if err := s.rehearse(); err != nil {
 		return err
 	}
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(50) // the types are gone: rather fewer collections now
+	}
 	debug.FreeOSMemory()
 	s.note("lock memory", lockMemory())
 	s.note("drop privileges", dropCapabilities())

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"time"
 
 	"github.com/oomtrace/oomtrace/internal/oom"
 )
@@ -21,6 +22,19 @@ type Sampler struct {
 
 	buf     []byte
 	devices []oom.SwapDevice
+	huge    [4]oom.Stat // of meminfo, with the other values beside them
+	mem     meminfo
+	readAt  time.Time
+}
+
+// fresh is how long what was read serves the next kill too: a storm must not
+// wait for /proc.
+const fresh = 100 * time.Millisecond
+
+// meminfo is what is taken from the file of that name, in bytes.
+type meminfo struct {
+	total, swapTotal, swapFree oom.Opt[uint64]
+	hasHuge                    bool
 }
 
 // Record fills in what a kill's record lacks. A file that cannot be read leaves
@@ -29,8 +43,24 @@ func (s *Sampler) Record(rec *oom.Record) {
 	if rec.Source != oom.SourceBPF || rec.Memory == nil {
 		return
 	}
-	s.swaps(rec)
-	s.meminfo(rec)
+	if now := time.Now(); s.readAt.IsZero() || now.Sub(s.readAt) > fresh {
+		s.readAt = now
+		s.devices = appendSwaps(s.devices[:0], s.read("swaps"))
+		s.mem = meminfo{}
+		s.readMeminfo(s.read("meminfo"))
+	}
+	m := rec.Memory
+	if len(s.devices) > 0 {
+		m.SwapDevices = s.devices
+		rec.Sampled = append(rec.Sampled, "memory.swap_devices")
+	}
+	fill(rec, &m.TotalBytes, "memory.total_bytes", s.mem.total)
+	fill(rec, &m.SwapTotalBytes, "memory.swap_total_bytes", s.mem.swapTotal)
+	fill(rec, &m.SwapFreeBytes, "memory.swap_free_bytes", s.mem.swapFree)
+	if s.mem.hasHuge {
+		m.Stat = append(m.Stat, s.huge[:]...)
+		rec.Sampled = append(rec.Sampled, "memory.stat.hugepages")
+	}
 	s.sysctls(rec)
 }
 
@@ -57,18 +87,6 @@ func (s *Sampler) read(name string) []byte {
 		}
 	}
 	return s.buf[:n]
-}
-
-func (s *Sampler) swaps(rec *oom.Record) {
-	b := s.read("swaps")
-	if b == nil {
-		return
-	}
-	s.devices = appendSwaps(s.devices[:0], b)
-	if len(s.devices) > 0 {
-		rec.Memory.SwapDevices = s.devices
-		rec.Sampled = append(rec.Sampled, "memory.swap_devices")
-	}
 }
 
 // appendSwaps parses /proc/swaps (mm/swapfile.c, swap_show): name with octal
@@ -125,15 +143,10 @@ func priority(b []byte) oom.Opt[int32] {
 	return oom.Some(int32(v))
 }
 
-// meminfo takes the huge pages of all sizes, and RAM and swap where the kernel
-// programs could not read them (fs/proc/meminfo.c, mm/hugetlb.c).
-func (s *Sampler) meminfo(rec *oom.Record) {
-	b := s.read("meminfo")
-	if b == nil {
-		return
-	}
+// readMeminfo takes the huge pages, and RAM and swap for records whose programs
+// could not read them (fs/proc/meminfo.c, mm/hugetlb.c).
+func (s *Sampler) readMeminfo(b []byte) {
 	var total, free, rsvd, surp, size uint64
-	m := rec.Memory
 	for len(b) > 0 {
 		var line []byte
 		line, b, _ = bytes.Cut(b, []byte("\n"))
@@ -157,27 +170,26 @@ func (s *Sampler) meminfo(rec *oom.Record) {
 		case "Hugepagesize":
 			size = v << 10
 		case "MemTotal":
-			s.fill(rec, &m.TotalBytes, "memory.total_bytes", v<<10)
+			s.mem.total = oom.Some(v << 10)
 		case "SwapTotal":
-			s.fill(rec, &m.SwapTotalBytes, "memory.swap_total_bytes", v<<10)
+			s.mem.swapTotal = oom.Some(v << 10)
 		case "SwapFree":
-			s.fill(rec, &m.SwapFreeBytes, "memory.swap_free_bytes", v<<10)
+			s.mem.swapFree = oom.Some(v << 10)
 		}
 	}
-	if size == 0 {
-		return
+	s.mem.hasHuge = size != 0
+	s.huge = [...]oom.Stat{
+		{Name: oom.StatHugepagesTotal, Bytes: total * size}, {Name: oom.StatHugepagesFree, Bytes: free * size},
+		{Name: oom.StatHugepagesRsvd, Bytes: rsvd * size}, {Name: oom.StatHugepagesSurp, Bytes: surp * size},
 	}
-	m.Stat = append(m.Stat,
-		oom.Stat{Name: oom.StatHugepagesTotal, Bytes: total * size}, oom.Stat{Name: oom.StatHugepagesFree, Bytes: free * size},
-		oom.Stat{Name: oom.StatHugepagesRsvd, Bytes: rsvd * size}, oom.Stat{Name: oom.StatHugepagesSurp, Bytes: surp * size})
-	rec.Sampled = append(rec.Sampled, "memory.stat.hugepages")
 }
 
-func (s *Sampler) fill(rec *oom.Record, to *oom.Opt[uint64], name string, v uint64) {
-	if to.Known {
+// fill sets what is not known from the kill itself.
+func fill(rec *oom.Record, to *oom.Opt[uint64], name string, v oom.Opt[uint64]) {
+	if to.Known || !v.Known {
 		return
 	}
-	*to = oom.Some(v)
+	*to = v
 	rec.Sampled = append(rec.Sampled, name)
 }
 

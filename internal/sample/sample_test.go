@@ -10,10 +10,10 @@ import (
 )
 
 const (
-	swaps = "Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n" +
+	swapsText = "Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n" +
 		"/swap\\040file                            file\t\t969724\t\t19046\t\t-2\n" +
 		"/dev/zram0                              partition\t98300\t\t0\t\t5\n"
-	meminfo = "MemTotal:         455920 kB\nMemFree:  1 kB\nSwapTotal:        98300 kB\nSwapFree:         98000 kB\n" +
+	meminfoText = "MemTotal:         455920 kB\nMemFree:  1 kB\nSwapTotal:        98300 kB\nSwapFree:         98000 kB\n" +
 		"HugePages_Total:     100\nHugePages_Free:       90\nHugePages_Rsvd:        2\nHugePages_Surp:        0\nHugepagesize:       2048 kB\n"
 )
 
@@ -33,7 +33,7 @@ func root(t *testing.T, files map[string]string) string {
 }
 
 func TestRecordFillsOnlyWhatIsMissing(t *testing.T) {
-	s := Sampler{Root: root(t, map[string]string{"swaps": swaps, "meminfo": meminfo, "sys/vm/swappiness": "60\n", "sys/vm/oom_kill_allocating_task": "1\n"})}
+	s := Sampler{Root: root(t, map[string]string{"swaps": swapsText, "meminfo": meminfoText, "sys/vm/swappiness": "60\n", "sys/vm/oom_kill_allocating_task": "1\n"})}
 	rec := &oom.Record{Source: oom.SourceBPF, Memory: &oom.Memory{TotalBytes: oom.Some(uint64(7))}}
 	s.Record(rec)
 	m := rec.Memory
@@ -77,7 +77,7 @@ func TestRecordLeavesUnknownOut(t *testing.T) {
 
 // The kernel log is no place to add today's numbers to.
 func TestRecordOfTheLogStays(t *testing.T) {
-	s := Sampler{Root: root(t, map[string]string{"swaps": swaps})}
+	s := Sampler{Root: root(t, map[string]string{"swaps": swapsText})}
 	rec := &oom.Record{Source: oom.SourceKmsg, Memory: &oom.Memory{}}
 	s.Record(rec)
 	if len(rec.Sampled) != 0 {
