@@ -18,6 +18,8 @@ import (
 
 	"github.com/spf13/pflag"
 	"golang.org/x/sys/unix"
+
+	"github.com/oomtrace/oomtrace/internal/container"
 )
 
 // Env is what a command gets from the outside.
@@ -35,6 +37,7 @@ type Env struct {
 func Main(version string) int {
 	// A write to a closed pipe shall be an error, not the end.
 	signal.Ignore(syscall.SIGPIPE)
+	container.Quiet()
 	ctx, stop := interruptible()
 	defer stop()
 	_, noColor := os.LookupEnv("NO_COLOR")

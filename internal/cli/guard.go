@@ -6,6 +6,7 @@ import (
 	"os"
 	"runtime/debug"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
 	"unsafe"
@@ -37,6 +38,7 @@ func frugal() {
 // needed are gone. What cannot be had is told with -v and does without.
 func (s *session) guard() error {
 	s.note("oom_score_adj", setScoreAdj(s.oomScoreAdj))
+	s.note("release code", releaseCode())
 	if err := s.rehearse(); err != nil {
 		return err
 	}
@@ -71,6 +73,33 @@ func lockMemory() error {
 		return fmt.Errorf("lift RLIMIT_MEMLOCK: %w", err)
 	}
 	return unix.Mlockall(unix.MCL_CURRENT | unix.MCL_FUTURE | unix.MCL_ONFAULT)
+}
+
+// releaseCode lets go of the program's own pages that were only needed to start:
+// what is used again comes back from the page cache, and is locked then.
+func releaseCode() error {
+	exe, err := os.Readlink("/proc/self/exe")
+	if err != nil {
+		return err
+	}
+	maps, err := os.ReadFile("/proc/self/maps")
+	if err != nil {
+		return err
+	}
+	for line := range strings.Lines(string(maps)) {
+		f := strings.Fields(line)
+		if len(f) < 6 || f[5] != exe || strings.Contains(f[1], "w") {
+			continue
+		}
+		var from, to uintptr
+		if _, err := fmt.Sscanf(f[0], "%x-%x", &from, &to); err != nil {
+			return err
+		}
+		if _, _, errno := syscall.RawSyscall(unix.SYS_MADVISE, from, to-from, unix.MADV_DONTNEED); errno != 0 {
+			return fmt.Errorf("madvise: %w", errno)
+		}
+	}
+	return nil
 }
 
 // rehearse runs a record through the pipeline before the first real one, so

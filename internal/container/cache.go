@@ -2,14 +2,23 @@ package container
 
 import (
 	"context"
+	"io"
 	"strings"
 	"sync"
 	"time"
 	"unicode/utf8"
 	"unique"
 
+	"google.golang.org/grpc/grpclog"
+
 	"github.com/oomtrace/oomtrace/internal/cgroup"
 )
+
+// Quiet keeps the gRPC library from writing to stderr on its own; what it has to
+// say comes as errors. It is for the whole process: call it first of all.
+func Quiet() {
+	grpclog.SetLoggerV2(grpclog.NewLoggerV2(io.Discard, io.Discard, io.Discard))
+}
 
 // Options are the settings of a Cache. The zero value works: the usual sockets
 // and files of this machine.
