@@ -69,6 +69,9 @@ func (s *session) step(ctx context.Context, ev *wire.Event, reported *tracer.Sta
 
 // tellStuck warns of a victim that holds on to its memory.
 func (s *session) tellStuck(rec oom.Record) {
+	if errors.Is(unix.Kill(int(rec.Victim.PID.Value), 0), unix.ESRCH) {
+		return // it is gone; only its record is late, or was lost
+	}
 	held := ""
 	if rss, ok := rec.Victim.RSSBytes.Get(); ok {
 		held = fmt.Sprintf(", with up to %d MiB", rss>>20)
