@@ -17,7 +17,7 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo deve
 TAGS    := grpcnotrace
 LDFLAGS := -s -w -X main.version=$(VERSION)
 
-export PATH := $(PATH):/usr/local/go/bin
+export PATH := $(HOME)/.cache/oomtrace/go/bin:$(PATH):/usr/local/go/bin
 export CGO_ENABLED := 0
 
 .DEFAULT_GOAL := build

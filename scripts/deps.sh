@@ -3,7 +3,7 @@
 # Ubuntu. Does nothing, and asks no network, where all of it is there.
 set -eu
 
-go_wanted=1.26
+go_wanted=1.26.0
 
 # As a prefix to a command that needs root.
 if [ "$(id -u)" -eq 0 ]; then sudo=; else sudo=sudo; fi
@@ -21,15 +21,30 @@ need() { # need COMMAND PACKAGE
 	PATH=$PATH:/usr/sbin:/sbin command -v "$1" >/dev/null || missing="$missing $2"
 }
 
-# A Go of 1.21 or later fetches the toolchain that go.mod asks for by itself.
+# A Go of 1.21 or later fetches the toolchain that go.mod asks for by itself. An
+# older one, such as Debian 12's, can fetch it as the module that it is.
 need_go() {
-	PATH=$PATH:/usr/local/go/bin command -v go >/dev/null && return
-	install golang-go
+	PATH=$HOME/.cache/oomtrace/go/bin:$PATH:/usr/local/go/bin
+	command -v go >/dev/null || install golang-go
 	have=$(go env GOVERSION | sed 's/^go1\.\([0-9]*\).*/\1/')
-	[ "$have" -ge 21 ] || {
-		echo "deps: Go 1.$have is too old to fetch Go $go_wanted; install Go 1.21 or later" >&2
+	[ "$have" -ge 21 ] || fetch_go
+}
+
+fetch_go() {
+	dir=$(mktemp -d)
+	printf 'module fetch\n' >"$dir/go.mod"
+	tree=$(cd "$dir" && GOFLAGS=-mod=mod go mod download -json "golang.org/toolchain@v0.0.1-go$go_wanted.linux-$(go env GOARCH)" |
+		sed -n 's/^[[:space:]]*"Dir": "\(.*\)",$/\1/p')
+	rm -rf "$dir"
+	[ -n "$tree" ] || {
+		echo "deps: could not fetch Go $go_wanted; install Go 1.21 or later" >&2
 		exit 1
 	}
+	# Modules are unpacked without execute bits.
+	chmod -R u+w "$tree/bin" "$tree/pkg/tool"
+	chmod -R a+x "$tree/bin" "$tree/pkg/tool"
+	mkdir -p "$HOME/.cache/oomtrace"
+	ln -sfn "$tree" "$HOME/.cache/oomtrace/go"
 }
 
 for purpose in "$@"; do
