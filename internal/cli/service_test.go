@@ -412,6 +412,9 @@ func systemOOM(t *testing.T, swap bool) {
 			t.Fatal(err)
 		}
 	}
+	if err := g.Spares(); err != nil {
+		t.Fatal(err)
+	}
 	p, err := g.Start(workload.Hog{Name: "all", Steps: []workload.Step{{Kind: workload.Anon, Bytes: 4 << 30}}})
 	if err != nil {
 		t.Fatal(err)

@@ -46,6 +46,11 @@ func guest() error {
 	if err != nil {
 		return err
 	}
+	// An init that waits for one of its own pages in swap asks for memory, and
+	// the kernel panics when nobody is left to kill for it.
+	if err := unix.Mlockall(unix.MCL_CURRENT | unix.MCL_FUTURE | unix.MCL_ONFAULT); err != nil {
+		return fmt.Errorf("lock init's memory: %w", err)
+	}
 	w := frame.NewWriter(port)
 	if err := w.Write(frame.Frame{Kind: frame.Hello, Name: release()}); err != nil {
 		return err

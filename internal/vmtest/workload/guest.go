@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -115,6 +116,46 @@ func (g *Guest) mount(kind, data string) (string, error) {
 // Sysctl sets a kernel parameter, such as "vm/swappiness", until Close.
 func (g *Guest) Sysctl(name, value string) error {
 	return g.set(filepath.Join("/proc/sys", name), value)
+}
+
+// Spares starts small processes for kills of the whole machine: the reaper
+// passes over what is locked or not in an address space, and the kernel panics
+// when it finds nobody else to kill before the victim is gone
+// (mm/oom_kill.c, out_of_memory).
+func (g *Guest) Spares() error {
+	_, err := g.Start(Hog{Name: "spare", Steps: anon(64 * kib), Copies: 40})
+	return err
+}
+
+// HugePages reserves huge pages until Close. What earlier scenarios left in
+// the page cache is in the way of some of them, so the memory is put in order
+// between the tries.
+func (g *Guest) HugePages(n int) error {
+	const file = "/proc/sys/vm/nr_hugepages"
+	want := strconv.Itoa(n)
+	if err := g.Sysctl("vm/nr_hugepages", want); err != nil {
+		return err
+	}
+	var got string
+	for range 50 {
+		b, err := os.ReadFile(file)
+		if err != nil {
+			return err
+		}
+		if got = strings.TrimSpace(string(b)); got == want {
+			return nil
+		}
+		err = errors.Join(
+			os.WriteFile("/proc/sys/vm/drop_caches", []byte("3"), 0),
+			os.WriteFile("/proc/sys/vm/compact_memory", []byte("1"), 0),
+			os.WriteFile(file, []byte(want), 0),
+		)
+		if err != nil {
+			return err
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	return fmt.Errorf("huge pages: %s reserved, %s wanted", got, want)
 }
 
 func (g *Guest) set(path, value string) error {

@@ -2,6 +2,7 @@ package workload
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"time"
@@ -386,7 +387,7 @@ func systemScenarios() []Scenario {
 	const all = 4 << 30
 	plain := func(name, about string, setup func(*Guest) error, h Hog) Scenario {
 		return Scenario{Name: name, About: about, Run: func(ctx context.Context, g *Guest) (*Outcome, error) {
-			if err := setup(g); err != nil {
+			if err := errors.Join(setup(g), g.Spares()); err != nil {
 				return nil, err
 			}
 			p, err := overrun(ctx, g, h)
@@ -405,8 +406,8 @@ func systemScenarios() []Scenario {
 		{Name: "swap-idle", About: "no memory left, swap free but vm.swappiness is 0", Run: runSwapIdle},
 		plain("swap-mlocked", "no memory left, swap free but the memory is locked", swap(256*mib), Hog{Name: "locker", Steps: []Step{{Kind: Anon, Bytes: all, Lock: true}}}),
 		plain("swap-full", "no memory and no swap left", swap(64*mib), hog),
-		plain("system-hugepages", "much of the memory is reserved as huge pages that nobody uses", func(g *Guest) error { return g.Sysctl("vm/nr_hugepages", "100") }, hog),
-		plain("system-kernel", "data in pipes takes all memory", spares, Hog{Name: "pipes", Adj: 500, Steps: []Step{{Kind: Pipes, Bytes: 2 << 30}}}),
+		plain("system-hugepages", "much of the memory is reserved as huge pages that nobody uses", func(g *Guest) error { return g.HugePages(100) }, hog),
+		plain("system-kernel", "data in pipes takes all memory", func(*Guest) error { return nil }, Hog{Name: "pipes", Adj: 500, Steps: []Step{{Kind: Pipes, Bytes: 2 << 30}}}),
 		{Name: "alloc-task", About: "vm.oom_kill_allocating_task kills who asks, not the biggest", Run: runAllocTask},
 		{Name: "sysrq-f", About: "a person asks for a kill with memory left", Run: runSysrq},
 		{Name: "system-mempolicy", About: "a node is full that a memory policy binds to", Needs: Needs{NUMA: true, V2: true}, Run: func(ctx context.Context, g *Guest) (*Outcome, error) {
@@ -420,18 +421,11 @@ func systemScenarios() []Scenario {
 	}
 }
 
-// spares starts small processes for a kill that frees nothing at once: the
-// kernel panics when it finds nobody else to kill before the victim is gone.
-func spares(g *Guest) error {
-	_, err := g.Start(Hog{Name: "spare", Steps: anon(64 * kib), Copies: 40})
-	return err
-}
-
 func runSwapIdle(ctx context.Context, g *Guest) (*Outcome, error) {
 	if err := g.Swap(256*mib, 5); err != nil {
 		return nil, err
 	}
-	if err := g.Sysctl("vm/swappiness", "0"); err != nil {
+	if err := errors.Join(g.Sysctl("vm/swappiness", "0"), g.Spares()); err != nil {
 		return nil, err
 	}
 	p, err := overrun(ctx, g, Hog{Name: "hog", Steps: anon(4 << 30)})
@@ -442,7 +436,7 @@ func runSwapIdle(ctx context.Context, g *Guest) (*Outcome, error) {
 }
 
 func runAllocTask(ctx context.Context, g *Guest) (*Outcome, error) {
-	if err := g.Sysctl("vm/oom_kill_allocating_task", "1"); err != nil {
+	if err := errors.Join(g.Sysctl("vm/oom_kill_allocating_task", "1"), g.Spares()); err != nil {
 		return nil, err
 	}
 	big, err := g.Fill(ctx, Hog{Name: "big", Steps: anon(240 * mib)})
