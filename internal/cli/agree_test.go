@@ -137,8 +137,9 @@ func between(path string, v float64) float64 {
 		// a task folds up to 64 pages in as it exits (mm/memory.c).
 		return max(3*max(32, 2*cpus)*cpus, 64) * page
 	case path == "limit.usage_bytes" || path == "limit.kmem_usage_bytes":
-		// CPUs take and give back charges by the batch (MEMCG_CHARGE_BATCH).
-		return 64 * cpus * page
+		// Each CPU may give back the batch it holds (MEMCG_CHARGE_BATCH), and
+		// have one on trial: page_counter_try_charge adds before it compares.
+		return 2 * 64 * cpus * page
 	case strings.HasPrefix(path, "limit.stat."), strings.HasPrefix(path, "memory."), strings.HasPrefix(path, "zones."):
 		// Other tasks go on while the report is printed, on a slow console, and
 		// each CPU holds back up to 125 pages of each counter (mm/vmstat.c).
