@@ -90,7 +90,8 @@ type hook struct {
 	candidates []candidate
 	needed     bool
 	// unpinned is set for a hook whose events nobody may miss but its reader:
-	// they would only fill a ring that nobody reads.
+	// they would only fill a ring that nobody reads. Of such a hook the program
+	// is pinned, and each reader attaches it for itself.
 	unpinned bool
 }
 
@@ -228,6 +229,9 @@ type attacher struct {
 	cache     *btf.Cache
 	types     *btf.Spec
 	symbols   *Symbols
+	// keepProgram, if any, keeps the program of an unpinned hook for the next
+	// reader to attach.
+	keepProgram func(*ebpf.Program, hook, candidate) error
 }
 
 // tellPrograms lets mark_victim know which hooks run before it.
@@ -322,7 +326,7 @@ func (a *attacher) candidate(h hook, c candidate, at *Attachment, pin func(link.
 	if err != nil {
 		return nil, err
 	}
-	l, err := a.try(c, symbol)
+	l, err := a.try(h, c, symbol)
 	if err != nil {
 		return nil, err
 	}
@@ -350,7 +354,7 @@ func (a *attacher) symbol(h hook, c candidate) (string, error) {
 	return symbol, nil
 }
 
-func (a *attacher) try(c candidate, symbol string) (link.Link, error) {
+func (a *attacher) try(h hook, c candidate, symbol string) (link.Link, error) {
 	if c.kind == string(TierKprobe) && !hasKprobes() {
 		return nil, errNoKprobes
 	}
@@ -362,6 +366,12 @@ func (a *attacher) try(c candidate, symbol string) (link.Link, error) {
 	l, err := c.attach(a, prog, symbol)
 	if err != nil {
 		return nil, fmt.Errorf("attach: %w", plainError(err))
+	}
+	if !h.unpinned || a.keepProgram == nil {
+		return l, nil
+	}
+	if err := a.keepProgram(prog, h, c); err != nil {
+		return nil, errors.Join(err, l.Close())
 	}
 	return l, nil
 }

@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -25,12 +26,36 @@ import (
 var ErrPin = errors.New("cannot pin")
 
 // Names below the pin directory: DIR/l<layout>-<hash of the object>/, in it the
-// maps that a reader needs, the links as link-<n>-<kind>-<hook>, and last of
-// all a mark that the rest is complete.
+// maps that a reader needs, the links as link-<n>-<kind>-<hook>, programs that
+// each reader attaches for itself as program-<n>-<kind>-<hook>, and last of all
+// a mark that the rest is complete.
 const (
 	pinLink     = "link" // bpffs has no dots in names
+	pinProgram  = "program"
 	pinComplete = "complete"
 )
+
+// pinned is what the name of a link or program says.
+type pinned struct {
+	what string // pinLink or pinProgram
+	n    int    // its place in the plan
+	kind string
+	hook string
+}
+
+func (p pinned) String() string {
+	return fmt.Sprintf("%s-%d-%s-%s", p.what, p.n, p.kind, hex.EncodeToString([]byte(p.hook)))
+}
+
+func parsePinned(name string) (p pinned, ok bool) {
+	parts := strings.SplitN(name, "-", 4)
+	if len(parts) != 4 {
+		return p, false
+	}
+	n, err := strconv.Atoi(parts[1])
+	hook, hexErr := hex.DecodeString(parts[3])
+	return pinned{what: parts[0], n: n, kind: parts[2], hook: string(hook)}, err == nil && hexErr == nil
+}
 
 // pinnedMaps are those that a later reader needs. All others live on through
 // the programs.
@@ -212,8 +237,17 @@ func (d *pinDir) pinMaps(maps map[string]*ebpf.Map) error {
 // pinLink pins the nth link. link.ErrNotSupported: this kind of link cannot be
 // pinned on this kernel (perf events before 5.15).
 func (d *pinDir) pinLink(l link.Link, n int, at *Attachment) error {
-	name := fmt.Sprintf("%s-%d-%s-%s", pinLink, n, at.Kind, hex.EncodeToString([]byte(at.Hook)))
+	name := pinned{pinLink, n, at.Kind, at.Hook}.String()
 	if err := l.Pin(filepath.Join(d.path, name)); err != nil {
+		return fmt.Errorf("pin: %w", plainError(err))
+	}
+	return nil
+}
+
+// pinProgram keeps the program of the nth hook, without its link.
+func (d *pinDir) pinProgram(prog *ebpf.Program, n int, h hook, c candidate) error {
+	name := pinned{pinProgram, n, c.kind, h.name}.String()
+	if err := prog.Pin(filepath.Join(d.path, name)); err != nil {
 		return fmt.Errorf("pin: %w", plainError(err))
 	}
 	return nil
@@ -255,30 +289,62 @@ func (t *Tracer) listPinned(path string) error {
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrPin, err)
 	}
-	known := map[string]hook{}
-	for _, h := range plan(TierAuto) {
-		known[h.name] = h
-	}
+	hooks := plan(TierAuto)
 	attached := map[int]Attachment{}
 	for _, e := range entries {
-		parts := strings.SplitN(e.Name(), "-", 4)
-		if parts[0] != pinLink || len(parts) != 4 {
-			continue
+		p, ok := parsePinned(e.Name())
+		if i := hookAt(hooks, p.hook); ok && p.what == pinLink && i >= 0 {
+			attached[p.n] = hooks[i].attachment(p.kind)
 		}
-		n, err := strconv.Atoi(parts[1])
-		name, hexErr := hex.DecodeString(parts[3])
-		h, ok := known[string(name)]
-		if err != nil || hexErr != nil || !ok {
-			continue
-		}
-		attached[n] = h.attachment(parts[2])
 	}
-	for n := range len(plan(TierAuto)) {
+	for n := range hooks {
 		if at, ok := attached[n]; ok {
 			t.attachments = append(t.attachments, at)
 		}
 	}
 	return nil
+}
+
+func hookAt(hooks []hook, name string) int {
+	return slices.IndexFunc(hooks, func(h hook) bool { return h.name == name })
+}
+
+// attachPinned attaches the set's programs that have no link of their own: what
+// they send is for a reader that runs. Records are whole without them.
+func (t *Tracer) attachPinned(path string) {
+	hooks := plan(TierAuto)
+	for i := range hooks {
+		if !hooks[i].unpinned {
+			continue
+		}
+		at, l, err := attachProgram(path, i, &hooks[i])
+		t.attachments = append(t.attachments, at)
+		if err != nil {
+			t.notes = append(t.notes, fmt.Sprintf("%s is not attached again: %v", hooks[i].name, err))
+			continue
+		}
+		t.links = append(t.links, l)
+	}
+}
+
+// attachProgram attaches the pinned program of the nth hook.
+func attachProgram(path string, n int, h *hook) (at Attachment, l link.Link, err error) {
+	at = h.attachment("")
+	for _, c := range h.candidates {
+		var prog *ebpf.Program
+		prog, err = ebpf.LoadPinnedProgram(filepath.Join(path, pinned{pinProgram, n, c.kind, h.name}.String()), nil)
+		if err == nil {
+			l, err = c.attach(nil, prog, h.name)
+			_ = prog.Close() // the link holds it
+		}
+		if err == nil {
+			at.Kind = c.kind
+			return at, l, nil
+		}
+		err = plainError(err)
+		at.Tried = append(at.Tried, Attempt{Kind: c.kind, Err: err})
+	}
+	return at, nil, err
 }
 
 // openRing maps the ring of t.maps.

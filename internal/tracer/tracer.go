@@ -14,11 +14,13 @@ import (
 	"runtime/debug"
 	"sync/atomic"
 	"time"
+	"unsafe"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/btf"
 	"github.com/cilium/ebpf/link"
 	"github.com/cilium/ebpf/rlimit"
+	"golang.org/x/sys/unix"
 
 	"github.com/oomtrace/oomtrace/internal/oom"
 	"github.com/oomtrace/oomtrace/internal/probe"
@@ -199,6 +201,7 @@ func (t *Tracer) resume(opts Options) (done bool, err error) {
 	if err := t.openPinned(t.pin.path); err != nil {
 		return false, err
 	}
+	t.attachPinned(t.pin.path)
 	t.resumed = true
 	if t.symbols, err = readSymbols("/proc/kallsyms", wantedSymbols()); err != nil {
 		t.notes = append(t.notes, err.Error())
@@ -298,6 +301,7 @@ func (t *Tracer) attach(a *attacher, hooks []hook) error {
 		var pin func(link.Link, *Attachment) error
 		if t.pin != nil {
 			pin = func(l link.Link, at *Attachment) error { return t.pin.pinLink(l, n, at) }
+			a.keepProgram = func(p *ebpf.Program, h hook, c candidate) error { return t.pin.pinProgram(p, n, h, c) }
 		}
 		at, l := a.hook(h, pin)
 		t.attachments = append(t.attachments, at)
@@ -536,8 +540,16 @@ func (t *Tracer) Close() error {
 	return errors.Join(errs...)
 }
 
-// release lets go of the kernel's types, which are some 50 MB once parsed.
+// release lets go of the kernel's types, which are some 50 MB once parsed, and of
+// the binary's pages with the programs: the page cache has them, should they be
+// wanted again.
 func (a *attacher) release() {
 	a.cache, a.types, a.spec = nil, nil, nil
 	debug.FreeOSMemory()
+	object := probe.Object()
+	page := os.Getpagesize()
+	skip := -int(uintptr(unsafe.Pointer(unsafe.SliceData(object)))) & (page - 1)
+	if whole := (len(object) - skip) &^ (page - 1); whole > 0 {
+		_ = unix.Madvise(object[skip:skip+whole], unix.MADV_DONTNEED)
+	}
 }
