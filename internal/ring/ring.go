@@ -4,7 +4,9 @@
 //
 // The layout is the kernel's (kernel/bpf/ringbuf.c, ringbuf_map_mmap): a page
 // with the consumer position, which user space writes, a page with the producer
-// position, and the data, mapped twice in a row so that no record wraps.
+// position, and the data. The kernel would map the data twice in a row, so that
+// no record wraps; it is mapped once here, since each mapping counts as resident
+// memory of the reader, and the one record that wraps is put together.
 package ring
 
 import (
@@ -28,7 +30,7 @@ const (
 	discardBit  = 1 << 30
 	lengthMask  = discardBit - 1
 	// window bounds the records that are handed out and not acknowledged.
-	window = 4096
+	window = 512
 )
 
 // heldWait is how often the ring is looked at while records are not
@@ -43,8 +45,8 @@ var (
 	ErrCorrupt = errors.New("ring is corrupt")
 )
 
-// Record is one record of the ring. Bytes alias the ring: they are valid until
-// the record is acknowledged.
+// Record is one record of the ring. Bytes alias the ring, or the reader's buffer
+// for a record that wraps: they are valid until the record is acknowledged.
 type Record struct {
 	Bytes []byte
 	// Pos names the record to Ack.
@@ -56,9 +58,16 @@ type Record struct {
 type memory struct {
 	consumer *atomic.Uint64
 	producer *atomic.Uint64
-	data     []byte // twice the size
+	data     []byte
 	size     uint64
+	// wrapped holds the record that goes on at the start of data. There is only
+	// one before the kernel gets back the space that it lies in.
+	wrapped []byte
 }
+
+// wrapBytes is room for any record of this program's, so that a wrap allocates
+// nothing; a longer one makes more room.
+const wrapBytes = 36 << 10
 
 // pending is a record handed out, or passed over, that the kernel has not got
 // back yet.
@@ -136,7 +145,7 @@ func (r *Reader) mapPages(fd, size int) error {
 		return fmt.Errorf("map consumer page: %w", err)
 	}
 	r.pages = append(r.pages, consumer)
-	producer, err := unix.Mmap(fd, int64(page), page+2*size, unix.PROT_READ, unix.MAP_SHARED)
+	producer, err := unix.Mmap(fd, int64(page), page+size, unix.PROT_READ, unix.MAP_SHARED)
 	if err != nil {
 		return fmt.Errorf("map ring: %w", err)
 	}
@@ -146,6 +155,7 @@ func (r *Reader) mapPages(fd, size int) error {
 		producer: (*atomic.Uint64)(unsafe.Pointer(&producer[0])),
 		data:     producer[page:],
 		size:     uint64(size),
+		wrapped:  make([]byte, wrapBytes),
 	}
 	return nil
 }
@@ -178,7 +188,24 @@ func (m *memory) peek(pos uint64) (slot, error) {
 	if end > producer || end-pos > m.size {
 		return slot{}, fmt.Errorf("%w: %d bytes at %d of %d", ErrCorrupt, n, pos, producer)
 	}
-	return slot{bytes: m.data[at+headerBytes : at+headerBytes+n], end: end, discarded: length&discardBit != 0, ready: true}, nil
+	s := slot{end: end, discarded: length&discardBit != 0, ready: true}
+	if !s.discarded {
+		s.bytes = m.at((at+headerBytes)&(m.size-1), n)
+	}
+	return s, nil
+}
+
+// at returns n bytes from at on.
+func (m *memory) at(at, n uint64) []byte {
+	if at+n <= m.size {
+		return m.data[at : at+n]
+	}
+	if uint64(len(m.wrapped)) < n {
+		m.wrapped = make([]byte, n)
+	}
+	head := copy(m.wrapped, m.data[at:])
+	copy(m.wrapped[head:n], m.data)
+	return m.wrapped[:n]
 }
 
 // Next waits for the next record. Once ctx is done it returns what the ring

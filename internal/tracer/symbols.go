@@ -3,22 +3,39 @@ package tracer
 import (
 	"bufio"
 	"bytes"
+	"encoding/binary"
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"sort"
 	"strconv"
 )
 
-// Symbols is the kernel's symbol table, packed: a distribution kernel has well
-// over 100 000 names, and this stays in memory as long as the tracer runs.
+// Symbols is the kernel's symbol table. A distribution kernel has well over
+// 100 000 names and all of this stays in memory as long as the tracer runs, so
+// it is packed: functions go by address in groups, and within a group each has
+// the distance from the one before and the numbers of the words that its name is
+// made of. A kernel has few words: some 10 000 for 60 000 functions.
 type Symbols struct {
-	addresses []uint64 // of functions, ascending
-	names     []uint32 // where in text the name starts
-	text      []byte   // names, each with a NUL
-	data      map[string]uint64
-	split     map[string]string
+	groups  []group
+	packed  []byte
+	words   []byte   // one after the other, the most frequent first
+	wordEnd []uint32 // where in words each ends
+	count   int
+	data    map[string]uint64
+	split   map[string]string
+	ranges  map[string][2]uint64 // of the functions asked for
 }
+
+// group is where some functions start: in the kernel, and in packed.
+type group struct {
+	address uint64
+	at      uint32
+}
+
+// groupSize is how many functions have to be passed over at most to find one.
+const groupSize = 32
 
 // symbolNames are what the loader asks for by name.
 type symbolNames struct {
@@ -44,6 +61,7 @@ func readSymbols(path string, want symbolNames) (*Symbols, error) {
 
 func parseSymbols(r io.Reader, want symbolNames) (*Symbols, error) {
 	s := &Symbols{data: map[string]uint64{}, split: map[string]string{}}
+	var t table
 	lines := bufio.NewScanner(r)
 	lines.Buffer(make([]byte, 64<<10), 1<<20)
 	for lines.Scan() {
@@ -51,14 +69,16 @@ func parseSymbols(r io.Reader, want symbolNames) (*Symbols, error) {
 		if !ok {
 			continue
 		}
-		s.add(address, kind, name, want)
+		s.add(&t, address, kind, name, want)
 	}
 	if err := lines.Err(); err != nil {
 		return nil, err
 	}
-	if !sort.SliceIsSorted(s.addresses, func(i, j int) bool { return s.addresses[i] < s.addresses[j] }) {
-		sort.Sort((*byAddress)(s))
+	if !sort.IsSorted(&t) {
+		sort.Stable(&t)
 	}
+	s.ranges = t.ranges(s.split)
+	s.pack(&t)
 	return s, nil
 }
 
@@ -78,7 +98,7 @@ func parseSymbol(line []byte) (address uint64, kind byte, name []byte, ok bool) 
 	return address, line[i+1], name, len(name) > 0
 }
 
-func (s *Symbols) add(address uint64, kind byte, name []byte, want symbolNames) {
+func (s *Symbols) add(t *table, address uint64, kind byte, name []byte, want symbolNames) {
 	for _, w := range want.data {
 		// Whatever its kind: 7.3 shows the read-only data within the text as 't'.
 		if string(name) == w && address != 0 {
@@ -88,22 +108,29 @@ func (s *Symbols) add(address uint64, kind byte, name []byte, want symbolNames) 
 	}
 	switch kind {
 	case 't', 'T', 'w', 'W':
-		s.addFunction(address, name, want.functions)
+		s.addFunction(t, address, name, want.functions)
 	}
 }
 
-func (s *Symbols) addFunction(address uint64, name []byte, want []string) {
+func (s *Symbols) addFunction(t *table, address uint64, name []byte, want []string) {
 	for _, w := range want {
 		if symbol, ok := splitSymbol(name, w); ok && s.split[w] != w {
 			s.split[w] = symbol
 		}
 	}
-	if address == 0 {
+	if address == 0 || isPadding(name) {
 		return
 	}
-	s.addresses = append(s.addresses, address)
-	s.names = append(s.names, uint32(len(s.text)))
-	s.text = append(append(s.text, name...), 0)
+	t.addresses = append(t.addresses, address)
+	t.names = append(t.names, uint32(len(t.text)))
+	t.text = append(append(t.text, name...), 0)
+}
+
+// isPadding says that nothing runs there: the room before a function for a
+// checksum or a thunk (CONFIG_PREFIX_SYMBOLS, CONFIG_CFI_CLANG). That is half of
+// some kernels' table.
+func isPadding(name []byte) bool {
+	return bytes.HasPrefix(name, []byte("__pfx_")) || bytes.HasPrefix(name, []byte("__cfi_"))
 }
 
 // splitSymbol says whether name is the function itself or the copy of it that
@@ -134,26 +161,8 @@ func (s *Symbols) Data(name string) uint64 { return s.data[name] }
 
 // Range returns the addresses that a function spans: up to the next symbol.
 func (s *Symbols) Range(function string) (start, end uint64) {
-	symbol, ok := s.split[function]
-	if !ok {
-		return 0, 0
-	}
-	for i := range s.addresses {
-		if string(s.name(i)) != symbol {
-			continue
-		}
-		for j := i + 1; j < len(s.addresses); j++ {
-			if s.addresses[j] > s.addresses[i] {
-				return s.addresses[i], s.addresses[j]
-			}
-		}
-	}
-	return 0, 0
-}
-
-func (s *Symbols) name(i int) []byte {
-	b := s.text[s.names[i]:]
-	return b[:bytes.IndexByte(b, 0)]
+	r := s.ranges[function]
+	return r[0], r[1]
 }
 
 // maxFunction is further than any function reaches: an address beyond is in
@@ -163,22 +172,177 @@ const maxFunction = 1 << 20
 // Append adds "symbol+0xoffset" for an address, or the bare address where no
 // symbol is known.
 func (s *Symbols) Append(dst []byte, address uint64) []byte {
-	i := sort.Search(len(s.addresses), func(i int) bool { return s.addresses[i] > address }) - 1
-	if i < 0 || address-s.addresses[i] > maxFunction {
+	name, start, ok := s.find(address)
+	if !ok || address-start > maxFunction {
 		return strconv.AppendUint(append(dst, "0x"...), address, 16)
 	}
-	dst = append(dst, s.name(i)...)
-	return strconv.AppendUint(append(dst, "+0x"...), address-s.addresses[i], 16)
+	dst = s.appendName(dst, name)
+	return strconv.AppendUint(append(dst, "+0x"...), address-start, 16)
 }
 
 // Len is how many functions have a known address.
-func (s *Symbols) Len() int { return len(s.addresses) }
+func (s *Symbols) Len() int { return s.count }
 
-type byAddress Symbols
+// find returns the packed name and the address of the last function at or below
+// an address. In packed, a function is its distance, its number of words, and
+// their numbers.
+func (s *Symbols) find(address uint64) (name []byte, start uint64, ok bool) {
+	i := sort.Search(len(s.groups), func(i int) bool { return s.groups[i].address > address }) - 1
+	if i < 0 {
+		return nil, 0, false
+	}
+	packed := s.packed[s.groups[i].at:]
+	if i+1 < len(s.groups) {
+		packed = s.packed[s.groups[i].at:s.groups[i+1].at]
+	}
+	start = s.groups[i].address
+	for len(packed) > 0 {
+		distance, n := binary.Uvarint(packed)
+		if start+distance > address {
+			break
+		}
+		start += distance
+		name, packed = packed[n:], skipName(packed[n:])
+	}
+	return name, start, true
+}
 
-func (b *byAddress) Len() int           { return len(b.addresses) }
-func (b *byAddress) Less(i, j int) bool { return b.addresses[i] < b.addresses[j] }
-func (b *byAddress) Swap(i, j int) {
-	b.addresses[i], b.addresses[j] = b.addresses[j], b.addresses[i]
-	b.names[i], b.names[j] = b.names[j], b.names[i]
+func skipName(packed []byte) []byte {
+	words, at := binary.Uvarint(packed)
+	for ; words > 0; at++ {
+		if packed[at] < 0x80 {
+			words-- // the last byte of a number
+		}
+	}
+	return packed[at:]
+}
+
+func (s *Symbols) appendName(dst, packed []byte) []byte {
+	words, n := binary.Uvarint(packed)
+	for i := range words {
+		if i > 0 {
+			dst = append(dst, '_')
+		}
+		packed = packed[n:]
+		var word uint64
+		word, n = binary.Uvarint(packed)
+		start := uint32(0)
+		if word > 0 {
+			start = s.wordEnd[word-1]
+		}
+		dst = append(dst, s.words[start:s.wordEnd[word]]...)
+	}
+	return dst
+}
+
+// pack takes over a sorted table. Its last entry for an address is the one that
+// is found, as there can be several names.
+func (s *Symbols) pack(t *table) {
+	v := t.vocabulary()
+	number := s.takeWords(v)
+	packed := make([]byte, 0, 2*len(v.of))
+	of := v.of
+	for i, address := range t.addresses {
+		distance := uint64(0)
+		if i%groupSize == 0 {
+			s.groups = append(s.groups, group{address: address, at: uint32(len(packed))})
+		} else {
+			distance = address - t.addresses[i-1]
+		}
+		packed = binary.AppendUvarint(packed, distance)
+		packed = binary.AppendUvarint(packed, uint64(v.lengths[i]))
+		for _, w := range of[:v.lengths[i]] {
+			packed = binary.AppendUvarint(packed, uint64(number[w]))
+		}
+		of = of[v.lengths[i]:]
+	}
+	s.count, s.packed, s.groups = len(t.addresses), slices.Clone(packed), slices.Clone(s.groups)
+}
+
+// takeWords stores the words, the most frequent first, and returns their new
+// numbers by the old ones.
+func (s *Symbols) takeWords(v *vocabulary) []uint32 {
+	order := make([]uint32, len(v.words))
+	size := 0
+	for i, w := range v.words {
+		order[i] = uint32(i)
+		size += len(w)
+	}
+	slices.SortStableFunc(order, func(a, b uint32) int { return v.uses[b] - v.uses[a] })
+	number := make([]uint32, len(v.words))
+	s.words, s.wordEnd = make([]byte, 0, size), make([]uint32, 0, len(v.words))
+	for n, old := range order {
+		number[old] = uint32(n)
+		s.words = append(s.words, v.words[old]...)
+		s.wordEnd = append(s.wordEnd, uint32(len(s.words)))
+	}
+	return number
+}
+
+// vocabulary is the words of a table's names, numbered as they came.
+type vocabulary struct {
+	words   []string
+	uses    []int
+	of      []uint32 // the words of all names
+	lengths []uint32 // how many of them each name has
+}
+
+func (t *table) vocabulary() *vocabulary {
+	v := &vocabulary{of: make([]uint32, 0, 4*len(t.names)), lengths: make([]uint32, 0, len(t.names))}
+	numbers := map[string]uint32{}
+	for i := range t.names {
+		n := uint32(0)
+		for word := range bytes.SplitSeq(t.name(i), []byte{'_'}) {
+			number, known := numbers[string(word)]
+			if !known {
+				number = uint32(len(v.words))
+				v.words, v.uses = append(v.words, string(word)), append(v.uses, 0)
+				numbers[v.words[number]] = number
+			}
+			v.uses[number]++
+			v.of = append(v.of, number)
+			n++
+		}
+		v.lengths = append(v.lengths, n)
+	}
+	return v
+}
+
+// table is the functions of the symbol table as they are read.
+type table struct {
+	addresses []uint64
+	names     []uint32 // where in text the name starts
+	text      []byte   // names, each with a NUL
+}
+
+func (t *table) name(i int) []byte {
+	b := t.text[t.names[i]:]
+	return b[:bytes.IndexByte(b, 0)]
+}
+
+// ranges finds what the functions asked for span; symbols are their names here.
+func (t *table) ranges(symbols map[string]string) map[string][2]uint64 {
+	out := map[string][2]uint64{}
+	for i, start := range t.addresses {
+		name := t.name(i)
+		for function, symbol := range symbols {
+			if _, done := out[function]; done || string(name) != symbol {
+				continue
+			}
+			for _, end := range t.addresses[i+1:] {
+				if end > start {
+					out[function] = [2]uint64{start, end}
+					break
+				}
+			}
+		}
+	}
+	return out
+}
+
+func (t *table) Len() int           { return len(t.addresses) }
+func (t *table) Less(i, j int) bool { return t.addresses[i] < t.addresses[j] }
+func (t *table) Swap(i, j int) {
+	t.addresses[i], t.addresses[j] = t.addresses[j], t.addresses[i]
+	t.names[i], t.names[j] = t.names[j], t.names[i]
 }

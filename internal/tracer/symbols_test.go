@@ -1,6 +1,7 @@
 package tracer
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -16,6 +17,7 @@ ffffffff81200100 t oom_evaluate_task
 ffffffff81200000 T out_of_memory
 ffffffff81200300 t oom_kill_process.isra.0
 ffffffff81200380 t oom_kill_process.isra.0.cold
+ffffffff812003f0 t __pfx___oom_kill_process.constprop.0.isra.0
 ffffffff81200400 t __oom_kill_process.constprop.0.isra.0
 ffffffff81200480 t __oom_kill_process_other
 ffffffff81200500 t __oom_kill_process.part.0
@@ -133,6 +135,30 @@ func TestReadSymbolsErrors(t *testing.T) {
 	}
 }
 
+// TestSymbolWords covers names that are odd to split into words.
+func TestSymbolWords(t *testing.T) {
+	names := []string{"_", "__", "a", "_a", "a_", "__x64_sys_brk", "do__it_", "a.isra.0_b", "\xff_\xfe", strings.Repeat("a_", 300)}
+	var text strings.Builder
+	for i, name := range names {
+		fmt.Fprintf(&text, "%016x t %s\n", 0xffffffff81000000+uint64(i)*16, name)
+	}
+	s := parsed(t, text.String())
+	for i, name := range names {
+		if got, want := string(s.Append(nil, 0xffffffff81000003+uint64(i)*16)), name+"+0x3"; got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+}
+
+// TestSymbolsAllocate: a stack's names cost no allocation.
+func TestSymbolsAllocate(t *testing.T) {
+	s := parsed(t, kallsyms)
+	dst := make([]byte, 0, 1024)
+	if n := testing.AllocsPerRun(100, func() { _ = s.Append(dst, 0xffffffff812000ff) }); n != 0 {
+		t.Errorf("%v allocations", n)
+	}
+}
+
 // TestManySymbols looks up every address of a big table given in any order.
 func TestManySymbols(t *testing.T) {
 	random := rand.New(rand.NewPCG(3, 4))
@@ -159,8 +185,9 @@ func FuzzSymbols(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if !slices.IsSorted(s.addresses) || len(s.names) != len(s.addresses) {
-			t.Errorf("%x, %d names", s.addresses, len(s.names))
+		byAddress := func(a, b group) int { return cmp.Compare(a.address, b.address) }
+		if !slices.IsSortedFunc(s.groups, byAddress) || len(s.groups) != (s.Len()+groupSize-1)/groupSize {
+			t.Errorf("%x, %d functions", s.groups, s.Len())
 		}
 		if got := s.Append(nil, address); len(got) == 0 {
 			t.Error("an address without a name at all")
