@@ -4,30 +4,42 @@ package render
 
 import (
 	"bytes"
-	"encoding/json"
 	"fmt"
 	"io"
+	"reflect"
 	"unicode"
-	"unicode/utf16"
 	"unicode/utf8"
 
 	"github.com/oomtrace/oomtrace/internal/oom"
 )
 
 // JSON writes records as JSON, one object a line. Each line is a single Write,
-// so that a reader of a pipe sees it at once and whole.
-type JSON struct{ w io.Writer }
+// so that a reader of a pipe sees it at once and whole. Writing allocates
+// nothing once its buffer is as long as the records are. One goroutine may use
+// it.
+type JSON struct {
+	w      io.Writer
+	record appender
+	buf    []byte
+}
 
 // NewJSON returns a JSON that writes to w.
-func NewJSON(w io.Writer) *JSON { return &JSON{w: w} }
+func NewJSON(w io.Writer) *JSON {
+	return &JSON{w: w, record: appenderOf(reflect.TypeFor[*oom.Record]()), buf: make([]byte, 0, lineBytes)}
+}
+
+// lineBytes is room for a record of an ordinary kill, candidates and zones
+// included.
+const lineBytes = 32 << 10
 
 // Write writes one record. Invalid UTF-8 in it becomes U+FFFD.
 func (j *JSON) Write(rec *oom.Record) error {
-	line, err := json.Marshal(rec)
+	line, err := j.record(j.buf[:0], reflect.ValueOf(rec))
 	if err != nil {
 		return fmt.Errorf("encode record %s: %w", rec.ID, err)
 	}
-	return writeLine(j.w, append(escapeControls(line), '\n'))
+	j.buf = append(line, '\n')
+	return writeLine(j.w, j.buf)
 }
 
 // escapeControls writes as \u.... what JSON allows as it is and a terminal
@@ -39,14 +51,10 @@ func escapeControls(line []byte) []byte {
 	}
 	out := make([]byte, 0, len(line)+16)
 	for _, r := range string(line) {
-		switch {
-		case !isControl(r):
+		if isControl(r) {
+			out = appendEscape(out, r)
+		} else {
 			out = utf8.AppendRune(out, r)
-		case r > 0xffff:
-			high, low := utf16.EncodeRune(r)
-			out = fmt.Appendf(out, `\u%04x\u%04x`, high, low)
-		default:
-			out = fmt.Appendf(out, `\u%04x`, r)
 		}
 	}
 	return out

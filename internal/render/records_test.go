@@ -72,7 +72,7 @@ func askedBy(comm string, pid int32) *oom.Trigger {
 	return &oom.Trigger{
 		PID: oom.Some(pid), TID: oom.Some(pid), Comm: comm, GFPMask: oom.Some(uint32(0xcc0)), Order: oom.Some(int32(0)),
 		GFPFlags:    []string{"GFP_KERNEL"},
-		KernelStack: []string{"oom_kill_process+0x1", "mem_cgroup_out_of_memory+0xe3", "try_charge_memcg+0x61f", "do_user_addr_fault+0x5c"},
+		KernelStack: []string{"mark_oom_victim+0xa3", "oom_kill_process+0x71", "out_of_memory+0x219", "mem_cgroup_out_of_memory+0xe3", "try_charge_memcg+0x61f", "do_user_addr_fault+0x5c"},
 	}
 }
 

@@ -34,6 +34,20 @@ func (t *Text) detail(name, text string) {
 	t.line(cutRight(fmt.Sprintf("%s%-10s %s", indent, name+":", clean(text)), Columns))
 }
 
+// details is detail on as many lines as it takes.
+func (t *Text) details(name, text string) {
+	if text == "" {
+		return
+	}
+	head := fmt.Sprintf("%-10s ", name+":")
+	for i, part := range wrap(clean(text), Columns-len(indent)-len(head)) {
+		if i > 0 {
+			head = strings.Repeat(" ", len(head))
+		}
+		t.line(indent + head + part)
+	}
+}
+
 // number is a known number in full, or what stands for an unknown one.
 func number[T int32 | int64 | uint32 | uint64](v oom.Opt[T], unknown string) string {
 	if !v.Known {
@@ -79,15 +93,30 @@ func (t *Text) triggerDetails(r *oom.Record) {
 		}
 		t.detail("asked for", asked)
 	}
-	if len(g.KernelStack) > 0 {
-		t.detail("stack", strings.Join(g.KernelStack, " < "))
+	t.details("stack", strings.Join(wayIn(g.KernelStack), " < "))
+	t.details("user stack", strings.Join(g.UserStack, " < "))
+}
+
+// wayIn is a kernel stack without the OOM killer's own functions, which say
+// nothing about this kill.
+func wayIn(stack []string) []string {
+	for i := len(stack) - 1; i > 0; i-- {
+		if name, _, _ := strings.Cut(stack[i-1], "+"); name == "out_of_memory" {
+			return stack[i:]
+		}
 	}
+	return stack
 }
 
 func (t *Text) limits(r *oom.Record) {
 	if l := r.Limit; l != nil {
-		text := fmt.Sprintf("usage %s of %s, swap %s of %s", exact(l.UsageBytes), maximum(l.MaxBytes, l.UsageBytes),
-			exact(l.SwapUsageBytes), maximum(l.SwapMaxBytes, l.SwapUsageBytes))
+		text := fmt.Sprintf("usage %s of %s", exact(l.UsageBytes), maximum(l.MaxBytes, l.UsageBytes))
+		if l.SwapUsageBytes.Known || l.SwapMaxBytes.Known {
+			text += fmt.Sprintf(", swap %s of %s", exact(l.SwapUsageBytes), maximum(l.SwapMaxBytes, l.SwapUsageBytes))
+		}
+		if l.MemswUsageBytes.Known {
+			text += fmt.Sprintf(", with swap %s of %s", exact(l.MemswUsageBytes), maximum(l.MemswMaxBytes, l.MemswUsageBytes))
+		}
 		if l.Cgroup != "" {
 			text += ": " + l.Cgroup // last, for it can fill the line
 		}
@@ -97,6 +126,9 @@ func (t *Text) limits(r *oom.Record) {
 		return
 	}
 	for _, c := range r.Victim.CgroupLimits {
+		if !c.UsageBytes.Known && !c.MaxBytes.Known {
+			continue // the root has neither
+		}
 		t.line(cutRight(fmt.Sprintf("%s  %10s of %10s  %s", indent, shortOpt(c.UsageBytes), maximum(c.MaxBytes, c.UsageBytes),
 			clean(c.Cgroup)), Columns))
 	}
