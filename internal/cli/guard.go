@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -36,10 +37,10 @@ func frugal() {
 // guard makes this process fit for a machine without memory: what it uses stays
 // resident, the OOM killer passes it over, and privileges that are no longer
 // needed are gone. What cannot be had is told with -v and does without.
-func (s *session) guard() error {
+func (s *session) guard(ctx context.Context) error {
 	s.note("oom_score_adj", setScoreAdj(s.oomScoreAdj))
 	s.note("release code", releaseCode())
-	if err := s.rehearse(); err != nil {
+	if err := s.rehearse(ctx); err != nil {
 		return err
 	}
 	if os.Getenv("GOGC") == "" {
@@ -76,7 +77,10 @@ func lockMemory() error {
 }
 
 // releaseCode lets go of the program's own pages that were only needed to start:
-// what is used again comes back from the page cache, and is locked then.
+// what is used again comes back from the page cache, and is locked then. For one
+// page the kernel brings in the 16 around it, but none from beyond the mapping
+// (mm/memory.c, do_fault_around): smaller mappings hold less that nobody asked
+// for.
 func releaseCode() error {
 	exe, err := os.Readlink("/proc/self/exe")
 	if err != nil {
@@ -95,26 +99,76 @@ func releaseCode() error {
 		if _, err := fmt.Sscanf(f[0], "%x-%x", &from, &to); err != nil {
 			return err
 		}
-		if _, _, errno := syscall.RawSyscall(unix.SYS_MADVISE, from, to-from, unix.MADV_DONTNEED); errno != 0 {
-			return fmt.Errorf("madvise: %w", errno)
+		if err := errors.Join(splitMapping(from, to), madvise(from, to, unix.MADV_DONTNEED)); err != nil {
+			return err
 		}
+	}
+	return nil
+}
+
+// splitPages is the size of the mappings that the code is split into.
+const splitPages = 4
+
+// splitMapping makes many mappings of one, by a mark on every second part that
+// means nothing to code: a core dump leaves out what a file holds anyway.
+func splitMapping(from, to uintptr) error {
+	part := uintptr(splitPages * os.Getpagesize())
+	for ; from+part <= to; from += 2 * part {
+		if err := madvise(from, from+part, unix.MADV_DONTDUMP); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func madvise(from, to uintptr, advice int) error {
+	if _, _, errno := syscall.RawSyscall(unix.SYS_MADVISE, from, to-from, uintptr(advice)); errno != 0 {
+		return fmt.Errorf("madvise: %w", errno)
 	}
 	return nil
 }
 
 // rehearse runs a record through the pipeline before the first real one, so
 // that its code and buffers are in memory already.
-func (s *session) rehearse() error {
-	v := oom.Victim{
-		PID: oom.Some(int32(1)), Comm: "rehearsal", RSSBytes: oom.Some(uint64(1)), AnonRSSBytes: oom.Some(uint64(1)), Cgroup: "/",
-	}
-	rec := oom.Record{Schema: oom.Schema, ID: "rehearsal", Kind: oom.KindKill, Time: time.Unix(0, 0), Scope: oom.ScopeSystem, Victim: &v}
-	s.p.explainer.Explain(&rec)
+func (s *session) rehearse(ctx context.Context) error {
+	p := s.p
+	out, filters, metrics, kills, written := p.out, p.filters, p.metrics, p.kills, p.written
+	defer func() { p.out, p.filters, p.metrics, p.kills, p.written = out, filters, metrics, kills, written }()
+	p.filters, p.metrics = nil, nil
 	var nowhere discard
-	return errors.Join(
-		render.NewJSON(nowhere).Write(&rec),
-		render.NewText(nowhere, render.TextOptions{Wide: true}).Write(&rec),
-	)
+	for _, w := range []recordWriter{render.NewJSON(nowhere), render.NewText(nowhere, render.TextOptions{Wide: true})} {
+		p.out = w
+		for _, scope := range []oom.Scope{oom.ScopeSystem, oom.ScopeCgroup} {
+			if err := p.write(ctx, rehearsal(scope)); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// rehearsal is a kill of this very process: so its owner is looked for, too.
+func rehearsal(scope oom.Scope) *oom.Record {
+	size, n, pid := oom.Some(uint64(1<<20)), oom.Some(uint64(1)), oom.Some(int32(os.Getpid()))
+	now := time.Now()
+	rec := &oom.Record{
+		Schema: oom.Schema, ID: "rehearsal", Kind: oom.KindKill, Time: now, UptimeNS: n, Source: oom.SourceBPF, Scope: scope,
+		Victim: &oom.Victim{
+			PID: pid, TID: pid, PPID: pid, Comm: "rehearsal", Cmdline: "rehearsal --again", StartTime: now, TotalVMBytes: size,
+			RSSBytes: size, AnonRSSBytes: size, FileRSSBytes: size, ShmemRSSBytes: size, SwapBytes: size, PgtablesBytes: size,
+			Cgroup: "/rehearsal", CgroupLimits: []oom.CgroupLimit{{Cgroup: "/rehearsal", UsageBytes: size, MaxBytes: size}},
+		},
+		Trigger: &oom.Trigger{
+			PID: pid, TID: pid, Comm: "rehearsal", Cgroup: "/rehearsal", GFPFlags: []string{"GFP_KERNEL"}, KernelStack: []string{"out_of_memory+0x0"},
+		},
+		Memory:      &oom.Memory{TotalBytes: size, FreeBytes: size, SwapTotalBytes: size, SwapFreeBytes: size},
+		DomainBytes: size, CandidatesTotal: n,
+		Candidates: []oom.Candidate{{PID: pid, Comm: "rehearsal", RSSBytes: size, AnonRSSBytes: size}},
+	}
+	if scope == oom.ScopeCgroup {
+		rec.Limit = &oom.Limit{Cgroup: "/rehearsal", UsageBytes: size, MaxBytes: size, Failures: n}
+	}
+	return rec
 }
 
 type discard struct{}

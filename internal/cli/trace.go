@@ -86,7 +86,7 @@ func (s *session) open(ctx context.Context, opts tracer.Options) error {
 	if err := s.openMetrics(); err != nil {
 		return err
 	}
-	return s.guard()
+	return s.guard(ctx)
 }
 
 func (s *session) file0() sink.Options {
