@@ -25,7 +25,7 @@ func Quiet() {
 type Options struct {
 	// Sockets are asked besides those found by themselves, as a path or as
 	// "unix:///path". Names with "docker.sock" or "podman" speak Docker's API,
-	// all others CRI.
+	// "pods-api.sock" is kubelet's, all others are CRI.
 	Sockets []string
 	// Root is the directory that holds the machine's /run, /var and /proc;
 	// empty means "/".
@@ -262,7 +262,7 @@ func (c *Cache) ask(id, runtime string) bool {
 	id = strings.Clone(id)
 	asked := false
 	for _, s := range sources {
-		if rank < s.rank && s.wants(runtime) && s.push(id) {
+		if rank < s.rank && s.wants(runtime) && s.push(id) && s.kind != kindState {
 			asked = true
 		}
 	}
@@ -280,15 +280,25 @@ func (c *Cache) Sources() []Source {
 	return out
 }
 
-// put takes what a source says of one container. Within a source's list, room
+// lacksRequest says that kubelet may add to what the runtime told: it alone knows
+// what a pod's container asked for.
+func (e *entry) lacksRequest() bool {
+	return e.info.PodContainer != "" && !e.info.MemoryRequestBytes.Known
+}
+
+// put takes what a source says of one container, or without an id of a pod
+// alone. Within a source's list, room
 // is made only by what is gone; a container asked for always gets in.
 func (c *Cache) put(s *source, info *Info, detailed, listed bool) {
-	if !plausible(info.ID) {
+	if info.ID != "" && !plausible(info.ID) {
 		return
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	info.Pod = c.putPod(s, info.Pod)
+	if info.ID == "" {
+		return
+	}
 	e := c.entries[info.ID]
 	switch {
 	case e == nil:
@@ -303,6 +313,9 @@ func (c *Cache) put(s *source, info *Info, detailed, listed bool) {
 			delete(c.waiters, info.ID)
 		}
 	case s.rank < e.src.rank:
+		if e.info.Pod != nil && info.Pod != nil && e.info.Pod.UID == info.Pod.UID {
+			e.info.Pod = info.Pod // the one of both
+		}
 		e.info.merge(info)
 		return
 	default:
@@ -334,13 +347,18 @@ func (c *Cache) putPod(s *source, p *PodInfo) *PodInfo {
 		c.pods[p.UID] = &podEntry{info: p, src: s, gen: s.gen}
 		return p
 	}
-	if s.rank >= e.src.rank {
-		p.merge(e.info)
-		if !p.equal(e.info) {
-			e.info = p
+	if s.rank < e.src.rank {
+		both := *e.info // others hold the old one
+		if both.merge(p); !both.equal(e.info) {
+			e.info = &both
 		}
-		e.src, e.gen, e.gone = s, s.gen, time.Time{}
+		return e.info
 	}
+	p.merge(e.info)
+	if !p.equal(e.info) {
+		e.info = p
+	}
+	e.src, e.gen, e.gone = s, s.gen, time.Time{}
 	return e.info
 }
 

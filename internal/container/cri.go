@@ -30,17 +30,31 @@ const maxAnswer = 32 << 20
 
 // cri speaks to a Kubernetes runtime: containerd, CRI-O, cri-dockerd.
 type cri struct {
-	conn   *grpc.ClientConn
+	*connection
 	client runtime.RuntimeServiceClient
-	// dialed is why the last connection failed: gRPC only tells it as text.
-	dialed atomic.Pointer[error]
 	name   string // "containerd", as the runtime calls itself
 	full   string // with its version
 }
 
 func openCRI(path string) (*cri, error) {
-	c := &cri{}
-	conn, err := grpc.NewClient("passthrough:///"+path,
+	conn, err := connect(path)
+	if err != nil {
+		return nil, fmt.Errorf("open CRI client: %w", err)
+	}
+	return &cri{connection: conn, client: runtime.NewRuntimeServiceClient(conn.ClientConn)}, nil
+}
+
+// connection is gRPC over a socket.
+type connection struct {
+	*grpc.ClientConn
+	// dialed is why the last connection failed: gRPC only tells it as text.
+	dialed atomic.Pointer[error]
+}
+
+func connect(path string) (*connection, error) {
+	c := &connection{}
+	var err error
+	c.ClientConn, err = grpc.NewClient("passthrough:///"+path,
 		grpc.WithTransportCredentials(insecure.NewCredentials()),
 		grpc.WithContextDialer(func(ctx context.Context, path string) (net.Conn, error) {
 			var d net.Dialer
@@ -57,18 +71,13 @@ func openCRI(path string) (*cri, error) {
 			MinConnectTimeout: 2 * time.Second,
 		}),
 	)
-	if err != nil {
-		return nil, fmt.Errorf("open CRI client: %w", err)
-	}
-	c.conn, c.client = conn, runtime.NewRuntimeServiceClient(conn)
-	return c, nil
+	return c, err
 }
 
-func (c *cri) version() string { return c.full }
-func (c *cri) close()          { _ = c.conn.Close() }
+func (c *connection) close() { _ = c.Close() }
 
 // failed prefers the reason of a connection that could not be made.
-func (c *cri) failed(what string, err error) error {
+func (c *connection) failed(what string, err error) error {
 	if err == nil {
 		return nil
 	}
@@ -78,9 +87,11 @@ func (c *cri) failed(what string, err error) error {
 	return known(what, err)
 }
 
+func (c *cri) version() string { return c.full }
+
 // hello learns the runtime's name.
 func (c *cri) hello(ctx context.Context) error {
-	c.conn.ResetConnectBackoff()
+	c.ResetConnectBackoff()
 	v, err := c.client.Version(ctx, &runtime.VersionRequest{})
 	if err != nil {
 		return c.failed("ask version", err)

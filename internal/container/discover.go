@@ -32,6 +32,9 @@ var (
 	// daemons are the processes in whose own root there may be more sockets: a
 	// Kubernetes node in a container.
 	daemons = []string{"containerd", "crio", "dockerd", "cri-dockerd"}
+	// kubeletRoots are where kubelet keeps its files: in general, of k0s, of
+	// microk8s.
+	kubeletRoots = []string{"/var/lib/kubelet", "/var/lib/k0s/kubelet", "/var/snap/microk8s/common/var/lib/kubelet"}
 )
 
 // maxSources bounds the sockets asked: a machine may run any number of nodes in
@@ -112,6 +115,10 @@ func (c *Cache) candidates() []candidate {
 	add("cri", criSockets...)
 	add("docker", dockerSockets...)
 	add("podman", podmanSockets...)
+	for _, root := range kubeletRoots {
+		add(kindPods, root+podsSocket)
+		add(kindState, root+allocatedState)
+	}
 	add("kubelet logs", logLinks)
 	add("docker files", dockerFiles)
 	add("podman files", podmanFiles)
@@ -150,6 +157,9 @@ func (c *Cache) nodes() []candidate {
 			if path := filepath.Join(root, dockerSockets[0]); exists(path) {
 				out = append(out, candidate{path: path, kind: "docker"})
 			}
+			if path := filepath.Join(root, kubeletRoots[0]+podsSocket); exists(path) {
+				out = append(out, candidate{path: path, kind: kindPods})
+			}
 		}
 	}
 	return out
@@ -160,6 +170,8 @@ func kindOf(path string) string {
 	switch {
 	case strings.Contains(path, "podman"):
 		return "podman"
+	case strings.HasSuffix(path, "pods-api.sock"):
+		return kindPods
 	case strings.HasSuffix(path, "docker.sock"):
 		return "docker"
 	}
@@ -177,6 +189,14 @@ func (c *Cache) start(f candidate) *source {
 		s.open = func() (backend, error) { return openCRI(f.path) }
 	case "docker", "podman":
 		s.open = func() (backend, error) { return openDocker(f.path, f.kind), nil }
+	case kindPods:
+		s.rank, s.open = rankKubelet, func() (backend, error) {
+			return openPods(f.path, func(i *Info) { c.put(s, i, true, false) })
+		}
+	case kindState:
+		s.rank, s.open = rankFiles, func() (backend, error) {
+			return &stateFile{path: f.path, cache: c, put: func(i *Info) { c.put(s, i, true, false) }}, nil
+		}
 	case "kubelet logs":
 		s.rank, s.open = rankFiles, func() (backend, error) { return &logs{dir: f.path}, nil }
 	case "docker files":

@@ -34,6 +34,22 @@ type fakeCRI struct {
 	limits     map[string]int64
 	hang       chan struct{} // every call waits for it, if set
 	calls      map[string]int
+	// crio makes it behave as CRI-O does, otherwise as containerd.
+	crio    bool
+	unready map[string]bool // containers that CRI-O is still creating
+}
+
+// listedAgain waits until all containers have been listed n more times.
+func (f *fakeCRI) listedAgain(t *testing.T, n int) {
+	t.Helper()
+	count := func() int {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		return f.calls["ListContainers"]
+	}
+	// The last one's answer may still be on its way.
+	was := count()
+	eventually(t, "it was listed again", func() bool { return count() > was+n })
 }
 
 func (f *fakeCRI) enter(ctx context.Context, call string) error {
@@ -81,7 +97,11 @@ func (f *fakeCRI) clear() {
 }
 
 func (f *fakeCRI) Version(ctx context.Context, _ *cri1.VersionRequest) (*cri1.VersionResponse, error) {
-	return &cri1.VersionResponse{RuntimeName: "containerd", RuntimeVersion: "v2.1.4"}, f.enter(ctx, "Version")
+	r := &cri1.VersionResponse{Version: "0.1.0", RuntimeName: "containerd", RuntimeVersion: "v2.1.4", RuntimeApiVersion: "v1"}
+	if f.crio {
+		r.RuntimeName, r.RuntimeVersion = "cri-o", "1.34.1"
+	}
+	return r, f.enter(ctx, "Version")
 }
 
 func (f *fakeCRI) ListContainers(ctx context.Context, r *cri1.ListContainersRequest) (*cri1.ListContainersResponse, error) {
@@ -92,7 +112,7 @@ func (f *fakeCRI) ListContainers(ctx context.Context, r *cri1.ListContainersRequ
 	defer f.mu.Unlock()
 	out := &cri1.ListContainersResponse{}
 	for _, c := range f.containers {
-		if want := r.GetFilter().GetId(); want == "" || c.Id == want {
+		if want := r.GetFilter().GetId(); (want == "" || strings.HasPrefix(c.Id, want)) && !f.unready[c.Id] {
 			out.Containers = append(out.Containers, c)
 		}
 	}
@@ -257,12 +277,12 @@ func open(t testing.TB, o Options) *Cache {
 // eventually waits for something that happens in another goroutine.
 func eventually(t testing.TB, what string, ok func() bool) {
 	t.Helper()
-	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); time.Sleep(2 * time.Millisecond) {
+	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(2 * time.Millisecond) {
 		if ok() {
 			return
 		}
 	}
-	t.Fatalf("not so in 10 s: %s", what)
+	t.Fatalf("not so in a minute: %s", what)
 }
 
 // noLeak holds that a function gives back its goroutines and descriptors.
@@ -270,7 +290,7 @@ func noLeak(t *testing.T, f func()) {
 	t.Helper()
 	goroutines, fds := runtime.NumGoroutine(), descriptors(t)
 	f()
-	for end := time.Now().Add(5 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+	for end := time.Now().Add(time.Minute); ; time.Sleep(5 * time.Millisecond) {
 		g, d := runtime.NumGoroutine(), descriptors(t)
 		if g <= goroutines && d <= fds {
 			return

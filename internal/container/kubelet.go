@@ -3,20 +3,13 @@ package container
 import (
 	"encoding/json"
 	"math"
-	"os"
 	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/oomtrace/oomtrace/internal/oom"
 )
-
-// allocatedState is what kubelet granted each container (1.33 on,
-// pkg/kubelet/allocation/state); the format is kubelet's own and may change, so
-// that nothing depends on it but the request and the limit.
-const allocatedState = "/var/lib/kubelet/allocated_pods_state"
 
 // kubeletConfigs are where kubelet's configuration usually is.
 var kubeletConfigs = []string{
@@ -36,37 +29,25 @@ var swapBehavior = regexp.MustCompile(`(?m)^[^#\n]*\bswapBehavior"?\s*:\s*["']?(
 type kubelet struct {
 	swapBehavior string
 	granted      map[grantKey]grant
-	written      time.Time // of the state that granted comes from
 }
 
 type grantKey struct{ uid, container string }
 
 type grant struct{ request, limit oom.Opt[uint64] }
 
-// readKubelet reads kubelet's files where they changed.
+// readKubelet reads kubelet's configuration.
 func (c *Cache) readKubelet() {
 	behavior := c.readSwapBehavior()
-	path := filepath.Join(c.opts.Root, allocatedState)
-	var written time.Time
-	if fi, err := os.Stat(path); err == nil {
-		written = fi.ModTime()
-	}
-	c.mu.RLock()
-	old := c.kubelet.written
-	c.mu.RUnlock()
-	var granted map[grantKey]grant
-	if changed := !written.IsZero() && !written.Equal(old); changed {
-		if b, err := readFile(path); err == nil {
-			granted = grants(b)
-		}
-	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.kubelet.swapBehavior = behavior
-	if granted == nil {
-		return
-	}
-	c.kubelet.granted, c.kubelet.written = granted, written
+}
+
+// grant takes what kubelet granted the containers of a state file.
+func (c *Cache) grant(granted map[grantKey]grant) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.kubelet.granted = granted
 	for _, e := range c.entries {
 		c.kubelet.resources(&e.info)
 	}
@@ -111,18 +92,11 @@ type requirements struct {
 	Requests, Limits map[string]json.RawMessage
 }
 
-// grants reads the state. A container in it without a request has one of zero.
-func grants(b []byte) map[grantKey]grant {
-	var file struct{ Data string }
-	if json.Unmarshal(b, &file) != nil {
-		return nil
-	}
-	var data struct{ Entries, AllocationEntries map[string]json.RawMessage }
-	if json.Unmarshal([]byte(file.Data), &data) != nil {
-		return nil
-	}
+// grants reads the entries of the state. A container in it without a request has
+// one of zero.
+func (d *stateData) grants() map[grantKey]grant {
 	out := map[grantKey]grant{}
-	for _, entries := range []map[string]json.RawMessage{data.AllocationEntries, data.Entries} {
+	for _, entries := range []map[string]json.RawMessage{d.AllocationEntries, d.Entries} {
 		for uid, raw := range entries {
 			var deep struct{ ContainerResources map[string]requirements }
 			containers := map[string]requirements{}

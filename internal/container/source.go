@@ -37,12 +37,17 @@ var (
 	// ErrNoRuntime is a socket that answers, but offers no CRI: Docker's own
 	// containerd.
 	ErrNoRuntime = errors.New("offers no CRI v1")
+	// ErrNoPods is a socket of kubelet's that answers, but knows another
+	// version of the Pods API.
+	ErrNoPods = errors.New("offers no Pods API v1alpha1")
 )
 
-// The ranks of sources: what a runtime says replaces what files say.
+// The ranks of sources: what a runtime says replaces what kubelet says, and that
+// what files say.
 const (
 	rankFiles   = 1
-	rankRuntime = 2
+	rankKubelet = 2
+	rankRuntime = 3
 )
 
 // manyListed is how long a list must be for its memory to be given back at once.
@@ -67,7 +72,7 @@ var delays = [...]time.Duration{
 type source struct {
 	cache    *Cache
 	path     string // as given by discovery, below Options.Root
-	kind     string // "cri", "docker", "podman", or a word for files
+	kind     string // "cri", "docker", "podman", "kubelet pods", or a word for files
 	rank     int
 	local    bool // of this machine, not of a node in a container
 	explicit bool // asked for by the user: every failure is worth a word
@@ -129,8 +134,11 @@ func (s *source) push(id string) bool {
 		s.soon = true
 	}
 	due := time.Now()
-	if s.rank == rankFiles {
-		due = due.Add(delays[3]) // a runtime knows more; let it be first
+	switch s.rank { // a runtime knows more; let it be first
+	case rankFiles:
+		due = due.Add(delays[3])
+	case rankKubelet:
+		due = due.Add(delays[4])
 	}
 	if a := s.pending[id]; a != nil {
 		if a.try > 0 && due.Before(a.due) {
@@ -277,7 +285,9 @@ func (s *source) list(ctx context.Context) {
 	err := s.ready()
 	if err == nil {
 		err = s.back.list(ctx, func(i *Info) {
-			n++
+			if i.ID != "" {
+				n++
+			}
 			s.cache.put(s, i, false, true)
 		})
 	}
@@ -326,7 +336,7 @@ func (s *source) ready() (err error) {
 // undetailed gives the containers whose limits are still to be asked for.
 func (s *source) undetailed() []string {
 	ids := s.details[:0]
-	if s.rank == rankFiles {
+	if s.rank < rankRuntime {
 		return ids
 	}
 	s.cache.mu.RLock()
@@ -362,7 +372,7 @@ func (s *source) detail(ctx context.Context) {
 func (s *source) answer(ctx context.Context, a *ask) {
 	s.cache.mu.RLock()
 	e := s.cache.entries[a.id]
-	known := e != nil && e.src.rank >= s.rank
+	known := e != nil && e.src.rank >= s.rank && (s.rank != rankKubelet || !e.lacksRequest())
 	s.cache.mu.RUnlock()
 	if known {
 		return
@@ -425,7 +435,7 @@ func (s *source) report(ctx context.Context, err error) {
 	if next := time.Now().Add(s.pause()); next.Before(s.next) {
 		s.next = next
 	}
-	if s.bad || !s.explicit && !was && (absent(err) || errors.Is(err, ErrNoRuntime)) {
+	if s.bad || !s.explicit && !was && (absent(err) || errors.Is(err, ErrNoRuntime) || errors.Is(err, ErrNoPods)) {
 		return
 	}
 	s.bad = true
