@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 	"unicode/utf8"
+	"unsafe"
 
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
@@ -199,6 +200,19 @@ func TestConcurrentUse(t *testing.T) {
 	wg.Wait()
 	if n := testutil.CollectAndCount(m.kills.vec); n > 4+len(scopes()) {
 		t.Errorf("%d series", n)
+	}
+}
+
+// TestKeepsNoMemoryOfTheRecord: the tracer decodes the next record into the
+// memory of the last one.
+func TestKeepsNoMemoryOfTheRecord(t *testing.T) {
+	m := New(Options{})
+	memory := []byte("first.service")
+	m.Observe(kill(oom.ScopeCgroup, 1, oom.Owner{Unit: unsafe.String(&memory[0], len(memory))}))
+	copy(memory, "other")
+	m.Observe(kill(oom.ScopeCgroup, 1, oom.Owner{Unit: "first.service"}))
+	if _, body := get(t, m, "/metrics"); !strings.Contains(body, `unit="first.service"} 2`) || strings.Contains(body, "other.service") {
+		t.Error(body)
 	}
 }
 
