@@ -508,6 +508,29 @@ func FuzzPeek(f *testing.F) {
 	})
 }
 
+func TestNextDoesNotAllocate(t *testing.T) {
+	f := newFake(t, 1<<16)
+	payload, ctx := make([]byte, 1000), t.Context()
+	for range 200 { // each of 1008 bytes: some wrap
+		f.put(payload)
+		rec := f.next(string(payload))
+		f.r.Ack(rec.Pos)
+	}
+	const runs = 50
+	for range runs + 1 { // AllocsPerRun runs it once before
+		f.put(payload)
+	}
+	if n := testing.AllocsPerRun(runs, func() {
+		rec, err := f.r.Next(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		f.r.Ack(rec.Pos)
+	}); n != 0 {
+		t.Errorf("%v allocations", n)
+	}
+}
+
 func BenchmarkNext(b *testing.B) {
 	f := newFake(&testing.T{}, 1<<16)
 	payload := make([]byte, 1000)

@@ -6,10 +6,12 @@ package sample
 
 import (
 	"bytes"
-	"os"
-	"path/filepath"
+	"errors"
 	"strconv"
 	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/oomtrace/oomtrace/internal/oom"
 )
@@ -21,6 +23,9 @@ type Sampler struct {
 	Root string
 
 	buf     []byte
+	path    []byte
+	text    []byte // backs the names of the stack's frames
+	frames  []string
 	devices []oom.SwapDevice
 	huge    [4]oom.Stat // of meminfo, with the other values beside them
 	mem     meminfo
@@ -64,54 +69,118 @@ func (s *Sampler) Record(rec *oom.Record) {
 	s.sysctls(rec)
 }
 
+// bufBytes holds what is used of any file, and any line of one.
+const bufBytes = 16 << 10
+
 // read returns a file's content, valid until the next call; nil if there is none.
 func (s *Sampler) read(name string) []byte {
-	root := s.Root
-	if root == "" {
-		root = "/proc"
-	}
-	f, err := os.Open(filepath.Join(root, name))
-	if err != nil {
+	fd := s.open(name)
+	if fd < 0 {
 		return nil
 	}
-	defer func() { _ = f.Close() }()
-	if s.buf == nil {
-		s.buf = make([]byte, 16<<10)
-	}
+	defer func() { _ = unix.Close(fd) }()
 	n := 0
 	for n < len(s.buf) {
-		m, err := f.Read(s.buf[n:])
-		n += m
-		if err != nil {
+		m := readOnce(fd, s.buf[n:])
+		if m <= 0 {
 			break
 		}
+		n += m
 	}
 	return s.buf[:n]
 }
 
+// open opens a file below the root, given by the parts of its name; it returns
+// a negative number if it cannot. Neither the path nor the call needs memory,
+// which there may be none of: os.Open does.
+func (s *Sampler) open(name ...string) int {
+	if s.buf == nil {
+		s.buf = make([]byte, bufBytes)
+	}
+	s.path = append(s.path[:0], s.Root...)
+	if s.Root == "" {
+		s.path = append(s.path, "/proc"...)
+	}
+	for _, part := range name {
+		s.path = append(append(s.path, '/'), part...)
+	}
+	return s.openPath()
+}
+
+// openPath opens the file that path names.
+func (s *Sampler) openPath() int {
+	s.path = append(s.path, 0)
+	at := unix.AT_FDCWD
+	fd, _, errno := unix.Syscall6(unix.SYS_OPENAT, uintptr(at), uintptr(unsafe.Pointer(&s.path[0])), unix.O_RDONLY|unix.O_CLOEXEC, 0, 0, 0)
+	if errno != 0 {
+		return -1
+	}
+	return int(fd)
+}
+
+// readOnce reads what there is; 0 or less at the end, or when it fails.
+func readOnce(fd int, to []byte) int {
+	for {
+		n, err := unix.Read(fd, to)
+		if !errors.Is(err, unix.EINTR) {
+			return n
+		}
+	}
+}
+
 // appendSwaps parses /proc/swaps (mm/swapfile.c, swap_show): name with octal
-// escapes, type, size and used in KiB, priority.
+// escapes, type, size and used in KiB, priority. A device that was at the same
+// place in the list before keeps its strings.
 func appendSwaps(to []oom.SwapDevice, b []byte) []oom.SwapDevice {
 	_, b, _ = bytes.Cut(b, []byte("\n")) // heading
+	before := to[:cap(to)]
 	for len(b) > 0 {
 		var line []byte
 		line, b, _ = bytes.Cut(b, []byte("\n"))
-		f := bytes.Fields(line)
-		if len(f) < 5 {
+		var f [5][]byte
+		if !fields(line, f[:]) {
 			continue
 		}
+		var old oom.SwapDevice
+		if len(to) < len(before) {
+			old = before[len(to)]
+		}
 		to = append(to, oom.SwapDevice{
-			Name: unescape(f[0]), Type: string(f[1]),
+			Name: unescape(old.Name, f[0]), Type: same(old.Type, f[1]),
 			SizeBytes: kib(f[2]), UsedBytes: kib(f[3]), Priority: priority(f[4]),
 		})
 	}
 	return to
 }
 
+// fields takes the first words of a line, and says whether it has that many.
+func fields(line []byte, to [][]byte) bool {
+	for i := range to {
+		line = bytes.TrimLeft(line, " \t\n")
+		if len(line) == 0 {
+			return false
+		}
+		end := bytes.IndexAny(line, " \t\n")
+		if end < 0 {
+			end = len(line)
+		}
+		to[i], line = line[:end], line[end:]
+	}
+	return true
+}
+
+// same is b as a string: the old one, if it is that.
+func same(old string, b []byte) string {
+	if old == string(b) {
+		return old
+	}
+	return string(b)
+}
+
 // unescape undoes seq_file's octal escapes of white space and backslashes.
-func unescape(b []byte) string {
+func unescape(old string, b []byte) string {
 	if bytes.IndexByte(b, '\\') < 0 {
-		return string(b)
+		return same(old, b)
 	}
 	var out []byte
 	for i := 0; i < len(b); i++ {

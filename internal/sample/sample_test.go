@@ -4,7 +4,9 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/oomtrace/oomtrace/internal/oom"
 )
@@ -100,4 +102,48 @@ func TestUserStack(t *testing.T) {
 	if !reflect.DeepEqual(gone.Trigger.UserStack, []string{"0x400010"}) || gone.Sampled != nil {
 		t.Errorf("a process that is gone: %q, sampled %q", gone.Trigger.UserStack, gone.Sampled)
 	}
+}
+
+func TestDoesNotAllocate(t *testing.T) {
+	maps := "00400000-00500000 r-xp 00001000 08:01 7 /usr/bin/hog\n7f0000000000-7f0000010000 r-xp 00002000 08:01 8 /lib/libc.so.6\n"
+	s := Sampler{Root: root(t, map[string]string{
+		"swaps": strings.ReplaceAll(swapsText, `\040`, "_"), "meminfo": meminfoText, // a name with a space is made anew
+		"sys/vm/swappiness": "60\n", "sys/vm/oom_kill_allocating_task": "1\n",
+		"7/maps": strings.Repeat(maps[:len(maps)/2], 1000) + maps,
+	})}
+	rec := &oom.Record{Source: oom.SourceBPF, Trigger: &oom.Trigger{PID: oom.Some(int32(7))}, Memory: &oom.Memory{}}
+	once := func() {
+		s.readAt = time.Time{} // not fresh any more
+		*rec.Memory = oom.Memory{Stat: rec.Memory.Stat[:0]}
+		rec.Sampled, rec.Trigger.UserStack = rec.Sampled[:0], rec.Trigger.UserStack[:0]
+		s.Record(rec)
+		s.UserStack(rec, []uint64{0x400010, 0x7f0000000100, 0x1})
+	}
+	once()
+	if n := testing.AllocsPerRun(50, once); n != 0 {
+		t.Errorf("%v allocations", n)
+	}
+	if len(rec.Sampled) != 8 {
+		t.Errorf("sampled %v", rec.Sampled)
+	}
+}
+
+func FuzzMaps(f *testing.F) {
+	f.Add([]byte("00400000-00500000 r-xp 00001000 08:01 7 /usr/bin/hog\n"), uint64(0x400010))
+	f.Add([]byte("-\n0-ffffffffffffffff x 0 0 0 \xff\x1b"), uint64(7))
+	f.Fuzz(func(t *testing.T, maps []byte, address uint64) {
+		dir := t.TempDir()
+		if err := os.MkdirAll(filepath.Join(dir, "7"), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, "7/maps"), maps, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		s := Sampler{Root: dir}
+		rec := &oom.Record{Trigger: &oom.Trigger{PID: oom.Some(int32(7))}}
+		s.UserStack(rec, []uint64{address, address})
+		if got := rec.Trigger.UserStack; address != 0 && (len(got) != 2 || got[0] != got[1] || got[0] == "") {
+			t.Errorf("%q", got)
+		}
+	})
 }

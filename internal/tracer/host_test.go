@@ -19,3 +19,19 @@ func TestHostKills(t *testing.T) {
 		})
 	}
 }
+
+// TestHostSteadyState: what is asked after every record needs no memory.
+func TestHostSteadyState(t *testing.T) {
+	tr, err := Open(t.Context(), Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = tr.Close() }()
+	if n := testing.AllocsPerRun(100, func() {
+		if _, err := tr.Stats(); err != nil {
+			t.Fatal(err)
+		}
+	}); n != 0 {
+		t.Errorf("stats: %v allocations", n)
+	}
+}

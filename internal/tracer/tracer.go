@@ -90,6 +90,7 @@ type Tracer struct {
 	machine     wire.Machine
 	symbols     *Symbols
 	notes       []string
+	counters    counters
 	undecoded   atomic.Uint64
 	drained     atomic.Uint64
 	drainEnd    uint64 // where the ring ended when this reader came
@@ -497,23 +498,8 @@ func (t *Tracer) Ack(ev *wire.Event) { t.ring.Ack(ev.Pos) }
 // Stats reads the programs' counters.
 func (t *Tracer) Stats() (Stats, error) {
 	s := Stats{Undecoded: t.undecoded.Load()}
-	for _, c := range []struct {
-		key probe.OomtraceCounter
-		to  *uint64
-	}{
-		{probe.OomtraceCounterCOUNTER_VICTIMS, &s.Victims},
-		{probe.OomtraceCounterCOUNTER_NO_VICTIM, &s.NoVictim},
-		{probe.OomtraceCounterCOUNTER_LOST, &s.Lost},
-		{probe.OomtraceCounterCOUNTER_LOST_EXIT, &s.LostExit},
-		{probe.OomtraceCounterCOUNTER_LOST_CGROUP, &s.LostCgroup},
-	} {
-		var perCPU []uint64
-		if err := t.maps[probe.OomtraceMapCounters].Lookup(uint32(c.key), &perCPU); err != nil {
-			return s, fmt.Errorf("read counters: %w", err)
-		}
-		for _, v := range perCPU {
-			*c.to += v
-		}
+	if err := t.counters.read(t.maps[probe.OomtraceMapCounters], &s); err != nil {
+		return s, err
 	}
 	return s, nil
 }

@@ -22,15 +22,16 @@ const (
 const sysrqOrder = -1
 
 func (ev *Event) decodeVictim(b []byte, m *Machine, kind oom.Kind) error {
-	raw, err := take[probe.OomtraceVictimEvent](b, "victim")
-	if err != nil {
+	var err error
+	d := &ev.decoder // a variable would be allocated for the calls below
+	if d.raw, err = take[probe.OomtraceVictimEvent](b, "victim"); err != nil {
 		return err
 	}
-	tail := b[unsafe.Sizeof(raw):]
+	raw := &d.raw
 	if kind == oom.KindKill && raw.Killed == 0 {
 		kind = oom.KindAlreadyExiting
 	}
-	d := victimDecoder{ev: ev, raw: &raw, tail: tail, m: m, page: pageSize(m)}
+	d.ev, d.tail, d.m, d.page = ev, b[unsafe.Sizeof(*raw):], m, pageSize(m)
 	ev.header(&raw.Hdr, kind, raw.MarkTid, m)
 	if m.Hooks != nil {
 		ev.Record.Hooks = append(ev.Record.Hooks, m.Hooks(raw.Hooks)...)
@@ -40,8 +41,11 @@ func (ev *Event) decodeVictim(b []byte, m *Machine, kind oom.Kind) error {
 			return err
 		}
 	}
-	for _, part := range []func() error{d.trigger, d.stacks, d.decision, d.limit, d.memory, d.candidates} {
-		if err := part(); err != nil {
+	for _, part := range [...]func(*victimDecoder) error{
+		(*victimDecoder).trigger, (*victimDecoder).stacks, (*victimDecoder).decision,
+		(*victimDecoder).limit, (*victimDecoder).memory, (*victimDecoder).candidates,
+	} {
+		if err := part(d); err != nil {
 			return err
 		}
 	}
@@ -66,7 +70,7 @@ func pageSize(m *Machine) uint64 {
 // victimDecoder carries what the parts of one victim record share.
 type victimDecoder struct {
 	ev   *Event
-	raw  *probe.OomtraceVictimEvent
+	raw  probe.OomtraceVictimEvent
 	tail []byte
 	m    *Machine
 	page uint64

@@ -92,6 +92,7 @@ type Event struct {
 	limit   oom.Limit
 	memory  oom.Memory
 	exit    oom.Exit
+	decoder victimDecoder
 	text    []byte // backs the strings
 	reserve []uint64
 	blocks  []uint64
