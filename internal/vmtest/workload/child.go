@@ -22,6 +22,10 @@ const killedStatus = 128 + int(unix.SIGKILL)
 const (
 	pageSize = 4096
 	reportFD = 3
+	// ringBytes is what a pipe's ring of 256 slots takes.
+	ringBytes = 16 << 10
+	// pipePages is how many pages a pipe holds at first (PIPE_DEF_BUFFERS).
+	pipePages = 16
 )
 
 // Main turns this process into a hog if it was started as one, and then never
@@ -82,12 +86,13 @@ type readyStep struct {
 	path   []byte
 	bind   uint64
 	buf    []byte
+	pipes  [][4]int32 // of Holes: the pipe to keep, and the one to close
 }
 
 func plan(h Hog) (*work, error) {
 	w := &work{
 		procsFD: -1, adjPath: []byte("/proc/self/oom_score_adj\x00"), adj: []byte(strconv.Itoa(h.Adj)),
-		name: append([]byte(h.Name), 0), uid: h.UID, sharesMM: h.SharesMM, copies: h.Copies, full: []byte("full\n"),
+		name: append([]byte(h.Name), 0), uid: h.UID, sharesMM: h.SharesMM, copies: h.Copies, full: []byte(fullLine),
 	}
 	if h.Copies > 1 {
 		w.full = nil
@@ -120,7 +125,7 @@ func raiseLimits(steps []Step) error {
 		switch {
 		case s.Lock:
 			errs = append(errs, unix.Setrlimit(unix.RLIMIT_MEMLOCK, &unix.Rlimit{Cur: unix.RLIM_INFINITY, Max: unix.RLIM_INFINITY}))
-		case s.Kind == Pipes || s.Kind == Sockets:
+		case s.Kind == Pipes || s.Kind == Sockets || s.Kind == Rings || s.Kind == Holes:
 			errs = append(errs, unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: 1 << 17, Max: 1 << 17}))
 		}
 	}
@@ -158,6 +163,13 @@ func planStep(s Step) (readyStep, error) {
 	case Pipes, Sockets:
 		r.buf = make([]byte, 64<<10)
 		r.count = int(s.Bytes / int64(len(r.buf)))
+		return r, nil
+	case Rings:
+		r.count = int(s.Bytes / ringBytes)
+		return r, nil
+	case Holes:
+		r.buf = make([]byte, pageSize)
+		r.pipes = make([][4]int32, s.Bytes/(2*pipePages*pageSize))
 		return r, nil
 	case Dirs:
 		// A directory takes about 1 KiB of dentry and inode.
@@ -424,6 +436,10 @@ func take(s *readyStep) {
 		}
 	case Pipes:
 		takePipes(s)
+	case Rings:
+		takeRings(s)
+	case Holes:
+		takeHoles(s)
 	case Sockets:
 		takeSockets(s)
 	case Dirs:
@@ -437,6 +453,32 @@ func takePipes(s *readyStep) {
 		var fds [2]int32
 		call(unix.SYS_PIPE2, uintptr(unsafe.Pointer(&fds[0])), unix.O_NONBLOCK, 0)
 		call(unix.SYS_WRITE, uintptr(fds[1]), addr(s.buf), uintptr(len(s.buf)))
+	}
+}
+
+//go:nosplit
+func takeRings(s *readyStep) {
+	for range s.count {
+		var fds [2]int32
+		call(unix.SYS_PIPE2, uintptr(unsafe.Pointer(&fds[0])), unix.O_NONBLOCK, 0)
+		call(unix.SYS_FCNTL, uintptr(fds[0]), unix.F_SETPIPE_SZ, 1<<20)
+	}
+}
+
+//go:nosplit
+func takeHoles(s *readyStep) {
+	for i := range s.pipes {
+		fds := &s.pipes[i]
+		call(unix.SYS_PIPE2, uintptr(unsafe.Pointer(&fds[0])), unix.O_NONBLOCK, 0)
+		call(unix.SYS_PIPE2, uintptr(unsafe.Pointer(&fds[2])), unix.O_NONBLOCK, 0)
+		for range pipePages {
+			call(unix.SYS_WRITE, uintptr(fds[1]), addr(s.buf), pageSize)
+			call(unix.SYS_WRITE, uintptr(fds[3]), addr(s.buf), pageSize)
+		}
+	}
+	for i := range s.pipes {
+		call(unix.SYS_CLOSE, uintptr(s.pipes[i][2]), 0, 0)
+		call(unix.SYS_CLOSE, uintptr(s.pipes[i][3]), 0, 0)
 	}
 }
 
