@@ -67,6 +67,8 @@ for purpose in "$@"; do
 		need xz xz-utils
 		need containerd containerd
 		need runc runc
+		need prometheus prometheus
+		need promtool prometheus
 		;;
 	generate)
 		need clang clang

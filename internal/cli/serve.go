@@ -41,6 +41,7 @@ func (s *session) openMetrics() error {
 	}
 	go func() { m.done <- m.server.Serve(l) }()
 	s.metrics = m
+	say(s.env, "metrics on http://%s/metrics", l.Addr())
 	return nil
 }
 

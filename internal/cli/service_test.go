@@ -32,8 +32,6 @@ import (
 	"github.com/oomtrace/oomtrace/internal/wire"
 )
 
-const mib = 1 << 20
-
 // bpffs mounts a BPF file system and returns a directory for pins on it.
 func bpffs(t *testing.T) string {
 	t.Helper()
@@ -102,24 +100,6 @@ func (k *killLog) end(t *testing.T) map[int]bool {
 		t.Fatal(err)
 	}
 	return k.killed
-}
-
-// overrunOnce lets one process overrun a small cgroup.
-func overrunOnce(name string) error {
-	h, err := workload.FindHierarchy()
-	if err != nil {
-		return err
-	}
-	c, err := h.Make(nil, name, workload.Limits{MaxBytes: 8 * mib})
-	if err != nil {
-		return err
-	}
-	p, err := workload.Start(workload.Hog{Name: "storm", Procs: c.Procs(), Steps: []workload.Step{{Kind: workload.Anon, Bytes: 64 * mib}}})
-	if err != nil {
-		return err
-	}
-	_, err = p.Wait(context.Background())
-	return errors.Join(err, c.Remove())
 }
 
 // TestServicePin kills the tracer again and again while processes are killed by

@@ -4,7 +4,9 @@ package cli
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"os"
 	"os/exec"
@@ -15,7 +17,10 @@ import (
 	"time"
 
 	"github.com/oomtrace/oomtrace/internal/oom"
+	"github.com/oomtrace/oomtrace/internal/vmtest/workload"
 )
+
+const mib = 1 << 20
 
 // patience is how long a test waits for what must come: a guest is emulated,
 // on a machine that may be busy.
@@ -194,4 +199,22 @@ func parse(t *testing.T, b []byte) []oom.Record {
 		b = rest
 	}
 	return out
+}
+
+// overrunOnce lets one process overrun a small cgroup.
+func overrunOnce(name string) error {
+	h, err := workload.FindHierarchy()
+	if err != nil {
+		return err
+	}
+	c, err := h.Make(nil, name, workload.Limits{MaxBytes: 8 * mib})
+	if err != nil {
+		return err
+	}
+	p, err := workload.Start(workload.Hog{Name: "storm", Procs: c.Procs(), Steps: []workload.Step{{Kind: workload.Anon, Bytes: 64 * mib}}})
+	if err != nil {
+		return err
+	}
+	_, err = p.Wait(context.Background())
+	return errors.Join(err, c.Remove())
 }
