@@ -6,6 +6,8 @@ package enrich
 import (
 	"context"
 	"path/filepath"
+	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -52,7 +54,21 @@ type Enricher struct {
 	start      time.Time
 	// noWait is the time since start, in ns, before which nobody waits.
 	noWait atomic.Int64
+
+	mu    sync.Mutex
+	dying map[int32]place // by process id, until the exit record
 }
+
+// place is where a victim was when it was killed.
+type place struct {
+	cgroup   string
+	id       oom.Opt[uint64]
+	incident string
+}
+
+// maxDying bounds the victims whose exit is awaited: exit records may be lost,
+// and logs have few.
+const maxDying = 4096
 
 // New returns an Enricher.
 func New(o Options) *Enricher {
@@ -64,7 +80,7 @@ func New(o Options) *Enricher {
 	}
 	return &Enricher{
 		containers: o.Containers, wait: o.Wait, start: time.Now(),
-		swaps: filepath.Join(o.ProcRoot, "swaps"),
+		swaps: filepath.Join(o.ProcRoot, "swaps"), dying: map[int32]place{},
 	}
 }
 
@@ -72,6 +88,7 @@ func New(o Options) *Enricher {
 // what can only be sampled. It returns within Options.Wait; what cannot be had
 // stays out.
 func (e *Enricher) Record(ctx context.Context, rec *oom.Record) {
+	e.follow(rec)
 	owners := e.paths(rec)
 	e.sample(rec)
 	if e.containers == nil {
@@ -82,6 +99,37 @@ func (e *Enricher) Record(ctx context.Context, rec *oom.Record) {
 		if o != nil {
 			e.names(o)
 		}
+	}
+}
+
+// follow gives a victim's exit the cgroup that it was killed in: by then it has
+// left it (kernel/exit.c, cgroup_exit).
+func (e *Enricher) follow(rec *oom.Record) {
+	v := rec.Victim
+	if v == nil || !v.PID.Known {
+		return
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	was, ok := e.dying[v.PID.Value]
+	switch rec.Kind {
+	case oom.KindExit:
+		delete(e.dying, v.PID.Value)
+		if ok && v.Cgroup == "" && (was.incident == rec.Incident || rec.Incident == "") {
+			v.Cgroup, v.CgroupID = was.cgroup, was.id
+		}
+	case oom.KindKill, oom.KindAlreadyExiting:
+		if v.Cgroup == "" || ok && was.incident == rec.Incident {
+			return
+		}
+		if !ok && len(e.dying) >= maxDying {
+			for pid := range e.dying {
+				delete(e.dying, pid)
+				break
+			}
+		}
+		// The record's memory is used again.
+		e.dying[v.PID.Value] = place{cgroup: strings.Clone(v.Cgroup), id: v.CgroupID, incident: strings.Clone(rec.Incident)}
 	}
 }
 
