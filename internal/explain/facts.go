@@ -107,10 +107,10 @@ func (f *facts) gatherLimit(l *oom.Limit) {
 	f.kernelTables = first(st, oom.LimitPagetables)
 	f.kernel = first(st, oom.LimitKernel)
 	if !f.kernel.Known {
-		f.kernel = sum(f.kernelSlab, f.kernelTables, first(st, oom.LimitKernelStack), first(st, oom.LimitPercpu), first(st, oom.LimitVmalloc))
+		f.kernel = l.KmemUsageBytes // v1: all of it, the parts are not
 	}
 	if !f.kernel.Known {
-		f.kernel = l.KmemUsageBytes
+		f.kernel = sum(f.kernelSlab, f.kernelTables, first(st, oom.LimitKernelStack), first(st, oom.LimitPercpu), first(st, oom.LimitVmalloc))
 	}
 	if !first(st, oom.LimitKernel).Known && !l.KmemUsageBytes.Known && f.usage.Known && f.anon.Known && f.cache.Known {
 		// Before 5.18 memory.stat has no sum of the kernel's memory, and part of
