@@ -156,14 +156,27 @@ func verdicts() map[string]verdict {
 	anon := func(also string, not ...string) verdict {
 		return verdict{is: "limit_anon", also: []string{also}, not: not}
 	}
+	kubelet := []string{"kubelet_no_swap", "kubelet_qos_no_swap", "kubelet_request_no_swap", "kubelet_limited_swap", "kubelet_unsure"}
+	// pod: of kubelet's rules, this one alone.
+	pod := func(code string) verdict {
+		v := anon(code, "swap_none", "swap_mlocked", "limit_ancestor")
+		for _, k := range kubelet {
+			if k != code {
+				v.not = append(v.not, k)
+			}
+		}
+		return v
+	}
 	kernel := verdict{is: "limit_kernel", not: []string{"limit_anon", "limit_file"}}
 	return map[string]verdict{
 		"cgroup-anon":           anon("swap_none", "swap_forbidden", "limit_ancestor", "victim_adj"),
 		"cgroup-swap":           anon("swap_mlocked", "swap_none", "swap_forbidden", "swap_cgroup_full"),
-		"cgroup-swap-forbidden": anon("swap_forbidden", "swap_none", "swap_mlocked", "swap_cgroup_full"),
+		"cgroup-swap-forbidden": anon("swap_forbidden", slices.Concat(kubelet, []string{"swap_none", "swap_mlocked", "swap_cgroup_full"})...),
 		"cgroup-swap-full":      anon("swap_cgroup_full", "swap_none", "swap_forbidden", "swap_mlocked"),
 		"cgroup-file":           {is: "limit_file", not: []string{"limit_shmem", "limit_dirty"}},
 		"cgroup-dirty":          {is: "limit_file", not: []string{"limit_shmem"}},
+		"cgroup-stalled":        {is: "limit_dirty", not: []string{"limit_file", "limit_shmem", "limit_anon"}},
+		"cgroup-written":        anon("swap_none", "limit_dirty", "limit_file"),
 		"cgroup-shmem":          {is: "limit_shmem", not: []string{"limit_file"}},
 		"cgroup-tmpfs":          {is: "limit_shmem", not: []string{"limit_file"}},
 		"cgroup-kernel":         kernel,
@@ -182,6 +195,16 @@ func verdicts() map[string]verdict {
 		"cgroup-forkbomb":       {is: "many_small_tasks", not: []string{"limit_kernel"}},
 		"cgroup-shared-mm":      anon("swap_none", "many_small_tasks"),
 
+		"pod-burstable":         pod("kubelet_unsure"),
+		"pod-besteffort":        pod("kubelet_qos_no_swap"),
+		"pod-guaranteed":        pod("kubelet_qos_no_swap"),
+		"pod-noswap":            pod("kubelet_no_swap"),
+		"pod-request-is-limit":  pod("kubelet_request_no_swap"),
+		"pod-critical":          pod("kubelet_unsure"),
+		"pod-limitedswap":       pod("kubelet_limited_swap"),
+		"pod-swap-allowed":      anon("swap_mlocked", append(kubelet, "swap_forbidden")...),
+		"podman-swap-forbidden": anon("swap_forbidden", kubelet...),
+
 		"cgroup-adj-protects-biggest": anon("victim_adj"),
 		"no-victim":                   {is: "no_victim", not: []string{"victim_adj"}},
 		"system-noswap":               {is: "swap_none", not: []string{"swap_idle", "memory_kernel", "victim_allocating_task"}},
@@ -192,6 +215,10 @@ func verdicts() map[string]verdict {
 		"system-kernel":               {is: "memory_missing", not: []string{"memory_hugepages"}},
 		"alloc-task":                  {is: "swap_none", also: []string{"victim_allocating_task"}, not: []string{"victim_adj"}},
 		"sysrq-f":                     {is: "sysrq", not: []string{"swap_none"}},
+		"system-slab":                 {is: "memory_kernel", not: []string{"memory_fragmented", "memory_hugepages"}},
+		"system-fragmented":           {is: "memory_fragmented", not: []string{"memory_free_low", "node_zone"}},
+		"zone-kernel":                 {is: "node_zone", not: []string{"memory_free_low", "memory_fragmented", "node_cpuset", "node_mempolicy"}},
+		"zone-anon":                   {is: "swap_none", not: []string{"node_zone"}},
 		"system-mempolicy":            {is: "node_mempolicy", not: []string{"node_cpuset"}},
 		"system-cpuset":               {is: "node_cpuset", not: []string{"node_mempolicy"}},
 	}
@@ -199,20 +226,50 @@ func verdicts() map[string]verdict {
 
 // TestGuestScenarios runs each scenario under a live oomtrace and reads the
 // explanation as a user would.
-func TestGuestScenarios(t *testing.T) { runScenarios(t, false) }
+func TestGuestScenarios(t *testing.T) { runScenarios(t, workload.Needs{}) }
+
+// TestGuestKubelet does the same with pods of a kubelet that has left its files.
+func TestGuestKubelet(t *testing.T) {
+	for _, behavior := range []string{workload.NoSwap, workload.LimitedSwap} {
+		t.Run(behavior, func(t *testing.T) {
+			g := openGuest(t)
+			if err := g.Kubelet(behavior); err != nil {
+				t.Fatal(err)
+			}
+			runScenarios(t, workload.Needs{Kubelet: behavior})
+		})
+	}
+}
 
 // TestNUMAScenarios does the same with those that need two memory nodes.
-func TestNUMAScenarios(t *testing.T) { runScenarios(t, true) }
+func TestNUMAScenarios(t *testing.T) { runScenarios(t, workload.Needs{NUMA: true}) }
 
-func runScenarios(t *testing.T, numa bool) {
+// TestMovableScenarios does the same with those that need ZONE_MOVABLE.
+func TestMovableScenarios(t *testing.T) { runScenarios(t, workload.Needs{Movable: true}) }
+
+func runScenarios(t *testing.T, needs workload.Needs) {
 	protectInit(t)
 	s := startRun(t)
 	for _, sc := range workload.Scenarios() {
-		if sc.Needs.NUMA != numa {
+		if sc.Needs.Apart() != needs {
 			continue
 		}
 		t.Run(sc.Name, func(t *testing.T) { runScenario(t, s, sc) })
 	}
+}
+
+func openGuest(t *testing.T) *workload.Guest {
+	t.Helper()
+	g, err := workload.Open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := g.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return g
 }
 
 func protectInit(t *testing.T) {
@@ -223,15 +280,7 @@ func protectInit(t *testing.T) {
 }
 
 func runScenario(t *testing.T, s *liveRun, sc workload.Scenario) {
-	g, err := workload.Open()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() {
-		if err := g.Close(); err != nil {
-			t.Error(err)
-		}
-	}()
+	g := openGuest(t)
 	// The kernel writes at most 10 reports in 5 s, and without its report a
 	// cgroup's statistics are not brought up to date.
 	time.Sleep(600 * time.Millisecond)

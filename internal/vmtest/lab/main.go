@@ -61,9 +61,12 @@ func run(ctx context.Context, kernel, scenario string, flags []string) error {
 		}
 		files = append(files, initramfs.File{Path: "/" + name, Host: out, Mode: 0o755})
 	}
-	opts := vmtest.Options{Kernel: k, Command: append([]string{"/lab", sc.Name}, flags...), Files: files, Output: os.Stdout}
+	opts := vmtest.Options{Kernel: k, Command: append([]string{"/lab", sc.Name}, flags...), Files: files, Modules: workload.Modules(), Output: os.Stdout}
 	if sc.Needs.NUMA {
 		opts.QEMU = vmtest.TwoNodes()
+	}
+	if sc.Needs.Movable {
+		opts.Cmdline = workload.MovableCmdline
 	}
 	res, err := vmtest.Boot(ctx, opts)
 	if err != nil {

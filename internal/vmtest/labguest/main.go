@@ -40,6 +40,11 @@ func run(ctx context.Context, name string, flags []string) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, g.Close()) }()
+	if sc.Needs.Kubelet != "" {
+		if err := g.Kubelet(sc.Needs.Kubelet); err != nil {
+			return err
+		}
+	}
 	dir, err := os.MkdirTemp("", "lab-")
 	if err != nil {
 		return err

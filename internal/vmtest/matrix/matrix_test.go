@@ -21,6 +21,7 @@ import (
 	"github.com/oomtrace/oomtrace/internal/vmtest"
 	"github.com/oomtrace/oomtrace/internal/vmtest/initramfs"
 	"github.com/oomtrace/oomtrace/internal/vmtest/kernels"
+	"github.com/oomtrace/oomtrace/internal/vmtest/workload"
 )
 
 var (
@@ -35,7 +36,9 @@ type suite struct {
 	name, pkg, run string
 	memoryMiB      int
 	qemu           []string
+	modules        []string
 	cgroup         string
+	cmdline        string
 	env            []string
 	// files adds to the guest's files.
 	files func(ctx context.Context, b *builds, k *kernels.Kernel) ([]initramfs.File, error)
@@ -49,10 +52,14 @@ type suite struct {
 func suites() []suite {
 	return []suite{
 		{name: "tiers", pkg: "./internal/tracer", run: "^TestGuest"},
-		{name: "scenarios", pkg: "./internal/cli", run: "^TestGuest"},
+		{name: "scenarios", pkg: "./internal/cli", run: "^TestGuest", modules: workload.Modules()},
 		{name: "numa", pkg: "./internal/cli", run: "^TestNUMA", qemu: vmtest.TwoNodes(), on: []string{"5.10", "6.1", "6.12", "7.x"}},
+		{name: "movable", pkg: "./internal/cli", run: "^TestMovable", cmdline: workload.MovableCmdline, on: []string{"5.10", "6.1", "6.12", "7.x"}},
 		{name: "service", pkg: "./internal/cli", run: "^TestService", on: []string{"5.10", "6.1", "6.12", "7.x"}},
 		{name: "privileges", pkg: "./internal/cli", run: "^TestPrivileges", on: []string{"5.10", "6.12"}},
+		{name: "v1", pkg: "./internal/cli", run: "^TestLegacy", cgroup: "v1", cmdline: "swapaccount=1", on: []string{"5.10", "6.12"}},
+		{name: "hybrid", pkg: "./internal/cli", run: "^TestLegacyTiers", cgroup: "hybrid", cmdline: "swapaccount=1", on: []string{"5.10", "6.12"}},
+		{name: "owners", pkg: realtest, run: "^TestGuestOwners", files: hog},
 		{name: "containerd", pkg: realtest, run: "^TestGuestContainerd", memoryMiB: 1024, on: []string{"6.12"}, files: containerd},
 		{name: "docker", pkg: realtest, run: "^TestGuestDocker", memoryMiB: 1536, on: []string{"6.12"}, files: docker},
 		{name: "podman", pkg: realtest, run: "^TestGuestPodman", memoryMiB: 1024, on: []string{"6.12"}, files: podman},
@@ -142,7 +149,7 @@ func guest(t *testing.T, b *builds, name string, s suite) {
 		Output: live,
 		Kernel: k, Command: command, Env: append(s.env, "OOMTRACE_NO_TIER="+noTier(name)),
 		Files:     files,
-		MemoryMiB: s.memoryMiB, QEMU: s.qemu, Cgroup: s.cgroup, Timeout: 12 * time.Minute, BootTimeout: 2 * time.Minute,
+		MemoryMiB: s.memoryMiB, QEMU: s.qemu, Modules: s.modules, Cgroup: s.cgroup, Cmdline: s.cmdline, Timeout: 12 * time.Minute, BootTimeout: 2 * time.Minute,
 	})
 }
 

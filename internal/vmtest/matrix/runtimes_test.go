@@ -33,6 +33,19 @@ func podman(ctx context.Context, b *builds, k *kernels.Kernel) ([]initramfs.File
 	}), err
 }
 
+// hog gives the program that is killed, alone.
+func hog(ctx context.Context, b *builds, k *kernels.Kernel) ([]initramfs.File, error) {
+	path := filepath.Join(b.dir, "hog-"+k.Arch)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if _, err := os.Stat(path); err != nil {
+		if err := vmtest.BuildProgram(ctx, k.Arch, b.root, realtest+"/hog", path); err != nil {
+			return nil, err
+		}
+	}
+	return []initramfs.File{{Path: "/hog", Host: path, Mode: 0o755}}, nil
+}
+
 // runtime gives a runtime's programs with their libraries, the program that the
 // containers run, and the files of /etc that every runtime reads.
 func (b *builds) runtime(ctx context.Context, k *kernels.Kernel, packages []string, programs ...string) ([]initramfs.File, error) {
@@ -44,16 +57,11 @@ func (b *builds) runtime(ctx context.Context, k *kernels.Kernel, packages []stri
 	if err != nil {
 		return nil, err
 	}
-	hog := filepath.Join(b.dir, "hog-"+k.Arch)
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if _, err := os.Stat(hog); err != nil {
-		if err := vmtest.BuildProgram(ctx, k.Arch, b.root, realtest+"/hog", hog); err != nil {
-			return nil, err
-		}
+	run, err := hog(ctx, b, k)
+	if err != nil {
+		return nil, err
 	}
-	return append(files,
-		initramfs.File{Path: "/hog", Host: hog, Mode: 0o755},
+	return append(append(files, run...),
 		initramfs.File{Path: "/etc/hosts", Data: []byte("127.0.0.1 localhost\n")},
 		initramfs.File{Path: "/var/run", Link: "/run"},
 		initramfs.File{Path: "/etc/resolv.conf"},

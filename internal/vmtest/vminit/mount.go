@@ -44,7 +44,9 @@ func mountCgroups(mode string) error {
 		for _, controller := range []string{"memory", "cpuset", "pids", "freezer", "cpu,cpuacct"} {
 			err = errors.Join(err, mountThese(mountPoint{"cgroup", root + "/" + controller, controller}))
 		}
-		return err
+		// A cgroup's limit counts for those below, which systemd asks for, too.
+		// From 5.11 on it is always so.
+		return errors.Join(err, os.WriteFile(root+"/memory/memory.use_hierarchy", []byte("1"), 0))
 	}
 	switch mode {
 	case "", "v2":

@@ -172,16 +172,29 @@ func (g *Guest) set(path, value string) error {
 
 // Swap turns swap on a new zram device on, until Close.
 func (g *Guest) Swap(bytes int64, priority int) error {
+	dev, err := g.zram(bytes)
+	if err != nil {
+		return err
+	}
+	return g.swapOn(dev, bytes, priority)
+}
+
+// zram makes a zram device that Close removes, and returns its path.
+func (g *Guest) zram(bytes int64) (string, error) {
 	b, err := os.ReadFile("/sys/class/zram-control/hot_add")
 	if err != nil {
-		return fmt.Errorf("zram: %w", err)
+		return "", fmt.Errorf("zram: %w", err)
 	}
 	id := strings.TrimSpace(string(b))
 	g.defers(func() error { return os.WriteFile("/sys/class/zram-control/hot_remove", []byte(id), 0) })
 	if err := os.WriteFile("/sys/block/zram"+id+"/disksize", []byte(strconv.FormatInt(bytes, 10)), 0); err != nil {
-		return fmt.Errorf("zram: %w", err)
+		return "", fmt.Errorf("zram: %w", err)
 	}
-	dev := "/dev/zram" + id
+	return "/dev/zram" + id, nil
+}
+
+// swapOn turns swap on a device on, until Close.
+func (g *Guest) swapOn(dev string, bytes int64, priority int) error {
 	if err := writeSwapHeader(dev, bytes); err != nil {
 		return err
 	}

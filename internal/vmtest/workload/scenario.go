@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"time"
 	"unsafe"
 )
@@ -28,7 +29,23 @@ type Needs struct {
 	NUMA bool
 	// V2 asks for cgroup v2.
 	V2 bool
+	// Movable asks for memory of which nearly half can only hold what can be
+	// moved, as MovableCmdline makes it.
+	Movable bool
+	// Kubelet asks for the files of a kubelet with that swap behaviour, which
+	// Guest.Kubelet writes.
+	Kubelet string
 }
+
+// Apart says by what a guest, or the state in which a tracer starts, must differ
+// from the usual.
+func (n Needs) Apart() Needs {
+	n.V2 = false // what guests have unless told otherwise
+	return n
+}
+
+// MovableCmdline is for the kernel's command line of a guest of 512 MiB.
+const MovableCmdline = "movablecore=224M"
 
 // Outcome is what a scenario did and what the kernel has to say about it.
 type Outcome struct {
@@ -67,7 +84,7 @@ const (
 
 // Scenarios returns all scenarios.
 func Scenarios() []Scenario {
-	return append(append(cgroupScenarios(), shapeScenarios()...), systemScenarios()...)
+	return slices.Concat(cgroupScenarios(), shapeScenarios(), podScenarios(), systemScenarios(), blockScenarios(), stalledScenarios())
 }
 
 // Find returns the scenario of that name.

@@ -1,0 +1,142 @@
+package workload
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// Modules are the kernel modules that scenarios need beyond those of swap on
+// zram.
+func Modules() []string { return []string{"dm-delay"} }
+
+// never is later than any scenario's end, in ms.
+const never = 3600_000
+
+// delayed is a block device that holds what is written to it for some time.
+type delayed struct {
+	name, lower string
+	sectors     int64
+	// dev is its path.
+	dev string
+}
+
+// Delayed makes a block device on zram that reads at once and writes after that
+// many ms, until Close, which has all that waits written first.
+func (g *Guest) Delayed(bytes int64, ms int) (string, error) {
+	lower, err := g.zram(bytes)
+	if err != nil {
+		return "", err
+	}
+	d := &delayed{name: "oomtrace-" + strings.TrimPrefix(lower, "/dev/"), lower: lower, sectors: bytes / 512}
+	if err := d.create(g, ms); err != nil {
+		return "", fmt.Errorf("delayed device: %w", err)
+	}
+	// The last one to close a device waits until it is written: this one does so
+	// after the delay is gone, and no other is the last.
+	f, err := os.OpenFile(d.dev, os.O_RDWR, 0)
+	if err != nil {
+		return "", fmt.Errorf("delayed device: %w", err)
+	}
+	g.defers(f.Close)
+	g.defers(func() error { return d.release() })
+	return d.dev, nil
+}
+
+func (d *delayed) create(g *Guest, ms int) error {
+	made, err := d.ioctl(unix.DM_DEV_CREATE, 0, "")
+	if err != nil {
+		return err
+	}
+	d.dev = "/dev/dm-" + strconv.Itoa(int(unix.Minor(made.Dev)))
+	g.defers(func() error {
+		_, err := d.ioctl(unix.DM_DEV_REMOVE, 0, "")
+		return err
+	})
+	return d.load(ms)
+}
+
+// release makes the device write at once, what waits in it too.
+func (d *delayed) release() error { return d.load(0) }
+
+// load sets the device's delay. Where it had another, what waits for that one is
+// written first (drivers/md/dm-delay.c, delay_presuspend).
+func (d *delayed) load(ms int) error {
+	// Reads, then writes, each with device, offset and delay.
+	table := fmt.Sprintf("%s 0 0 %s 0 %d", d.lower, d.lower, ms)
+	if _, err := d.ioctl(unix.DM_TABLE_LOAD, 0, table); err != nil {
+		return err
+	}
+	// Without DM_SUSPEND_FLAG it resumes, with the new table; there is no file
+	// system to freeze.
+	_, err := d.ioctl(unix.DM_DEV_SUSPEND, unix.DM_SKIP_LOCKFS_FLAG, "")
+	return err
+}
+
+// ioctl makes one call of the device mapper, with one target if there is a
+// table (include/uapi/linux/dm-ioctl.h).
+func (d *delayed) ioctl(request uintptr, flags uint32, table string) (*unix.DmIoctl, error) {
+	var call struct {
+		unix.DmIoctl
+		target unix.DmTargetSpec
+		params [256]byte
+	}
+	call.Version = [3]uint32{unix.DM_VERSION_MAJOR, 0, 0}
+	call.Data_size, call.Data_start = uint32(unsafe.Sizeof(call)), uint32(unsafe.Offsetof(call.target))
+	call.Flags = flags
+	copy(call.Name[:len(call.Name)-1], d.name)
+	if table != "" {
+		call.Target_count = 1
+		call.target.Length = uint64(d.sectors)
+		copy(call.target.Target_type[:], "delay")
+		if copy(call.params[:len(call.params)-1], table) < len(table) {
+			return nil, errors.New("the table is too long")
+		}
+	}
+	f, err := os.OpenFile("/dev/mapper/control", os.O_RDWR, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close() //nolint:errcheck // nothing is written
+	for {
+		_, _, errno := unix.Syscall(unix.SYS_IOCTL, f.Fd(), request, uintptr(unsafe.Pointer(&call)))
+		if errno == unix.EINTR {
+			continue // the Go runtime's own signals come in between
+		}
+		if errno != 0 {
+			return nil, fmt.Errorf("device mapper %#x: %w", request, errno)
+		}
+		return &call.DmIoctl, nil
+	}
+}
+
+// stalledScenarios have page cache and swap on a block device that does not
+// write.
+func stalledScenarios() []Scenario {
+	cache := func(ms int) func(context.Context, *Guest) (*Outcome, error) {
+		return func(ctx context.Context, g *Guest) (*Outcome, error) {
+			dev, err := g.Delayed(64*mib, ms)
+			if err != nil {
+				return nil, err
+			}
+			// Below three quarters of the limit nobody who writes is made to wait
+			// then (mm/page-writeback.c, dirty_freerun_ceiling).
+			if err := g.Sysctl("vm/dirty_ratio", "100"); err != nil {
+				return nil, err
+			}
+			return inCgroup(ctx, g, Limits{MaxBytes: 32 * mib}, Hog{Steps: []Step{
+				{Kind: Write, Path: dev, Bytes: 20 * mib}, {Kind: Anon, Bytes: 96 * mib},
+			}})
+		}
+	}
+	return []Scenario{
+		{Name: "cgroup-stalled", About: "page cache waits for a disk that does not write", Needs: Needs{V2: true}, Run: cache(never)},
+		{Name: "cgroup-written", About: "page cache is written to a disk and dropped, private memory takes its place", Needs: Needs{V2: true}, Run: cache(0)},
+	}
+}
