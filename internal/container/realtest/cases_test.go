@@ -130,6 +130,7 @@ func removed(t *testing.T, c *containerd, s *session) {
 		if err := ct.exited(t.Context()); err != nil {
 			t.Fatal(err)
 		}
+		s.knows(t, ct.id)
 		if err := ct.remove(t.Context()); err != nil {
 			t.Fatal(err)
 		}
@@ -218,9 +219,12 @@ func runtimeStopped(t *testing.T, c *containerd) {
 	known := p.mustRun(t, "known", limit, "wait", "200")
 	s := startSession(t, c.socket()).ready(t)
 	one, two := p.mustRun(t, "one", limit, "wait", "200"), p.mustRun(t, "two", limit, "wait", "200")
+	for _, ct := range []*ctr{known, one, two} {
+		s.knows(t, ct.id)
+	}
 	c.signal(t, syscall.SIGSTOP)
 	defer c.signal(t, syscall.SIGCONT)
-	blind := startSession(t, c.socket())
+	blind := startSessionThatWaits(t, 0, c.socket())
 	for n, ct := range []*ctr{one, two} {
 		blind.overrun(t, ct)
 		g := blind.wait(t, ct.id, 1)[0]

@@ -3,6 +3,7 @@
 package realtest
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -85,82 +86,118 @@ func engineOwner(t *testing.T, g got, runtime, id, name string) {
 	}
 }
 
+// engine is a command that runs containers.
+type engine struct {
+	name string
+	args []string
+}
+
+// do runs one of its commands.
+func (e *engine) do(t *testing.T, args ...string) string {
+	t.Helper()
+	return command(t, e.name, append(e.args[:len(e.args):len(e.args)], args...)...)
+}
+
+// run starts a container and returns its id.
+func (e *engine) run(t *testing.T, name string, args ...string) string {
+	t.Helper()
+	return e.do(t, append([]string{"run", "-d", "--network=host", "--memory=32m", "--name=" + name}, args...)...)
+}
+
+// has says whether a container is still there.
+func (e *engine) has(id string) bool {
+	return exec.Command(e.name, append(e.args[:len(e.args):len(e.args)], "container", "inspect", id)...).Run() == nil
+}
+
+// overrun tells a container that waits to take its memory, until it is killed.
+func (e *engine) overrun(t *testing.T, id string) {
+	t.Helper()
+	pid, err := strconv.Atoi(e.do(t, "inspect", "-f", "{{.State.Pid}}", id))
+	if err != nil || pid == 0 {
+		t.Fatalf("process %d of container %s: %v", pid, id, err)
+	}
+	until(t, "the container's process is gone", func() bool {
+		if listens(pid) {
+			_ = syscall.Kill(pid, syscall.SIGUSR1) // it may just have died
+		}
+		return gone(pid)
+	})
+}
+
+// gone says that a process has ended, or has nothing left but its exit code.
+func gone(pid int) bool {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	return err != nil || strings.Contains(string(b), "\nState:\tZ")
+}
+
+// kill overruns a container at once.
+func (e *engine) kill(t *testing.T, s *session, name string, args ...string) {
+	t.Helper()
+	id := e.run(t, name, append(args, hogImage, "eat", "200")...)
+	engineOwner(t, s.wait(t, id, 1)[0], e.name, id, name)
+}
+
+// removed makes the record only when the engine has removed the container.
+func (e *engine) removed(t *testing.T, s *session, name string) {
+	t.Helper()
+	id := e.run(t, name, "--rm", hogImage, "wait", "200")
+	s.knows(t, id)
+	func() {
+		s.gate.Lock()
+		defer s.gate.Unlock()
+		e.overrun(t, id)
+		until(t, "the container is removed", func() bool { return !e.has(id) })
+	}()
+	engineOwner(t, s.wait(t, id, 1)[0], e.name, id, name)
+}
+
 // TestGuestDocker kills in containers of Docker.
 func TestGuestDocker(t *testing.T) {
 	daemon(t, "/usr/sbin/dockerd", "--bridge=none", "--iptables=false", "--ip6tables=false", "--ip-forward=false",
 		"--storage-driver=vfs", "--userland-proxy=false", "--exec-opt=native.cgroupdriver=cgroupfs", "--data-root=/tmp/docker")
 	await(t, "/run/docker.sock")
-	command(t, "docker", "load", "-i", archiveOf(t))
-	run := func(t *testing.T, name string, args ...string) string {
-		return command(t, "docker", append([]string{"run", "-d", "--network=host", "--memory=32m", "--name=" + name}, args...)...)
-	}
+	docker := &engine{name: "docker"}
+	docker.do(t, "load", "-i", archiveOf(t))
 	s := startSession(t).ready(t)
-	t.Run("kill", func(t *testing.T) {
-		id := run(t, "greedy", hogImage, "eat", "200")
-		engineOwner(t, s.wait(t, id, 1)[0], "docker", id, "greedy")
-	})
-	t.Run("removed when it dies", func(t *testing.T) {
-		id := run(t, "brief", "--rm", hogImage, "eat", "200")
-		engineOwner(t, s.wait(t, id, 1)[0], "docker", id, "brief")
-	})
-	t.Run("below another cgroup", func(t *testing.T) {
-		id := run(t, "lodger", "--cgroup-parent=/tenants", hogImage, "eat", "200")
-		engineOwner(t, s.wait(t, id, 1)[0], "docker", id, "lodger")
-	})
+	t.Run("kill", func(t *testing.T) { docker.kill(t, s, "greedy") })
+	t.Run("removed when it dies", func(t *testing.T) { docker.removed(t, s, "brief") })
+	t.Run("below another cgroup", func(t *testing.T) { docker.kill(t, s, "lodger", "--cgroup-parent=/tenants") })
 	t.Run("started before", func(t *testing.T) {
-		id := run(t, "early", hogImage, "wait", "200")
+		id := docker.run(t, "early", hogImage, "wait", "200")
 		late := startSession(t).ready(t)
-		pid, err := strconv.Atoi(command(t, "docker", "inspect", "-f", "{{.State.Pid}}", id))
-		if err != nil {
-			t.Fatal(err)
-		}
-		for deadline := time.Now().Add(patience); len(late.of(id)) == 0 && time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
-			if listens(pid) {
-				_ = syscall.Kill(pid, syscall.SIGUSR1) // it may just have died
-			}
-		}
+		docker.overrun(t, id)
 		engineOwner(t, late.wait(t, id, 1)[0], "docker", id, "early")
 	})
 }
 
 // TestGuestPodman kills in containers of podman, by its files and by its socket.
 func TestGuestPodman(t *testing.T) {
-	podman := []string{"--cgroup-manager=cgroupfs", "--storage-driver=vfs", "--events-backend=file"}
-	do := func(t *testing.T, args ...string) string {
-		t.Helper()
-		return command(t, "podman", append(podman[:len(podman):len(podman)], args...)...)
-	}
-	run := func(t *testing.T, name string, args ...string) string {
-		t.Helper()
-		return do(t, append([]string{"run", "-d", "--network=host", "--memory=32m", "--oom-score-adj=900", "--log-driver=none", "--name=" + name}, args...)...)
-	}
-	do(t, "load", "-i", archiveOf(t))
+	podman := &engine{"podman", []string{"--cgroup-manager=cgroupfs", "--storage-driver=vfs", "--events-backend=file"}}
+	podman.do(t, "load", "-i", archiveOf(t))
+	flags := []string{"--oom-score-adj=900", "--log-driver=none"}
 	cases := func(t *testing.T, suffix string) {
 		s := startSession(t).ready(t)
-		t.Run("kill", func(t *testing.T) {
-			id := run(t, "greedy"+suffix, hogImage, "eat", "200")
-			engineOwner(t, s.wait(t, id, 1)[0], "podman", id, "greedy"+suffix)
-		})
-		t.Run("removed when it dies", func(t *testing.T) {
-			id := run(t, "brief"+suffix, "--rm", hogImage, "eat", "200")
-			engineOwner(t, s.wait(t, id, 1)[0], "podman", id, "brief"+suffix)
-		})
+		t.Run("kill", func(t *testing.T) { podman.kill(t, s, "greedy"+suffix, flags...) })
+		t.Run("removed when it dies", func(t *testing.T) { podman.removed(t, s, "brief"+suffix) })
 		t.Run("in a pod", func(t *testing.T) {
-			pod := do(t, "pod", "create", "--infra=false", "--name=shop"+suffix)
-			id := run(t, "member"+suffix, "--pod=shop"+suffix, hogImage, "eat", "200")
+			pod := podman.do(t, "pod", "create", "--infra=false", "--name=shop"+suffix)
+			id := podman.run(t, "member"+suffix, "--pod=shop"+suffix, hogImage, "wait", "200")
+			name := ""
+			if suffix == "-socket" {
+				// The files are read first; they do not name pods.
+				name = "shop" + suffix
+				until(t, "the pod's name is known", func() bool { p, _ := s.cache.Pod(pod); return p.Name == name })
+			}
+			podman.overrun(t, id)
 			g := s.wait(t, id, 1)[0]
 			engineOwner(t, g, "podman", id, "member"+suffix)
-			p := g.rec.Victim.Pod
-			if p == nil || p.UID != pod {
-				t.Fatalf("pod %+v, want %s", p, pod)
-			}
-			if suffix == "-socket" && p.Name != "shop"+suffix {
-				t.Errorf("pod's name %q", p.Name)
+			if p := g.rec.Victim.Pod; p == nil || p.UID != pod || p.Name != name {
+				t.Errorf("pod %+v, want %s %q", p, pod, name)
 			}
 		})
 	}
 	t.Run("files", func(t *testing.T) { cases(t, "-files") })
-	daemon(t, "podman", append(podman[:len(podman):len(podman)], "system", "service", "--time=0")...)
+	daemon(t, "podman", append(podman.args[:len(podman.args):len(podman.args)], "system", "service", "--time=0")...)
 	await(t, "/run/podman/podman.sock")
 	t.Run("socket", func(t *testing.T) { cases(t, "-socket") })
 }

@@ -15,6 +15,8 @@ const (
 	patience = 20 * time.Second
 	// slack is what a busy machine may add to a time.
 	slack = 250 * time.Millisecond
+	// namesWait is the program's own bound.
+	namesWait = 0
 	// wantLimit: this machine need not allow the decision's hooks.
 	wantLimit = false
 )

@@ -41,6 +41,13 @@ type session struct {
 // not wait for the cache.
 func startSession(t *testing.T, sockets ...string) *session {
 	t.Helper()
+	return startSessionThatWaits(t, namesWait, sockets...)
+}
+
+// startSessionThatWaits bounds how long a record waits for names; zero means the
+// program's own bound.
+func startSessionThatWaits(t *testing.T, wait time.Duration, sockets ...string) *session {
+	t.Helper()
 	s := &session{}
 	tr, err := tracer.Open(t.Context(), tracer.Options{})
 	if err != nil {
@@ -48,7 +55,7 @@ func startSession(t *testing.T, sockets ...string) *session {
 	}
 	s.tracer = tr
 	s.cache = container.Open(t.Context(), container.Options{Sockets: sockets, Warn: s.warn})
-	s.enricher = enrich.New(enrich.Options{Containers: s.cache})
+	s.enricher = enrich.New(enrich.Options{Containers: s.cache, Wait: wait})
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- s.collect(ctx) }()
@@ -73,6 +80,26 @@ func (s *session) ready(t *testing.T) *session {
 	defer cancel()
 	s.cache.Ready(ctx)
 	return s
+}
+
+// until waits for a condition.
+func until(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(patience); !ok(); time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("not so in %v: %s", patience, what)
+		}
+	}
+}
+
+// knows waits until the cache knows a container's name, as it does before the
+// kill where all goes as it should.
+func (s *session) knows(t *testing.T, id string) {
+	t.Helper()
+	until(t, "container "+id+" is known", func() bool {
+		i, ok := s.cache.Lookup(id)
+		return ok && i.Name != ""
+	})
 }
 
 func (s *session) warn(text string) {

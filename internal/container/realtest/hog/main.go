@@ -31,16 +31,15 @@ func main() {
 		eat(args, 0)
 	case "parent":
 		asked()
-		child("worst", "eat", args[0])
+		reap(start("worst", args[0]))
 	case "worst":
 		_ = os.WriteFile("/proc/self/oom_score_adj", []byte("1000"), 0)
-		eat(args, 1)
+		eat(args, 0)
 	case "group":
 		n, _ := strconv.Atoi(args[0])
 		for range n - 1 {
-			go child("pause")
+			go reap(start("pause"))
 		}
-		time.Sleep(200 * time.Millisecond)
 		eat(args, 1)
 	default:
 		os.Exit(2)
@@ -65,16 +64,18 @@ func asked() {
 	<-c
 }
 
-// child runs this program again and waits for its end.
-func child(args ...string) {
+// start runs this program again, and returns when it is there.
+func start(args ...string) *os.Process {
 	p, err := os.StartProcess("/hog", append([]string{"hog"}, args...), &os.ProcAttr{
 		Env: os.Environ(), Files: []*os.File{nil, nil, nil},
 	})
 	if err != nil {
 		os.Exit(3)
 	}
-	_, _ = p.Wait()
+	return p
 }
+
+func reap(p *os.Process) { _, _ = p.Wait() }
 
 var kept [][]byte
 
