@@ -7,7 +7,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -124,22 +123,6 @@ func (p *tracee) startReady() *tracee {
 		return err == nil
 	})
 	return p
-}
-
-// startWithPipe starts it with its output in a pipe that nobody reads yet.
-func (p *tracee) startWithPipe() io.ReadCloser {
-	p.t.Helper()
-	r, w, err := os.Pipe()
-	if err != nil {
-		p.t.Fatal(err)
-	}
-	p.t.Cleanup(func() { _ = r.Close() })
-	p.cmd.Stdout = w
-	p.startReady()
-	if err := w.Close(); err != nil {
-		p.t.Fatal(err)
-	}
-	return r
 }
 
 // wait waits for its end.
