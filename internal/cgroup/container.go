@@ -5,8 +5,9 @@ import "strings"
 // found is a container seen at one level of a path.
 type found struct{ id, name, runtime string }
 
-// container gives the container whose cgroup a level is.
-func container(up, leaf string) (found, bool) {
+// container gives the container whose cgroup a level is; below is the level
+// beneath it on the same path, if any.
+func container(up, leaf, below string) (found, bool) {
 	id, prefix, ok := hexID(leaf)
 	if !ok {
 		return other(up, leaf)
@@ -14,10 +15,28 @@ func container(up, leaf string) (found, bool) {
 	switch {
 	case strings.HasSuffix(prefix, "conmon-"), strings.HasSuffix(prefix, "libpod_pod_"):
 		return found{}, false
-	case prefix == "" && base(up) == "libpod_parent":
-		return found{}, false // the podman pod
+	case podmanPod(up, leaf, below):
+		return found{}, false
 	}
 	return found{id: id, runtime: runtime(up, prefix)}, true
+}
+
+// podmanPod says that a level which is nothing but an id is a podman pod. It is
+// one right below podman's own parent; with a --cgroup-parent only the container
+// in it tells, since Docker's containers look the same there.
+func podmanPod(up, leaf, below string) bool {
+	if !isID(leaf) {
+		return false
+	}
+	above := base(up)
+	if above == "libpod_parent" {
+		return true
+	}
+	_, prefix, ok := hexID(below)
+	if !ok || prefix != "libpod-" && prefix != "libpod-conmon-" {
+		return false
+	}
+	return above != "docker" && pod(parent(up), above, "") == ""
 }
 
 // hexID cuts a level into what comes before a 64-digit id and the id. Names that

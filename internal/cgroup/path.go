@@ -33,20 +33,36 @@ func Parse(path string) Path {
 		p.Level = oom.LevelRoot
 		return p
 	}
-	p.Level = level(rest)
-	for rest != "" {
+	p.Level = level(rest, "")
+	for below := ""; rest != ""; {
 		up, leaf := split(rest)
-		p.take(up, leaf)
-		rest = up
+		p.take(up, leaf, below)
+		rest, below = up, leaf
 	}
 	return p
 }
 
+// LevelOf says what kind of cgroup a path is that has a member at or below it:
+// what a bare id stands for may be told only by what is inside.
+func LevelOf(path, member string) oom.Level {
+	path = strings.TrimSuffix(path, " (deleted)")
+	rest := strings.Trim(path, "/")
+	if rest == "" {
+		return Parse(path).Level
+	}
+	below, ok := strings.CutPrefix(strings.Trim(member, "/"), rest+"/")
+	if !ok {
+		return level(rest, "")
+	}
+	below, _, _ = strings.Cut(below, "/")
+	return level(rest, below)
+}
+
 // take adds what one level of the path says, going from the leaf up: the first
 // of a kind is the innermost and stays.
-func (p *Path) take(up, leaf string) {
+func (p *Path) take(up, leaf, below string) {
 	o := &p.Owner
-	c, ok := container(up, leaf)
+	c, ok := container(up, leaf, below)
 	switch {
 	case !ok:
 	case o.Container == nil && o.Pod == nil:
@@ -61,26 +77,27 @@ func (p *Path) take(up, leaf string) {
 		o.Unit = unit(leaf)
 	}
 	if o.Pod == nil {
-		if id := pod(up, leaf); id != "" {
+		if id := pod(up, leaf, below); id != "" {
 			o.Pod = &oom.Pod{UID: dashed(id), QoS: qos(up, leaf)}
 		}
 	}
 }
 
 // level classifies the cgroup itself, whatever is above it.
-func level(path string) oom.Level {
+func level(path, below string) oom.Level {
 	up, leaf := split(path)
-	if _, ok := container(up, leaf); ok {
+	if _, ok := container(up, leaf, below); ok {
 		return oom.LevelContainer
 	}
 	if leaf == "container" || leaf == "payload" {
 		// crun, and systemd-nspawn, put the tasks one level below.
-		if _, ok := container(split(up)); ok && up != "" {
+		above, of := split(up)
+		if _, ok := container(above, of, leaf); ok {
 			return oom.LevelContainer
 		}
 	}
 	switch {
-	case pod(up, leaf) != "":
+	case pod(up, leaf, below) != "":
 		return oom.LevelPod
 	case class(up, leaf) != "":
 		return oom.LevelQoS
@@ -136,14 +153,16 @@ func unit(leaf string) string {
 }
 
 // pod gives the pod id that a level holds, as it is written there, or nothing.
-func pod(up, leaf string) string {
-	if id, ok := strings.CutPrefix(leaf, "machine-libpod_pod_"); ok {
+func pod(up, leaf, below string) string {
+	// podman's slice has the name of the one around it, as systemd wants it:
+	// machine-, user- or that of a --cgroup-parent.
+	if slice, id, ok := strings.Cut(leaf, "libpod_pod_"); ok && (slice == "" || slice[len(slice)-1] == '-') {
 		if id, ok = strings.CutSuffix(id, ".slice"); ok && isID(id) {
 			return id
 		}
 		return ""
 	}
-	if isID(leaf) && base(up) == "libpod_parent" {
+	if podmanPod(up, leaf, below) {
 		return leaf
 	}
 	// A driver at odds with the other's leaves "<slice>:cri-containerd:<id>".

@@ -66,6 +66,17 @@ var paths = []struct{ name, path string }{
 	{"podman pod limit", "/machine.slice/machine-libpod_pod_" + idB + ".slice"},
 	{"podman cgroupfs pod", "/libpod_parent/" + idB + "/libpod-" + idA},
 	{"podman cgroupfs pod limit", "/libpod_parent/" + idB},
+	{"podman pod rootless", rootless + "/user-libpod_pod_" + idB + ".slice/libpod-" + idA + ".scope/container"},
+	{"podman pod rootless limit", rootless + "/user-libpod_pod_" + idB + ".slice"},
+	{"podman pod in a slice", "/foo.slice/foo-libpod_pod_" + idB + ".slice/libpod-" + idA + ".scope"},
+	{"podman pod in a slice: no id", "/foo.slice/foo-libpod_pod_" + idB[1:] + ".slice/libpod-" + idA + ".scope"},
+	{"podman pod in a slice: not a level of systemd's", "/foo.slice/foolibpod_pod_" + idB + ".slice/libpod-" + idA + ".scope"},
+	{"podman cgroupfs pod with a parent", "/tenants/" + idB + "/libpod-" + idA},
+	{"podman cgroupfs pod with a parent crun", "/tenants/" + idB + "/libpod-" + idA + "/container"},
+	{"podman cgroupfs pod with a parent conmon", "/tenants/" + idB + "/libpod-conmon-" + idA},
+	{"podman in docker", "/docker/" + idB + "/libpod-" + idA},
+	{"podman in a pod's container", "/kubepods/burstable/pod" + uid + "/" + idB + "/libpod-" + idA},
+	{"podman in docker with its own parent", "/docker/" + idB + "/libpod_parent/libpod-" + idA},
 	{"podman split", "/system.slice/web.service/libpod-payload-" + idA},
 	{"podman rootless", rootless + "/libpod-" + idA + ".scope/container"},
 	{"ctr name", "/default/web"},
@@ -178,6 +189,34 @@ func TestParseNested(t *testing.T) {
 		inner := Parse(c.path + "/docker/" + hex + hex)
 		if inner.Owner.OuterContainer == nil || *inner.Owner.OuterContainer != *p.Owner.Container {
 			t.Errorf("%s: around an inner container is %+v, want %+v", c.name, inner.Owner.OuterContainer, p.Owner.Container)
+		}
+	}
+}
+
+// TestLevelOf holds that what is inside tells a pod of podman's from a container
+// of Docker's, and that it changes nothing else.
+func TestLevelOf(t *testing.T) {
+	for _, c := range []struct {
+		name, path, member string
+		want               oom.Level
+	}{
+		{"podman pod", "/tenants/" + idB, "/tenants/" + idB + "/libpod-" + idA, oom.LevelPod},
+		{"podman pod crun", "/tenants/" + idB, "/tenants/" + idB + "/libpod-" + idA + "/container", oom.LevelPod},
+		{"docker with a parent", "/tenants/" + idB, "/tenants/" + idB, oom.LevelContainer},
+		{"another member", "/tenants/" + idB, "/tenants/" + idA + "/libpod-" + idA, oom.LevelContainer},
+		{"docker", "/docker/" + idB, "/docker/" + idB + "/libpod-" + idA, oom.LevelContainer},
+		{"no member", "/tenants/" + idB, "", oom.LevelContainer},
+		{"kubernetes pod", "/kubepods/pod" + uid, "/kubepods/pod" + uid + "/" + idA, oom.LevelPod},
+		{"root", "/", "/docker/" + idA, oom.LevelRoot},
+		{"empty", "", "/docker/" + idA, ""},
+	} {
+		if got := LevelOf(c.path, c.member); got != c.want {
+			t.Errorf("%s: %q, want %q", c.name, got, c.want)
+		}
+	}
+	for _, c := range paths {
+		if got, want := LevelOf(c.path, ""), Parse(c.path).Level; got != want {
+			t.Errorf("%s: %q, want %q", c.name, got, want)
 		}
 	}
 }

@@ -144,7 +144,11 @@ func (e *Enricher) paths(rec *oom.Record) (owners [2]*oom.Owner) {
 		owners[1] = &t.Owner
 	}
 	if l := rec.Limit; l != nil && l.Cgroup != "" {
-		l.Level = cgroup.Parse(l.Cgroup).Level
+		member := ""
+		if rec.Victim != nil {
+			member = rec.Victim.Cgroup
+		}
+		l.Level = cgroup.LevelOf(l.Cgroup, member)
 	}
 	return owners
 }
