@@ -42,6 +42,12 @@ func machines() map[string]machine {
 	}
 }
 
+// bootParameters end a guest that cannot go on, with the stacks of all CPUs on
+// its console: an emulated CPU has been seen to spin for ever (6.1, two CPUs
+// waiting for each other). A minute is more than a busy host makes it wait.
+const bootParameters = "quiet loglevel=4 panic=-1 oops=panic watchdog_thresh=30 softlockup_panic=1 panic_print=0x40 " +
+	"printk.devkmsg=on log_buf_len=4M"
+
 // qemuArgs returns QEMU's arguments. Emulation is the default, since a
 // /dev/kvm that is present may not work; OOMTRACE_KVM=1 asks for it.
 func qemuArgs(opts Options, m machine, dir string) []string {
@@ -49,7 +55,7 @@ func qemuArgs(opts Options, m machine, dir string) []string {
 	if os.Getenv("OOMTRACE_KVM") == "1" {
 		accel = "kvm"
 	}
-	cmdline := strings.TrimSpace("console=" + m.console + " quiet loglevel=4 panic=-1 oops=panic printk.devkmsg=on log_buf_len=4M " + opts.Cmdline)
+	cmdline := strings.TrimSpace("console=" + m.console + " " + bootParameters + " " + opts.Cmdline)
 	args := []string{
 		"-nodefaults", "-display", "none", "-no-reboot", "-no-user-config",
 		"-accel", accel, "-smp", strconv.Itoa(opts.CPUs), "-m", strconv.Itoa(opts.MemoryMiB),
