@@ -231,16 +231,32 @@ func absent(t reflect.Type, options string) func(reflect.Value) bool {
 // terminal would obey besides (escapeControls).
 func appendString(dst []byte, s string) []byte {
 	dst = append(dst, '"')
-	for i := 0; i < len(s); {
-		r, n := utf8.DecodeRuneInString(s[i:])
+	for {
+		n := plainLen(s)
+		dst = append(dst, s[:n]...)
+		if s = s[n:]; s == "" {
+			return append(dst, '"')
+		}
+		r, n := utf8.DecodeRuneInString(s)
 		if r == utf8.RuneError && n == 1 {
 			dst = append(dst, `\ufffd`...)
 		} else {
 			dst = appendRune(dst, r)
 		}
-		i += n
+		s = s[n:]
 	}
-	return append(dst, '"')
+}
+
+// plainLen is how much of s, from its start, stands in JSON as it is: nearly all
+// of nearly every string.
+func plainLen(s string) int {
+	for i := range len(s) {
+		switch c := s[i]; {
+		case c < ' ', c >= 0x7f, c == '"', c == '\\', c == '<', c == '>', c == '&':
+			return i
+		}
+	}
+	return len(s)
 }
 
 func appendRune(dst []byte, r rune) []byte {
