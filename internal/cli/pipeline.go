@@ -40,6 +40,8 @@ type pipeline struct {
 	limit     int
 	kills     int // seen, that passed the filters
 	written   int
+	// toldUnknown is that a record passed a filter since its names are not known.
+	toldUnknown bool
 }
 
 func newPipeline(env Env, w io.Writer, o *outputFlags, filters []filter) *pipeline {
@@ -73,8 +75,13 @@ func (p *pipeline) write(ctx context.Context, rec *oom.Record) error {
 	if p.metrics != nil {
 		p.metrics.Observe(rec)
 	}
-	if !match(p.filters, rec) {
+	passes, unknown := match(p.filters, rec)
+	if !passes {
 		return nil
+	}
+	if unknown && !p.toldUnknown {
+		p.toldUnknown = true
+		say(p.env, "a victim whose container or pod nobody could name passes --namespace, --pod and --container")
 	}
 	if rec.Kind == oom.KindKill {
 		p.kills++
