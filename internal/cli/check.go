@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 
 	"github.com/oomtrace/oomtrace/internal/container"
+	"github.com/oomtrace/oomtrace/internal/render"
 	"github.com/oomtrace/oomtrace/internal/tracer"
 )
 
@@ -48,24 +50,29 @@ func printCheck(ctx context.Context, env Env, tr *tracer.Tracer, t *traceFlags) 
 		{"kernel log", readable("/dev/kmsg")},
 	}
 	for _, r := range rows {
-		if _, err := fmt.Fprintf(w, "%-21s %s\n", r[0], r[1]); err != nil {
+		if err := printLine(w, "%-21s %s", r[0], r[1]); err != nil {
 			return err
 		}
 	}
 	for _, line := range describe(tr.Attachments()) {
-		if _, err := fmt.Fprintln(w, line); err != nil {
+		if err := printLine(w, "%s", line); err != nil {
 			return err
 		}
 	}
 	for _, n := range tr.Notes() {
-		if _, err := fmt.Fprintf(w, "%-21s %s\n", "note", n); err != nil {
+		if err := printLine(w, "%-21s %s", "note", n); err != nil {
 			return err
 		}
 	}
 	if err := printRuntimes(ctx, env, t.sockets); err != nil {
 		return err
 	}
-	_, err := fmt.Fprintln(w, "this machine can be traced")
+	return printLine(w, "this machine can be traced")
+}
+
+// printLine writes one line, and nothing in it that a terminal obeys.
+func printLine(w io.Writer, format string, args ...any) error {
+	_, err := fmt.Fprintln(w, render.Message(fmt.Sprintf(format, args...)))
 	return err
 }
 
@@ -76,15 +83,14 @@ func printRuntimes(ctx context.Context, env Env, sockets []string) error {
 	names.Ready(ctx)
 	sources := names.Sources()
 	if len(sources) == 0 {
-		_, err := fmt.Fprintf(env.Stdout, "%-21s none found: records name containers by their cgroup path\n", "container runtimes")
-		return err
+		return printLine(env.Stdout, "%-21s none found: records name containers by their cgroup path", "container runtimes")
 	}
 	for _, s := range sources {
 		state := fmt.Sprintf("%s, %d containers", s.Name, s.Containers)
 		if s.Err != nil {
-			state = oneLine(s.Err)
+			state = s.Err.Error()
 		}
-		if _, err := fmt.Fprintf(env.Stdout, "%-21s %s: %s\n", "container runtime", s.Socket, state); err != nil {
+		if err := printLine(env.Stdout, "%-21s %s: %s", "container runtime", s.Socket, state); err != nil {
 			return err
 		}
 	}
@@ -98,7 +104,7 @@ func checkFailed(env Env, err error) {
 		return
 	}
 	for _, line := range describe([]tracer.Attachment{{Hook: at.Hook, Tried: at.Attempts}}) {
-		_, _ = fmt.Fprintln(env.Stdout, line)
+		_ = printLine(env.Stdout, "%s", line)
 	}
 }
 
@@ -112,7 +118,7 @@ func present(path string) string {
 func readable(path string) string {
 	f, err := os.Open(path)
 	if err != nil {
-		return "not readable: " + oneLine(err)
+		return "not readable: " + err.Error()
 	}
 	_ = f.Close()
 	return path

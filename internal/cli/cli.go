@@ -20,12 +20,16 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/oomtrace/oomtrace/internal/container"
+	"github.com/oomtrace/oomtrace/internal/render"
+	"github.com/oomtrace/oomtrace/internal/sink"
 )
 
 // Env is what a command gets from the outside.
 type Env struct {
 	Stdin          io.Reader
 	Stdout, Stderr io.Writer
+	// StdoutErr says why nothing can be written to Stdout, where that is known.
+	StdoutErr error
 	// StdoutTerminal says that a person reads stdout; NoColor is NO_COLOR.
 	StdoutTerminal bool
 	NoColor        bool
@@ -41,8 +45,9 @@ func Main(version string) int {
 	ctx, stop := interruptible()
 	defer stop()
 	_, noColor := os.LookupEnv("NO_COLOR")
+	out := sink.NewStream(os.Stdout)
 	return Run(ctx, os.Args[1:], Env{
-		Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr,
+		Stdin: os.Stdin, Stdout: out, Stderr: os.Stderr, StdoutErr: stdoutFailure(out),
 		StdoutTerminal: isTerminal(os.Stdout), NoColor: noColor && os.Getenv("NO_COLOR") != "", Version: version,
 	})
 }
@@ -99,8 +104,27 @@ func Run(ctx context.Context, args []string, env Env) int {
 			}
 		}
 	}
+	if env.StdoutErr != nil {
+		env.Stdout = closedOut{env.StdoutErr}
+	}
 	return report(env, run(ctx, args, env))
 }
+
+// stdoutFailure says that nothing can be written: nobody would notice records
+// that go to the /dev/null which stands for a closed stdout.
+func stdoutFailure(out *sink.Stream) error {
+	err := out.Check()
+	if err == nil {
+		return nil
+	}
+	return &failure{err: fmt.Errorf("stdout is %w", sink.ErrStreamClosed), code: exitError,
+		hint: "give it a reader or a file, or give --output-file; \">/dev/null\" drops the records"}
+}
+
+// closedOut refuses what is written.
+type closedOut struct{ err error }
+
+func (c closedOut) Write([]byte) (int, error) { return 0, c.err }
 
 // failure is an error with the exit code it means and what to do about it.
 type failure struct {
@@ -124,32 +148,22 @@ func report(env Env, err error) int {
 	case errors.Is(err, syscall.EPIPE):
 		return exitOK // the reader has seen enough
 	}
-	say(env, "%v", oneLine(err))
+	say(env, "%v", err)
 	code, hint := exitError, ""
 	var f *failure
 	if errors.As(err, &f) {
 		code, hint = f.code, f.hint
 	}
 	if hint != "" {
-		_, _ = fmt.Fprintf(env.Stderr, "hint: %s\n", hint)
+		_, _ = fmt.Fprintf(env.Stderr, "hint: %s\n", render.Message(hint))
 	}
 	return code
 }
 
-// say writes one line to stderr. Nothing can be done when that fails.
+// say writes one line to stderr, and nothing in it that a terminal obeys.
+// Nothing can be done when that fails.
 func say(env Env, format string, args ...any) {
-	_, _ = fmt.Fprintf(env.Stderr, "oomtrace: "+format+"\n", args...)
-}
-
-// oneLine keeps a message to a line: library errors can span several.
-func oneLine(err error) string {
-	b := []byte(err.Error())
-	for i, c := range b {
-		if c < ' ' || c == 0x7f {
-			b[i] = ' '
-		}
-	}
-	return string(b)
+	_, _ = fmt.Fprintf(env.Stderr, "oomtrace: %s\n", render.Message(fmt.Sprintf(format, args...)))
 }
 
 func runVersion(_ context.Context, args []string, env Env) error {

@@ -36,7 +36,7 @@ func (s *session) openCompletion() error {
 	k, err := kernlog.OpenKmsg(kernlog.KmsgOptions{Options: machineLog()})
 	if err != nil {
 		if s.verbose {
-			say(s.env, "note: %v: records stay without what only the decision knows", oneLine(err))
+			say(s.env, "note: %v: records stay without what only the decision knows", err)
 		}
 		return nil
 	}

@@ -54,7 +54,7 @@ func (s *session) guard(ctx context.Context) error {
 
 func (s *session) note(what string, err error) {
 	if err != nil && s.verbose {
-		say(s.env, "note: %s: %v", what, oneLine(err))
+		say(s.env, "note: %s: %v", what, err)
 	}
 }
 

@@ -138,11 +138,21 @@ func writeFailure(err error) error {
 	if err == nil || errors.Is(err, syscall.EPIPE) {
 		return err
 	}
+	var told *failure
+	if errors.As(err, &told) {
+		return err
+	}
 	f := &failure{err: fmt.Errorf("write output: %w", err), code: exitError}
-	if errors.Is(err, syscall.ENOSPC) {
+	if noRoom(err) {
 		f.hint = "make room on the device; the kills that follow were not written"
 	}
 	return f
+}
+
+// noRoom says that a file could not grow: the disk, the quota or the largest file
+// is reached. It may be otherwise in a while.
+func noRoom(err error) bool {
+	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) || errors.Is(err, syscall.EFBIG)
 }
 
 func isHelp(err error) bool { return errors.Is(err, pflag.ErrHelp) }

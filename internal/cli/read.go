@@ -85,7 +85,7 @@ func (r *readFlags) readAll(ctx context.Context, env Env, p *pipeline, files []s
 		switch {
 		case err == nil:
 		case errors.As(err, &w) && w.code == exitError && w.hint == readHint:
-			say(env, "%s", oneLine(err))
+			say(env, "%v", err)
 			failed = err
 		default:
 			return err

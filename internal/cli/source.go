@@ -107,7 +107,7 @@ func (s *session) fromLog(ctx context.Context, reported *tracer.Stats) error {
 	attached := s.tr.AttachedMonotonic()
 	held, err := s.oldKills(ctx, attached-min(attached, uint64(clockSlack)))
 	if err != nil {
-		say(s.env, "--since-boot: %v", oneLine(err))
+		say(s.env, "--since-boot: %v", err)
 	}
 	drain, cancel := context.WithCancel(ctx)
 	cancel()
@@ -188,7 +188,7 @@ func (s *session) openPast() {
 	}
 	past, err := openLogNow()
 	if err != nil {
-		say(s.env, "--since-boot: %v", oneLine(err))
+		say(s.env, "--since-boot: %v", err)
 		return
 	}
 	s.past = past

@@ -74,6 +74,8 @@ func (s *session) open(ctx context.Context, opts tracer.Options) error {
 			return &failure{err: err, code: exitError, hint: "give --output-file a file in a directory that can be written"}
 		}
 		s.file, s.out = f, f
+	} else if s.env.StdoutErr != nil {
+		return s.env.StdoutErr
 	}
 	if err := s.openSource(ctx, opts); err != nil {
 		return err
@@ -106,7 +108,7 @@ func (s *session) openSource(ctx context.Context, opts tracer.Options) error {
 	}
 	if s.source == "auto" && opts.Tier == tracer.TierAuto && s.pin == "" && canFallBack(err) {
 		if logErr := s.openLog(s.sinceBoot); logErr == nil {
-			say(s.env, "no hooks on this machine (%v); reading the kernel log instead", oneLine(err))
+			say(s.env, "no hooks on this machine (%v); reading the kernel log instead", err)
 			return nil
 		}
 	}
@@ -235,7 +237,7 @@ func describe(all []tracer.Attachment) []string {
 		}
 		lines = append(lines, fmt.Sprintf("%-21s %s", a.Hook, kind))
 		for _, try := range a.Tried {
-			lines = append(lines, fmt.Sprintf("%-21s   %s refused: %s", "", try.Kind, oneLine(try.Err)))
+			lines = append(lines, fmt.Sprintf("%-21s   %s refused: %v", "", try.Kind, try.Err))
 		}
 	}
 	return lines

@@ -14,24 +14,46 @@ import (
 func appendClean(dst []byte, s string) []byte {
 	for len(s) > 0 {
 		r, n := utf8.DecodeRuneInString(s)
-		switch {
-		case r == utf8.RuneError && n == 1, r < ' ', r == 0x7f:
-			dst = append(dst, '\\', 'x', hexDigit(s[0]>>4), hexDigit(s[0]))
-		case r == '\\':
-			dst = append(dst, '\\', '\\')
-		case r < utf8.RuneSelf || (unicode.IsPrint(r) && !unicode.Is(unicode.Cf, r)):
-			dst = append(dst, s[:n]...)
-		default:
-			dst = append(dst, '\\', 'u')
-			h := strconv.FormatInt(int64(r), 16)
-			for i := len(h); i < 4; i++ {
-				dst = append(dst, '0')
-			}
-			dst = append(dst, h...)
+		if r == '\\' {
+			dst = append(dst, '\\')
 		}
+		dst = appendCleanRune(dst, r, s[:n])
 		s = s[n:]
 	}
 	return dst
+}
+
+// appendCleanRune appends one character, of which raw are the bytes.
+func appendCleanRune(dst []byte, r rune, raw string) []byte {
+	switch {
+	case r == utf8.RuneError && len(raw) == 1, r < ' ', r == 0x7f:
+		return append(dst, '\\', 'x', hexDigit(raw[0]>>4), hexDigit(raw[0]))
+	case r < utf8.RuneSelf || (unicode.IsPrint(r) && !unicode.Is(unicode.Cf, r)):
+		return append(dst, raw...)
+	}
+	dst = append(dst, '\\', 'u')
+	h := strconv.FormatInt(int64(r), 16)
+	for i := len(h); i < 4; i++ {
+		dst = append(dst, '0')
+	}
+	return append(dst, h...)
+}
+
+// Message makes one line of a text for people that has words of others in it:
+// library errors can span several, file names hold anything. A backslash stays
+// one, since quoted names in it have theirs already.
+func Message(s string) string {
+	dst := make([]byte, 0, len(s))
+	for s = strings.TrimRight(s, "\n"); len(s) > 0; {
+		r, n := utf8.DecodeRuneInString(s)
+		if r == '\n' || r == '\t' {
+			dst = append(dst, ' ')
+		} else {
+			dst = appendCleanRune(dst, r, s[:n])
+		}
+		s = s[n:]
+	}
+	return string(dst)
 }
 
 func hexDigit(b byte) byte { return "0123456789abcdef"[b&15] }

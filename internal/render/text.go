@@ -69,6 +69,7 @@ func columns() [8]column {
 // Write writes one record: a line, and below it what explains it.
 func (t *Text) Write(rec *oom.Record) error {
 	t.buf = t.buf[:0]
+	headed := t.headed
 	switch rec.Kind {
 	case oom.KindExit:
 		t.exit(rec)
@@ -77,7 +78,11 @@ func (t *Text) Write(rec *oom.Record) error {
 	default:
 		t.kill(rec)
 	}
-	return writeLine(t.w, t.buf)
+	err := writeLine(t.w, t.buf)
+	if err != nil {
+		t.headed = headed // it was not written either
+	}
+	return err
 }
 
 func (t *Text) kill(rec *oom.Record) {

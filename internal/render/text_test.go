@@ -2,8 +2,10 @@ package render
 
 import (
 	"bytes"
+	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -205,6 +207,19 @@ func TestClean(t *testing.T) {
 	}
 }
 
+// TestMessage: a message is a line, and nothing in it is obeyed.
+func TestMessage(t *testing.T) {
+	for _, tc := range []struct{ in, want string }{
+		{"", ""}, {"open /a b: no such file\n", "open /a b: no such file"}, {"two\nlines\tand more\n\n", "two lines and more"},
+		{"\x1b[31m\x7f\r", `\x1b[31m\x7f\x0d`}, {"\u009b2J", `\u009b2J`}, {"\x9b2J", `\x9b2J`}, {"\u202egnp.exe", `\u202egnp.exe`},
+		{`quoted "\x1b" and \;`, `quoted "\x1b" and \;`}, {"größe 箱", "größe 箱"},
+	} {
+		if got := Message(tc.in); got != tc.want {
+			t.Errorf("Message(%q) = %q, want %q", tc.in, got, tc.want)
+		}
+	}
+}
+
 func TestWidthAndCuts(t *testing.T) {
 	for _, tc := range []struct {
 		in          string
@@ -239,6 +254,40 @@ func TestBar(t *testing.T) {
 			t.Errorf("bar(%d, %d) is %d long, want %d", tc.points, tc.most, got, tc.want)
 		}
 	}
+}
+
+// TestHeaderComesLate: a header that could not be written is written with the
+// next record.
+func TestHeaderComesLate(t *testing.T) {
+	w := &once{err: io.ErrShortWrite}
+	text := NewText(w, TextOptions{NoWhy: true})
+	rec := &oom.Record{Kind: oom.KindKill}
+	if err := text.Write(rec); !errors.Is(err, w.err) {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if err := text.Write(rec); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := strings.Count(w.out.String(), "VICTIM"); n != 1 || !strings.HasPrefix(w.out.String(), "TIME") {
+		t.Errorf("%d headers in %q", n, w.out.String())
+	}
+}
+
+// once fails the first time.
+type once struct {
+	err   error
+	tried bool
+	out   strings.Builder
+}
+
+func (o *once) Write(p []byte) (int, error) {
+	if !o.tried {
+		o.tried = true
+		return 0, o.err
+	}
+	return o.out.Write(p)
 }
 
 func FuzzText(f *testing.F) {
