@@ -1,6 +1,10 @@
 package explain
 
-import "github.com/oomtrace/oomtrace/internal/oom"
+import (
+	"slices"
+
+	"github.com/oomtrace/oomtrace/internal/oom"
+)
 
 // size is a number of bytes that may be unknown.
 type size = oom.Opt[uint64]
@@ -21,7 +25,11 @@ type facts struct {
 
 	// The machine.
 	total, free, swapTotal, swapFree size
+	swapLate                         bool   // read after the kill
+	swapGiven                        uint64 // of the victim's, taken off swapFree
+	swapGivenKnown                   bool
 	swappiness                       oom.Opt[uint32]
+	lruGen                           oom.Opt[bool]
 	lruAnon, lruFile                 size
 	unevictable, mlocked             size
 	kernelFixed, missing             size
@@ -128,7 +136,8 @@ func (f *facts) gatherMemory(m *oom.Memory) {
 	st := m.Stat
 	f.total, f.free = m.TotalBytes, m.FreeBytes
 	f.swapTotal, f.swapFree = m.SwapTotalBytes, m.SwapFreeBytes
-	f.swappiness = m.Swappiness
+	f.swappiness, f.lruGen = m.Swappiness, m.LRUGen
+	f.gatherLateSwap()
 	f.lruAnon = all(first(st, oom.StatActiveAnon), first(st, oom.StatInactiveAnon))
 	f.lruFile = all(first(st, oom.StatActiveFile), first(st, oom.StatInactiveFile))
 	f.unevictable, f.mlocked = first(st, oom.StatUnevictable), first(st, oom.StatMlocked)
@@ -152,6 +161,19 @@ func (f *facts) gatherMemory(m *oom.Memory) {
 	if f.total.Known && known.Known {
 		known = sum(known, huge, first(st, oom.StatIsolatedAnon), first(st, oom.StatIsolatedFile))
 		f.missing = oom.Some(sub(f.total.Value, known.Value))
+	}
+}
+
+// gatherLateSwap: where the kernel hides its variables, swap is read once the
+// kill has happened, and what the victim had there may be free by then. It is
+// taken off, for the question is what was free before.
+func (f *facts) gatherLateSwap() {
+	if f.swapLate = slices.Contains(f.rec.Sampled, "memory.swap_free_bytes"); !f.swapLate || !f.swapFree.Known {
+		return
+	}
+	if v := f.rec.Victim; v != nil && v.SwapBytes.Known {
+		f.swapGivenKnown, f.swapGiven = true, min(v.SwapBytes.Value, f.swapFree.Value)
+		f.swapFree.Value -= f.swapGiven
 	}
 }
 

@@ -1,6 +1,7 @@
 package explain
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/oomtrace/oomtrace/internal/oom"
@@ -178,6 +179,46 @@ func inPod(own uint64) change {
 	}
 }
 
+// levels puts cgroups between the victim and the root, each with its own maximum
+// of swap; what is unknown is unlimited.
+func levels(swapMax ...size) change {
+	return func(r *oom.Record) {
+		path := strings.Repeat("/x", len(swapMax))
+		r.Victim.Cgroup, r.Victim.CgroupLimits = path, nil
+		for _, m := range swapMax {
+			r.Victim.CgroupLimits = append(r.Victim.CgroupLimits, oom.CgroupLimit{Cgroup: path, UsageBytes: b(3 * gib), SwapUsageBytes: b(0), SwapMaxBytes: m})
+			path = path[:len(path)-2]
+		}
+	}
+}
+
+// container gives the victim one, and a pod of a kubelet without swap.
+func container(id string, path ...string) change {
+	return func(r *oom.Record) {
+		r.Victim.Pod = &oom.Pod{Namespace: "shop", UID: "u", QoS: "burstable", SwapBehavior: "NoSwap"}
+		r.Victim.Container = &oom.Container{ID: id}
+		for i := range r.Victim.CgroupLimits {
+			r.Victim.CgroupLimits[i].Cgroup = path[i]
+		}
+	}
+}
+
+func victimAnon(v uint64) change {
+	return func(r *oom.Record) { r.Victim.RSSBytes, r.Victim.AnonRSSBytes = b(v), b(v) }
+}
+
+func lruGen(on bool) change { return func(r *oom.Record) { r.Memory.LRUGen = oom.Some(on) } }
+
+func cpus(n uint32) change { return func(r *oom.Record) { r.CPUs = oom.Some(n) } }
+
+// late marks swap's free size as read after the kill, of a victim with as much in it.
+func late(victim uint64) change {
+	return func(r *oom.Record) {
+		r.Sampled = append(r.Sampled, "memory.swap_free_bytes")
+		r.Victim.SwapBytes = b(victim)
+	}
+}
+
 // pair is a scenario and the one that looks like it.
 type pair struct {
 	code      string
@@ -298,6 +339,18 @@ func swapPairs() []pair {
 		{codeSwapSwappiness, "system", system(free, swappiness(0)), codeSwapSwappiness, "locked memory, swappiness 0 too", system(with(swappiness(0))...), codeSwapMlocked},
 		{codeSwapSwappiness, "system, swap full", system(free, swappiness(0)), codeSwapSwappiness, "swappiness 0, swap full", system(swappiness(0)), codeSwapFull},
 		{codeSwapSwappiness, "v1 cgroup's own", limitedV1(own(0)), codeLimitAnon, "v1, only vm.swappiness is 0", limitedV1(swappiness(0)), codeLimitAnon},
+		{codeSwapForbidden, "a system OOM of a pod without swap", system(free, levels(b(0))), codeSwapForbidden, "its cgroup may swap", system(free, levels(size{})), codeSwapUnexplained},
+		{codeSwapForbidden, "a system OOM, forbidden above", system(free, levels(size{}, b(0))), codeSwapForbidden, "swap is full anyway", system(levels(b(0))), codeSwapFull},
+		{codeSwapForbidden, "a system OOM, swap nearly full", system(swap(2*gib, 300*mib), levels(b(0))), codeSwapForbidden, "the memory is others'", system(swap(2*gib, 300*mib), levels(size{})), codeSwapFull},
+		{codeSwapForbidden, "forbidden, swappiness 0 too", system(free, swappiness(0), levels(b(0))), codeSwapForbidden, "locked", system(with()...), codeSwapMlocked},
+		{codeSwapCgroupFull, "a system OOM, its share is full", system(free, levels(b(mib*100)), func(r *oom.Record) { r.Victim.CgroupLimits[0].SwapUsageBytes = b(100 * mib) }), codeSwapCgroupFull,
+			"half of its share", system(free, levels(b(mib*100)), func(r *oom.Record) { r.Victim.CgroupLimits[0].SwapUsageBytes = b(50 * mib) }), codeSwapUnexplained},
+		{codeSwapCgroupFull, "less than a huge page is left", limited(v2max(99*mib, 100*mib)), codeLimitAnon, "5 % of much is left", limited(v2max(96*gib, 100*gib)), codeLimitAnon},
+		{codeSwapIdle, "read late, the victim had a little", system(free, late(20*mib)), "", "read late, all of it was the victim's", system(free, late(2*gib)), codeSwapFull},
+		{codeSwapSwappiness, "v1, the victim's own is 0", system(free, levels(size{}), func(r *oom.Record) { r.Victim.CgroupLimits[0].Swappiness = oom.Some(uint32(0)) }), codeSwapSwappiness,
+			"v1, only vm.swappiness is 0", system(free, swappiness(0), levels(size{}), func(r *oom.Record) { r.Victim.CgroupLimits[0].Swappiness = oom.Some(uint32(60)) }), codeSwapUnexplained},
+		{codeSwapSwappiness, "v1 cgroup below the limit", limitedV1(own(60), func(r *oom.Record) { r.Victim.CgroupLimits[0].Swappiness = oom.Some(uint32(0)) }), codeLimitAnon,
+			"v1, only the limit's is 0", limitedV1(own(0), func(r *oom.Record) { r.Victim.CgroupLimits[0].Swappiness = oom.Some(uint32(60)) }), codeLimitAnon},
 		{codeSwapSwappiness, "v2 cgroup", limited(swappiness(0)), codeLimitAnon, "forbidden anyway", limited(swappiness(0), v2max(0, 0)), codeLimitAnon},
 		{codeSwapMlocked, "system", system(with()...), codeSwapMlocked, "unevictable, not locked", system(with(stat(oom.StatMlocked, 0))...), codeSwapUnevictable},
 		{codeSwapMlocked, "by the victim, no statistics", system(free, noStats, func(r *oom.Record) { r.Victim.LockedVMBytes = b(3 * gib) }), codeSwapMlocked,
@@ -311,9 +364,15 @@ func swapPairs() []pair {
 
 func kubeletPairs() []pair {
 	lim := b(256 * mib)
+	free := swap(2*gib, 2*gib-20*mib)
+	memsw := func(r *oom.Record) { r.Limit.MemswMaxBytes, r.Limit.MemswUsageBytes = lim, lim }
 	return []pair{
 		{codeKubeletNoSwap, "NoSwap", limited(pod("burstable", "NoSwap", b(128*mib), lim)), codeLimitAnon,
 			"LimitedSwap", limited(pod("guaranteed", "LimitedSwap", lim, lim)), codeLimitAnon},
+		{codeKubeletNoSwap, "the container's own, the process is below", system(free, levels(size{}, b(0)), container("abc", "/kubepods/podu/crio-abc.scope/app", "/kubepods/podu/crio-abc.scope")), codeSwapForbidden,
+			"a slice above forbids it", system(free, levels(size{}, size{}, b(0)), container("abc", "/x.slice/podu/crio-abc.scope", "/x.slice/podu", "/x.slice")), codeSwapForbidden},
+		{codeKubeletNoSwap, "v1", limitedV1(memsw, container("abc", "/kubepods/podu/abc"), func(r *oom.Record) { r.Limit.Level = oom.LevelContainer }), codeLimitAnon,
+			"v1, the pod's limit", limitedV1(memsw, container("abc", "/kubepods/podu/abc"), func(r *oom.Record) { r.Limit.Level = oom.LevelPod }), codeLimitAnon},
 		{codeKubeletQoS, "guaranteed", limited(pod("guaranteed", "LimitedSwap", lim, lim)), codeLimitAnon,
 			"burstable", limited(pod("burstable", "LimitedSwap", lim, lim)), codeLimitAnon},
 		{codeKubeletQoS, "besteffort, configuration unknown", limited(pod("besteffort", "", size{}, size{})), codeLimitAnon,

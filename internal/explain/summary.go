@@ -132,14 +132,15 @@ func (e *Explainer) swapClause() {
 		if l := e.f.rec.Limit; l != nil && l.MemswMaxBytes.Known {
 			t.s("; it may not swap (memsw limit equals memory limit)")
 		} else {
-			t.s("; its cgroup may not swap (memory.swap.max=0)")
+			t.s("; ")
+			e.repeat(codeSwapForbidden)
 		}
 	case e.has(codeSwapCgroupFull):
 		t.s("; its swap is used up too")
 	case e.has(codeSwapNone):
 		t.s("; no swap is configured")
 	case e.has(codeSwapFull):
-		t.s("; swap is used up")
+		t.s("; swap is ").s(e.nearly()).s("used up")
 	case e.has(codeSwapSwappiness):
 		t.s("; swap is not used because swappiness is 0")
 	case e.has(codeSwapMlocked):
@@ -175,7 +176,7 @@ func (e *Explainer) systemSummary() {
 	case codeSwapNone:
 		t.s(lead).s(", and no swap is configured")
 	case codeSwapFull:
-		t.s(lead).s(", and swap (").size(f.swapTotal.Value).s(") is used up, ").percent(f.swapFree.Value, f.swapTotal.Value).s(" free")
+		t.s(lead).s(", and swap (").size(f.swapTotal.Value).s(") is ").s(e.nearly()).s("used up, ").percent(f.swapFree.Value, f.swapTotal.Value).s(" free")
 	default:
 		t.s(lead).s(", and swap (").size(f.swapTotal.Value).s(", ").percent(f.swapFree.Value, f.swapTotal.Value).s(" free) ")
 		e.unusedClause()
@@ -183,11 +184,27 @@ func (e *Explainer) systemSummary() {
 	e.mostly()
 }
 
+// nearly is the word for swap of which a little is left.
+func (e *Explainer) nearly() string {
+	if e.f.swapClass(e.f.swapFree.Value) == swapNearlyFull {
+		return "nearly "
+	}
+	return ""
+}
+
 func (e *Explainer) unusedClause() {
 	t := &e.out
 	switch e.verdict {
+	case codeSwapForbidden, codeSwapCgroupFull:
+		t.s("could not help: ")
+		e.repeat(e.verdict)
 	case codeSwapSwappiness:
-		t.s("was not used because vm.swappiness is 0")
+		t.s("was not used because ")
+		if _, own := e.ownSwappiness(); own {
+			t.s("its cgroup's swappiness is 0")
+		} else {
+			t.s("vm.swappiness is 0")
+		}
 	case codeSwapMlocked:
 		t.s("could not help: ")
 		e.repeat(e.verdict)

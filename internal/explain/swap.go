@@ -1,6 +1,10 @@
 package explain
 
-import "github.com/oomtrace/oomtrace/internal/oom"
+import (
+	"strings"
+
+	"github.com/oomtrace/oomtrace/internal/oom"
+)
 
 // swapState says what stood in the way of swapping, strongest first.
 type swapState int
@@ -11,33 +15,31 @@ const (
 	swapForbidden
 	swapCgroupFull
 	swapFull
+	swapNearlyFull
 	swapFree
 )
 
-// swap gives the reasons on the swap of the machine and of the cgroups on the
-// victim's way up, and returns what they amount to.
+// swap gives the reasons on the swap of the machine and, for the limit of a
+// cgroup, of the cgroups on the victim's way up; it returns what they amount to.
 func (e *Explainer) swap() swapState {
 	state := e.swapMachine()
-	if !e.f.cgroup {
+	if !e.f.cgroup || state == swapNone {
 		return state
 	}
-	if s := e.swapCgroup(); s != swapUnknown && state != swapNone {
+	if s := e.swapCgroup(); s != swapUnknown {
 		return s
 	}
 	return state
 }
 
-// Swap counts as used up with 5 % or less free: each CPU may hold back 128 slots
-// for itself (mm/swap_slots.c up to 6.13) and clusters half used are not found
-// at once. From 20 % on it counts as free. Between the two it is called used up,
-// unsure.
+// swapMachine: swap is full when hardly a slot is left, free from 20 % on, and
+// nearly full between the two, where what is left may be out of reach.
 func (e *Explainer) swapMachine() swapState {
 	f := &e.f
 	if !f.swapTotal.Known {
 		return swapUnknown
 	}
-	total := f.swapTotal.Value
-	if total == 0 {
+	if f.swapTotal.Value == 0 {
 		e.reason(codeSwapNone).s("no swap is configured (0 B)")
 		e.end()
 		return swapNone
@@ -45,60 +47,169 @@ func (e *Explainer) swapMachine() swapState {
 	if !f.swapFree.Known {
 		return swapUnknown
 	}
-	free := f.swapFree.Value
-	if ratio(free, total, 1, 5) {
-		e.reason(codeSwapIdle).sizeOf(free, total).s(" of swap is free")
-		e.end()
+	state := f.swapClass(f.swapFree.Value)
+	switch state {
+	case swapFree:
+		e.reason(codeSwapIdle).sizeOf(f.swapFree.Value, f.swapTotal.Value).s(" of swap is free")
+	case swapFull:
+		e.reason(codeSwapFull).s("swap is used up: ").sizeOf(f.swapFree.Value, f.swapTotal.Value).s(" is free")
+	default:
+		e.reason(codeSwapFull).s("swap is nearly used up: ").sizeOf(f.swapFree.Value, f.swapTotal.Value).s(" is free")
+		if !f.cgroup {
+			e.unsure(codeSwapFull, "swap that could not be reached")
+		}
+	}
+	e.swapReadLate(state)
+	e.end()
+	return state
+}
+
+// swapReadLate: swap that was read after the kill may hold the victim's already.
+// Where that decides what swap counts as, nothing is sure.
+func (e *Explainer) swapReadLate(state swapState) {
+	f := &e.f
+	if !f.swapLate {
+		return
+	}
+	e.out.s(", read after the kill")
+	if f.swapGiven > 0 {
+		e.out.s(" and less the victim's ").size(f.swapGiven)
+	}
+	if f.swapGivenKnown && f.swapClass(add(f.swapFree.Value, f.swapGiven)) == state {
+		return
+	}
+	for _, code := range [...]string{codeSwapFull, codeSwapSwappiness, codeSwapUnexplained, codeSwapTooSlow, codeSwapForbidden, codeSwapCgroupFull} {
+		e.unsure(code, "another state of swap: it was read after the kill")
+	}
+}
+
+// swapClass says what so many bytes free make of the machine's swap. Each CPU
+// may hold back 128 slots for itself (mm/swap_slots.c up to 6.13); kernels
+// without that cache miss hardly more than a cluster, for which 1 % stands.
+func (f *facts) swapClass(free uint64) swapState {
+	total := f.swapTotal.Value
+	left := max(total/100, mul(uint64(f.rec.CPUs.Value), 128*pageBytes))
+	if !f.rec.CPUs.Known {
+		left = total / 20
+	}
+	switch {
+	case free <= min(left, total/5):
+		return swapFull
+	case ratio(free, total, 1, 5):
 		return swapFree
 	}
-	e.reason(codeSwapFull).s("swap is used up: ").sizeOf(free, total).s(" is free")
-	e.end()
-	if ratio(free, total, 1, 20) && !f.cgroup {
-		e.unsure(codeSwapFull, "swap that could not be reached")
-	}
-	return swapFull
+	return swapNearlyFull
 }
+
+// The sizes of pages that thresholds count in. With larger ones, as some arm64
+// kernels have, the thresholds are low and the verdict is "nearly" rather than
+// "full".
+const (
+	pageBytes     = 4 << 10
+	hugePageBytes = 2 << 20
+)
 
 // swapCgroup looks at the limits on swap. The kernel asks every level from the
 // page's own cgroup to the root (mm/memcontrol.c, mem_cgroup_get_nr_swap_pages),
 // so one 0 on the way is enough.
 func (e *Explainer) swapCgroup() swapState {
 	rec, l := e.f.rec, e.f.rec.Limit
-	if rec.Victim != nil {
-		for i := range rec.Victim.CgroupLimits {
-			c := &rec.Victim.CgroupLimits[i]
-			if s := e.swapLevel(c.SwapUsageBytes, c.SwapMaxBytes); s != swapUnknown {
-				return s
-			}
-		}
+	if s := e.swapLevels(); s != swapUnknown {
+		return s
 	}
 	if l == nil {
 		return swapUnknown
 	}
-	if s := e.swapLevel(l.SwapUsageBytes, l.SwapMaxBytes); s != swapUnknown {
+	// The limit's own numbers are among the levels but for a deep cgroup.
+	own := oom.CgroupLimit{Cgroup: l.Cgroup, SwapUsageBytes: l.SwapUsageBytes, SwapMaxBytes: l.SwapMaxBytes}
+	n := len(victimLevels(rec.Victim))
+	if rec.Victim != nil && rec.Victim.Cgroup == l.Cgroup {
+		n = 0
+	}
+	if s := e.swapLevel(&own, n); s != swapUnknown {
 		return s
 	}
 	return e.swapV1(l)
 }
 
-func (e *Explainer) swapLevel(usage, maximum size) swapState {
-	if !maximum.Known {
+func victimLevels(v *oom.Victim) []oom.CgroupLimit {
+	if v == nil {
+		return nil
+	}
+	return v.CgroupLimits
+}
+
+func (e *Explainer) swapLevels() swapState {
+	levels := victimLevels(e.f.rec.Victim)
+	for i := range levels {
+		if s := e.swapLevel(&levels[i], i); s != swapUnknown {
+			return s
+		}
+	}
+	return swapUnknown
+}
+
+// swapLevel looks at one level, the n-th above the victim's own cgroup.
+func (e *Explainer) swapLevel(c *oom.CgroupLimit, n int) swapState {
+	if !c.SwapMaxBytes.Known {
 		return swapUnknown
 	}
-	if maximum.Value == 0 {
-		e.reason(codeSwapForbidden).s("its cgroup may not swap (memory.swap.max=0)")
+	usage, maximum := c.SwapUsageBytes, c.SwapMaxBytes.Value
+	if maximum == 0 {
+		t := e.reason(codeSwapForbidden)
+		e.levelName(c.Cgroup, n)
+		t.s(" may not swap (memory.swap.max=0)")
 		e.end()
-		e.kubelet()
+		if e.isContainer(c.Cgroup, n) {
+			e.kubelet()
+		}
 		return swapForbidden
 	}
-	// The same 5 % as for the machine's swap.
-	if usage.Known && ratio(usage.Value, maximum.Value, 19, 20) {
-		e.reason(codeSwapCgroupFull).s("its cgroup has used up its swap: ").sizeOf(usage.Value, maximum.Value)
+	// A huge page is charged as a whole, and each CPU may be about to charge a
+	// batch of pages (SWAP_BATCH).
+	left := add(hugePageBytes, mul(uint64(e.f.rec.CPUs.Value), 64*pageBytes))
+	if usage.Known && sub(maximum, usage.Value) <= left && ratio(usage.Value, maximum, 1, 2) {
+		t := e.reason(codeSwapCgroupFull)
+		e.levelName(c.Cgroup, n)
+		t.s(" has used up its swap: ").sizeOf(usage.Value, maximum)
 		e.end()
-		e.kubeletShare(maximum.Value)
+		if e.isContainer(c.Cgroup, n) {
+			e.kubeletShare(maximum)
+		}
 		return swapCgroupFull
 	}
 	return swapUnknown
+}
+
+// isContainer says whether a level is the container's own cgroup, the one that
+// kubelet gives its limits: its name holds the container's id. A runtime may put
+// the process a level below (crun does).
+func (e *Explainer) isContainer(cgroup string, n int) bool {
+	v := e.f.rec.Victim
+	if v == nil || v.Container == nil {
+		return false
+	}
+	if v.Container.ID == "" {
+		return n == 0
+	}
+	return strings.Contains(cgroup[strings.LastIndexByte(cgroup, '/')+1:], v.Container.ID)
+}
+
+// levelName names a level by what it is, never by its name.
+func (e *Explainer) levelName(cgroup string, n int) {
+	t, l := &e.out, e.f.rec.Limit
+	switch {
+	case n == 0:
+		t.s("its cgroup")
+	case e.isContainer(cgroup, n):
+		t.s("its container's cgroup")
+	case e.f.cgroup && l != nil && l.Cgroup == cgroup:
+		t.s("the cgroup at its limit")
+	case n == 1:
+		t.s("the cgroup above its own")
+	default:
+		t.s("a cgroup ").n(int64(n)).s(" levels above its own")
+	}
 }
 
 // swapV1 looks at v1's limit on memory and swap together. Swapping a page out
@@ -113,6 +224,9 @@ func (e *Explainer) swapV1(l *oom.Limit) swapState {
 		e.reason(codeSwapForbidden).s("its cgroup may not swap: memory.memsw.limit_in_bytes is ").size(memsw.Value).
 			s(", no more than the memory limit of ").size(l.MaxBytes.Value)
 		e.end()
+		if l.Level == oom.LevelContainer || l.Level == "" && e.isContainer(l.Cgroup, 0) {
+			e.kubelet()
+		}
 		return swapForbidden
 	}
 	if u := l.MemswUsageBytes; u.Known && ratio(u.Value, memsw.Value, 99, 100) {
@@ -121,6 +235,41 @@ func (e *Explainer) swapV1(l *oom.Limit) swapState {
 		return swapCgroupFull
 	}
 	return swapUnknown
+}
+
+// swapUnusedSystem explains why the machine's free swap took nothing.
+func (e *Explainer) swapUnusedSystem() string {
+	f := &e.f
+	if code := e.locked(f.total, f.unevictable, f.lruAnon); code != "" {
+		return code
+	}
+	code, most := e.swapRefused()
+	zero := e.swappinessZero(f.unevictable, f.lruAnon)
+	switch {
+	case most:
+		return code
+	case zero != "":
+		return zero
+	case code != "":
+		e.unsure(code, "another cause: most of what could be swapped is not this process's")
+		return code
+	}
+	return e.swapBusy()
+}
+
+// swapRefused looks for what the victim's cgroups may not swap. The machine's
+// reclaim asks them too, page by page (mm/vmscan.c, can_reclaim_anon_pages), so
+// that stays, and explains the kill if it is at least half of what could be
+// swapped. cgroup v1 has no such limit here (mem_cgroup_get_nr_swap_pages).
+func (e *Explainer) swapRefused() (code string, most bool) {
+	switch e.swapLevels() {
+	case swapForbidden:
+		code = codeSwapForbidden
+	case swapCgroupFull:
+		code = codeSwapCgroupFull
+	}
+	f := &e.f
+	return code, code != "" && f.lruAnon.Known && ratio(f.victimAnon.Value, f.lruAnon.Value, 1, 2)
 }
 
 // swapUnused explains why swap that was free took nothing, and reports the code
@@ -179,13 +328,9 @@ func (e *Explainer) locked(whole, unevictable, swappable size) string {
 // memory (mm/vmscan.c, get_scan_count), nor does the multi-generational LRU, for
 // the machine either (isolate_folios). The older LRU does so for the machine
 // once the file pages and the free ones are below the high watermarks
-// (prepare_scan_control, file_is_tiny); swap is then in use, and the verdict is
-// not sure.
+// (prepare_scan_control, file_is_tiny), so it is not sure then.
 func (e *Explainer) swappinessZero(unevictable, swappable size) string {
-	value, own := e.f.swappiness, false
-	if l := e.f.rec.Limit; e.f.cgroup && l != nil && l.Version.Or(0) != 2 && (l.Swappiness.Known || l.Version.Or(0) == 1) {
-		value, own = l.Swappiness, true
-	}
+	value, own := e.ownSwappiness()
 	if !value.Known || value.Value != 0 {
 		return ""
 	}
@@ -198,9 +343,29 @@ func (e *Explainer) swappinessZero(unevictable, swappable size) string {
 	if swappable.Known {
 		t.s(", so ").size(swappable.Value).s(" of anonymous memory stays in memory")
 	}
+	if e.f.lruGen.Known && !e.f.cgroup && swappable.Known {
+		if e.f.lruGen.Value {
+			t.s(" (multi-generational LRU)")
+		} else if e.fileIsTiny() {
+			t.s("; yet with so little page cache the kernel swaps all the same (file_is_tiny)")
+		}
+	}
 	e.end()
 	e.swappinessDoubts(own, unevictable, swappable)
 	return codeSwapSwappiness
+}
+
+// ownSwappiness is the swappiness that reclaim used for the victim's pages: on
+// v1 that of its own cgroup, for the machine's reclaim too (mem_cgroup_swappiness),
+// else vm.swappiness.
+func (e *Explainer) ownSwappiness() (value oom.Opt[uint32], own bool) {
+	if levels := victimLevels(e.f.rec.Victim); len(levels) > 0 && levels[0].Swappiness.Known {
+		return levels[0].Swappiness, true
+	}
+	if l := e.f.rec.Limit; e.f.cgroup && l != nil && l.Version.Or(0) != 2 && (l.Swappiness.Known || l.Version.Or(0) == 1) {
+		return l.Swappiness, true
+	}
+	return e.f.swappiness, false
 }
 
 func (e *Explainer) swappinessDoubts(own bool, unevictable, swappable size) {
@@ -210,21 +375,37 @@ func (e *Explainer) swappinessDoubts(own bool, unevictable, swappable size) {
 			e.unsure(codeSwapSwappiness, "memory that is mlocked")
 		}
 	}
-	// v1: the swappiness that counts is that of the page's own cgroup.
-	if own && f.rec.Victim != nil && f.rec.Victim.Cgroup != f.rec.Limit.Cgroup {
+	if levels := victimLevels(f.rec.Victim); own && f.cgroup && f.rec.Victim != nil && f.rec.Victim.Cgroup != f.rec.Limit.Cgroup &&
+		(len(levels) == 0 || !levels[0].Swappiness.Known) {
 		e.unsure(codeSwapSwappiness, "another swappiness of the victim's own cgroup")
 	}
-	if f.cgroup || !f.lruFile.Known || !f.free.Known || f.rec.Memory == nil {
+	if f.cgroup {
 		return
+	}
+	if own && !ratio(f.victimAnon.Value, f.lruAnon.Value, 1, 2) {
+		e.unsure(codeSwapSwappiness, "another swappiness of the cgroups that hold more")
+	}
+	// What could have been swapped must be the most of what was in the way.
+	if most := max(f.kernelFixed.Value, f.unevictable.Value, f.missing.Value); f.lruAnon.Known && f.lruAnon.Value <= most {
+		e.unsure(codeSwapSwappiness, "memory that cannot be swapped: there is more of it")
+	}
+	if !f.lruGen.Or(false) && e.fileIsTiny() {
+		e.unsure(codeSwapSwappiness, "swapping that was too slow: with little page cache the older LRU swaps at 0 too")
+	}
+}
+
+// fileIsTiny: file pages and free ones together are no more than the high
+// watermarks.
+func (e *Explainer) fileIsTiny() bool {
+	f := &e.f
+	if !f.lruFile.Known || !f.free.Known || f.rec.Memory == nil {
+		return false
 	}
 	high := uint64(0)
 	for i := range f.rec.Memory.Zones {
 		high = add(high, f.rec.Memory.Zones[i].HighBytes.Value)
 	}
-	used := sub(f.swapTotal.Value, f.swapFree.Value)
-	if add(f.lruFile.Value, f.free.Value) <= high && ratio(used, f.swapTotal.Value, 1, 10) {
-		e.unsure(codeSwapSwappiness, "swapping that was too slow")
-	}
+	return add(f.lruFile.Value, f.free.Value) <= high
 }
 
 // kubelet says which of kubelet's rules set memory.swap.max to 0
@@ -240,12 +421,14 @@ func (e *Explainer) kubelet() {
 	fixed := qos == "guaranteed" || qos == "besteffort"
 	switch behavior := v.Pod.SwapBehavior; {
 	case behavior == "NoSwap":
-		e.reason(codeKubeletNoSwap).s("kubelet runs with swapBehavior NoSwap: memory.swap.max=0 for every pod")
+		e.reason(codeKubeletNoSwap).s("kubelet runs with swapBehavior NoSwap: no swap for any pod")
 	case qos == "":
 		// A podman pod has an id but no QoS class.
 		return
 	case fixed:
-		e.reason(codeKubeletQoS).s("kubelet gives ").s(qos).s(" pods memory.swap.max=0, under NoSwap and LimitedSwap alike")
+		e.reason(codeKubeletQoS).s("kubelet gives ").s(qos).s(" pods no swap, under NoSwap and LimitedSwap alike")
+	case e.f.rec.Limit != nil && e.f.rec.Limit.MemswMaxBytes.Known:
+		e.reason(codeKubeletUnsure).s("on cgroup v1 kubelet sets the limit on memory and swap to the memory limit, under NoSwap and LimitedSwap alike")
 	case behavior == "LimitedSwap":
 		e.kubeletRequest(v.Container)
 	default:

@@ -20,12 +20,13 @@ func (e *Explainer) system() {
 		e.settle(codeSwapNone)
 	case swapFull:
 		e.settle(codeSwapFull)
-	case swapFree:
-		code := e.swapUnused(f.total, f.unevictable, f.lruAnon)
-		if code == "" {
-			code = e.swapBusy()
+	case swapNearlyFull:
+		if code, most := e.swapRefused(); most {
+			e.settle(code)
 		}
-		e.settle(code)
+		e.settle(codeSwapFull)
+	case swapFree:
+		e.settle(e.swapUnusedSystem())
 	default:
 		if e.has(codeMemoryLow) {
 			e.settle(codeMemoryLow)

@@ -86,7 +86,9 @@ type Record struct {
 	BootID   string      `json:"boot_id,omitempty"`
 	// Kernel is the release, as uname -r prints it.
 	Kernel string `json:"kernel,omitempty"`
-	Source Source `json:"source"`
+	// CPUs is how many CPUs the machine can have.
+	CPUs   Opt[uint32] `json:"cpus,omitzero"`
+	Source Source      `json:"source"`
 	// Hooks names what fed this record, such as "fentry:oom_kill_process",
 	// "tp_btf:mark_victim" or "kmsg".
 	Hooks []string `json:"hooks,omitempty"`
@@ -105,8 +107,11 @@ type Record struct {
 	DomainBytes Opt[uint64] `json:"domain_bytes,omitzero"`
 	// Candidates are the biggest tasks the kernel weighed, worst first.
 	Candidates []Candidate `json:"candidates,omitempty"`
-	// CandidatesTotal is how many tasks with memory of their own were weighed.
+	// CandidatesTotal is how many tasks with memory of their own were weighed,
+	// CandidatesBytes what they hold together: rss, swap and page tables. What
+	// several of them share counts once for each.
 	CandidatesTotal Opt[uint64] `json:"candidates_total,omitzero"`
+	CandidatesBytes Opt[uint64] `json:"candidates_bytes,omitzero"`
 	// Sampled names the blocks that were read from user space just after the
 	// kill rather than by the kernel at it, such as "memory.swap_devices".
 	Sampled []string `json:"sampled,omitempty"`
@@ -195,6 +200,9 @@ type Victim struct {
 	// BadnessPages is oom_control.chosen_points: the kernel's points for the
 	// chosen task, in pages. Unknown for the other victims of an oom.group.
 	BadnessPages Opt[int64] `json:"badness_pages,omitzero"`
+	// OOMOrigin is set where the kernel chose the task without weighing it: it
+	// was taking memory out of swap or KSM (oom_task_origin).
+	OOMOrigin Opt[bool] `json:"oom_origin,omitzero"`
 	// Score is the 0..1000 score of kill lines before 5.1; log only.
 	Score Opt[int64] `json:"score,omitzero"`
 
@@ -222,6 +230,8 @@ type CgroupLimit struct {
 	SwapMaxBytes   Opt[uint64] `json:"swap_max_bytes,omitzero"`
 	MemswMaxBytes  Opt[uint64] `json:"memsw_max_bytes,omitzero"`
 	OOMGroup       Opt[bool]   `json:"oom_group,omitzero"`
+	// Swappiness is the cgroup's own (v1 only).
+	Swappiness Opt[uint32] `json:"swappiness,omitzero"`
 }
 
 // Trigger is the task whose allocation failed, and what it asked for.
@@ -295,6 +305,9 @@ type Memory struct {
 	SwapDevices    []SwapDevice `json:"swap_devices,omitempty"`
 	// Swappiness is vm.swappiness, 0 to 200.
 	Swappiness Opt[uint32] `json:"swappiness,omitzero"`
+	// LRUGen says whether the multi-generational LRU is in use
+	// (/sys/kernel/mm/lru_gen/enabled).
+	LRUGen Opt[bool] `json:"lru_gen,omitzero"`
 	// OOMKillAllocatingTask and PanicOnOOM are the sysctls of that name.
 	OOMKillAllocatingTask Opt[bool]   `json:"oom_kill_allocating_task,omitzero"`
 	PanicOnOOM            Opt[uint32] `json:"panic_on_oom,omitzero"`
@@ -343,6 +356,7 @@ type Candidate struct {
 	OOMScoreAdj   Opt[int32]  `json:"oom_score_adj,omitzero"`
 	BadnessPages  Opt[int64]  `json:"badness_pages,omitzero"`
 	Cgroup        string      `json:"cgroup,omitempty"`
+	CgroupID      Opt[uint64] `json:"cgroup_id,omitzero"`
 }
 
 // Why explains a record. Every reason rests on numbers of the same record.

@@ -61,7 +61,9 @@ const (
 	StatKernelStack     = "kernel_stack_bytes"
 	StatPageTable       = "page_table_bytes" // nr_page_table_pages
 	StatSecPageTable    = "sec_page_table_bytes"
-	StatPercpu          = "percpu_bytes" // meminfo's Percpu
+	StatPercpu          = "percpu_bytes"  // meminfo's Percpu
+	StatVmalloc         = "vmalloc_bytes" // meminfo's VmallocUsed; kernel stacks included
+	StatZspages         = "zspages_bytes" // what zram and zswap keep compressed (zsmalloc)
 	StatBounce          = "bounce_bytes"
 	StatFreeCMA         = "free_cma_bytes"
 	StatHugepagesTotal  = "hugepages_total_bytes"

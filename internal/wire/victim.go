@@ -278,6 +278,7 @@ func (d *victimDecoder) cgroupLimit(info *probe.OomtraceMemcgInfo, path string) 
 	if info.Flags&uint32(probe.OomtraceMemcgFlagMEMCG_V2) == 0 {
 		l.MemswMaxBytes = d.maximum(info.SwapMaxPages)
 		l.OOMGroup = oom.Opt[bool]{} // v1 has no such file
+		l.Swappiness = known32(info.Swappiness)
 		return l
 	}
 	l.SwapUsageBytes, l.SwapMaxBytes = d.bytes(info.SwapUsagePages), d.maximum(info.SwapMaxPages)

@@ -252,6 +252,7 @@ func TestCgroupV1(t *testing.T) {
 	rec := &decode(t, r.encode()).Record
 	same(t, rec.Victim.CgroupLimits, []oom.CgroupLimit{{
 		Cgroup: "/kubepods.slice/pod42/leaf", CgroupID: some(1), UsageBytes: some(10 * page), MaxBytes: some(10 * page), MemswMaxBytes: some(20 * page),
+		Swappiness: oom.Some(uint32(60)),
 	}})
 	rec.Limit.Stat = nil
 	same(t, rec.Limit, oom.Limit{
