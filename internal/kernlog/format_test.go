@@ -56,7 +56,7 @@ func original(t testing.TB) []sourceLine {
 		if !ok || strings.HasPrefix(string(h.text), "a) b") {
 			continue
 		}
-		l := sourceLine{prio: int(h.prio), us: int64(h.uptime.Value / 1000), text: string(unescape(nil, h.text))}
+		l := sourceLine{prio: int(h.prio), us: int64(h.uptime.Value / 1000), text: string(unescape(nil, h.text, false))}
 		if len(lines) > 0 || strings.HasPrefix(l.text, "locker invoked") {
 			lines = append(lines, l)
 		}
@@ -134,6 +134,55 @@ func textWrappings() []wrapping {
 		})},
 		{name: "kubectl logs --prefix", uptime: true, wrap: prefixed(func(l sourceLine) string { return "[pod/dmesg-x7k2p/dmesg] [" + l.clock() + "] " })},
 		{name: "serial console", uptime: true, wrap: prefixed(func(l sourceLine) string { return "serial-port-1> 控制台 | [" + l.clock() + "] " })},
+		{name: "dmesg with callers behind a space", uptime: true, wrap: prefixed(func(l sourceLine) string { return "[" + l.clock() + "] [  T204] " })},
+		{name: "dmesg -T with callers", wall: true, wallStep: s, wrap: prefixed(func(l sourceLine) string { return l.at().Format("[Mon Jan _2 15:04:05 2006] [  T204] ") })},
+		{name: "dmesg -x with callers", uptime: true, wrap: prefixed(func(l sourceLine) string { return "kern  :notice: [" + l.clock() + "] [  T204] " })},
+		{name: "dmesg --time-format iso with callers", wall: true, wallStep: us, wrap: prefixed(func(l sourceLine) string {
+			return l.at().Format("2006-01-02T15:04:05,000000-07:00 [  T204] ")
+		})},
+		{name: "dmesg -r -t", wrap: prefixed(func(l sourceLine) string { return fmt.Sprintf("<%d>", l.prio) })},
+		{name: "kubectl logs --timestamps", uptime: true, wall: true, wallStep: us, wrap: prefixed(func(l sourceLine) string {
+			return l.at().Format("2006-01-02T15:04:05.000000000Z [") + l.clock() + "] "
+		})},
+		{name: "kubectl logs --timestamps of dmesg -x", uptime: true, wall: true, wallStep: us, wrap: prefixed(func(l sourceLine) string {
+			return l.at().Format("2006-01-02T15:04:05.000000000Z kern  :notice: [") + l.clock() + "] "
+		})},
+		{name: "kubectl logs --timestamps of dmesg -t", wall: true, wallStep: us, wrap: prefixed(func(l sourceLine) string {
+			return l.at().Format("2006-01-02T15:04:05.000000000Z ")
+		})},
+		{name: "kubectl logs --prefix --timestamps", uptime: true, wall: true, wallStep: us, wrap: prefixed(func(l sourceLine) string {
+			return l.at().Format("[pod/dmesg-x7k2p/dmesg] 2006-01-02T15:04:05.000000000Z [") + l.clock() + "] "
+		})},
+		{name: "a stamp and a tab", uptime: true, wall: true, wallStep: us, wrap: prefixed(func(l sourceLine) string {
+			return l.at().Format("2006-01-02T15:04:05.000000Z\t[") + l.clock() + "] "
+		})},
+		{name: "a stamp and a pod", uptime: true, wall: true, wallStep: us, wrap: prefixed(func(l sourceLine) string {
+			return l.at().Format("2006-01-02T15:04:05.000000Z dmesg-x7k2p dmesg [") + l.clock() + "] "
+		})},
+		{name: "a cloud's serial console", uptime: true, wall: true, wallStep: us, wrap: prefixed(func(l sourceLine) string {
+			return l.at().Format("2006-01-02T15:04:05.000000Z\tserialconsole\t[") + l.clock() + "] "
+		})},
+		{name: "Loki", uptime: true, wall: true, wallStep: us, wrap: prefixed(func(l sourceLine) string {
+			return l.at().Format("2006-01-02T15:04:05.000000Z {host=\"a b\", job=\"kern\"} [") + l.clock() + "] "
+		})},
+		{name: "VMware's guest log", uptime: true, wall: true, wallStep: time.Millisecond, wrap: prefixed(func(l sourceLine) string {
+			return l.at().Format("2006-01-02T15:04:05.000Z In(05) vcpu-5 - Guest: <4>[") + l.clock() + "] "
+		})},
+		{name: "Talos", wall: true, wallStep: us, wrap: prefixed(func(l sourceLine) string {
+			return l.at().Format("10.5.0.2: kern: warning: [2006-01-02T15:04:05.000000000Z]: ")
+		})},
+		{name: "the tag alone", wrap: prefixed(func(sourceLine) string { return "kernel: " })},
+		{name: "an old syslog's tag", uptime: true, wall: true, wallStep: s, node: true, wrap: prefixed(func(l sourceLine) string {
+			return l.at().Format("Jan _2 15:04:05 worker vmunix: [") + l.clock() + "] "
+		})},
+		{name: "rsyslog with escapes", wall: true, wallStep: s, node: true, wrap: func(lines []sourceLine) string {
+			var b strings.Builder
+			for _, l := range lines {
+				b.WriteString(l.at().Format("Jan _2 15:04:05 worker kernel: ") + strings.ReplaceAll(l.text, "\n", "#012") + "\n")
+			}
+			return b.String()
+		}},
+		{name: "console with character sets", uptime: true, wrap: prefixed(func(l sourceLine) string { return "\x1b(B\x1b[m[" + l.clock() + "] " })},
 		{name: "CRLF", uptime: true, wrap: func(lines []sourceLine) string {
 			return strings.ReplaceAll(prefixed(func(l sourceLine) string { return "[" + l.clock() + "] " })(lines), "\n", "\r\n")
 		}},
@@ -234,7 +283,6 @@ func essence(rec *oom.Record) string {
 
 func TestFormats(t *testing.T) {
 	lines := original(t)
-	last := lines[len(lines)-1]
 	want := essence(readText(t, textWrappings()[0].wrap(lines), testOptions())[0])
 	if !strings.Contains(want, `"kernel_stack":["oom_kill_process`) || strings.Contains(want, "incomplete") {
 		t.Fatal("a poor original: ", want)
@@ -243,9 +291,15 @@ func TestFormats(t *testing.T) {
 	for i := range 500 {
 		noise = append(noise, sourceLine{6, 1e6 + int64(i)*100, fmt.Sprintf("audit: zoom room %d 日志 \"Kill\"", i)})
 	}
+	late := make([]sourceLine, len(lines)) // the stamps are wider by then
+	for i, l := range lines {
+		l.us += 123456e6
+		late[i] = l
+	}
 	for _, w := range append(textWrappings(), otherWrappings()...) {
-		for where, log := range map[string][]sourceLine{"": lines, " after other lines": append(noise[:len(noise):len(noise)], lines...)} {
+		for where, log := range map[string][]sourceLine{"": lines, " after other lines": append(noise[:len(noise):len(noise)], lines...), " days after boot": late} {
 			t.Run(w.name+where, func(t *testing.T) {
+				last := log[len(log)-1]
 				all, st := readAll(t, strings.NewReader(w.wrap(log)), testOptions())
 				if len(all) != 1 || st.Kills != 1 || st.Reports != 1 || st.Unplaced != 0 {
 					t.Fatalf("%d records, %+v", len(all), st)

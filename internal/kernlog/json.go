@@ -169,7 +169,7 @@ func dmesgLine(fields map[string]json.RawMessage) (l Line, ok bool) {
 		l.Uptime = oom.Some(up)
 	}
 	l.Caller = caller([]byte(jsonText(fields["caller"])))
-	l.Text = []byte(jsonText(fields["msg"]))
+	l.Text, l.exact = []byte(jsonText(fields["msg"])), true
 	return l, true
 }
 
@@ -216,6 +216,7 @@ func (e *entry) line() (l Line, ok bool) {
 	if e.transport != "" && e.transport != "kernel" || e.transport == "" && e.identifier != "" && e.identifier != "kernel" {
 		return l, false
 	}
+	l.exact = true
 	l.Text, l.Node, l.BootID, l.Cut = e.message, e.host, bootID(e.boot), e.cut
 	if us, err := strconv.ParseUint(e.uptimeUS, 10, 64); err == nil {
 		l.Uptime = times(us, 1000)

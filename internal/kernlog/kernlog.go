@@ -111,4 +111,10 @@ type Line struct {
 	Number int
 	// Cut is set when the text was longer than the source may hold.
 	Cut bool
+	// exact: the text begins where the kernel's message does; no unknown prefix
+	// is before it.
+	exact bool
+	// indent is how wide the prefix was: what dmesg writes before the further
+	// lines of a text.
+	indent int
 }

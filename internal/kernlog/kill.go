@@ -28,22 +28,32 @@ type message struct {
 	bare           bool // no reason: the second of two lines, up to 5.0
 }
 
-// parseMessage reads the text before "Killed process" or "Kill process". It
-// looks at its end: a source may put an unknown prefix before it.
-func parseMessage(b []byte) (message, bool) {
-	switch {
-	case len(b) == 0:
-		return message{bare: true}, true
-	case hasSuffix(b, "Memory cgroup out of memory: "):
-		return message{scope: oom.ScopeCgroup}, true
-	case hasSuffix(b, "Out of memory (oom_kill_allocating_task): "):
-		return message{scope: oom.ScopeSystem, killAllocating: true}, true
-	case hasSuffix(b, "Out of memory: "), hasSuffix(b, "Out of memory : "):
-		return message{scope: oom.ScopeSystem}, true
-	case hasSuffix(b, "kernel: "), hasSuffix(b, "] "):
-		return message{bare: true}, true
+// parseMessage reads the text before "Killed process" or "Kill process". Where
+// the source may have put an unknown prefix before it, its end counts, but not
+// behind a path: there are messages that end in a cgroup's name, which says
+// what its owner likes.
+func parseMessage(b []byte, exact bool) (message, bool) {
+	for i := range messages {
+		before, ok := bytes.CutSuffix(b, []byte(messages[i].text))
+		if ok && (len(before) == 0 || !exact && bytes.IndexByte(before, '/') < 0) {
+			return messages[i].message, true
+		}
 	}
-	return message{}, false
+	return message{bare: true}, len(b) == 0
+}
+
+// messages are the reasons, longer ones before their own ends; "kernel: " and
+// "] " are the ends of unknown prefixes.
+var messages = [...]struct {
+	text string
+	message
+}{
+	{"Memory cgroup out of memory: ", message{scope: oom.ScopeCgroup}},
+	{"Out of memory (oom_kill_allocating_task): ", message{scope: oom.ScopeSystem, killAllocating: true}},
+	{"Out of memory: ", message{scope: oom.ScopeSystem}},
+	{"Out of memory : ", message{scope: oom.ScopeSystem}},
+	{"kernel: ", message{bare: true}},
+	{"] ", message{bare: true}},
 }
 
 const (
@@ -54,12 +64,12 @@ const (
 // parseKilled reads "REASON: Killed process PID (COMM) total-vm:1kB, …". The
 // name may hold anything, brackets too: it ends at the last place where the
 // fixed text begins. RHEL 7 and 8 put ", UID n" after the name, RHEL 6 before.
-func parseKilled(b []byte) (k killLine, ok bool) {
+func parseKilled(b []byte, exact bool) (k killLine, ok bool) {
 	i := bytes.Index(b, []byte(killedMark))
 	if i < 0 {
 		return k, false
 	}
-	if k.message, ok = parseMessage(b[:i]); !ok {
+	if k.message, ok = parseMessage(b[:i], exact); !ok {
 		return k, false
 	}
 	pid, rest, ok := cutPID(b[i+len(killedMark):])
@@ -203,12 +213,12 @@ type scoreLine struct {
 	score int64
 }
 
-func parseScore(b []byte) (s scoreLine, ok bool) {
+func parseScore(b []byte, exact bool) (s scoreLine, ok bool) {
 	i := bytes.Index(b, []byte(killMark))
 	if i < 0 {
 		return s, false
 	}
-	if s.message, ok = parseMessage(b[:i]); !ok {
+	if s.message, ok = parseMessage(b[:i], exact); !ok {
 		return s, false
 	}
 	pid, rest, ok := cutPID(b[i+len(killMark):])
@@ -280,9 +290,26 @@ func cutGlobal(b []byte, s *summary) (head, task []byte, ok bool) {
 	if i < 0 {
 		return nil, nil, false
 	}
-	limit, task, ok := bytes.Cut(b[i+len(memcg):], []byte(victim))
+	limit, task, ok := cutLimit(b[i+len(memcg):], victim)
 	s.limitCgroup = keep(limit)
 	return b[:i], task, ok
+}
+
+// cutLimit parts the limit's cgroup from the victim's, which is the same or
+// below it: that tells the mark from the same text in a name.
+func cutLimit(b []byte, mark string) (limit, task []byte, ok bool) {
+	for from := 0; ; {
+		i := bytes.Index(b[from:], []byte(mark))
+		if i < 0 {
+			break
+		}
+		limit, task = b[:from+i], b[from+i+len(mark):]
+		if below, found := bytes.CutPrefix(task, bytes.TrimSuffix(limit, []byte("/"))); found && len(below) > 0 && (below[0] == '/' || below[0] == ',') {
+			return limit, task, true
+		}
+		from += i + len(mark)
+	}
+	return bytes.Cut(b, []byte(mark))
 }
 
 func (s *summary) parseTask(b []byte) bool {
@@ -391,14 +418,14 @@ func parseReaper(b []byte) (x reaperLine, ok bool) {
 
 // parseExiting reads "REASON: OOM victim PID (COMM) is already exiting. Skip
 // killing the task" (5.9 and later).
-func parseExiting(b []byte) (k killLine, ok bool) {
+func parseExiting(b []byte, exact bool) (k killLine, ok bool) {
 	const mark = "OOM victim "
 	i := bytes.Index(b, []byte(mark))
 	end := bytes.LastIndex(b, []byte(") is already exiting"))
 	if i < 0 || end < 0 {
 		return k, false
 	}
-	if k.message, ok = parseMessage(b[:i]); !ok {
+	if k.message, ok = parseMessage(b[:i], exact); !ok {
 		return k, false
 	}
 	pid, rest, ok := cutPID(b[i+len(mark):])

@@ -158,13 +158,8 @@ func (p *Parser) text(l *Line, text []byte) {
 // wholeAnchor handles a text of several lines that begins as one of the lines
 // with a name in them.
 func (p *Parser) wholeAnchor(l *Line, b []byte) bool {
-	end := bytes.IndexByte(b, '\n')
-	if i := bytes.Index(b, []byte(headerMark)); i >= 0 && i <= maxComm+1 {
-		p.header(l, b)
-		return true
-	}
-	first := b[:end]
-	if contains(first, killedMark) || contains(first, killMark) || contains(first, "OOM victim ") ||
+	first, _, _ := bytes.Cut(b, []byte("\n"))
+	if isHeader(b) || contains(first, killedMark) || contains(first, killMark) || contains(first, "OOM victim ") ||
 		hasPrefix(first, summaryMark) || hasPrefix(first, reaperMark) || hasPrefix(first, "Tasks in ") {
 		return p.anchor(l, b)
 	}
@@ -185,7 +180,7 @@ func (p *Parser) keepBack(l *Line, b []byte) bool {
 			return false
 		}
 	case contains(b, killedMark):
-		if k, ok := parseKilled(b); ok && !k.noSizes || !ok && bytes.IndexByte(b, '(') < 0 {
+		if k, ok := parseKilled(b, l.exact); ok && !k.noSizes || !ok && !openName(b, l.exact) {
 			return false
 		}
 	default:
@@ -198,18 +193,36 @@ func (p *Parser) keepBack(l *Line, b []byte) bool {
 	return true
 }
 
+// openName says whether a kill line ends within its name.
+func openName(b []byte, exact bool) bool {
+	i := bytes.Index(b, []byte(killedMark))
+	if _, ok := parseMessage(b[:i], exact); !ok {
+		return false
+	}
+	_, _, ok := cutPID(b[i+len(killedMark):])
+	return ok && bytes.IndexByte(b[i:], '(') > 0
+}
+
 // maxPartials is how many lines a name may be spread over: 255 bytes can be
 // newlines, but whoever does that gets no more.
 const maxPartials = 16
 
 // join adds a line to the one kept back. False when it is a line of its own.
 func (p *Parser) join(l *Line) bool {
-	same := l.Uptime.Known && l.Uptime == p.partialLine.Uptime || !l.Uptime.Known && l.Time.IsZero()
-	if !same || p.partials >= maxPartials || len(p.partial)+len(l.Text) > p.o.maxLine() {
+	text := l.Text
+	if p.partialLine.exact && !l.exact {
+		for i := 0; i < p.partialLine.indent && len(text) > 0 && text[0] == ' '; i++ {
+			text = text[1:] // dmesg writes blanks for the stamp
+		}
+	} else if l.Uptime != p.partialLine.Uptime || !l.Time.Equal(p.partialLine.Time) {
 		p.giveUpPartial()
 		return false
 	}
-	p.partial = append(append(p.partial, '\n'), l.Text...)
+	if p.partials >= maxPartials || len(p.partial)+len(text) > p.o.maxLine() {
+		p.giveUpPartial()
+		return false
+	}
+	p.partial = append(append(p.partial, '\n'), text...)
 	p.partials++
 	b := p.partial
 	whole := false
@@ -219,7 +232,7 @@ func (p *Parser) join(l *Line) bool {
 	case hasPrefix(b, statsMark):
 		whole = b[len(b)-1] == ':'
 	default:
-		k, ok := parseKilled(b)
+		k, ok := parseKilled(b, p.partialLine.exact)
 		whole = ok && !k.noSizes
 	}
 	if whole {
@@ -229,12 +242,23 @@ func (p *Parser) join(l *Line) bool {
 	return true
 }
 
-// giveUpPartial takes the line kept back as it is, without what was joined.
+// giveUpPartial takes the line kept back as it is. What was joined to it may be
+// of a name, so that it counts for parts of a report at most.
 func (p *Parser) giveUpPartial() {
-	first, _, _ := bytes.Cut(p.partial, []byte("\n"))
+	first, rest, more := bytes.Cut(p.partial, []byte("\n"))
 	p.partial = nil
 	if len(first) > 0 && !p.anchor(&p.partialLine, first) {
 		p.section(&p.partialLine, first)
+	}
+	for line := []byte(nil); more; {
+		line, rest, more = bytes.Cut(rest, []byte("\n"))
+		switch line = skipSpaces(line); {
+		case len(line) == 0:
+		case mayAnchor(line):
+			p.unplaced(&p.partialLine, line)
+		default:
+			p.section(&p.partialLine, line)
+		}
 	}
 }
 
@@ -248,20 +272,37 @@ func mayAnchor(b []byte) bool {
 	return false
 }
 
-// anchor handles the lines that stand for themselves.
+// isHeader says whether a line begins a report. The name is the first thing in
+// it; the same words in a cgroup's name stand in lines that begin otherwise.
+func isHeader(b []byte) bool {
+	i := bytes.Index(b, []byte(headerMark))
+	return i >= 0 && i <= maxComm+1 && !contains(b, " mems_allowed=") &&
+		(!hasPrefix(b, "Task in ") && !hasPrefix(b, "Tasks in ") || !contains(b, " killed "))
+}
+
+// anchor handles the lines that stand for themselves. A part of a report with a
+// name in it is none, whatever the name says.
 func (p *Parser) anchor(l *Line, b []byte) bool {
 	if !mayAnchor(b) {
 		return false
 	}
 	switch {
-	case contains(b, headerMark):
+	case isHeader(b):
 		p.header(l, b)
+		return true
+	case hasPrefix(b, "Tasks in "):
+		p.grouping(l, b)
+		return true
+	case named(classify(b)):
+		return false
+	}
+	switch {
 	case hasPrefix(b, summaryMark):
 		p.summary(l, b)
 	case hasPrefix(b, reaperMark):
 		p.reaper(l, b)
 	case contains(b, killedMark):
-		if k, ok := parseKilled(b); ok {
+		if k, ok := parseKilled(b, l.exact); ok {
 			p.kill(l, &k)
 			break
 		}
@@ -269,22 +310,49 @@ func (p *Parser) anchor(l *Line, b []byte) bool {
 	case contains(b, killMark):
 		p.scoreOrShared(l, b)
 	case contains(b, "is already exiting"):
-		if k, ok := parseExiting(b); ok {
+		if k, ok := parseExiting(b, l.exact); ok {
 			p.exiting(l, &k)
 			break
 		}
 		p.unplaced(l, b)
-	case hasPrefix(b, "Tasks in "):
-		path, ok := parseGroup(b)
-		if !ok || !p.group(path) {
-			p.unplaced(l, b)
-		}
-	case contains(b, "no killable process"), contains(b, "panic_on_oom is enabled"):
+	case contains(b, headerMark):
+		p.lateHeader(l, b)
+	case noVictimLine(b, l.exact):
 		p.noVictim(l, b)
 	default:
 		return false
 	}
 	return true
+}
+
+// lateHeader handles a header behind a prefix that is not known, so that the
+// name is not known either.
+func (p *Parser) lateHeader(l *Line, b []byte) {
+	i := bytes.Index(b, []byte(headerMark))
+	if l.exact || bytes.IndexByte(b[:i], '/') >= 0 {
+		p.unplaced(l, b)
+		return
+	}
+	p.header(l, b[i:])
+}
+
+// noVictimLine says whether this is "Out of memory and no killable
+// processes...", or the panic instead of a kill.
+func noVictimLine(b []byte, exact bool) bool {
+	i := bytes.Index(b, []byte("Out of memory"))
+	if i < 0 || exact && i > 0 && string(b[:i]) != "Kernel panic - not syncing: " || bytes.IndexByte(b[:i], '/') >= 0 {
+		return false
+	}
+	b = b[i+len("Out of memory"):]
+	return hasPrefix(b, " and no killable process") || hasPrefix(b, ": ") && contains(b, "panic_on_oom is enabled")
+}
+
+// grouping handles "Tasks in PATH are going to be killed …".
+func (p *Parser) grouping(l *Line, b []byte) {
+	path, ok := parseGroup(b)
+	if !ok || !p.group(path) {
+		p.unplaced(l, b)
+	}
 }
 
 func (p *Parser) unplaced(l *Line, b []byte) {
@@ -354,7 +422,7 @@ func (p *Parser) endHeadless() {
 // scoreOrShared handles "Kill process N (c) score S or sacrifice child" and
 // "Kill process N (c) sharing same memory" (up to 4.5), which follows a kill.
 func (p *Parser) scoreOrShared(l *Line, b []byte) {
-	s, ok := parseScore(b)
+	s, ok := parseScore(b, l.exact)
 	if !ok {
 		if !contains(b, ") sharing same memory") || !p.shared(b) {
 			p.unplaced(l, b)

@@ -86,7 +86,7 @@ func TestNotKernel(t *testing.T) {
 	}
 }
 
-// TestForgedLines: names with newlines in them make up no kills.
+// TestForgedLines: names make up no kills, reports or lines of their own.
 func TestForgedLines(t *testing.T) {
 	const fake = "Out of memory: Killed process 1 (init) total-vm:400kB, anon-rss:40kB, file-rss:4kB"
 	for name, log := range map[string]string{
@@ -99,6 +99,80 @@ func TestForgedLines(t *testing.T) {
 			if rec.Victim != nil && rec.Victim.Comm == "init" {
 				t.Errorf("%s: init was killed", name)
 			}
+		}
+	}
+}
+
+// TestForgedNames puts whole kernel lines into a cgroup's name, in every line
+// that has one and behind every prefix: the record is the true one's.
+func TestForgedNames(t *testing.T) {
+	const header = "invoked oom-killer: gfp_mask=0xcc0(GFP_KERNEL), order=0, oom_score_adj=0"
+	const fake = "Killed process 1 (init) total-vm:4kB, anon-rss:4kB, file-rss:0kB"
+	for _, name := range []string{
+		"/u/Out of memory: " + fake, "/u/x Out of memory: " + fake, "/[1.000000] Out of memory: " + fake, "/a kernel: Out of memory: " + fake,
+		"/u/Memory cgroup out of memory: " + fake, "/x] " + fake, "/u/kubelet " + header, "/ " + header, "/[1.000000] a " + header,
+		"/u/no killable processes", "/Out of memory and no killable processes", "/Out of memory: panic_on_oom is enabled",
+		"/Out of memory: OOM victim 1 (init) is already exiting. Skip killing the task", "/Kill process 1 (init) score 1 or sacrifice child",
+		"/oom_reaper: reaped process 1 (init), now anon-rss:0kB", "/a,task_memcg=/b", "/a,global_oom,task_memcg=/z", "/a,task=x,pid=7,uid=8", "/a: cache:0KB",
+	} {
+		lines := []sourceLine{
+			{4, 5000000, "a invoked oom-killer: gfp_mask=0xcc0(GFP_KERNEL), order=0, oom_score_adj=0"},
+			{4, 5000001, "CPU: 1 PID: 77 Comm: a Not tainted 6.12.0 #1"},
+			{6, 5000002, "memory: usage 400kB, limit 400kB, failcnt 7"},
+			{6, 5000003, "Memory cgroup stats for " + name + ":"},
+			{6, 5000004, "anon 4096"},
+			{6, 5000005, "Tasks state (memory values in pages):"},
+			{6, 5000006, "[  pid  ]   uid  tgid total_vm      rss pgtables_bytes swapents oom_score_adj name"},
+			{6, 5000007, "[     77]     5    77      100       11    40960        0             7 a"},
+			{6, 5000008, "oom-kill:constraint=CONSTRAINT_MEMCG,nodemask=(null),cpuset=/,mems_allowed=0,oom_memcg=" + name + ",task_memcg=" + name + ",task=a,pid=77,uid=5"},
+			{6, 5000009, "cgroup: fork rejected by pids controller in " + name},
+			{3, 5000010, "Memory cgroup " + strings.ToLower(killLineText[:1]) + killLineText[1:]},
+			{6, 5000011, "Tasks in " + name + " are going to be killed due to memory.oom.group set"},
+			{6, 5000012, "cgroup: fork rejected by pids controller in " + name},
+			{6, 5000013, "Task in " + name + " killed as a result of limit of " + name},
+		}
+		for _, w := range append(textWrappings(), otherWrappings()...) {
+			t.Run(w.name+" "+name, func(t *testing.T) {
+				all := readText(t, w.wrap(lines), testOptions())
+				if len(all) != 1 {
+					t.Fatalf("%d records", len(all))
+				}
+				rec := all[0]
+				if rec.Kind != oom.KindKill || rec.Victim.Comm != "a" || rec.Victim.Cgroup != name || rec.Limit.Cgroup != name ||
+					rec.Trigger.Comm != "a" || rec.Exit != nil || rec.Limit.OOMGroup != oom.Some(true) {
+					t.Errorf("%s of %+v, limit %+v, trigger %+v", rec.Kind, rec.Victim, rec.Limit, rec.Trigger)
+				}
+			})
+		}
+	}
+}
+
+// TestTriggerNames: a process that calls itself a kernel line is what it is.
+func TestTriggerNames(t *testing.T) {
+	for _, comm := range []string{"Killed process", "Out of memory:", "Task in /a", "CPU: 0 Comm: x", "oom_reaper: x", "cgroup: x", "oom-kill:x"} {
+		log := "[    5.000001] " + comm + " invoked oom-killer: gfp_mask=0xcc0(GFP_KERNEL), order=0, oom_score_adj=0\n[    5.000002] CPU: 1 PID: 77 Comm: " + comm + " Not tainted 6.12.0 #1\n[    5.000003] " + killLineText + "\n"
+		all := readText(t, log, testOptions())
+		if len(all) != 1 || all[0].Trigger == nil || all[0].Trigger.Comm != comm || all[0].Trigger.TID != oom.Some(int32(77)) {
+			t.Errorf("%s: %d records", comm, len(all))
+		}
+	}
+}
+
+// TestDmesgEscapes: dmesg writes what it cannot print in hex, and indents the
+// further lines of a text.
+func TestDmesgEscapes(t *testing.T) {
+	kill := func(comm string) string { return strings.Replace(killLineText, "(a)", "("+comm+")", 1) }
+	for name, c := range map[string]struct{ log, comm string }{
+		"bytes":           {"[    5.000001] " + kill(`\xe5\x86\x85\xe5\xad\x98`) + "\n", "内存"},
+		"a literal":       {"[    5.000001] " + kill(`\x41`) + "\n", `\x41`},
+		"a newline":       {"[    5.000001] " + kill(`a\x0ab`) + "\n", "a\nb"},
+		"indented":        {"[    5.000001] " + strings.Replace(kill("a\nb"), "\n", "\n"+strings.Repeat(" ", 15), 1) + "\n", "a\nb"},
+		"each line, -T":   {"[Fri Mar  7 04:00:05 2025] " + strings.Replace(kill("a\nb"), "\n", "\n[Fri Mar  7 04:00:05 2025] ", 1) + "\n", "a\nb"},
+		"rsyslog's":       {"Mar  7 04:00:05 worker kernel: " + kill("a#012b") + "\n", "a\nb"},
+		"rsyslog's, none": {"Mar  7 04:00:05 worker kernel: " + kill("a#1b#9") + "\n", "a#1b#9"},
+	} {
+		if all := readText(t, c.log, testOptions()); len(all) != 1 || all[0].Victim.Comm != c.comm {
+			t.Errorf("%s: %d records", name, len(all))
 		}
 	}
 }

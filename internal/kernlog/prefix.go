@@ -15,6 +15,8 @@ type prefixes struct {
 	o     *Options
 	now   func() time.Time
 	clean []byte // scratch for lines with escapes
+	text  []byte // the same for the text behind the prefixes
+	escapes
 	node  string // the last node seen, so that it is made a string once
 	human time.Time
 	year  int
@@ -34,29 +36,61 @@ func (x *prefixes) line(raw []byte) (l Line, ok bool) {
 		b = x.clean
 	}
 	if text, kernel, ok := x.kmsg(&l, b); ok {
-		l.Text = text
+		l.Text, l.exact = text, true
 		return l, kernel
 	}
-	found := false
+	whole := len(b)
+	x.escapes = escapeNone
+	if b, ok = x.unwrap(&l, b); !ok {
+		return l, false
+	}
+	l.Text, l.indent = x.undo(b), whole-len(b)
+	return l, true
+}
+
+// unwrap takes off prefix after prefix. False when it is no kernel message.
+func (x *prefixes) unwrap(l *Line, b []byte) ([]byte, bool) {
 	for range maxWraps {
-		rest, st := x.wrap(&l, b)
+		rest, st := x.wrap(l, b)
 		switch st {
 		case wrapUser:
-			return l, false
+			return b, false
 		case wrapMore:
-			b, found = rest, true
+			b = rest
 			continue
 		case wrapText:
-			l.Text = rest
-			return l, true
+			return rest, true
 		}
 		break
 	}
-	if !found {
-		b = x.anywhere(&l, b)
+	if !l.exact {
+		b = x.anywhere(l, b)
 	}
-	l.Text = b
-	return l, true
+	return b, true
+}
+
+// escapes is how a source writes bytes that are no text.
+type escapes int
+
+const (
+	escapeNone  escapes = iota
+	escapeHex           // dmesg's \xNN
+	escapeOctal         // rsyslog's #0NN
+)
+
+// undo takes the source's escapes back, of control characters and of what is
+// not ASCII only: neither source escapes its own mark, so that in any other
+// place it is what the name holds.
+func (x *prefixes) undo(b []byte) []byte {
+	switch {
+	case x.escapes == escapeHex && bytes.Contains(b, []byte(`\x`)):
+		x.text = unescape(x.text[:0], b, true)
+	case x.escapes == escapeOctal && bytes.Contains(b, []byte("#0")):
+		x.text = unescapeOctal(x.text[:0], b)
+	default:
+		return b
+	}
+	return x.text
 }
 
 type wrapState int
@@ -77,6 +111,8 @@ func (x *prefixes) wrap(l *Line, b []byte) ([]byte, wrapState) {
 		return x.priority(l, b)
 	case c == '[':
 		return x.bracket(l, b)
+	case l.exact:
+		return b, wrapNone // behind the kernel's tag only its own level and stamp
 	case isDigit(c):
 		if rest, st := x.iso(l, b); st != wrapNone {
 			return rest, st
@@ -84,6 +120,9 @@ func (x *prefixes) wrap(l *Line, b []byte) ([]byte, wrapState) {
 		return x.unix(l, b)
 	case c >= 'A' && c <= 'Z':
 		return x.syslog(l, b)
+	case hasPrefix(b, "kernel: "):
+		l.exact = true
+		return b[len("kernel: "):], wrapMore
 	case c >= 'a' && c <= 'z':
 		return facility(b)
 	}
@@ -104,7 +143,7 @@ func (x *prefixes) kmsg(l *Line, b []byte) (text []byte, kernel, ok bool) {
 		text = text[:i] // the dictionary's lines
 	}
 	if bytes.Contains(text, []byte(`\x`)) {
-		x.clean = unescape(x.clean[:0], text)
+		x.clean = unescape(x.clean[:0], text, false)
 		text = x.clean
 	}
 	return text, h.prio>>3 == 0, true
@@ -170,17 +209,31 @@ func caller(b []byte) int {
 	return 0
 }
 
-// unescape undoes the \xNN of /dev/kmsg.
-func unescape(dst, b []byte) []byte {
+// unescape undoes the \xNN of /dev/kmsg, or of dmesg, which has them for what
+// cannot be printed only.
+func unescape(dst, b []byte, unprintable bool) []byte {
 	for i := 0; i < len(b); i++ {
 		if b[i] == '\\' && i+3 < len(b) && b[i+1] == 'x' {
 			hi, ok := hexDigit(b[i+2])
 			lo, ok2 := hexDigit(b[i+3])
-			if ok && ok2 {
-				dst = append(dst, hi<<4|lo)
+			if v := hi<<4 | lo; ok && ok2 && (!unprintable || v < 0x20 || v >= 0x7f) {
+				dst = append(dst, v)
 				i += 3
 				continue
 			}
+		}
+		dst = append(dst, b[i])
+	}
+	return dst
+}
+
+// unescapeOctal undoes the #0NN that rsyslog writes for control characters.
+func unescapeOctal(dst, b []byte) []byte {
+	for i := 0; i < len(b); i++ {
+		if b[i] == '#' && i+3 < len(b) && b[i+1] == '0' && b[i+2] >= '0' && b[i+2] <= '3' && b[i+3] >= '0' && b[i+3] <= '7' {
+			dst = append(dst, (b[i+2]-'0')<<3|(b[i+3]-'0'))
+			i += 3
+			continue
 		}
 		dst = append(dst, b[i])
 	}
@@ -195,9 +248,13 @@ func stripEscapes(dst, b []byte) []byte {
 			continue
 		}
 		i++
-		if i < len(b) && b[i] == '[' {
+		switch {
+		case i >= len(b):
+		case b[i] == '[':
 			for i++; i < len(b) && (b[i] < 0x40 || b[i] > 0x7e); i++ {
 			}
+		case b[i] >= ' ' && b[i] <= '/': // a character set: "ESC ( B"
+			i++
 		}
 	}
 	return dst
@@ -217,11 +274,15 @@ func (x *prefixes) priority(l *Line, b []byte) ([]byte, wrapState) {
 	if !hasPrefix(rest, "1 ") {
 		return rest, wrapMore
 	}
-	stampText, rest := nextField(rest[2:])
-	if t, _, ok := parseISO(stampText, x.o.location()); ok {
+	stampText, fields := nextField(rest[2:])
+	t, _, ok := parseISO(stampText, x.o.location())
+	if !ok && string(stampText) != "-" {
+		return rest, wrapMore // "<4>1 pages in swap cache"
+	}
+	if ok {
 		l.Time = t
 	}
-	host, rest := nextField(rest)
+	host, rest := nextField(fields)
 	app, rest := nextField(rest)
 	if string(app) != "kernel" && string(app) != "-" {
 		return b, wrapUser
@@ -230,6 +291,7 @@ func (x *prefixes) priority(l *Line, b []byte) ([]byte, wrapState) {
 	_, rest = nextField(rest) // PROCID
 	_, rest = nextField(rest) // MSGID
 	rest = skipStructured(rest)
+	l.exact = true
 	return bytes.TrimPrefix(rest, []byte("\ufeff")), wrapMore
 }
 
@@ -262,10 +324,23 @@ func (x *prefixes) setNode(l *Line, host []byte) {
 	if len(host) == 0 || len(host) > 255 || string(host) == "-" {
 		return
 	}
+	if !isHost(host) {
+		return
+	}
 	if x.node != string(host) {
 		x.node = keep(host)
 	}
 	l.Node = x.node
+}
+
+// isHost says whether a word can be a host's name or address.
+func isHost(b []byte) bool {
+	for _, c := range b {
+		if !isDigit(c) && (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && c != '.' && c != '_' && c != ':' && c != '-' {
+			return false
+		}
+	}
+	return len(b) > 0
 }
 
 // bracket reads what dmesg and the console put in brackets.
@@ -283,10 +358,23 @@ func (x *prefixes) bracket(l *Line, b []byte) ([]byte, wrapState) {
 	case len(in) > 0 && in[0] == '<': // an address
 	case x.ctime(l, in), x.humanTime(l, in):
 		return x.afterClock(l, rest)
+	case x.isoStamp(l, in) && hasPrefix(rest, ": "): // Talos: "[2025-11-24T01:02:03.123456789Z]: "
+		l.exact = true
+		return rest[2:], wrapText
 	case bytes.IndexByte(in, '/') > 0 && bytes.IndexByte(in, ' ') < 0 && len(rest) > 0 && rest[0] == ' ':
 		return rest[1:], wrapMore // kubectl logs --prefix: "[pod/NAME/CONTAINER] "
 	}
 	return b, wrapNone
+}
+
+// isoStamp reads a stamp that is nothing else.
+func (x *prefixes) isoStamp(l *Line, b []byte) bool {
+	t, rest, ok := parseISO(b, x.o.location())
+	if !ok || len(rest) > 0 {
+		return false
+	}
+	l.Time = t
+	return true
 }
 
 // uptime reads "  123.456789", also with "dmesg -d"'s "<    0.000012>" after it.
@@ -318,22 +406,28 @@ func uptime(b []byte) (ns uint64, ok bool) {
 // afterClock takes off the caller's "[ T123]" and, after journalctl's
 // monotonic stamps, the host and "kernel:".
 func (x *prefixes) afterClock(l *Line, b []byte) ([]byte, wrapState) {
-	if len(b) > 0 && b[0] == '[' {
-		if end := bytes.IndexByte(b, ']'); end > 0 {
-			if c := caller(skipSpaces(b[1:end])); c != 0 || bytes.HasSuffix(b[1:end], []byte("T0")) {
-				l.Caller, b = c, b[end+1:]
-			}
-		}
-	}
-	if len(b) > 0 && b[0] == ' ' {
-		b = b[1:]
-	}
+	b = cutCaller(l, b)
+	l.exact = true
 	host, rest := nextField(b)
-	if tag, text, ok := bytes.Cut(rest, []byte(": ")); ok && string(tag) == "kernel" && len(host) > 0 {
+	if tag, text, ok := bytes.Cut(rest, []byte(": ")); ok && string(tag) == "kernel" && isHost(host) {
 		x.setNode(l, host)
 		return text, wrapText
 	}
+	x.escapes = escapeHex
 	return b, wrapText
+}
+
+// cutCaller takes off who printed it: right behind the stamp as the console has
+// it, behind a space as dmesg has it, and padded to six by both.
+func cutCaller(l *Line, b []byte) []byte {
+	in := bytes.TrimPrefix(b, []byte(" "))
+	if end := bytes.IndexByte(in, ']'); end > 0 && in[0] == '[' && (in[1] == ' ' || end >= len("[T12345")) {
+		who := skipSpaces(in[1:end])
+		if c := caller(who); c != 0 || string(who) == "T0" {
+			l.Caller, b = c, in[end+1:]
+		}
+	}
+	return bytes.TrimPrefix(b, []byte(" "))
 }
 
 // iso reads stamps of journalctl -o short-iso, rsyslog's file format, dmesg
@@ -353,8 +447,9 @@ func (x *prefixes) iso(l *Line, b []byte) ([]byte, wrapState) {
 			return s, wrapMore
 		}
 	}
-	if len(b) > 19 && b[19] == ',' {
-		return rest, wrapText // dmesg's own
+	if len(b) > 19 && b[19] == ',' { // dmesg's own
+		l.exact, x.escapes = true, escapeHex
+		return cutCaller(l, rest), wrapText
 	}
 	return x.tag(l, rest)
 }
@@ -404,9 +499,16 @@ func (x *prefixes) syslog(l *Line, b []byte) ([]byte, wrapState) {
 // tag reads "host kernel: ", "kernel: " or "host kern.err kernel: ". Another
 // program's tag means that this is not the kernel's line.
 func (x *prefixes) tag(l *Line, b []byte) ([]byte, wrapState) {
+	b = skipSpaces(b)
+	if len(b) == 0 || b[0] == '[' || b[0] == '<' || b[0] == '{' {
+		return b, wrapMore // no host: a stamp, or what a log shipper puts there
+	}
 	first, rest := nextField(b)
-	if string(first) == "kernel:" {
-		return rest, wrapMore
+	switch {
+	case isKernelTag(first):
+		return x.tagged(l, nil, rest)
+	case ownLine(b):
+		return b, wrapMore
 	}
 	second, text := nextField(rest)
 	if level := first; isLevel(level) {
@@ -415,18 +517,27 @@ func (x *prefixes) tag(l *Line, b []byte) ([]byte, wrapState) {
 		second, text = nextField(text)
 	}
 	switch {
-	case string(second) == "kernel:":
-		x.setNode(l, first)
-		return text, wrapMore
+	case isKernelTag(second):
+		return x.tagged(l, first, text)
 	case string(second) == "kernel" && hasPrefix(text, "- - "):
-		x.setNode(l, first)
 		_, text = nextField(text)
 		_, text = nextField(text)
-		return skipStructured(text), wrapMore
+		return x.tagged(l, first, skipStructured(text))
+	case bytes.IndexByte(first, '\t') >= 0, len(second) > 0 && second[0] == ':': // "kern  :notice: "
 	case len(second) > 1 && second[len(second)-1] == ':' && string(second) != "Trace:" && string(second) != "trace:":
 		return b, wrapUser
 	}
 	return b, wrapMore
+}
+
+// isKernelTag says whether a syslog tag is the kernel's; old syslog daemons
+// name it after the image's file.
+func isKernelTag(b []byte) bool { return string(b) == "kernel:" || string(b) == "vmunix:" }
+
+func (x *prefixes) tagged(l *Line, host, text []byte) ([]byte, wrapState) {
+	x.setNode(l, host)
+	l.exact, x.escapes = true, escapeOctal
+	return text, wrapMore
 }
 
 // isLevel says whether this is syslog's "facility.level".
@@ -463,10 +574,17 @@ func facility(b []byte) ([]byte, wrapState) {
 }
 
 // anywhere looks for the kernel's own stamp, or for "kernel: ", behind a prefix
-// that is not known: serial consoles and log shippers have many.
+// that is not known: serial consoles and log shippers have many. In a line that
+// begins as the kernel's and has a name in it there is nothing to look for.
 func (x *prefixes) anywhere(l *Line, b []byte) []byte {
 	const most = 512
+	if ownLine(b) {
+		return b
+	}
 	head := b[:min(len(b), most)]
+	if i := bytes.Index(head, []byte(" cpuset=")); i >= 0 {
+		head = head[:i]
+	}
 	for at := 0; ; {
 		i := bytes.IndexByte(head[at:], '[')
 		if i < 0 {
@@ -478,10 +596,26 @@ func (x *prefixes) anywhere(l *Line, b []byte) []byte {
 		}
 		at++
 	}
-	if rest, ok := after(head, " kernel: "); ok {
-		return b[len(head)-len(rest):]
+	if i := bytes.Index(head, []byte(" kernel: ")); i >= 0 && isHost(head[bytes.LastIndexByte(head[:i], ' ')+1:i]) {
+		l.exact, x.escapes = true, escapeOctal
+		return b[i+len(" kernel: "):]
 	}
 	return b
+}
+
+// ownLine says whether a line begins as one that the kernel prints with a name
+// in it, which may look like anything.
+func ownLine(b []byte) bool {
+	for _, start := range [...]string{"Out of memory", "Memory cgroup ", killedMark, killMark, summaryMark, reaperMark, "Tasks in ", "cgroup: "} {
+		if hasPrefix(b, start) {
+			return true
+		}
+	}
+	if len(b) == 0 {
+		return true
+	}
+	k := classify(b)
+	return k != partCpuset && named(k)
 }
 
 // parseISO reads "2025-11-24T01:02:03.123456+01:00" with its usual variants.

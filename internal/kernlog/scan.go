@@ -102,8 +102,6 @@ func after(b []byte, mark string) ([]byte, bool) {
 
 func hasPrefix(b []byte, p string) bool { return len(b) >= len(p) && string(b[:len(p)]) == p }
 
-func hasSuffix(b []byte, s string) bool { return len(b) >= len(s) && string(b[len(b)-len(s):]) == s }
-
 func contains(b []byte, s string) bool { return bytes.Contains(b, []byte(s)) }
 
 // kilobytes turns a printed kB value into bytes; what overflows is unknown.
