@@ -207,6 +207,7 @@ func TestUnit(t *testing.T) {
 	for key, want := range map[string]string{
 		"Type": "notify", "NoNewPrivileges": "yes", "SystemCallArchitectures": "native", "OOMScoreAdjust": "-1000",
 		"ProtectSystem": "strict", "WantedBy": "multi-user.target", "Restart": "always", "DeviceAllow": "/dev/kmsg r",
+		"RestartPreventExitStatus": "2 3 4", "ReadWritePaths": "-/sys/fs/bpf", "ProtectKernelLogs": "no",
 	} {
 		if got := setting(t, key); got != want {
 			t.Errorf("%s=%s, want %s", key, got, want)
@@ -223,6 +224,49 @@ func TestUnit(t *testing.T) {
 			t.Errorf("%s is not allowed", call)
 		}
 	}
+	verifyUnit(t)
+}
+
+// TestUnitLeavesInReach holds what a setting for hardening would take away.
+func TestUnitLeavesInReach(t *testing.T) {
+	for key, takes := range map[string]string{
+		"ProtectKernelTunables": "/proc/kallsyms, see systemd.exec(5)",
+		"ProcSubset":            "all of /proc but the processes",
+		"ProtectProc":           "other processes, where the capability is not enough",
+		"PrivateUsers":          "the capabilities",
+		"PrivateDevices":        "/dev/kmsg",
+		"PrivatePIDs":           "other processes",
+		"PrivateNetwork":        "the metrics",
+	} {
+		if got := setting(t, key); got != "" {
+			t.Errorf("%s=%s takes away %s", key, got, takes)
+		}
+	}
+	for _, path := range strings.Fields(setting(t, "InaccessiblePaths")) {
+		if path = strings.TrimPrefix(path, "-"); path != "/proc/kcore" {
+			t.Errorf("%s is not in reach", path)
+		}
+	}
+	readOnly := strings.Fields(setting(t, "ReadOnlyPaths"))
+	for _, path := range []string{"/sys", "/proc/sys", "-/proc/sysrq-trigger"} {
+		if !slices.Contains(readOnly, path) {
+			t.Errorf("%s may be written", path)
+		}
+	}
+	// Below it, its own oom_score_adj is written.
+	if slices.Contains(readOnly, "/proc") {
+		t.Error("/proc may not be written")
+	}
+	for _, name := range []string{"CAP_SYSLOG", "CAP_SYS_PTRACE"} {
+		if !slices.Contains(strings.Fields(setting(t, "CapabilityBoundingSet")), name) {
+			t.Errorf("%s is missing", name)
+		}
+	}
+}
+
+// verifyUnit lets systemd read the unit.
+func verifyUnit(t *testing.T) {
+	t.Helper()
 	analyze, err := exec.LookPath("systemd-analyze")
 	if err != nil {
 		t.Log("no systemd-analyze here")
@@ -448,7 +492,7 @@ type rule struct {
 func TestRules(t *testing.T) {
 	var r rules
 	strict(t, read(t, rulesFile), &r)
-	doc := read(t, operations)
+	doc, cases := read(t, operations), read(t, rulesTestFile)
 	seen := map[string]bool{}
 	for _, g := range r.Groups {
 		for _, rule := range g.Rules {
@@ -462,6 +506,8 @@ func TestRules(t *testing.T) {
 				t.Errorf("%s: no summary or description", rule.Alert)
 			case !strings.Contains(doc, "`"+rule.Alert+"`"):
 				t.Errorf("%s: not in %s", rule.Alert, operations)
+			case !regexp.MustCompile(`alertname: ` + rule.Alert + `\n +exp_alerts:`).MatchString(cases):
+				t.Errorf("%s: no case in %s lets it fire", rule.Alert, rulesTestFile)
 			}
 			seen[rule.Alert] = true
 		}

@@ -127,7 +127,7 @@ func readable(path string) string {
 func symbols(tr *tracer.Tracer) string {
 	n := tr.Symbols().Len()
 	if n == 0 {
-		return "addresses hidden (needs CAP_SYSLOG): stacks stay without names"
+		return "none: stacks stay without names, see the note"
 	}
 	hidden := tr.HiddenData()
 	if len(hidden) == 0 {

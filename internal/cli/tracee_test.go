@@ -115,7 +115,11 @@ func (p *tracee) start() *tracee {
 // startReady starts it and waits until its hooks are attached.
 func (p *tracee) startReady() *tracee {
 	p.t.Helper()
-	ready := filepath.Join(p.t.TempDir(), "ready")
+	dir := p.t.TempDir()
+	if err := os.Chmod(dir, 0o777); err != nil { // oomtrace may run as another user
+		p.t.Fatal(err)
+	}
+	ready := filepath.Join(dir, "ready")
 	p.cmd.Args = append(p.cmd.Args, "--ready-file", ready)
 	p.start()
 	eventually(p.t, "the ready file", p.ended, func() bool {

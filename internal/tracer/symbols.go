@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -26,6 +27,7 @@ type Symbols struct {
 	data    map[string]uint64
 	split   map[string]string
 	ranges  map[string][2]uint64 // of the functions asked for
+	hidden  bool                 // some function's address is zero
 }
 
 // group is where some functions start: in the kernel, and in packed.
@@ -43,9 +45,17 @@ type symbolNames struct {
 	functions []string
 }
 
+// A symbol table that names no function, for one of these reasons: stacks stay
+// without names then.
+var (
+	errNoSymbols       = errors.New("it is empty, as a sandbox such as systemd's ProtectKernelTunables= leaves it: stacks have no names, renamed functions are not found")
+	errHiddenAddresses = errors.New("its addresses are hidden, which CAP_SYSLOG shows unless kernel.kptr_restrict is 2: stacks have no names")
+)
+
 // readSymbols parses /proc/kallsyms: "address type name [module]" a line
 // (kernel/kallsyms.c, s_show). Addresses are zero without CAP_SYSLOG: then no
-// address is known, but the names are.
+// address is known, but the names are. A table without a function that has an
+// address is returned together with the error that says why.
 func readSymbols(path string, want symbolNames) (*Symbols, error) {
 	f, err := os.Open(path)
 	if err != nil {
@@ -55,6 +65,13 @@ func readSymbols(path string, want symbolNames) (*Symbols, error) {
 	s, err := parseSymbols(f, want)
 	if err != nil {
 		return nil, fmt.Errorf("kernel symbols: read %s: %w", path, err)
+	}
+	if s.count == 0 {
+		why := errNoSymbols
+		if s.hidden {
+			why = errHiddenAddresses
+		}
+		return s, fmt.Errorf("kernel symbols: %s: %w", path, why)
 	}
 	return s, nil
 }
@@ -118,6 +135,7 @@ func (s *Symbols) addFunction(t *table, address uint64, name []byte, want []stri
 			s.split[w] = symbol
 		}
 	}
+	s.hidden = s.hidden || address == 0
 	if address == 0 || isPadding(name) {
 		return
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"math/rand/v2"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -132,6 +133,36 @@ func TestReadSymbolsErrors(t *testing.T) {
 	}
 	if _, err := parseSymbols(strings.NewReader(strings.Repeat("x", 2<<20)), wantedSymbols()); err == nil {
 		t.Error("a line of 2 MiB is no kernel's")
+	}
+}
+
+// TestNoSymbolsAreNoted: without names, somebody has to learn why.
+func TestNoSymbolsAreNoted(t *testing.T) {
+	for _, tt := range []struct {
+		name, text, function string
+		want                 error
+	}{
+		{"whole", kallsyms, "out_of_memory", nil},
+		{"empty, as in a sandbox", "", "", errNoSymbols},
+		{"addresses hidden", "0000000000000000 T out_of_memory\n0000000000000000 D vm_swappiness\n", "out_of_memory", errHiddenAddresses},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "kallsyms")
+			if err := os.WriteFile(path, []byte(tt.text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := readSymbols(path, wantedSymbols()); !errors.Is(err, tt.want) {
+				t.Errorf("got %v, want %v", err, tt.want)
+			}
+			var tr Tracer
+			tr.readSymbols(path)
+			if got, _ := tr.symbols.Function(hookOutOfMemory); got != tt.function {
+				t.Errorf("function %q, want %q", got, tt.function)
+			}
+			if notes := len(tr.Notes()); (notes == 1) != (tt.want != nil) {
+				t.Errorf("notes %q", tr.Notes())
+			}
+		})
 	}
 }
 

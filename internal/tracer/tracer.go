@@ -204,11 +204,20 @@ func (t *Tracer) resume(opts Options) (done bool, err error) {
 	}
 	t.attachPinned(t.pin.path)
 	t.resumed = true
-	if t.symbols, err = readSymbols("/proc/kallsyms", wantedSymbols()); err != nil {
-		t.notes = append(t.notes, err.Error())
-		t.symbols = &Symbols{}
-	}
+	t.readSymbols("/proc/kallsyms")
 	return true, nil
+}
+
+// readSymbols does without the symbols that cannot be had, and notes why.
+func (t *Tracer) readSymbols(path string) {
+	symbols, err := readSymbols(path, wantedSymbols())
+	if err != nil {
+		t.notes = append(t.notes, err.Error())
+	}
+	if symbols == nil {
+		symbols = &Symbols{}
+	}
+	t.symbols = symbols
 }
 
 // prepare gathers what the programs need to know before they are loaded.
@@ -221,11 +230,8 @@ func prepare(opts Options, t *Tracer) (*attacher, error) {
 	if a.types, err = kernelTypes(opts.BTF); err != nil {
 		return nil, err
 	}
-	if a.symbols, err = readSymbols("/proc/kallsyms", wantedSymbols()); err != nil {
-		t.notes = append(t.notes, err.Error())
-		a.symbols = &Symbols{}
-	}
-	t.symbols = a.symbols
+	t.readSymbols("/proc/kallsyms")
+	a.symbols = t.symbols
 	if err := setConstants(spec, a.symbols, opts); err != nil {
 		return nil, err
 	}
