@@ -38,7 +38,8 @@ type pipeline struct {
 	explainer explain.Explainer
 	noWhy     bool
 	limit     int
-	kills     int // seen, that passed the filters
+	room      *room // for an output that goes on once there is room; may be nil
+	kills     int   // seen, that passed the filters
 	written   int
 	// toldUnknown is that a record passed a filter since its names are not known.
 	toldUnknown bool
@@ -90,8 +91,8 @@ func (p *pipeline) write(ctx context.Context, rec *oom.Record) error {
 	if !p.noWhy {
 		p.explainer.Explain(rec)
 	}
-	if err := p.out.Write(rec); err != nil {
-		return writeFailure(err)
+	if err := p.emit(rec); err != nil {
+		return err
 	}
 	if rec.Kind == oom.KindKill {
 		p.written++
@@ -115,8 +116,8 @@ func (p *pipeline) hide(rec *oom.Record) {
 func (p *pipeline) full() bool { return p.limit > 0 && p.written >= p.limit }
 
 // lost puts what the ring could not take into the stream, once.
-func (p *pipeline) lost(tr *tracer.Tracer, reported *tracer.Stats) error {
-	s, err := tr.Stats()
+func (p *pipeline) lost(ring events, reported *tracer.Stats) error {
+	s, err := ring.Stats()
 	if err != nil {
 		return err
 	}
@@ -127,10 +128,19 @@ func (p *pipeline) lost(tr *tracer.Tracer, reported *tracer.Stats) error {
 	}
 	now := time.Now()
 	say(p.env, "%d records lost: the ring was full", n)
-	return writeFailure(p.out.Write(&oom.Record{
+	return p.emit(&oom.Record{
 		Schema: oom.Schema, Kind: oom.KindLost, Source: oom.SourceBPF, Time: now,
 		ID: fmt.Sprintf("lost-%x", now.UnixNano()), Lost: oom.Some(n),
-	}))
+	})
+}
+
+// emit writes a record to the output, which may have to wait for room.
+func (p *pipeline) emit(rec *oom.Record) error {
+	err := p.out.Write(rec)
+	if p.room != nil && noRoom(err) {
+		err = p.room.await(err, func() error { return p.out.Write(rec) })
+	}
+	return writeFailure(err)
 }
 
 // writeFailure names the output in an error; a closed pipe stays recognisable.
@@ -144,15 +154,9 @@ func writeFailure(err error) error {
 	}
 	f := &failure{err: fmt.Errorf("write output: %w", err), code: exitError}
 	if noRoom(err) {
-		f.hint = "make room on the device; the kills that follow were not written"
+		f.hint = "make room on the device; the kills that follow were not written, those in a --pin wait"
 	}
 	return f
-}
-
-// noRoom says that a file could not grow: the disk, the quota or the largest file
-// is reached. It may be otherwise in a while.
-func noRoom(err error) bool {
-	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) || errors.Is(err, syscall.EFBIG)
 }
 
 func isHelp(err error) bool { return errors.Is(err, pflag.ErrHelp) }

@@ -2,6 +2,8 @@ package cli
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"sync"
 	"time"
 
@@ -46,8 +48,37 @@ func watchdog(ctx context.Context, every time.Duration, alive func() bool) {
 // as stuck: a consumer that stops reading for a while is no reason to restart.
 const stuckAfter = 2 * time.Minute
 
-// alive says that no record is stuck between the ring and the output.
-func (s *session) alive() bool {
+// stuck is how long a record has been between its source and the output, once
+// that is too long; else 0. One that waits for room on a disk is not stuck: a
+// restart would not help it.
+func (s *session) stuck() time.Duration {
 	since := s.busySince.Load()
-	return since == 0 || time.Since(time.Unix(0, since)) < stuckAfter
+	if since == 0 || s.room.waiting.Load() {
+		return 0
+	}
+	if d := time.Since(time.Unix(0, since)); d >= stuckAfter {
+		return d
+	}
+	return 0
+}
+
+// alive is what the watchdog asks.
+func (s *session) alive() bool { return s.stuck() == 0 }
+
+// healthy tells why kills are not written just now, if that is so.
+func (s *session) healthy() error {
+	if !s.pumping.Load() {
+		return errors.New("not tracing")
+	}
+	if s.room.waiting.Load() {
+		return errors.New("the output file cannot grow: records wait")
+	}
+	if d := s.stuck(); d > 0 {
+		return fmt.Errorf("output is stuck for %v", d.Round(time.Second))
+	}
+	if s.ring == nil {
+		return nil
+	}
+	_, err := s.ring.Stats()
+	return err
 }

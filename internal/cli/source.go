@@ -16,6 +16,15 @@ import (
 	"github.com/oomtrace/oomtrace/internal/wire"
 )
 
+// events is a ring of records; *tracer.Tracer is one.
+type events interface {
+	Read(ctx context.Context, ev *wire.Event) error
+	Ack(ev *wire.Event)
+	Stats() (tracer.Stats, error)
+	// Waiting is how many records are unread or not acknowledged.
+	Waiting() int
+}
+
 // pumpHooks moves events from the ring to the output, and lets the kernel
 // forget each only after it has been written.
 func (s *session) pumpHooks(ctx context.Context) error {
@@ -35,7 +44,9 @@ func (s *session) pumpHooks(ctx context.Context) error {
 	for {
 		err := s.step(ctx, &ev, &reported)
 		if errors.Is(err, io.EOF) {
-			return s.p.lost(s.tr, &reported)
+			s.busySince.Store(time.Now().UnixNano())
+			defer s.busySince.Store(0)
+			return s.p.lost(s.ring, &reported)
 		}
 		if err != nil || s.p.full() {
 			return err
@@ -45,12 +56,12 @@ func (s *session) pumpHooks(ctx context.Context) error {
 
 // step moves one event.
 func (s *session) step(ctx context.Context, ev *wire.Event, reported *tracer.Stats) error {
-	if err := s.tr.Read(ctx, ev); err != nil {
+	if err := s.ring.Read(ctx, ev); err != nil {
 		return err
 	}
 	if ev.Cgroup.Path != "" {
 		s.names.Seen(ev.Cgroup.Path)
-		s.tr.Ack(ev)
+		s.ring.Ack(ev)
 		return nil
 	}
 	s.busySince.Store(time.Now().UnixNano())
@@ -63,8 +74,8 @@ func (s *session) step(ctx context.Context, ev *wire.Event, reported *tracer.Sta
 		return err
 	}
 	s.watch.record(&ev.Record)
-	s.tr.Ack(ev)
-	return s.p.lost(s.tr, reported)
+	s.ring.Ack(ev)
+	return s.p.lost(s.ring, reported)
 }
 
 // tellStuck warns of a victim that holds on to its memory.
@@ -80,6 +91,13 @@ func (s *session) tellStuck(rec oom.Record) {
 		rec.Victim.PID.Value, rec.Victim.Comm, stuckVictim, held)
 }
 
+// write writes a record that no ring holds.
+func (s *session) write(ctx context.Context, rec *oom.Record) error {
+	s.busySince.Store(time.Now().UnixNano())
+	defer s.busySince.Store(0)
+	return s.p.write(ctx, rec)
+}
+
 // pumpLog moves records from the kernel log to the output.
 func (s *session) pumpLog(ctx context.Context) error {
 	for {
@@ -90,7 +108,7 @@ func (s *session) pumpLog(ctx context.Context) error {
 			}
 			return err
 		}
-		if err := s.p.write(ctx, rec); err != nil || s.p.full() {
+		if err := s.write(ctx, rec); err != nil || s.p.full() {
 			return err
 		}
 	}
@@ -125,7 +143,7 @@ func (s *session) fromLog(ctx context.Context, reported *tracer.Stats) error {
 		if s.p.full() {
 			return nil
 		}
-		if err := s.p.write(ctx, rec); err != nil {
+		if err := s.write(ctx, rec); err != nil {
 			return err
 		}
 	}
@@ -151,7 +169,7 @@ func (s *session) oldKills(ctx context.Context, before uint64) (held []*oom.Reco
 			held = append(held, rec)
 			continue
 		}
-		if err := s.p.write(ctx, rec); err != nil {
+		if err := s.write(ctx, rec); err != nil {
 			return nil, err
 		}
 		if s.p.full() {

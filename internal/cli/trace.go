@@ -35,7 +35,7 @@ func runTrace(ctx context.Context, args []string, env Env) error {
 	if err != nil {
 		return err
 	}
-	s := &session{traceFlags: &t, env: env}
+	s := &session{traceFlags: &t, env: env, room: room{env: env}}
 	err = s.open(ctx, opts)
 	if err == nil {
 		err = s.trace(ctx)
@@ -48,6 +48,7 @@ type session struct {
 	*traceFlags
 	env     Env
 	tr      *tracer.Tracer // nil with the kernel log as source
+	ring    events         // what tr reads
 	kmsg    *kernlog.Kmsg  // the source; beside tr, what completes its records
 	names   *container.Cache
 	metrics *metricsServer
@@ -62,6 +63,10 @@ type session struct {
 	// busySince is when the record on its way left the ring, in Unix
 	// nanoseconds; 0 when none is.
 	busySince atomic.Int64
+	pumping   atomic.Bool
+	room      room
+	// abandoned: the pump still hangs in a write, and uses what it uses.
+	abandoned bool
 }
 
 // open sets all up, in the order in which a failure is cheapest.
@@ -102,7 +107,7 @@ func (s *session) openSource(ctx context.Context, opts tracer.Options) error {
 	}
 	tr, err := tracer.Open(ctx, opts)
 	if err == nil {
-		s.tr = tr
+		s.tr, s.ring = tr, tr
 		s.openPast()
 		return s.openCompletion()
 	}
@@ -152,12 +157,24 @@ func (s *session) trace(ctx context.Context) error {
 		return err
 	}
 	defer s.service.start(ctx, s.alive)()
+	defer s.untilHangup(ctx, cancel)()
+	if s.file != nil {
+		s.room.stop, s.p.room = ctx.Done(), &s.room
+	}
 	started := time.Now()
-	err := s.pump(ctx)
+	pumped := make(chan error, 1)
+	go func() { pumped <- s.pump(ctx) }()
+	err := s.await(ctx, pumped)
+	if s.abandoned {
+		return err // its counts are not to be had
+	}
 	return errors.Join(err, s.sumUp(time.Since(started)))
 }
 
+// pump moves records until the context ends.
 func (s *session) pump(ctx context.Context) error {
+	s.pumping.Store(true)
+	defer s.pumping.Store(false)
 	if s.tr == nil {
 		return s.pumpLog(ctx)
 	}
@@ -172,6 +189,9 @@ func (s *session) close() error {
 	}
 	if s.names != nil {
 		errs = append(errs, s.names.Close())
+	}
+	if s.abandoned {
+		return errors.Join(errs...) // the end of the process lets go of the rest
 	}
 	if s.kmsg != nil {
 		errs = append(errs, s.kmsg.Close())

@@ -39,8 +39,10 @@ type Options struct {
 	MaxSeries int
 	// Version of oomtrace; empty means "unknown".
 	Version string
-	// Stats is asked at each scrape, by any goroutine; nil means no stats.
-	Stats func() Stats
+	// Stats is asked at each scrape, by any goroutine; nil means no stats. With an
+	// error the counters are left out of the scrape: zeros would look like a
+	// restart. The hooks are taken all the same.
+	Stats func() (Stats, error)
 	// Healthy is asked by /healthz, by any goroutine; nil means always healthy.
 	Healthy func() error
 }
@@ -169,7 +171,7 @@ func (m *Metrics) health(w http.ResponseWriter, _ *http.Request) {
 
 // statsCollector turns Stats into metrics at each scrape.
 type statsCollector struct {
-	stats func() Stats
+	stats func() (Stats, error)
 	once  sync.Once
 	descs statsDescs
 }
@@ -201,15 +203,11 @@ func (c *statsCollector) Collect(ch chan<- prometheus.Metric) {
 	if c.stats == nil {
 		return
 	}
-	d, s := c.init(), c.stats()
-	count := func(desc *prometheus.Desc, v uint64, labels ...string) {
-		ch <- prometheus.MustNewConstMetric(desc, prometheus.CounterValue, float64(v), labels...)
+	d := c.init()
+	s, err := c.stats()
+	if err == nil {
+		counters(ch, d, &s)
 	}
-	count(d.lost, s.Lost, "kill")
-	count(d.lost, s.LostExit, "exit")
-	count(d.lost, s.LostCgroup, "cgroup")
-	count(d.undecoded, s.Undecoded)
-	count(d.drained, s.Drained)
 	seen := make(map[string]bool, len(s.Hooks))
 	for _, h := range s.Hooks {
 		name, kind := clean(h.Name), clean(h.Kind)
@@ -222,4 +220,15 @@ func (c *statsCollector) Collect(ch chan<- prometheus.Metric) {
 		}
 		ch <- prometheus.MustNewConstMetric(d.hook, prometheus.GaugeValue, 1, name, kind)
 	}
+}
+
+func counters(ch chan<- prometheus.Metric, d *statsDescs, s *Stats) {
+	count := func(desc *prometheus.Desc, v uint64, labels ...string) {
+		ch <- prometheus.MustNewConstMetric(desc, prometheus.CounterValue, float64(v), labels...)
+	}
+	count(d.lost, s.Lost, "kill")
+	count(d.lost, s.LostExit, "exit")
+	count(d.lost, s.LostCgroup, "cgroup")
+	count(d.undecoded, s.Undecoded)
+	count(d.drained, s.Drained)
 }

@@ -41,10 +41,10 @@ func pod(namespace, name, container string) oom.Owner {
 }
 
 func TestMetrics(t *testing.T) {
-	m := New(Options{Version: "v1.2.3", Stats: func() Stats {
+	m := New(Options{Version: "v1.2.3", Stats: func() (Stats, error) {
 		return Stats{Lost: 3, LostExit: 2, LostCgroup: 1, Undecoded: 4, Drained: 5, Hooks: []Hook{
 			{"oom_kill_process", "fentry"}, {"oom_kill_process", "kprobe"}, {"oom_evaluate_task", ""},
-		}}
+		}}, nil
 	}})
 	m.Observe(kill(oom.ScopeCgroup, 200<<20, pod("shop", "cart-7c9f", "app")))
 	m.Observe(kill(oom.ScopeCgroup, 200<<20, pod("shop", "cart-7c9f", "app")))
@@ -167,7 +167,7 @@ func FuzzNames(f *testing.F) {
 	f.Add("\x1b[2J", "a\nb", "\xff\xfe", `"} 1`)
 	f.Add(strings.Repeat("é", 300), strings.Repeat("\xff", 300), "\u202e", "\\")
 	f.Fuzz(func(t *testing.T, namespace, name, container, unit string) {
-		m := New(Options{Version: unit, Stats: func() Stats { return Stats{Hooks: []Hook{{name, container}, {namespace, unit}}} }})
+		m := New(Options{Version: unit, Stats: func() (Stats, error) { return Stats{Hooks: []Hook{{name, container}, {namespace, unit}}}, nil }})
 		m.Observe(kill(oom.ScopeCgroup, 1, pod(namespace, name, container)))
 		m.Observe(kill(oom.Scope(name), 1, oom.Owner{Unit: unit}))
 		m.Observe(kill(oom.ScopeSystem, 1, oom.Owner{Container: &oom.Container{ID: container}}))
@@ -184,8 +184,30 @@ func FuzzNames(f *testing.F) {
 	})
 }
 
+// TestStatsError: counters that cannot be read are not there; 0 would be a reset.
+func TestStatsError(t *testing.T) {
+	var failed error
+	m := New(Options{Stats: func() (Stats, error) {
+		return Stats{Lost: 3, Hooks: []Hook{{"mark_victim", "tp_btf"}}}, failed
+	}})
+	for _, failed = range []error{nil, errors.New("map is gone"), nil} {
+		code, body := get(t, m, "/metrics")
+		if code != http.StatusOK {
+			t.Errorf("%v: %d", failed, code)
+		}
+		for _, name := range []string{"oomtrace_lost_total{", "oomtrace_undecoded_total ", "oomtrace_drained_total "} {
+			if got, want := strings.Contains(body, name), failed == nil; got != want {
+				t.Errorf("%v: %s %v", failed, name, got)
+			}
+		}
+		if !strings.Contains(body, `oomtrace_hook_info{hook="mark_victim",kind="tp_btf"} 1`) {
+			t.Errorf("%v: no hook", failed)
+		}
+	}
+}
+
 func TestConcurrentUse(t *testing.T) {
-	m := New(Options{MaxSeries: 4, Stats: func() Stats { return Stats{} }})
+	m := New(Options{MaxSeries: 4, Stats: func() (Stats, error) { return Stats{}, nil }})
 	var wg sync.WaitGroup
 	for i := range 4 {
 		wg.Go(func() {

@@ -17,7 +17,7 @@ func TestScrapedByPrometheus(t *testing.T) {
 		t.Log("no prometheus here")
 		return
 	}
-	m := New(Options{Version: "v1", Stats: func() Stats { return Stats{Lost: 3} }})
+	m := New(Options{Version: "v1", Stats: func() (Stats, error) { return Stats{Lost: 3}, nil }})
 	hostile := "a\n\"} 1\x1b[2J\xff\\"
 	m.Observe(kill(oom.ScopeCgroup, 1<<30, pod("shop", hostile, "app")))
 	m.Observe(kill(oom.ScopeCgroup, 1<<30, oom.Owner{Unit: hostile + strings.Repeat("x", 300) + ".service"}))

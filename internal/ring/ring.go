@@ -370,6 +370,30 @@ func (r *Reader) Pending() int {
 	return r.count
 }
 
+// Unread is how many records, of those that of says yes to, the kernel has not
+// got back: those handed out and not acknowledged, and those behind them. It may
+// be called while a Next hangs on an earlier record.
+func (r *Reader) Unread(of func([]byte) bool) int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.closed {
+		return 0
+	}
+	n := 0
+	view := r.mem
+	view.wrapped = nil // the reader's may be in use
+	for pos := view.consumer.Load(); ; {
+		s, err := view.peek(pos)
+		if err != nil || !s.ready {
+			return n
+		}
+		if !s.discarded && of(s.bytes) {
+			n++
+		}
+		pos = s.end
+	}
+}
+
 // End is the position behind the last record that was sent so far.
 func (r *Reader) End() uint64 {
 	r.mu.Lock()

@@ -497,6 +497,23 @@ func (t *Tracer) absorb(ev *wire.Event) bool {
 	return false
 }
 
+// Waiting is how many records wait in the ring: those that Read has returned and
+// nobody has acknowledged, too. Any goroutine may ask.
+func (t *Tracer) Waiting() int {
+	return t.ring.Unread(func(b []byte) bool {
+		var hdr probe.OomtraceEventHeader
+		if uintptr(len(b)) < unsafe.Sizeof(hdr) {
+			return false
+		}
+		copy(unsafe.Slice((*byte)(unsafe.Pointer(&hdr)), unsafe.Sizeof(hdr)), b)
+		switch probe.OomtraceEventType(hdr.Type) {
+		case probe.OomtraceEventTypeEVENT_VICTIM, probe.OomtraceEventTypeEVENT_NO_VICTIM, probe.OomtraceEventTypeEVENT_EXIT:
+			return true
+		}
+		return false
+	})
+}
+
 // Ack says that the event has been delivered: the kernel may forget it. Events
 // may be acknowledged out of order.
 func (t *Tracer) Ack(ev *wire.Event) { t.ring.Ack(ev.Pos) }
