@@ -23,6 +23,13 @@ type completer struct {
 	mu      sync.Mutex
 	reports []*oom.Record
 	more    chan struct{}
+	timer   *time.Timer // of complete
+}
+
+func newCompleter() *completer {
+	c := &completer{more: make(chan struct{}, 1), timer: time.NewTimer(completeWait)}
+	c.timer.Stop()
+	return c
 }
 
 // openCompletion opens the kernel log beside hooks that do not see the decision.
@@ -41,7 +48,7 @@ func (s *session) openCompletion() error {
 		return nil
 	}
 	s.kmsg = k
-	s.completer = &completer{more: make(chan struct{}, 1)}
+	s.completer = newCompleter()
 	return nil
 }
 
@@ -82,8 +89,8 @@ func (c *completer) complete(ctx context.Context, rec *oom.Record) {
 	if rec.Kind != oom.KindKill || rec.Victim == nil {
 		return
 	}
-	timer := time.NewTimer(completeWait)
-	defer timer.Stop()
+	c.timer.Reset(completeWait)
+	defer c.timer.Stop()
 	for {
 		if report := c.take(rec); report != nil {
 			fillIn(rec, report)
@@ -91,7 +98,7 @@ func (c *completer) complete(ctx context.Context, rec *oom.Record) {
 		}
 		select {
 		case <-c.more:
-		case <-timer.C:
+		case <-c.timer.C:
 			return
 		case <-ctx.Done():
 			return

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"runtime"
 	"runtime/debug"
 	"strconv"
 	"strings"
@@ -48,7 +49,11 @@ func (s *session) guard(ctx context.Context) error {
 	}
 	debug.FreeOSMemory()
 	s.note("lock memory", lockMemory())
-	s.note("drop privileges", dropCapabilities())
+	kept, err := s.capabilities()
+	if err != nil {
+		return err
+	}
+	s.note("drop privileges", dropCapabilities(kept))
 	return nil
 }
 
@@ -182,12 +187,67 @@ func keptCapabilities() []uint {
 	return []uint{unix.CAP_BPF, unix.CAP_DAC_READ_SEARCH, unix.CAP_SYS_PTRACE}
 }
 
+// capabilities are those to keep: keptCapabilities, and what rotating the output
+// file takes beyond, if that was asked for. A directory of another user is
+// better found now than at the first rotation.
+func (s *session) capabilities() ([]uint, error) {
+	kept := keptCapabilities()
+	if s.file == nil || s.traceFlags.file.maxBytes == 0 {
+		return kept, nil
+	}
+	var failed error
+	for _, more := range [][]uint{nil, {unix.CAP_DAC_OVERRIDE}, {unix.CAP_FOWNER}, {unix.CAP_DAC_OVERRIDE, unix.CAP_FOWNER}} {
+		all := append(kept[:len(kept):len(kept)], more...)
+		err := withCapabilities(all, s.file.CanRotate)
+		if err == nil {
+			return all, nil
+		}
+		if failed == nil {
+			failed = err
+		}
+	}
+	return nil, &failure{
+		err: fmt.Errorf("--output-max-bytes: the file could not be rotated: %w", failed), code: exitError,
+		hint: "let this user write to the directory, or leave --output-max-bytes out",
+	}
+}
+
+// withCapabilities runs f with no more than these effective, of those permitted.
+func withCapabilities(caps []uint, f func() error) error {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	var before [2]unix.CapUserData
+	if err := unix.Capget(&header, &before[0]); err != nil {
+		return fmt.Errorf("capget: %w", err)
+	}
+	less, keep := before, capabilityMask(caps)
+	for i := range less {
+		less[i].Effective = less[i].Permitted & keep[i]
+	}
+	if err := unix.Capset(&header, &less[0]); err != nil {
+		return fmt.Errorf("capset: %w", err)
+	}
+	err := f()
+	if back := unix.Capset(&header, &before[0]); back != nil {
+		err = errors.Join(err, fmt.Errorf("capset: %w", back))
+	}
+	return err
+}
+
+func capabilityMask(caps []uint) (mask [2]uint32) {
+	for _, c := range caps {
+		mask[c/32] |= 1 << (c % 32)
+	}
+	return mask
+}
+
 // capData is struct __user_cap_data_struct (include/uapi/linux/capability.h).
 type capData struct{ effective, permitted, inheritable uint32 }
 
-// dropCapabilities lets all threads keep no more than keptCapabilities, and of
-// those only what they have.
-func dropCapabilities() error {
+// dropCapabilities lets all threads keep no more than these, and of those only
+// what they have.
+func dropCapabilities(kept []uint) error {
 	header := struct {
 		version uint32
 		pid     int32
@@ -196,10 +256,7 @@ func dropCapabilities() error {
 	if _, _, errno := syscall.RawSyscall(unix.SYS_CAPGET, uintptr(unsafe.Pointer(&header)), uintptr(unsafe.Pointer(&data)), 0); errno != 0 {
 		return fmt.Errorf("capget: %w", errno)
 	}
-	var keep [2]uint32
-	for _, c := range keptCapabilities() {
-		keep[c/32] |= 1 << (c % 32)
-	}
+	keep := capabilityMask(kept)
 	for i := range data {
 		data[i].permitted &= keep[i]
 		data[i].effective &= keep[i]

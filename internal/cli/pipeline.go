@@ -35,6 +35,7 @@ type pipeline struct {
 	redactor  *redact.Redactor
 	metrics   *metrics.Metrics
 	sampler   sample.Sampler
+	stacks    *sample.Stacks // for records of a ring
 	explainer explain.Explainer
 	noWhy     bool
 	limit     int

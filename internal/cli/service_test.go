@@ -718,19 +718,3 @@ func TestPrivileges(t *testing.T) {
 		})
 	}
 }
-
-// startWithPipe starts it with its output in a pipe that nobody reads yet.
-func (p *tracee) startWithPipe() io.ReadCloser {
-	p.t.Helper()
-	r, w, err := os.Pipe()
-	if err != nil {
-		p.t.Fatal(err)
-	}
-	p.t.Cleanup(func() { _ = r.Close() })
-	p.cmd.Stdout = w
-	p.startReady()
-	if err := w.Close(); err != nil {
-		p.t.Fatal(err)
-	}
-	return r
-}

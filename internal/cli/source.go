@@ -69,7 +69,7 @@ func (s *session) step(ctx context.Context, ev *wire.Event, reported *tracer.Sta
 	if s.completer != nil {
 		s.completer.complete(ctx, &ev.Record)
 	}
-	s.p.sampler.UserStack(&ev.Record, ev.UserStack)
+	s.p.stacks.UserStack(&ev.Record, ev.UserStack)
 	if err := s.p.write(ctx, &ev.Record); err != nil {
 		return err
 	}
@@ -79,16 +79,15 @@ func (s *session) step(ctx context.Context, ev *wire.Event, reported *tracer.Sta
 }
 
 // tellStuck warns of a victim that holds on to its memory.
-func (s *session) tellStuck(rec oom.Record) {
-	if errors.Is(unix.Kill(int(rec.Victim.PID.Value), 0), unix.ESRCH) {
+func (s *session) tellStuck(v *watched) {
+	if errors.Is(unix.Kill(int(v.pid), 0), unix.ESRCH) {
 		return // it is gone; only its record is late, or was lost
 	}
 	held := ""
-	if rss, ok := rec.Victim.RSSBytes.Get(); ok {
+	if rss, ok := v.rss.Get(); ok {
 		held = fmt.Sprintf(", with up to %d MiB", rss>>20)
 	}
-	say(s.env, "warning: victim %d (%q) is not gone %v after the kill%s: look at /proc/%[1]d/stack",
-		rec.Victim.PID.Value, rec.Victim.Comm, stuckVictim, held)
+	say(s.env, "warning: victim %d (%q) is not gone %v after the kill%s: look at /proc/%[1]d/stack", v.pid, v.name(), stuckVictim, held)
 }
 
 // write writes a record that no ring holds.

@@ -15,7 +15,9 @@ import (
 	"github.com/oomtrace/oomtrace/internal/container"
 	"github.com/oomtrace/oomtrace/internal/metrics"
 	"github.com/oomtrace/oomtrace/internal/oom"
+	"github.com/oomtrace/oomtrace/internal/sample"
 	"github.com/oomtrace/oomtrace/internal/sink"
+	"github.com/oomtrace/oomtrace/internal/tracer"
 	"github.com/oomtrace/oomtrace/internal/wire"
 )
 
@@ -31,10 +33,12 @@ func (n *oneContainer) Wait(context.Context, string, string) bool { return true 
 // steady is the way of a record from the ring's bytes to a file, set up as a
 // session does it.
 type steady struct {
-	p       *pipeline
-	machine wire.Machine
-	ev      wire.Event
-	path    string
+	*session
+	fake     *fakeRing
+	machine  wire.Machine
+	ev       wire.Event
+	reported tracer.Stats
+	path     string
 }
 
 // recorded is what the ring of a guest held: a kill in a Kubernetes container.
@@ -55,13 +59,16 @@ func newSteady(t testing.TB) *steady {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = f.Close() })
-	s.p = newPipeline(Env{}, f, &outputFlags{output: "json"}, nil)
+	s.fake = &fakeRing{}
+	s.session = newSession(t, s.fake, Env{}, f)
 	s.p.owners(&ownerFlags{redact: true, enrichWait: time.Second}, &oneContainer{container.Info{
 		Container: oom.Container{Name: "app", Image: "example.org/cart:1.2", Runtime: "containerd"},
 		Pod:       &container.PodInfo{Namespace: "shop", Name: "cart-7c9f", Labels: map[string]string{"app": "cart", "tier": "web"}},
 	}})
 	s.p.metrics = metrics.New(metrics.Options{})
 	s.p.sampler.Root = procOf(t, recorded(t, "kill"))
+	s.p.stacks.Close()
+	s.p.stacks = sample.NewStacks(sample.StackOptions{Root: s.p.sampler.Root, Wait: time.Minute})
 	hooks := []string{"fentry:oom_kill_process", "tp_btf:mark_victim"}
 	s.machine = wire.Machine{
 		Node: "node-3", BootID: "0b6a3d5e-0000-4000", Kernel: "6.12", PageSize: 4096, BootTime: time.Unix(1_700_000_000, 0),
@@ -69,6 +76,7 @@ func newSteady(t testing.TB) *steady {
 		Symbol: func(dst []byte, _ uint64) []byte { return append(dst, "try_charge_memcg+0x3a5"...) },
 		GFP:    func(dst []string, _ uint32) []string { return append(dst, "GFP_KERNEL") },
 	}
+	s.fake.machine = s.machine
 	return s
 }
 
@@ -100,7 +108,7 @@ func (s *steady) decode(t testing.TB, raw []byte) *oom.Record {
 	if err := s.ev.Decode(raw, &s.machine); err != nil {
 		t.Fatal(err)
 	}
-	s.p.sampler.UserStack(&s.ev.Record, s.ev.UserStack)
+	s.p.stacks.UserStack(&s.ev.Record, s.ev.UserStack)
 	return &s.ev.Record
 }
 
@@ -108,6 +116,16 @@ func (s *steady) decode(t testing.TB, raw []byte) *oom.Record {
 func (s *steady) whole(t testing.TB, raw []byte) {
 	if err := s.p.write(context.Background(), s.decode(t, raw)); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// steps moves events of a ring as a session does.
+func (s *steady) steps(t testing.TB, raw ...[]byte) {
+	s.fake.raw, s.fake.read = raw, 0
+	for range raw {
+		if err := s.step(context.Background(), &s.ev, &s.reported); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 
@@ -127,6 +145,7 @@ func (s *steady) bare(t testing.TB, raw []byte) {
 // but for what the owner of a Kubernetes container takes.
 func TestSteadyState(t *testing.T) {
 	kill, exit := recorded(t, "kill"), recorded(t, "exit")
+	both := [][]byte{kill, exit}
 	for _, tt := range []struct {
 		name string
 		most float64
@@ -135,6 +154,7 @@ func TestSteadyState(t *testing.T) {
 		{"kill", 0, func(s *steady) { s.bare(t, kill) }},
 		{"exit", 0, func(s *steady) { s.bare(t, exit) }},
 		{"kill and exit in a container with names", ownerAllocs, func(s *steady) { s.whole(t, kill); s.whole(t, exit) }},
+		{"steps of a kill and an exit in a container with names", ownerAllocs, func(s *steady) { s.steps(t, both...) }},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			s := newSteady(t)
@@ -151,7 +171,7 @@ func TestSteadyState(t *testing.T) {
 // ownerAllocs bounds what names take: three small allocations (container, pod and
 // uid) each for the victim, the trigger, the limit and the exit, and what is kept
 // of a victim until its exit.
-const ownerAllocs = 16
+const ownerAllocs = 12
 
 func checkLines(t *testing.T, path string) {
 	t.Helper()
@@ -193,12 +213,14 @@ func TestLabelsStay(t *testing.T) {
 
 func BenchmarkSteadyState(b *testing.B) {
 	kill := recorded(b, "kill")
+	both := [][]byte{kill, recorded(b, "exit")}
 	for _, bb := range []struct {
 		name string
 		run  func(*steady)
 	}{
 		{"kill", func(s *steady) { s.bare(b, kill) }},
 		{"with owners", func(s *steady) { s.whole(b, kill) }},
+		{"steps of a kill and its exit", func(s *steady) { s.steps(b, both...) }},
 	} {
 		b.Run(bb.name, func(b *testing.B) {
 			s := newSteady(b)

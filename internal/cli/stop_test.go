@@ -16,6 +16,7 @@ import (
 
 	"github.com/oomtrace/oomtrace/internal/oom"
 	"github.com/oomtrace/oomtrace/internal/render"
+	"github.com/oomtrace/oomtrace/internal/sample"
 	"github.com/oomtrace/oomtrace/internal/sink"
 	"github.com/oomtrace/oomtrace/internal/tracer"
 	"github.com/oomtrace/oomtrace/internal/wire"
@@ -47,11 +48,16 @@ func (f *fakeRing) Stats() (tracer.Stats, error) { return f.stats, f.err }
 func (f *fakeRing) Waiting() int { return len(f.raw) }
 
 // newSession is a session that reads ring and writes to out.
-func newSession(ring events, env Env, out io.Writer) *session {
+func newSession(t testing.TB, ring events, env Env, out io.Writer) *session {
 	s := &session{traceFlags: &traceFlags{}, env: env, ring: ring, out: out, room: room{env: env}}
 	s.p = newPipeline(env, out, &outputFlags{output: "json"}, nil)
 	s.p.owners(&ownerFlags{}, nil)
-	s.watch = newWatch(time.Hour, func(oom.Record) {})
+	s.watch = newWatch(time.Hour, func(*watched) {})
+	s.p.stacks = sample.NewStacks(sample.StackOptions{Root: t.TempDir()})
+	t.Cleanup(func() {
+		s.p.stacks.Close()
+		s.watch.stop()
+	})
 	return s
 }
 
@@ -68,7 +74,7 @@ func TestStuckOutput(t *testing.T) {
 			}
 			_ = w.Fd() // which makes its writes block, as those of stdout do
 			ring := &fakeRing{raw: [][]byte{recorded(t, "kill")}}
-			s := newSession(ring, Env{Stderr: io.Discard}, sink.NewStream(w))
+			s := newSession(t, ring, Env{Stderr: io.Discard}, sink.NewStream(w))
 			s.pin = tt.pin
 			ctx, cancel := context.WithCancel(t.Context())
 			pumped := make(chan error, 1)
@@ -98,7 +104,7 @@ func TestStuckOutput(t *testing.T) {
 
 // TestSlowOutput: one that is slow is waited for, as long as records get through.
 func TestSlowOutput(t *testing.T) {
-	s := newSession(&fakeRing{}, Env{}, io.Discard)
+	s := newSession(t, &fakeRing{}, Env{}, io.Discard)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	pumped := make(chan error, 1)
@@ -168,7 +174,7 @@ func TestRoom(t *testing.T) {
 				}
 				return nil
 			}
-			s = newSession(ring, Env{Stderr: &stderr}, w)
+			s = newSession(t, ring, Env{Stderr: &stderr}, w)
 			s.pumping.Store(true)
 			s.room.stop, s.p.room = tt.stop, &s.room
 			var ev wire.Event
@@ -193,7 +199,7 @@ func TestRoom(t *testing.T) {
 
 func TestHealthy(t *testing.T) {
 	ring := &fakeRing{}
-	s := newSession(ring, Env{}, io.Discard)
+	s := newSession(t, ring, Env{}, io.Discard)
 	check := func(state, want string, alive bool) {
 		t.Helper()
 		got := ""
@@ -233,7 +239,7 @@ func (b blocked) Write(p []byte) (int, error) {
 // TestLogIsBusy: a record of the kernel log that is on its way is seen, too.
 func TestLogIsBusy(t *testing.T) {
 	w := blocked{make(chan struct{}), make(chan struct{})}
-	s := newSession(nil, Env{}, io.Discard)
+	s := newSession(t, nil, Env{}, io.Discard)
 	s.p.out = render.NewJSON(w)
 	done := make(chan error, 1)
 	go func() { done <- s.write(t.Context(), &oom.Record{Kind: oom.KindKill, Source: oom.SourceKmsg}) }()

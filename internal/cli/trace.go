@@ -12,6 +12,7 @@ import (
 
 	"github.com/oomtrace/oomtrace/internal/container"
 	"github.com/oomtrace/oomtrace/internal/kernlog"
+	"github.com/oomtrace/oomtrace/internal/sample"
 	"github.com/oomtrace/oomtrace/internal/sink"
 	"github.com/oomtrace/oomtrace/internal/tracer"
 )
@@ -90,6 +91,7 @@ func (s *session) open(ctx context.Context, opts tracer.Options) error {
 	})
 	s.p = newPipeline(s.env, s.out, &s.outputFlags, s.filters())
 	s.p.owners(&s.ownerFlags, s.names)
+	s.p.stacks = sample.NewStacks(sample.StackOptions{})
 	if err := s.openMetrics(); err != nil {
 		return err
 	}
@@ -189,6 +191,9 @@ func (s *session) close() error {
 	}
 	if s.names != nil {
 		errs = append(errs, s.names.Close())
+	}
+	if s.p != nil && !s.abandoned {
+		s.p.stacks.Close()
 	}
 	if s.abandoned {
 		return errors.Join(errs...) // the end of the process lets go of the rest

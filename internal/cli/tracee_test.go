@@ -129,18 +129,37 @@ func (p *tracee) startReady() *tracee {
 	return p
 }
 
+// startWithPipe starts it with its output in a pipe that nobody reads yet.
+func (p *tracee) startWithPipe() *os.File {
+	p.t.Helper()
+	r, w, err := os.Pipe()
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	p.t.Cleanup(func() { _ = r.Close() })
+	p.cmd.Stdout = w
+	p.startReady()
+	if err := w.Close(); err != nil {
+		p.t.Fatal(err)
+	}
+	return r
+}
+
 // wait waits for its end.
 func (p *tracee) wait() error {
 	p.t.Helper()
-	eventually(p.t, "the end of oomtrace", nil, func() bool {
-		select {
-		case <-p.ended:
-			return true
-		default:
-			return false
-		}
-	})
+	eventually(p.t, "the end of oomtrace", nil, p.hasEnded)
 	return p.err
+}
+
+// hasEnded says whether it has.
+func (p *tracee) hasEnded() bool {
+	select {
+	case <-p.ended:
+		return true
+	default:
+		return false
+	}
 }
 
 // interrupt ends it as a user does; it must end well.

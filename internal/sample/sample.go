@@ -22,14 +22,18 @@ type Sampler struct {
 	// Root is the directory that holds /proc's files; empty means /proc.
 	Root string
 
-	buf     []byte
-	path    []byte
-	text    []byte // backs the names of the stack's frames
-	frames  []string
+	files
 	devices []oom.SwapDevice
 	huge    [4]oom.Stat // of meminfo, with the other values beside them
 	mem     meminfo
 	readAt  time.Time
+}
+
+// files reads /proc's, into buffers of its own.
+type files struct {
+	root string
+	buf  []byte
+	path []byte
 }
 
 // fresh is how long what was read serves the next kill too: a storm must not
@@ -48,6 +52,7 @@ func (s *Sampler) Record(rec *oom.Record) {
 	if rec.Source != oom.SourceBPF || rec.Memory == nil {
 		return
 	}
+	s.root = s.Root
 	if now := time.Now(); s.readAt.IsZero() || now.Sub(s.readAt) > fresh {
 		s.readAt = now
 		s.devices = appendSwaps(s.devices[:0], s.read("swaps"))
@@ -73,7 +78,7 @@ func (s *Sampler) Record(rec *oom.Record) {
 const bufBytes = 16 << 10
 
 // read returns a file's content, valid until the next call; nil if there is none.
-func (s *Sampler) read(name string) []byte {
+func (s *files) read(name string) []byte {
 	fd := s.open(name)
 	if fd < 0 {
 		return nil
@@ -93,12 +98,12 @@ func (s *Sampler) read(name string) []byte {
 // open opens a file below the root, given by the parts of its name; it returns
 // a negative number if it cannot. Neither the path nor the call needs memory,
 // which there may be none of: os.Open does.
-func (s *Sampler) open(name ...string) int {
+func (s *files) open(name ...string) int {
 	if s.buf == nil {
 		s.buf = make([]byte, bufBytes)
 	}
-	s.path = append(s.path[:0], s.Root...)
-	if s.Root == "" {
+	s.path = append(s.path[:0], s.root...)
+	if s.root == "" {
 		s.path = append(s.path, "/proc"...)
 	}
 	for _, part := range name {
@@ -108,7 +113,7 @@ func (s *Sampler) open(name ...string) int {
 }
 
 // openPath opens the file that path names.
-func (s *Sampler) openPath() int {
+func (s *files) openPath() int {
 	s.path = append(s.path, 0)
 	at := unix.AT_FDCWD
 	fd, _, errno := unix.Syscall6(unix.SYS_OPENAT, uintptr(at), uintptr(unsafe.Pointer(&s.path[0])), unix.O_RDONLY|unix.O_CLOEXEC, 0, 0, 0)

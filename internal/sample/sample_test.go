@@ -1,12 +1,16 @@
 package sample
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"reflect"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/oomtrace/oomtrace/internal/oom"
 )
@@ -90,7 +94,7 @@ func TestRecordOfTheLogStays(t *testing.T) {
 func TestUserStack(t *testing.T) {
 	maps := "00400000-00500000 r-xp 00001000 08:01 7 /usr/bin/hog with space\n" +
 		"7f0000000000-7f0000010000 r-xp 00002000 08:01 8 /lib/libc.so.6\n7f0000020000-7f0000030000 rw-p 00000000 00:00 0 \n"
-	s := Sampler{Root: root(t, map[string]string{"7/maps": maps})}
+	s := newStacks(t, StackOptions{Root: root(t, map[string]string{"7/maps": maps}), Wait: time.Minute})
 	rec := &oom.Record{Trigger: &oom.Trigger{PID: oom.Some(int32(7))}}
 	s.UserStack(rec, []uint64{0x400010, 0x7f0000000100, 0x7f0000020000, 0x1, 0, 0x400010})
 	want := []string{"hog+0x1010", "libc.so.6+0x2100", "0x7f0000020000", "0x1"}
@@ -104,20 +108,82 @@ func TestUserStack(t *testing.T) {
 	}
 }
 
+func newStacks(t *testing.T, o StackOptions) *Stacks {
+	t.Helper()
+	s := NewStacks(o)
+	t.Cleanup(s.Close)
+	return s
+}
+
+// TestUserStackHangs: a process whose maps cannot be read now, here a pipe that
+// nobody writes, costs its record the names and the others nothing.
+func TestUserStackHangs(t *testing.T) {
+	dir := root(t, map[string]string{"7/maps": "", "8/maps": "00400000-00500000 r-xp 00001000 08:01 7 /usr/bin/hog\n"})
+	pipe := filepath.Join(dir, "7/maps")
+	if err := errors.Join(os.Remove(pipe), unix.Mkfifo(pipe, 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	before := runtime.NumGoroutine()
+	s := NewStacks(StackOptions{Root: dir})
+	stack := func(pid int32) string {
+		rec := &oom.Record{Trigger: &oom.Trigger{PID: oom.Some(pid)}}
+		s.UserStack(rec, []uint64{0x400010})
+		if len(rec.Trigger.UserStack) != 1 {
+			t.Fatalf("%q", rec.Trigger.UserStack)
+		}
+		return rec.Trigger.UserStack[0]
+	}
+	if got := stack(8); got != "hog+0x1010" {
+		t.Errorf("before: %q", got)
+	}
+	for _, pid := range []int32{7, 8, 7} {
+		if got := stack(pid); got != "0x400010" {
+			t.Errorf("process %d: %q", pid, got)
+		}
+	}
+	let := func() {
+		f, err := os.OpenFile(pipe, os.O_WRONLY, 0)
+		if err == nil {
+			err = f.Close()
+		}
+		if err != nil {
+			t.Error(err)
+		}
+	}
+	let()
+	for deadline := time.Now().Add(time.Minute); stack(8) != "hog+0x1010"; { // it comes back
+		if time.Now().After(deadline) {
+			t.Fatal("no names any more")
+		}
+		time.Sleep(time.Millisecond)
+	}
+	if got := stack(7); got != "0x400010" {
+		t.Errorf("again: %q", got)
+	}
+	s.Close() // while it hangs
+	let()
+	for deadline := time.Now().Add(time.Minute); runtime.NumGoroutine() > before; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("%d goroutines, %d before", runtime.NumGoroutine(), before)
+		}
+	}
+}
+
 func TestDoesNotAllocate(t *testing.T) {
 	maps := "00400000-00500000 r-xp 00001000 08:01 7 /usr/bin/hog\n7f0000000000-7f0000010000 r-xp 00002000 08:01 8 /lib/libc.so.6\n"
-	s := Sampler{Root: root(t, map[string]string{
+	dir := root(t, map[string]string{
 		"swaps": strings.ReplaceAll(swapsText, `\040`, "_"), "meminfo": meminfoText, // a name with a space is made anew
 		"sys/vm/swappiness": "60\n", "sys/vm/oom_kill_allocating_task": "1\n",
 		"7/maps": strings.Repeat(maps[:len(maps)/2], 1000) + maps,
-	})}
+	})
+	s, stacks := Sampler{Root: dir}, newStacks(t, StackOptions{Root: dir, Wait: time.Minute})
 	rec := &oom.Record{Source: oom.SourceBPF, Trigger: &oom.Trigger{PID: oom.Some(int32(7))}, Memory: &oom.Memory{}}
 	once := func() {
 		s.readAt = time.Time{} // not fresh any more
 		*rec.Memory = oom.Memory{Stat: rec.Memory.Stat[:0]}
 		rec.Sampled, rec.Trigger.UserStack = rec.Sampled[:0], rec.Trigger.UserStack[:0]
 		s.Record(rec)
-		s.UserStack(rec, []uint64{0x400010, 0x7f0000000100, 0x1})
+		stacks.UserStack(rec, []uint64{0x400010, 0x7f0000000100, 0x1})
 	}
 	once()
 	if n := testing.AllocsPerRun(50, once); n != 0 {
@@ -139,7 +205,7 @@ func FuzzMaps(f *testing.F) {
 		if err := os.WriteFile(filepath.Join(dir, "7/maps"), maps, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		s := Sampler{Root: dir}
+		s := newStacks(t, StackOptions{Root: dir, Wait: time.Minute})
 		rec := &oom.Record{Trigger: &oom.Trigger{PID: oom.Some(int32(7))}}
 		s.UserStack(rec, []uint64{address, address})
 		if got := rec.Trigger.UserStack; address != 0 && (len(got) != 2 || got[0] != got[1] || got[0] == "") {

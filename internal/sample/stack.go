@@ -3,6 +3,7 @@ package sample
 import (
 	"bytes"
 	"strconv"
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -13,30 +14,149 @@ import (
 // mapsBytes bounds how much of /proc/PID/maps is read.
 const mapsBytes = 256 << 10
 
+// StackOptions may be zero.
+type StackOptions struct {
+	// Root is the directory that holds /proc's files; empty means /proc.
+	Root string
+	// Wait bounds how long a record waits for names; 0 means 100 ms.
+	Wait time.Duration
+}
+
+// Stacks names the frames of user stacks. To read a process's maps takes its mmap
+// lock, which a thread that waits for memory may hold for as long as there is
+// none: so a goroutine of its own reads, and a record does not wait for one that
+// hangs. One goroutine at a time may use it.
+type Stacks struct {
+	wait   time.Duration
+	timer  *time.Timer
+	bare   frames // of records that do not wait
+	reader mapsReader
+	ask    chan struct{}
+	answer chan struct{}
+	hangs  bool // the reader has not answered yet, and has its buffers
+}
+
+// NewStacks starts the reader, which Close ends.
+func NewStacks(o StackOptions) *Stacks {
+	if o.Wait == 0 {
+		o.Wait = 100 * time.Millisecond
+	}
+	s := &Stacks{
+		wait: o.Wait, timer: time.NewTimer(o.Wait), ask: make(chan struct{}), answer: make(chan struct{}, 1),
+		reader: mapsReader{files: files{root: o.Root}},
+	}
+	s.timer.Stop()
+	go s.serve()
+	return s
+}
+
+func (s *Stacks) serve() {
+	defer close(s.answer)
+	for range s.ask {
+		s.reader.read()
+		s.answer <- struct{}{}
+	}
+}
+
+// Close ends the reader. One that hangs ends by itself once it has an answer.
+func (s *Stacks) Close() {
+	close(s.ask)
+	if !s.answered() {
+		return
+	}
+	for range s.answer { // until it is closed
+	}
+}
+
+// answered says whether the reader is free.
+func (s *Stacks) answered() bool {
+	if s.hangs {
+		select {
+		case <-s.answer:
+			s.hangs = false
+		default:
+		}
+	}
+	return !s.hangs
+}
+
 // UserStack names the trigger's return addresses, innermost first, by the file
 // that is mapped there and the offset in it (Documentation/filesystems/proc.rst,
-// maps). A process that is gone leaves bare addresses. The names live until the
-// next call.
-func (s *Sampler) UserStack(rec *oom.Record, addresses []uint64) {
+// maps). A process that is gone, or cannot be read in time, leaves bare
+// addresses. The names live until the next call.
+func (s *Stacks) UserStack(rec *oom.Record, addresses []uint64) {
 	if i := indexZero(addresses); i >= 0 {
 		addresses = addresses[:i]
 	}
 	if rec.Trigger == nil || len(addresses) == 0 || !rec.Trigger.PID.Known {
 		return
 	}
-	s.text, s.frames = s.text[:0], s.frames[:0]
-	for range addresses {
-		s.frames = append(s.frames, "")
+	if s.named(rec.Trigger.PID.Value, addresses) {
+		if s.reader.found {
+			rec.Sampled = append(rec.Sampled, "trigger.user_stack")
+		}
+		rec.Trigger.UserStack = append(rec.Trigger.UserStack, s.reader.names...)
+		return
 	}
-	if s.readMaps(rec.Trigger.PID.Value, addresses) {
-		rec.Sampled = append(rec.Sampled, "trigger.user_stack")
+	s.bare.reset(len(addresses))
+	s.bare.fill(addresses)
+	rec.Trigger.UserStack = append(rec.Trigger.UserStack, s.bare.names...)
+}
+
+// named lets the reader name the frames, and says whether it has done so.
+func (s *Stacks) named(pid int32, addresses []uint64) bool {
+	if !s.answered() {
+		return false
 	}
+	s.reader.pid = pid
+	s.reader.addresses = append(s.reader.addresses[:0], addresses...)
+	s.ask <- struct{}{}
+	s.timer.Reset(s.wait)
+	defer s.timer.Stop()
+	select {
+	case <-s.answer:
+		return true
+	case <-s.timer.C:
+		s.hangs = true
+		return false
+	}
+}
+
+// frames are the names of a stack's frames, in memory that is used again.
+type frames struct {
+	text  []byte
+	names []string
+}
+
+func (f *frames) reset(n int) {
+	f.text, f.names = f.text[:0], f.names[:0]
+	for range n {
+		f.names = append(f.names, "")
+	}
+}
+
+// fill gives the frames without a name their address.
+func (f *frames) fill(addresses []uint64) {
 	for i, a := range addresses {
-		if s.frames[i] == "" {
-			s.frames[i] = s.frame(nil, "0x", a)
+		if f.names[i] == "" {
+			f.names[i] = f.frame(nil, "0x", a)
 		}
 	}
-	rec.Trigger.UserStack = append(rec.Trigger.UserStack, s.frames...)
+}
+
+// mapsReader names the frames of one process.
+type mapsReader struct {
+	files
+	frames
+	pid       int32
+	addresses []uint64
+	found     bool // a name
+}
+
+func (s *mapsReader) read() {
+	s.reset(len(s.addresses))
+	s.found = s.readMaps(s.pid, s.addresses)
+	s.fill(s.addresses)
 }
 
 func indexZero(addresses []uint64) int {
@@ -49,7 +169,7 @@ func indexZero(addresses []uint64) int {
 }
 
 // frame makes "module+0x12" without memory of its own.
-func (s *Sampler) frame(module []byte, sep string, n uint64) string {
+func (s *frames) frame(module []byte, sep string, n uint64) string {
 	start := len(s.text)
 	s.text = append(append(s.text, module...), sep...)
 	s.text = strconv.AppendUint(s.text, n, 16)
@@ -58,7 +178,7 @@ func (s *Sampler) frame(module []byte, sep string, n uint64) string {
 
 // readMaps names the frames that lie in the files a process has mapped, and says
 // whether there are any.
-func (s *Sampler) readMaps(pid int32, addresses []uint64) (named bool) {
+func (s *mapsReader) readMaps(pid int32, addresses []uint64) (named bool) {
 	var digits [11]byte
 	fd := s.open(unsafe.String(&digits[0], len(strconv.AppendInt(digits[:0], int64(pid), 10))), "maps")
 	if fd < 0 {
@@ -84,7 +204,7 @@ func (s *Sampler) readMaps(pid int32, addresses []uint64) (named bool) {
 }
 
 // nameFrames names the frames in one mapping: "from-to perms offset dev inode path".
-func (s *Sampler) nameFrames(line []byte, addresses []uint64) (named bool) {
+func (s *mapsReader) nameFrames(line []byte, addresses []uint64) (named bool) {
 	var f [6][]byte
 	if !fields(line, f[:]) {
 		return false
@@ -98,8 +218,8 @@ func (s *Sampler) nameFrames(line []byte, addresses []uint64) (named bool) {
 	}
 	module := f[5][bytes.LastIndexByte(f[5], '/')+1:]
 	for i, a := range addresses {
-		if s.frames[i] == "" && a >= lo && a < hi {
-			s.frames[i] = s.frame(module, "+0x", a-lo+offset)
+		if s.names[i] == "" && a >= lo && a < hi {
+			s.names[i] = s.frame(module, "+0x", a-lo+offset)
 			named = true
 		}
 	}

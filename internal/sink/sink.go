@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"strconv"
 	"syscall"
 
@@ -239,6 +240,43 @@ func (s *File) reopen() error {
 	}
 	s.late = errors.Join(s.late, finish(s.f))
 	s.f = f
+	return nil
+}
+
+// CanRotate says whether the calling thread, with the ids and capabilities that
+// it has, may rename and create files in the directory (path_resolution(7)).
+func (s *File) CanRotate() error {
+	dir := filepath.Dir(s.path)
+	err := unix.Faccessat(unix.AT_FDCWD, dir, unix.W_OK|unix.X_OK, unix.AT_EACCESS)
+	if err == nil {
+		err = s.mayRename(dir)
+	}
+	if err != nil {
+		return fmt.Errorf("directory %s: %w", dir, err)
+	}
+	return nil
+}
+
+// mayRename: in a sticky directory, a file may be renamed by its owner, the
+// directory's, and CAP_FOWNER.
+func (s *File) mayRename(dir string) error {
+	var d unix.Stat_t
+	if err := unix.Stat(dir, &d); err != nil {
+		return err
+	}
+	if _, err := s.size(); err != nil {
+		return err
+	}
+	if me := uint32(os.Geteuid()); d.Mode&unix.S_ISVTX == 0 || d.Uid == me || s.stat.Uid == me {
+		return nil
+	}
+	var data [2]unix.CapUserData
+	if err := unix.Capget(&unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}, &data[0]); err != nil {
+		return err
+	}
+	if data[0].Effective&(1<<unix.CAP_FOWNER) == 0 {
+		return unix.EPERM
+	}
 	return nil
 }
 
