@@ -115,7 +115,7 @@ func (r *report) parseCPU(b []byte) bool {
 			r.trigger.UID = oom.Some(uint32(v))
 		}
 	}
-	r.kernel = release(b)
+	r.kernel, r.hasCPU = release(b), true
 	return true
 }
 
@@ -144,8 +144,14 @@ const (
 )
 
 // frame reads " sym+0x1f/0x30 [module]", with "[<address>] " before it on old
-// kernels. Guessed frames, marked "? ", say nothing certain.
+// kernels, "[stack] [address] " on powerpc. Guessed frames, marked "? " or
+// " (unreliable)", say nothing certain.
 func frame(b []byte) (name []byte, guessed, ok bool) {
+	for range 2 {
+		if len(b) > 18 && b[0] == '[' && b[17] == ']' && b[18] == ' ' && allHex(b[1:17]) {
+			b = b[19:]
+		}
+	}
 	if hasPrefix(b, "[<") {
 		end := bytes.Index(b, []byte(">] "))
 		if end < 0 {
@@ -156,7 +162,8 @@ func frame(b []byte) (name []byte, guessed, ok bool) {
 	if hasPrefix(b, "? ") {
 		guessed, b = true, b[2:]
 	}
-	name, _ = nextField(b)
+	name, rest := nextField(b)
+	guessed = guessed || contains(rest, "(unreliable)")
 	if hasPrefix(name, "0x") {
 		_, rest, ok := cutHex(name)
 		return name, guessed, ok && len(rest) == 0
@@ -167,6 +174,15 @@ func frame(b []byte) (name []byte, guessed, ok bool) {
 		return nil, false, false
 	}
 	return name[:slash], guessed, true
+}
+
+func allHex(b []byte) bool {
+	for _, c := range b {
+		if _, ok := hexDigit(c); !ok {
+			return false
+		}
+	}
+	return true
 }
 
 // printing says whether a frame belongs to the printing of the report.

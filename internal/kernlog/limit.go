@@ -93,10 +93,12 @@ func (r *report) parseStats(b []byte) {
 	path, values := b, []byte(nil)
 	if i := bytes.LastIndex(b, []byte(": cache:")); i >= 0 {
 		path, values = b[:i], b[i+2:]
+		r.statsEach = true
+		r.statsOfLimit = r.statsOfLimit || r.limit.Cgroup == keep(path)
 	} else if i := bytes.LastIndexByte(b, ':'); i >= 0 {
 		path = b[:i]
 	}
-	if r.limit.Cgroup == "" && len(r.stats) == 0 {
+	if r.limit.Cgroup == "" && len(r.stats) == 0 && !r.statsEach {
 		r.limit.Cgroup = keep(path)
 	}
 	for len(values) > 0 {
@@ -198,7 +200,9 @@ func (r *report) finishLimit() *oom.Limit {
 		return nil
 	}
 	l := r.limit
-	l.Stat = r.stats.finish()
+	if !r.statsCut() {
+		l.Stat = r.stats.finish()
+	}
 	if !l.Version.Known {
 		switch {
 		case r.stats.has("anon"):

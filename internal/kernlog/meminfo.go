@@ -3,6 +3,7 @@ package kernlog
 import (
 	"bytes"
 	"math"
+	"slices"
 
 	"github.com/oomtrace/oomtrace/internal/oom"
 )
@@ -15,15 +16,18 @@ const (
 
 // memInfo is the Mem-Info part of a report as printed: counters in pages.
 type memInfo struct {
-	seen      bool
-	blocks    int // how many "Mem-Info:" lines there were
-	pageBytes uint64
-	pages     []pageStat
-	free      oom.Opt[uint64]
-	ram       oom.Opt[uint64]
-	reserved  oom.Opt[uint64]
-	cache     oom.Opt[uint64]
-	swapCache oom.Opt[uint64]
+	seen   bool
+	blocks int // how many "Mem-Info:" lines there were
+	// foreign: the block that comes first is another allocation's; whole: this
+	// report's is read; mixed: two blocks that cannot be told apart.
+	foreign, whole, mixed bool
+	pageBytes             uint64
+	pages                 []pageStat
+	free                  oom.Opt[uint64]
+	ram                   oom.Opt[uint64]
+	reserved              oom.Opt[uint64]
+	cache                 oom.Opt[uint64]
+	swapCache             oom.Opt[uint64]
 
 	swapTotalKB, swapFreeKB oom.Opt[uint64]
 	hugeTotal, hugeFree     oom.Opt[uint64] // bytes
@@ -35,6 +39,42 @@ type memInfo struct {
 	killAllocating          bool
 	panicOnOOM              oom.Opt[uint32]
 }
+
+// begin starts a block; false when it is not this report's.
+func (m *memInfo) begin() bool {
+	m.blocks++
+	switch {
+	case m.blocks == 1:
+		return true
+	case m.foreign && m.reserved.Known:
+		*m = memInfo{blocks: 1, killAllocating: m.killAllocating, panicOnOOM: m.panicOnOOM}
+		return true
+	case !m.whole:
+		m.mixed = true
+	}
+	return false
+}
+
+// missing says whether a line of the block is not there.
+func (m *memInfo) missing() bool {
+	if m.mixed || m.foreign || !m.free.Known || !m.cache.Known || managedUnknown(m) ||
+		m.swapTotalKB.Known != m.swapFreeKB.Known || m.swapTotalKB.Known != m.swapCache.Known || len(m.zones) == 0 {
+		return true
+	}
+	for _, name := range [...]string{oom.StatActiveAnon, oom.StatActiveFile, oom.StatUnevictable, oom.StatSlabReclaimable, oom.StatMapped} {
+		if !slices.ContainsFunc(m.pages, func(p pageStat) bool { return p.name == name }) {
+			return true
+		}
+	}
+	for i := range m.zones {
+		if m.zones[i].FreeBlocks == nil || m.reserves[i] == nil {
+			return true
+		}
+	}
+	return false
+}
+
+func managedUnknown(m *memInfo) bool { return !m.ram.Known || !m.reserved.Known }
 
 type pageStat struct {
 	name  string

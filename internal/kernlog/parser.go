@@ -9,7 +9,8 @@ import (
 
 const (
 	// maxOpen bounds the reports read at once: oom_lock serialises them since
-	// 4.2, before that each cgroup could have one.
+	// 4.2, before that each cgroup could have one, and a log can be of many
+	// machines.
 	maxOpen = 8
 	// A report that gets no more lines ends after so many others or so long.
 	reportLines   = 10000
@@ -26,6 +27,9 @@ const (
 	// order; what goes back further is another boot.
 	clockSlack = time.Second
 	maxRecent  = 4
+	maxEnded   = 32
+	// maxIDs is among how many ids one is looked for that was given already.
+	maxIDs = 128
 )
 
 // Parser turns kernel-log lines into records, without I/O. It is not safe for
@@ -33,6 +37,7 @@ const (
 type Parser struct {
 	o       Options
 	stats   Stats
+	now     stamp // of the last line
 	tick    uint64
 	ordinal uint64
 	// open reports, the one touched last at the end.
@@ -41,6 +46,12 @@ type Parser struct {
 	recent []*incident
 	held   []held
 	out    []*oom.Record
+	// ended are kills that were given without their line, which may be late.
+	ended []ended
+	ids   []string // the last ones that hang on a coarse stamp
+	// The last beginning of another allocation's report.
+	foreignSeen bool
+	foreignTick uint64
 	// partial is a line that ended within a name, see join.
 	partial     []byte
 	partialLine Line
@@ -66,6 +77,15 @@ type held struct {
 	tid  int32
 	done bool // nothing more is to come
 	out  bool // given out already; kept to match the reaper's line
+}
+
+// ended is a kill that was taken from the kernel's choice.
+type ended struct {
+	rec  *oom.Record
+	pid  int32
+	at   stamp
+	tick uint64
+	row  *row
 }
 
 // NewParser returns a parser.
@@ -115,6 +135,7 @@ func (p *Parser) Line(l Line) {
 	if l.BootID == "" {
 		l.BootID = p.o.BootID
 	}
+	p.now = stampOf(&l)
 	p.expire(&l)
 	l.Text = bytes.TrimRight(l.Text, " \t\r\n")
 	if len(p.partial) > 0 && p.join(&l) {
@@ -209,7 +230,11 @@ const maxPartials = 16
 
 // join adds a line to the one kept back. False when it is a line of its own.
 func (p *Parser) join(l *Line) bool {
-	text := l.Text
+	text, from := l.Text, stampOf(&p.partialLine)
+	if at := stampOf(l); !at.sameOrigin(&from) {
+		p.giveUpPartial()
+		return false
+	}
 	if p.partialLine.exact && !l.exact {
 		for i := 0; i < p.partialLine.indent && len(text) > 0 && text[0] == ' '; i++ {
 			text = text[1:] // dmesg writes blanks for the stamp
@@ -350,7 +375,7 @@ func noVictimLine(b []byte, exact bool) bool {
 // grouping handles "Tasks in PATH are going to be killed …".
 func (p *Parser) grouping(l *Line, b []byte) {
 	path, ok := parseGroup(b)
-	if !ok || !p.group(path) {
+	if !ok || !p.group(l, path) {
 		p.unplaced(l, b)
 	}
 }
@@ -404,18 +429,34 @@ func (p *Parser) header(l *Line, b []byte) {
 		return
 	}
 	p.stats.Reports++
-	p.endHeadless()
+	p.endHeadless(l)
+	p.endSerial(l)
 	r := p.newReport(l, false)
 	r.trigger, r.sysrq = probe.trigger, probe.sysrq
 }
 
 // endHeadless closes what came before a header: it belongs to an earlier report.
-func (p *Parser) endHeadless() {
+func (p *Parser) endHeadless(l *Line) {
+	s := stampOf(l)
 	for _, r := range p.open {
-		if r.headless {
+		if r.headless && s.sameOrigin(&r.stamp) {
 			p.end(r)
 			return
 		}
+	}
+}
+
+// endSerial closes the reports of kernels that print one after the other: a new
+// one begins, so their ends are lost.
+func (p *Parser) endSerial(l *Line) {
+	s := stampOf(l)
+	for i := 0; i < len(p.open); {
+		r := p.open[i]
+		if s.sameOrigin(&r.stamp) && (l.Caller == 0 || r.caller == 0) && r.from(4, 2) {
+			p.end(r)
+			continue
+		}
+		i++
 	}
 }
 
@@ -424,14 +465,14 @@ func (p *Parser) endHeadless() {
 func (p *Parser) scoreOrShared(l *Line, b []byte) {
 	s, ok := parseScore(b, l.exact)
 	if !ok {
-		if !contains(b, ") sharing same memory") || !p.shared(b) {
+		if !contains(b, ") sharing same memory") || !p.shared(l, b) {
 			p.unplaced(l, b)
 		}
 		return
 	}
 	r := p.reportFor(l, s.message, func(r *report) int { return scoreFits(r, &s) })
 	if r == nil {
-		p.endHeadless()
+		p.endHeadless(l)
 		r = p.newReport(l, true)
 	}
 	p.touch(r, l)
@@ -440,16 +481,18 @@ func (p *Parser) scoreOrShared(l *Line, b []byte) {
 	r.note(s.message)
 }
 
-// note takes over what the reason says of the scope.
+// note takes over what the reason says of the scope. "Out of memory" is also
+// said where only some nodes were open: up to 4.20 the header's list of nodes is
+// all that tells.
 func (r *report) note(m message) {
-	if r.scope == "" {
+	if r.scope == "" && (m.scope != oom.ScopeSystem || r.trigger.Nodemask == "") {
 		r.scope = m.scope
 	}
 	r.mem.killAllocating = r.mem.killAllocating || m.killAllocating
 }
 
 // shared adds a process that dies along with the last victim.
-func (p *Parser) shared(b []byte) bool {
+func (p *Parser) shared(l *Line, b []byte) bool {
 	pid, rest, ok := cutPID(b[bytes.Index(b, []byte(killMark))+len(killMark):])
 	if !ok || !hasPrefix(rest, " (") || len(p.held) == 0 {
 		return false
@@ -459,8 +502,8 @@ func (p *Parser) shared(b []byte) bool {
 		return false
 	}
 	last := &p.held[len(p.held)-1]
-	rec := last.rec
-	if last.out || rec.Kind != oom.KindKill {
+	rec, s := last.rec, stampOf(l)
+	if last.out || !s.sameOrigin(&last.at) || rec.Kind != oom.KindKill {
 		return false
 	}
 	if rec.Exit == nil {
@@ -475,10 +518,18 @@ func (p *Parser) shared(b []byte) bool {
 // reportFor finds the open report that a decision belongs to: by caller where
 // the log has it, else the one that fits best, of equals the one touched last.
 func (p *Parser) reportFor(l *Line, m message, fits func(*report) int) *report {
-	var best *report
-	most := 0
+	best, _ := p.bestReport(l, m, fits)
+	return best
+}
+
+// bestReport also says how well it fits.
+func (p *Parser) bestReport(l *Line, m message, fits func(*report) int) (best *report, most int) {
+	at := stampOf(l)
 	for i := len(p.open) - 1; i >= 0; i-- {
 		r := p.open[i]
+		if !at.sameOrigin(&r.stamp) {
+			continue
+		}
 		if l.Caller != 0 && r.caller != 0 && l.Caller != r.caller {
 			continue
 		}
@@ -490,7 +541,7 @@ func (p *Parser) reportFor(l *Line, m message, fits func(*report) int) *report {
 			best, most = r, n
 		}
 	}
-	return best
+	return best, most
 }
 
 // How well a report fits a decision, 0 for not at all.
@@ -526,12 +577,14 @@ func killFits(r *report, k *killLine) int {
 		return fitsName // a thread of the chosen process
 	case r.tasks.find(k.pid) != nil:
 		return fitsTable
-	case !r.chosen.known && r.trigger.Comm == k.comm:
+	case !r.chosen.known && (r.trigger.Comm == k.comm || r.trigger.TID == oom.Some(k.pid)):
 		return fitsTrigger
-	case !r.chosen.known || r.scored:
+	case r.scored:
 		return fitsAny // up to 5.0 a child
+	case r.chosen.known, r.tasks.headed && r.tasks.total <= maxRows, r.stage > stageHeader && r.stage < stageTasks:
+		return fitsNot // the kernel still speaks of another
 	}
-	return fitsNot
+	return fitsAny // all between them is lost
 }
 
 func (p *Parser) summary(l *Line, b []byte) {
@@ -542,11 +595,11 @@ func (p *Parser) summary(l *Line, b []byte) {
 	}
 	r := p.reportFor(l, message{}, func(r *report) int { return summaryFits(r, &s) })
 	if r == nil {
-		p.endHeadless()
+		p.endHeadless(l)
 		r = p.newReport(l, true)
 	}
 	p.touch(r, l)
-	r.stage, r.scope = stageSummary, s.scope
+	r.stage, r.scope, r.hasSummary = stageSummary, s.scope, true
 	if r.scope == "" && s.global {
 		r.scope = oom.ScopeSystem
 	}
@@ -590,7 +643,10 @@ func (p *Parser) kill(l *Line, k *killLine) {
 		p.groupKill(l, inc, k)
 		return
 	}
-	r := p.reportFor(l, k.message, func(r *report) int { return killFits(r, k) })
+	r, fit := p.bestReport(l, k.message, func(r *report) int { return killFits(r, k) })
+	if fit < fitsPID && p.late(k, &s) {
+		return
+	}
 	if r != nil && r.headless && r.stage < stageTasks {
 		// Without a header these may be another allocation's Mem-Info.
 		p.end(r)
@@ -600,10 +656,57 @@ func (p *Parser) kill(l *Line, k *killLine) {
 		r = p.newReport(l, true)
 	}
 	r.note(k.message)
-	inc := &incident{rep: r, id: p.incidentID(&r.stamp), killed: map[int32]bool{}, message: k.message}
+	inc := &incident{rep: r, id: p.incidentID(&r.stamp, k.pid), killed: map[int32]bool{}, message: k.message}
 	p.remove(r)
 	p.remember(inc)
 	p.groupKill(l, inc, k)
+}
+
+// late handles the line of a kill that was given already, from the kernel's
+// choice. False when there is none such.
+func (p *Parser) late(k *killLine, s *stamp) bool {
+	for i := range p.ended {
+		e := &p.ended[i]
+		gap, ok := s.since(&e.at)
+		if e.pid != k.pid || !s.sameOrigin(&e.at) || p.tick-e.tick > reportLines || ok && (gap > reportWait || gap < -clockSlack) {
+			continue
+		}
+		for j := range p.held {
+			if h := &p.held[j]; h.rec == e.rec && !h.out {
+				k.complete(h.rec, e.row)
+			}
+		}
+		p.ended = append(p.ended[:i], p.ended[i+1:]...)
+		return true
+	}
+	return false
+}
+
+// complete adds what the kill line says to a record without it.
+func (k *killLine) complete(rec *oom.Record, row *row) {
+	v := rec.Victim
+	if rec.Scope == "" {
+		rec.Scope = k.scope
+	}
+	for _, f := range [...]struct{ to, from *oom.Opt[uint64] }{
+		{&v.TotalVMBytes, &k.totalVM}, {&v.AnonRSSBytes, &k.anon}, {&v.FileRSSBytes, &k.file}, {&v.ShmemRSSBytes, &k.shmem},
+	} {
+		if f.from.Known {
+			*f.to = *f.from
+		}
+	}
+	if rss := k.rss(); rss.Known {
+		v.RSSBytes = rss
+	}
+	if tables := k.tablesBytes(row); tables.Known {
+		v.PgtablesBytes = tables
+	}
+	if k.uid.Known {
+		v.UID = k.uid
+	}
+	if k.adj.Known {
+		v.OOMScoreAdj = k.adj
+	}
 }
 
 // groupKill writes one victim of an incident.
@@ -635,6 +738,9 @@ func (p *Parser) groupOf(l *Line, k *killLine, s *stamp) *incident {
 		if !inc.grouped || p.tick-inc.lastTick > reportLines {
 			continue
 		}
+		if !s.sameOrigin(&inc.last) {
+			continue
+		}
 		if gap, ok := s.since(&inc.last); ok && (gap < -clockSlack || gap > groupWait) {
 			continue
 		}
@@ -660,11 +766,17 @@ func (p *Parser) groupOf(l *Line, k *killLine, s *stamp) *incident {
 }
 
 // group marks the last incident as an oom.group's.
-func (p *Parser) group(path string) bool {
-	if len(p.recent) == 0 {
+func (p *Parser) group(l *Line, path string) bool {
+	var inc *incident
+	s := stampOf(l)
+	for _, i := range p.recent {
+		if s.sameOrigin(&i.last) {
+			inc = i
+		}
+	}
+	if inc == nil {
 		return false
 	}
-	inc := p.recent[len(p.recent)-1]
 	inc.grouped, inc.rep.groupPath = true, path
 	for i := range p.held {
 		rec := p.held[i].rec
@@ -704,7 +816,7 @@ func (p *Parser) exiting(l *Line, k *killLine) {
 	p.remove(r)
 	s := stampOf(l)
 	rec := p.base(oom.KindAlreadyExiting, &s, k.pid)
-	rec.Incident = p.incidentID(&r.stamp)
+	rec.Incident = p.incidentID(&r.stamp, k.pid)
 	r.fill(rec, k)
 	rec.Victim = r.victim(k)
 	p.emit(rec)
@@ -735,7 +847,7 @@ func (p *Parser) noVictim(l *Line, b []byte) {
 
 func (p *Parser) writeNoVictim(r *report, s stamp) *oom.Record {
 	rec := p.base(oom.KindNoVictim, &s, r.trigger.TID.Value)
-	rec.Incident = p.incidentID(&r.stamp)
+	rec.Incident = p.incidentID(&r.stamp, r.trigger.TID.Value)
 	r.fill(rec, nil)
 	p.emit(rec)
 	p.reuse(r)
@@ -750,11 +862,12 @@ func (p *Parser) end(r *report) {
 	case r.chosen.known:
 		k := killLine{pid: r.chosen.pid, comm: r.chosen.comm, uid: r.chosen.uid}
 		rec := p.base(oom.KindKill, &r.last, k.pid)
-		rec.Incident = p.incidentID(&r.stamp)
+		rec.Incident = p.incidentID(&r.stamp, k.pid)
 		r.fill(rec, &k)
 		rec.Victim, rec.Incomplete = r.victim(&k), oom.Some(true)
 		p.stats.Kills++
 		p.hold(held{rec: rec, at: r.last, tick: p.tick, tid: k.pid})
+		p.endedWithout(r, rec, k.pid)
 		p.reuse(r)
 	case !r.headless:
 		if r.scope == "" && r.hasLimit {
@@ -763,7 +876,36 @@ func (p *Parser) end(r *report) {
 		r.doubtful = true // marks it incomplete
 		p.writeNoVictim(r, r.stamp)
 	default:
+		p.unplacedReport(r)
 		p.reuse(r)
+	}
+}
+
+// endedWithout remembers a kill whose line may still come.
+func (p *Parser) endedWithout(r *report, rec *oom.Record, pid int32) {
+	e := ended{rec: rec, pid: pid, at: r.last, tick: p.tick}
+	if p.now.sameOrigin(&r.last) {
+		e.at = p.now
+	}
+	if row := r.tasks.find(pid); row != nil {
+		c := *row
+		e.row = &c
+	}
+	if len(p.ended) == maxEnded {
+		p.ended = append(p.ended[:0], p.ended[1:]...)
+	}
+	p.ended = append(p.ended, e)
+}
+
+// unplacedReport tells of lines that no decision came to. A page allocation's
+// failure ends in the same ones.
+func (p *Parser) unplacedReport(r *report) {
+	if r.lines == 0 || r.stage <= stageMemory && p.foreignSeen && p.tick-p.foreignTick <= interleaved {
+		return
+	}
+	p.stats.Unplaced += uint64(r.lines)
+	if p.o.OnUnplaced != nil {
+		p.o.OnUnplaced(r.firstNumber, r.firstText)
 	}
 }
 
@@ -782,9 +924,9 @@ func (p *Parser) reaper(l *Line, b []byte) {
 	if x.gaveUp {
 		exit.ReaperGaveUp = oom.Some(true)
 	}
-	h := p.heldKill(x.pid)
+	h := p.heldKill(x.pid, &s)
 	if h != nil {
-		if gap, ok := s.since(&h.at); ok && gap >= 0 {
+		if gap, ok := s.since(&h.at); ok && gap >= 0 && s.fine() && h.at.fine() {
 			exit.ReapedAfterNS = oom.Some(uint64(gap))
 		}
 	}
@@ -803,9 +945,9 @@ func (p *Parser) reaper(l *Line, b []byte) {
 }
 
 // heldKill finds the kill that the reaper speaks of, by the thread.
-func (p *Parser) heldKill(tid int32) *held {
+func (p *Parser) heldKill(tid int32, s *stamp) *held {
 	for i := len(p.held) - 1; i >= 0; i-- {
-		if h := &p.held[i]; h.tid == tid && !h.done {
+		if h := &p.held[i]; h.tid == tid && !h.done && s.sameOrigin(&h.at) {
 			return h
 		}
 	}
@@ -876,7 +1018,7 @@ func (p *Parser) release(l *Line) {
 	for ; n < len(p.held); n++ {
 		h := &p.held[n]
 		gap, ok := now.since(&h.at)
-		late := p.tick-h.tick > reaperLines || ok && (gap > reaperWait || gap < -clockSlack)
+		late := p.tick-h.tick > reaperLines || ok && now.sameOrigin(&h.at) && (gap > reaperWait || gap < -clockSlack)
 		if !late && (!h.done || p.o.ExitRecords) {
 			break
 		}
@@ -902,7 +1044,7 @@ func (p *Parser) expire(l *Line) {
 			limit = headlessLines
 		}
 		gap, ok := now.since(&r.last)
-		if p.tick-r.touched > limit || ok && (gap > reportWait || gap < -clockSlack) {
+		if p.tick-r.touched > limit || ok && now.sameOrigin(&r.last) && (gap > reportWait || gap < -clockSlack) {
 			p.end(r)
 			continue
 		}

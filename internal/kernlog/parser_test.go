@@ -204,7 +204,7 @@ func TestBigTable(t *testing.T) {
 		t.Fatalf("%d records", len(all))
 	}
 	rec := all[0]
-	if rec.CandidatesTotal != oom.Some(uint64(50000)) || len(rec.Candidates) != maxCandidates || rec.Victim.SwapBytes != oom.Some(uint64(2*4096)) || rec.Incomplete.Known {
+	if rec.CandidatesTotal != oom.Some(uint64(50000)) || len(rec.Candidates) != maxCandidates || rec.Victim.SwapBytes != oom.Some(uint64(2*4096)) || rec.Incomplete != oom.Some(true) { // it has nothing but the table
 		t.Errorf("%d of %v candidates, swap %v", len(rec.Candidates), rec.CandidatesTotal, rec.Victim.SwapBytes)
 	}
 	for i := 1; i < len(rec.Candidates); i++ {
@@ -374,9 +374,12 @@ func TestUnplaced(t *testing.T) {
 	var got []string
 	o := testOptions()
 	o.OnUnplaced = func(line int, text string) { got = append(got, fmt.Sprintf("%d %s", line, text)) }
-	_, st := readAll(t, strings.NewReader("[    1.000001] x\n[    1.000002] Out of memory: Killed process many\n[    1.000003] oom_reaper: reaped process 7 (x), now anon-rss:0kB\n[    1.000004] y invoked oom-killer: nothing\n"), o)
-	want := []string{"2 Out of memory: Killed process many", "3 oom_reaper: reaped process 7 (x), now anon-rss:0kB", "4 y invoked oom-killer: nothing"}
-	if strings.Join(got, "\n") != strings.Join(want, "\n") || st.Unplaced != 3 {
+	_, st := readAll(t, strings.NewReader("[    0.900000] [  pid  ]   uid  tgid total_vm      rss pgtables_bytes swapents oom_score_adj name\n[    0.900001] [     77]     5    77      100       11    40960        0             7 a\n[    1.000001] x\n[    1.000002] Out of memory: Killed process many\n[    1.000003] oom_reaper: reaped process 7 (x), now anon-rss:0kB\n[    1.000004] y invoked oom-killer: nothing\n"), o)
+	want := []string{
+		"4 Out of memory: Killed process many", "5 oom_reaper: reaped process 7 (x), now anon-rss:0kB", "6 y invoked oom-killer: nothing",
+		"1 [  pid  ]   uid  tgid total_vm      rss pgtables_bytes swapents oom_score_adj name", // two lines of no report
+	}
+	if strings.Join(got, "\n") != strings.Join(want, "\n") || st.Unplaced != 5 {
 		t.Errorf("%d: %q", st.Unplaced, got)
 	}
 }
@@ -447,5 +450,133 @@ func TestNotText(t *testing.T) {
 	}
 	if _, err := r.Next(); !errors.Is(err, boom) {
 		t.Errorf("%v", err)
+	}
+}
+
+// TestFlaws takes a line out of a whole report: where the record lacks what it
+// had, it says so.
+func TestFlaws(t *testing.T) {
+	for _, name := range []string{"5.10-guest-kmsg.txt", "6.12-guest-kmsg.txt", "6.18-cgroup-v1.txt"} {
+		lines := strings.SplitAfter(corpusFile(t, name), "\n")
+		first, last := -1, -1
+		for i, line := range lines {
+			if first < 0 && contains([]byte(line), headerMark) {
+				first = i
+			}
+			if first >= 0 && contains([]byte(line), killedMark) {
+				last = i
+				break
+			}
+		}
+		whole := readText(t, strings.Join(lines[first:last+1], ""), testOptions())
+		if len(whole) != 1 || whole[0].Incomplete.Known {
+			t.Fatalf("%s: %d records", name, len(whole))
+		}
+		for i := first; i < last; i++ {
+			if _, _, ok := statLine([]byte(lines[i][strings.IndexAny(lines[i], ";]")+1 : len(lines[i])-1])); ok || strings.Contains(lines[i], "] total_") || strings.Contains(lines[i], "hierarchical") {
+				continue // one counter of many
+			}
+			if _, _, ok := frame(skipSpaces([]byte(lines[i][strings.IndexAny(lines[i], ";]")+1:]))); ok || strings.Contains(lines[i], "] [") || strings.Contains(lines[i], ";[ ") && !strings.Contains(lines[i], "pid") {
+				continue // a frame, or a row of another task: nothing says that it was there
+			}
+			cut := readText(t, strings.Join(lines[first:i], "")+strings.Join(lines[i+1:last+1], ""), testOptions())
+			if len(cut) != 1 {
+				t.Errorf("%s without line %d: %d records", name, i, len(cut))
+				continue
+			}
+			have := *cut[0]
+			have.Incomplete = oom.Opt[bool]{}
+			if essence(&have) != essence(whole[0]) && cut[0].Incomplete != oom.Some(true) {
+				t.Errorf("%s without %q: not said to be incomplete", name, lines[i])
+			}
+		}
+	}
+}
+
+// TestTwoOrigins: lines of two machines, or of two boots of one, by turns. Each
+// kill is one record, with its own report.
+func TestTwoOrigins(t *testing.T) {
+	lines := original(t)
+	for name, prefix := range map[string][2]func(l sourceLine) string{
+		"hosts with uptimes": {
+			func(l sourceLine) string {
+				return l.at().Format("Jan _2 15:04:05 one kernel: [100") + strings.ReplaceAll(l.clock(), " ", "0") + "] "
+			},
+			func(l sourceLine) string { return l.at().Format("Jan _2 15:04:05 two kernel: [") + l.clock() + "] " },
+		},
+		"hosts without": {
+			func(l sourceLine) string { return l.at().Format("Jan _2 15:04:05 one kernel: ") },
+			func(l sourceLine) string { return l.at().Format("Jan _2 15:04:05 two kernel: ") },
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var b strings.Builder
+			for _, l := range lines {
+				for _, text := range strings.Split(l.text, "\n") {
+					b.WriteString(prefix[0](l) + text + "\n" + prefix[1](l) + text + "\n")
+				}
+			}
+			all := readText(t, b.String(), testOptions())
+			alone := readText(t, eachLine(lines, func(l sourceLine, text string) string { return prefix[0](l) + text }), testOptions())
+			if len(all) != 2 || len(alone) != 1 {
+				t.Fatalf("%d and %d records", len(all), len(alone))
+			}
+			for i, node := range []string{"one", "two"} {
+				if all[i].Node != node || essence(all[i]) != essence(alone[0]) {
+					t.Errorf("%s: %s", node, essence(all[i]))
+				}
+			}
+		})
+	}
+}
+
+// TestLateKill: a report that was closed before its kill line came gives one
+// record, with what the line says.
+func TestLateKill(t *testing.T) {
+	var b strings.Builder
+	b.WriteString("[    5.000001] oom-kill:constraint=CONSTRAINT_NONE,nodemask=(null),cpuset=/,mems_allowed=0,global_oom,task_memcg=/a,task=a,pid=77,uid=5\n")
+	for range headlessLines + 2 {
+		b.WriteString("[    5.100000] usb 1-1: new device oom\n")
+	}
+	b.WriteString("[    6.000001] " + killLineText + "\n")
+	for _, exits := range []bool{false, true} {
+		o := testOptions()
+		o.ExitRecords = exits
+		all, st := readAll(t, strings.NewReader(b.String()), o)
+		if len(all) != 1 || st.Kills != 1 || all[0].Incomplete != oom.Some(true) {
+			t.Fatalf("%d records, %+v", len(all), st)
+		}
+		if rss := all[0].Victim.RSSBytes; !exits && rss != oom.Some(uint64(44<<10)) {
+			t.Errorf("rss %v", rss)
+		}
+	}
+}
+
+// TestScopeOfNodes: up to 4.20 a list of nodes in the header may be a cpuset's or
+// a policy's: "Out of memory" alone does not say.
+func TestScopeOfNodes(t *testing.T) {
+	for nodes, want := range map[string]oom.Scope{"(null)": oom.ScopeSystem, "0-1": ""} {
+		log := "[    5.000001] a invoked oom-killer: gfp_mask=0x14200ca(GFP_HIGHUSER_MOVABLE), nodemask=" + nodes + ",  order=0, oom_score_adj=0\n[    5.000002] Out of memory: Kill process 77 (a) score 5 or sacrifice child\n[    5.000003] Killed process 77 (a) total-vm:400kB, anon-rss:40kB, file-rss:4kB\n"
+		if all := readText(t, log, testOptions()); len(all) != 1 || all[0].Scope != want || all[0].Incomplete != oom.Some(true) {
+			t.Errorf("%s: %d records", nodes, len(all))
+		}
+	}
+}
+
+// TestStamps: what a stamp does not say is not made up.
+func TestStamps(t *testing.T) {
+	now := time.Date(2026, 11, 3, 0, 0, 0, 0, time.UTC)
+	for stamp, want := range map[string]time.Time{
+		"Feb 29 04:11:09 box kernel: ":             time.Date(2024, 2, 29, 4, 11, 9, 0, time.UTC),
+		"Nov  4 04:11:09 box kernel: ":             time.Date(2025, 11, 4, 4, 11, 9, 0, time.UTC),
+		"Fri 2025-03-07 04:11:09 UTC box kernel: ": time.Date(2025, 3, 7, 4, 11, 9, 0, time.UTC),
+		"Fri 2025-03-07 04:11:09 CET box kernel: ": {},
+	} {
+		r := NewReader(strings.NewReader(stamp+killLineText+"\n"), Options{Location: time.UTC})
+		r.x.now = func() time.Time { return now }
+		rec, err := r.Next()
+		if err != nil || !rec.Time.Equal(want) || rec.Node != "box" {
+			t.Errorf("%s: %v %v", stamp, rec, err)
+		}
 	}
 }

@@ -482,10 +482,7 @@ func (x *prefixes) syslog(l *Line, b []byte) ([]byte, wrapState) {
 	}
 	if t, rest, ok := parseISO(b[4:], x.o.location()); ok {
 		if zone, after := nextField(rest); len(zone) > 0 && len(zone) < 6 {
-			if string(zone) == "UTC" {
-				t = time.Date(t.Year(), t.Month(), t.Day(), t.Hour(), t.Minute(), t.Second(), t.Nanosecond(), time.UTC)
-			}
-			rest = after
+			t, rest = inZone(t, zone), after
 		}
 		l.Time = t
 		return x.tag(l, rest)
@@ -494,6 +491,18 @@ func (x *prefixes) syslog(l *Line, b []byte) ([]byte, wrapState) {
 		return x.tag(l, skipSpaces(b[24:]))
 	}
 	return b, wrapNone
+}
+
+// inZone reads a wall clock in the zone that is named. Such names are not
+// unique: one that is not the location's own leaves the time unknown.
+func inZone(t time.Time, zone []byte) time.Time {
+	if own, _ := t.Zone(); string(zone) == own {
+		return t
+	}
+	if string(zone) != "UTC" && string(zone) != "GMT" {
+		return time.Time{}
+	}
+	return time.Date(t.Year(), t.Month(), t.Day(), t.Hour(), t.Minute(), t.Second(), t.Nanosecond(), time.UTC)
 }
 
 // tag reads "host kernel: ", "kernel: " or "host kern.err kernel: ". Another
@@ -759,14 +768,28 @@ func (x *prefixes) withYear(mon time.Month, day, h, m, s, nanos int) time.Time {
 			x.year++
 		}
 		x.month = mon
-		return time.Date(x.year, mon, day, h, m, s, nanos, x.o.location())
+		t, _ := x.onDay(x.year, mon, day, h, m, s, nanos)
+		return t
 	}
 	now := x.now()
-	t := time.Date(now.Year(), mon, day, h, m, s, nanos, x.o.location())
-	if t.Sub(now) > 24*time.Hour {
-		t = time.Date(now.Year()-1, mon, day, h, m, s, nanos, x.o.location())
+	for back := range leapYears {
+		if t, ok := x.onDay(now.Year()-back, mon, day, h, m, s, nanos); ok && t.Sub(now) <= 24*time.Hour {
+			return t
+		}
 	}
-	return t
+	return time.Time{}
+}
+
+// leapYears is among how many years in a row one has the 29th of February.
+const leapYears = 9
+
+// onDay is a time on a day; false when that year has no such day.
+func (x *prefixes) onDay(year int, mon time.Month, day, h, m, s, nanos int) (time.Time, bool) {
+	t := time.Date(year, mon, day, h, m, s, nanos, x.o.location())
+	if t.Day() != day {
+		return time.Time{}, false
+	}
+	return t, true
 }
 
 // ctime reads "Mon Nov 24 01:02:03 2025" (dmesg -T), from its end: the names of

@@ -11,9 +11,9 @@ import (
 )
 
 // identity is a hash over what stays the same when the same line is read
-// again. Where a log has no clock at all, the count of records so far stands in
+// again; n counts those that are the same in all else. Where a log has no clock at all, the count of records so far stands in
 // for it.
-func identity(s *stamp, ordinal uint64, kind oom.Kind, pid int32) string {
+func identity(s *stamp, ordinal uint64, kind string, pid int32, n uint64) string {
 	h := sha256.New()
 	origin := s.bootID
 	if origin == "" {
@@ -36,6 +36,9 @@ func identity(s *stamp, ordinal uint64, kind oom.Kind, pid int32) string {
 	h.Write(number[:])
 	h.Write([]byte(origin))
 	h.Write([]byte(kind))
+	if n > 0 {
+		h.Write(binary.LittleEndian.AppendUint64(nil, n))
+	}
 	return hex.EncodeToString(h.Sum(nil)[:8])
 }
 
@@ -49,14 +52,35 @@ func (p *Parser) base(kind oom.Kind, s *stamp, pid int32) *oom.Record {
 		r.Time = p.o.BootTime.Add(time.Duration(s.uptime.Value))
 	}
 	p.ordinal++
-	r.ID = identity(s, p.ordinal, kind, pid)
+	r.ID = p.identify(s, string(kind), pid)
 	return r
 }
 
-// incidentID is shared by all victims of one decision; it hangs on the report's
-// first line.
-func (p *Parser) incidentID(s *stamp) string {
-	return identity(s, p.ordinal, "incident", 0)
+// incidentID is shared by all victims of one decision. It hangs on the report's
+// first line and on the task: the victim, or without one the trigger.
+func (p *Parser) incidentID(s *stamp, pid int32) string { return p.identify(s, "incident", pid) }
+
+// identify gives an id. Within a stamp as coarse as a second a task can stand
+// for more than one record of a kind: these are counted.
+func (p *Parser) identify(s *stamp, kind string, pid int32) string {
+	id := identity(s, p.ordinal, kind, pid, 0)
+	if s.uptime.Known || s.time.IsZero() {
+		return id
+	}
+	n := uint64(0)
+	for _, old := range p.ids {
+		if old == id {
+			n++
+		}
+	}
+	if len(p.ids) == maxIDs {
+		p.ids = append(p.ids[:0], p.ids[maxIDs/2:]...)
+	}
+	p.ids = append(p.ids, id)
+	if n == 0 {
+		return id
+	}
+	return identity(s, p.ordinal, kind, pid, n)
 }
 
 // fill puts the report's blocks into a record. Each record gets its own copy:
@@ -82,7 +106,7 @@ func (r *report) fill(rec *oom.Record, k *killLine) {
 		rec.Trigger = &t
 	}
 	rec.Limit = r.finishLimit()
-	rec.Memory = r.mem.finish(page)
+	rec.Memory = r.memory(page)
 	if managed := r.mem.managedPages(); rec.Scope == oom.ScopeSystem && managed > 0 && r.mem.swapTotalKB.Known {
 		// constrained_alloc: all RAM and all swap.
 		if swap := kilobytes(r.mem.swapTotalKB.Value); swap.Known {
@@ -93,7 +117,7 @@ func (r *report) fill(rec *oom.Record, k *killLine) {
 	if r.tasks.headed {
 		rec.CandidatesTotal = oom.Some(r.tasks.total)
 	}
-	if r.headless || r.doubtful {
+	if r.headless || r.doubtful || r.missing(k) {
 		rec.Incomplete = oom.Some(true)
 	}
 }

@@ -34,16 +34,27 @@ func stampOf(l *Line) stamp {
 }
 
 // since is how long after an earlier stamp this one is; unknown without a
-// common clock, and when the clock went back (another boot).
+// common clock. Only the printk clock goes back when the machine boots anew; a
+// wall clock that went back was set.
 func (s *stamp) since(earlier *stamp) (time.Duration, bool) {
 	if s.uptime.Known && earlier.uptime.Known {
 		return time.Duration(s.uptime.Value) - time.Duration(earlier.uptime.Value), true
 	}
 	if !s.time.IsZero() && !earlier.time.IsZero() {
-		return s.time.Sub(earlier.time), true
+		gap := s.time.Sub(earlier.time)
+		return gap, gap >= 0
 	}
 	return 0, false
 }
+
+// sameOrigin says whether two lines can come from one boot of one machine:
+// their clocks compare only then, and only then are they of one report.
+func (s *stamp) sameOrigin(o *stamp) bool {
+	return (s.bootID == "" || o.bootID == "" || s.bootID == o.bootID) && (s.node == "" || o.node == "" || s.node == o.node)
+}
+
+// fine says whether the stamp is finer than a second.
+func (s *stamp) fine() bool { return s.uptime.Known || s.time.Nanosecond() != 0 }
 
 // report is one OOM report while it is being read.
 type report struct {
@@ -57,7 +68,13 @@ type report struct {
 	touched  uint64 // the parser's line count at the last line of this report
 	last     stamp
 
+	// lines are how many are in it; the first one for when none is placed.
+	lines       int
+	firstNumber int
+	firstText   string
+
 	kernel     string
+	hasCPU     bool
 	trigger    oom.Trigger
 	sysrq      bool
 	stackState stackState
@@ -70,16 +87,20 @@ type report struct {
 	hasLimit  bool
 	stats     limitStats
 	statLines bool
+	// Old kernels print the counters of each cgroup below the limit by itself;
+	// the limit's own come first.
+	statsEach, statsOfLimit bool
 
 	mem   memInfo
 	tasks taskTable
 
 	victimCgroup string
 	// chosen is the task that the summary or the "Kill process" line names.
-	chosen    chosen
-	score     oom.Opt[int64]
-	scored    bool
-	groupPath string
+	chosen     chosen
+	hasSummary bool
+	score      oom.Opt[int64]
+	scored     bool
+	groupPath  string
 }
 
 // chosen is the task that the kernel picked, before it is killed.
@@ -119,3 +140,73 @@ func (r *report) domainPages() uint64 {
 	}
 	return r.mem.managedPages() + r.mem.swapTotalKB.Or(0)*1024/page
 }
+
+// interrupt tells of another allocation's report that begins in this one: a
+// trace and a Mem-Info of the same form follow.
+func (r *report) interrupt() {
+	r.doubtful = true
+	if r.stage <= stageStack && r.stackState != stackDone {
+		r.stackMixed = true
+	}
+	r.stage = max(r.stage, stageCPU) // the next one need not be this report's
+	switch m := &r.mem; {
+	case m.blocks == 0:
+		m.foreign = true
+	case m.reserved.Known:
+		m.whole = true
+	default:
+		m.mixed = true
+	}
+}
+
+// memory is what Mem-Info says, where it is this report's: for a cgroup's limit
+// the kernel prints none.
+func (r *report) memory(page uint64) *oom.Memory {
+	if r.scope == oom.ScopeCgroup && r.mem.seen {
+		r.doubtful, r.mem.mixed = true, true
+	}
+	if r.mem.mixed || r.mem.foreign {
+		r.mem = memInfo{killAllocating: r.mem.killAllocating, panicOnOOM: r.mem.panicOnOOM, mixed: true}
+	}
+	return r.mem.finish(page)
+}
+
+// missing says whether a part is not there that the kernel prints in each
+// report; k is the victim's line, if there was a victim.
+func (r *report) missing(k *killLine) bool {
+	if !r.hasCPU || r.stackState == stackNone || r.stackState == stackForeign || r.stackMixed || !r.tasks.headed {
+		return true
+	}
+	if r.scope == oom.ScopeCgroup {
+		l := &r.limit
+		if l.Cgroup == "" || !l.UsageBytes.Known || !l.SwapUsageBytes.Known && !l.MemswUsageBytes.Known || len(r.stats) == 0 || r.statsCut() ||
+			l.MemswUsageBytes.Known && !l.KmemUsageBytes.Known && r.from(3, 10) {
+			return true
+		}
+	} else if r.mem.missing() {
+		return true
+	}
+	if k == nil {
+		return false
+	}
+	// From 5.0, and where that was ported back, the summary names the victim;
+	// before it the "Kill process" line.
+	if !r.hasSummary && (r.from(5, 0) || !r.scored) || r.trigger.MemsAllowed == "" {
+		return true
+	}
+	return r.tasks.total <= maxRows && r.tasks.find(k.pid) == nil && (!r.chosen.known || r.tasks.find(r.chosen.pid) == nil)
+}
+
+// from says whether the kernel is known to be this version or later.
+func (r *report) from(major, minor uint64) bool {
+	a, rest, ok := cutUint([]byte(r.kernel))
+	if !ok || len(rest) == 0 {
+		return false
+	}
+	b, _, ok := cutUint(rest[1:])
+	return ok && (a > major || a == major && b >= minor)
+}
+
+// statsCut says whether counters of cgroups below the limit are there without
+// the limit's own: their sum is none.
+func (r *report) statsCut() bool { return r.statsEach && !r.statsOfLimit }

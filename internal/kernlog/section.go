@@ -10,7 +10,8 @@ import (
 type part int
 
 const (
-	partNone part = iota
+	partNone    part = iota
+	partForeign      // the beginning of another allocation's trace and Mem-Info
 	partOrder
 	partCpuset
 	partCPU
@@ -30,6 +31,7 @@ const (
 	partTasks
 	partHeading
 	partRow
+	partBadRow // begins as a row
 )
 
 // stageOf is the place of a part in the order of a report.
@@ -62,7 +64,17 @@ func named(k part) bool {
 
 // orphan says whether a part is worth keeping without a header: it is told
 // apart from other lines by itself, and useful.
-func orphan(k part) bool { return k >= partTaskIn && k != partStat }
+func orphan(k part) bool { return k >= partTaskIn && k != partStat && k != partBadRow }
+
+// certain says whether a part can be nothing else, so that one that fits no
+// report is worth a word.
+func certain(k part) bool {
+	switch k {
+	case partTaskIn, partCounter, partStats, partHeading, partRow:
+		return true
+	}
+	return false
+}
 
 // classify says what a line can be, from its first bytes.
 func classify(b []byte) part {
@@ -95,6 +107,9 @@ func classifyBracket(b []byte) part {
 	case isRow(b):
 		return partRow
 	}
+	if _, _, ok := rowPID(b); ok {
+		return partBadRow
+	}
 	if _, _, ok := frame(b); ok {
 		return partFrame
 	}
@@ -123,6 +138,8 @@ func classifyWord(b []byte) part {
 		return partSwap
 	case hasPrefix(b, "Tasks state (memory values"):
 		return partTasks
+	case isForeign(b):
+		return partForeign
 	case isNode(b):
 		return partNode
 	case contains(b, "cpuset=") && contains(b, " mems_allowed="):
@@ -152,10 +169,24 @@ func isNode(b []byte) bool {
 // interleaved is how close, in lines, two reports are that may be mixed up.
 const interleaved = 256
 
+// isForeign says whether another allocation's trace and Mem-Info follow
+// (warn_alloc), or just the latter (sysrq-m).
+func isForeign(b []byte) bool {
+	rest, ok := after(b, ": page allocation ")
+	if ok {
+		return hasPrefix(rest, "failure: order:") || hasPrefix(rest, "stalls for ")
+	}
+	return hasPrefix(b, "sysrq: Show Memory") || hasPrefix(b, "SysRq : Show Memory")
+}
+
 // section handles the lines that mean something within a report only.
 func (p *Parser) section(l *Line, b []byte) {
 	k := classify(b)
-	if k == partNone {
+	switch k {
+	case partNone:
+		return
+	case partForeign:
+		p.foreign(l)
 		return
 	}
 	if len(p.open) == 0 {
@@ -165,16 +196,53 @@ func (p *Parser) section(l *Line, b []byte) {
 		p.newReport(l, true)
 	}
 	order, n := p.pick(l, k)
+	if n == 0 && orphan(k) && !p.openOf(l) {
+		order[0], n = p.newReport(l, true), 1
+	}
 	for _, r := range order[:n] {
 		if r.apply(k, b) {
 			r.stage = max(r.stage, stageOf(k))
 			p.touch(r, l)
+			r.count(l, b)
 			return
 		}
 	}
-	if n == 1 && k == partCPU && order[0].stackState != stackDone {
+	switch {
+	case n == 1 && k == partCPU && order[0].stackState != stackDone:
 		order[0].stackState = stackForeign // someone else's trace begins
+	case n > 0 && (certain(k) || k == partBadRow && order[0].stage == stageTasks):
+		order[0].doubtful = true
+		p.unplaced(l, b)
 	}
+}
+
+// count keeps what to tell of a report that is none.
+func (r *report) count(l *Line, b []byte) {
+	if r.lines++; r.lines == 1 && r.headless {
+		r.firstNumber, r.firstText = l.Number, keep(b)
+	}
+}
+
+// foreign handles the first line of another allocation's report.
+func (p *Parser) foreign(l *Line) {
+	s := stampOf(l)
+	p.foreignSeen, p.foreignTick = true, p.tick
+	for _, r := range p.open {
+		if s.sameOrigin(&r.stamp) && r.stage <= stageMemory && (l.Caller == 0 || r.caller == 0 || l.Caller == r.caller) {
+			r.interrupt()
+		}
+	}
+}
+
+// openOf says whether a report of the same machine is open.
+func (p *Parser) openOf(l *Line) bool {
+	s := stampOf(l)
+	for _, r := range p.open {
+		if s.sameOrigin(&r.stamp) {
+			return true
+		}
+	}
+	return false
 }
 
 // pick finds the reports that a line can belong to, best first. With the caller
@@ -182,9 +250,12 @@ func (p *Parser) section(l *Line, b []byte) {
 // that are to come to it, and the one touched last before the others. Two that
 // are at the same part cannot be told apart.
 func (p *Parser) pick(l *Line, k part) (order [maxOpen]*report, n int) {
-	st := stageOf(k)
+	st, at := stageOf(k), stampOf(l)
 	for i := len(p.open) - 1; i >= 0; i-- {
 		r := p.open[i]
+		if !at.sameOrigin(&r.stamp) {
+			continue
+		}
 		if l.Caller != 0 && r.caller != 0 {
 			if l.Caller == r.caller {
 				order[0] = r
@@ -234,10 +305,11 @@ func (r *report) apply(k part, b []byte) bool {
 	case partStat:
 		return r.applyStat(b)
 	case partMemInfo:
-		r.mem.blocks++
-		return r.mem.blocks == 1
+		ours := r.mem.begin()
+		r.doubtful = r.doubtful || r.mem.mixed
+		return ours
 	case partPages, partNode, partReserve, partCount, partSwap:
-		if r.mem.blocks > 1 {
+		if r.mem.mixed || r.mem.blocks > 1 {
 			return false
 		}
 		r.mem.apply(k, b)
@@ -249,6 +321,8 @@ func (r *report) apply(k part, b []byte) bool {
 		r.tasks.parseHeading(b)
 	case partRow:
 		return r.tasks.parseRow(b)
+	case partBadRow:
+		return false
 	}
 	return true
 }
@@ -257,6 +331,8 @@ func (r *report) applyTrace(k part, b []byte) bool {
 	switch {
 	case k == partTrace && r.stackState == stackNone:
 		r.stackState = stackOpen
+	case k == partTrace && r.stackState == stackOpen && len(r.trigger.KernelStack) > 0:
+		r.stackMixed, r.doubtful = true, true // someone else's, in the middle of it
 	case k == partTraceEnd && r.stackState == stackOpen:
 		r.stackState = stackDone
 	case k == partFrame && r.stackState == stackOpen:
