@@ -16,9 +16,7 @@ import (
 // kernel offers cannot be told otherwise.
 func runCheck(ctx context.Context, args []string, env Env) error {
 	var t traceFlags
-	flags := newFlags("oomtrace check")
-	flags.add("How to trace", t.defineHooks)
-	flags.add("Whose they were", t.ownerFlags.define)
+	flags := t.checkGroups()
 	if err := flags.parse(args); err != nil {
 		if isHelp(err) {
 			_, err = fmt.Fprintf(env.Stdout, "oomtrace check [flags]: tell what this machine offers\n%s", flags.usages())
@@ -39,6 +37,14 @@ func runCheck(ctx context.Context, args []string, env Env) error {
 	}
 	defer func() { _ = tr.Close() }()
 	return printCheck(ctx, env, tr, &t)
+}
+
+// checkGroups are the flags of "oomtrace check".
+func (t *traceFlags) checkGroups() *flagGroups {
+	g := newFlags("oomtrace check")
+	g.add("How to trace", t.defineHooks)
+	g.add("Whose they were", t.ownerFlags.define)
+	return g
 }
 
 func printCheck(ctx context.Context, env Env, tr *tracer.Tracer, t *traceFlags) error {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"strings"
 	"time"
 
@@ -128,6 +129,7 @@ type traceFlags struct {
 	sinceBoot   bool
 	attach      string
 	btf         string
+	ringBytes   int
 	pin         string
 	top         int
 	metrics     string
@@ -163,6 +165,7 @@ func (t *traceFlags) defineHooks(f *pflag.FlagSet) {
 	f.StringVar(&t.source, "source", "auto", "auto, bpf or kmsg (the kernel log)")
 	f.StringVar(&t.attach, "attach", "auto", "`tier` of hooks: auto, fentry, kprobe, tp_btf, raw_tp or tracepoint")
 	f.StringVar(&t.btf, "btf", "", "read the kernel's types from this `file`")
+	f.IntVar(&t.ringBytes, "ring-bytes", tracer.DefaultRingBytes, "the ring's `size`, a power of two: what waits while the output does not go on")
 }
 
 func (t *traceFlags) check(env Env) error {
@@ -189,13 +192,20 @@ func (t *traceFlags) checkSource() error {
 	case "auto", "bpf":
 		return nil
 	case "kmsg":
-		if t.pin != "" || t.attach != "auto" || t.btf != "" {
-			return usage("--pin, --attach and --btf are for --source bpf", "--source kmsg uses no hooks")
+		if t.pin != "" || t.attach != "auto" || t.btf != "" || t.ringBytes != tracer.DefaultRingBytes {
+			return usage("--pin, --attach, --btf and --ring-bytes are for --source bpf", "--source kmsg uses no hooks")
 		}
 		return nil
 	}
 	return usage("use auto, bpf or kmsg", "unknown source %q", t.source)
 }
+
+const (
+	// minRingBytes has room for the longest record, and is a multiple of any
+	// kernel's page size.
+	minRingBytes = 64 << 10
+	maxRingBytes = 1 << 30
+)
 
 // options are the tracer's part of the flags.
 func (t *traceFlags) options() (tracer.Options, error) {
@@ -203,7 +213,11 @@ func (t *traceFlags) options() (tracer.Options, error) {
 	if err != nil {
 		return tracer.Options{}, usage("use auto, fentry, kprobe, tp_btf, raw_tp or tracepoint", "%w", err)
 	}
-	opts := tracer.Options{Tier: tier, BTF: t.btf, Top: t.top, Pin: t.pin}
+	if n := t.ringBytes; n < minRingBytes || n > maxRingBytes || n&(n-1) != 0 || n%os.Getpagesize() != 0 {
+		return tracer.Options{}, usage(fmt.Sprintf("use a power of two from %d to %d", minRingBytes, maxRingBytes),
+			"--ring-bytes %d is no size for a ring", n)
+	}
+	opts := tracer.Options{Tier: tier, BTF: t.btf, Top: t.top, Pin: t.pin, RingBytes: t.ringBytes}
 	if t.top == 0 {
 		opts.Top = -1
 	}

@@ -272,3 +272,39 @@ func TestHostRotationRefused(t *testing.T) {
 		t.Errorf("%v: %s", err, out)
 	}
 }
+
+// TestHostRingBytes: the ring has the size asked for, as the kernel tells it.
+func TestHostRingBytes(t *testing.T) {
+	for _, tt := range []struct {
+		args []string
+		want string
+	}{
+		{nil, "4194304"},
+		{[]string{"--ring-bytes", "65536"}, "65536"},
+	} {
+		p := newTracee(t, append([]string{"-o", "json"}, tt.args...)...).startReady()
+		if got := ringBytes(t, p.cmd.Process.Pid); got != tt.want {
+			t.Errorf("%v: %s bytes, want %s", tt.args, got, tt.want)
+		}
+		p.interrupt()
+	}
+}
+
+// ringBytes is max_entries of the ring that a process has open
+// (BPF_MAP_TYPE_RINGBUF is 27, include/uapi/linux/bpf.h).
+func ringBytes(t *testing.T, pid int) string {
+	t.Helper()
+	infos, err := filepath.Glob(fmt.Sprintf("/proc/%d/fdinfo/*", pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ring := regexp.MustCompile(`map_type:\t27\n(?s:.*)max_entries:\t(\d+)\n`)
+	for _, info := range infos {
+		b, _ := os.ReadFile(info) // some close meanwhile
+		if m := ring.FindSubmatch(b); m != nil {
+			return string(m[1])
+		}
+	}
+	t.Fatal("no ring is open")
+	return ""
+}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -73,6 +74,9 @@ type session struct {
 // open sets all up, in the order in which a failure is cheapest.
 func (s *session) open(ctx context.Context, opts tracer.Options) error {
 	frugal()
+	if err := s.notReady(); err != nil {
+		return err
+	}
 	s.out = s.env.Stdout
 	if s.file0().Path != "" {
 		f, err := sink.Open(s.file0())
@@ -225,6 +229,9 @@ func (s *session) greet() {
 		what += " + kernel log"
 	}
 	say(s.env, "tracing OOM kills on %s (%s, %s). Ctrl-C to stop.", node, s.tr.Kernel(), what)
+	if has := s.tr.RingBytes(); has != s.ringBytes && s.ringBytes != tracer.DefaultRingBytes {
+		say(s.env, "the pinned ring keeps its %d bytes; \"oomtrace unpin\" lets --ring-bytes have its way", has)
+	}
 	if !s.verbose {
 		return
 	}
@@ -274,10 +281,35 @@ func (s *session) ready() error {
 		return nil
 	}
 	f, err := os.Create(s.readyFile)
-	if err != nil {
-		return fmt.Errorf("ready file: %w", err)
+	if err == nil {
+		err = f.Close()
 	}
-	return f.Close()
+	return readyFailure(err)
+}
+
+// notReady removes the ready file of an earlier run, which would be believed.
+func (s *session) notReady() error {
+	path, err := filepath.EvalSymlinks(s.readyFile)
+	if s.readyFile == "" || errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return readyFailure(err)
+	}
+	if info, err := os.Stat(path); err == nil && info.Mode().IsRegular() {
+		return readyFailure(os.Remove(path))
+	}
+	return nil
+}
+
+func readyFailure(err error) error {
+	if err == nil {
+		return nil
+	}
+	return &failure{
+		err: fmt.Errorf("ready file: %w", err), code: exitError,
+		hint: "give --ready-file a path in a directory that this user can write to without further privileges",
+	}
 }
 
 // sumUp closes the session on stderr.

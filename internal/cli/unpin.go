@@ -12,12 +12,17 @@ import (
 // defaultPin is where "oomtrace unpin" looks unless told otherwise.
 const defaultPin = "/sys/fs/bpf/oomtrace"
 
-func runUnpin(_ context.Context, args []string, env Env) error {
-	dir := defaultPin
-	flags := newFlags("oomtrace unpin")
-	flags.add("What to remove", func(f *pflag.FlagSet) {
-		f.StringVar(&dir, "pin", defaultPin, "the bpffs `directory`")
+func unpinGroups(dir *string) *flagGroups {
+	g := newFlags("oomtrace unpin")
+	g.add("What to remove", func(f *pflag.FlagSet) {
+		f.StringVar(dir, "pin", defaultPin, "the bpffs `directory`")
 	})
+	return g
+}
+
+func runUnpin(_ context.Context, args []string, env Env) error {
+	var dir string
+	flags := unpinGroups(&dir)
 	if err := flags.parse(args); err != nil {
 		if isHelp(err) {
 			_, err = fmt.Fprintf(env.Stdout, "oomtrace unpin [DIR]: remove the hooks and records that --pin left in the kernel\n%s", flags.usages())

@@ -473,6 +473,9 @@ const noPos = ^uint64(0)
 // Resumed says that the hooks were attached by an earlier reader.
 func (t *Tracer) Resumed() bool { return t.resumed }
 
+// RingBytes is the ring's size: that of its pin, where the hooks were pinned.
+func (t *Tracer) RingBytes() int { return int(t.maps[probe.OomtraceMapEvents].MaxEntries()) }
+
 // Drained is how many records of those read were sent before this reader came.
 func (t *Tracer) Drained() uint64 { return t.drained.Load() }
 
