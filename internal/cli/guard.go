@@ -159,7 +159,7 @@ func rehearsal(scope oom.Scope) *oom.Record {
 	rec := &oom.Record{
 		Schema: oom.Schema, ID: "rehearsal", Kind: oom.KindKill, Time: now, UptimeNS: n, Source: oom.SourceBPF, Scope: scope,
 		Victim: &oom.Victim{
-			PID: pid, TID: pid, PPID: pid, Comm: "rehearsal", Cmdline: "rehearsal --again", StartTime: now, TotalVMBytes: size,
+			PID: pid, TID: pid, PPID: pid, Comm: "rehearsal", Cmdline: "rehearsal --again", Args: "rehearsal\x00--again", StartTime: now, TotalVMBytes: size,
 			RSSBytes: size, AnonRSSBytes: size, FileRSSBytes: size, ShmemRSSBytes: size, SwapBytes: size, PgtablesBytes: size,
 			Cgroup: "/rehearsal", CgroupLimits: []oom.CgroupLimit{{Cgroup: "/rehearsal", UsageBytes: size, MaxBytes: size}},
 		},

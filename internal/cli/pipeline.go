@@ -105,12 +105,19 @@ func (p *pipeline) hide(rec *oom.Record) {
 	if p.redactor == nil {
 		return
 	}
-	if rec.Victim != nil && rec.Victim.Cmdline != "" {
-		rec.Victim.Cmdline = p.redactor.Cmdline(rec.Victim.Cmdline)
+	if v := rec.Victim; v != nil {
+		v.Args, v.Cmdline = "", p.redact(v.Args, v.Cmdline)
 	}
-	if rec.Trigger != nil && rec.Trigger.Cmdline != "" {
-		rec.Trigger.Cmdline = p.redactor.Cmdline(rec.Trigger.Cmdline)
+	if t := rec.Trigger; t != nil {
+		t.Args, t.Cmdline = "", p.redact(t.Args, t.Cmdline)
 	}
+}
+
+func (p *pipeline) redact(args, cmdline string) string {
+	if args != "" {
+		return p.redactor.Args(args, cmdline)
+	}
+	return p.redactor.Cmdline(cmdline)
 }
 
 // full says that the count asked for is reached.

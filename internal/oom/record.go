@@ -182,8 +182,11 @@ type Victim struct {
 	// text. CmdlineCut is set when there was more.
 	Cmdline    string    `json:"cmdline,omitempty"`
 	CmdlineCut Opt[bool] `json:"cmdline_cut,omitzero"`
-	Exe        string    `json:"exe,omitempty"`
-	StartTime  time.Time `json:"start_time,omitzero"`
+	// Args is Cmdline with a NUL between the arguments, where those are known:
+	// for redaction. It is not written.
+	Args      string    `json:"-"`
+	Exe       string    `json:"exe,omitempty"`
+	StartTime time.Time `json:"start_time,omitzero"`
 
 	TotalVMBytes Opt[uint64] `json:"total_vm_bytes,omitzero"`
 	// RSSBytes is AnonRSSBytes + FileRSSBytes + ShmemRSSBytes.
@@ -236,11 +239,13 @@ type CgroupLimit struct {
 
 // Trigger is the task whose allocation failed, and what it asked for.
 type Trigger struct {
-	PID         Opt[int32]  `json:"pid,omitzero"`
-	TID         Opt[int32]  `json:"tid,omitzero"`
-	UID         Opt[uint32] `json:"uid,omitzero"`
-	Comm        string      `json:"comm,omitempty"`
-	Cmdline     string      `json:"cmdline,omitempty"`
+	PID     Opt[int32]  `json:"pid,omitzero"`
+	TID     Opt[int32]  `json:"tid,omitzero"`
+	UID     Opt[uint32] `json:"uid,omitzero"`
+	Comm    string      `json:"comm,omitempty"`
+	Cmdline string      `json:"cmdline,omitempty"`
+	// Args is as for Victim.
+	Args        string      `json:"-"`
 	OOMScoreAdj Opt[int32]  `json:"oom_score_adj,omitzero"`
 	Cgroup      string      `json:"cgroup,omitempty"`
 	CgroupID    Opt[uint64] `json:"cgroup_id,omitzero"`

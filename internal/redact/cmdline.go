@@ -10,15 +10,33 @@ import "strings"
 // environment, queries, JSON, HTTP headers); the argument after a flag with a
 // secret name, unless it is a "--flag" itself; what follows "Bearer"; the
 // password of a URL, and the whole user part of an HTTP one that has no
-// password; the password of "--user name:password".
+// password; the password of "--user name:password"; the value of a flag of a
+// known program (sshpass -p); what has the shape of a well-known kind of key.
 func (r *Redactor) Cmdline(s string) string {
 	if r == nil {
 		return s
 	}
+	return r.all(s, false)
+}
+
+// Args is Cmdline for arguments with a NUL between them; joined is the same with
+// a blank instead. It knows where a value ends that has blanks in it.
+func (r *Redactor) Args(args, joined string) string {
+	if r == nil {
+		return joined
+	}
+	out := r.all(args, true)
+	if out == args {
+		return joined
+	}
+	return strings.ReplaceAll(out, "\x00", " ")
+}
+
+func (r *Redactor) all(s string, args bool) string {
 	// A hidden blank joins two words, and so a pass can give the next one
 	// something to do. Each leaves less unhidden text, so they come to an end.
 	for {
-		out, changed := r.once(s)
+		out, changed := r.once(s, args)
 		if !changed {
 			return s
 		}
@@ -26,8 +44,8 @@ func (r *Redactor) Cmdline(s string) string {
 	}
 }
 
-func (r *Redactor) once(s string) (string, bool) {
-	p := pass{r: r, s: s}
+func (r *Redactor) once(s string, args bool) (string, bool) {
+	p := pass{r: r, s: s, args: args}
 	for i := 0; i < len(s); {
 		i = p.step(i)
 	}
@@ -41,13 +59,22 @@ func (r *Redactor) once(s string) (string, bool) {
 type pass struct {
 	r *Redactor
 	s string
+	// args: arguments end with a NUL.
+	args bool
 	// out holds s[:done] with the secrets replaced.
 	out  []byte
 	done int
+	// tool is the program that was named last; armed, its verb too.
+	tool  *tool
+	armed bool
 }
 
 // step looks at one byte and returns where to go on.
 func (p *pass) step(i int) int {
+	if end := p.shape(i); end > 0 {
+		p.hide(i, end)
+		return end
+	}
 	switch c := p.s[i]; {
 	case c == ':' && strings.HasPrefix(p.s[i:], "://"):
 		return p.url(i + len("://"))
@@ -59,6 +86,49 @@ func (p *pass) step(i int) int {
 	return i + 1
 }
 
+// shape returns the end of a well-known kind of secret that starts at i, or 0.
+func (p *pass) shape(i int) int {
+	c := p.s[i]
+	if !isLetter(c) || i > p.done && (isLetter(p.s[i-1]) || isDigit(p.s[i-1]) || p.s[i-1] == '_') {
+		return 0
+	}
+	for k := range p.r.shapes {
+		sh := &p.r.shapes[k]
+		if c != sh.prefix[0] || !strings.HasPrefix(p.s[i:], sh.prefix) {
+			continue
+		}
+		if end := keyEnd(p.s, i+len(sh.prefix)); end-i-len(sh.prefix) >= sh.least {
+			return end
+		}
+	}
+	return jwt(p.s, i)
+}
+
+// jwt returns the end of a JSON Web Token at i, or 0: three parts in base64, the
+// first of which is JSON (RFC 7519).
+func jwt(s string, i int) int {
+	const least = 4
+	if !strings.HasPrefix(s[i:], "eyJ") {
+		return 0
+	}
+	for range 2 {
+		end := keyEnd(s, i)
+		if end-i < least || end == len(s) || s[end] != '.' {
+			return 0
+		}
+		i = end + 1
+	}
+	return keyEnd(s, i)
+}
+
+// keyEnd returns the end of the run of letters, digits, '-' and '_' at i.
+func keyEnd(s string, i int) int {
+	for i < len(s) && (isLetter(s[i]) || isDigit(s[i]) || s[i] == '-' || s[i] == '_') {
+		i++
+	}
+	return i
+}
+
 // hide replaces s[from:to].
 func (p *pass) hide(from, to int) {
 	p.out = append(append(p.out, p.s[p.done:from]...), Mask...)
@@ -68,39 +138,56 @@ func (p *pass) hide(from, to int) {
 // assigned handles NAME=VALUE, NAME: VALUE and "NAME": "VALUE" with the mark
 // at i.
 func (p *pass) assigned(i int) int {
-	key := p.nameBefore(i)
+	key, start := p.nameBefore(i)
 	from, spaced := i+1, false
+	if p.args && p.s[i] == '=' && from < len(p.s) && p.s[from] == 0 && !p.starts(i) {
+		return from // an empty value
+	}
 	for from < len(p.s) && (isBlank(p.s[from]) || strings.IndexByte("=:>", p.s[from]) >= 0) {
 		spaced = spaced || isBlank(p.s[from])
 		from++
 	}
+	whole := p.starts(start) && !p.isScript(start)
 	switch {
 	case key == "":
 		return i + 1
-	case p.r.secret(key):
+	case p.r.secret(key, p.s[from:]):
 		if spaced && isLongFlag(p.s[from:]) {
 			return from // an empty value
 		}
-		return p.value(from, (name{text: authorization}).within(key))
+		return p.value(from, kindOf(key, whole))
 	case isUserFlag(key):
-		return p.userPassword(from)
+		return p.userPassword(from, whole)
 	}
 	return i + 1
 }
 
-// within says whether the pattern occurs in s.
-func (n name) within(s string) bool {
-	for i := range len(s) {
-		if n.match(s, i) > 0 {
-			return true
+// starts says whether an argument is known to start at i.
+func (p *pass) starts(i int) bool { return p.args && (i == 0 || p.s[i-1] == 0) }
+
+// isScript says whether the argument at i is a shell's program: it follows
+// "-c", or flags that end so. Its words are arguments of their own.
+func (p *pass) isScript(i int) bool {
+	if i == 0 {
+		return false
+	}
+	flag := p.s[strings.LastIndexByte(p.s[:i-1], 0)+1 : i-1]
+	return len(flag) > 1 && flag[0] == '-' && flag[1] != '-' && flag[len(flag)-1] == 'c'
+}
+
+// argEnd returns where the argument at i ends.
+func (p *pass) argEnd(i int) int {
+	if p.args {
+		if n := strings.IndexByte(p.s[i:], 0); n >= 0 {
+			return i + n
 		}
 	}
-	return false
+	return len(p.s)
 }
 
 // nameBefore returns the name that ends before s[i], blanks and a closing quote
-// left out, or "".
-func (p *pass) nameBefore(i int) string {
+// left out, or "", and where it starts.
+func (p *pass) nameBefore(i int) (key string, start int) {
 	end := i
 	for end > p.done && isBlank(p.s[end-1]) {
 		end--
@@ -111,11 +198,11 @@ func (p *pass) nameBefore(i int) string {
 			end--
 		}
 	}
-	start := end
+	start = end
 	for start > p.done && isName(p.s[start-1]) {
 		start--
 	}
-	return p.s[start:end]
+	return p.s[start:end], start
 }
 
 // blank handles FLAG VALUE with the blank at i.
@@ -125,22 +212,70 @@ func (p *pass) blank(i int) int {
 		start--
 	}
 	word := p.s[start:i]
-	next := i
-	for next < len(p.s) && isBlank(p.s[next]) {
-		next++
-	}
+	next := p.afterBlank(i)
 	rest := p.s[next:]
+	p.program(word)
 	switch {
-	case word == "", rest == "", rest[0] == '=', rest[0] == ':': // the latter two see to themselves
-		return next
-	case isUserFlag(word):
-		return p.userPassword(next)
-	case len(rest) > 0 && isScheme(lastName(word), "bearer"):
-		return p.value(next, false)
-	case word[0] == '-' && !isLongFlag(rest) && lastName(word) == word && p.r.secret(word):
-		return p.value(next, (name{text: authorization}).within(word))
+	case word == "", rest == "", rest[0] == '=', rest[0] == ':', p.starts(next) && rest[0] == 0: // '=' and ':' see to themselves
+		return p.joined(next)
+	case isUserFlag(word), p.takes(word) && p.tool.user:
+		return p.userPassword(next, false)
+	case isScheme(lastName(word), "bearer"), p.takes(word):
+		return p.value(next, value{})
+	case word[0] == '-' && !isLongFlag(rest) && lastName(word) == word && p.r.secret(word, rest):
+		return p.value(next, kindOf(word, false))
 	}
-	return next
+	return p.joined(next)
+}
+
+// afterBlank returns the start of the next word, or of the next argument, which
+// may begin with a blank or be empty.
+func (p *pass) afterBlank(i int) int {
+	for i < len(p.s) && isBlank(p.s[i]) {
+		i++
+		if p.starts(i) {
+			break
+		}
+	}
+	return i
+}
+
+// program takes note of a word that names a tool, or its verb.
+func (p *pass) program(word string) {
+	if word == "" || word[0] == '-' {
+		return
+	}
+	if p.tool != nil && word == p.tool.verb {
+		p.armed = true
+		return
+	}
+	base := lastName(word)
+	for i := range p.r.tools {
+		if t := &p.r.tools[i]; base == t.name {
+			p.tool, p.armed = t, t.verb == ""
+		}
+	}
+}
+
+// takes says whether the word after this one is the value of the tool's flag.
+// The flag may have others before it: curl -su.
+func (p *pass) takes(word string) bool {
+	if !p.armed || !p.tool.apart || len(word) < 2 || word[0] != '-' || word[1] == '-' || word[len(word)-1] != p.tool.flag {
+		return false
+	}
+	return len(word) == 2 || p.tool.user
+}
+
+// joined hides the value of -pVALUE at i.
+func (p *pass) joined(i int) int {
+	if !p.armed || !p.tool.joined || len(p.s)-i < 3 || p.s[i] != '-' || p.s[i+1] != p.tool.flag || isBlank(p.s[i+2]) {
+		return i
+	}
+	whole := p.starts(i)
+	if p.tool.user {
+		return p.userPassword(i+2, whole)
+	}
+	return p.value(i+2, value{whole: whole})
 }
 
 // lastName returns the name at the end of a word: the word less what is before
@@ -161,28 +296,66 @@ func isLongFlag(s string) bool {
 // isUserFlag names the flags whose value is USER:PASSWORD.
 func isUserFlag(s string) bool { return s == "-u" || s == "--user" || s == "--proxy-user" }
 
+// value is what is known of a value before it is looked at.
+type value struct {
+	// scheme: the name of a scheme of HTTP authentication may come first.
+	scheme bool
+	// list: it goes on after a word that ends with ',' or ';'.
+	list bool
+	// whole: it is all of the argument.
+	whole bool
+}
+
+func kindOf(key string, whole bool) value {
+	header := (name{text: authorization}).within(key)
+	return value{scheme: header, list: header || (name{text: cookie}).within(key), whole: whole}
+}
+
 // value hides the value that starts at from and returns its end. For the
 // Authorization header the name of the scheme stays.
-func (p *pass) value(from int, scheme bool) int {
-	end := valueEnd(p.s, from)
+func (p *pass) value(from int, v value) int {
+	if from == len(p.s) {
+		return from
+	}
+	v.whole = v.whole || p.starts(from)
+	if v.scheme {
+		if end := wordEnd(p.s, from); isScheme(p.s[from:end], "") {
+			next := end
+			for next < len(p.s) && isBlank(p.s[next]) {
+				next++
+			}
+			v.scheme = false
+			return p.value(next, v)
+		}
+	}
+	if v.whole {
+		end := p.argEnd(from)
+		if from < end && p.s[from:end] != Mask {
+			p.hide(from, end)
+		}
+		return end
+	}
+	return p.words(from, v.list)
+}
+
+// words hides a value whose end has to be guessed.
+func (p *pass) words(from int, list bool) int {
+	s := p.s[:p.argEnd(from)]
+	end := valueEnd(s, from)
 	if from == end {
 		return end
 	}
-	if scheme && isScheme(p.s[from:end], "") {
-		next := end
-		for next < len(p.s) && isBlank(p.s[next]) {
-			next++
-		}
-		return p.value(next, false)
+	quote := quoteAt(s, from)
+	if list && quote == "" {
+		end = listEnd(s, from)
 	}
-	quote := quoteAt(p.s, from)
 	from += len(quote)
-	closed := quote != "" && closing(p.s, from, quote) > 0
+	closed := quote != "" && closing(s, from, quote) > 0
 	to := end
-	if closed && strings.HasSuffix(p.s[from:end], quote) {
+	if closed && strings.HasSuffix(s[from:end], quote) {
 		to -= len(quote)
 	}
-	if p.s[from:to] == Mask {
+	if s[from:to] == Mask {
 		return end
 	}
 	p.hide(from, to)
@@ -190,6 +363,32 @@ func (p *pass) value(from int, scheme bool) int {
 		p.out = append(p.out, quote...)
 	}
 	return end
+}
+
+// listEnd returns the end of "a=1; b=2" or of name="a b", other="c" at i. A quote
+// opens only after '=', so that one around it all does not count.
+func listEnd(s string, i int) int {
+	for {
+		for i < len(s) && !isBlank(s[i]) {
+			i++
+			if s[i-1] != '=' {
+				continue
+			}
+			if quote := quoteAt(s, i); quote != "" {
+				if end := closing(s, i+len(quote), quote); end > 0 && (end == len(s) || isBlank(s[end]) || strings.IndexByte(",;\"'", s[end]) >= 0) {
+					i = end
+				}
+			}
+		}
+		next := i
+		for next < len(s) && isBlank(s[next]) {
+			next++
+		}
+		if next == len(s) || strings.IndexByte(",;", s[i-1]) < 0 {
+			return i
+		}
+		i = next
+	}
 }
 
 // isScheme says whether s is a scheme of HTTP authentication; one of them if
@@ -259,9 +458,12 @@ func closing(s string, i int, quote string) int {
 }
 
 // userPassword hides what follows the colon of USER:PASSWORD, unless it is a
-// number: a group's.
-func (p *pass) userPassword(from int) int {
+// number: a group's. whole says that the rest of the argument is the value.
+func (p *pass) userPassword(from int, whole bool) int {
 	end := wordEnd(p.s, from)
+	if whole = whole || p.starts(from); whole {
+		end = p.argEnd(from)
+	}
 	colon := strings.IndexByte(p.s[from:end], ':')
 	if colon < 0 || strings.HasPrefix(p.s[from+colon:], "://") {
 		return from
@@ -270,7 +472,7 @@ func (p *pass) userPassword(from int) int {
 	if strings.Trim(p.s[from:end], "0123456789") == "" {
 		return end
 	}
-	return p.value(from, false)
+	return p.value(from, value{whole: whole})
 }
 
 // url handles what follows "://" at i: USER:PASSWORD@HOST. Since people leave

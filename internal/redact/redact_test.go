@@ -23,7 +23,7 @@ func TestCmdline(t *testing.T) {
 		{"environment", "env DB_PASSWD=hunter2 AWS_SECRET_ACCESS_KEY=abc/def PWD=/tmp app", "env DB_PASSWD=*** AWS_SECRET_ACCESS_KEY=*** PWD=/tmp app"},
 		{"api key", "x --api-key=k1 --apiKey k2 API_KEY=k3 --x.api.key k4", "x --api-key=*** --apiKey *** API_KEY=*** --x.api.key ***"},
 		{"java property", "java -Djavax.net.ssl.keyStorePassword=hunter2", "java -Djavax.net.ssl.keyStorePassword=***"},
-		{"camel case", "x accessToken=a tokenFile=b", "x accessToken=*** tokenFile=***"},
+		{"camel case", "x accessToken=a tokenValue=b", "x accessToken=*** tokenValue=***"},
 		{"tokens of a model", "vllm --max-tokens 4096 --tokenizer gpt2 --num-tokens=7", "vllm --max-tokens 4096 --tokenizer gpt2 --num-tokens=7"},
 		{"author is not auth", "git --author=bob log", "git --author=bob log"},
 		{"colon", "openssl -passin pass:hunter2", "openssl -passin ***"},
@@ -57,6 +57,46 @@ func TestCmdline(t *testing.T) {
 		{"connection string", "x AccountName=a;AccountKey=hunter2==;E=core", "x AccountName=a;AccountKey=***"},
 		{"upper case", "x PASSWORD=hunter2", "x PASSWORD=***"},
 		{"control characters", "x --password\nhunter2\x00y", "x --password\n***\x00y"},
+		{"bearer flags", "x --oauth2-bearer S1 --bearer S2 bearer=S3", "x --oauth2-bearer *** --bearer *** bearer=***"},
+		{"auth", `http --auth user:S1 --http-auth=S2 {"auth":"S3"}`, `http --auth *** --http-auth=*** {"auth":"***"}`},
+		{"auth of other kinds", "x --auth-mode basic --authority a --no-auth --author bob", "x --auth-mode basic --authority a --no-auth --author bob"},
+		{"tokens", "x --tokens S1 --api-tokens=S2", "x --tokens *** --api-tokens=***"},
+		{"pat", "x --pat S1 GITHUB_PAT=S2 --pattern p --compat=1", "x --pat *** GITHUB_PAT=*** --pattern p --compat=1"},
+		{"pw", "x rootpw=S1 -pw S2", "x rootpw=*** -pw ***"},
+		{"key in the environment", "env STRIPE_KEY=S1 x --key=2 --sort-key id KEY=3", "env STRIPE_KEY=*** x --key=2 --sort-key id KEY=3"},
+		{"harmless words", "x --bypass=a --compass b --pass-through c --passes 3 --pass-thru=d", "x --bypass=a --compass b --pass-through c --passes 3 --pass-thru=d"},
+		{"a secret beside a harmless word", "x --bypass-password=S1 --compass_pass S2", "x --bypass-password=*** --compass_pass ***"},
+		{
+			"where a secret is", "x --password-file /p --secretName n -Dtoken.max=3 --token-bucket-size 4 --token-path=/t SECRETS_DIR=/s --passwordfile f",
+			"x --password-file /p --secretName n -Dtoken.max=3 --token-bucket-size 4 --token-path=/t SECRETS_DIR=/s --passwordfile f",
+		},
+		{"AWS key", "x AKIAIOSFODNN7EXAMPLE /AKIA/ AKIAIOSFODNN7EXAMPLE:b", "x *** /AKIA/ ***:b"},
+		{"GitHub tokens", "x a=ghp_0123456789abcdefABCDEF0123456789abcd,github_pat_11AAAAAAA0_abc xghp_0123456789", "x a=***,*** xghp_0123456789"},
+		{"Slack token", "x 'xoxb-1234-5678-abcdEFGH'", "x '***'"},
+		{"Stripe key", "x sk_live_4eC39HqLyjWDarjtT1zdp7dc", "x ***"},
+		{"JWT", "x q=eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.dozjgNryP4J3jVmNHl0w5N_XgL0n3I9PlFUP0THsR8U; eyJ.a", "x q=***; eyJ.a"},
+		{"sshpass", "sshpass -p S1 ssh -p 22 h", "sshpass -p *** ssh -p *** h"},
+		{"sshpass, joined", "/usr/bin/sshpass -pS1 ssh h", "/usr/bin/sshpass -p*** ssh h"},
+		{"redis-cli", "redis-cli -h db -a S1 ping", "redis-cli -h db -a *** ping"},
+		{"mysql", "sudo mysql -uroot -pS1 -P 3306 -p db", "sudo mysql -uroot -p*** -P 3306 -p db"},
+		{"mysql in a shell", `sh -c "mysqldump -pS1 db"`, `sh -c "mysqldump -p*** db"`},
+		{"docker login", "docker login -u bob -p S1 reg", "docker login -u bob -p *** reg"},
+		{"docker run", "docker run -p 80:80 img", "docker run -p 80:80 img"},
+		{"other -p", "mkdir -p a; ssh -p 22 h; nmap -p1-1000 h", "mkdir -p a; ssh -p 22 h; nmap -p1-1000 h"},
+		{"curl user, joined", "curl -ubob:S1 url", "curl -ubob:*** url"},
+		{"curl user after other flags", "curl -sSu bob:S1 url", "curl -sSu bob:*** url"},
+		{"httpie", "http -a bob:S1 url", "http -a bob:*** url"},
+		{"cookies", "curl -H Cookie: a=S1; b=S2; c=S3 url", "curl -H Cookie: *** url"},
+		{"cookies in quotes", `sh -c curl -H "Cookie: a=S1; b=S2" url`, `sh -c curl -H "Cookie: *** url`},
+		{
+			"digest", `curl -H Authorization: Digest username="bob", realm="a b", response="S1" url`,
+			"curl -H Authorization: Digest *** url",
+		},
+		{
+			"digest in quotes", `curl -H 'Authorization: Digest username="bob", realm="a b", response="S1"' url`,
+			`curl -H 'Authorization: Digest *** url`,
+		},
+		{"basic in quotes", `curl -H "Authorization: Basic aHVudGVyMg==" "url"`, `curl -H "Authorization: Basic *** "url"`},
 		{"invalid UTF-8", "x p\xffword=a password=\xff\xfe", "x p\xffword=a password=***"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -72,12 +112,54 @@ func TestCmdline(t *testing.T) {
 	}
 }
 
+// TestArgs: where an argument ends is known. "|" stands for the NUL.
+func TestArgs(t *testing.T) {
+	for _, tt := range []struct{ name, in, want string }{
+		{"nothing", "java|-jar|my app.jar", "java -jar my app.jar"},
+		{"empty", "", ""},
+		{"a value with blanks", "app|--password|x SECRET2|-v", "app --password *** -v"},
+		{"a value that begins with a blank", "app|--password| x SECRET2|-v", "app --password *** -v"},
+		{"an empty value", "app|--password||--port|80", "app --password  --port 80"},
+		{"an empty value, then an argument", "app|--password||run", "app --password  run"},
+		{"flag with =", "app|--password=x SECRET2|-v", "app --password=*** -v"},
+		{"flag with = and nothing", "app|--password=|run", "app --password= run"},
+		{"quotes of its own", `app|--password|"x SECRET2|-v`, "app --password *** -v"},
+		{"flag without value", "app|--password|--user|bob", "app --password --user bob"},
+		{"environment", "env|DB_PASSWORD=x SECRET2|app|run", "env DB_PASSWORD=*** app run"},
+		{"a shell's program", "sh|-c|DB_PASSWORD=S1 app run|x y", "sh -c DB_PASSWORD=*** app run x y"},
+		{"a shell's program with quotes", "bash|-lc|DB_PASSWORD='S1 S2' app run", "bash -lc DB_PASSWORD='***' app run"},
+		{"an open quote ends with the argument", `sh|-c|x password="S1 S2|run`, `sh -c x password="*** run`},
+		{"header", "curl|-H|Authorization: Bearer S1|url", "curl -H Authorization: Bearer *** url"},
+		{"header of its own", "curl|-H|X-Api-Key: S1 S2|url", "curl -H X-Api-Key: *** url"},
+		{"cookies", "curl|-H|Cookie: a=S1; b=S2|url", "curl -H Cookie: *** url"},
+		{"digest", `curl|-H|Authorization: Digest username="bob", realm="a b", response="S1"|url`, "curl -H Authorization: Digest *** url"},
+		{"header in two arguments", "x|--authorization|Bearer S1 S2|url", "x --authorization Bearer *** url"},
+		{"user", "curl|-u|bob:S1 S2|url", "curl -u bob:*** url"},
+		{"user with =", "curl|--user=bob:S1 S2|url", "curl --user=bob:*** url"},
+		{"joined flag", "mysql|-pS1 S2|db", "mysql -p*** db"},
+		{"flag of a tool", "sshpass|-p|S1 S2|ssh|h", "sshpass -p *** ssh h"},
+		{"json", `x|{"password": "S1 S2", "port": 1}|run`, `x {"password": "***", "port": 1} run`},
+		{"cut", "app|--password", "app --password"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			args := strings.ReplaceAll(tt.in, "|", "\x00")
+			if got := New().Args(args, strings.ReplaceAll(tt.in, "|", " ")); got != tt.want {
+				t.Errorf("Args(%q)\n got %q\nwant %q", tt.in, got, tt.want)
+			}
+		})
+	}
+	if got := (*Redactor)(nil).Args("x\x00--password\x00y", "x --password y"); got != "x --password y" {
+		t.Errorf("without a redactor: %q", got)
+	}
+}
+
 func TestExtraNames(t *testing.T) {
-	const in = "x --Session-ID=abc --pin 1234 --schlüssel=xyz"
+	const in = "x --Session-ID=abc --pin 1234 --schlüssel=xyz --pin-file=f"
 	if got := New().Cmdline(in); got != in {
 		t.Errorf("without extra names: %q", got)
 	}
-	const want = "x --Session-ID=*** --pin *** --schlüssel=***"
+	// Who names a pattern means it, whatever follows.
+	const want = "x --Session-ID=*** --pin *** --schlüssel=*** --pin-file=***"
 	if got := New("session_id", "PIN", "Schlüssel", "", "-_").Cmdline(in); got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
@@ -90,12 +172,16 @@ func TestNilHidesNothing(t *testing.T) {
 	}
 }
 
-const harmless = "/usr/lib/jvm/bin/java -Xmx2g -XX:+UseG1GC -Dspring.profiles.active=prod -jar /srv/app.jar --server.port=8080 --url http://db:5432/x"
+const ordinary = "/usr/lib/jvm/bin/java -Xmx2g -XX:+UseG1GC -Dspring.profiles.active=prod -jar /srv/app.jar --server.port=8080 --url http://db:5432/x"
 
 func TestNoAllocation(t *testing.T) {
 	r := New()
-	if n := testing.AllocsPerRun(100, func() { r.Cmdline(harmless) }); n != 0 {
+	if n := testing.AllocsPerRun(100, func() { r.Cmdline(ordinary) }); n != 0 {
 		t.Errorf("%v allocations", n)
+	}
+	args := strings.ReplaceAll(ordinary, " ", "\x00")
+	if n := testing.AllocsPerRun(100, func() { r.Args(args, ordinary) }); n != 0 {
+		t.Errorf("arguments: %v allocations", n)
 	}
 }
 
@@ -103,12 +189,12 @@ func BenchmarkCmdline(b *testing.B) {
 	r := New()
 	b.ReportAllocs()
 	for b.Loop() {
-		r.Cmdline(harmless)
+		r.Cmdline(ordinary)
 	}
 }
 
 func FuzzIdempotent(f *testing.F) {
-	for _, s := range []string{harmless, "--password x", `{"token":"a"}`, "Authorization: Bearer x", "x://u:p@h/", "-u a:b", "token='a'b=c", "://@", "token :  :// @"} {
+	for _, s := range []string{ordinary, "--password x", `{"token":"a"}`, "Authorization: Bearer x", "x://u:p@h/", "-u a:b", "token='a'b=c", "://@", "token :  :// @", "curl -ux:y", "mysql -px", "docker login -p x", `Cookie: a="b c"; d`, "ghp_0123456789 eyJaaaa.bbbb.c"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
@@ -146,6 +232,26 @@ func FuzzHidden(f *testing.F) {
 		s := before + " cmd" + strings.Replace(forms[int(form)%len(forms)], "V", value, 1) + after
 		if got := New().Cmdline(s); strings.Contains(got, value) {
 			t.Errorf("%q\ngives %q", s, got)
+		}
+	})
+}
+
+// FuzzArgs: whatever the argument behind a secret flag holds, it does not come
+// out, and the arguments around it keep their places.
+func FuzzArgs(f *testing.F) {
+	f.Add("java\x00-jar\x00x", "--port\x0080", "hunter2 \"and' more", uint8(0))
+	f.Add("sh\x00-c", "\x00\x00", " ", uint8(1))
+	forms := []string{"--password=V", "--api-key\x00V", "DB_TOKEN=V", "X-Api-Key: V", "Authorization: Bearer V"}
+	f.Fuzz(func(t *testing.T, before, after, secret string, form uint8) {
+		secret = "S3" + secret + "3S"
+		if strings.Contains(before+after, "S3") || strings.ContainsRune(secret, 0) {
+			t.Skip("the text around holds the value")
+		}
+		args := before + "\x00cmd\x00" + strings.Replace(forms[int(form)%len(forms)], "V", secret, 1) + "\x00" + after
+		joined := strings.ReplaceAll(args, "\x00", " ")
+		got := New().Args(args, joined)
+		if strings.Contains(got, secret) || strings.ContainsRune(got, 0) {
+			t.Errorf("%q\ngives %q", args, got)
 		}
 	})
 }

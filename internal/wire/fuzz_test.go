@@ -74,12 +74,14 @@ func checkEvent(t *testing.T, ev *Event, b []byte) {
 	if v := r.Victim; v != nil {
 		in(t, b, "comm", v.Comm)
 		joined(t, b, "cmdline", v.Cmdline)
+		in(t, b, "arguments", v.Args)
 		path(t, b, "exe", v.Exe)
 		path(t, b, "cgroup", v.Cgroup)
 	}
 	if g := r.Trigger; g != nil {
 		in(t, b, "trigger", g.Comm)
 		joined(t, b, "trigger's cmdline", g.Cmdline)
+		in(t, b, "trigger's arguments", g.Args)
 		path(t, b, "trigger's cgroup", g.Cgroup)
 	}
 	if r.Limit != nil {

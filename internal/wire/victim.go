@@ -142,7 +142,7 @@ func (d *victimDecoder) victim() error {
 	}
 	d.victimMemory()
 	var err error
-	if v.Cmdline, err = d.cmdline(raw); err != nil {
+	if v.Args, v.Cmdline, err = d.cmdline(raw); err != nil {
 		return err
 	}
 	if raw.Flags&uint32(probe.OomtraceTaskFlagTASK_CMDLINE_CUT) != 0 {
@@ -179,20 +179,23 @@ func rssBytes(mm *probe.OomtraceMmInfo, page uint64) oom.Opt[uint64] {
 	return oom.Some((mm.AnonPages + mm.FilePages + mm.ShmemPages) * page)
 }
 
-// cmdline joins the arguments by spaces: the kernel keeps each with a NUL.
-func (d *victimDecoder) cmdline(t *probe.OomtraceTaskInfo) (string, error) {
+// cmdline returns the arguments as the kernel keeps them, with a NUL between
+// them, and joined by spaces.
+func (d *victimDecoder) cmdline(t *probe.OomtraceTaskInfo) (args, joined string, err error) {
 	b, err := d.span(t.Cmdline, "cmdline")
 	if err != nil {
-		return "", err
+		return "", "", err
 	}
+	b = bytes.TrimRight(b, "\x00")
+	args = d.ev.string(b)
 	start := len(d.ev.text)
-	d.ev.text = append(d.ev.text, bytes.TrimRight(b, "\x00")...)
+	d.ev.text = append(d.ev.text, b...)
 	for i := start; i < len(d.ev.text); i++ {
 		if d.ev.text[i] == 0 {
 			d.ev.text[i] = ' '
 		}
 	}
-	return d.ev.since(start), nil
+	return args, d.ev.since(start), nil
 }
 
 func (d *victimDecoder) exe(t *probe.OomtraceTaskInfo) (string, error) {
@@ -295,7 +298,7 @@ func (d *victimDecoder) trigger() error {
 	t.OOMScoreAdj = oom.Some(raw.OomScoreAdj)
 	t.Comm = d.ev.string(trimNUL(raw.Comm[:]))
 	var err error
-	if t.Cmdline, err = d.cmdline(raw); err != nil {
+	if t.Args, t.Cmdline, err = d.cmdline(raw); err != nil {
 		return err
 	}
 	t.CgroupID = known(raw.CgroupId)

@@ -30,7 +30,7 @@ func TestVictim(t *testing.T) {
 		Scope: oom.ScopeCgroup, DomainBytes: some(1000 * page),
 		Victim: &oom.Victim{
 			PID: oom.Some(int32(700)), TID: oom.Some(int32(701)), PPID: oom.Some(int32(1)), NSPID: oom.Some(int32(7)),
-			UID: oom.Some(uint32(1000)), Comm: "worker", Cmdline: "java -jar a b.jar", Exe: "/usr/bin/java", StartTime: boot.Add(time.Second),
+			UID: oom.Some(uint32(1000)), Comm: "worker", Cmdline: "java -jar a b.jar", Args: "java\x00-jar\x00a b.jar", Exe: "/usr/bin/java", StartTime: boot.Add(time.Second),
 			TotalVMBytes: some(100 * page), RSSBytes: some(24 * page), AnonRSSBytes: some(20 * page), FileRSSBytes: some(page),
 			ShmemRSSBytes: some(3 * page), SwapBytes: some(4 * page), PgtablesBytes: some(4096), LockedVMBytes: some(2 * page),
 			OOMScoreAdj: oom.Some(int32(-5)), BadnessPages: oom.Some(int64(29)), Cgroup: cgroup, CgroupID: some(4242),
@@ -40,7 +40,7 @@ func TestVictim(t *testing.T) {
 			},
 		},
 		Trigger: &oom.Trigger{
-			PID: oom.Some(int32(800)), TID: oom.Some(int32(800)), UID: oom.Some(uint32(1000)), Comm: "asker", Cmdline: "java -jar a b.jar",
+			PID: oom.Some(int32(800)), TID: oom.Some(int32(800)), UID: oom.Some(uint32(1000)), Comm: "asker", Cmdline: "java -jar a b.jar", Args: "java\x00-jar\x00a b.jar",
 			OOMScoreAdj: oom.Some(int32(-5)), Cgroup: cgroup, CgroupID: some(4243), GFPMask: oom.Some(uint32(0xcc0)),
 			GFPFlags: []string{"GFP_KERNEL"}, Order: oom.Some(int32(0)), KernelStack: []string{"f11+0x1", "f22+0x1", "f33+0x1"},
 		},
