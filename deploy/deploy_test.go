@@ -342,8 +342,8 @@ func TestDockerfile(t *testing.T) {
 // metricNames scrapes a Metrics that has seen everything once.
 func metricNames(t *testing.T) map[string]bool {
 	t.Helper()
-	m := metrics.New(metrics.Options{Stats: func() metrics.Stats {
-		return metrics.Stats{Hooks: []metrics.Hook{{Name: "mark_victim", Kind: "tp_btf"}}}
+	m := metrics.New(metrics.Options{Stats: func() (metrics.Stats, error) {
+		return metrics.Stats{Hooks: []metrics.Hook{{Name: "mark_victim", Kind: "tp_btf"}}}, nil
 	}})
 	m.Observe(&oom.Record{Kind: oom.KindKill, Victim: &oom.Victim{}})
 	w := httptest.NewRecorder()
