@@ -98,7 +98,7 @@ vagrant-test: build ## bring the Vagrant VM up, reproduce kills in it: make vagr
 
 generate: ## compile bpf/ (clang) and write internal/probe
 	@command -v $(CLANG) >/dev/null || scripts/deps.sh generate
-	$(GO) generate ./internal/probe
+	BPF2GO_CC=$(CLANG) $(GO) generate ./internal/probe
 	$(CLANG) --version | head -n 1 > internal/probe/TOOLCHAIN
 
 check-generated: ## prove that internal/probe matches bpf/

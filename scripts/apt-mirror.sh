@@ -1,10 +1,16 @@
 #!/bin/sh
-# Prints an entry of sources.list for a suite of Debian's main archive, on the
-# mirror that apt on this machine is set up with: apt-mirror.sh SUITE. Security
-# and third-party archives do not carry every suite, so they do not do.
+# Prints an entry of sources.list for a suite of Debian's main archive:
+# apt-mirror.sh SUITE. The mirror is $OOMTRACE_DEBIAN_MIRROR, or else the one that
+# apt on this machine is set up with. Security and third-party archives do not
+# carry every suite, so they do not do.
 set -eu
 
 suite=$1
+keyring=/usr/share/keyrings/debian-archive-keyring.gpg
+if [ -n "${OOMTRACE_DEBIAN_MIRROR:-}" ]; then
+	echo "deb [signed-by=$keyring] $OOMTRACE_DEBIAN_MIRROR $suite main"
+	exit
+fi
 # shellcheck disable=SC2016 # apt's own variables
 apt-get indextargets --format '$(ORIGIN)	$(RELEASE)	$(COMPONENT)	$(SITE)	$(SIGNED_BY)' |
 	awk -F '\t' -v suite="$suite" '
@@ -15,7 +21,8 @@ apt-get indextargets --format '$(ORIGIN)	$(RELEASE)	$(COMPONENT)	$(SITE)	$(SIGNE
 		}
 		END {
 			if (!done) {
-				print "apt is set up with no Debian mirror; add a Debian source and run apt-get update" > "/dev/stderr"
+				print "apt is set up with no Debian mirror: on Debian run apt-get update; elsewhere" > "/dev/stderr"
+				print "install debian-archive-keyring and set OOMTRACE_DEBIAN_MIRROR to the URL of one" > "/dev/stderr"
 				exit 1
 			}
 		}'

@@ -1,26 +1,29 @@
 #!/bin/sh
 # Compiles bpf/ anew and compares: check-generated.sh CLANG. Byte identity holds
-# within one version of clang only, so another version is told, not compared.
+# within one version of clang only. With another one, bpf/ must compile without a
+# warning and give the same Go bindings: types, maps, programs and variables.
 set -eu
 
 clang=$1
 have=$("$clang" --version | head -n 1)
 want=$(cat internal/probe/TOOLCHAIN)
-if [ "$have" != "$want" ]; then
-	echo "check-generated: needs \"$want\", found \"$have\"" >&2
-	exit 1
-fi
+if [ "$have" = "$want" ]; then compare='*_bpfel.*'; else compare='*_bpfel.go'; fi
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
 mkdir -p "$dir/internal"
 cp -r go.mod go.sum bpf headers "$dir"
 cp -r internal/probe "$dir/internal"
 rm -f "$dir"/internal/probe/*_bpfel.*
-(cd "$dir" && go generate ./internal/probe)
-for f in internal/probe/*_bpfel.*; do
+(cd "$dir" && BPF2GO_CC=$clang go generate ./internal/probe)
+# shellcheck disable=SC2086 # a pattern
+for f in internal/probe/$compare; do
 	cmp "$f" "$dir/$f" || {
 		echo "check-generated: $f does not match bpf/; run \"make generate\"" >&2
 		exit 1
 	}
 done
-echo "check-generated: internal/probe matches bpf/"
+if [ "$have" = "$want" ]; then
+	echo "check-generated: internal/probe matches bpf/"
+else
+	echo "check-generated: the bindings match bpf/; bytes not compared: $have, made with $want"
+fi

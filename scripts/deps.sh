@@ -60,6 +60,7 @@ for purpose in "$@"; do
 		need clang clang
 		need llvm-strip llvm
 		need shellcheck shellcheck
+		need jq jq
 		need qemu-system-x86_64 qemu-system-x86
 		need qemu-system-aarch64 qemu-system-arm
 		need vagrant vagrant
@@ -69,6 +70,8 @@ for purpose in "$@"; do
 		need runc runc
 		need prometheus prometheus
 		need promtool prometheus
+		# The kernels of the guests come from Debian's archive, on Ubuntu too.
+		[ -e /usr/share/keyrings/debian-archive-keyring.gpg ] || missing="$missing debian-archive-keyring"
 		;;
 	generate)
 		need clang clang

@@ -12,8 +12,16 @@ import (
 	"strings"
 )
 
-// ErrNoMirror is returned when apt knows no Debian mirror.
+// ErrNoMirror is returned when apt knows no Debian mirror and none is given.
 var ErrNoMirror = errors.New("apt is set up with no Debian mirror")
+
+// MirrorVariable names the environment variable with the URL of a Debian mirror
+// to use, for machines that are no Debian, such as Ubuntu. The packages are
+// checked with the keys of the package debian-archive-keyring.
+const MirrorVariable = "OOMTRACE_DEBIAN_MIRROR"
+
+// archiveKeyring is where debian-archive-keyring has its keys.
+const archiveKeyring = "/usr/share/keyrings/debian-archive-keyring.gpg"
 
 // fetch downloads and unpacks a kernel and renames the result to home.
 func fetch(ctx context.Context, src source, dir, home string) (err error) {
@@ -221,8 +229,12 @@ func (m mirror) line(src source) string {
 	return fmt.Sprintf("deb [%s] %s %s main\n", options, m.uri, src.suite)
 }
 
-// debianMirror asks apt which mirror it uses for Debian's main archive.
+// debianMirror returns the mirror that is given, or else asks apt which one it
+// uses for Debian's main archive.
 func debianMirror(ctx context.Context) (mirror, error) {
+	if uri := os.Getenv(MirrorVariable); uri != "" {
+		return mirror{uri: uri, signedBy: archiveKeyring}, nil
+	}
 	const format = "$(ORIGIN)\t$(RELEASE)\t$(COMPONENT)\t$(SITE)\t$(SIGNED_BY)"
 	out, err := run(ctx, "", "apt-get", "indextargets", "--format", format)
 	if err != nil {
@@ -249,5 +261,5 @@ func pickMirror(targets string) (mirror, error) {
 		}
 		return mirror{uri: site, signedBy: signedBy}, nil
 	}
-	return mirror{}, fmt.Errorf("%w (run apt-get update, or add a Debian source)", ErrNoMirror)
+	return mirror{}, fmt.Errorf("%w (on Debian run apt-get update; elsewhere install debian-archive-keyring and set %s to a mirror's URL)", ErrNoMirror, MirrorVariable)
 }
