@@ -164,7 +164,7 @@ func TestHostStuckPipe(t *testing.T) {
 	}
 	_ = p.cmd.Process.Signal(os.Interrupt)
 	_ = p.wait()
-	told := regexp.MustCompile(`output is stuck: [1-9]\d* records not written \(they are lost\)`).MatchString(p.stderr.String())
+	told := regexp.MustCompile(`output is stuck: [1-9]\d* records? not written \(they are lost\)`).MatchString(p.stderr.String())
 	if code := p.cmd.ProcessState.ExitCode(); code != exitError || !told {
 		t.Errorf("exit code %d: %s", code, p.stderr.String())
 	}

@@ -55,7 +55,7 @@ func (s *session) stuckFailure() error {
 		if s.pin != "" {
 			fate = "they wait in " + s.pin
 		}
-		what = fmt.Sprintf("%d records not written (%s)", n, fate)
+		what = fmt.Sprintf("%s not written (%s)", count(n, "record"), fate)
 	}
 	return &failure{err: fmt.Errorf("output is stuck: %s", what), code: exitError, hint: "is stdout still read? With --pin, records wait for the next start"}
 }

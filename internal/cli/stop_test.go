@@ -64,8 +64,8 @@ func newSession(t testing.TB, ring events, env Env, out io.Writer) *session {
 // TestStuckOutput: a pipe that nobody reads does not keep the trace from ending.
 func TestStuckOutput(t *testing.T) {
 	for _, tt := range []struct{ pin, want string }{
-		{"", "output is stuck: 1 records not written (they are lost)"},
-		{"/sys/fs/bpf/oomtrace", "output is stuck: 1 records not written (they wait in /sys/fs/bpf/oomtrace)"},
+		{"", "output is stuck: 1 record not written (they are lost)"},
+		{"/sys/fs/bpf/oomtrace", "output is stuck: 1 record not written (they wait in /sys/fs/bpf/oomtrace)"},
 	} {
 		t.Run(tt.pin, func(t *testing.T) {
 			r, w, err := os.Pipe()

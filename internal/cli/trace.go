@@ -332,11 +332,14 @@ func (s *session) sumUp(d time.Duration) error {
 	return nil
 }
 
-func kills(n int) string {
+func kills(n int) string { return count(n, "kill") }
+
+// count is "1 kill" or "2 kills".
+func count(n int, what string) string {
 	if n == 1 {
-		return "1 kill"
+		return "1 " + what
 	}
-	return fmt.Sprintf("%d kills", n)
+	return fmt.Sprintf("%d %ss", n, what)
 }
 
 // openFailure gives an error of the tracer its exit code and a hint.

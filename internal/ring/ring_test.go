@@ -182,6 +182,41 @@ func TestDiscard(t *testing.T) {
 	f.consumed(f.producer.Load())
 }
 
+// TestUnread: what is left is counted, handed out or not, one that wraps too.
+func TestUnread(t *testing.T) {
+	f := newFake(t, 64)
+	unread := func(want int) {
+		t.Helper()
+		var seen string
+		n := f.r.Unread(func(b []byte) bool {
+			seen += string(b) + " "
+			return b[0] != 'n'
+		})
+		if n != want {
+			t.Errorf("%d unread, want %d: %q", n, want, seen)
+		}
+	}
+	unread(0)
+	for range 6 { // to the ring's end
+		f.put([]byte("y"))
+		f.r.Ack(f.next("y").Pos)
+	}
+	unread(0)
+	f.reserve([]byte("dropped"))(discardBit)
+	f.put([]byte("a record that wraps"))
+	f.put([]byte("no"))
+	unread(1)
+	rec := f.next("a record that wraps")
+	f.reserve([]byte("x")) // not finished
+	unread(1)
+	f.r.Ack(rec.Pos)
+	unread(0)
+	if err := f.r.Close(); err != nil {
+		t.Error(err)
+	}
+	unread(0)
+}
+
 func TestAckOutOfOrder(t *testing.T) {
 	f := newFake(t, 4096)
 	var recs []Record
