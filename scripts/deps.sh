@@ -1,5 +1,5 @@
 #!/bin/sh
-# Installs what the named purposes (build, test, generate) need, on Debian and
+# Installs what the named purposes (build, test, release, generate) need, on Debian and
 # Ubuntu. Does nothing, and asks no network, where all of it is there.
 set -eu
 
@@ -26,7 +26,8 @@ need() { # need COMMAND PACKAGE
 need_go() {
 	PATH=$HOME/.cache/oomtrace/go/bin:$PATH:/usr/local/go/bin
 	command -v go >/dev/null || install golang-go
-	have=$(go env GOVERSION | sed 's/^go1\.\([0-9]*\).*/\1/')
+	# Not here: go.mod asks for a version that may have to be fetched first.
+	have=$(cd / && GOTOOLCHAIN=local go env GOVERSION | sed 's/^go1\.\([0-9]*\).*/\1/')
 	[ "$have" -ge 21 ] || fetch_go
 }
 
@@ -72,6 +73,11 @@ for purpose in "$@"; do
 		need promtool prometheus
 		# The kernels of the guests come from Debian's archive, on Ubuntu too.
 		[ -e /usr/share/keyrings/debian-archive-keyring.gpg ] || missing="$missing debian-archive-keyring"
+		;;
+	release)
+		need jq jq
+		need dpkg-deb dpkg
+		need xz xz-utils
 		;;
 	generate)
 		need clang clang

@@ -148,13 +148,18 @@ func hostile(s string, n uint64) *oom.Record {
 	}
 }
 
-func hostileSeeds(f *testing.F) {
-	for i, s := range []string{
+// hostileTexts are names and arguments as nobody wants them.
+func hostileTexts() []string {
+	return []string{
 		"", "java", "a\nb\r\tc", "\x1b[2J\x1b]0;x\a", "a\xff\xfe\x80", "\u202eexe.txt\u2066", "\u009b31m\x7f", "\\x1b", "箱箱箱箱⚡⚡⚡",
 		"e\u0301\u0301\u0301", "\u2028\u2029\ufeff\u00a0", "\U000e0041", strings.Repeat("very long ", 400), strings.Repeat("x", 5000),
-		strings.Repeat("\xff", 300), `</script>"'&`,
-	} {
-		f.Add(s, uint64(1)<<(4*i))
+		strings.Repeat("\xff", 300), `</script>"'&`, strings.Repeat("n", 255), strings.Repeat("/\x1b[2J\"\n", 60), "a\x00b", "\xed\xa0\x80", `\ud800`,
+	}
+}
+
+func hostileSeeds(f *testing.F) {
+	for i, s := range hostileTexts() {
+		f.Add(s, uint64(1)<<(3*i))
 	}
 	f.Add("overflow", ^uint64(0))
 	f.Add("overflow", ^uint64(0)>>1)
