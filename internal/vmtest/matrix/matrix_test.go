@@ -56,6 +56,7 @@ func suites() []suite {
 		{name: "numa", pkg: "./internal/cli", run: "^TestNUMA", qemu: vmtest.TwoNodes(), on: []string{"5.10", "6.1", "6.12", "7.x"}},
 		{name: "movable", pkg: "./internal/cli", run: "^TestMovable", cmdline: workload.MovableCmdline, on: []string{"5.10", "6.1", "6.12", "7.x"}},
 		{name: "service", pkg: "./internal/cli", run: "^TestService", on: []string{"5.10", "6.1", "6.12", "7.x"}},
+		{name: "small", pkg: "./internal/cli", run: "^TestSmall", memoryMiB: 256, on: []string{"5.10", "6.1", "6.12", "7.x"}},
 		{name: "privileges", pkg: "./internal/cli", run: "^TestPrivileges", on: []string{"5.10", "6.12"}},
 		{name: "v1", pkg: "./internal/cli", run: "^TestLegacy", cgroup: "v1", cmdline: "swapaccount=1", on: []string{"5.10", "6.12"}},
 		{name: "hybrid", pkg: "./internal/cli", run: "^TestLegacyTiers", cgroup: "hybrid", cmdline: "swapaccount=1", on: []string{"5.10", "6.12"}},
