@@ -5,6 +5,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/oomtrace/oomtrace/internal/kernlog"
 	"github.com/oomtrace/oomtrace/internal/oom"
 )
@@ -20,16 +22,28 @@ const (
 // completer adds to a record what its hooks could not see, from the kernel's
 // own report of the same kill.
 type completer struct {
+	from    reportReader
 	mu      sync.Mutex
 	reports []*oom.Record
 	more    chan struct{}
+	ended   chan struct{} // closed when no more reports come
+	wait    time.Duration
+	asleep  func() time.Duration
 	timer   *time.Timer // of complete
 }
 
-func newCompleter() *completer {
-	c := &completer{more: make(chan struct{}, 1), timer: time.NewTimer(completeWait)}
+func newCompleter(from reportReader) *completer {
+	c := &completer{
+		from: from, more: make(chan struct{}, 1), ended: make(chan struct{}), wait: completeWait, asleep: asleep,
+		timer: time.NewTimer(completeWait),
+	}
 	c.timer.Stop()
 	return c
+}
+
+// reportReader is where reports come from: the kernel's log.
+type reportReader interface {
+	Read(context.Context) (*oom.Record, error)
 }
 
 // openCompletion opens the kernel log beside hooks that do not see the decision.
@@ -48,7 +62,7 @@ func (s *session) openCompletion() error {
 		return nil
 	}
 	s.kmsg = k
-	s.completer = newCompleter()
+	s.completer = newCompleter(k)
 	return nil
 }
 
@@ -58,15 +72,21 @@ func (s *session) complete(ctx context.Context) func() {
 		return func() {}
 	}
 	var wg sync.WaitGroup
-	wg.Go(func() { s.completer.read(ctx, s.kmsg) })
+	wg.Go(func() {
+		if err := s.completer.read(ctx); err != nil && ctx.Err() == nil {
+			say(s.env, "%v: from here on records stay without what only the decision knows", err)
+		}
+	})
 	return wg.Wait
 }
 
-func (c *completer) read(ctx context.Context, k *kernlog.Kmsg) {
+// read keeps the reports until the log ends. Then no kill waits any longer.
+func (c *completer) read(ctx context.Context) error {
+	defer close(c.ended)
 	for {
-		rec, err := k.Read(ctx)
+		rec, err := c.from.Read(ctx)
 		if err != nil {
-			return
+			return err
 		}
 		if rec.Kind != oom.KindKill || rec.Victim == nil {
 			continue
@@ -89,15 +109,20 @@ func (c *completer) complete(ctx context.Context, rec *oom.Record) {
 	if rec.Kind != oom.KindKill || rec.Victim == nil {
 		return
 	}
-	c.timer.Reset(completeWait)
+	c.timer.Reset(c.wait)
 	defer c.timer.Stop()
-	for {
+	for ended := false; ; {
 		if report := c.take(rec); report != nil {
 			fillIn(rec, report)
 			return
 		}
+		if ended {
+			return
+		}
 		select {
 		case <-c.more:
+		case <-c.ended:
+			ended = true // what came last is still taken
 		case <-c.timer.C:
 			return
 		case <-ctx.Done():
@@ -106,12 +131,13 @@ func (c *completer) complete(ctx context.Context, rec *oom.Record) {
 	}
 }
 
-// take finds the report by the thread that the kernel names, and forgets it.
+// take finds the report by the thread that the kernel names, and forgets it. A
+// number is given again: a report from another time is of another thread.
 func (c *completer) take(rec *oom.Record) *oom.Record {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for i, r := range c.reports {
-		if r.Victim.TID == rec.Victim.TID {
+		if r.Victim.TID == rec.Victim.TID && c.sameTime(rec, r) {
 			c.reports = append(c.reports[:i], c.reports[i+1:]...)
 			return r
 		}
@@ -119,32 +145,73 @@ func (c *completer) take(rec *oom.Record) *oom.Record {
 	return nil
 }
 
+// sameTime compares the hooks' clock, which goes on while the machine sleeps,
+// with the log's, which does not.
+func (c *completer) sameTime(rec, report *oom.Record) bool {
+	at, ok := rec.UptimeNS.Get()
+	printed, ok2 := report.UptimeNS.Get()
+	if !ok || !ok2 {
+		return true
+	}
+	apart := time.Duration(at) - c.asleep() - time.Duration(printed)
+	return apart.Abs() < clockSlack
+}
+
+// asleep is how long the machine has slept since it booted.
+func asleep() time.Duration {
+	var boot, awake unix.Timespec
+	if unix.ClockGettime(unix.CLOCK_BOOTTIME, &boot) != nil || unix.ClockGettime(unix.CLOCK_MONOTONIC, &awake) != nil {
+		return 0
+	}
+	return time.Duration(boot.Nano() - awake.Nano())
+}
+
 // fillIn takes from the log what the record lacks; what the hooks saw stays.
 func fillIn(rec, report *oom.Record) {
-	rec.Hooks = append(rec.Hooks, "kmsg")
-	if rec.Scope == "" {
-		rec.Scope = report.Scope
+	filled := set(&rec.Scope, report.Scope)
+	if rec.Limit == nil && rec.Scope == oom.ScopeCgroup && report.Limit != nil {
+		rec.Limit, filled = report.Limit, true
 	}
-	if rec.Limit == nil && rec.Scope == oom.ScopeCgroup {
-		rec.Limit = report.Limit
+	if len(rec.Candidates) == 0 && len(report.Candidates) > 0 {
+		rec.Candidates, rec.CandidatesTotal, filled = report.Candidates, report.CandidatesTotal, true
 	}
-	if len(rec.Candidates) == 0 {
-		rec.Candidates, rec.CandidatesTotal = report.Candidates, report.CandidatesTotal
+	filled = setOpt(&rec.Sysrq, report.Sysrq) || filled
+	if rec.Trigger != nil && report.Trigger != nil {
+		filled = fillTrigger(rec.Trigger, report.Trigger) || filled
 	}
-	if !rec.Sysrq.Known {
-		rec.Sysrq = report.Sysrq
+	if filled {
+		rec.Hooks = append(rec.Hooks, "kmsg")
 	}
-	t, r := rec.Trigger, report.Trigger
-	if t == nil || r == nil {
-		return
+}
+
+func fillTrigger(t, r *oom.Trigger) (filled bool) {
+	if setOpt(&t.GFPMask, r.GFPMask) {
+		t.GFPFlags, filled = r.GFPFlags, true
 	}
-	if !t.GFPMask.Known {
-		t.GFPMask, t.GFPFlags = r.GFPMask, r.GFPFlags
-	}
-	if !t.Order.Known {
-		t.Order = r.Order
-	}
+	filled = setOpt(&t.Order, r.Order) || filled
 	if t.Nodemask == "" {
-		t.Nodemask, t.MemsAllowed, t.Cpuset = r.Nodemask, r.MemsAllowed, r.Cpuset
+		filled = set(&t.Nodemask, r.Nodemask) || filled
+		filled = set(&t.MemsAllowed, r.MemsAllowed) || filled
+		filled = set(&t.Cpuset, r.Cpuset) || filled
 	}
+	return filled
+}
+
+// set fills an empty field; true when there was something to fill it with.
+func set[T comparable](to *T, from T) bool {
+	var none T
+	if *to != none || from == none {
+		return false
+	}
+	*to = from
+	return true
+}
+
+// setOpt fills a field that is not known.
+func setOpt[T oom.Scalar](to *oom.Opt[T], from oom.Opt[T]) bool {
+	if to.Known || !from.Known {
+		return false
+	}
+	*to = from
+	return true
 }

@@ -8,9 +8,11 @@ import (
 	"os"
 
 	"github.com/spf13/pflag"
+	"golang.org/x/sys/unix"
 
 	"github.com/oomtrace/oomtrace/internal/container"
 	"github.com/oomtrace/oomtrace/internal/kernlog"
+	"github.com/oomtrace/oomtrace/internal/oom"
 )
 
 // readFlags are those of "oomtrace read".
@@ -115,31 +117,102 @@ func (r *readFlags) sumUp(env Env, p *pipeline, total kernlog.Stats) {
 }
 
 func (r *readFlags) readFile(ctx context.Context, env Env, p *pipeline, name string) (kernlog.Stats, error) {
-	in := env.Stdin
-	if name != "-" {
-		f, err := os.Open(name)
-		if err != nil {
-			return kernlog.Stats{}, &failure{err: err, code: exitError, hint: readHint}
-		}
-		defer func() { _ = f.Close() }()
-		in = f
-	}
 	opts := kernlog.Options{Year: r.year}
 	if r.verbose {
 		opts.OnUnplaced = func(line int, text string) { say(env, "%s:%d: %q", name, line, text) }
 	}
-	log := kernlog.NewReader(in, opts)
-	for !p.full() {
-		rec, err := log.Next()
-		if errors.Is(err, io.EOF) || ctx.Err() != nil {
-			break
-		}
+	file := env.Stdin
+	if name != "-" {
+		f, err := openLog(name)
 		if err != nil {
-			return log.Stats(), &failure{err: fmt.Errorf("read %s: %w", name, err), code: exitError, hint: readHint}
+			return kernlog.Stats{}, &failure{err: err, code: exitError, hint: readHint}
 		}
-		if err := p.write(ctx, rec); err != nil {
-			return log.Stats(), err
+		defer func() { _ = f.Close() }()
+		file = f
+		if isKernelBuffer(f) {
+			return readBuffer(ctx, p, name, opts)
 		}
 	}
-	return log.Stats(), nil
+	write := writeOnce{ctx: ctx, p: p}
+	var log *kernlog.Reader
+	in, err := newInput(ctx, file, func() error { return write.all(log.Quiet()) })
+	if err != nil {
+		return kernlog.Stats{}, &failure{err: fmt.Errorf("read %s: %w", name, err), code: exitError, hint: readHint}
+	}
+	defer func() { _ = in.Close() }()
+	log = kernlog.NewReader(in, opts)
+	err = readRecords(p, name, log.Next, &write)
+	return log.Stats(), err
+}
+
+// openLog opens a file. The kernel's buffer would wait for what comes next.
+func openLog(name string) (*os.File, error) {
+	flags := os.O_RDONLY
+	if info, err := os.Stat(name); err == nil && info.Mode()&os.ModeCharDevice != 0 {
+		flags |= unix.O_NONBLOCK
+	}
+	return os.OpenFile(name, flags, 0)
+}
+
+// isKernelBuffer says whether this is /dev/kmsg, by whatever name.
+func isKernelBuffer(f *os.File) bool {
+	var st unix.Stat_t
+	const memory, kmsg = 1, 11 // Documentation/admin-guide/devices.txt
+	return unix.Fstat(int(f.Fd()), &st) == nil && st.Mode&unix.S_IFMT == unix.S_IFCHR && st.Rdev == unix.Mkdev(memory, kmsg)
+}
+
+// readBuffer reads what the kernel's buffer holds.
+func readBuffer(ctx context.Context, p *pipeline, name string, opts kernlog.Options) (kernlog.Stats, error) {
+	here := machineLog()
+	opts.Node, opts.BootID, opts.Kernel, opts.BootTime = here.Node, here.BootID, here.Kernel, here.BootTime
+	k, err := kernlog.OpenKmsg(kernlog.KmsgOptions{Options: opts, FromStart: true, UntilNow: true, Path: name})
+	if err != nil {
+		return kernlog.Stats{}, &failure{err: err, code: exitError, hint: readHint}
+	}
+	defer func() { _ = k.Close() }()
+	err = readRecords(p, name, func() (*oom.Record, error) { return k.Read(ctx) }, &writeOnce{ctx: ctx, p: p})
+	return k.Stats(), err
+}
+
+// readRecords writes all records that next gives. A log that ends because the
+// run ends is no failure, and what was read of it is written.
+func readRecords(p *pipeline, name string, next func() (*oom.Record, error), write *writeOnce) error {
+	for !p.full() {
+		rec, err := next()
+		switch {
+		case write.err != nil:
+			return write.err
+		case errors.Is(err, io.EOF), errors.Is(err, context.Canceled), errors.Is(err, errFull):
+			return nil
+		case err != nil:
+			return &failure{err: fmt.Errorf("read %s: %w", name, err), code: exitError, hint: readHint}
+		}
+		if err := write.all([]*oom.Record{rec}); err != nil && !errors.Is(err, errFull) {
+			return err
+		}
+	}
+	return nil
+}
+
+// errFull ends an input once as many records are written as were asked for.
+var errFull = errors.New("as many records as asked for")
+
+// writeOnce writes records, and keeps a failure of that apart from those of
+// the input that it ends.
+type writeOnce struct {
+	ctx context.Context
+	p   *pipeline
+	err error
+}
+
+func (w *writeOnce) all(records []*oom.Record) error {
+	for _, rec := range records {
+		if w.p.full() {
+			return errFull
+		}
+		if w.err = w.p.write(w.ctx, rec); w.err != nil {
+			return w.err
+		}
+	}
+	return nil
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -155,10 +154,9 @@ func (s *session) oldKills(ctx context.Context, before uint64) (held []*oom.Reco
 	if s.past == nil {
 		return nil, nil
 	}
-	r := kernlog.NewReader(s.past, machineLog())
 	for {
-		rec, err := r.Next()
-		if errors.Is(err, io.EOF) {
+		rec, err := s.past.Read(ctx)
+		if errors.Is(err, io.EOF) || ctx.Err() != nil {
 			return held, nil
 		}
 		if err != nil {
@@ -190,53 +188,16 @@ func without(held []*oom.Record, seen *oom.Record) []*oom.Record {
 	return held
 }
 
-// logNow reads what the kernel's log holds, and then ends.
-type logNow struct {
-	f    *os.File
-	buf  [16 << 10]byte
-	rest []byte
-}
-
 // openPast opens the log for --since-boot, while the privileges for it are
 // still there.
 func (s *session) openPast() {
 	if !s.sinceBoot || s.tr == nil || s.tr.Resumed() {
 		return
 	}
-	past, err := openLogNow()
+	past, err := kernlog.OpenKmsg(kernlog.KmsgOptions{Options: machineLog(), FromStart: true, UntilNow: true})
 	if err != nil {
 		say(s.env, "--since-boot: %v", err)
 		return
 	}
 	s.past = past
-}
-
-func openLogNow() (*logNow, error) {
-	f, err := os.OpenFile("/dev/kmsg", os.O_RDONLY|unix.O_NONBLOCK, 0)
-	if err != nil {
-		return nil, fmt.Errorf("kernel log: %w", err)
-	}
-	return &logNow{f: f}, nil
-}
-
-func (l *logNow) Close() error { return l.f.Close() }
-
-// Read gives the records of the log one after the other; each read of the
-// device is one record.
-func (l *logNow) Read(p []byte) (int, error) {
-	for len(l.rest) == 0 {
-		n, err := unix.Read(int(l.f.Fd()), l.buf[:])
-		switch {
-		case errors.Is(err, unix.EAGAIN):
-			return 0, io.EOF
-		case errors.Is(err, unix.EPIPE), errors.Is(err, unix.EINTR):
-			continue // overwritten before it was read; the next one is there
-		case err != nil:
-			return 0, err
-		}
-		l.rest = l.buf[:n]
-	}
-	n := copy(p, l.rest)
-	l.rest = l.rest[n:]
-	return n, nil
 }

@@ -59,7 +59,7 @@ type session struct {
 	p       *pipeline
 	watch   *watch // of victims that stay
 	service service
-	past    *logNow // the log up to now, for --since-boot; may be nil
+	past    *kernlog.Kmsg // the log up to now, for --since-boot; may be nil
 	// completer adds what the hooks of this machine cannot see; may be nil.
 	completer *completer
 	// busySince is when the record on its way left the ring, in Unix

@@ -28,14 +28,46 @@ type KmsgOptions struct {
 	Options
 	// FromStart reads what the buffer still holds before what comes new.
 	FromStart bool
+	// UntilNow ends with what the buffer held: Read then returns io.EOF. The
+	// reaper's outcomes go into their kills' records, as a Reader has them.
+	UntilNow bool
 	// Path is the device; empty is /dev/kmsg.
 	Path string
+}
+
+// device is the log's buffer: a read gives one record.
+type device interface {
+	io.ReadCloser
+	SetReadDeadline(time.Time) error
+}
+
+// bufferNow reads a device without waiting for more.
+type bufferNow struct{ *os.File }
+
+// Read gives io.EOF where it would have to wait.
+func (b bufferNow) Read(p []byte) (n int, err error) {
+	c, err := b.SyscallConn()
+	if err != nil {
+		return 0, err
+	}
+	var failed error
+	err = c.Read(func(fd uintptr) bool {
+		n, failed = unix.Read(int(fd), p)
+		return true
+	})
+	switch n = max(n, 0); {
+	case err != nil:
+		return n, err
+	case errors.Is(failed, unix.EAGAIN), failed == nil && n == 0:
+		return n, io.EOF
+	}
+	return n, failed
 }
 
 // Kmsg reads the OOM records out of the kernel's log buffer as they come. Reads
 // are not safe for concurrent use; Close is.
 type Kmsg struct {
-	f       *os.File
+	f       device
 	o       KmsgOptions
 	p       *Parser
 	x       prefixes
@@ -44,13 +76,13 @@ type Kmsg struct {
 	started bool
 	overrun bool
 	drained bool // the context ended, and what was in the log then is read
-	out     []*oom.Record
+	ended   bool // the end of the buffer was reached
 }
 
 // OpenKmsg opens the kernel's log. It needs CAP_SYSLOG where
 // kernel.dmesg_restrict is set; the error then wraps fs.ErrPermission.
-// Records of kind exit come apart from their kills, as with
-// Options.ExitRecords: a kill is not held back for them.
+// Unless it is to end by itself, records of kind exit come apart from their
+// kills, as with Options.ExitRecords: a kill is not held back for them.
 func OpenKmsg(o KmsgOptions) (*Kmsg, error) {
 	path := o.Path
 	if path == "" {
@@ -65,11 +97,18 @@ func OpenKmsg(o KmsgOptions) (*Kmsg, error) {
 			return nil, errors.Join(fmt.Errorf("kernel log: %w", err), f.Close())
 		}
 	}
-	o.ExitRecords = true
+	if o.UntilNow {
+		return newKmsg(bufferNow{f}, o), nil
+	}
+	return newKmsg(f, o), nil
+}
+
+func newKmsg(f device, o KmsgOptions) *Kmsg {
+	o.ExitRecords = !o.UntilNow
 	k := &Kmsg{f: f, o: o, buf: make([]byte, kmsgRecord)}
 	k.p = NewParser(o.Options)
 	k.x = prefixes{o: &k.o.Options, now: time.Now}
-	return k, nil
+	return k
 }
 
 // Close ends reading; a Read that waits returns an error that wraps
@@ -87,16 +126,24 @@ func (k *Kmsg) Read(ctx context.Context) (*oom.Record, error) {
 	k.drained = k.drained && ctx.Err() != nil
 	defer context.AfterFunc(ctx, func() { _ = k.f.SetReadDeadline(time.Unix(1, 0)) })()
 	for {
-		if rec := k.take(); rec != nil {
+		if rec := k.p.Take(); rec != nil {
 			return rec, nil
+		}
+		if k.ended {
+			return nil, io.EOF
 		}
 		err := k.step(ctx)
 		switch {
 		case err == nil:
+		case errors.Is(err, io.EOF):
+			k.ended = true
+			k.tellOverrun()
+			k.p.Flush()
 		case ctx.Err() != nil:
 			k.drain()
+			k.tellOverrun()
 			k.p.Flush()
-			if rec := k.take(); rec != nil {
+			if rec := k.p.Take(); rec != nil {
 				return rec, nil
 			}
 			return nil, ctx.Err()
@@ -136,24 +183,17 @@ func (k *Kmsg) drain() {
 	}
 }
 
-func (k *Kmsg) take() *oom.Record {
-	if len(k.out) > 0 {
-		rec := k.out[0]
-		k.out = k.out[1:]
-		return rec
-	}
-	return k.p.Take()
-}
-
 // step reads one record of the log.
 func (k *Kmsg) step(ctx context.Context) error {
-	waiting := k.p.waiting()
+	waiting := k.p.waiting() && !k.o.UntilNow
 	var deadline time.Time
 	if waiting {
 		deadline = time.Now().Add(settleAfter)
 	}
-	if err := k.f.SetReadDeadline(deadline); err != nil {
-		return err
+	if !k.o.UntilNow {
+		if err := k.f.SetReadDeadline(deadline); err != nil {
+			return err
+		}
 	}
 	if err := ctx.Err(); err != nil { // it may have ended before the deadline was set
 		return err
@@ -184,13 +224,16 @@ func (k *Kmsg) record(b []byte) {
 	if !ok {
 		return
 	}
-	if missing := h.seq - k.nextSeq; k.started && (k.overrun || missing > 0) && h.seq >= k.nextSeq {
-		k.lostRecord(&h, missing)
+	// Before the first record nothing says how many are missing.
+	if missing := h.seq - k.nextSeq; k.started && h.seq >= k.nextSeq && (k.overrun || missing > 0) {
+		k.lostRecord(&stamp{uptime: h.uptime}, missing)
+	} else if k.overrun {
+		k.lostRecord(&stamp{uptime: h.uptime}, 0)
 	}
 	k.started, k.overrun, k.nextSeq = true, false, h.seq+1
 	text, _, _ := bytes.Cut(b, []byte("\n"))
 	if h.prio>>3 != 0 || !k.p.busy() && !mayAnchor(h.text) && !orphanStart(h.text) {
-		k.p.settle()
+		k.p.stats.Lines++
 		k.p.skip(1)
 		return
 	}
@@ -223,15 +266,22 @@ func (k *Kmsg) wall(uptime oom.Opt[uint64]) time.Time {
 	return time.Now().Add(-time.Duration(ago)).Round(0)
 }
 
-func (k *Kmsg) lostRecord(h *kmsgHeader, missing uint64) {
-	s := stamp{uptime: h.uptime, time: k.wall(h.uptime), node: k.o.Node, bootID: k.o.BootID}
-	rec := k.p.base(oom.KindLost, &s, 0)
+// tellOverrun writes what was lost with no record behind it.
+func (k *Kmsg) tellOverrun() {
+	if k.overrun {
+		k.overrun = false
+		k.lostRecord(&stamp{}, 0)
+	}
+}
+
+func (k *Kmsg) lostRecord(s *stamp, missing uint64) {
+	s.time, s.node, s.bootID = k.wall(s.uptime), k.o.Node, k.o.BootID
+	rec := k.p.base(oom.KindLost, s, 0)
 	if missing > 0 {
 		rec.Lost = oom.Some(missing)
 	}
-	k.p.settle()
-	for next := k.p.Take(); next != nil; next = k.p.Take() {
-		k.out = append(k.out, next)
+	if k.p.o.ExitRecords {
+		k.p.settle()
 	}
-	k.out = append(k.out, rec)
+	k.p.emit(rec)
 }

@@ -3,8 +3,11 @@ package kernlog
 import (
 	"context"
 	"errors"
+	"fmt"
+	"io"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -97,5 +100,100 @@ func TestKmsgEnds(t *testing.T) {
 func TestKmsgMissing(t *testing.T) {
 	if _, err := OpenKmsg(KmsgOptions{Path: filepath.Join(t.TempDir(), "no")}); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("%v", err)
+	}
+}
+
+// scripted is a buffer whose reads are given beforehand: a record, or an error.
+type scripted struct{ reads []any }
+
+func (s *scripted) Read(p []byte) (int, error) {
+	if len(s.reads) == 0 {
+		return 0, io.EOF
+	}
+	next := s.reads[0]
+	s.reads = s.reads[1:]
+	if err, ok := next.(error); ok {
+		return 0, err
+	}
+	return copy(p, next.(string)), nil
+}
+
+func (s *scripted) Close() error                    { return nil }
+func (s *scripted) SetReadDeadline(time.Time) error { return nil }
+
+// TestKmsgOverrun: what the buffer lost is told wherever it was lost, and the
+// report that it was lost from says so.
+func TestKmsgOverrun(t *testing.T) {
+	const header = "4,%d,5000000,-;a invoked oom-killer: gfp_mask=0xcc0(GFP_KERNEL), order=0, oom_score_adj=0\n"
+	line := func(seq int) string { return fmt.Sprintf("6,%d,5000000,-;usb 1-1: new device\n", seq) }
+	kill := func(seq int) string { return fmt.Sprintf("3,%d,5000100,-;%s\n", seq, killLineText) }
+	for _, c := range []struct {
+		name  string
+		reads []any
+		want  string
+	}{
+		{"nothing", []any{line(7), kill(8)}, "kill"},
+		{"before the first", []any{unix.EPIPE, line(7), kill(8)}, "lost unknown, kill"},
+		{"before a kill", []any{line(7), unix.EPIPE, kill(12)}, "lost 4, kill"},
+		{"without an error", []any{line(7), kill(12)}, "lost 4, kill"},
+		{"twice", []any{unix.EPIPE, line(7), unix.EPIPE, unix.EPIPE, kill(9)}, "lost unknown, lost 1, kill"},
+		{"at the end", []any{kill(7), unix.EPIPE}, "kill, lost unknown"},
+		{"all", []any{unix.EPIPE}, "lost unknown"},
+		{"interrupted", []any{unix.EINTR, kill(7), unix.EAGAIN, line(8)}, "kill"},
+		{"in a report", []any{fmt.Sprintf(header, 7), unix.EPIPE, kill(12)}, "lost 4, kill"},
+	} {
+		for _, now := range []bool{true, false} {
+			t.Run(fmt.Sprintf("%s, until now %v", c.name, now), func(t *testing.T) {
+				k := newKmsg(&scripted{c.reads}, KmsgOptions{UntilNow: now})
+				var got []string
+				for {
+					rec, err := k.Read(context.Background())
+					if errors.Is(err, io.EOF) {
+						break
+					}
+					if err != nil {
+						t.Fatal(err)
+					}
+					what := string(rec.Kind)
+					if rec.Kind == oom.KindLost {
+						what += " unknown"
+						if rec.Lost.Known {
+							what = fmt.Sprintf("%s %d", rec.Kind, rec.Lost.Value)
+						}
+					} else if rec.Incomplete != oom.Some(true) {
+						t.Error("not said to be incomplete")
+					}
+					got = append(got, what)
+				}
+				if strings.Join(got, ", ") != c.want {
+					t.Errorf("got %s, want %s", strings.Join(got, ", "), c.want)
+				}
+			})
+		}
+	}
+}
+
+// TestKmsgUntilNow ends where it would have to wait, and has the reaper's
+// outcome in the kill's record.
+func TestKmsgUntilNow(t *testing.T) {
+	path, write := fifo(t)
+	k, err := OpenKmsg(KmsgOptions{FromStart: true, UntilNow: true, Path: path})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = k.Close() }()
+	write("3,11,5000100,-;" + killLineText + "\n")
+	write("6,12,5100100,-;oom_reaper: reaped process 77 (a), now anon-rss:0kB, file-rss:0kB, shmem-rss:0kB\n")
+	rec, err := k.Read(context.Background())
+	if err != nil || rec.Kind != oom.KindKill || rec.Exit == nil || rec.Exit.Reaped != oom.Some(true) {
+		t.Errorf("%+v, %v", rec, err)
+	}
+	for range 2 {
+		if rec, err := k.Read(context.Background()); err != io.EOF {
+			t.Errorf("%+v, %v", rec, err)
+		}
+	}
+	if st := k.Stats(); st.Lines != 2 || st.Kills != 1 {
+		t.Errorf("%+v", st)
 	}
 }

@@ -1061,6 +1061,12 @@ func (p *Parser) Flush() {
 	p.drop(len(p.held))
 }
 
+// quiet gives out what waits: no line came for longer than the reaper takes.
+func (p *Parser) quiet() {
+	p.giveUpPartial()
+	p.drop(len(p.held))
+}
+
 // lost marks the open reports: lines are missing from here on.
 func (p *Parser) lost() {
 	for _, r := range p.open {
