@@ -13,8 +13,6 @@ BUILD   := build
 RESULTS := $(BUILD)/results
 SCENARIO ?=
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
-# Leaves the tracing pages of grpc out, and with them html/template: 3 MB.
-TAGS    := grpcnotrace
 LDFLAGS := -s -w -X main.version=$(VERSION)
 
 export PATH := $(HOME)/.cache/oomtrace/go/bin:$(PATH):/usr/local/go/bin
@@ -37,7 +35,7 @@ deps-test: ## install what the tests need
 	@scripts/deps.sh build test
 
 build: deps ## build build/oomtrace
-	$(GO) build -trimpath -tags "$(TAGS)" -ldflags "$(LDFLAGS)" -o $(BUILD)/oomtrace ./cmd/oomtrace
+	$(GO) build -trimpath -ldflags "$(LDFLAGS)" -o $(BUILD)/oomtrace ./cmd/oomtrace
 
 install: build ## install oomtrace to /usr/local/bin
 	install -m 755 $(BUILD)/oomtrace /usr/local/bin/oomtrace
@@ -121,7 +119,7 @@ size: build ## the size of the binary
 	@stat -c '%s bytes  %n' $(BUILD)/oomtrace
 
 release: deps ## both architectures, built twice and compared, with checksums
-	@scripts/release.sh "$(VERSION)" "$(TAGS)"
+	@scripts/release.sh "$(VERSION)"
 
 clean: ## remove what was built
 	rm -rf $(BUILD)

@@ -1,11 +1,10 @@
 #!/bin/bash
-# Builds the release for both architectures: release.sh VERSION TAGS. Each binary
+# Builds the release for both architectures: release.sh VERSION. Each binary
 # is built twice and must come out the same. Beside the archives: Debian
 # packages, a bill of materials for each binary, and checksums.
 set -euo pipefail
 
 version=$1
-tags=${2:-}
 out=build/release
 cyclonedx=github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod@v1.9.0
 SOURCE_DATE_EPOCH=$(git log -1 --format=%ct 2>/dev/null || echo 0)
@@ -16,7 +15,7 @@ for arch in amd64 arm64; do
 	for try in a b; do
 		# The second build starts from nothing: a cache would only give the first.
 		cache=$([ "$try" = a ] && go env GOCACHE || echo "$PWD/$out/cache")
-		GOCACHE=$cache CGO_ENABLED=0 GOARCH=$arch go build -trimpath -tags "$tags" -ldflags "-s -w -X main.version=$version" \
+		GOCACHE=$cache CGO_ENABLED=0 GOARCH=$arch go build -trimpath -ldflags "-s -w -X main.version=$version" \
 			-o "$out/$arch-$try" ./cmd/oomtrace
 	done
 	cmp "$out/$arch-a" "$out/$arch-b"

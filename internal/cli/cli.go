@@ -19,7 +19,6 @@ import (
 	"github.com/spf13/pflag"
 	"golang.org/x/sys/unix"
 
-	"github.com/oomtrace/oomtrace/internal/container"
 	"github.com/oomtrace/oomtrace/internal/render"
 	"github.com/oomtrace/oomtrace/internal/sink"
 )
@@ -41,7 +40,6 @@ type Env struct {
 func Main(version string) int {
 	// A write to a closed pipe shall be an error, not the end.
 	signal.Ignore(syscall.SIGPIPE)
-	container.Quiet()
 	ctx, stop := interruptible()
 	defer stop()
 	_, noColor := os.LookupEnv("NO_COLOR")

@@ -2,23 +2,15 @@ package container
 
 import (
 	"context"
-	"io"
+	"slices"
 	"strings"
 	"sync"
 	"time"
-	"unicode/utf8"
 	"unique"
 
-	"google.golang.org/grpc/grpclog"
-
 	"github.com/oomtrace/oomtrace/internal/cgroup"
+	"github.com/oomtrace/oomtrace/internal/oom"
 )
-
-// Quiet keeps the gRPC library from writing to stderr on its own; what it has to
-// say comes as errors. It is for the whole process: call it first of all.
-func Quiet() {
-	grpclog.SetLoggerV2(grpclog.NewLoggerV2(io.Discard, io.Discard, io.Discard))
-}
 
 // Options are the settings of a Cache. The zero value works: the usual sockets
 // and files of this machine.
@@ -40,6 +32,9 @@ type Options struct {
 	// Max bounds how many containers are kept, sandboxes of pods included;
 	// zero means 24576. Pods have the same bound of their own.
 	Max int
+	// Wake has services started that are asked only when one of their containers
+	// is seen otherwise.
+	Wake bool
 	// Warn is told once when a source fails, and again only if it had
 	// recovered. It is called from several goroutines.
 	Warn func(string)
@@ -74,61 +69,111 @@ type Cache struct {
 	wg     sync.WaitGroup
 	again  chan struct{} // look for sockets now
 
-	mu      sync.RWMutex // never held while anybody is asked
-	entries map[string]*entry
-	pods    map[string]*podEntry
-	waiters map[string]*waiter
-	sources []*source
-	kubelet kubelet
+	found chan struct{} // closed once this machine's sources are known
+	stat  statFunc      // os.Stat but for tests
+
+	mu       sync.RWMutex // never held while anybody is asked
+	entries  map[string]*entry
+	pods     map[string]*podEntry
+	left     []departed // containers that are gone, the oldest first
+	leftPods []departed
+	foreign  int // how many entries are of nodes in containers
+	waiters  map[string]*waiter
+	sources  []*source
+	kubelet  kubelet
 }
 
 // entry is one container. It belongs to the source that knows it best.
 type entry struct {
 	info     Info
 	src      *source
-	gen      uint64    // the source's list that had it last
-	gone     time.Time // when a list did not have it any more
-	detailed bool      // all that the source can tell is in
+	gen      uint64 // the source's list that had it last
+	seen     stamp  // when the source last told of it
+	gone     stamp  // when a list did not have it any more
+	detailed stamp  // when all that the source can tell was last asked for
 }
 
 type podEntry struct {
 	info *PodInfo
 	src  *source
 	gen  uint64
-	gone time.Time
+	gone stamp
+}
+
+// stamp is a time in Unix nanoseconds; zero is never. There are two of each for
+// every container, and time.Time has three times the size.
+type stamp int64
+
+func stampOf(t time.Time) stamp { return stamp(t.UnixNano()) }
+
+// olderThan says that a stamp is of a time that long before now, or never was.
+func (s stamp) olderThan(d time.Duration, now time.Time) bool { return s <= stampOf(now.Add(-d)) }
+
+// departed is a container or a pod that was seen to be gone. Should it come back
+// its stamp is another one.
+type departed struct {
+	id   string
+	when stamp
 }
 
 type waiter struct {
-	known chan struct{}
-	n     int
+	known  chan struct{}
+	nobody chan struct{} // closed when all that were asked did not know it
+	n      int
+	// awaited is how often each source still has to answer that it does not.
+	awaited map[*source]int
 }
 
-// Open starts to learn; it does not wait for any runtime. Close, or the end of
-// the context, stops it.
+// Open starts to learn; it waits neither for any runtime nor for any file. Close,
+// or the end of the context, stops it.
 func Open(ctx context.Context, opts Options) *Cache {
-	opts.defaults()
-	c := &Cache{
-		opts: opts, again: make(chan struct{}, 1),
-		entries: map[string]*entry{}, pods: map[string]*podEntry{}, waiters: map[string]*waiter{},
-	}
-	c.ctx, c.cancel = context.WithCancel(ctx)
-	c.readKubelet()
-	c.discover()
+	c := newCache(ctx, opts)
 	c.wg.Add(1)
 	go c.supervise()
 	return c
 }
 
+func newCache(ctx context.Context, opts Options) *Cache {
+	opts.defaults()
+	c := &Cache{
+		opts: opts, again: make(chan struct{}, 1), found: make(chan struct{}), stat: osStat,
+		entries: map[string]*entry{}, pods: map[string]*podEntry{}, waiters: map[string]*waiter{},
+	}
+	c.ctx, c.cancel = context.WithCancel(ctx)
+	return c
+}
+
+// closeWait bounds how long Close waits for what it has stopped: a file system
+// that hangs, in the root of some container, would hold it up for good.
+const closeWait = 2 * time.Second
+
 // Close stops asking and gives everything back. What is known stays readable.
 func (c *Cache) Close() error {
 	c.cancel()
-	c.wg.Wait()
+	done := make(chan struct{})
+	go func() {
+		c.wg.Wait()
+		close(done)
+	}()
+	t := time.NewTimer(closeWait)
+	defer t.Stop()
+	select {
+	case <-done:
+	case <-t.C:
+	}
 	return nil
 }
 
-// Ready returns once every source found so far has been listed or has failed,
-// or the context ends.
+// Ready returns once the sources of this machine are found, and every source
+// found so far has been listed or has failed, or the context ends.
 func (c *Cache) Ready(ctx context.Context) {
+	select {
+	case <-c.found:
+	case <-ctx.Done():
+		return
+	case <-c.ctx.Done():
+		return
+	}
 	c.mu.RLock()
 	sources := c.sources
 	c.mu.RUnlock()
@@ -152,7 +197,18 @@ func (c *Cache) supervise() {
 	defer c.wg.Done()
 	tick := time.NewTicker(c.opts.Interval)
 	defer tick.Stop()
+	here, nodes := &looker{look: c.here}, &looker{look: c.nodes}
+	ready := sync.OnceFunc(func() { close(c.found) })
 	for {
+		c.readKubelet()
+		if places, ok := here.wait(c.ctx); ok {
+			c.adopt(places, true)
+		}
+		if places, ok := nodes.wait(c.ctx); ok {
+			c.adopt(places, false)
+		}
+		ready()
+		c.forget(time.Now())
 		select {
 		case <-c.ctx.Done():
 			return
@@ -165,9 +221,6 @@ func (c *Cache) supervise() {
 			case <-time.After(againPause):
 			}
 		}
-		c.readKubelet()
-		c.discover()
-		c.forget(time.Now())
 	}
 }
 
@@ -202,39 +255,136 @@ func (c *Cache) Seen(path string) {
 	if p.Owner.OuterContainer != nil {
 		c.lookAgain()
 	}
-	if ct := p.Owner.Container; ct != nil && ct.ID != "" {
-		c.ask(ct.ID, ct.Runtime)
+	ct := p.Owner.Container
+	if ct == nil || !plausible(ct.ID) {
+		return
+	}
+	for _, s := range c.whoKnows(ct.ID, ct.Runtime) {
+		s.push(ct.ID, false)
+	}
+	if p.Level == oom.LevelContainer {
+		c.refresh(ct.ID)
 	}
 }
 
+// refreshPause is the least time between two questions for the same details.
+const refreshPause = time.Second
+
+// refresh asks again for a container that is known and has its cgroup made:
+// Docker and podman start one again under its old id, and count that.
+func (c *Cache) refresh(id string) {
+	c.mu.RLock()
+	e := c.entries[id]
+	again := e != nil && e.src.counts() && e.detailed.olderThan(refreshPause, time.Now())
+	var s *source
+	if again {
+		s = e.src
+	}
+	c.mu.RUnlock()
+	if again {
+		s.push(id, true)
+	}
+}
+
+const (
+	// answers is how often a source has to say that it does not know a container
+	// before it is not waited for any more: the first may have come too soon.
+	answers = 2
+	// silence is how long nobody waits for a source that did not answer one who
+	// waited.
+	silence = 10 * time.Second
+	// patience is the least wait after which a source counts as silent.
+	patience = 20 * time.Millisecond
+)
+
 // Wait asks for a container by id, and by the runtime that its path named, if
 // any. It returns true once the container is known, and false when nobody could
-// tell or the context ends.
+// tell or the context ends. A source that lets somebody wait in vain is not
+// waited for again for a while.
 func (c *Cache) Wait(ctx context.Context, id, runtime string) bool {
-	c.mu.Lock()
-	if c.entries[id] != nil {
-		c.mu.Unlock()
+	if _, ok := c.Lookup(id); ok {
 		return true
 	}
-	id = strings.Clone(id)
-	w := c.waiters[id]
-	if w == nil {
-		w = &waiter{known: make(chan struct{})}
-		c.waiters[id] = w
-	}
-	w.n++
-	c.mu.Unlock()
-	defer c.leave(id, w)
-	if !c.ask(id, runtime) {
+	if !plausible(id) {
 		return false
+	}
+	id = strings.Clone(id)
+	start := time.Now()
+	w, asked := c.enter(id, runtime)
+	defer c.leave(id, w)
+	for _, s := range asked {
+		if !s.push(id, false) {
+			c.denied(s, id, answers)
+		}
 	}
 	select {
 	case <-w.known:
 		return true
+	case <-w.nobody:
 	case <-ctx.Done():
+		if ctx.Err() == context.DeadlineExceeded && time.Since(start) >= patience {
+			c.silent(w)
+		}
 	case <-c.ctx.Done():
 	}
-	return false
+	_, ok := c.Lookup(id)
+	return ok
+}
+
+// enter makes or joins the waiter of a container, and gives the sources to ask.
+func (c *Cache) enter(id, runtime string) (*waiter, []*source) {
+	all := c.whoKnows(id, runtime)
+	now := time.Now()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	w := c.waiters[id]
+	if w == nil {
+		w = &waiter{known: make(chan struct{}), nobody: make(chan struct{}), awaited: map[*source]int{}}
+		c.waiters[id] = w
+		for _, s := range all {
+			// What silent ones know is for the kills to come.
+			if s.kind != kindState && !s.isSilent(now) {
+				w.awaited[s] = answers
+			}
+		}
+		if len(w.awaited) == 0 {
+			close(w.nobody)
+		}
+		if c.entries[id] != nil { // since the first look
+			close(w.known)
+			delete(c.waiters, id)
+		}
+	}
+	w.n++
+	return w, all
+}
+
+// denied counts a source's answers that it does not know a container.
+func (c *Cache) denied(s *source, id string, times int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	w := c.waiters[id]
+	if w == nil || w.awaited[s] == 0 {
+		return
+	}
+	if w.awaited[s] -= times; w.awaited[s] > 0 {
+		return
+	}
+	if delete(w.awaited, s); len(w.awaited) == 0 {
+		close(w.nobody)
+	}
+}
+
+// silent marks the sources that have not answered at all.
+func (c *Cache) silent(w *waiter) {
+	until := time.Now().Add(silence)
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	for s, n := range w.awaited {
+		if n == answers {
+			s.silence(until)
+		}
+	}
 }
 
 // leave removes a waiter when its last one goes.
@@ -246,27 +396,25 @@ func (c *Cache) leave(id string, w *waiter) {
 	}
 }
 
-// ask hands an id to every source that may know it, and says whether there is
-// one.
-func (c *Cache) ask(id, runtime string) bool {
-	if !plausible(id) {
-		return false
-	}
+// whoKnows gives every source that may know more of a container than is known.
+func (c *Cache) whoKnows(id, runtime string) []*source {
 	c.mu.RLock()
-	e, sources := c.entries[id], c.sources
-	rank := 0
-	if e != nil {
-		rank = e.src.rank
-	}
-	c.mu.RUnlock()
-	id = strings.Clone(id)
-	asked := false
-	for _, s := range sources {
-		if rank < s.rank && s.wants(runtime) && s.push(id) && s.kind != kindState {
-			asked = true
+	defer c.mu.RUnlock()
+	e := c.entries[id]
+	var out []*source
+	for _, s := range c.sources {
+		if (e == nil || e.src.weight() < s.weight()) && s.wants(runtime) {
+			out = append(out, s)
 		}
 	}
-	return asked
+	return out
+}
+
+// Nested says that runtimes of nodes in containers are asked, too.
+func (c *Cache) Nested() bool {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	return slices.ContainsFunc(c.sources, func(s *source) bool { return !s.local })
 }
 
 // Sources tells who is asked, and how it went last.
@@ -287,114 +435,208 @@ func (e *entry) lacksRequest() bool {
 }
 
 // put takes what a source says of one container, or without an id of a pod
-// alone. Within a source's list, room
-// is made only by what is gone; a container asked for always gets in.
-func (c *Cache) put(s *source, info *Info, detailed, listed bool) {
+// alone. It returns false where there was no room: within a source's list that
+// is made only by what is gone, a container asked for always gets in. What a node
+// in a container says of those that this machine's own sources know is not heard.
+func (c *Cache) put(s *source, info *Info, detailed, listed bool) bool {
 	if info.ID != "" && !plausible(info.ID) {
-		return
+		return true
 	}
+	now := time.Now()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	info.Pod = c.putPod(s, info.Pod)
 	if info.ID == "" {
-		return
+		return true
 	}
 	e := c.entries[info.ID]
 	switch {
 	case e == nil:
-		if !c.room(listed) {
-			return
+		if !c.room(s, listed) {
+			return false
 		}
 		e = &entry{info: *info, src: s}
 		c.kubelet.resources(&e.info)
-		c.entries[info.ID] = e
-		if w := c.waiters[info.ID]; w != nil {
-			close(w.known)
-			delete(c.waiters, info.ID)
+		c.keep(e)
+	case s.weight() < e.src.weight():
+		if s.local == e.src.local {
+			if e.info.Pod != nil && info.Pod != nil && e.info.Pod.UID == info.Pod.UID {
+				e.info.Pod = info.Pod // the one of both
+			}
+			e.info.merge(info)
 		}
-	case s.rank < e.src.rank:
-		if e.info.Pod != nil && info.Pod != nil && e.info.Pod.UID == info.Pod.UID {
-			e.info.Pod = info.Pod // the one of both
-		}
-		e.info.merge(info)
-		return
+		return true
 	default:
-		old := e.info
-		e.info, e.src = *info, s
-		if e.detailed && old.Image != "" {
-			e.info.Image = old.Image // a list may have the digest only
-		}
-		e.info.merge(&old)
-		c.kubelet.resources(&e.info)
+		c.replace(e, s, info, detailed)
 	}
-	e.gen, e.gone = s.gen, time.Time{}
-	e.detailed = e.detailed || detailed
+	e.gen, e.gone, e.seen = s.gen, 0, stampOf(now)
+	if detailed {
+		e.detailed = e.seen
+	}
+	return true
 }
 
-// putPod keeps a pod, and gives the copy that all its containers share.
+// keep takes a new entry in, and tells who waits for it.
+func (c *Cache) keep(e *entry) {
+	c.entries[e.info.ID] = e
+	if !e.src.local {
+		c.foreign++
+	}
+	if w := c.waiters[e.info.ID]; w != nil {
+		close(w.known)
+		delete(c.waiters, e.info.ID)
+	}
+}
+
+// drop lets go of an entry.
+func (c *Cache) drop(e *entry) {
+	delete(c.entries, e.info.ID)
+	if !e.src.local {
+		c.foreign--
+	}
+}
+
+// replace takes what a source says over what was known from it, or from a lesser
+// one.
+func (c *Cache) replace(e *entry, s *source, info *Info, detailed bool) {
+	old := e.info
+	e.info = *info
+	e.info.ID = old.ID // one copy, not one for each list
+	if s.local && !e.src.local {
+		c.foreign--
+		e.src, e.detailed = s, 0
+		c.kubelet.resources(&e.info)
+		return
+	}
+	if e.detailed != 0 && old.Image != "" {
+		e.info.Image = old.Image // a list may have the digest only
+	}
+	if detailed && e.src == s && s.counts() {
+		old.MemoryLimitBytes = oom.Opt[uint64]{} // it may have been lifted
+	}
+	e.src = s
+	e.info.merge(&old)
+	c.kubelet.resources(&e.info)
+}
+
+// putPod keeps a pod, and gives the copy that all its containers share. What was
+// given is never written to again: it is read without a lock.
 func (c *Cache) putPod(s *source, p *PodInfo) *PodInfo {
 	if p == nil || p.UID == "" {
 		return p
 	}
-	if s.local && p.SwapBehavior == "" && p.Namespace != "" {
-		p.SwapBehavior = c.kubelet.swapBehavior
-	}
 	e := c.pods[p.UID]
-	if e == nil {
-		if len(c.pods) >= c.opts.Max {
-			return p
-		}
-		c.pods[p.UID] = &podEntry{info: p, src: s, gen: s.gen}
-		return p
-	}
-	if s.rank < e.src.rank {
-		both := *e.info // others hold the old one
-		if both.merge(p); !both.equal(e.info) {
-			e.info = &both
+	if e != nil && s.weight() < e.src.weight() {
+		if s.local == e.src.local && e.info != p {
+			both := *e.info
+			if both.merge(p); !both.equal(e.info) {
+				e.info = &both
+			}
 		}
 		return e.info
 	}
-	p.merge(e.info)
-	if !p.equal(e.info) {
-		e.info = p
+	if e == nil || e.info != p {
+		mine := *p
+		if s.local && mine.SwapBehavior == "" && mine.Namespace != "" {
+			mine.SwapBehavior = c.kubelet.swapBehavior
+		}
+		p = &mine
 	}
-	e.src, e.gen, e.gone = s, s.gen, time.Time{}
+	if e == nil {
+		if !c.roomForPod() {
+			p.Labels = nil // they are most of it
+			return p
+		}
+		e = &podEntry{info: p}
+		c.pods[p.UID] = e
+	} else if e.info != p {
+		if s.local == e.src.local {
+			p.merge(e.info)
+		}
+		if !p.equal(e.info) {
+			e.info = p
+		}
+	}
+	e.src, e.gen, e.gone = s, s.gen, 0
 	return e.info
 }
 
+// foreignShare is the part of the cache that nodes in containers may have.
+const foreignShare = 12
+
 // room says whether one more container may be kept.
-func (c *Cache) room(listed bool) bool {
+func (c *Cache) room(s *source, listed bool) bool {
+	if !s.local && listed && c.foreign >= c.opts.Max/foreignShare {
+		return false
+	}
 	if len(c.entries) < c.opts.Max {
 		return true
 	}
-	for id, e := range c.entries {
-		if !e.gone.IsZero() {
-			delete(c.entries, id)
+	for len(c.left) > 0 {
+		d := c.left[0]
+		c.left = c.left[1:]
+		if e := c.entries[d.id]; e != nil && e.gone == d.when {
+			c.drop(e)
 			return true
 		}
 	}
 	if listed {
 		return false
 	}
-	for id := range c.entries {
-		delete(c.entries, id)
-		break
+	// More live ones than there is room for: the one that was confirmed the
+	// longest ago goes, of a node in a container first.
+	var oldest *entry
+	for _, e := range c.entries {
+		if oldest == nil || e.src.local != oldest.src.local && !e.src.local || e.src.local == oldest.src.local && e.seen < oldest.seen {
+			oldest = e
+		}
 	}
+	c.drop(oldest)
 	return true
+}
+
+func (c *Cache) roomForPod() bool {
+	for len(c.pods) >= c.opts.Max && len(c.leftPods) > 0 {
+		d := c.leftPods[0]
+		c.leftPods = c.leftPods[1:]
+		if p := c.pods[d.id]; p != nil && p.gone == d.when {
+			delete(c.pods, d.id)
+		}
+	}
+	return len(c.pods) < c.opts.Max
 }
 
 // listed marks what a source's complete list did not have.
 func (c *Cache) listed(s *source, now time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for _, e := range c.entries {
-		if e.src == s && e.gen != s.gen && e.gone.IsZero() {
-			e.gone = now
+	c.markGone(now, func(e *entry) bool { return e.src == s && e.gen != s.gen })
+	for uid, p := range c.pods {
+		if p.src == s && p.gen != s.gen && p.gone == 0 {
+			p.gone = stampOf(now)
+			c.leftPods = append(c.leftPods, departed{uid, p.gone})
 		}
 	}
-	for _, p := range c.pods {
-		if p.src == s && p.gen != s.gen && p.gone.IsZero() {
-			p.gone = now
+}
+
+// unlisted marks what a source that cannot be listed has not told of for long.
+func (c *Cache) unlisted(s *source, now time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.markGone(now, func(e *entry) bool { return e.src == s && e.seen.olderThan(c.opts.Interval, now) })
+	for uid, p := range c.pods {
+		if p.src == s && p.gone == 0 { // its containers keep it
+			p.gone = stampOf(now)
+			c.leftPods = append(c.leftPods, departed{uid, p.gone})
+		}
+	}
+}
+
+func (c *Cache) markGone(now time.Time, of func(*entry) bool) {
+	for _, e := range c.entries {
+		if e.gone == 0 && of(e) {
+			e.gone = stampOf(now)
+			c.left = append(c.left, departed{e.info.ID, e.gone})
 		}
 	}
 }
@@ -403,15 +645,17 @@ func (c *Cache) listed(s *source, now time.Time) {
 func (c *Cache) forget(now time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for id, e := range c.entries {
-		if !e.gone.IsZero() && now.Sub(e.gone) >= c.opts.Keep {
-			delete(c.entries, id)
+	for len(c.left) > 0 && c.left[0].when.olderThan(c.opts.Keep, now) {
+		if e := c.entries[c.left[0].id]; e != nil && e.gone == c.left[0].when {
+			c.drop(e)
 		}
+		c.left = c.left[1:]
 	}
-	for uid, p := range c.pods {
-		if !p.gone.IsZero() && now.Sub(p.gone) >= c.opts.Keep {
-			delete(c.pods, uid)
+	for len(c.leftPods) > 0 && c.leftPods[0].when.olderThan(c.opts.Keep, now) {
+		if p := c.pods[c.leftPods[0].id]; p != nil && p.gone == c.leftPods[0].when {
+			delete(c.pods, c.leftPods[0].id)
 		}
+		c.leftPods = c.leftPods[1:]
 	}
 }
 
@@ -447,16 +691,8 @@ func (p *PodInfo) merge(from *PodInfo) {
 }
 
 func (p *PodInfo) equal(q *PodInfo) bool {
-	if p.Namespace != q.Namespace || p.Name != q.Name || p.QoS != q.QoS || p.SwapBehavior != q.SwapBehavior ||
-		len(p.Labels) != len(q.Labels) {
-		return false
-	}
-	for k, v := range p.Labels {
-		if w, ok := q.Labels[k]; !ok || v != w {
-			return false
-		}
-	}
-	return true
+	return p.Namespace == q.Namespace && p.Name == q.Name && p.QoS == q.QoS && p.SwapBehavior == q.SwapBehavior &&
+		slices.Equal(p.Labels, q.Labels)
 }
 
 func first(s *string, other string) {
@@ -465,9 +701,12 @@ func first(s *string, other string) {
 	}
 }
 
+// maxID bounds a container's id, in bytes.
+const maxID = 128
+
 // plausible says that a runtime's id is one: not a path, not a book.
 func plausible(id string) bool {
-	if len(id) < 8 || len(id) > 128 {
+	if len(id) < 8 || len(id) > maxID {
 		return false
 	}
 	for i := range len(id) {
@@ -485,35 +724,10 @@ const maxText = 512
 // text bounds what a runtime says, and keeps one copy of what many say.
 func text(s string) string {
 	if len(s) > maxText {
-		s = s[:maxText]
-		for len(s) > 0 && !utf8.ValidString(s[len(s)-1:]) {
-			s = s[:len(s)-1]
-		}
+		s = strings.ToValidUTF8(s[:maxText], "")
 	}
 	if s == "" {
 		return ""
 	}
 	return unique.Make(s).Value()
-}
-
-// maxLabels bounds a pod's labels.
-const maxLabels = 64
-
-// labels copies labels, bounded. Labels that only repeat the names of the pod
-// are left out.
-func labels(in map[string]string) map[string]string {
-	out := make(map[string]string, min(len(in), maxLabels))
-	for k, v := range in {
-		if strings.HasPrefix(k, "io.kubernetes.pod.") || strings.HasPrefix(k, "io.kubernetes.container.") {
-			continue
-		}
-		if len(out) == maxLabels {
-			break
-		}
-		out[text(k)] = text(v)
-	}
-	if len(out) == 0 {
-		return nil
-	}
-	return out
 }

@@ -32,7 +32,7 @@ func TestCRIListed(t *testing.T) {
 		i, _ := c.Lookup(id(2))
 		return i.MemoryLimitBytes.Value == 64<<20 && i.MemoryRequestBytes.Known
 	})
-	pod := &PodInfo{Namespace: "shop", Name: "pod-1", UID: uid(1), SwapBehavior: "LimitedSwap", Labels: map[string]string{"app": "app"}}
+	pod := &PodInfo{Namespace: "shop", Name: "pod-1", UID: uid(1), SwapBehavior: "LimitedSwap", Labels: Labels{{"app", "app"}}}
 	want := Info{
 		Container: oom.Container{
 			ID: id(2), Name: "app", Image: "docker.io/shop/cart:1.4", Runtime: "containerd", RestartCount: oom.Some(uint64(3)),
@@ -77,7 +77,7 @@ func TestSeen(t *testing.T) {
 	eventually(t, "the container is known", func() bool { _, ok := c.Lookup(id(2)); return ok })
 	f.clear()
 	c.Seen(podPath(1, 2))
-	if i, ok := c.Lookup(id(2)); !ok || i.Pod == nil || i.Pod.Labels["app"] != "app" {
+	if i, ok := c.Lookup(id(2)); !ok || i.Pod == nil || i.Pod.Labels.Get("app") != "app" {
 		t.Errorf("after its removal: %+v", i)
 	}
 }
@@ -120,7 +120,7 @@ func TestKept(t *testing.T) {
 	eventually(t, "it is seen to be gone", func() bool {
 		c.mu.RLock()
 		defer c.mu.RUnlock()
-		return !c.entries[id(1)].gone.IsZero() && !c.entries[id(2)].gone.IsZero() && !c.pods[uid(1)].gone.IsZero()
+		return c.entries[id(1)].gone != 0 && c.entries[id(2)].gone != 0 && c.pods[uid(1)].gone != 0
 	})
 	known := func() (n int) {
 		_, ct := c.Lookup(id(2))
@@ -408,7 +408,7 @@ func TestFiles(t *testing.T) {
 		1: {Container: oom.Container{ID: id(1), Name: "app"}, PodContainer: "app", Pod: &PodInfo{Namespace: "shop", Name: "cart-1", UID: uid(1)}},
 		2: {Container: oom.Container{ID: id(2), Name: "web", Image: "nginx", Runtime: "docker", MemoryLimitBytes: oom.Some(uint64(1 << 20)), RestartCount: oom.Some(uint64(1))}},
 		3: {Container: oom.Container{ID: id(3), Name: "db", Image: "postgres:17"}},
-		4: {Container: oom.Container{ID: id(4), Name: "app", Image: "cart:1", Runtime: "cri-o"}, PodContainer: "app", Pod: &PodInfo{Namespace: "shop", Name: "cart-2", UID: uid(4)}},
+		4: {Container: oom.Container{ID: id(4), Name: "app", Image: "cart:1", Runtime: "cri-o", RestartCount: oom.Some(uint64(0))}, PodContainer: "app", Pod: &PodInfo{Namespace: "shop", Name: "cart-2", UID: uid(4)}},
 		5: {Container: oom.Container{ID: id(5), Name: "tmp"}},
 		6: {Container: oom.Container{ID: id(6), Name: "box", Runtime: "nerdctl"}},
 	} {

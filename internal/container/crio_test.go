@@ -27,7 +27,7 @@ func TestCRIO(t *testing.T) {
 			RestartCount: oom.Some(uint64(3)), MemoryLimitBytes: oom.Some(uint64(64 << 20)),
 		},
 		PodContainer: "app",
-		Pod:          &PodInfo{Namespace: "shop", Name: "pod-1", UID: uid(1), Labels: map[string]string{"app": "app"}},
+		Pod:          &PodInfo{Namespace: "shop", Name: "pod-1", UID: uid(1), Labels: Labels{{"app", "app"}}},
 	}
 	got, _ := c.Lookup(id(2))
 	if d := cmp.Diff(want, got); d != "" {

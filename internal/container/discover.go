@@ -11,9 +11,6 @@ import (
 	"strings"
 	"syscall"
 	"time"
-
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
 )
 
 // The places where runtimes are found by themselves. /var/run is /run on every
@@ -46,35 +43,66 @@ type candidate struct {
 	path            string
 	kind            string
 	local, explicit bool
+	inode           [2]uint64 // zeros if it is not there
 }
 
-// discover starts a source for each place that was not there before, and stops
-// those of processes that are gone.
-func (c *Cache) discover() {
-	found := c.candidates()
+// statFunc is os.Stat.
+type statFunc func(string) (os.FileInfo, error)
+
+func osStat(path string) (os.FileInfo, error) { return os.Stat(path) }
+
+// lookWait bounds how long a look for sockets is waited for. A stat in the root
+// of a container may hang with its file system, for good.
+const lookWait = 2 * time.Second
+
+// looker runs a look in a goroutine of its own, one at a time. One that hangs
+// is left alone: its result comes when it comes.
+type looker struct {
+	look func() []candidate
+	done chan []candidate // nil when none runs
+}
+
+// wait gives the result of a look, unless it takes too long.
+func (l *looker) wait(ctx context.Context) ([]candidate, bool) {
+	if l.done == nil {
+		l.done = make(chan []candidate, 1)
+		go func(done chan<- []candidate) { done <- l.look() }(l.done)
+	}
+	t := time.NewTimer(lookWait)
+	defer t.Stop()
+	select {
+	case places := <-l.done:
+		l.done = nil
+		return places, ctx.Err() == nil
+	case <-t.C:
+	case <-ctx.Done():
+	}
+	return nil, false
+}
+
+// adopt starts a source for each place that was not there before. Places of this
+// machine stay; of nodes in containers those are stopped that are gone.
+func (c *Cache) adopt(places []candidate, local bool) {
 	c.mu.RLock()
 	have := slices.Clone(c.sources)
 	c.mu.RUnlock()
-	have = slices.DeleteFunc(have, func(s *source) bool {
-		if s.local || exists(s.path) {
-			return false
-		}
-		s.cancel()
-		s.cache.listedNothing(s)
-		return true
-	})
-	inodes := map[[2]uint64]bool{}
-	for _, s := range have {
-		inodes[inode(s.path)] = true
+	if !local {
+		have = slices.DeleteFunc(have, func(s *source) bool {
+			if s.local || slices.ContainsFunc(places, func(p candidate) bool { return p.path == s.path }) {
+				return false
+			}
+			s.cancel()
+			c.listedNothing(s)
+			return true
+		})
 	}
-	for _, f := range found {
-		id := inode(f.path)
-		if len(have) >= maxSources || slices.ContainsFunc(have, func(s *source) bool { return s.path == f.path }) ||
-			id != [2]uint64{} && inodes[id] {
+	for _, p := range places {
+		if len(have) >= maxSources || slices.ContainsFunc(have, func(s *source) bool {
+			return s.path == p.path || s.inode == p.inode && p.inode != [2]uint64{}
+		}) {
 			continue
 		}
-		inodes[id] = true
-		have = append(have, c.start(f))
+		have = append(have, c.start(p))
 	}
 	c.mu.Lock()
 	c.sources = have
@@ -97,18 +125,19 @@ func (c *Cache) lookAgain() {
 	}
 }
 
-func (c *Cache) candidates() []candidate {
+// here gives the places of this machine.
+func (c *Cache) here() []candidate {
 	var out []candidate
 	for _, s := range c.opts.Sockets {
 		path := strings.TrimPrefix(s, "unix://")
-		out = append(out, candidate{path: path, kind: kindOf(path), local: true, explicit: true})
+		out = append(out, candidate{path: path, kind: kindOf(path), local: true, explicit: true, inode: c.inode(path)})
 	}
 	add := func(kind string, patterns ...string) {
 		for _, p := range patterns {
 			// A pattern cannot be malformed, which is Glob's only error.
 			paths, _ := filepath.Glob(filepath.Join(c.opts.Root, p))
 			for _, path := range paths {
-				out = append(out, candidate{path: path, kind: kind, local: true})
+				out = append(out, candidate{path: path, kind: kind, local: true, inode: c.inode(path)})
 			}
 		}
 	}
@@ -123,10 +152,12 @@ func (c *Cache) candidates() []candidate {
 	add("docker files", dockerFiles)
 	add("podman files", podmanFiles)
 	add("nerdctl files", nerdctlFiles)
-	return append(out, c.nodes()...)
+	return out
 }
 
-// nodes finds the sockets in other roots than this one's, by their daemons.
+// nodes finds the sockets in other roots than this one's, by their daemons. A
+// daemon in the root of this machine's first process is no node's: only its
+// sockets may be where this process does not see them.
 func (c *Cache) nodes() []candidate {
 	proc := filepath.Join(c.opts.Root, "proc")
 	d, err := os.Open(proc)
@@ -134,6 +165,7 @@ func (c *Cache) nodes() []candidate {
 		return nil
 	}
 	defer func() { _ = d.Close() }()
+	host := c.inode(filepath.Join(proc, "1", "root"))
 	var out []candidate
 	for len(out) < maxSources {
 		names, err := d.Readdirnames(256)
@@ -149,19 +181,26 @@ func (c *Cache) nodes() []candidate {
 				continue
 			}
 			root := filepath.Join(proc, pid, "root")
-			for _, s := range criSockets {
-				if path := filepath.Join(root, s); exists(path) {
-					out = append(out, candidate{path: path, kind: "cri"})
-				}
-			}
-			if path := filepath.Join(root, dockerSockets[0]); exists(path) {
-				out = append(out, candidate{path: path, kind: "docker"})
-			}
-			if path := filepath.Join(root, kubeletRoots[0]+podsSocket); exists(path) {
-				out = append(out, candidate{path: path, kind: kindPods})
-			}
+			out = append(out, c.node(root, host != [2]uint64{} && c.inode(root) == host)...)
 		}
 	}
+	return out
+}
+
+// node gives the places in one root.
+func (c *Cache) node(root string, local bool) []candidate {
+	var out []candidate
+	add := func(kind, socket string) {
+		path := filepath.Join(root, socket)
+		if id := c.inode(path); id != [2]uint64{} {
+			out = append(out, candidate{path: path, kind: kind, local: local, inode: id})
+		}
+	}
+	for _, s := range criSockets {
+		add("cri", s)
+	}
+	add("docker", dockerSockets[0])
+	add(kindPods, kubeletRoots[0]+podsSocket)
 	return out
 }
 
@@ -181,32 +220,33 @@ func kindOf(path string) string {
 // start makes the source of a place and its goroutine.
 func (c *Cache) start(f candidate) *source {
 	s := &source{
-		cache: c, path: f.path, kind: f.kind, rank: rankRuntime, local: f.local, explicit: f.explicit,
+		cache: c, path: f.path, kind: f.kind, rank: rankRuntime, local: f.local, explicit: f.explicit, inode: f.inode,
 		first: make(chan struct{}), wake: make(chan struct{}, 1), pending: map[string]*ask{},
 	}
+	most := uint32(0)
+	if !f.local {
+		most = maxForeignAnswer
+	}
+	put := func(i *Info) bool { return c.put(s, i, false, true) }
 	switch f.kind {
 	case "cri":
-		s.open = func() (backend, error) { return openCRI(f.path) }
+		s.back = &cri{rpc: rpc{path: f.path, most: most}}
 	case "docker", "podman":
-		s.open = func() (backend, error) { return openDocker(f.path, f.kind), nil }
+		s.back = &docker{path: f.path, name: f.kind, most: int64(most)}
 	case kindPods:
-		s.rank, s.open = rankKubelet, func() (backend, error) {
-			return openPods(f.path, func(i *Info) { c.put(s, i, true, false) })
-		}
+		s.rank, s.back = rankKubelet, &kubeletPods{rpc: rpc{path: f.path, most: most}, cache: c, put: put}
 	case kindState:
-		s.rank, s.open = rankFiles, func() (backend, error) {
-			return &stateFile{path: f.path, cache: c, put: func(i *Info) { c.put(s, i, true, false) }}, nil
-		}
+		s.rank, s.back = rankFiles, &stateFile{path: f.path, cache: c, put: put}
 	case "kubelet logs":
-		s.rank, s.open = rankFiles, func() (backend, error) { return &logs{dir: f.path}, nil }
+		s.rank, s.back = rankFiles, &logs{dir: f.path}
 	case "docker files":
-		s.rank, s.open = rankFiles, func() (backend, error) { return &dockerDir{dir: f.path, cache: c}, nil }
+		s.rank, s.back = rankFiles, &dockerDir{dir: f.path, cache: c}
 	case "podman files":
-		s.rank, s.open = rankFiles, func() (backend, error) { return &storage{dir: f.path}, nil }
+		s.rank, s.back = rankFiles, &storage{dir: f.path, cache: c, put: put}
 	case "nerdctl files":
-		s.rank, s.open = rankFiles, func() (backend, error) { return &nerdctl{dir: f.path}, nil }
+		s.rank, s.back = rankFiles, &nerdctl{dir: f.path}
 	}
-	if !f.explicit {
+	if !f.explicit && !c.opts.Wake {
 		s.lazy = c.sleeping(f)
 	}
 	var ctx context.Context
@@ -237,8 +277,8 @@ func exists(path string) bool {
 }
 
 // inode identifies a file; zeros if it is not there.
-func inode(path string) [2]uint64 {
-	fi, err := os.Stat(path)
+func (c *Cache) inode(path string) [2]uint64 {
+	fi, err := c.stat(path)
 	if err != nil {
 		return [2]uint64{}
 	}
@@ -253,28 +293,6 @@ func inode(path string) [2]uint64 {
 func absent(err error) bool {
 	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ECONNREFUSED)
 }
-
-// known turns gRPC's codes into errors that the rest can compare.
-func known(what string, err error) error {
-	switch status.Code(err) {
-	case codes.OK:
-		return nil
-	case codes.NotFound:
-		return errNotFound
-	case codes.Unimplemented:
-		return ErrNoRuntime
-	}
-	return &callError{what: what, err: err}
-}
-
-// callError is a call that a runtime did not answer as it should.
-type callError struct {
-	what string
-	err  error
-}
-
-func (e *callError) Error() string { return e.what + ": " + status.Convert(e.err).Message() }
-func (e *callError) Unwrap() error { return e.err }
 
 // number reads a decimal that may be missing.
 func number(s string) (uint64, bool) {

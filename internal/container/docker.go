@@ -21,6 +21,7 @@ type docker struct {
 	name   string // "docker" or "podman"
 	full   string
 	prefix string // of every request: podman's own API is versioned
+	most   int64  // bounds an answer, in bytes; zero means maxAnswer
 }
 
 // dockerContainer is what the lists and answers of both APIs have in common, as
@@ -58,10 +59,7 @@ func (e *statusError) Error() string {
 	return fmt.Sprintf("%s: answered %d %s", e.what, e.code, http.StatusText(e.code))
 }
 
-func openDocker(path, name string) *docker { return &docker{path: path, name: name} }
-
 func (d *docker) version() string { return d.full }
-func (d *docker) close()          {}
 
 // hello learns who answers: podman serves Docker's API too.
 func (d *docker) hello(ctx context.Context) error {
@@ -81,35 +79,35 @@ func (d *docker) hello(ctx context.Context) error {
 	return nil
 }
 
-func (d *docker) list(ctx context.Context, put func(*Info)) error {
+// list takes the stopped ones too: a log may tell of their kill.
+func (d *docker) list(ctx context.Context, put func(*Info) bool) error {
 	if err := d.hello(ctx); err != nil {
 		return err
 	}
 	const what = "list containers"
-	r, err := d.do(ctx, what, d.prefix+"/containers/json")
+	r, err := d.do(ctx, what, d.prefix+"/containers/json?all=true")
 	if err != nil {
 		return err
 	}
 	defer finish(r.Body)
-	dec := json.NewDecoder(io.LimitReader(r.Body, maxAnswer))
-	if t, err := dec.Token(); err != nil || t != json.Delim('[') {
-		return fmt.Errorf("%s: %w", what, errors.Join(err, errNoList))
-	}
-	for dec.More() {
-		var c dockerContainer
-		if err := dec.Decode(&c); err != nil {
-			return fmt.Errorf("%s: %w", what, err)
-		}
+	err = eachItem(r.Body, d.bound(), func(c *dockerContainer) bool {
 		name := ""
 		if len(c.Names) > 0 {
 			name = c.Names[0]
 		}
-		put(d.info(c.ID, name, c.Image, c.Labels, c.Pod, c.PodName))
-	}
-	if _, err := dec.Token(); err != nil {
+		return put(d.info(c.ID, name, c.Image, c.Labels, c.Pod, c.PodName))
+	})
+	if err != nil {
 		return fmt.Errorf("%s: %w", what, err)
 	}
 	return nil
+}
+
+func (d *docker) bound() int64 {
+	if d.most > 0 {
+		return d.most
+	}
+	return maxAnswer
 }
 
 var errNoList = errors.New("the answer is no list")
@@ -118,6 +116,10 @@ func (d *docker) info(id, name, image string, l map[string]string, podID, podNam
 	i := &Info{
 		Container: oom.Container{ID: id, Name: text(strings.TrimPrefix(name, "/")), Image: text(image), Runtime: d.name},
 		Pod:       labelled(l),
+	}
+	// Docker counts its own restarts, and kubelet makes a new container each time.
+	if f, ok := kubeletName(i.Name); ok {
+		i.RestartCount = f.attempt
 	}
 	if i.Pod != nil {
 		if i.PodContainer = text(l[labelContainerName]); i.PodContainer == "POD" {
@@ -184,10 +186,12 @@ func (d *docker) detail(ctx context.Context, i *Info) error {
 
 // add takes what only the full answer has.
 func (v *dockerInspect) add(i *Info) {
-	if n, ok := number(v.HostConfig.Memory.String()); ok && n > 0 {
-		i.MemoryLimitBytes = oom.Some(n)
+	if n, ok := number(v.HostConfig.Memory.String()); ok {
+		i.MemoryLimitBytes = oom.Opt[uint64]{Value: n, Known: n > 0} // it can be lifted
 	}
-	if n, ok := number(v.RestartCount.String()); ok {
+	if f, ok := kubeletName(strings.TrimPrefix(v.Name, "/")); ok {
+		i.RestartCount = f.attempt
+	} else if n, ok := number(v.RestartCount.String()); ok {
 		i.RestartCount = oom.Some(n)
 	}
 }
@@ -198,7 +202,7 @@ func (d *docker) decode(ctx context.Context, what, path string, v any) error {
 		return err
 	}
 	defer finish(r.Body)
-	if err := json.NewDecoder(io.LimitReader(r.Body, maxAnswer)).Decode(v); err != nil {
+	if err := json.NewDecoder(io.LimitReader(r.Body, maxItem)).Decode(v); err != nil {
 		return fmt.Errorf("%s: %w", what, err)
 	}
 	return nil
@@ -241,7 +245,7 @@ func (d *docker) send(ctx context.Context, path string) (*http.Response, error) 
 	stop := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
 	if err = req.Write(conn); err == nil {
 		var r *http.Response
-		if r, err = http.ReadResponse(bufio.NewReader(io.LimitReader(conn, maxAnswer)), req); err == nil {
+		if r, err = http.ReadResponse(bufio.NewReader(io.LimitReader(conn, d.bound())), req); err == nil {
 			r.Body = &body{ReadCloser: r.Body, conn: conn, stop: stop}
 			return r, nil
 		}
@@ -256,6 +260,14 @@ type body struct {
 	io.ReadCloser
 	conn net.Conn
 	stop func() bool
+}
+
+// labelled makes a pod of a container's labels; nil if there is none in them.
+func labelled(l map[string]string) *PodInfo {
+	if l[labelPodName] == "" && l[labelPodUID] == "" {
+		return nil
+	}
+	return &PodInfo{Namespace: text(l[labelPodNamespace]), Name: text(l[labelPodName]), UID: text(l[labelPodUID])}
 }
 
 func (b *body) Close() error {

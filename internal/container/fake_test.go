@@ -200,7 +200,9 @@ func (f *fakeDocker) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		_, _ = w.Write([]byte("OK"))
 		return
 	}
+	f.mu.Lock()
 	a, ok := f.answers[r.URL.Path]
+	f.mu.Unlock()
 	if !ok {
 		http.Error(w, `{"message":"no such thing"}`, http.StatusNotFound)
 		return

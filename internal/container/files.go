@@ -49,14 +49,11 @@ func readFile(path string) ([]byte, error) {
 type logs struct{ dir string }
 
 func (l *logs) version() string                     { return "kubelet log links" }
-func (l *logs) close()                              {}
 func (l *logs) detail(context.Context, *Info) error { return nil }
-func (l *logs) list(_ context.Context, put func(*Info)) error {
+func (l *logs) list(_ context.Context, put func(*Info) bool) error {
 	return eachName(l.dir, func(name string) bool {
-		if i := l.link(name); i != nil {
-			put(i)
-		}
-		return true
+		i := l.link(name)
+		return i == nil || put(i)
 	})
 }
 
@@ -130,11 +127,10 @@ type dockerDir struct {
 }
 
 func (d *dockerDir) version() string                     { return "docker files" }
-func (d *dockerDir) close()                              {}
 func (d *dockerDir) detail(context.Context, *Info) error { return nil }
 
 // list reads only those that nobody has told of yet: there are two files each.
-func (d *dockerDir) list(ctx context.Context, put func(*Info)) error {
+func (d *dockerDir) list(ctx context.Context, put func(*Info) bool) error {
 	return eachName(d.dir, func(id string) bool {
 		i, ok := d.cache.Lookup(id)
 		if !ok {
@@ -144,8 +140,7 @@ func (d *dockerDir) list(ctx context.Context, put func(*Info)) error {
 			}
 			i = *got
 		}
-		put(&i)
-		return ctx.Err() == nil
+		return put(&i) && ctx.Err() == nil
 	})
 }
 
@@ -180,8 +175,10 @@ func missing(what string, err error) error {
 // volatile-containers.json.
 type storage struct {
 	dir   string
-	read  [2]time.Time // when the files that infos come from were written
-	infos map[string]*Info
+	cache *Cache
+	put   func(*Info) bool
+	// when the files that were read last were written, for a list and for an ask
+	listed, asked [2]time.Time
 }
 
 // storageContainer is one of its containers; metadata is JSON in a string.
@@ -200,35 +197,13 @@ type storageMetadata struct {
 }
 
 func (s *storage) version() string                     { return "podman files" }
-func (s *storage) close()                              {}
 func (s *storage) detail(context.Context, *Info) error { return nil }
 
-func (s *storage) list(_ context.Context, put func(*Info)) error {
-	if err := s.refresh(); err != nil {
-		return err
-	}
-	for _, i := range s.infos {
-		c := *i
-		put(&c)
-	}
-	return nil
+func (s *storage) list(_ context.Context, put func(*Info) bool) error {
+	return s.load(&s.listed, put)
 }
 
-func (s *storage) get(_ context.Context, id string) (*Info, error) {
-	if err := s.refresh(); err != nil {
-		return nil, err
-	}
-	i := s.infos[id]
-	if i == nil {
-		return nil, errNotFound
-	}
-	c := *i
-	return &c, nil
-}
-
-// refresh reads the files again if they changed. The writer replaces them, so
-// they are whole.
-func (s *storage) refresh() error {
+func (s *storage) load(read *[2]time.Time, put func(*Info) bool) error {
 	files := [2]string{"containers.json", "volatile-containers.json"}
 	var written [2]time.Time
 	for n, f := range files {
@@ -236,31 +211,57 @@ func (s *storage) refresh() error {
 			written[n] = fi.ModTime()
 		}
 	}
-	if s.infos != nil && written == s.read {
-		return nil
+	if written == *read {
+		return errUnchanged
 	}
-	infos := map[string]*Info{}
 	for n, f := range files {
 		if written[n].IsZero() {
 			continue
 		}
-		b, err := readFile(filepath.Join(s.dir, f))
-		if errors.Is(err, fs.ErrNotExist) {
-			continue
-		}
-		var list []storageContainer
-		if err == nil {
-			err = json.Unmarshal(b, &list)
-		}
-		if err != nil {
+		err := s.each(filepath.Join(s.dir, f), put)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return fmt.Errorf("read podman's files: %w", err)
 		}
-		for _, c := range list {
-			infos[c.ID] = c.info()
-		}
 	}
-	s.infos, s.read = infos, written
+	*read = written
 	return nil
+}
+
+// each reads one file, container by container. The writer replaces the files, so
+// they are whole.
+func (s *storage) each(path string, put func(*Info) bool) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = f.Close() }()
+	if fi, err := f.Stat(); err != nil || !fi.Mode().IsRegular() {
+		return errors.Join(err, errNoList)
+	}
+	return eachItem(f, maxFile, func(c *storageContainer) bool { return put(c.info()) })
+}
+
+// get reads the files again if they changed; all that is in them is news then.
+func (s *storage) get(_ context.Context, id string) (*Info, error) {
+	var found *Info
+	err := s.load(&s.asked, func(i *Info) bool {
+		if i.ID == id {
+			found = i
+		} else {
+			_ = s.put(i) // without room for it there is still the one asked for
+		}
+		return true
+	})
+	switch {
+	case err != nil && !errors.Is(err, errUnchanged):
+		return nil, err
+	case found != nil:
+		return found, nil
+	}
+	if i, ok := s.cache.Lookup(id); ok {
+		return &i, nil
+	}
+	return nil, errNotFound
 }
 
 func (c *storageContainer) info() *Info {
@@ -270,29 +271,67 @@ func (c *storageContainer) info() *Info {
 	if len(c.Names) > 0 {
 		i.Name = text(c.Names[0])
 	}
-	// kubelet's containers of CRI-O: k8s_<container>_<pod>_<namespace>_<uid>_<n>.
-	if f := strings.Split(i.Name, "_"); len(f) == 6 && f[0] == "k8s" {
-		i.Pod = &PodInfo{Name: text(f[2]), Namespace: text(f[3]), UID: text(f[4])}
-		i.Name, i.PodContainer, i.Runtime = text(f[1]), text(f[1]), "cri-o"
-		if f[1] == "POD" {
-			i.Name, i.PodContainer = "", ""
+	if f, ok := kubeletName(i.Name); ok {
+		i.Pod = &PodInfo{Name: text(f.pod), Namespace: text(f.namespace), UID: text(f.uid)}
+		i.Name, i.PodContainer, i.Runtime = text(f.container), text(f.container), "cri-o"
+		i.RestartCount = f.attempt
+		if f.container == "POD" {
+			i.Name, i.PodContainer, i.RestartCount = "", "", oom.Opt[uint64]{}
 		}
 	}
 	return i
+}
+
+// kubeletNames are the parts of the name that CRI-O and cri-dockerd give a
+// container of kubelet's: k8s_<container>_<pod>_<namespace>_<uid>_<attempt>.
+type kubeletNames struct {
+	container, pod, namespace, uid string
+	attempt                        oom.Opt[uint64]
+}
+
+func kubeletName(name string) (n kubeletNames, ok bool) {
+	f := strings.Split(name, "_")
+	if len(f) != 6 || f[0] != "k8s" {
+		return n, false
+	}
+	n = kubeletNames{container: f[1], pod: f[2], namespace: f[3], uid: f[4]}
+	if x, ok := number(f[5]); ok && x < 1<<31 {
+		n.attempt = oom.Some(x)
+	}
+	return n, true
+}
+
+// eachItem reads a JSON list item by item, until f returns false: then it fails
+// with errEnough. An item is bounded as the whole is.
+func eachItem[T any](r io.Reader, most int64, f func(*T) bool) error {
+	all := &io.LimitedReader{R: r, N: most}
+	one := &io.LimitedReader{R: all, N: maxItem}
+	dec := json.NewDecoder(one)
+	if t, err := dec.Token(); err != nil || t != json.Delim('[') {
+		return errors.Join(err, errNoList)
+	}
+	for dec.More() {
+		one.N = maxItem
+		v := new(T)
+		if err := dec.Decode(v); err != nil {
+			return err
+		}
+		if !f(v) {
+			return errEnough
+		}
+	}
+	_, err := dec.Token()
+	return err
 }
 
 // nerdctl keeps the names it gave in files that hold the id.
 type nerdctl struct{ dir string }
 
 func (n *nerdctl) version() string                     { return "nerdctl files" }
-func (n *nerdctl) close()                              {}
 func (n *nerdctl) detail(context.Context, *Info) error { return nil }
 
-func (n *nerdctl) list(_ context.Context, put func(*Info)) error {
-	return n.each(func(i *Info) bool {
-		put(i)
-		return true
-	})
+func (n *nerdctl) list(_ context.Context, put func(*Info) bool) error {
+	return n.each(put)
 }
 
 func (n *nerdctl) get(_ context.Context, id string) (*Info, error) {

@@ -92,6 +92,9 @@ type requirements struct {
 	Requests, Limits map[string]json.RawMessage
 }
 
+// maxGrants bounds what is kept of a state file.
+const maxGrants = 16384
+
 // grants reads the entries of the state. A container in it without a request has
 // one of zero.
 func (d *stateData) grants() map[grantKey]grant {
@@ -106,6 +109,9 @@ func (d *stateData) grants() map[grantKey]grant {
 				continue
 			}
 			for name, r := range containers {
+				if len(out) == maxGrants {
+					return out
+				}
 				g := grant{request: quantity(r.Requests["memory"]), limit: quantity(r.Limits["memory"])}
 				if _, ok := r.Requests["memory"]; !ok {
 					g.request = oom.Some(uint64(0))

@@ -3,12 +3,8 @@ package container
 import (
 	"context"
 	"errors"
-	"fmt"
 	"strings"
 	"time"
-
-	"google.golang.org/grpc"
-	"google.golang.org/protobuf/encoding/protowire"
 
 	"github.com/oomtrace/oomtrace/internal/oom"
 )
@@ -29,94 +25,62 @@ const (
 // names where the runtime's socket cannot be reached. Its ids come from the
 // pods' status, about a second after the runtime has them.
 type kubeletPods struct {
-	*connection
-	put   func(*Info)
+	rpc
+	cache *Cache
+	put   func(*Info) bool
 	full  string
 	asked time.Time
-	infos map[string]*Info // of the last answer
-}
-
-func openPods(path string, put func(*Info)) (*kubeletPods, error) {
-	conn, err := connect(path)
-	if err != nil {
-		return nil, fmt.Errorf("open client of kubelet: %w", err)
-	}
-	return &kubeletPods{connection: conn, put: put}, nil
 }
 
 func (k *kubeletPods) version() string                     { return k.full }
 func (k *kubeletPods) detail(context.Context, *Info) error { return nil }
 
-func (k *kubeletPods) list(ctx context.Context, put func(*Info)) error {
-	k.ResetConnectBackoff()
+func (k *kubeletPods) list(ctx context.Context, put func(*Info) bool) error {
 	k.asked = time.Now()
-	var answer []byte
-	err := k.Invoke(ctx, listPods, []byte(nil), &answer, grpc.ForceCodec(rawCodec{}))
-	if err = k.failed("list pods", err); err != nil {
-		if errors.Is(err, ErrNoRuntime) {
-			err = ErrNoPods
-		}
-		return err
-	}
-	k.full = "kubelet Pods API"
-	k.infos = map[string]*Info{}
-	ok := eachField(answer, func(n fieldNumber, pod []byte, _ uint64) {
+	err := k.call(ctx, "list pods", listPods, nil, func(n fieldNumber, pod []byte, _ uint64) error {
 		if n != listPodsPods {
-			return
+			return nil
 		}
 		for _, i := range parsePod(pod).infos() {
-			if put(i); i.ID != "" {
-				k.infos[i.ID] = i
+			if !put(i) {
+				return errEnough
 			}
 		}
+		return nil
 	})
-	if !ok {
-		return fmt.Errorf("list pods: %w", errMalformed)
+	if errors.Is(err, ErrNoRuntime) {
+		err = ErrNoPods
 	}
-	return nil
+	if err == nil || errors.Is(err, errEnough) {
+		k.full = "kubelet Pods API"
+	}
+	return err
 }
 
 // get asks for all pods, since kubelet finds them by their uid only, and not
 // more often than once in a pause.
 func (k *kubeletPods) get(ctx context.Context, id string) (*Info, error) {
+	var found *Info
 	if time.Since(k.asked) >= podsPause {
-		if err := k.list(ctx, k.put); err != nil {
+		err := k.list(ctx, func(i *Info) bool {
+			if i.ID == id {
+				found = i
+				return true
+			}
+			_ = k.put(i) // without room for it there is still the one asked for
+			return true
+		})
+		if err != nil {
 			return nil, err
 		}
+	} else if i, ok := k.cache.Lookup(id); ok && (i.PodContainer == "" || i.MemoryRequestBytes.Known) {
+		found = &i // the last answer had it
 	}
-	i := k.infos[id]
-	if i == nil {
+	if found == nil {
 		return nil, errNotFound
 	}
-	one := *i
-	return &one, nil
+	return found, nil
 }
-
-var errMalformed = errors.New("the answer is malformed")
-
-// rawCodec hands messages through: the pods' types would double the program.
-type rawCodec struct{}
-
-func (rawCodec) Name() string { return "proto" }
-
-func (rawCodec) Marshal(v any) ([]byte, error) {
-	b, ok := v.([]byte)
-	if !ok {
-		return nil, errMalformed
-	}
-	return b, nil
-}
-
-func (rawCodec) Unmarshal(data []byte, v any) error {
-	b, ok := v.(*[]byte)
-	if !ok {
-		return errMalformed
-	}
-	*b = append((*b)[:0], data...)
-	return nil
-}
-
-type fieldNumber = protowire.Number
 
 // The fields read here: of kubelet's answer (api.proto), and of core/v1 and
 // meta/v1 (k8s.io/api/core/v1/generated.proto), whose numbers never change.
@@ -147,35 +111,6 @@ const (
 // configHash is the annotation with a static pod's uid: the one in its cgroup's
 // path, where the API server's copy has another.
 const configHash = "kubernetes.io/config.hash"
-
-// eachField calls f with each field of a protobuf message: v is that of a string,
-// bytes or message, x that of a number. It returns false where the message is
-// malformed.
-func eachField(b []byte, f func(n fieldNumber, v []byte, x uint64)) bool {
-	for len(b) > 0 {
-		n, kind, size := protowire.ConsumeTag(b)
-		if size < 0 {
-			return false
-		}
-		b = b[size:]
-		var v []byte
-		var x uint64
-		switch kind {
-		case protowire.BytesType:
-			v, size = protowire.ConsumeBytes(b)
-		case protowire.VarintType:
-			x, size = protowire.ConsumeVarint(b)
-		default:
-			size = protowire.ConsumeFieldValue(n, kind, b)
-		}
-		if size < 0 {
-			return false
-		}
-		b = b[size:]
-		f(n, v, x)
-	}
-	return true
-}
 
 // kubePod is what matters here of a Pod.
 type kubePod struct {
@@ -238,7 +173,7 @@ func (p *kubePod) infos() []*Info {
 }
 
 func (p *kubePod) metadata(b []byte) {
-	all := map[string]string{}
+	var all labelSet
 	eachField(b, func(n fieldNumber, v []byte, _ uint64) {
 		switch n {
 		case metaName:
@@ -250,16 +185,14 @@ func (p *kubePod) metadata(b []byte) {
 				p.UID = text(string(v))
 			}
 		case metaLabels:
-			if key, value := entryOf(v); len(all) < maxLabels {
-				all[string(key)] = string(value)
-			}
+			all.add(entryOf(v))
 		case metaAnnotations:
 			if key, value := entryOf(v); string(key) == configHash && len(value) > 0 {
 				p.UID = text(string(value))
 			}
 		}
 	})
-	p.Labels = labels(all)
+	p.Labels = all.labels()
 }
 
 func (p *kubePod) spec(b []byte) {

@@ -22,6 +22,28 @@ import (
 	"github.com/oomtrace/oomtrace/internal/oom"
 )
 
+// rawCodec hands messages through.
+type rawCodec struct{}
+
+func (rawCodec) Name() string { return "proto" }
+
+func (rawCodec) Marshal(v any) ([]byte, error) {
+	b, ok := v.([]byte)
+	if !ok {
+		return nil, errMalformed
+	}
+	return b, nil
+}
+
+func (rawCodec) Unmarshal(data []byte, v any) error {
+	b, ok := v.(*[]byte)
+	if !ok {
+		return errMalformed
+	}
+	*b = append((*b)[:0], data...)
+	return nil
+}
+
 // fakeKubelet serves the Pods API as kubelet does: each pod as it marshals it.
 type fakeKubelet struct {
 	mu    sync.Mutex
@@ -126,7 +148,7 @@ func TestPodsAPI(t *testing.T) {
 	write(t, root+"/var/lib/kubelet/config.yaml", "swapBehavior: LimitedSwap\n")
 	c := open(t, Options{Root: root})
 	c.Ready(t.Context())
-	pod := &PodInfo{Namespace: "shop", Name: "pod-1", UID: uid(1), QoS: "burstable", SwapBehavior: "LimitedSwap", Labels: map[string]string{"app": "cart"}}
+	pod := &PodInfo{Namespace: "shop", Name: "pod-1", UID: uid(1), QoS: "burstable", SwapBehavior: "LimitedSwap", Labels: Labels{{"app", "cart"}}}
 	want := Info{
 		Container: oom.Container{
 			ID: id(2), Name: "app", Image: "docker.io/shop/cart:1.4", Runtime: "containerd", RestartCount: oom.Some(uint64(3)),
@@ -171,7 +193,7 @@ func TestPodsAPIAndRuntime(t *testing.T) {
 	k.add(kubePodOf(1, 2)) // later, as it is
 	eventually(t, "kubelet has told", func() bool { i, _ := c.Lookup(id(2)); return i.MemoryRequestBytes.Known })
 	i, _ := c.Lookup(id(2))
-	if i.MemoryLimitBytes != oom.Some(uint64(64<<20)) || i.Runtime != "containerd" || i.Pod.Name != "pod-1" || i.Pod.QoS != "burstable" || i.Pod.Labels["app"] != "app" {
+	if i.MemoryLimitBytes != oom.Some(uint64(64<<20)) || i.Runtime != "containerd" || i.Pod.Name != "pod-1" || i.Pod.QoS != "burstable" || i.Pod.Labels.Get("app") != "app" {
 		t.Errorf("%+v of %+v", i, i.Pod)
 	}
 	asked := k.asked()
@@ -243,7 +265,7 @@ func TestState(t *testing.T) {
 	state(t, path, kubePodOf(1, 0))
 	c := open(t, Options{Root: root})
 	c.Ready(t.Context())
-	if p, ok := c.Pod(uid(1)); !ok || p.Namespace != "shop" || p.Name != "pod-1" || p.Labels["app"] != "cart" {
+	if p, ok := c.Pod(uid(1)); !ok || p.Namespace != "shop" || p.Name != "pod-1" || p.Labels.Get("app") != "cart" {
 		t.Errorf("pod %+v", p)
 	}
 	start := time.Now()

@@ -11,26 +11,24 @@ import (
 	"sync"
 	"time"
 	"unicode"
-
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
 )
 
 // backend is a place that knows containers. Its calls come from one goroutine.
 type backend interface {
-	// list gives all containers it has now.
-	list(ctx context.Context, put func(*Info)) error
+	// list gives all containers it has now. It fails with errEnough once put
+	// returns false, and with errUnchanged if it would give what it gave last.
+	list(ctx context.Context, put func(*Info) bool) error
 	// get gives one with all that is known; errNotFound if it has none such.
 	get(ctx context.Context, id string) (*Info, error)
 	// detail adds what list leaves out.
 	detail(ctx context.Context, info *Info) error
 	// version names it once it has answered.
 	version() string
-	close()
 }
 
 var (
-	errNotFound = errors.New("container not known")
+	errNotFound  = errors.New("container not known")
+	errUnchanged = errors.New("unchanged since the last list")
 	// ErrUnused is the state of a socket that is asked only when one of its
 	// containers is seen, since asking would start its service.
 	ErrUnused = errors.New("asked only when one of its containers is seen")
@@ -56,9 +54,13 @@ const manyListed = 1000
 const (
 	maxAsks     = 4096
 	detailPause = 5 * time.Millisecond
+	// detailAge is when limits are asked for again: they can be changed.
+	detailAge = 5 * time.Minute
 	// soonPause is the least time between two tries of a source that fails: one
 	// that starts again is back within a moment.
 	soonPause = 50 * time.Millisecond
+	// slowPause is that of one that hangs.
+	slowPause = time.Second
 )
 
 // delays are the pauses before each try to learn of a new container.
@@ -75,16 +77,16 @@ type source struct {
 	kind     string // "cri", "docker", "podman", "kubelet pods", or a word for files
 	rank     int
 	local    bool // of this machine, not of a node in a container
+	inode    [2]uint64
 	explicit bool // asked for by the user: every failure is worth a word
 	lazy     func() bool
-	open     func() (backend, error)
+	back     backend
 	cancel   context.CancelFunc
 	first    chan struct{} // closed after the first list
 	wake     chan struct{}
 	gen      uint64 // written under cache.mu
 
 	// of the goroutine alone
-	back    backend
 	details []string
 	fails   int
 	failed  time.Time // when it did last
@@ -99,6 +101,7 @@ type source struct {
 	err     error
 	name    string
 	count   int
+	quiet   time.Time // until when nobody waits for it
 }
 
 // ask is one container to be learned of.
@@ -107,11 +110,27 @@ type ask struct {
 	try   int
 	due   time.Time
 	index int
+	again bool // also if it is known
 }
+
+// weight orders sources: this machine's own before those of nodes in containers,
+// then by rank.
+func (s *source) weight() int {
+	if s.local {
+		return s.rank + rankRuntime
+	}
+	return s.rank
+}
+
+// counts says that containers start again under their old ids here.
+func (s *source) counts() bool { return s.kind == "docker" || s.kind == "podman" }
 
 // wants says whether the container of such a runtime may be known here; the
 // runtime is empty where the path left it open.
 func (s *source) wants(runtime string) bool {
+	if runtime == "buildkit" {
+		return false // it tells nobody
+	}
 	switch s.kind {
 	case "podman":
 		return runtime == "podman"
@@ -123,15 +142,18 @@ func (s *source) wants(runtime string) bool {
 	return true
 }
 
-// push queues an id. It says whether an answer is to be expected.
-func (s *source) push(id string) bool {
+// push queues an id; again asks even if it is known. It says whether an answer is
+// to be expected soon.
+func (s *source) push(id string, again bool) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	expected := true
 	if s.err != nil && !errors.Is(s.err, ErrUnused) {
-		if !s.worked || slow(s.err) {
-			return false // the next list that works will have it
+		if !s.worked {
+			return false // the first list that works will have it
 		}
 		s.soon = true
+		expected = !slow(s.err)
 	}
 	due := time.Now()
 	switch s.rank { // a runtime knows more; let it be first
@@ -141,6 +163,7 @@ func (s *source) push(id string) bool {
 		due = due.Add(delays[4])
 	}
 	if a := s.pending[id]; a != nil {
+		a.again = a.again || again
 		if a.try > 0 && due.Before(a.due) {
 			a.try, a.due = 0, due
 			heap.Fix(&s.asks, a.index)
@@ -149,27 +172,44 @@ func (s *source) push(id string) bool {
 		if len(s.asks) >= maxAsks {
 			return false
 		}
-		a := &ask{id: id, due: due}
-		s.pending[id] = a
+		a := &ask{id: strings.Clone(id), due: due, again: again}
+		s.pending[a.id] = a
 		heap.Push(&s.asks, a)
 	}
 	select {
 	case s.wake <- struct{}{}:
 	default:
 	}
-	return true
+	return expected
+}
+
+// silence has nobody wait for the source for a while, unless it answers before.
+func (s *source) silence(until time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.quiet = until
+}
+
+func (s *source) isSilent(now time.Time) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return now.Before(s.quiet)
 }
 
 // slow says that a source did not refuse but hung.
 func slow(err error) bool {
-	return errors.Is(err, context.DeadlineExceeded) || errors.Is(err, os.ErrDeadlineExceeded) || status.Code(err) == codes.DeadlineExceeded
+	return errors.Is(err, context.DeadlineExceeded) || errors.Is(err, os.ErrDeadlineExceeded)
 }
 
 // hasten brings the next list forward if an ask waits for it.
 func (s *source) hasten(failed time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if next := failed.Add(soonPause); s.soon && next.Before(s.next) {
+	pause := soonPause
+	if slow(s.err) {
+		pause = slowPause
+	}
+	if next := failed.Add(pause); s.soon && next.Before(s.next) {
 		s.next = next
 	}
 	s.soon = false
@@ -207,11 +247,6 @@ func (s *source) retry(a *ask) {
 
 func (s *source) run(ctx context.Context) {
 	defer s.cache.wg.Done()
-	defer func() {
-		if s.back != nil {
-			s.back.close()
-		}
-	}()
 	s.next = time.Now()
 	var nextDetail time.Time
 	for ctx.Err() == nil {
@@ -274,6 +309,7 @@ func (s *source) list(ctx context.Context) {
 	defer s.listedOnce()
 	if s.lazy != nil && s.lazy() {
 		s.report(ctx, ErrUnused)
+		s.cache.unlisted(s, time.Now())
 		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, s.cache.opts.Timeout)
@@ -281,20 +317,22 @@ func (s *source) list(ctx context.Context) {
 	s.cache.mu.Lock()
 	s.gen++
 	s.cache.mu.Unlock()
-	n := 0
-	err := s.ready()
-	if err == nil {
-		err = s.back.list(ctx, func(i *Info) {
-			if i.ID != "" {
-				n++
-			}
-			s.cache.put(s, i, false, true)
-		})
+	n, items, most := 0, 0, 2*s.cache.opts.Max
+	err := s.back.list(ctx, func(i *Info) bool {
+		if items++; i.ID != "" {
+			n++
+		}
+		return items <= most && s.cache.put(s, i, false, true)
+	})
+	whole := err == nil
+	if errors.Is(err, errUnchanged) || errors.Is(err, errEnough) {
+		err = nil
 	}
 	if s.report(ctx, err); err != nil {
-		s.drop()
-		s.reopen()
 		return
+	}
+	if !whole {
+		return // what it did not have need not be gone
 	}
 	s.mu.Lock()
 	s.count = n
@@ -302,18 +340,8 @@ func (s *source) list(ctx context.Context) {
 	s.cache.listed(s, time.Now())
 	s.details = s.undetailed()
 	if n >= manyListed {
-		// The answer was many times the size of what was kept of it, and the
-		// next one is far away: half of the process would lie idle until then.
+		// What it took to read them lies idle until the next one, far away.
 		debug.FreeOSMemory()
-	}
-}
-
-// reopen has the next call start from scratch: a client of gRPC repeats why its
-// last connection failed until it has tried again.
-func (s *source) reopen() {
-	if s.back != nil {
-		s.back.close()
-		s.back = nil
 	}
 }
 
@@ -325,14 +353,6 @@ func (s *source) listedOnce() {
 	}
 }
 
-// ready opens the backend when it is first used.
-func (s *source) ready() (err error) {
-	if s.back == nil {
-		s.back, err = s.open()
-	}
-	return err
-}
-
 // undetailed gives the containers whose limits are still to be asked for.
 func (s *source) undetailed() []string {
 	ids := s.details[:0]
@@ -341,8 +361,9 @@ func (s *source) undetailed() []string {
 	}
 	s.cache.mu.RLock()
 	defer s.cache.mu.RUnlock()
+	now := time.Now()
 	for id, e := range s.cache.entries {
-		if e.src == s && !e.detailed && e.gone.IsZero() && (e.info.Pod == nil || e.info.PodContainer != "") {
+		if e.src == s && e.detailed.olderThan(detailAge, now) && e.gone == 0 && (e.info.Pod == nil || e.info.PodContainer != "") {
 			ids = append(ids, id)
 		}
 	}
@@ -364,7 +385,6 @@ func (s *source) detail(ctx context.Context) {
 	case !errors.Is(err, errNotFound):
 		s.details = s.details[:0]
 		s.report(ctx, err)
-		s.reopen()
 	}
 }
 
@@ -372,18 +392,14 @@ func (s *source) detail(ctx context.Context) {
 func (s *source) answer(ctx context.Context, a *ask) {
 	s.cache.mu.RLock()
 	e := s.cache.entries[a.id]
-	known := e != nil && e.src.rank >= s.rank && (s.rank != rankKubelet || !e.lacksRequest())
+	known := e != nil && e.src.weight() >= s.weight() && (s.rank != rankKubelet || !e.lacksRequest())
 	s.cache.mu.RUnlock()
-	if known {
+	if known && !a.again {
 		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, s.cache.opts.Timeout)
 	defer cancel()
-	err := s.ready()
-	var info *Info
-	if err == nil {
-		info, err = s.back.get(ctx, a.id)
-	}
+	info, err := s.back.get(ctx, a.id)
 	switch {
 	case err == nil:
 		s.report(ctx, nil)
@@ -391,21 +407,11 @@ func (s *source) answer(ctx context.Context, a *ask) {
 	case errors.Is(err, errNotFound):
 		s.report(ctx, nil)
 		s.retry(a)
+		s.cache.denied(s, a.id, 1)
 	default:
 		s.report(ctx, err)
 		s.retry(a) // once a list has worked again
-		s.reopen()
 	}
-}
-
-// drop forgets all asks: those of a source that does not answer would hold up
-// its next list, which has them all.
-func (s *source) drop() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	clear(s.asks)
-	s.asks = s.asks[:0]
-	clear(s.pending)
 }
 
 // report keeps how the last call went, and warns when that is news. Of a socket
@@ -417,11 +423,11 @@ func (s *source) report(ctx context.Context, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.err = err
-	if s.back != nil && s.back.version() != "" {
+	if s.back.version() != "" {
 		s.name = s.back.version()
 	}
 	if err == nil {
-		s.ok, s.worked, s.bad, s.fails = true, true, false, 0
+		s.ok, s.worked, s.bad, s.fails, s.quiet = true, true, false, 0, time.Time{}
 		return
 	}
 	was := s.ok

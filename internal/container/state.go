@@ -3,6 +3,7 @@ package container
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"time"
@@ -21,10 +22,9 @@ const (
 type stateFile struct {
 	path  string
 	cache *Cache
-	put   func(*Info)
-
-	read time.Time // when the file that was read last was written
-	pods []*Info
+	put   func(*Info) bool
+	// when the file that was read last was written, for a list and for an ask
+	listed, asked time.Time
 }
 
 // stateData is the JSON inside of the file's JSON.
@@ -37,62 +37,64 @@ type stateData struct {
 }
 
 func (f *stateFile) version() string                     { return "kubelet state" }
-func (f *stateFile) close()                              {}
 func (f *stateFile) detail(context.Context, *Info) error { return nil }
 
-func (f *stateFile) list(_ context.Context, put func(*Info)) error {
-	if err := f.refresh(); err != nil {
+func (f *stateFile) list(_ context.Context, put func(*Info) bool) error {
+	return f.load(&f.listed, put)
+}
+
+func (f *stateFile) load(read *time.Time, put func(*Info) bool) error {
+	pods, err := f.refresh(read)
+	if err != nil {
 		return err
 	}
-	for _, i := range f.pods {
-		one := *i
-		put(&one)
-	}
-	return nil
+	err = nil
+	eachField(pods, func(n fieldNumber, item []byte, _ uint64) {
+		if n != podListItems || err != nil {
+			return
+		}
+		for _, i := range parsePod(item).infos() {
+			if !put(i) {
+				err = errEnough
+			}
+		}
+	})
+	return err
 }
 
 // get never knows a container, but a new one's pod may be in the file by now.
-func (f *stateFile) get(ctx context.Context, _ string) (*Info, error) {
-	was := f.read
-	if err := f.refresh(); err != nil {
-		return nil, err
+func (f *stateFile) get(context.Context, string) (*Info, error) {
+	err := f.load(&f.asked, f.put)
+	if err == nil || errors.Is(err, errUnchanged) || errors.Is(err, errEnough) {
+		err = errNotFound
 	}
-	if !f.read.Equal(was) {
-		_ = f.list(ctx, f.put) // it has just been read
-	}
-	return nil, errNotFound
+	return nil, err
 }
 
-// refresh reads the file again if it changed. Kubelet replaces it, so it is
-// whole.
-func (f *stateFile) refresh() error {
+// refresh reads the file again if it changed, and gives its pods, a v1.PodList in
+// protobuf. Kubelet replaces the file, so it is whole.
+func (f *stateFile) refresh(read *time.Time) (pods []byte, err error) {
 	fi, err := os.Stat(f.path)
 	if err != nil {
-		return fmt.Errorf("read kubelet's state: %w", err)
+		return nil, fmt.Errorf("read kubelet's state: %w", err)
 	}
-	if fi.ModTime().Equal(f.read) {
-		return nil
+	if fi.ModTime().Equal(*read) {
+		return nil, errUnchanged
 	}
 	b, err := readFile(f.path)
 	if err != nil {
-		return fmt.Errorf("read kubelet's state: %w", err)
+		return nil, fmt.Errorf("read kubelet's state: %w", err)
 	}
 	data, err := parseState(b)
 	if err != nil {
-		return fmt.Errorf("read kubelet's state: %w", err)
+		return nil, fmt.Errorf("read kubelet's state: %w", err)
 	}
 	f.cache.grant(data.grants())
-	f.pods, f.read = nil, fi.ModTime()
-	var pods []byte
+	*read = fi.ModTime()
 	if json.Unmarshal(data.PodList, &pods) != nil {
-		return nil // an older form, or a newer one
+		return nil, nil // an older form, or a newer one
 	}
-	eachField(pods, func(n fieldNumber, item []byte, _ uint64) {
-		if n == podListItems {
-			f.pods = append(f.pods, parsePod(item).infos()...)
-		}
-	})
-	return nil
+	return pods, nil
 }
 
 func parseState(b []byte) (*stateData, error) {

@@ -254,7 +254,7 @@ func fill(c *oom.Container, info *container.Info) {
 
 // fillPod takes a pod's names; the path's QoS class stays.
 func fillPod(p *oom.Pod, info *container.PodInfo) {
-	p.Namespace, p.Name, p.Labels = info.Namespace, info.Name, info.Labels
+	p.Namespace, p.Name, p.Labels = info.Namespace, info.Name, info.Labels.Map()
 	p.SwapBehavior = info.SwapBehavior
 	if p.QoS == "" {
 		p.QoS = info.QoS

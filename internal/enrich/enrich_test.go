@@ -55,7 +55,7 @@ func info(name, podUID string) container.Info {
 	return container.Info{
 		Container:    oom.Container{Name: name, Image: "img:1", Runtime: "containerd", MemoryLimitBytes: oom.Some(uint64(64 << 20))},
 		PodContainer: name,
-		Pod:          &container.PodInfo{Namespace: "shop", Name: "cart", UID: podUID, SwapBehavior: "NoSwap", Labels: map[string]string{"app": "cart"}},
+		Pod:          &container.PodInfo{Namespace: "shop", Name: "cart", UID: podUID, SwapBehavior: "NoSwap", Labels: container.Labels{{Key: "app", Value: "cart"}}},
 	}
 }
 
