@@ -58,15 +58,16 @@ func newPipeline(env Env, w io.Writer, o *outputFlags, filters []filter) *pipeli
 	return p
 }
 
-// owners makes the pipeline ask for names and hide secrets.
-func (p *pipeline) owners(o *ownerFlags, names enrich.Lookup) {
-	wait := o.enrichWait
-	if wait <= 0 {
-		wait = -1
+// owners makes the pipeline ask for names and hide secrets. What the flags do not
+// say of the asking is in o.
+func (p *pipeline) owners(flags *ownerFlags, o enrich.Options) {
+	o.Wait = flags.enrichWait
+	if o.Wait <= 0 {
+		o.Wait = -1
 	}
-	p.enricher = enrich.New(enrich.Options{Containers: names, Wait: wait})
-	if o.redact {
-		p.redactor = redact.New(o.secrets...)
+	p.enricher = enrich.New(o)
+	if flags.redact {
+		p.redactor = redact.New(flags.secrets...)
 	}
 }
 

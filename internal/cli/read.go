@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/oomtrace/oomtrace/internal/container"
+	"github.com/oomtrace/oomtrace/internal/enrich"
 	"github.com/oomtrace/oomtrace/internal/kernlog"
 	"github.com/oomtrace/oomtrace/internal/oom"
 )
@@ -34,7 +35,7 @@ func (r *readFlags) groups() *flagGroups {
 	g.add("Which kills", r.filterFlags.define)
 	g.add("Whose they were", func(f *pflag.FlagSet) {
 		r.ownerFlags.define(f)
-		f.BoolVar(&r.names, "names", false, "ask this machine's container runtimes for names")
+		f.BoolVar(&r.names, "names", false, "ask this machine's container runtimes for names; --runtime-socket implies it")
 	})
 	g.add("The log", func(f *pflag.FlagSet) {
 		f.IntVar(&r.year, "year", 0, "the `year` of the first stamp in a log that has none (default the latest that fits)")
@@ -59,14 +60,14 @@ func runRead(ctx context.Context, args []string, env Env) error {
 		files = []string{"-"}
 	}
 	p := newPipeline(env, env.Stdout, &r.outputFlags, r.filters())
-	if r.names {
+	owners := enrich.Options{Log: true}
+	if r.names || len(r.sockets) > 0 {
 		names := container.Open(ctx, container.Options{Sockets: r.sockets, Warn: func(text string) { say(env, "%s", text) }})
 		defer func() { _ = names.Close() }()
 		names.Ready(ctx)
-		p.owners(&r.ownerFlags, names)
-	} else {
-		p.owners(&r.ownerFlags, nil)
+		owners.Containers = names
 	}
+	p.owners(&r.ownerFlags, owners)
 	return r.readAll(ctx, env, p, files)
 }
 

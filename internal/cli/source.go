@@ -33,6 +33,7 @@ func (s *session) pumpHooks(ctx context.Context) error {
 	s.watch = newWatch(stuckVictim, s.tellStuck)
 	defer s.watch.stop()
 	if s.sinceBoot && !s.tr.Resumed() {
+		s.awaitNames(ctx)
 		if err := s.fromLog(ctx, &reported); err != nil || s.p.full() {
 			return err
 		}
@@ -51,6 +52,16 @@ func (s *session) pumpHooks(ctx context.Context) error {
 			return err
 		}
 	}
+}
+
+// namesWait bounds how long the kills of a log wait for the runtimes' first lists.
+const namesWait = 2 * time.Second
+
+// awaitNames lets the runtimes say what they know, before old kills are named.
+func (s *session) awaitNames(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, namesWait)
+	defer cancel()
+	s.names.Ready(ctx)
 }
 
 // step moves one event.
@@ -98,6 +109,7 @@ func (s *session) write(ctx context.Context, rec *oom.Record) error {
 
 // pumpLog moves records from the kernel log to the output.
 func (s *session) pumpLog(ctx context.Context) error {
+	s.awaitNames(ctx)
 	for {
 		rec, err := s.kmsg.Read(ctx)
 		if err != nil {
@@ -105,6 +117,10 @@ func (s *session) pumpLog(ctx context.Context) error {
 				return nil
 			}
 			return err
+		}
+		// Nothing tells of new containers here: the kill is the first word.
+		if v := rec.Victim; v != nil {
+			s.names.Seen(v.Cgroup)
 		}
 		if err := s.write(ctx, rec); err != nil || s.p.full() {
 			return err

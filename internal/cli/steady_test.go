@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/oomtrace/oomtrace/internal/container"
+	"github.com/oomtrace/oomtrace/internal/enrich"
 	"github.com/oomtrace/oomtrace/internal/metrics"
 	"github.com/oomtrace/oomtrace/internal/oom"
 	"github.com/oomtrace/oomtrace/internal/sample"
@@ -29,6 +30,8 @@ func (n *oneContainer) Lookup(string) (container.Info, bool) { return n.info, tr
 func (n *oneContainer) Pod(string) (container.PodInfo, bool) { return *n.info.Pod, true }
 
 func (n *oneContainer) Wait(context.Context, string, string) bool { return true }
+
+func (n *oneContainer) Nested() bool { return false }
 
 // steady is the way of a record from the ring's bytes to a file, set up as a
 // session does it.
@@ -61,10 +64,10 @@ func newSteady(t testing.TB) *steady {
 	t.Cleanup(func() { _ = f.Close() })
 	s.fake = &fakeRing{}
 	s.session = newSession(t, s.fake, Env{}, f)
-	s.p.owners(&ownerFlags{redact: true, enrichWait: time.Second}, &oneContainer{container.Info{
+	s.p.owners(&ownerFlags{redact: true, enrichWait: time.Second}, enrich.Options{Containers: &oneContainer{container.Info{
 		Container: oom.Container{Name: "app", Image: "example.org/cart:1.2", Runtime: "containerd"},
 		Pod:       &container.PodInfo{Namespace: "shop", Name: "cart-7c9f", Labels: container.Labels{{Key: "app", Value: "cart"}, {Key: "tier", Value: "web"}}},
-	}})
+	}}})
 	s.p.metrics = metrics.New(metrics.Options{})
 	s.p.sampler.Root = procOf(t, recorded(t, "kill"))
 	s.p.stacks.Close()
@@ -169,10 +172,10 @@ func TestSteadyState(t *testing.T) {
 }
 
 // ownerAllocs bounds what names take: three small allocations (container, pod and
-// uid) each for the victim, the trigger, the limit and the exit, what is kept of a
-// victim until its exit, and the map of its pod's labels for both records: kept
-// ready for each pod of the node, those maps would be a third of the cache.
-const ownerAllocs = 14
+// uid) each for the victim, the trigger and the exit, what is kept of a victim
+// until its exit, and for those three the map of the pod's labels, two each: kept
+// ready for every pod of the node, those maps would be a third of the cache.
+const ownerAllocs = 18
 
 func checkLines(t *testing.T, path string) {
 	t.Helper()
@@ -196,7 +199,7 @@ func checkLines(t *testing.T, path string) {
 // and its metrics must not turn into this one's.
 func TestLabelsStay(t *testing.T) {
 	s := newSteady(t)
-	s.p.owners(&ownerFlags{}, nil)
+	s.p.owners(&ownerFlags{}, enrich.Options{})
 	kill := recorded(t, "kill")
 	for range 3 { // the buffers get as long as they have to be
 		s.decode(t, kill)

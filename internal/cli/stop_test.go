@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/oomtrace/oomtrace/internal/enrich"
 	"github.com/oomtrace/oomtrace/internal/oom"
 	"github.com/oomtrace/oomtrace/internal/render"
 	"github.com/oomtrace/oomtrace/internal/sample"
@@ -51,7 +52,7 @@ func (f *fakeRing) Waiting() int { return len(f.raw) }
 func newSession(t testing.TB, ring events, env Env, out io.Writer) *session {
 	s := &session{traceFlags: &traceFlags{}, env: env, ring: ring, out: out, room: room{env: env}}
 	s.p = newPipeline(env, out, &outputFlags{output: "json"}, nil)
-	s.p.owners(&ownerFlags{}, nil)
+	s.p.owners(&ownerFlags{}, enrich.Options{})
 	s.watch = newWatch(time.Hour, func(*watched) {})
 	s.p.stacks = sample.NewStacks(sample.StackOptions{Root: t.TempDir()})
 	t.Cleanup(func() {

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/oomtrace/oomtrace/internal/container"
+	"github.com/oomtrace/oomtrace/internal/enrich"
 	"github.com/oomtrace/oomtrace/internal/kernlog"
 	"github.com/oomtrace/oomtrace/internal/sample"
 	"github.com/oomtrace/oomtrace/internal/sink"
@@ -94,7 +95,11 @@ func (s *session) open(ctx context.Context, opts tracer.Options) error {
 		Sockets: s.sockets, Warn: func(text string) { say(s.env, "%s", text) },
 	})
 	s.p = newPipeline(s.env, s.out, &s.outputFlags, s.filters())
-	s.p.owners(&s.ownerFlags, s.names)
+	owners := enrich.Options{Containers: s.names}
+	if s.tr != nil {
+		owners.Hurry = s.tr.KillWaits
+	}
+	s.p.owners(&s.ownerFlags, owners)
 	s.p.stacks = sample.NewStacks(sample.StackOptions{})
 	if err := s.openMetrics(); err != nil {
 		return err

@@ -2,6 +2,7 @@ package container
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"strings"
 	"sync"
@@ -322,7 +323,7 @@ func (c *Cache) Wait(ctx context.Context, id, runtime string) bool {
 		return true
 	case <-w.nobody:
 	case <-ctx.Done():
-		if ctx.Err() == context.DeadlineExceeded && time.Since(start) >= patience {
+		if errors.Is(ctx.Err(), context.DeadlineExceeded) && time.Since(start) >= patience {
 			c.silent(w)
 		}
 	case <-c.ctx.Done():

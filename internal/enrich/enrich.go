@@ -8,7 +8,6 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/oomtrace/oomtrace/internal/cgroup"
@@ -24,6 +23,8 @@ type Lookup interface {
 	// Wait asks for a container that is not known, of the runtime that its
 	// path names, if any, and returns once it is known, nobody could tell, or the context ends.
 	Wait(ctx context.Context, id, runtime string) bool
+	// Nested says that runtimes of nodes in containers are asked, too.
+	Nested() bool
 }
 
 // Options are the settings of an Enricher. The zero value works: no names, this
@@ -34,29 +35,38 @@ type Options struct {
 	// Wait bounds how long a record waits for names that were not known at
 	// the kill; zero means 500 ms, negative not at all.
 	Wait time.Duration
+	// Hurry ends a wait: another kill is to be written. Nil is never.
+	Hurry func() bool
+	// Log is that the records are of a log, read at leisure: of any age, they
+	// are waited for, but once for each container.
+	Log bool
 	// ProcRoot is where proc is mounted; empty means /proc.
 	ProcRoot string
 }
 
 const (
 	defaultWait = 500 * time.Millisecond
-	// pause is how many times the wait passes without another one after a wait
-	// was in vain: the kills that follow must not queue behind a runtime that
-	// hangs.
-	pause = 20
+	// recent is how old a record of the kernel's log may be for its container to
+	// be waited for: a runtime may know it still.
+	recent = time.Minute
+	// hurryPause is how often a wait looks whether there is reason to hurry; a
+	// runtime that is well has answered by the first time.
+	hurryPause = 10 * time.Millisecond
+	// maxAsked bounds the containers of a log that are asked for.
+	maxAsked = 1024
 )
 
 // Enricher fills in records. It may be used by several goroutines.
 type Enricher struct {
 	containers Lookup
 	wait       time.Duration
+	hurry      func() bool
+	log        bool
 	swaps      string
-	start      time.Time
-	// noWait is the time since start, in ns, before which nobody waits.
-	noWait atomic.Int64
 
 	mu    sync.Mutex
 	dying map[int32]place // by process id, until the exit record
+	asked map[string]bool // containers of a log
 }
 
 // place is where a victim was when it was killed.
@@ -79,8 +89,8 @@ func New(o Options) *Enricher {
 		o.ProcRoot = "/proc"
 	}
 	return &Enricher{
-		containers: o.Containers, wait: o.Wait, start: time.Now(),
-		swaps: filepath.Join(o.ProcRoot, "swaps"), dying: map[int32]place{},
+		containers: o.Containers, wait: o.Wait, hurry: o.Hurry, log: o.Log,
+		swaps: filepath.Join(o.ProcRoot, "swaps"), dying: map[int32]place{}, asked: map[string]bool{},
 	}
 }
 
@@ -94,13 +104,25 @@ func (e *Enricher) Record(ctx context.Context, rec *oom.Record) {
 	if e.containers == nil {
 		return
 	}
-	e.await(ctx, rec, owners)
-	for _, o := range owners {
-		if o != nil {
-			e.names(o)
+	unknown := [2]bool{e.missing(owners[0]) != "", e.missing(owners[1]) != ""}
+	if unknown[0] || unknown[1] {
+		e.await(ctx, rec, owners)
+	}
+	for i, o := range owners {
+		if o == nil {
+			continue
+		}
+		switch named := e.names(o); {
+		case !named:
+			rec.NamesMissing = append(rec.NamesMissing, roles[i])
+		case unknown[i]:
+			rec.Sampled = append(rec.Sampled, roles[i]+".container")
 		}
 	}
 }
+
+// roles are whose the owners of paths are, in the record's words.
+var roles = [2]string{"victim", "trigger"}
 
 // follow gives a victim's exit the cgroup that it was killed in: by then it has
 // left it (kernel/exit.c, cgroup_exit).
@@ -153,29 +175,65 @@ func (e *Enricher) paths(rec *oom.Record) (owners [2]*oom.Owner) {
 	return owners
 }
 
-// await waits for containers that the cache does not know yet. Only kills just
-// seen are worth it: those of a log are known already, or never will be.
+// await waits for containers that the cache does not know yet, but not for those
+// of an old log: they are known already, or never will be.
 func (e *Enricher) await(ctx context.Context, rec *oom.Record, owners [2]*oom.Owner) {
-	if e.wait < 0 || rec.Source != oom.SourceBPF || rec.Kind == oom.KindExit {
-		return
-	}
-	var id string
-	for _, o := range owners {
-		if id = e.missing(o); id != "" {
-			break
-		}
-	}
-	if id == "" || int64(time.Since(e.start)) < e.noWait.Load() {
+	if !e.worth(rec) {
 		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, e.wait)
 	defer cancel()
+	if e.hurry != nil {
+		go e.watch(ctx, cancel)
+	}
 	for _, o := range owners {
-		if id := e.missing(o); id != "" && !e.containers.Wait(ctx, id, o.Container.Runtime) && ctx.Err() != nil {
-			e.noWait.Store(int64(time.Since(e.start) + pause*e.wait))
+		if id := e.missing(o); id != "" && e.first(id) {
+			e.containers.Wait(ctx, id, o.Container.Runtime)
+		}
+	}
+}
+
+// worth says whether names may be waited for.
+func (e *Enricher) worth(rec *oom.Record) bool {
+	switch {
+	case e.wait < 0 || rec.Kind == oom.KindExit:
+		return false
+	case e.log || rec.Source == oom.SourceBPF:
+		return true
+	}
+	age := time.Since(rec.Time)
+	return !rec.Time.IsZero() && age < recent && age > -recent
+}
+
+// watch ends a wait when there is reason to hurry.
+func (e *Enricher) watch(ctx context.Context, cancel context.CancelFunc) {
+	t := time.NewTicker(hurryPause)
+	defer t.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-t.C:
+		}
+		if e.hurry() {
+			cancel()
 			return
 		}
 	}
+}
+
+// first says that a container is to be asked for: of a log only once.
+func (e *Enricher) first(id string) bool {
+	if !e.log {
+		return true
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.asked[id] || len(e.asked) >= maxAsked {
+		return false
+	}
+	e.asked[strings.Clone(id)] = true
+	return true
 }
 
 // missing gives the id of an owner's container that is to be waited for.
@@ -187,7 +245,7 @@ func (e *Enricher) missing(o *oom.Owner) string {
 	if _, ok := e.containers.Lookup(id); ok {
 		return ""
 	}
-	if o.OuterContainer != nil {
+	if o.OuterContainer != nil && !e.containers.Nested() {
 		// A container within a known one need not be known to any runtime
 		// that can be reached.
 		if _, ok := e.containers.Lookup(o.OuterContainer.ID); ok {
@@ -197,9 +255,11 @@ func (e *Enricher) missing(o *oom.Owner) string {
 	return id
 }
 
-// names fills in an owner's names. The path is the kernel's word: where a
-// runtime says that the container belongs to another pod, it is not believed.
-func (e *Enricher) names(o *oom.Owner) {
+// names fills in an owner's names, and says whether its container could be named,
+// if it has one. The path is the kernel's word: where a runtime says that the
+// container belongs to another pod, it is not believed.
+func (e *Enricher) names(o *oom.Owner) (named bool) {
+	named = o.Container == nil || o.Container.ID == ""
 	for _, c := range [...]*oom.Container{o.Container, o.OuterContainer} {
 		if c == nil || c.ID == "" {
 			continue
@@ -212,6 +272,7 @@ func (e *Enricher) names(o *oom.Owner) {
 		if inner && o.Pod != nil && o.OuterContainer == nil && !samePod(o.Pod, info.Pod) {
 			continue
 		}
+		named = named || inner
 		fill(c, &info)
 		e.podOf(o, &info, inner)
 	}
@@ -220,6 +281,7 @@ func (e *Enricher) names(o *oom.Owner) {
 			fillPod(o.Pod, &p)
 		}
 	}
+	return named
 }
 
 // podOf takes the pod from a container's information, unless the path names

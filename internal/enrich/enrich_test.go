@@ -32,12 +32,14 @@ type fake struct {
 	late  map[string]container.Info
 	pods  map[string]container.PodInfo
 	// hang makes Wait last until its context ends.
-	hang  bool
-	waits atomic.Int32
+	hang   bool
+	nested bool
+	waits  atomic.Int32
 }
 
 func (f *fake) Lookup(id string) (container.Info, bool)  { i, ok := f.known[id]; return i, ok }
 func (f *fake) Pod(uid string) (container.PodInfo, bool) { p, ok := f.pods[uid]; return p, ok }
+func (f *fake) Nested() bool                             { return f.nested }
 func (f *fake) Wait(ctx context.Context, id, _ string) bool {
 	f.waits.Add(1)
 	if f.hang {
@@ -168,24 +170,116 @@ func TestExit(t *testing.T) {
 	}
 }
 
-// TestBound holds that a runtime that hangs delays one record by the bound, and
-// those behind it not at all.
+// TestBound holds that no record waits longer than the bound, and has the path's
+// own words then, and that it says so.
 func TestBound(t *testing.T) {
 	f := &fake{hang: true}
-	e := New(Options{Containers: f, Wait: 50 * time.Millisecond, ProcRoot: none(t)})
+	e := New(Options{Containers: f, Wait: 20 * time.Millisecond, ProcRoot: none(t)})
 	start := time.Now()
-	for range 100 {
-		rec := record(podPath + "/" + idA)
-		e.Record(t.Context(), rec)
-		if rec.Victim.Container == nil || rec.Victim.Pod.UID != uid {
-			t.Fatal("the path's own words are missing")
+	rec := record(podPath + "/" + idA)
+	rec.Trigger.Cgroup = podPath + "/" + idB
+	e.Record(t.Context(), rec)
+	if rec.Victim.Container == nil || rec.Victim.Pod.UID != uid {
+		t.Fatal("the path's own words are missing")
+	}
+	if d := cmp.Diff([]string{"victim", "trigger"}, rec.NamesMissing); d != "" || len(rec.Sampled) != 0 {
+		t.Error(d, rec.Sampled)
+	}
+	if d := time.Since(start); d > 10*time.Second {
+		t.Errorf("took %v", d)
+	}
+}
+
+// TestHurry holds that a wait ends when another kill is there.
+func TestHurry(t *testing.T) {
+	f := &fake{hang: true}
+	var looks atomic.Int32
+	hurry := func() bool { return looks.Add(1) > 2 }
+	e := New(Options{Containers: f, Wait: time.Hour, Hurry: hurry, ProcRoot: none(t)})
+	e.Record(t.Context(), record(podPath+"/"+idA))
+	if n := looks.Load(); n != 3 {
+		t.Errorf("%d looks", n)
+	}
+}
+
+// TestWaited holds that a record says how its names came.
+func TestWaited(t *testing.T) {
+	known := map[string]container.Info{idA: info("app", uid)}
+	a, b := podPath+"/"+idA, podPath+"/"+idB
+	for _, tt := range []struct {
+		name             string
+		fake             *fake
+		victim, trigger  string
+		change           func(*oom.Record)
+		sampled, missing []string
+	}{
+		{name: "known", fake: &fake{known: known}, victim: a, trigger: a},
+		{name: "late", fake: &fake{known: map[string]container.Info{}, late: known}, victim: a, trigger: "/x.service", sampled: []string{"victim.container"}},
+		{name: "both late", fake: &fake{known: map[string]container.Info{}, late: known}, victim: a, trigger: a, sampled: []string{"victim.container", "trigger.container"}},
+		{name: "the trigger's only", fake: &fake{known: known}, victim: a, trigger: b, missing: []string{"trigger"}},
+		{name: "another pod's", fake: &fake{known: map[string]container.Info{idA: info("app", "other")}}, victim: a, missing: []string{"victim"}},
+		{name: "no container", fake: &fake{}, victim: "/x.service", trigger: podPath},
+		{name: "skipped", fake: &fake{}, victim: a, missing: []string{"victim"}, change: func(r *oom.Record) { r.Source = oom.SourceKmsg }},
+		{name: "nobody is asked", victim: a},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			rec := record(tt.victim)
+			rec.Trigger.Cgroup = tt.trigger
+			if tt.change != nil {
+				tt.change(rec)
+			}
+			o := Options{ProcRoot: none(t)}
+			if tt.fake != nil {
+				o.Containers = tt.fake
+			}
+			New(o).Record(t.Context(), rec)
+			if d := cmp.Diff(tt.sampled, rec.Sampled); d != "" {
+				t.Error("sampled", d)
+			}
+			if d := cmp.Diff(tt.missing, rec.NamesMissing); d != "" {
+				t.Error("names_missing", d)
+			}
+		})
+	}
+}
+
+// TestLogs holds which records of a log are waited for.
+func TestLogs(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		log   bool
+		age   time.Duration
+		waits int32
+	}{
+		{"live, just now", false, time.Second, 2},
+		{"live, of yesterday", false, 24 * time.Hour, 0},
+		{"live, of tomorrow", false, -24 * time.Hour, 0},
+		{"read at leisure", true, 24 * time.Hour, 1},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			f := &fake{}
+			e := New(Options{Containers: f, Log: tt.log, ProcRoot: none(t)})
+			for range 2 {
+				rec := record(podPath + "/" + idA)
+				rec.Source, rec.Time = oom.SourceKmsg, time.Now().Add(-tt.age)
+				e.Record(t.Context(), rec)
+			}
+			if n := f.waits.Load(); n != tt.waits {
+				t.Errorf("%d waits, want %d", n, tt.waits)
+			}
+		})
+	}
+}
+
+// TestNestedWait holds that a container within a known one is waited for only
+// where somebody can know it.
+func TestNestedWait(t *testing.T) {
+	for _, nested := range []bool{false, true} {
+		f := &fake{known: map[string]container.Info{idB: info("node", "")}, nested: nested}
+		New(Options{Containers: f, ProcRoot: none(t)}).Record(t.Context(), record("/docker/"+idB+podPath+"/"+idA))
+		if waited := f.waits.Load() > 0; waited != nested {
+			t.Errorf("nested %v: waited %v", nested, waited)
 		}
-	}
-	if d := time.Since(start); d > 500*time.Millisecond {
-		t.Errorf("100 records took %v", d)
-	}
-	if n := f.waits.Load(); n != 1 {
-		t.Errorf("%d waits, want 1", n)
 	}
 }
 

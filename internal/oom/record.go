@@ -113,8 +113,12 @@ type Record struct {
 	CandidatesTotal Opt[uint64] `json:"candidates_total,omitzero"`
 	CandidatesBytes Opt[uint64] `json:"candidates_bytes,omitzero"`
 	// Sampled names the blocks that were read from user space just after the
-	// kill rather than by the kernel at it, such as "memory.swap_devices".
+	// kill rather than by the kernel at it, such as "memory.swap_devices", and
+	// "victim.container" or "trigger.container" where names came only then.
 	Sampled []string `json:"sampled,omitempty"`
+	// NamesMissing says for whom, "victim" or "trigger", nobody could name the
+	// container in time, though runtimes are asked.
+	NamesMissing []string `json:"names_missing,omitempty"`
 	// Incomplete is set when the source held only part of the report: a log
 	// that was cut or rate-limited.
 	Incomplete Opt[bool]   `json:"incomplete,omitzero"`

@@ -168,6 +168,33 @@ type slot struct {
 	ready     bool // there is a record, and it is finished
 }
 
+// head is how a record begins, and where it ends. Its first 8 bytes never wrap,
+// so that nothing is put together: another record may be, and be in use.
+type head struct {
+	bytes [8]byte
+	whole bool
+	end   uint64
+}
+
+func (m *memory) head(pos uint64) (head, bool) {
+	producer := m.producer.Load()
+	at := pos & (m.size - 1)
+	if pos >= producer || at%headerBytes != 0 {
+		return head{}, false
+	}
+	length := (*atomic.Uint32)(unsafe.Pointer(&m.data[at])).Load()
+	n := uint64(length & lengthMask)
+	h := head{end: pos + (headerBytes+n+7)&^7}
+	if length&busyBit != 0 || h.end > producer || h.end-pos > m.size {
+		return head{}, false
+	}
+	if n >= 8 && length&discardBit == 0 {
+		h.whole = true
+		copy(h.bytes[:], m.data[(at+headerBytes)&(m.size-1):])
+	}
+	return h, true
+}
+
 // peek looks at pos. The slot is not ready when the ring is empty, or when the
 // record is still being written.
 func (m *memory) peek(pos uint64) (slot, error) {
@@ -265,6 +292,24 @@ func (r *Reader) take() (Record, bool, error) {
 		}
 		r.advance()
 	}
+}
+
+// Ahead says whether a finished record that has not been handed out begins with
+// bytes that f accepts; of a shorter one than 8 bytes it is not asked.
+func (r *Reader) Ahead(f func(head [8]byte) bool) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for pos := r.next; !r.closed; {
+		h, ok := r.mem.head(pos)
+		if !ok {
+			return false
+		}
+		if h.whole && f(h.bytes) {
+			return true
+		}
+		pos = h.end
+	}
+	return false
 }
 
 // busy says that a record has been reserved and not been finished: it will be

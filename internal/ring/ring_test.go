@@ -579,3 +579,38 @@ func BenchmarkNext(b *testing.B) {
 		f.r.Ack(rec.Pos)
 	}
 }
+
+// TestAhead looks at what is not handed out yet, without touching it, and past
+// what was dropped.
+func TestAhead(t *testing.T) {
+	f := newFake(t, 4096)
+	is := func(want string) bool {
+		return f.r.Ahead(func(head [8]byte) bool { return string(head[:]) == want })
+	}
+	if is("kill    ") {
+		t.Error("something in an empty ring")
+	}
+	f.put([]byte("kill    1"))
+	f.next("kill    1")
+	if is("kill    ") {
+		t.Error("what was handed out")
+	}
+	f.put([]byte("short"))
+	f.reserve([]byte("kill    dropped"))(discardBit)
+	f.put([]byte("exit    1"))
+	if is("kill    ") || !is("exit    ") {
+		t.Error("not as it was put")
+	}
+	f.put([]byte("kill    2"))
+	finish := f.reserve([]byte("kill!   3"))
+	if !is("kill    ") || is("kill!   ") {
+		t.Error("not the one that is finished")
+	}
+	finish(0)
+	if !is("kill!   ") {
+		t.Error("not the last one")
+	}
+	for _, want := range []string{"short", "exit    1", "kill    2", "kill!   3"} {
+		f.next(want)
+	}
+}

@@ -517,6 +517,9 @@ func (t *Tracer) Waiting() int {
 	})
 }
 
+// KillWaits says that the ring holds another kill than those that were read.
+func (t *Tracer) KillWaits() bool { return t.ring.Ahead(wire.IsKill) }
+
 // Ack says that the event has been delivered: the kernel may forget it. Events
 // may be acknowledged out of order.
 func (t *Tracer) Ack(ev *wire.Event) { t.ring.Ack(ev.Pos) }

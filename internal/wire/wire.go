@@ -6,6 +6,7 @@
 package wire
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"time"
@@ -122,6 +123,16 @@ func (ev *Event) Decode(b []byte, m *Machine) error {
 		return ev.decodeShared(b, m)
 	}
 	return fmt.Errorf("%w: record type %d", ErrLayout, hdr.Type)
+}
+
+// IsKill says by the first bytes of a ring record that it tells of a kill, or of
+// one that was not to be.
+func IsKill(head [8]byte) bool {
+	switch probe.OomtraceEventType(binary.NativeEndian.Uint16(head[2:])) {
+	case probe.OomtraceEventTypeEVENT_VICTIM, probe.OomtraceEventTypeEVENT_NO_VICTIM:
+		return binary.NativeEndian.Uint16(head[:]) == Layout
+	}
+	return false
 }
 
 func (ev *Event) reset() {
