@@ -16,9 +16,10 @@ import (
 
 const (
 	// patience is long: guests are emulated.
-	patience  = 2 * time.Minute
-	slack     = 5 * time.Second
-	wantLimit = true
+	patience = 2 * time.Minute
+	slack    = 5 * time.Second
+	// manyWithin is how long the many containers may take.
+	manyWithin = 20 * time.Minute
 	// namesWait keeps the guest's speed out of what is tested: that the names
 	// come, not when.
 	namesWait = 30 * time.Second

@@ -17,8 +17,8 @@ const (
 	slack = 250 * time.Millisecond
 	// namesWait is the program's own bound.
 	namesWait = 0
-	// wantLimit: this machine need not allow the decision's hooks.
-	wantLimit = false
+	// manyWithin is how long the many containers may take, on a busy machine.
+	manyWithin = 10 * time.Minute
 )
 
 // hog builds the images' program.

@@ -14,6 +14,7 @@ import (
 
 	"github.com/oomtrace/oomtrace/internal/container"
 	"github.com/oomtrace/oomtrace/internal/enrich"
+	"github.com/oomtrace/oomtrace/internal/kernlog"
 	"github.com/oomtrace/oomtrace/internal/oom"
 	"github.com/oomtrace/oomtrace/internal/tracer"
 	"github.com/oomtrace/oomtrace/internal/wire"
@@ -30,11 +31,47 @@ type session struct {
 	tracer   *tracer.Tracer
 	cache    *container.Cache
 	enricher *enrich.Enricher
-	gate     sync.RWMutex // held by a test that wants no record to be made yet
+	gate     sync.RWMutex  // held by a test that wants no record to be made yet
+	log      *kernlog.Kmsg // where no hook sees the decision
 
-	mu    sync.Mutex
-	kills []got
-	warns []string
+	mu     sync.Mutex
+	limits map[int32]*oom.Limit // of the log, by the thread that it names
+	kills  []got
+	warns  []string
+}
+
+// decides says that a hook sees the decision, and with it the limit.
+func decides(tr *tracer.Tracer) bool {
+	return slices.ContainsFunc(tr.Attachments(), func(a tracer.Attachment) bool { return a.Decides && a.Kind != "" })
+}
+
+// readLog keeps the limits that the kernel's log tells, as the program does.
+func (s *session) readLog(ctx context.Context) {
+	for {
+		rec, err := s.log.Read(ctx)
+		if err != nil {
+			return
+		}
+		if rec.Kind == oom.KindKill && rec.Victim != nil && rec.Limit != nil {
+			s.mu.Lock()
+			s.limits[rec.Victim.TID.Value] = rec.Limit
+			s.mu.Unlock()
+		}
+	}
+}
+
+// logged gives the limit of a kill by the log, which may be a moment late.
+func (s *session) logged(r *oom.Record) *oom.Limit {
+	for range 20 {
+		s.mu.Lock()
+		l := s.limits[r.Victim.TID.Value]
+		s.mu.Unlock()
+		if l != nil {
+			return l
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+	return nil
 }
 
 // startSession opens a tracer and a cache, in the order of the program. It does
@@ -48,7 +85,7 @@ func startSession(t *testing.T, sockets ...string) *session {
 // program's own bound.
 func startSessionThatWaits(t *testing.T, wait time.Duration, sockets ...string) *session {
 	t.Helper()
-	s := &session{}
+	s := &session{limits: map[int32]*oom.Limit{}}
 	tr, err := tracer.Open(t.Context(), tracer.Options{})
 	if err != nil {
 		t.Fatal(err)
@@ -57,11 +94,21 @@ func startSessionThatWaits(t *testing.T, wait time.Duration, sockets ...string) 
 	s.cache = container.Open(t.Context(), container.Options{Sockets: sockets, Warn: s.warn})
 	s.enricher = enrich.New(enrich.Options{Containers: s.cache, Wait: wait})
 	ctx, cancel := context.WithCancel(context.Background())
+	var reading sync.WaitGroup
+	if !decides(tr) {
+		if s.log, err = kernlog.OpenKmsg(kernlog.KmsgOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		reading.Go(func() { s.readLog(ctx) })
+	}
 	done := make(chan error, 1)
 	go func() { done <- s.collect(ctx) }()
 	t.Cleanup(func() {
 		cancel()
 		err := <-done
+		if reading.Wait(); s.log != nil {
+			err = errors.Join(err, s.log.Close())
+		}
 		stats, serr := tr.Stats()
 		if err := errors.Join(err, serr, s.cache.Close(), tr.Close()); err != nil {
 			t.Error(err)
@@ -134,6 +181,9 @@ func (s *session) collect(ctx context.Context) error {
 func (s *session) keep(ctx context.Context, r *oom.Record) error {
 	s.gate.RLock()
 	defer s.gate.RUnlock()
+	if r.Limit == nil && s.log != nil {
+		r.Limit = s.logged(r)
+	}
 	began := time.Now()
 	s.enricher.Record(ctx, r)
 	g := got{took: time.Since(began)}

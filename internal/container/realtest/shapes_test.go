@@ -88,6 +88,7 @@ func shapes() []shape {
 		of(crioOne, "CRI-O pod limit", pod+crio, pod, level(oom.LevelPod)),
 		of(crioOne, "CRI-O with cgroupfs", "/kubepods/burstable/pod"+podUID+"/crio-"+idTwo, "/kubepods/burstable", level(oom.LevelQoS)),
 		of(crioOne, "CRI-O's monitor", pod+"/crio-conmon-"+idTwo+".scope", pod, func(s *shape) { s.container, s.runtime, s.level = "", "", oom.LevelPod }),
+		{name: "podman pod with a parent", leaf: "/tenants/" + idTwo + "/libpod-" + idOne, limit: "/tenants/" + idTwo, level: oom.LevelPod, runtime: "podman", container: idOne, pod: idTwo},
 		{name: "service", leaf: "/system.slice/web.service", limit: "/system.slice/web.service", level: oom.LevelService, unit: "web.service"},
 		{name: "part of a service", leaf: "/system.slice/web.service/job/step", limit: "/system.slice/web.service", level: oom.LevelService, unit: "web.service"},
 		{name: "scope", leaf: "/user.slice/user-1000.slice/session-3.scope", limit: "/user.slice/user-1000.slice/session-3.scope", level: oom.LevelScope, unit: "session-3.scope"},

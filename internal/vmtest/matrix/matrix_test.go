@@ -61,6 +61,8 @@ func suites() []suite {
 		{name: "v1", pkg: "./internal/cli", run: "^TestLegacy", cgroup: "v1", cmdline: "swapaccount=1", on: []string{"5.10", "6.12"}},
 		{name: "hybrid", pkg: "./internal/cli", run: "^TestLegacyTiers", cgroup: "hybrid", cmdline: "swapaccount=1", on: []string{"5.10", "6.12"}},
 		{name: "owners", pkg: realtest, run: "^TestGuestOwners", files: hog},
+		{name: "owners-v1", pkg: realtest, run: "^TestGuestOwners", cgroup: "v1", on: []string{"6.12"}, files: hog},
+		{name: "owners-hybrid", pkg: realtest, run: "^TestGuestOwners", cgroup: "hybrid", on: []string{"6.12"}, files: hog},
 		{name: "containerd", pkg: realtest, run: "^TestGuestContainerd", memoryMiB: 1024, on: []string{"6.12"}, files: containerd},
 		{name: "docker", pkg: realtest, run: "^TestGuestDocker", memoryMiB: 1536, on: []string{"6.12"}, files: docker},
 		{name: "podman", pkg: realtest, run: "^TestGuestPodman", memoryMiB: 1024, on: []string{"6.12"}, files: podman},
