@@ -33,7 +33,9 @@ func runCheck(ctx context.Context, args []string, env Env) error {
 	tr, err := tracer.Open(ctx, opts)
 	if err != nil {
 		checkFailed(env, err)
-		return openFailure(err, t.btf)
+		// Who could name the owners is worth knowing all the same: the kernel's
+		// log has paths too.
+		return errors.Join(openFailure(err, t.btf), printRuntimes(ctx, env, t.sockets))
 	}
 	defer func() { _ = tr.Close() }()
 	return printCheck(ctx, env, tr, &t)
@@ -82,9 +84,16 @@ func printLine(w io.Writer, format string, args ...any) error {
 	return err
 }
 
-// printRuntimes tells which container runtimes answer.
+// printRuntimes tells which container runtimes answer, those that sleep until
+// they are asked included. The trace has given up most of its privileges when it
+// asks, so that is done here too: a user's own socket may be out of reach then.
 func printRuntimes(ctx context.Context, env Env, sockets []string) error {
-	names := container.Open(ctx, container.Options{Sockets: sockets})
+	if err := dropCapabilities(keptCapabilities()); err != nil {
+		if err := printLine(env.Stdout, "%-21s privileges are kept: %v", "note", err); err != nil {
+			return err
+		}
+	}
+	names := container.Open(ctx, container.Options{Sockets: sockets, Wake: true})
 	defer func() { _ = names.Close() }()
 	names.Ready(ctx)
 	sources := names.Sources()

@@ -179,7 +179,8 @@ func TestHang(t *testing.T) {
 		c.Seen(podPath(1, 100+n))
 		c.Lookup(id(n))
 	}
-	if d := time.Since(start); d > 2*time.Second {
+	// Were each to wait for one call, it would be minutes.
+	if d := time.Since(start); d > 30*time.Second {
 		t.Errorf("5000 containers seen in %v", d)
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
