@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/oomtrace/oomtrace/internal/container"
+	"github.com/oomtrace/oomtrace/internal/enrich"
 	"github.com/oomtrace/oomtrace/internal/oom"
 )
 
@@ -21,7 +22,7 @@ func TestPipelineHidesSecrets(t *testing.T) {
 			t.Run(format+"/"+tt.name, func(t *testing.T) {
 				var out bytes.Buffer
 				p := newPipeline(Env{}, &out, &outputFlags{output: format}, nil)
-				p.owners(&ownerFlags{redact: true}, &oneContainer{container.Info{}})
+				p.owners(&ownerFlags{redact: true}, enrich.Options{Containers: &oneContainer{container.Info{}}})
 				rec := rehearsal(oom.ScopeCgroup)
 				rec.Victim.Args, rec.Victim.Cmdline = tt.args, tt.cmdline
 				rec.Trigger.Args, rec.Trigger.Cmdline = tt.args, tt.cmdline
