@@ -59,6 +59,9 @@ func runRead(ctx context.Context, args []string, env Env) error {
 	if len(files) == 0 {
 		files = []string{"-"}
 	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer untilHangup(ctx, env.Stdout, cancel, func(error) {})()
 	p := newPipeline(env, env.Stdout, &r.outputFlags, r.filters())
 	owners := enrich.Options{Log: true}
 	if r.names || len(r.sockets) > 0 {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"sync"
 	"time"
 
@@ -60,11 +61,11 @@ func (s *session) stuckFailure() error {
 	return &failure{err: fmt.Errorf("output is stuck: %s", what), code: exitError, hint: "is stdout still read? With --pin, records wait for the next start"}
 }
 
-// untilHangup ends the trace when nobody can read stdout any more, as in
+// untilHangup calls end when nobody can read stdout any more, as in
 // "oomtrace | head -1": that would show at the next kill only. The function
 // returned ends the watch.
-func (s *session) untilHangup(ctx context.Context, end func()) (stop func()) {
-	out, ok := s.out.(*sink.Stream)
+func untilHangup(ctx context.Context, w io.Writer, end func(), note func(error)) (stop func()) {
+	out, ok := w.(*sink.Stream)
 	if !ok {
 		return func() {}
 	}
@@ -76,7 +77,7 @@ func (s *session) untilHangup(ctx context.Context, end func()) (stop func()) {
 		case err == nil:
 			end()
 		case ctx.Err() == nil && !errors.Is(err, sink.ErrNoReader):
-			s.note("the end of the reader", err)
+			note(err)
 		}
 	})
 	return func() {

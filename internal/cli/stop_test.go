@@ -103,6 +103,35 @@ func TestStuckOutput(t *testing.T) {
 	}
 }
 
+// TestReadEndsWithItsReader: "journalctl -kf | oomtrace read | head -1" does not
+// wait for the next line of the log.
+func TestReadEndsWithItsReader(t *testing.T) {
+	log, feed, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	reader, out, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _, _, _ = log.Close(), feed.Close(), out.Close() }()
+	ended := make(chan int, 1)
+	go func() {
+		ended <- Run(t.Context(), []string{"read"}, Env{Stdin: log, Stdout: sink.NewStream(out), Stderr: io.Discard})
+	}()
+	if err := reader.Close(); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case code := <-ended:
+		if code != exitOK {
+			t.Errorf("exit code %d", code)
+		}
+	case <-time.After(time.Minute):
+		t.Fatal("it has not ended")
+	}
+}
+
 // TestSlowOutput: one that is slow is waited for, as long as records get through.
 func TestSlowOutput(t *testing.T) {
 	s := newSession(t, &fakeRing{}, Env{}, io.Discard)

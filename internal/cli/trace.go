@@ -168,7 +168,7 @@ func (s *session) trace(ctx context.Context) error {
 		return err
 	}
 	defer s.service.start(ctx, s.alive)()
-	defer s.untilHangup(ctx, cancel)()
+	defer untilHangup(ctx, s.out, cancel, func(err error) { s.note("the end of the reader", err) })()
 	if s.file != nil {
 		s.room.stop, s.p.room = ctx.Done(), &s.room
 	}
