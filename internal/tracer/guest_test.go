@@ -19,10 +19,11 @@ import (
 // should be there and is not fails.
 func TestGuestKills(t *testing.T) {
 	protect(t)
+	form := newRSSForm()
 	missing := os.Getenv("OOMTRACE_NO_TIER")
 	for _, tier := range Tiers() {
 		t.Run("tier="+string(tier), func(t *testing.T) {
-			l := start(t, tier)
+			l := start(t, tier, form)
 			if string(tier) == missing {
 				for _, a := range l.tracer.Attachments() {
 					if a.Kind == missing {
@@ -107,7 +108,6 @@ func guestScenarios() []scenario {
 				if r.Victim.FileRSSBytes.Value+r.Victim.ShmemRSSBytes.Value < 16*mib {
 					t.Errorf("file rss %d, shmem rss %d", r.Victim.FileRSSBytes.Value, r.Victim.ShmemRSSBytes.Value)
 				}
-				_ = os.Remove("/hog-file")
 			}},
 	)
 }
@@ -142,8 +142,7 @@ func swapped(t *testing.T, l *live, tier Tier) {
 
 // system lets a process outside of any limit take all memory.
 func system(t *testing.T, l *live, tier Tier) {
-	l.t = t
-	l.forget()
+	l.begin(t)
 	s := scenario{name: "system", kills: 1, hogs: []workload.Hog{{Name: "system", Steps: anon(2048)}}}
 	h, err := workload.FindHierarchy()
 	if err != nil {
@@ -168,8 +167,7 @@ func system(t *testing.T, l *live, tier Tier) {
 
 // sysrq asks for a kill by hand.
 func sysrq(t *testing.T, l *live, tier Tier) {
-	l.t = t
-	l.forget()
+	l.begin(t)
 	p, err := workload.Start(workload.Hog{Name: "sysrq", Adj: 900, Steps: anon(32)})
 	if err != nil {
 		t.Fatal(err)
@@ -194,8 +192,7 @@ func sysrq(t *testing.T, l *live, tier Tier) {
 
 // noVictim overruns a cgroup whose only process may not be killed.
 func noVictim(t *testing.T, l *live) {
-	l.t = t
-	l.forget()
+	l.begin(t)
 	h, err := workload.FindHierarchy()
 	if err != nil {
 		t.Fatal(err)

@@ -7,14 +7,19 @@ import "testing"
 // TestHostKills traces real kills on this machine, in whichever hierarchy it
 // has, on every tier that needs neither kprobes nor tracefs.
 func TestHostKills(t *testing.T) {
+	form := newRSSForm()
 	for _, tier := range []Tier{TierAuto, TierTPBTF, TierRawTP} {
 		t.Run("tier="+string(tier), func(t *testing.T) {
-			l := start(t, tier)
+			l := start(t, tier, form)
+			l.shared = true
 			for _, s := range cgroupScenarios() {
 				t.Run(s.name, func(t *testing.T) {
 					// This machine need not allow the decision's hooks.
 					s.run(t, l, TierTPBTF)
 				})
+			}
+			if l.reports == 0 {
+				t.Error("no oom-kill line of any of these kills")
 			}
 		})
 	}

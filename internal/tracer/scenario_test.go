@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/oomtrace/oomtrace/internal/oom"
+	"github.com/oomtrace/oomtrace/internal/vmtest/witness"
 	"github.com/oomtrace/oomtrace/internal/vmtest/workload"
 )
 
@@ -73,8 +74,7 @@ func checkAnon(t *testing.T, r *oom.Record) {
 
 // run makes the scenario's kill and holds the records against the kernel's log.
 func (s scenario) run(t *testing.T, l *live, tier Tier) {
-	l.t = t
-	l.forget()
+	l.begin(t)
 	h, err := workload.FindHierarchy()
 	if err != nil {
 		t.Fatal(err)
@@ -96,10 +96,20 @@ func (s scenario) run(t *testing.T, l *live, tier Tier) {
 		}
 	}
 	s.hold(t, l, tier)
-	if !s.remove {
-		if n, err := group.OOMKills(); err != nil || n < s.kills {
-			t.Errorf("memory.events counts %d kills (%v), the log %d", n, err, s.kills)
-		}
+	if s.remove {
+		return
+	}
+	// Each line is one count. The chosen task of an oom.group is killed before
+	// the others, and again with them if it is still there.
+	lines, err := witness.Kills(l.lines)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n, err := group.OOMKills(); err != nil || n != len(lines) {
+		t.Errorf("memory.events counts %d kills (%v), the log %d", n, err, len(lines))
+	}
+	if again := len(lines) - s.kills; again != 0 && (again != 1 || !s.limit.Group) {
+		t.Errorf("%d kill lines of %d victims", len(lines), s.kills)
 	}
 }
 
@@ -133,6 +143,10 @@ func (s scenario) runHogs(t *testing.T, group *workload.Cgroup) {
 func (s scenario) hold(t *testing.T, l *live, tier Tier) {
 	t.Helper()
 	kills, decisions, records := l.kills(s.kills)
+	l.reports += len(decisions)
+	if len(decisions) != 1 && (len(decisions) > 0 || !l.shared) {
+		t.Errorf("%d oom-kill lines: one expected", len(decisions))
+	}
 	if len(records) != s.kills {
 		t.Errorf("%d kill records, the kernel named %d", len(records), len(kills))
 	}
@@ -150,7 +164,7 @@ func (s scenario) hold(t *testing.T, l *live, tier Tier) {
 		if !ok {
 			t.Fatalf("no record of %d (%s)", k.PID, k.Comm)
 		}
-		compare(t, k, r)
+		l.compare(t, k, r)
 		for _, d := range decisions {
 			compareDecision(t, d, &r.rec, decides(tier))
 		}
