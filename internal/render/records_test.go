@@ -46,6 +46,8 @@ func records() []example {
 		{"two columns a letter", hostileNames("箱⚡箱⚡箱", "箱 ⚡", "/箱箱箱箱箱箱箱箱箱箱箱箱箱箱箱⚡⚡⚡⚡⚡⚡⚡⚡⚡⚡⚡⚡⚡⚡⚡⚡⚡⚡")},
 		{"from the log, without a clock", fromLog()},
 		{"container without a name", unnamedContainer()},
+		{"an owner with a long name", longOwner("prometheus-k8s-0")},
+		{"an owner with names as long as can be", longOwner(strings.Repeat("name-of-253-bytes", 15)[:253])},
 		{"nothing known", &oom.Record{Schema: oom.Schema, ID: "1", Kind: oom.KindKill, Source: oom.SourceKmsg}},
 		{"blocks with nothing known", empty()},
 	}
@@ -212,6 +214,22 @@ func fromLog() *oom.Record {
 func unnamedContainer() *oom.Record {
 	r := fromLog()
 	r.ID, r.Victim.Container = "11", &oom.Container{ID: "0123456789abcdef0123"}
+	return r
+}
+
+// longOwner is asked by another pod's container than it kills, in a node that is
+// a container.
+func longOwner(pod string) *oom.Record {
+	r := podKill()
+	r.Victim.Owner = oom.Owner{
+		Container: &oom.Container{
+			ID: strings.Repeat("3f0c4c21", 8), Name: "prometheus", Image: "quay.io/prometheus/prometheus:v3.5.0", Runtime: "containerd",
+			RestartCount: some(3), MemoryRequestBytes: some(400 * mib), MemoryLimitBytes: some(512 * mib),
+		},
+		OuterContainer: &oom.Container{ID: strings.Repeat("b7d0fbb1", 8), Name: "kind-worker", Runtime: "docker"},
+		Pod:            &oom.Pod{Namespace: "monitoring", Name: pod, UID: "0f6a1c2e-5b1d-4a77-9a0b-3c5d7e9f1a2b", Container: "prometheus", QoS: "burstable"},
+	}
+	r.Trigger.Owner = oom.Owner{Pod: &oom.Pod{Namespace: "monitoring", Name: pod, Container: "config-reloader"}}
 	return r
 }
 

@@ -62,7 +62,7 @@ func columns() [8]column {
 		{name: "SWAP", width: 5, right: true, value: func(_ *Text, r *oom.Record) string { return size(r, swap) }},
 		{name: "LIMIT HIT", width: 21, value: func(_ *Text, r *oom.Record) string { return limit(r) }},
 		{name: "ASKED BY", width: 16, value: func(_ *Text, r *oom.Record) string { return trigger(r, 16) }},
-		{name: "OWNER", width: 23, left: true, value: func(_ *Text, r *oom.Record) string { return clean(owner(r)) }},
+		{name: "OWNER", width: ownerWidth, left: true, value: func(_ *Text, r *oom.Record) string { return clean(owner(r)) }},
 	}
 }
 
@@ -91,6 +91,7 @@ func (t *Text) kill(rec *oom.Record) {
 		t.cells(func(c column) string { return c.name }, bold)
 	}
 	t.cells(func(c column) string { return c.value(t, rec) }, "")
+	t.longOwner(rec)
 	if rec.Why != nil && !t.opts.NoWhy {
 		t.why(rec.Why)
 	}
@@ -270,41 +271,6 @@ func trigger(r *oom.Record, n int) string {
 		return "-"
 	}
 	return named(r.Trigger.Comm, r.Trigger.PID, n)
-}
-
-// owner names whose the victim is: the pod, the container, the unit, or at
-// least the cgroup.
-func owner(r *oom.Record) string {
-	if r.Victim == nil {
-		return "-"
-	}
-	v := r.Victim
-	switch {
-	case v.Pod != nil && v.Pod.Name != "":
-		s := v.Pod.Name
-		if v.Pod.Namespace != "" {
-			s = v.Pod.Namespace + "/" + s
-		}
-		if v.Pod.Container != "" {
-			s += " (" + v.Pod.Container + ")"
-		}
-		return s
-	case v.Container != nil && v.Container.Name != "":
-		return v.Container.Name
-	case v.Pod != nil && v.Pod.UID != "":
-		return "pod " + v.Pod.UID
-	case v.Container != nil && v.Container.ID != "":
-		runtime := v.Container.Runtime
-		if runtime == "" {
-			runtime = "container"
-		}
-		return runtime + " " + cutRight(v.Container.ID, 13)
-	case v.Unit != "":
-		return v.Unit
-	case v.Cgroup != "":
-		return v.Cgroup
-	}
-	return "-"
 }
 
 func (t *Text) exit(r *oom.Record) {

@@ -20,6 +20,7 @@ func (t *Text) wide(r *oom.Record) {
 		}
 	}
 	t.victimDetails(r)
+	t.ownerDetails(r)
 	t.triggerDetails(r)
 	t.limits(r)
 	t.candidates(r)
