@@ -15,9 +15,11 @@ import (
 // Runtime is what it knows: one container in one pod.
 type Runtime struct {
 	cri.UnimplementedRuntimeServiceServer
-	ID, Container, Image    string
-	Namespace, Pod, UID     string
-	MemoryLimitBytes        int64
+	ID, Container, Image string
+	Namespace, Pod, UID  string
+	MemoryLimitBytes     int64
+	// Unlisted leaves the container out unless it is asked for by its id.
+	Unlisted                bool
 	sandboxOf, sandboxLabel string
 }
 
@@ -55,7 +57,7 @@ func (r *Runtime) ListPodSandbox(_ context.Context, q *cri.ListPodSandboxRequest
 
 // ListContainers gives the container.
 func (r *Runtime) ListContainers(_ context.Context, q *cri.ListContainersRequest) (*cri.ListContainersResponse, error) {
-	if id := q.GetFilter().GetId(); id != "" && id != r.ID {
+	if id := q.GetFilter().GetId(); id != r.ID && (id != "" || r.Unlisted) {
 		return &cri.ListContainersResponse{}, nil
 	}
 	return &cri.ListContainersResponse{Containers: []*cri.Container{{
