@@ -173,7 +173,7 @@ func (r *Redactor) secret(s, value string) bool {
 			continue
 		}
 		for _, n := range r.names {
-			if end := n.match(s, i); end > 0 && n.counts(s, i, end) && !(n.when&noNumber != 0 && isNumber(value)) && !r.isHarmless(s, i, end) {
+			if end := n.match(s, i); end > 0 && n.counts(s, i, end, value) && !r.isHarmless(s, i, end) {
 				return true
 			}
 		}
@@ -182,10 +182,11 @@ func (r *Redactor) secret(s, value string) bool {
 }
 
 // counts says whether a match at s[start:end] is meant.
-func (n name) counts(s string, start, end int) bool {
+func (n name) counts(s string, start, end int, value string) bool {
 	w := n.when
 	switch {
 	case w&wordEnds != 0 && !endsWord(s, end),
+		w&noNumber != 0 && isNumber(value),
 		w&wordStarts != 0 && !startsWord(s, start),
 		w&nameEnds != 0 && strings.Trim(s[end:], "0123456789") != "",
 		w&variable != 0 && (strings.Trim(s[:start], "-_.") == "" || !isUpper(s[start]) || !isUpper(s[end-1])):
