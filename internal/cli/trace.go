@@ -164,6 +164,7 @@ func (s *session) trace(ctx context.Context) error {
 		defer timer.Stop()
 	}
 	s.greet()
+	s.pumping.Store(true) // whoever sees the ready file finds it healthy
 	if err := s.ready(); err != nil {
 		return err
 	}
@@ -184,7 +185,6 @@ func (s *session) trace(ctx context.Context) error {
 
 // pump moves records until the context ends.
 func (s *session) pump(ctx context.Context) error {
-	s.pumping.Store(true)
 	defer s.pumping.Store(false)
 	if s.tr == nil {
 		return s.pumpLog(ctx)
