@@ -86,6 +86,7 @@ func (r *readFlags) readAll(ctx context.Context, env Env, p *pipeline, files []s
 		stats, err := r.readFile(ctx, env, p, name)
 		total.Lines += stats.Lines
 		total.Unplaced += stats.Unplaced
+		total.Unknown += stats.Unknown
 		total.CutLines += stats.CutLines
 		var w *failure
 		switch {
@@ -114,6 +115,9 @@ func (r *readFlags) sumUp(env Env, p *pipeline, total kernlog.Stats) {
 			how = ""
 		}
 		say(env, "%d lines look like part of a report and were not understood%s", total.Unplaced, how)
+	}
+	if total.Unknown > 0 {
+		say(env, "%d objects of JSON without a text that is known, such as MESSAGE, message, msg or log", total.Unknown)
 	}
 	if total.CutLines > 0 {
 		say(env, "%d lines were too long and cut", total.CutLines)

@@ -11,7 +11,9 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/iotest"
 	"time"
+	"unicode/utf16"
 
 	"github.com/klauspost/compress/zstd"
 	"github.com/ulikunitz/xz"
@@ -267,6 +269,44 @@ func otherWrappings() []wrapping {
 				return string(line)
 			})
 		}},
+		{name: "docker json with attributes", uptime: true, wall: true, wallStep: us, wrap: eachObject(func(l sourceLine, text string) map[string]any {
+			return map[string]any{"attrs": map[string]string{"tag": "x"}, "log": "[" + l.clock() + "] " + text + "\n", "time": l.at().Format(time.RFC3339Nano)}
+		})},
+		{name: "Fluent Bit", uptime: true, wall: true, wallStep: us, wrap: eachObject(func(l sourceLine, text string) map[string]any {
+			return map[string]any{
+				"kubernetes": map[string]any{"annotations": map[string]string{"message": killLineText}, "labels": map[string]string{"a": "b"}, "list": []any{map[string]string{"log": killLineText}}},
+				"log":        "[" + l.clock() + "] " + text, "time": l.at().Format(time.RFC3339Nano),
+			}
+		})},
+		{name: "Google Cloud, text", uptime: true, wall: true, wallStep: us, wrap: eachObject(func(l sourceLine, text string) map[string]any {
+			return map[string]any{"resource": map[string]any{"labels": map[string]string{"zone": "a"}}, "textPayload": "[" + l.clock() + "] " + text, "timestamp": l.at().Format(time.RFC3339Nano)}
+		})},
+		{name: "Google Cloud, array of journal entries", uptime: true, wall: true, wallStep: us, node: true, bootID: true, wrap: func(lines []sourceLine) string {
+			var all []any
+			for _, l := range lines {
+				fields := map[string]any{}
+				for _, f := range journalFields(l) {
+					fields[f[0]] = f[1]
+				}
+				all = append(all, map[string]any{"jsonPayload": fields, "resource": map[string]any{"type": "k8s_node"}, "timestamp": "2001-01-01T00:00:00Z"})
+			}
+			text, _ := json.MarshalIndent(all, "", "  ")
+			return string(text)
+		}},
+		{name: "AWS console output", uptime: true, wrap: func(lines []sourceLine) string {
+			text, _ := json.MarshalIndent(map[string]string{"InstanceId": "i-1", "Output": strings.ReplaceAll(textWrappings()[0].wrap(lines), "\n", "\r\n"), "Timestamp": "2001-01-01T00:00:00Z"}, "", "    ")
+			return string(text)
+		}},
+	}
+}
+
+// eachObject is one object a line.
+func eachObject(f func(l sourceLine, text string) map[string]any) func([]sourceLine) string {
+	return func(lines []sourceLine) string {
+		return eachLine(lines, func(l sourceLine, text string) string {
+			line, _ := json.Marshal(f(l, text))
+			return string(line)
+		})
 	}
 }
 
@@ -366,5 +406,72 @@ func TestCompressed(t *testing.T) {
 				t.Error("cut: no error")
 			}
 		})
+	}
+}
+
+// TestUnknownJSON: objects whose text is not found are told of, and one without
+// an end hides no other.
+func TestUnknownJSON(t *testing.T) {
+	kill, _ := json.Marshal(map[string]string{"MESSAGE": killLineText, "_TRANSPORT": "kernel"})
+	for name, c := range map[string]struct {
+		log     string
+		kills   int
+		unknown uint64
+	}{
+		"known":              {string(kill) + "\n", 1, 0},
+		"another program's":  {`{"MESSAGE":"` + killLineText + `","_TRANSPORT":"stdout"}` + "\n", 0, 0},
+		"an unknown key":     {`{"body":"` + killLineText + `"}` + "\n", 0, 1},
+		"no JSON":            {`{"MESSAGE":"` + killLineText + `","x":tru}` + "\n", 0, 1},
+		"cut in an object":   {`{"MESSAGE":"x","y":{"a":` + "\n" + string(kill) + "\n", 1, 1},
+		"cut in a string":    {`{"MESSAGE":"x","y":{"a":"b` + "\n" + string(kill) + "\n", 1, 1},
+		"begun in an object": {`{"a":{"b":1}}},"c":2}` + "\n" + string(kill) + "\n", 1, 1},
+		"too long":           {`{"MESSAGE":"` + strings.Repeat("x", 1<<20) + `","y":{"a":1}}` + string(kill) + "\n", 1, 0},
+		"a list":             {`{"events":[` + string(kill) + `,` + strings.Replace(string(kill), "77", "78", 1) + `],"x":{"y":1}}`, 2, 1},
+		"nested only":        {`{"a":{"message":"` + killLineText + `"}}` + "\n", 0, 1},
+	} {
+		all, st := readAll(t, strings.NewReader(c.log), testOptions())
+		if len(all) != c.kills || st.Unknown != c.unknown {
+			t.Errorf("%s: %d records, %+v", name, len(all), st)
+		}
+	}
+}
+
+// TestHoles: a crash leaves zeros in a file, before or in the log, or in place
+// of a line's beginning.
+func TestHoles(t *testing.T) {
+	log := textWrappings()[0].wrap(original(t))
+	for _, size := range []int{1, 100, 3000, 5000, 100_000, 2 << 20} {
+		for name, at := range map[string]int{"before": 0, "in": strings.Index(log, "Mem-Info:") - len("[   24.123456] "), "after": len(log)} {
+			text := log[:at] + strings.Repeat("\x00", size) + log[at:]
+			if all, st := readAll(t, strings.NewReader(text), testOptions()); len(all) != 1 || all[0].Incomplete.Known || st.CutLines != 0 {
+				t.Errorf("%d zeros %s: %d records, %+v", size, name, len(all), st)
+			}
+		}
+	}
+}
+
+// TestHoleInLine: a line that ends in a hole is not the beginning of the next.
+func TestHoleInLine(t *testing.T) {
+	log := textWrappings()[0].wrap(original(t))
+	all, st := readAll(t, strings.NewReader(log[:strings.Index(log, "=")]+strings.Repeat("\x00", 4000)+log), testOptions())
+	if len(all) != 1 || all[0].Incomplete.Known || all[0].Trigger.Comm != "locker" || st.Unplaced != 1 {
+		t.Errorf("%d records, %+v", len(all), st)
+	}
+}
+
+// TestWide reads UTF-16, as Windows terminals write it.
+func TestWide(t *testing.T) {
+	log := "日志 \U0001F600\r\n" + textWrappings()[0].wrap(original(t))
+	want := essence(readText(t, log, testOptions())[0])
+	for name, order := range map[string]binary.AppendByteOrder{"little": binary.LittleEndian, "big": binary.BigEndian} {
+		var b []byte
+		for _, u := range utf16.Encode([]rune("\ufeff" + log)) {
+			b = order.AppendUint16(b, u)
+		}
+		for cut, in := range map[string]io.Reader{"": bytes.NewReader(b), ", a byte too much": bytes.NewReader(append(b[:len(b):len(b)], 7)), ", byte by byte": iotest.OneByteReader(bytes.NewReader(b))} {
+			if all, _ := readAll(t, in, testOptions()); len(all) != 1 || essence(all[0]) != want {
+				t.Errorf("%s%s: %d records", name, cut, len(all))
+			}
+		}
 	}
 }

@@ -5,20 +5,28 @@ import (
 	"encoding/json"
 	"math"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/oomtrace/oomtrace/internal/oom"
 )
 
-// objects cuts JSON into its innermost objects, whatever is around them:
-// dmesg's array, one object a line, objects spread over lines. Where an object
-// is longer than a line may be, it is passed over and counted.
+// objects cuts JSON into the objects that are one entry of a log each, with all
+// that is nested in them: one object a line, objects spread over lines, the
+// elements of an array, also of one that is a known key's. Where an object is
+// longer than it may be, it is passed over and counted.
 type objects struct {
-	start    int // of the innermost object that is open, from source.pos; -1: none
-	at       int // how far it was looked at, from source.pos
+	start    int  // of the object that is open, from source.pos; -1: none
+	at       int  // how far it was looked at, from source.pos
+	depth    int  // of braces and brackets in the object
+	text     int  // where the last string began, from source.pos
+	list     bool // the last string is a key whose value is a list of entries
+	skipping bool // within an object that is too long
 	inString bool
 	escaped  bool
+	newline  bool // the last byte was one
 	begun    bool
+	broken   uint64 // objects without an end
 }
 
 // next returns the next object; false at the end of the input.
@@ -26,6 +34,7 @@ func (o *objects) next(s *source) ([]byte, bool) {
 	if !o.begun {
 		o.begun, o.start = true, -1
 	}
+	most := max(s.max, min(4*s.max, len(s.buf)/3))
 	for {
 		b := s.buf[s.pos:s.end]
 		if end := o.scan(b); end >= 0 {
@@ -38,12 +47,13 @@ func (o *objects) next(s *source) ([]byte, bool) {
 		switch {
 		case o.start < 0:
 			s.pos, o.at = s.end, 0
-		case s.end-s.pos-o.start > s.max:
+		case s.end-s.pos-o.start > most:
 			s.cuts++
-			s.pos, o.start, o.at = s.end, -1, 0
+			s.pos, o.start, o.at, o.skipping = s.end, -1, 0, true
 		case o.start > 0:
 			s.pos += o.start
 			o.at -= o.start
+			o.text -= o.start
 			o.start = 0
 		}
 		if !s.fill() {
@@ -63,20 +73,47 @@ func (o *objects) scan(b []byte) int {
 		}
 		c := b[o.at]
 		o.at++
+		first := o.newline
+		o.newline = c == '\n'
 		switch c {
 		case '"':
 			// Outside of any object a quote is rubbish, or the rest of an object
 			// that was too long.
-			o.inString = true
+			o.inString, o.text = true, o.at
 		case '{':
-			o.start = o.at - 1
-		case '}':
-			if o.start >= 0 {
+			o.open(first)
+		case '[':
+			if o.depth == 1 && o.start >= 0 && o.list {
+				o.start, o.depth = -1, 0 // the entries are in it
+			} else if o.depth > 0 {
+				o.depth++
+			}
+		case '}', ']':
+			if o.depth == 0 {
+				continue
+			}
+			if o.depth--; o.depth == 0 && !o.skipping {
 				return o.at
 			}
+			o.skipping = o.skipping && o.depth > 0
 		}
 	}
 	return -1
+}
+
+// open begins an object, in another or not. At the very beginning of a line no
+// nested one stands: there the one before lacks its end.
+func (o *objects) open(first bool) {
+	if o.depth > 0 && first {
+		if !o.skipping {
+			o.broken++
+		}
+		o.depth, o.skipping = 0, false
+	}
+	if o.depth == 0 {
+		o.start = o.at - 1
+	}
+	o.depth++
 }
 
 // skipString goes to the end of a string; false when that is not there yet. A
@@ -90,12 +127,20 @@ func (o *objects) skipString(b []byte) bool {
 		case c == '\\':
 			o.escaped = true
 		case c == '"', c == '\n':
+			if o.depth == 1 && o.start >= 0 {
+				o.list = isList(b[max(0, o.text):o.at])
+			}
 			o.at++
-			o.inString = false
+			o.inString, o.newline = false, c == '\n'
 			return true
 		}
 	}
 	return false
+}
+
+// isList says whether a key holds the entries of a log.
+func isList(key []byte) bool {
+	return string(key) == "dmesg" || string(key) == "entries" || string(key) == "events"
 }
 
 // stepJSON reads an object.
@@ -109,20 +154,37 @@ func (r *Reader) stepJSON() bool {
 		return true
 	}
 	r.start--
-	if l, ok := r.decode(obj); ok {
+	var fields map[string]json.RawMessage
+	if json.Unmarshal(obj, &fields) != nil {
+		r.unknown++
+		return true
+	}
+	if console := fields["Output"]; console != nil { // "aws ec2 get-console-output"
+		r.console(jsonText(console))
+		return true
+	}
+	l, ok, known := r.decode(fields)
+	if !known {
+		r.unknown++
+	}
+	if ok {
 		l.Number = int(r.src.lines)
 		r.p.Line(l)
 	}
 	return true
 }
 
-// decode reads an object of dmesg --json, journalctl -o json, or a container
-// log. False when it is no kernel message.
-func (r *Reader) decode(obj []byte) (l Line, ok bool) {
-	var fields map[string]json.RawMessage
-	if json.Unmarshal(obj, &fields) != nil {
-		return l, false
+// console reads a whole log in one string.
+func (r *Reader) console(text string) {
+	for line := range strings.Lines(text) {
+		r.feed([]byte(line[:min(len(line), r.src.max)]), len(line) > r.src.max, int(r.src.lines))
 	}
+}
+
+// decode reads an object of dmesg --json, journalctl -o json, or a container's
+// or cloud's log. ok is false when it is no kernel message, known when there is
+// no key whose meaning is known.
+func (r *Reader) decode(fields map[string]json.RawMessage) (l Line, ok, known bool) {
 	text := func(key string) string { return jsonText(fields[key]) }
 	switch {
 	case fields["MESSAGE"] != nil:
@@ -131,30 +193,61 @@ func (r *Reader) decode(obj []byte) (l Line, ok bool) {
 			host: text("_HOSTNAME"), boot: text("_BOOT_ID"), uptimeUS: text("_SOURCE_MONOTONIC_TIMESTAMP"),
 			realtimeUS: text("__REALTIME_TIMESTAMP"), sourceRealtimeUS: text("_SOURCE_REALTIME_TIMESTAMP"),
 		}
-		return e.line()
+		l, ok = e.line()
 	case fields["msg"] != nil && (fields["time"] != nil || fields["pri"] != nil):
-		return dmesgLine(fields)
+		l, ok = dmesgLine(fields)
+	default:
+		l, ok, known = r.shipped(fields)
+		if !known {
+			return l, false, false
+		}
 	}
+	if l.Time.IsZero() && !l.Uptime.Known {
+		l.Time = r.stampOf(fields)
+	}
+	return l, ok, true
+}
+
+// shipped reads what log shippers and clouds make of a line.
+func (r *Reader) shipped(fields map[string]json.RawMessage) (l Line, ok, known bool) {
 	for _, key := range [...]string{"log", "message", "msg", "text", "textPayload"} {
 		if fields[key] == nil {
 			continue
 		}
-		line, ok := r.x.line([]byte(text(key)))
+		line, ok := r.x.line([]byte(jsonText(fields[key])))
 		if !ok {
-			return l, false
+			return l, false, true
 		}
 		if line.Time.IsZero() {
-			for _, stamp := range [...]string{"time", "timestamp", "ts"} {
-				if t, _, ok := parseISO([]byte(text(stamp)), r.o.location()); ok {
-					line.Time = t
-					break
-				}
-			}
+			line.Time = r.stampOf(fields)
 		}
 		line.Text = bytes.Clone(line.Text)
-		return line, true
+		return line, true, true
 	}
-	return l, false
+	for _, key := range [...]string{"jsonPayload", "_source"} {
+		var inner map[string]json.RawMessage
+		if raw := fields[key]; len(raw) == 0 || raw[0] != '{' || json.Unmarshal(raw, &inner) != nil {
+			continue
+		}
+		delete(inner, "jsonPayload") // no deeper
+		delete(inner, "_source")
+		line, ok, known := r.decode(inner)
+		if line.Time.IsZero() {
+			line.Time = r.stampOf(fields)
+		}
+		return line, ok, known
+	}
+	return l, false, false
+}
+
+// stampOf reads the time that is beside the text.
+func (r *Reader) stampOf(fields map[string]json.RawMessage) time.Time {
+	for _, stamp := range [...]string{"time", "timestamp", "ts", "@timestamp"} {
+		if t, _, ok := parseISO([]byte(jsonText(fields[stamp])), r.o.location()); ok {
+			return t
+		}
+	}
+	return time.Time{}
 }
 
 // dmesgLine reads {"pri":6,"time":12.345678,"msg":"…"}; with -x there is "fac".

@@ -88,6 +88,9 @@ type Stats struct {
 	// Unplaced is how many lines looked like part of a report but were not
 	// understood.
 	Unplaced uint64
+	// Unknown is how many objects of JSON had no key that is known to hold a
+	// log's text, or no end, among those that could matter.
+	Unknown uint64
 	// CutLines is how many lines were longer than Options.MaxLine.
 	CutLines uint64
 }

@@ -422,7 +422,7 @@ func (p *Parser) remove(r *report) {
 }
 
 func (p *Parser) header(l *Line, b []byte) {
-	i := bytes.LastIndex(b, []byte(headerMark))
+	i := bytes.Index(b, []byte(headerMark))
 	probe := report{}
 	if !probe.parseHeader(b[:i], b[i:]) {
 		p.unplaced(l, b)

@@ -29,7 +29,7 @@ const maxWraps = 4
 // line reads a raw line. False when it is no kernel message: another program's
 // line in a syslog file may quote a kernel message and must not count as one.
 func (x *prefixes) line(raw []byte) (l Line, ok bool) {
-	b := bytes.TrimRight(raw, "\r\n \t\x00")
+	b := bytes.TrimLeft(bytes.TrimRight(raw, "\r\n \t\x00"), "\x00")
 	b = bytes.TrimPrefix(b, []byte("\ufeff"))
 	if bytes.IndexByte(b, 0x1b) >= 0 {
 		x.clean = stripEscapes(x.clean[:0], b)
@@ -846,13 +846,24 @@ func (x *prefixes) humanTime(l *Line, b []byte) bool {
 	return true
 }
 
+// holeBytes is how many zeros in a row are a hole in a file.
+const holeBytes = 32
+
 // printable says whether data looks like text of some encoding.
 func printable(b []byte) bool {
-	control, zero := 0, 0
+	control, zero, run := 0, 0, 0
 	for _, c := range b {
+		if c != 0 {
+			run = 0
+		}
 		switch {
 		case c == 0:
 			zero++
+			if run++; run == holeBytes {
+				zero -= holeBytes - 1 // no encoding has so many: a crash left them
+			} else if run > holeBytes {
+				zero--
+			}
 		case c < 0x20 && c != '\t' && c != '\n' && c != '\r' && c != 0x1b && c != 0x1e && c != '\f' && c != '\b':
 			control++
 		}

@@ -43,6 +43,8 @@ type Reader struct {
 	start  int   // lines that are read closely at the start
 	obj    objects
 	entry  entry
+	// unknown counts the objects in which no text was found.
+	unknown uint64
 }
 
 type format int
@@ -69,7 +71,7 @@ func (r *Reader) Stats() Stats {
 	if r.src == nil {
 		return s
 	}
-	s.Lines, s.CutLines = r.src.lines, r.src.cuts
+	s.Lines, s.CutLines, s.Unknown = r.src.lines, r.src.cuts, r.unknown+r.obj.broken
 	return s
 }
 
@@ -131,6 +133,16 @@ func (r *Reader) open() error {
 		r.src = &source{in: unpacked, max: r.src.max, buf: make([]byte, len(r.src.buf))}
 	}
 	head := r.src.peek(peekBytes)
+	if order := wideOf(head); order != nil {
+		r.src = &source{in: &wide{in: &packed{r.src}, order: order}, max: r.src.max, buf: make([]byte, len(r.src.buf))}
+		head = r.src.peek(peekBytes)
+	}
+	if len(head) > 0 && head[0] == 0 {
+		if !r.src.skipHole() {
+			return ErrNotText
+		}
+		head = r.src.peek(peekBytes)
+	}
 	if len(head) == 0 {
 		return r.src.err
 	}
@@ -196,12 +208,23 @@ func detect(head []byte) format {
 	b := bytes.TrimLeft(bytes.TrimPrefix(head, []byte("\ufeff")), " \t\r\n\x1e")
 	b = bytes.TrimPrefix(b, []byte("data: "))
 	switch {
-	case hasPrefix(b, `{"`), hasPrefix(b, "[{"), len(b) > 1 && b[0] == '{' && hasPrefix(bytes.TrimLeft(b[1:], " \t\r\n"), `"`):
+	case b0(b) == '{' && b0(inner(b)) == '"', b0(b) == '[' && b0(inner(b)) == '{' && b0(inner(inner(b))) == '"':
 		return formatJSON
 	case hasPrefix(b, "__CURSOR="), hasPrefix(b, "__REALTIME_TIMESTAMP="), hasPrefix(b, "MESSAGE="):
 		return formatExport
 	}
 	return formatText
+}
+
+// inner is what follows a bracket.
+func inner(b []byte) []byte { return bytes.TrimLeft(b[min(1, len(b)):], " \t\r\n") }
+
+// b0 is the first byte, 0 for none.
+func b0(b []byte) byte {
+	if len(b) == 0 {
+		return 0
+	}
+	return b[0]
 }
 
 // stepText moves on by a line, or over many that cannot matter.
@@ -251,7 +274,21 @@ func (r *Reader) needsPast(line []byte) bool {
 	return contains(line, killedMark) || contains(line, killMark) || contains(line, summaryMark)
 }
 
+// feed takes a line. Where a crash left a hole in it, what is before and behind
+// that are lines of their own.
 func (r *Reader) feed(raw []byte, cut bool, number int) {
+	for i := bytes.IndexByte(raw, 0); i >= 0; i = bytes.IndexByte(raw, 0) {
+		if i > 0 {
+			r.feedLine(raw[:i], false, number)
+		}
+		if raw = bytes.TrimLeft(raw[i:], "\x00"); len(raw) == 0 {
+			return
+		}
+	}
+	r.feedLine(raw, cut, number)
+}
+
+func (r *Reader) feedLine(raw []byte, cut bool, number int) {
 	l, ok := r.x.line(raw)
 	if !ok {
 		return

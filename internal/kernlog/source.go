@@ -64,7 +64,7 @@ func (s *source) peek(n int) []byte {
 // line returns the next line without its end. A line longer than max is cut.
 // False at the end of the input.
 func (s *source) line() (line []byte, cut, ok bool) {
-	if !s.skipRest() {
+	if !s.skipRest() || !s.skipHole() {
 		return nil, false, false
 	}
 	for from := s.pos; ; {
@@ -115,6 +115,22 @@ func (s *source) skipRest() bool {
 		}
 	}
 	return true
+}
+
+// skipHole passes over the zeros that a crash left where lines were to be
+// written. False at the end of the input.
+func (s *source) skipHole() bool {
+	for {
+		for s.pos < s.end && s.buf[s.pos] == 0 {
+			s.pos++
+		}
+		if s.pos < s.end {
+			return true
+		}
+		if !s.fill() {
+			return false
+		}
+	}
 }
 
 // whole returns the lines in the buffer that are complete, reading more when
