@@ -24,6 +24,7 @@ type readFlags struct {
 	year    int
 	names   bool
 	verbose bool
+	seen    seen
 }
 
 func (r *readFlags) groups() *flagGroups {
@@ -79,10 +80,11 @@ func runRead(ctx context.Context, args []string, env Env) error {
 func (r *readFlags) readAll(ctx context.Context, env Env, p *pipeline, files []string) error {
 	var failed error
 	var total kernlog.Stats
-	for _, name := range files {
+	for i, name := range files {
 		if p.full() || ctx.Err() != nil {
 			break
 		}
+		r.seen.file = i
 		stats, err := r.readFile(ctx, env, p, name)
 		total.Lines += stats.Lines
 		total.Unplaced += stats.Unplaced
@@ -109,6 +111,9 @@ const readHint = "give kernel logs as text, or packed with gzip, xz or zstd"
 
 func (r *readFlags) sumUp(env Env, p *pipeline, total kernlog.Stats) {
 	say(env, "%s in %d lines", kills(p.kills), total.Lines)
+	if r.seen.twice > 0 {
+		say(env, "%d records read twice, from more than one file, and written once", r.seen.twice)
+	}
 	if total.Unplaced > 0 {
 		how := "; -v shows them"
 		if r.verbose {
@@ -138,10 +143,10 @@ func (r *readFlags) readFile(ctx context.Context, env Env, p *pipeline, name str
 		defer func() { _ = f.Close() }()
 		file = f
 		if isKernelBuffer(f) {
-			return readBuffer(ctx, p, name, opts)
+			return r.readBuffer(ctx, p, name, opts)
 		}
 	}
-	write := writeOnce{ctx: ctx, p: p}
+	write := writeOnce{ctx: ctx, p: p, seen: &r.seen}
 	var log *kernlog.Reader
 	in, err := newInput(ctx, file, func() error { return write.all(log.Quiet()) })
 	if err != nil {
@@ -170,7 +175,7 @@ func isKernelBuffer(f *os.File) bool {
 }
 
 // readBuffer reads what the kernel's buffer holds.
-func readBuffer(ctx context.Context, p *pipeline, name string, opts kernlog.Options) (kernlog.Stats, error) {
+func (r *readFlags) readBuffer(ctx context.Context, p *pipeline, name string, opts kernlog.Options) (kernlog.Stats, error) {
 	here := machineLog()
 	opts.Node, opts.BootID, opts.Kernel, opts.BootTime = here.Node, here.BootID, here.Kernel, here.BootTime
 	k, err := kernlog.OpenKmsg(kernlog.KmsgOptions{Options: opts, FromStart: true, UntilNow: true, Path: name})
@@ -178,7 +183,7 @@ func readBuffer(ctx context.Context, p *pipeline, name string, opts kernlog.Opti
 		return kernlog.Stats{}, &failure{err: err, code: exitError, hint: readHint}
 	}
 	defer func() { _ = k.Close() }()
-	err = readRecords(p, name, func() (*oom.Record, error) { return k.Read(ctx) }, &writeOnce{ctx: ctx, p: p})
+	err = readRecords(p, name, func() (*oom.Record, error) { return k.Read(ctx) }, &writeOnce{ctx: ctx, p: p, seen: &r.seen})
 	return k.Stats(), err
 }
 
@@ -205,12 +210,13 @@ func readRecords(p *pipeline, name string, next func() (*oom.Record, error), wri
 // errFull ends an input once as many records are written as were asked for.
 var errFull = errors.New("as many records as asked for")
 
-// writeOnce writes records, and keeps a failure of that apart from those of
-// the input that it ends.
+// writeOnce writes records that no other file had, and keeps a failure of that
+// apart from those of the input that it ends.
 type writeOnce struct {
-	ctx context.Context
-	p   *pipeline
-	err error
+	ctx  context.Context
+	p    *pipeline
+	seen *seen
+	err  error
 }
 
 func (w *writeOnce) all(records []*oom.Record) error {
@@ -218,9 +224,51 @@ func (w *writeOnce) all(records []*oom.Record) error {
 		if w.p.full() {
 			return errFull
 		}
+		if w.seen.again(rec) {
+			continue
+		}
 		if w.err = w.p.write(w.ctx, rec); w.err != nil {
 			return w.err
 		}
 	}
 	return nil
+}
+
+// seen knows the records of the files before: syslog and kern.log have the same
+// lines.
+type seen struct {
+	file  int // the one that is read
+	files map[string]int
+	order []string
+	twice int
+}
+
+// maxSeen bounds the ids that are kept, of the last records.
+const maxSeen = 1 << 16
+
+// again says whether a record was in another file. Its id tells only where that
+// hangs on a clock, and for a wall clock on a machine too.
+func (s *seen) again(rec *oom.Record) bool {
+	if !rec.UptimeNS.Known && (rec.Time.IsZero() || rec.Node == "") {
+		return false
+	}
+	file, ok := s.files[rec.ID]
+	if ok {
+		if file != s.file {
+			s.twice++
+		}
+		return file != s.file
+	}
+	if s.files == nil {
+		s.files = map[string]int{}
+	}
+	if len(s.order) == maxSeen {
+		for _, id := range s.order[:maxSeen/2] {
+			delete(s.files, id)
+		}
+		s.order = append(s.order[:0], s.order[maxSeen/2:]...)
+	}
+	s.files[rec.ID] = s.file
+	s.order = append(s.order, rec.ID)
+	return false
 }

@@ -31,6 +31,8 @@ type KmsgOptions struct {
 	// UntilNow ends with what the buffer held: Read then returns io.EOF. The
 	// reaper's outcomes go into their kills' records, as a Reader has them.
 	UntilNow bool
+	// AtOnce gives a kill out without waiting for an oom.group's line behind it.
+	AtOnce bool
 	// Path is the device; empty is /dev/kmsg.
 	Path string
 }
@@ -186,6 +188,10 @@ func (k *Kmsg) drain() {
 // step reads one record of the log.
 func (k *Kmsg) step(ctx context.Context) error {
 	waiting := k.p.waiting() && !k.o.UntilNow
+	if waiting && k.o.AtOnce {
+		k.p.settle()
+		return nil
+	}
 	var deadline time.Time
 	if waiting {
 		deadline = time.Now().Add(settleAfter)

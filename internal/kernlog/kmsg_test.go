@@ -197,3 +197,12 @@ func TestKmsgUntilNow(t *testing.T) {
 		t.Errorf("%+v", st)
 	}
 }
+
+// TestKmsgAtOnce: a kill does not wait for the next line.
+func TestKmsgAtOnce(t *testing.T) {
+	reads := []any{"3,11,5000100,-;" + killLineText + "\n", errors.New("read on")}
+	k := newKmsg(&scripted{reads}, KmsgOptions{AtOnce: true})
+	if rec, err := k.Read(context.Background()); err != nil || rec.Kind != oom.KindKill {
+		t.Errorf("%+v, %v", rec, err)
+	}
+}
