@@ -24,7 +24,7 @@ type readFlags struct {
 	year    int
 	names   bool
 	verbose bool
-	seen    seen
+	seen    seenIDs
 }
 
 func (r *readFlags) groups() *flagGroups {
@@ -215,7 +215,7 @@ var errFull = errors.New("as many records as asked for")
 type writeOnce struct {
 	ctx  context.Context
 	p    *pipeline
-	seen *seen
+	seen *seenIDs
 	err  error
 }
 
@@ -234,9 +234,9 @@ func (w *writeOnce) all(records []*oom.Record) error {
 	return nil
 }
 
-// seen knows the records of the files before: syslog and kern.log have the same
+// seenIDs knows the records of the files before: syslog and kern.log have the same
 // lines.
-type seen struct {
+type seenIDs struct {
 	file  int // the one that is read
 	files map[string]int
 	order []string
@@ -248,7 +248,7 @@ const maxSeen = 1 << 16
 
 // again says whether a record was in another file. Its id tells only where that
 // hangs on a clock, and for a wall clock on a machine too.
-func (s *seen) again(rec *oom.Record) bool {
+func (s *seenIDs) again(rec *oom.Record) bool {
 	if !rec.UptimeNS.Known && (rec.Time.IsZero() || rec.Node == "") {
 		return false
 	}

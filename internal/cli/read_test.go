@@ -50,7 +50,7 @@ func TestReadTwice(t *testing.T) {
 
 // TestSeenBound: the ids kept are the last ones.
 func TestSeenBound(t *testing.T) {
-	var s seen
+	var s seenIDs
 	rec := oom.Record{UptimeNS: oom.Some(uint64(1))}
 	for i := range 3 * maxSeen {
 		rec.ID = string(rune(i))

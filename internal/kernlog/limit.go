@@ -203,13 +203,9 @@ func (r *report) finishLimit() *oom.Limit {
 	if !r.statsCut() {
 		l.Stat = r.stats.finish()
 	}
-	if !l.Version.Known {
-		switch {
-		case r.stats.has("anon"):
-			l.Version = oom.Some(uint32(2))
-		case r.stats.has("cache"):
-			l.Version = oom.Some(uint32(1))
-		}
+	if !l.Version.Known && r.stats.has(oom.LimitV1TotalPrefix+"cache") {
+		// Other keys say nothing: from 5.3 v2's names are printed on v1 too.
+		l.Version = oom.Some(uint32(1))
 	}
 	if r.groupPath != "" && r.groupPath == l.Cgroup {
 		l.OOMGroup = oom.Some(true)

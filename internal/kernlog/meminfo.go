@@ -45,6 +45,8 @@ func (m *memInfo) begin() bool {
 	m.blocks++
 	switch {
 	case m.blocks == 1:
+		// What came before is the end of another block.
+		*m = memInfo{blocks: 1, foreign: m.foreign, mixed: m.mixed, killAllocating: m.killAllocating, panicOnOOM: m.panicOnOOM}
 		return true
 	case m.foreign && m.reserved.Known:
 		*m = memInfo{blocks: 1, killAllocating: m.killAllocating, panicOnOOM: m.panicOnOOM}

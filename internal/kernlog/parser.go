@@ -430,7 +430,7 @@ func (p *Parser) header(l *Line, b []byte) {
 	}
 	p.stats.Reports++
 	p.endHeadless(l)
-	p.endSerial(l)
+	p.endSerial(l, nil)
 	r := p.newReport(l, false)
 	r.trigger, r.sysrq = probe.trigger, probe.sysrq
 }
@@ -447,12 +447,14 @@ func (p *Parser) endHeadless(l *Line) {
 }
 
 // endSerial closes the reports of kernels that print one after the other: a new
-// one begins, so their ends are lost.
-func (p *Parser) endSerial(l *Line) {
+// one begins, so their ends are lost. It may be the new one that first tells
+// which kernel it is.
+func (p *Parser) endSerial(l *Line, but *report) {
 	s := stampOf(l)
 	for i := 0; i < len(p.open); {
 		r := p.open[i]
-		if s.sameOrigin(&r.stamp) && (l.Caller == 0 || r.caller == 0) && r.from(4, 2) {
+		serial := r.from(4, 2) || but != nil && but.from(4, 2)
+		if r != but && serial && s.sameOrigin(&r.stamp) && (l.Caller == 0 || r.caller == 0) {
 			p.end(r)
 			continue
 		}
@@ -620,11 +622,15 @@ func ownReport(r *report, k *killLine) int {
 	return fitsPID
 }
 
-func hasHeader(r *report) int {
-	if r.headless {
+// withoutChoice says whether nothing in a report speaks of a victim.
+func withoutChoice(r *report) int {
+	switch {
+	case r.chosen.known:
 		return fitsNot
+	case r.headless:
+		return fitsAny
 	}
-	return fitsAny
+	return fitsTrigger
 }
 
 func summaryFits(r *report, s *summary) int {
@@ -825,7 +831,7 @@ func (p *Parser) exiting(l *Line, k *killLine) {
 
 // noVictim handles an OOM that the kernel could or would not solve by a kill.
 func (p *Parser) noVictim(l *Line, b []byte) {
-	r := p.reportFor(l, message{}, hasHeader)
+	r := p.reportFor(l, message{}, withoutChoice)
 	if r == nil {
 		r = p.newReport(l, true)
 	}
@@ -835,11 +841,12 @@ func (p *Parser) noVictim(l *Line, b []byte) {
 	case contains(b, "panic_on_oom"):
 		r.mem.panicOnOOM = oom.Some(uint32(1))
 	}
-	if r.scope == "" {
+	switch {
+	case r.scope != "":
+	case r.hasLimit:
+		r.scope = oom.ScopeCgroup
+	case r.mem.seen, r.mem.panicOnOOM == oom.Some(uint32(1)): // which is for the whole system only
 		r.scope = oom.ScopeSystem
-		if r.hasLimit {
-			r.scope = oom.ScopeCgroup
-		}
 	}
 	p.remove(r)
 	p.writeNoVictim(r, stampOf(l))

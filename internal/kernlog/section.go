@@ -204,6 +204,9 @@ func (p *Parser) section(l *Line, b []byte) {
 			r.stage = max(r.stage, stageOf(k))
 			p.touch(r, l)
 			r.count(l, b)
+			if k == partCPU && !r.headless {
+				p.endSerial(l, r)
+			}
 			return
 		}
 	}
