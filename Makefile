@@ -118,7 +118,8 @@ bench: build ## benchmarks: packages, kernel-log reading beside a peer, and a gu
 size: build ## the size of the binary
 	@stat -c '%s bytes  %n' $(BUILD)/oomtrace
 
-release: deps ## both architectures, built twice and compared, with checksums
+release: ## both architectures, built twice and compared, with checksums
+	@scripts/deps.sh build release
 	@scripts/release.sh "$(VERSION)"
 
 clean: ## remove what was built

@@ -1,7 +1,8 @@
 #!/bin/bash
-# Builds the release for both architectures: release.sh VERSION. Each binary
-# is built twice and must come out the same. Beside the archives: Debian
-# packages, a bill of materials for each binary, and checksums.
+# Builds the release for both architectures: release.sh VERSION. Beside the archives:
+# Debian packages, a bill of materials for each binary, and checksums.
+# Everything is made twice, the second time without what the first left in the
+# cache, and must come out the same.
 set -euo pipefail
 
 version=$1
@@ -9,26 +10,58 @@ out=build/release
 cyclonedx=github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod@v1.9.0
 SOURCE_DATE_EPOCH=$(git log -1 --format=%ct 2>/dev/null || echo 0)
 export SOURCE_DATE_EPOCH
+
+# materials BINARY FILE writes the bill of materials. The tool stamps it with the
+# time of day; the release's own time takes its place.
+materials() {
+	local log=$2.log when
+	go run "$cyclonedx" bin -json -noserial -output "$2" "$1" 2>"$log" || {
+		cat "$log" >&2
+		return 1
+	}
+	rm "$log"
+	when=$(date -u -d "@$SOURCE_DATE_EPOCH" +%Y-%m-%dT%H:%M:%SZ)
+	jq --arg when "$when" '.metadata.timestamp = $when' "$2" >"$2.new"
+	mv "$2.new" "$2"
+}
+
+# check_materials BINARY FILE compares it with what Go wrote into the binary.
+check_materials() {
+	jq -e '.bomFormat == "CycloneDX" and (.specVersion | length > 0)' "$2" >/dev/null || {
+		echo "release: $2 is no CycloneDX bill of materials" >&2
+		return 1
+	}
+	diff <(go version -m "$1" | awk '$1 == "dep" {print $2 "@" $3}' | sort) \
+		<(jq -r '.components[] | select(.purl // "" | contains("golang/std@") | not) | .name + "@" + .version' "$2" | sort) || {
+		echo "release: $2 has other modules than $1" >&2
+		return 1
+	}
+}
+
+# build ARCH CACHE DIR makes the release of one architecture in DIR.
+build() {
+	local arch=$1 cache=$2 dir=$3
+	local name=oomtrace-$version-linux-$arch
+	mkdir -p "$dir/$name"
+	GOCACHE=$cache CGO_ENABLED=0 GOARCH=$arch go build -trimpath -ldflags "-s -w -X main.version=$version" \
+		-o "$dir/$name/oomtrace" ./cmd/oomtrace
+	cp LICENSE README.md docs/oomtrace.8 "$dir/$name"
+	materials "$dir/$name/oomtrace" "$dir/$name.cdx.json"
+	check_materials "$dir/$name/oomtrace" "$dir/$name.cdx.json"
+	scripts/deb.sh "$version" "$arch" "$dir/$name/oomtrace" "$dir" >/dev/null
+	tar --sort=name --owner=0 --group=0 --numeric-owner --mode=u=rwX,go=rX --mtime="@$SOURCE_DATE_EPOCH" -C "$dir" -c "$name" |
+		gzip -n >"$dir/$name.tar.gz"
+	rm -r "${dir:?}/$name"
+}
+
 rm -rf "$out"
-mkdir -p "$out"
+trap 'chmod -R u+w "$out/cache" 2>/dev/null || true; rm -rf "$out/cache" "$out/again"' EXIT
 for arch in amd64 arm64; do
-	for try in a b; do
-		# The second build starts from nothing: a cache would only give the first.
-		cache=$([ "$try" = a ] && go env GOCACHE || echo "$PWD/$out/cache")
-		GOCACHE=$cache CGO_ENABLED=0 GOARCH=$arch go build -trimpath -ldflags "-s -w -X main.version=$version" \
-			-o "$out/$arch-$try" ./cmd/oomtrace
-	done
-	cmp "$out/$arch-a" "$out/$arch-b"
-	name=oomtrace-$version-linux-$arch
-	mkdir "$out/$name"
-	mv "$out/$arch-a" "$out/$name/oomtrace"
-	rm "$out/$arch-b"
-	cp LICENSE README.md docs/oomtrace.8 "$out/$name"
-	go run "$cyclonedx" bin -json -noserial -output "$out/$name.cdx.json" "$out/$name/oomtrace" 2>/dev/null
-	scripts/deb.sh "$version" "$arch" "$out/$name/oomtrace" "$out"
-	tar --sort=name --owner=0 --group=0 --numeric-owner --mtime="@$SOURCE_DATE_EPOCH" -C "$out" -c "$name" | gzip -n >"$out/$name.tar.gz"
-	rm -r "${out:?}/$name"
+	build "$arch" "$(go env GOCACHE)" "$out"
+	build "$arch" "$PWD/$out/cache" "$out/again"
 done
-chmod -R u+w "$out/cache"
-rm -rf "$out/cache"
+for again in "$out"/again/*; do
+	cmp "$again" "$out/${again##*/}"
+	echo "release: the same twice: ${again##*/}"
+done
 (cd "$out" && sha256sum ./*.tar.gz ./*.deb ./*.cdx.json >sha256sums && cat sha256sums)
