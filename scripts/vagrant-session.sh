@@ -57,8 +57,10 @@ status=0
 		# build/oomtrace is the host's: the VM has no network to install a compiler from.
 		run 'cd /vagrant && sudo make -o build demo | tee /tmp/demo' &&
 		run 'cd /vagrant && sudo scripts/vagrant-swap-idle.sh' &&
+		run 'cd /vagrant && sudo scripts/vagrant-unit.sh build/oomtrace_*.deb' &&
 		vagrant ssh -c 'grep ^{ /tmp/demo' -- -q >/work/records/demo.json &&
-		vagrant ssh -c 'cat /tmp/swap-idle.json' -- -q >/work/records/swap-idle.json
+		vagrant ssh -c 'cat /tmp/swap-idle.json' -- -q >/work/records/swap-idle.json &&
+		vagrant ssh -c 'cat /tmp/unit.json' -- -q >/work/records/unit.json
 } || status=$?
 vagrant destroy --force
 exit "$status"

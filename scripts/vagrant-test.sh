@@ -27,7 +27,7 @@ exec 9>"$cache/lock"
 flock 9
 
 missing=
-for need in mmdebstrap:mmdebstrap qemu-img:qemu-utils mke2fs:e2fsprogs; do
+for need in mmdebstrap:mmdebstrap qemu-img:qemu-utils mke2fs:e2fsprogs jq:jq; do
 	command -v "${need%:*}" >/dev/null || missing="$missing ${need#*:}"
 done
 if [ -n "$missing" ]; then
@@ -58,6 +58,8 @@ mkdir "$work/repo"
 tar --exclude=./.git --exclude=./build -cf - . | tar -C "$work/repo" -xf -
 mkdir "$work/repo/build"
 cp build/oomtrace "$work/repo/build"
+# The box is of this architecture.
+scripts/deb.sh "$(git describe --tags --always --dirty 2>/dev/null || echo devel)" amd64 build/oomtrace "$work/repo/build"
 cp "$box/vmlinuz" "$box/initrd.img" "$box/oomtrace.box" "$work"
 
 failed=0
@@ -89,4 +91,11 @@ expect grep -q '"scope":"system"' build/vagrant/swap-idle.json
 # The point of the scenario: nine tenths of the swap are free.
 expect [ "$(value swap-idle.json memory swap_total_bytes)" -gt 500000000 ]
 expect [ "$(value swap-idle.json memory swap_free_bytes)" -gt 450000000 ]
+# kill_of UNIT FILTER tells whether a kill of that unit fits.
+kill_of() { jq -se --arg unit "$1.service" "any(.[]; .kind == \"kill\" and .victim.unit == \$unit and ($2))" build/vagrant/unit.json >/dev/null; }
+for unit in older away; do
+	expect kill_of $unit '.victim.cmdline | startswith("/usr/bin/perl -e open F")'
+	expect kill_of $unit '.trigger.kernel_stack | any(startswith("out_of_memory+0x"))'
+	expect kill_of $unit '.scope == "cgroup" and .limit.max_bytes == 50331648'
+done
 echo "vagrant-test: the records are in build/vagrant"
