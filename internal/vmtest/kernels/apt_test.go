@@ -1,3 +1,8 @@
+//go:build !vmtest
+
+// The VM tier hands flags to every test binary below internal/vmtest, and this
+// one knows none of them.
+
 package kernels
 
 import (
