@@ -79,6 +79,7 @@ type Cache struct {
 	left     []departed // containers that are gone, the oldest first
 	leftPods []departed
 	foreign  int // how many entries are of nodes in containers
+	labels   int // bytes of all pods' labels
 	waiters  map[string]*waiter
 	sources  []*source
 	kubelet  kubelet
@@ -530,9 +531,8 @@ func (c *Cache) putPod(s *source, p *PodInfo) *PodInfo {
 	if e != nil && s.weight() < e.src.weight() {
 		if s.local == e.src.local && e.info != p {
 			both := *e.info
-			if both.merge(p); !both.equal(e.info) {
-				e.info = &both
-			}
+			both.merge(p)
+			c.setPod(e, &both)
 		}
 		return e.info
 	}
@@ -548,18 +548,39 @@ func (c *Cache) putPod(s *source, p *PodInfo) *PodInfo {
 			p.Labels = nil // they are most of it
 			return p
 		}
-		e = &podEntry{info: p}
+		e = &podEntry{info: &PodInfo{}}
 		c.pods[p.UID] = e
+		c.setPod(e, p)
 	} else if e.info != p {
 		if s.local == e.src.local {
 			p.merge(e.info)
 		}
-		if !p.equal(e.info) {
-			e.info = p
-		}
+		c.setPod(e, p)
 	}
 	e.src, e.gen, e.gone = s, s.gen, 0
 	return e.info
+}
+
+// maxLabelsHeld bounds the labels of all pods together, in bytes: those of 10 000
+// usual ones are a quarter of it.
+const maxLabelsHeld = 4 << 20
+
+// setPod has a pod's copy replaced if there is news, without its labels if there
+// is no room for them.
+func (c *Cache) setPod(e *podEntry, p *PodInfo) {
+	if held := c.labels - e.info.Labels.bytes(); held+p.Labels.bytes() > maxLabelsHeld {
+		p.Labels = nil
+	}
+	if e.info.UID == "" || !p.equal(e.info) {
+		c.labels += p.Labels.bytes() - e.info.Labels.bytes()
+		e.info = p
+	}
+}
+
+// dropPod lets go of a pod.
+func (c *Cache) dropPod(uid string, e *podEntry) {
+	delete(c.pods, uid)
+	c.labels -= e.info.Labels.bytes()
 }
 
 // foreignShare is the part of the cache that nodes in containers may have.
@@ -601,7 +622,7 @@ func (c *Cache) roomForPod() bool {
 		d := c.leftPods[0]
 		c.leftPods = c.leftPods[1:]
 		if p := c.pods[d.id]; p != nil && p.gone == d.when {
-			delete(c.pods, d.id)
+			c.dropPod(d.id, p)
 		}
 	}
 	return len(c.pods) < c.opts.Max
@@ -654,7 +675,7 @@ func (c *Cache) forget(now time.Time) {
 	}
 	for len(c.leftPods) > 0 && c.leftPods[0].when.olderThan(c.opts.Keep, now) {
 		if p := c.pods[c.leftPods[0].id]; p != nil && p.gone == c.leftPods[0].when {
-			delete(c.pods, c.leftPods[0].id)
+			c.dropPod(c.leftPods[0].id, p)
 		}
 		c.leftPods = c.leftPods[1:]
 	}

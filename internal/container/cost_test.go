@@ -163,6 +163,49 @@ func TestLiar(t *testing.T) {
 	}
 }
 
+// TestLabelsHeld holds that the labels of all pods together are bounded, that the
+// count of them follows every change, and that names are kept without them.
+func TestLabelsHeld(t *testing.T) {
+	c := newCache(t.Context(), Options{Max: 3000})
+	s := &source{cache: c, rank: rankRuntime, local: true}
+	pod := func(n, size int) *Info {
+		return &Info{Pod: &PodInfo{UID: uid(n), Name: "pod", Labels: Labels{{"k", strings.Repeat("v", size-1)}}}}
+	}
+	count := func() (n int) {
+		for _, p := range c.pods {
+			n += p.info.Labels.bytes()
+		}
+		return n
+	}
+	for n := range 2000 {
+		c.put(s, pod(n, 4<<10), false, true)
+	}
+	if c.labels != count() || c.labels != maxLabelsHeld {
+		t.Errorf("%d bytes of labels, counted as %d", count(), c.labels)
+	}
+	if p, ok := c.Pod(uid(1999)); !ok || p.Name != "pod" || p.Labels != nil {
+		t.Errorf("%+v", p)
+	}
+	c.put(s, &Info{Pod: &PodInfo{UID: uid(2500)}}, false, true)
+	if p, ok := c.Pod(uid(2500)); !ok || p.UID != uid(2500) {
+		t.Errorf("a pod that has an id only: %+v", p)
+	}
+	for n := range 500 { // others give room
+		c.put(s, pod(n, 1<<10), false, true)
+	}
+	s.gen++
+	c.put(s, pod(1999, 4<<10), false, true)
+	if p, _ := c.Pod(uid(1999)); p.Labels == nil {
+		t.Error("no labels, though there is room")
+	}
+	now := time.Now()
+	c.listed(s, now)
+	c.forget(now.Add(time.Hour))
+	if c.labels != count() || c.labels != 4<<10 || len(c.pods) != 1 {
+		t.Errorf("%d pods, %d bytes of labels, counted as %d", len(c.pods), count(), c.labels)
+	}
+}
+
 // TestListMemory holds that to list 10 000 containers takes what is kept of them
 // and little more: the whole program has 32 MiB.
 func TestListMemory(t *testing.T) {

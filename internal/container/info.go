@@ -50,6 +50,13 @@ func (l Labels) Get(key string) string {
 	return ""
 }
 
+func (l Labels) bytes() (n int) {
+	for _, one := range l {
+		n += len(one.Key) + len(one.Value)
+	}
+	return n
+}
+
 // Map returns a copy; nil where there are none.
 func (l Labels) Map() map[string]string {
 	if len(l) == 0 {
