@@ -12,9 +12,14 @@
 
 const volatile u32 top_candidates = 10;
 
+/* The console may take seconds for the kernel's report between the weighing and
+ * the kill: by then the task's memory can be another task's. */
 struct candidate {
 	u64 task;
 	s64 points;
+	u64 start_boot_ns; /* task_struct.start_boottime */
+	s32 tgid;
+	u32 pad;
 };
 
 static struct candidates {
@@ -22,7 +27,7 @@ static struct candidates {
 	u32 count;   /* entries of kept in use */
 	u32 total;   /* tasks with memory seen */
 	u32 least;   /* index of the fewest points in kept */
-	u32 pad;
+	u32 rows;    /* entries of kept that are in the record */
 } weighed;
 
 static __always_inline void forget_candidates(void)
@@ -79,6 +84,8 @@ static __always_inline void keep_candidate(struct task_struct *task, s64 points)
 	}
 	weighed.kept[slot].task = (u64)task;
 	weighed.kept[slot].points = points;
+	weighed.kept[slot].start_boot_ns = BPF_CORE_READ(task, start_boottime);
+	weighed.kept[slot].tgid = BPF_CORE_READ(task, tgid);
 	find_least();
 }
 
@@ -93,7 +100,8 @@ static __always_inline void weigh(struct task_struct *task, u64 domain_pages)
 		keep_candidate(task, badness(task, mm, domain_pages));
 }
 
-VERIFIED_ONCE int read_candidate(u32 i)
+/* False when the task has gone since, and its row with it. */
+VERIFIED_ONCE int read_candidate(u64 i, u64 row)
 {
 	struct candidate_info *info;
 	struct task_struct *task;
@@ -102,8 +110,14 @@ VERIFIED_ONCE int read_candidate(u32 i)
 
 	if (i >= MAX_CANDIDATES)
 		return 0;
-	info = &scratch.candidates[i];
+	barrier_var(row); /* one check of both tells the verifier about neither */
+	if (row >= MAX_CANDIDATES)
+		return 0;
+	info = &scratch.candidates[row];
 	task = (struct task_struct *)weighed.kept[i].task;
+	if (BPF_CORE_READ(task, tgid) != weighed.kept[i].tgid ||
+	    BPF_CORE_READ(task, start_boottime) != weighed.kept[i].start_boot_ns)
+		return 0;
 	info->tgid = BPF_CORE_READ(task, tgid);
 	info->tid = BPF_CORE_READ(task, pid);
 	info->uid = BPF_CORE_READ(task, real_cred, uid.val);
@@ -117,20 +131,23 @@ VERIFIED_ONCE int read_candidate(u32 i)
 		read_mm(&info->mm, mm);
 	else
 		clear_mm(&info->mm);
-	return 0;
+	return 1;
 }
 
 static __always_inline void append_candidates(void)
 {
-	u32 i, n = weighed.count;
+	u32 i, n;
 
+	weighed.rows = 0;
+	for (i = 0; i < MAX_CANDIDATES; i++) {
+		if (i >= weighed.count)
+			break;
+		if (read_candidate(i, weighed.rows))
+			weighed.rows++;
+	}
+	n = weighed.rows;
 	if (n > MAX_CANDIDATES)
 		n = MAX_CANDIDATES;
-	for (i = 0; i < MAX_CANDIDATES; i++) {
-		if (i >= n)
-			break;
-		read_candidate(i);
-	}
 	scratch.event.candidates_total = weighed.total;
 	scratch.event.candidates =
 		tail_append(scratch.candidates, n * sizeof(scratch.candidates[0]), sizeof(scratch.candidates));

@@ -141,6 +141,43 @@ static __always_inline bool mark_victim_has_task(void)
 }
 
 /*
+ * Where exit_mmap is no tracepoint (seen 5.10; it is one in 6.1), the end of an mm
+ * has to be told from sched_process_exit, which fires after exit_mm() there. Of
+ * several threads the one that let go last may still be at it: the mm then has
+ * page tables. With users left, somebody else goes on with it.
+ */
+static __always_inline bool mm_is_let_go(struct mm_struct *mm)
+{
+	return BPF_CORE_READ(mm, mm_users.counter) > 0 || !BPF_CORE_READ(mm, pgtables_bytes.counter);
+}
+
+/*
+ * mm_struct.flags, a long (seen 5.10 to 6.12) that became a bitmap of its own
+ * type (seen 6.18). MMF_OOM_SKIP has been bit 21 since 4.9 (linux/sched/coredump.h,
+ * then linux/mm_types.h).
+ */
+static __always_inline bool mm_oom_skip(struct mm_struct *mm)
+{
+	unsigned long flags = 0;
+
+	if (bpf_core_field_exists(mm->flags))
+		flags = BPF_CORE_READ(mm, flags);
+	else if (bpf_core_field_exists(struct mm_struct___bitmap, flags))
+		read_kernel(&flags, (void *)mm + bpf_core_field_offset(struct mm_struct___bitmap, flags));
+	return flags & (1UL << MMF_OOM_SKIP);
+}
+
+/*
+ * Nobody but the kernel's own page tables maps this mm: no KVM guest, no device.
+ * The field is there with CONFIG_MMU_NOTIFIER (since 984cfe4e2526 in 5.6).
+ */
+static __always_inline bool mm_has_notifiers(struct mm_struct *mm)
+{
+	return bpf_core_field_exists(mm->notifier_subscriptions) &&
+	       BPF_CORE_READ(mm, notifier_subscriptions);
+}
+
+/*
  * memory.stat of a cgroup: vmstats[] in the memcg (seen 5.10), then a struct
  * memcg_vmstats of its own (seen 6.1), then one whose index goes through a
  * table (since ff48c71c26aa in 6.10; seen 6.12, 6.18, 7.3). The table's first

@@ -14,7 +14,7 @@
 #define OOMTRACE_EVENT_H
 
 /* Changes whenever a struct here does: pinned rings outlive their reader. */
-#define WIRE_LAYOUT 1
+#define WIRE_LAYOUT 2
 
 #define UNKNOWN (~0ULL)
 #define UNKNOWN32 (~0U)
@@ -57,6 +57,25 @@ enum task_flag {
 	TASK_CMDLINE_CUT = 1 << 1,  /* more than CMDLINE_LEN bytes */
 	TASK_EXE_CUT = 1 << 2,
 	TASK_CGROUP_V2 = 1 << 3,    /* the memory controller is on the v2 hierarchy */
+};
+
+/* Counts of the per-CPU map counters, which outlives its reader as the ring does. */
+enum counter {
+	COUNTER_VICTIMS,        /* mark_victim fired */
+	COUNTER_LOST,           /* victim records that found the ring full */
+	COUNTER_LOST_EXIT,      /* exit and shared-mm records, likewise, and victims not followed */
+	COUNTER_LOST_CGROUP,    /* notices of new cgroups */
+	COUNTER_LOST_NO_VICTIM, /* no_victim records, likewise */
+	COUNTER_NO_VICTIM,      /* OOMs that found nobody */
+	COUNTER_REPEATED,       /* those of them that were only counted */
+	COUNTER_UNREADABLE,     /* records that user space could not decode: it counts them */
+	COUNTER_COUNT,
+};
+
+/* What user space keeps of each counter, beside the ring for the next reader. */
+struct ledger_entry {
+	u64 told;      /* of the losses, those that a lost record was written for */
+	u64 inherited; /* to add to the count: from sets of pins that this one replaced */
 };
 
 struct event_header {
@@ -104,11 +123,17 @@ struct mm_info {
 	u64 rss_count_pages;   /* file+anon+shmem by .count alone: what 6.2 to 6.18 log */
 };
 
+enum decision_valid {
+	DECISION_UNKNOWN = 0,
+	DECISION_MADE = 1,     /* all fields, as the kernel weighed or killed by them */
+	DECISION_ASKED = 2,    /* gfp_mask and order alone: nothing was decided yet */
+};
+
 struct decision_info {
 	u32 gfp_mask;
 	s32 order;             /* -1: sysrq-f */
 	u32 constraint;        /* enum oom_constraint */
-	u32 valid;             /* 1 when oom_kill_process was seen */
+	u32 valid;             /* enum decision_valid */
 	u64 total_pages;       /* oom_control.totalpages: the domain */
 	s64 chosen_points;     /* pages */
 	s32 chosen_tid;
@@ -228,6 +253,7 @@ struct victim_event {
 	u32 killed;            /* 1 killed, 0 marked only, 2 not known */
 	s32 mark_tid;          /* what mark_victim named */
 	u32 candidates_total;  /* tasks with memory that were weighed */
+	u64 repeats;           /* no_victim: the like of it that were not sent since the last one */
 	struct task_info victim;
 	struct mm_info mm;
 	struct task_info trigger;
@@ -243,14 +269,26 @@ struct victim_event {
 	struct span user_stack;   /* u64[] of the trigger */
 };
 
+enum reap_result {
+	REAP_NONE = 0,    /* no reaper came */
+	REAP_STARTED = 1, /* a round is under way */
+	REAP_DONE = 2,    /* all was reaped that can be */
+	REAP_UNSURE = 3,  /* a round ended; it may have left something */
+	REAP_BUSY = 4,    /* the mm was locked */
+	REAP_NEEDLESS = 5, /* the mm was reaped or torn down before */
+};
+
 struct exit_event {
 	struct event_header hdr;
 	s32 tgid;
 	s32 tid;
 	u64 marked_boot_ns;
-	u64 reap_start_boot_ns; /* 0: no reaper came */
-	u64 reap_end_boot_ns;   /* 0: it did not finish */
-	u64 reap_skipped;       /* 1: the reaper found nothing to do */
+	u64 start_boot_ns;      /* the process's start_boottime */
+	u64 reap_end_boot_ns;   /* end of the reaper's last round that reaped; 0: none did */
+	u32 reap_starts;        /* the OOM reaper's rounds that began to reap */
+	u32 reap_finishes;      /* those that ended */
+	u32 reap_skips;         /* rounds that could not, or had nothing to do */
+	u32 reap_last;          /* enum reap_result of the last round */
 	struct mm_info mm;      /* what the mm still held */
 	u8 comm[COMM_LEN];
 };

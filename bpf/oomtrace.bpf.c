@@ -26,21 +26,20 @@ struct {
 } events SEC(".maps");
 
 /* What user space must never lose sight of; see enum counter. */
-enum counter {
-	COUNTER_VICTIMS,   /* mark_victim fired */
-	COUNTER_LOST,      /* victim records that found the ring full */
-	COUNTER_LOST_EXIT, /* exit and shared-mm records, likewise */
-	COUNTER_LOST_CGROUP,
-	COUNTER_NO_VICTIM,
-	COUNTER_COUNT,
-};
-
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	__uint(max_entries, COUNTER_COUNT);
 	__type(key, u32);
 	__type(value, u64);
 } counters SEC(".maps");
+
+/* For user space alone; by enum counter. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, COUNTER_COUNT);
+	__type(key, u32);
+	__type(value, struct ledger_entry);
+} ledger SEC(".maps");
 
 /* Puts types into the BTF that the code only names on its stack. */
 const struct cgroup_event *wire_cgroup_event __attribute__((unused));
@@ -53,9 +52,15 @@ const enum task_flag *wire_task_flag __attribute__((unused));
 const enum memcg_flag *wire_memcg_flag __attribute__((unused));
 const enum memcg_stat *wire_memcg_stat __attribute__((unused));
 const enum vm_stat *wire_vm_stat __attribute__((unused));
+const enum decision_valid *wire_decision_valid __attribute__((unused));
+const enum reap_result *wire_reap_result __attribute__((unused));
 const enum counter *wire_counter __attribute__((unused));
 
 #define MARKS_TOGETHER_NS (100 * 1000 * 1000ULL)
+#define NO_VICTIM_EVERY_NS (1000 * 1000 * 1000ULL)
+
+/* Hooks that see an OOM before it marks anybody. */
+#define EARLIER_HOOKS (HOOK_OUT_OF_MEMORY | HOOK_OOM_KILL_PROCESS | HOOK_KILL_VICTIM | HOOK_EVALUATE_TASK)
 
 struct marked {
 	struct exit_event event;
@@ -69,6 +74,27 @@ struct {
 	__type(key, u32);
 	__type(value, struct marked);
 } victims SEC(".maps");
+
+/* The victim that an mm is of: where exit_mmap reports it. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 4096);
+	__type(key, u64);
+	__type(value, u32);
+} victim_mms SEC(".maps");
+
+/* When a cgroup last found nobody to kill: it may try again for ever. */
+struct repeated {
+	u64 sent_ns; /* CLOCK_BOOTTIME */
+	u64 since;   /* times since then that were not sent */
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 256);
+	__type(key, u64); /* kernfs id, 0 for the machine */
+	__type(value, struct repeated);
+} no_victims SEC(".maps");
 
 /* The OOM under way. */
 static struct {
@@ -88,11 +114,12 @@ static struct {
 /* Says whether any victim is still around, so that exits cost nothing else. */
 static u64 live_victims;
 
-/* Set by the loader as it attaches. Where __oom_kill_process is not hooked,
- * its address range (0 when unknown) is looked for in the stack that leads to
- * mark_victim. */
+/* Set by the loader as it attaches; a link may have ended since, with its reader. */
 u32 kill_victim_hooked;
-u32 decision_hooked;
+u32 exit_mmap_hooked;
+
+/* The address range of __oom_kill_process, 0 when unknown, which is looked for
+ * in the stack that leads to mark_victim. */
 const volatile u64 kill_start = 0;
 const volatile u64 kill_end = 0;
 
@@ -149,55 +176,91 @@ static __always_inline bool ours(void)
 	return oom.tid == bpf_get_current_pid_tgid();
 }
 
-static __always_inline void take_decision(struct oom_control *oc, bool decided)
+/*
+ * What the allocation asked for. False when this is no oom_control: a copy of
+ * the function that the compiler made may take other arguments.
+ */
+static __always_inline bool take_request(struct oom_control *oc)
+{
+	struct decision_info *info = &oom.info;
+	u32 gfp_mask;
+
+	if (bpf_core_read(&gfp_mask, sizeof(gfp_mask), &oc->gfp_mask))
+		return false;
+	info->gfp_mask = gfp_mask;
+	info->order = BPF_CORE_READ(oc, order);
+	info->boot_ns = bpf_ktime_get_boot_ns();
+	info->valid = DECISION_ASKED;
+	oom.memcg = (u64)BPF_CORE_READ(oc, memcg);
+	return true;
+}
+
+static __always_inline void take_domain(struct oom_control *oc, s32 chosen_tid)
 {
 	struct decision_info *info = &oom.info;
 
-	info->gfp_mask = BPF_CORE_READ(oc, gfp_mask);
-	info->order = BPF_CORE_READ(oc, order);
+	if (!take_request(oc))
+		return;
 	info->constraint = BPF_CORE_READ(oc, constraint);
 	info->total_pages = BPF_CORE_READ(oc, totalpages);
 	info->chosen_points = BPF_CORE_READ(oc, chosen_points);
-	info->chosen_tid = decided ? BPF_CORE_READ(oc, chosen, pid) : 0;
-	info->boot_ns = bpf_ktime_get_boot_ns();
-	info->valid = 1;
-	oom.memcg = (u64)BPF_CORE_READ(oc, memcg);
+	info->chosen_tid = chosen_tid;
+	info->valid = DECISION_MADE;
+}
+
+/* Who is to die: somebody, out of a domain with pages. */
+static __always_inline void take_decision(struct oom_control *oc)
+{
+	struct task_struct *chosen = NULL;
+	unsigned long total_pages = 0;
+	s32 order = 0;
+
+	bpf_core_read(&order, sizeof(order), &oc->order);
+	bpf_core_read(&total_pages, sizeof(total_pages), &oc->totalpages);
+	if (bpf_core_read(&chosen, sizeof(chosen), &oc->chosen) || !chosen)
+		return;
+	if (!total_pages && order != SYSRQ_ORDER)
+		return;
+	take_domain(oc, BPF_CORE_READ(chosen, pid));
 }
 
 static __always_inline int on_out_of_memory(struct oom_control *oc)
 {
 	begin_oom();
 	oom.hooks = HOOK_OUT_OF_MEMORY;
-	take_decision(oc, false);
 	/* constraint and totalpages are set further down in the function */
-	oom.info.valid = 0;
+	take_request(oc);
 	return 0;
+}
+
+/* The OOM that a hook comes upon, which can be the first of its hooks. */
+static __always_inline void join_oom(u32 over)
+{
+	if (!ours() || (oom.hooks & over))
+		begin_oom();
 }
 
 static __always_inline int on_evaluate_task(struct task_struct *task, struct oom_control *oc)
 {
-	if (!ours())
-		begin_oom();
+	join_oom(HOOK_OOM_KILL_PROCESS | HOOK_KILL_VICTIM | HOOK_MARK_VICTIM);
 	oom.hooks |= HOOK_EVALUATE_TASK;
 	if (!weighed.total)
-		take_decision(oc, false);
+		take_domain(oc, 0);
 	weigh(task, oom.info.total_pages);
 	return 0;
 }
 
 static __always_inline int on_oom_kill_process(struct oom_control *oc)
 {
-	if (!ours())
-		begin_oom();
+	join_oom(HOOK_OOM_KILL_PROCESS | HOOK_KILL_VICTIM | HOOK_MARK_VICTIM);
 	oom.hooks |= HOOK_OOM_KILL_PROCESS;
-	take_decision(oc, true);
+	take_decision(oc);
 	return 0;
 }
 
 static __always_inline int on_kill_victim(struct task_struct *victim)
 {
-	if (!ours())
-		begin_oom();
+	join_oom(0);
 	oom.hooks |= HOOK_KILL_VICTIM;
 	oom.killing_tgid = BPF_CORE_READ(victim, tgid);
 	return 0;
@@ -290,7 +353,7 @@ static __always_inline void send(enum counter lost)
 		count(lost);
 }
 
-static __always_inline bool stack_has(u64 start, u64 end)
+VERIFIED_ONCE int stack_has(u64 start, u64 end)
 {
 	u32 i;
 
@@ -298,18 +361,41 @@ static __always_inline bool stack_has(u64 start, u64 end)
 		if (i * sizeof(u64) >= scratch.event.kernel_stack.len)
 			break;
 		if (scratch.stack[i] >= start && scratch.stack[i] < end)
-			return true;
+			return 1;
 	}
-	return false;
+	return 0;
 }
 
-/* 1 killed, 0 only marked, 2 not known. */
+/*
+ * 1 killed, 0 only marked, 2 not known. That the kill's hook says nothing counts
+ * only where another one saw this OOM: their links may have ended together.
+ */
 static __always_inline u32 was_killed(struct task_struct *victim)
 {
-	if (kill_victim_hooked)
-		return (oom.hooks & HOOK_KILL_VICTIM) && victim &&
-		       oom.killing_tgid == BPF_CORE_READ(victim, tgid);
-	return kill_start ? stack_has(kill_start, kill_end) : 2;
+	if ((oom.hooks & HOOK_KILL_VICTIM) && victim && oom.killing_tgid == BPF_CORE_READ(victim, tgid))
+		return 1;
+	if (kill_start)
+		return stack_has(kill_start, kill_end);
+	return kill_victim_hooked && (oom.hooks & EARLIER_HOOKS) ? 0 : 2;
+}
+
+/* The entry of a process, if it is its own: pids come again. */
+static __always_inline struct marked *marked_process(u32 tgid, u64 start_boot_ns)
+{
+	struct marked *marked = bpf_map_lookup_elem(&victims, &tgid);
+
+	return marked && marked->event.start_boot_ns == start_boot_ns ? marked : NULL;
+}
+
+static __always_inline struct marked *marked_task(struct task_struct *task)
+{
+	return marked_process(BPF_CORE_READ(task, tgid), BPF_CORE_READ(task, group_leader, start_boottime));
+}
+
+static __always_inline void follow_mm(u64 mm, u32 tgid)
+{
+	if (exit_mmap_hooked && mm)
+		bpf_map_update_elem(&victim_mms, &mm, &tgid, BPF_ANY);
 }
 
 static __always_inline void follow_victim(struct task_struct *task)
@@ -320,18 +406,27 @@ static __always_inline void follow_victim(struct task_struct *task)
 
 	marked.event.tgid = tgid;
 	marked.event.tid = event->victim.tid;
+	marked.event.start_boot_ns = event->victim.start_boot_ns;
 	marked.event.marked_boot_ns = event->hdr.boot_ns;
 	marked.event.hdr.incident_ns = event->hdr.incident_ns;
 	__builtin_memcpy(marked.event.comm, event->victim.comm, COMM_LEN);
 	marked.mm = (u64)process_mm(task);
 	oom.last_victim = tgid;
 	oom.last_mm = marked.mm;
-	if (!bpf_map_update_elem(&victims, &tgid, &marked, BPF_NOEXIST))
+	follow_mm(marked.mm, tgid);
+	if (!bpf_map_update_elem(&victims, &tgid, &marked, BPF_NOEXIST)) {
 		__sync_fetch_and_add(&live_victims, 1);
+		return;
+	}
+	/* A victim whose end nobody saw, and whose pid is this one's now, or one
+	 * of another OOM, which goes on as it began. */
+	if (!marked_process(tgid, marked.event.start_boot_ns) &&
+	    bpf_map_update_elem(&victims, &tgid, &marked, BPF_EXIST))
+		count(COUNTER_LOST_EXIT);
 }
 
 /*
- * With no hook on the decision, the stack tells its first victim from those of
+ * With no hook that saw this OOM, the stack tells its first victim from those of
  * an oom.group that follow. Where the symbol is hidden, marks by one task that
  * come at once belong together.
  */
@@ -340,8 +435,10 @@ static __always_inline bool starts_oom(void)
 	u64 now = scratch.event.hdr.boot_ns, last = oom.last_mark_ns;
 
 	oom.last_mark_ns = now;
-	if (decision_hooked || !ours())
-		return !ours();
+	if (!ours())
+		return true;
+	if (oom.hooks & EARLIER_HOOKS)
+		return false;
 	if (scan_start)
 		return !stack_has(scan_start, scan_end);
 	return now - last > MARKS_TOGETHER_NS;
@@ -353,8 +450,7 @@ static __always_inline bool starts_oom(void)
  */
 static __always_inline bool is_repeated(struct task_struct *task)
 {
-	u32 tgid = BPF_CORE_READ(task, tgid);
-	struct marked *marked = bpf_map_lookup_elem(&victims, &tgid);
+	struct marked *marked = marked_task(task);
 
 	return marked && marked->event.hdr.incident_ns == oom.incident_ns;
 }
@@ -389,20 +485,60 @@ static __always_inline int on_mark_victim(void *ctx, struct task_struct *task, s
 	return 0;
 }
 
+/* The last half of the ring is for kills and what follows them. */
+static __always_inline bool ring_is_half_full(void)
+{
+	return bpf_ringbuf_query(&events, BPF_RB_AVAIL_DATA) >
+	       bpf_ringbuf_query(&events, BPF_RB_RING_SIZE) / 2;
+}
+
+/* Whether this one is to be sent, and how many were not since the last one. A
+ * task that faults is sent round again at once, so each is like the one before. */
+static __always_inline bool is_news(u64 *repeats)
+{
+	struct mem_cgroup *memcg = (struct mem_cgroup *)oom.memcg;
+	u64 id = memcg ? BPF_CORE_READ(memcg, css.cgroup, kn, id) : 0;
+	struct repeated *known = bpf_map_lookup_elem(&no_victims, &id);
+	struct repeated first = {.sent_ns = bpf_ktime_get_boot_ns()};
+
+	*repeats = 0;
+	if (!known) {
+		bpf_map_update_elem(&no_victims, &id, &first, BPF_ANY);
+		return true;
+	}
+	if (first.sent_ns - known->sent_ns < NO_VICTIM_EVERY_NS) {
+		known->since++;
+		return false;
+	}
+	*repeats = known->since;
+	*known = first;
+	return true;
+}
+
 static __always_inline int on_no_victim(void *ctx)
 {
 	struct victim_event *event = &scratch.event;
+	u64 repeats;
 
-	start_event(EVENT_NO_VICTIM);
 	count(COUNTER_NO_VICTIM);
+	if (!is_news(&repeats)) {
+		count(COUNTER_REPEATED);
+		return 0;
+	}
+	if (ring_is_half_full()) {
+		count(COUNTER_LOST_NO_VICTIM);
+		return 0;
+	}
+	start_event(EVENT_NO_VICTIM);
 	event->hooks = oom.hooks;
+	event->repeats = repeats;
 	append_kernel_stack(ctx);
 	append_trigger();
 	event->decision = oom.info;
 	append_limit();
 	read_memory((u64)task_memcg((struct task_struct *)bpf_get_current_task()));
 	append_candidates();
-	send(COUNTER_LOST);
+	send(COUNTER_LOST_NO_VICTIM);
 	return 0;
 }
 
@@ -523,12 +659,15 @@ int event_mark_victim(struct trace_event_raw_mark_victim *ctx)
 
 /* what comes after the kill */
 
+/* The reaper comes again up to MAX_OOM_REAP_RETRIES times, until a round was
+ * good; each begins and ends, or is skipped (mm/oom_kill.c, oom_reap_task). */
+
 static __always_inline struct marked *marked_by_tid(s32 tid)
 {
 	struct task_struct *task = task_by_pid(tid);
-	u32 tgid = task ? BPF_CORE_READ(task, tgid) : (u32)tid;
+	u32 tgid = tid;
 
-	return bpf_map_lookup_elem(&victims, &tgid);
+	return task ? marked_task(task) : bpf_map_lookup_elem(&victims, &tgid);
 }
 
 SEC("raw_tp/start_task_reaping")
@@ -536,18 +675,27 @@ int raw_start_task_reaping(u64 *ctx)
 {
 	struct marked *marked = marked_by_tid(ctx[0]);
 
-	if (marked)
-		marked->event.reap_start_boot_ns = bpf_ktime_get_boot_ns();
+	if (!marked)
+		return 0;
+	marked->event.reap_starts++;
+	marked->event.reap_last = REAP_STARTED;
 	return 0;
 }
 
+/* It fires after a round that failed, too. Only somebody else who maps the mm can
+ * make one fail (__oom_reap_task_mm, mmu_notifier_invalidate_range_start_nonblock). */
 SEC("raw_tp/finish_task_reaping")
 int raw_finish_task_reaping(u64 *ctx)
 {
 	struct marked *marked = marked_by_tid(ctx[0]);
+	struct mm_struct *mm;
 
-	if (marked)
-		marked->event.reap_end_boot_ns = bpf_ktime_get_boot_ns();
+	if (!marked)
+		return 0;
+	mm = (struct mm_struct *)marked->mm;
+	marked->event.reap_finishes++;
+	marked->event.reap_end_boot_ns = bpf_ktime_get_boot_ns();
+	marked->event.reap_last = mm && !mm_has_notifiers(mm) ? REAP_DONE : REAP_UNSURE;
 	return 0;
 }
 
@@ -555,9 +703,13 @@ SEC("raw_tp/skip_task_reaping")
 int raw_skip_task_reaping(u64 *ctx)
 {
 	struct marked *marked = marked_by_tid(ctx[0]);
+	struct mm_struct *mm;
 
-	if (marked)
-		marked->event.reap_skipped = 1;
+	if (!marked)
+		return 0;
+	mm = (struct mm_struct *)marked->mm;
+	marked->event.reap_skips++;
+	marked->event.reap_last = mm && mm_oom_skip(mm) ? REAP_NEEDLESS : REAP_BUSY;
 	return 0;
 }
 
@@ -565,8 +717,10 @@ static __always_inline void report_exit(struct marked *marked, u32 tgid)
 {
 	struct exit_event event = marked->event;
 	struct mm_struct *mm = (struct mm_struct *)marked->mm;
-	u64 incident_ns = event.hdr.incident_ns;
+	u64 incident_ns = event.hdr.incident_ns, mm_key = marked->mm;
 
+	if (exit_mmap_hooked)
+		bpf_map_delete_elem(&victim_mms, &mm_key);
 	/* Of two threads that leave last, the one that deletes reports. */
 	if (bpf_map_delete_elem(&victims, &tgid))
 		return;
@@ -575,7 +729,7 @@ static __always_inline void report_exit(struct marked *marked, u32 tgid)
 	event.hdr.incident_ns = incident_ns;
 	clear_mm(&event.mm);
 	/* mark_oom_victim() holds the mm through signal->oom_mm until the
-	 * signal_struct goes, which is after this. */
+	 * signal_struct goes, which is after this; exit_mmap has it in hand. */
 	if (mm)
 		read_mm(&event.mm, mm);
 	if (bpf_ringbuf_output(&events, &event, sizeof(event), 0))
@@ -587,15 +741,40 @@ int raw_sched_process_exit(u64 *ctx)
 {
 	struct task_struct *task = (struct task_struct *)ctx[0];
 	struct marked *marked;
-	u32 tgid;
 
 	if (!live_victims)
 		return 0;
-	tgid = bpf_get_current_pid_tgid() >> 32;
-	marked = bpf_map_lookup_elem(&victims, &tgid);
+	marked = marked_task(task);
 	if (!marked || BPF_CORE_READ(task, signal, live.counter) > 0)
 		return 0;
-	report_exit(marked, tgid);
+	if (marked->mm && (exit_mmap_hooked || process_mm(task) || !mm_is_let_go((struct mm_struct *)marked->mm)))
+		return 0; /* the memory is still to go, and this or another hook comes again */
+	report_exit(marked, bpf_get_current_pid_tgid() >> 32);
+	return 0;
+}
+
+/*
+ * The end of an mm: whoever lets go of it last tears it down, a thread of its
+ * process as a rule. sched_process_exit can come before that on any kernel, since
+ * of several threads the last to be counted out need not be the last to let go;
+ * since 6.16 it does so always.
+ */
+SEC("raw_tp/exit_mmap")
+int raw_exit_mmap(u64 *ctx)
+{
+	u64 mm = ctx[0];
+	struct marked *marked;
+	u32 tgid, *owner;
+
+	if (!live_victims)
+		return 0;
+	owner = bpf_map_lookup_elem(&victim_mms, &mm);
+	if (!owner)
+		return 0;
+	tgid = *owner;
+	marked = bpf_map_lookup_elem(&victims, &tgid);
+	if (marked && marked->mm == mm)
+		report_exit(marked, tgid);
 	return 0;
 }
 
@@ -642,9 +821,11 @@ SEC("raw_tp/cgroup_mkdir")
 int raw_cgroup_mkdir(u64 *ctx)
 {
 	struct cgroup *cgroup = (struct cgroup *)ctx[0];
-	struct cgroup_event *event = bpf_ringbuf_reserve(&events, sizeof(*event), 0);
+	struct cgroup_event *event = NULL;
 	long len;
 
+	if (!ring_is_half_full())
+		event = bpf_ringbuf_reserve(&events, sizeof(*event), 0);
 	if (!event) {
 		count(COUNTER_LOST_CGROUP);
 		return 0;

@@ -37,8 +37,12 @@ enum bpf_map_type {
 	BPF_MAP_TYPE_RINGBUF = 27,
 };
 
-enum { BPF_ANY = 0, BPF_NOEXIST = 1 };
+enum { BPF_ANY = 0, BPF_NOEXIST = 1, BPF_EXIST = 2 };
+enum { BPF_RB_AVAIL_DATA = 0, BPF_RB_RING_SIZE = 1 };
 enum { BPF_F_USER_STACK = 1U << 8 };
+
+/* oom_control.order of a kill asked for by hand (mm/oom_kill.c, is_sysrq_oom) */
+#define SYSRQ_ORDER (-1)
 
 /* include/linux/oom.h */
 enum oom_constraint {
@@ -122,6 +126,7 @@ struct file {
 };
 
 struct mm_struct {
+	atomic_t mm_users;
 	atomic_long_t pgtables_bytes;
 	unsigned long total_vm;
 	unsigned long locked_vm;
@@ -129,6 +134,16 @@ struct mm_struct {
 	unsigned long arg_end;
 	struct mm_rss_stat rss_stat;
 	struct file *exe_file;
+	unsigned long flags;
+	void *notifier_subscriptions;
+};
+
+typedef struct {
+	unsigned long __mm_flags[1];
+} mm_flags_t;
+
+struct mm_struct___bitmap {
+	mm_flags_t flags;
 };
 
 struct mm_struct___percpu {
@@ -379,6 +394,7 @@ enum { PIDTYPE_PID = 0, PIDTYPE_TGID = 1 };
 
 #define PF_EXITING 0x00000004
 #define PF_KTHREAD 0x00200000
+#define MMF_OOM_SKIP 21
 #define SIGKILL 9
 #define SEND_SIG_PRIV 1
 

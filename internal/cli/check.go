@@ -67,7 +67,7 @@ func printCheck(ctx context.Context, env Env, tr *tracer.Tracer, t *traceFlags) 
 			return err
 		}
 	}
-	for _, n := range tr.Notes() {
+	for _, n := range append(tr.Warnings(), tr.Notes()...) {
 		if err := printLine(w, "%-21s %s", "note", n); err != nil {
 			return err
 		}

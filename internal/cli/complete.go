@@ -54,7 +54,7 @@ func (s *session) openCompletion() error {
 			return nil
 		}
 	}
-	k, err := kernlog.OpenKmsg(kernlog.KmsgOptions{Options: machineLog(), AtOnce: true})
+	k, err := kernlog.OpenKmsg(kernlog.KmsgOptions{Options: liveLog(), AtOnce: true})
 	if err != nil {
 		if s.verbose {
 			say(s.env, "note: %v: records stay without what only the decision knows", err)

@@ -176,6 +176,7 @@ func verdicts() map[string]verdict {
 		"cgroup-file":           {is: "limit_file", not: []string{"limit_shmem", "limit_dirty"}},
 		"cgroup-dirty":          {is: "limit_file", not: []string{"limit_shmem"}},
 		"cgroup-stalled":        {is: "limit_dirty", not: []string{"limit_file", "limit_shmem", "limit_anon"}},
+		"cgroup-exiting":        {is: "already_exiting"},
 		"cgroup-written":        anon("swap_none", "limit_dirty", "limit_file"),
 		"cgroup-shmem":          {is: "limit_shmem", not: []string{"limit_file"}},
 		"cgroup-tmpfs":          {is: "limit_shmem", not: []string{"limit_file"}},
@@ -292,8 +293,11 @@ func runScenario(t *testing.T, s *liveRun, sc workload.Scenario) {
 		t.Fatal(err)
 	}
 	kind, n := oom.KindKill, max(out.Kills, len(out.Victims))
-	if out.NoVictim {
+	switch {
+	case out.NoVictim:
 		kind, n = oom.KindNoVictim, 1
+	case out.Exiting:
+		kind = oom.KindAlreadyExiting
 	}
 	records := s.wait(t, n, kind, out)
 	want, ok := verdicts()[sc.Name]
@@ -302,10 +306,54 @@ func runScenario(t *testing.T, s *liveRun, sc workload.Scenario) {
 	}
 	want.check(t, records[0].Why)
 	checkOutcome(t, out, records)
-	s.checkLog(t, records)
+	s.checkSilent(t, out, records)
+	if out.Exiting {
+		checkExiting(t, records) // the log has no line that names a kill
+	} else {
+		s.checkLog(t, records)
+	}
 	if t.Failed() {
 		b, _ := json.Marshal(records[0])
 		t.Logf("%s", b)
+	}
+}
+
+// checkSilent: of processes with one memory, the kernel names one, and the end of
+// that one names the others.
+func (s *liveRun) checkSilent(t *testing.T, out *workload.Outcome, records []oom.Record) {
+	t.Helper()
+	if len(out.Silent) == 0 {
+		return
+	}
+	victim := records[0].Victim.PID
+	var named []int
+	eventually(t, "the victim's end", nil, func() bool {
+		for _, r := range s.of(oom.KindExit) {
+			if r.Victim.PID != victim {
+				continue
+			}
+			named = append(named, int(victim.Value))
+			for _, p := range r.Exit.SharedMM {
+				named = append(named, int(p.PID.Value))
+			}
+			return true
+		}
+		return false
+	})
+	slices.Sort(named)
+	slices.Sort(out.Silent)
+	if !slices.Equal(named, out.Silent) {
+		t.Errorf("the victim and those its end names are %v, they were %v", named, out.Silent)
+	}
+}
+
+// checkExiting: the kernel decided, and had nobody to kill.
+func checkExiting(t *testing.T, records []oom.Record) {
+	t.Helper()
+	for _, r := range records {
+		if r.Scope != oom.ScopeCgroup || !r.Trigger.GFPMask.Known || !r.Trigger.Order.Known || r.Trigger.Comm != "grower" {
+			t.Errorf("scope %q, trigger %+v", r.Scope, r.Trigger)
+		}
 	}
 }
 

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"syscall"
-	"time"
 
 	"github.com/spf13/pflag"
 
@@ -44,6 +43,10 @@ type pipeline struct {
 	written   int
 	// toldUnknown is that a record passed a filter since its names are not known.
 	toldUnknown bool
+	losses      []tracer.Loss
+	// what lost records were written for: of kills and OOMs without a victim, of
+	// ends, and of records that could not be decoded
+	lostHere, lostExits, unreadable uint64
 }
 
 func newPipeline(env Env, w io.Writer, o *outputFlags, filters []filter) *pipeline {
@@ -124,23 +127,49 @@ func (p *pipeline) redact(args, cmdline string) string {
 // full says that the count asked for is reached.
 func (p *pipeline) full() bool { return p.limit > 0 && p.written >= p.limit }
 
-// lost puts what the ring could not take into the stream, once.
-func (p *pipeline) lost(ring events, reported *tracer.Stats) error {
-	s, err := ring.Stats()
-	if err != nil {
+// lost puts into the stream what could not be delivered, once: over the life of
+// pinned hooks, not of this reader.
+func (p *pipeline) lost(ring events) error {
+	var err error
+	if p.losses, err = ring.Untold(p.losses[:0]); err != nil {
 		return err
 	}
-	n := s.Lost - reported.Lost
-	*reported = s
-	if n == 0 {
-		return nil
+	for _, l := range p.losses {
+		n := l.To - l.From
+		say(p.env, "%d records lost: %s", n, lostWhy(l.Kind))
+		if err := p.emit(ring.LossRecord(l)); err != nil {
+			return err
+		}
+		if err := ring.Told(l); err != nil {
+			return err
+		}
+		p.told(l.Kind, n)
 	}
-	now := time.Now()
-	say(p.env, "%d records lost: the ring was full", n)
-	return p.emit(&oom.Record{
-		Schema: oom.Schema, Kind: oom.KindLost, Source: oom.SourceBPF, Time: now,
-		ID: fmt.Sprintf("lost-%x", now.UnixNano()), Lost: oom.Some(n),
-	})
+	return nil
+}
+
+// told counts what this session told of.
+func (p *pipeline) told(kind oom.LostKind, n uint64) {
+	switch kind {
+	case oom.LostExit:
+		p.lostExits += n
+	case oom.LostUnreadable:
+		p.unreadable += n
+	default:
+		p.lostHere += n
+	}
+}
+
+func lostWhy(kind oom.LostKind) string {
+	switch kind {
+	case oom.LostNoVictim:
+		return "OOMs without a victim filled their half of the ring"
+	case oom.LostExit:
+		return "ends of victims found the ring full"
+	case oom.LostUnreadable:
+		return "they could not be decoded"
+	}
+	return "the ring was full"
 }
 
 // emit writes a record to the output, which may have to wait for room.

@@ -60,7 +60,7 @@ func (s *session) metricsStats() (metrics.Stats, error) {
 	}
 	st, err := s.tr.Stats()
 	out := metrics.Stats{
-		Lost: st.Lost, LostExit: st.LostExit, LostCgroup: st.LostCgroup, Undecoded: st.Undecoded, Drained: s.tr.Drained(),
+		Lost: st.Lost, LostExit: st.LostExit, LostCgroup: st.LostCgroup, LostNoVictim: st.LostNoVictim, Repeated: st.Repeated, Undecoded: st.Undecoded, Drained: s.tr.Drained(),
 	}
 	for _, a := range s.tr.Attachments() {
 		out.Hooks = append(out.Hooks, metrics.Hook{Name: a.Hook, Kind: a.Kind})

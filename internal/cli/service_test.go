@@ -137,6 +137,9 @@ func TestServicePin(t *testing.T) {
 		time.Sleep(time.Duration(100+rand.IntN(1000)) * time.Millisecond)
 		_ = cmd.Process.Kill()
 		_ = cmd.Wait()
+		if i%3 == 2 { // what the next one finds is another build's
+			disown(t, dir, i)
+		}
 	}
 	if err := stopKilling(); err != nil {
 		t.Fatal(err)
@@ -147,6 +150,19 @@ func TestServicePin(t *testing.T) {
 	}
 	checkDelivered(t, outputs, killed, rounds)
 	unpin(t, dir)
+}
+
+// disown gives all sets of pins names that other builds with the same layout
+// could have given them.
+func disown(t *testing.T, dir string, round int) {
+	t.Helper()
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, e := range entries {
+		rename(t, filepath.Join(dir, e.Name()), filepath.Join(dir, fmt.Sprintf("l%d-%06x%06x", wire.Layout, round, i)))
+	}
 }
 
 // killNowAndThen lets processes run into their limit until the function
@@ -267,37 +283,44 @@ func rename(t *testing.T, from, to string) {
 	}
 }
 
-// TestServiceLayout: pins of a version with another record layout are named,
-// and neither read nor taken away; those of another build with the same layout
-// are emptied and replaced.
+// TestServiceLayout: pins of a version with another record layout are replaced,
+// and what their ring held is told as lost, once, and never misread; those of
+// another build with the same layout are emptied and replaced.
 func TestServiceLayout(t *testing.T) {
 	dir := bpffs(t)
 	newTracee(t, "--pin", dir, "-o", "json").startReady().interrupt()
 	ours := pinnedSet(t, dir)
-	if err := overrunOnce("layout"); err != nil { // waits in the ring
-		t.Fatal(err)
-	}
-
-	for _, layout := range []string{"l0-0123456789ab", "l2-0123456789ab", "l11-0123456789ab"} {
+	for _, layout := range []string{"l0-0123456789ab", "l11-0123456789ab"} {
+		if err := overrunOnce("foreign"); err != nil { // a kill and an exit wait in the ring
+			t.Fatal(err)
+		}
 		theirs := filepath.Join(dir, layout)
 		rename(t, ours, theirs)
-		p := newTracee(t, "--pin", dir, "-o", "json").start()
-		err := p.wait()
-		var exit *exec.ExitError
-		if !errors.As(err, &exit) || exit.ExitCode() != exitError {
-			t.Errorf("%s: %v", layout, err)
-		}
-		for _, says := range []string{theirs, "another record layout", "only it can read", "oomtrace unpin"} {
+		p := newTracee(t, "--pin", dir, "-o", "json").startReady()
+		eventually(t, "the lost record", p.ended, func() bool { return len(parse(t, wholeLines(p.out.Bytes()))) > 0 })
+		p.interrupt()
+		for _, says := range []string{theirs, "another record layout", "2 records in its ring", "only that version can read"} {
 			if !strings.Contains(p.stderr.String(), says) {
 				t.Errorf("%s: no %q in %s", layout, says, p.stderr.String())
 			}
 		}
-		if out := p.out.String(); out != "" {
-			t.Errorf("%s: misread: %s", layout, out)
+		records := parse(t, p.out.Bytes())
+		if len(records) != 1 || records[0].Kind != oom.KindLost || records[0].LostKind != oom.LostUnreadable || records[0].Lost.Value != 2 {
+			t.Errorf("%s: %s", layout, p.out.String())
 		}
-		rename(t, theirs, ours) // all of it is still there
+		again := newTracee(t, "--pin", dir, "-o", "json").startReady()
+		again.interrupt()
+		if out := again.out.String(); out != "" {
+			t.Errorf("%s: told again: %s", layout, out)
+		}
+		if now := pinnedSet(t, dir); now != ours {
+			t.Errorf("left %s, want %s", now, ours)
+		}
 	}
 
+	if err := overrunOnce("layout"); err != nil { // waits in the ring
+		t.Fatal(err)
+	}
 	older := filepath.Join(dir, "l"+strconv.Itoa(wire.Layout)+"-0123456789ab")
 	rename(t, ours, older)
 	p := newTracee(t, "--pin", dir, "-o", "json", "-v").startReady()
@@ -311,6 +334,84 @@ func TestServiceLayout(t *testing.T) {
 	}
 	if now := pinnedSet(t, dir); now != ours {
 		t.Errorf("left %s, want %s", now, ours)
+	}
+	unpin(t, dir)
+}
+
+// wholeLines leaves out a line that is still being written.
+func wholeLines(b []byte) []byte { return b[:bytes.LastIndexByte(b, '\n')+1] }
+
+// TestServiceUnpinnable: links that this kernel cannot pin end with their reader.
+// What is killed then is a kill all the same, and the next reader attaches them
+// again.
+func TestServiceUnpinnable(t *testing.T) {
+	dir := bpffs(t)
+	kill := func(name string) {
+		t.Helper()
+		if err := overrunOnce(name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	args := []string{"--pin", dir, "--attach", "kprobe", "-o", "json"}
+	p := newTracee(t, args...).startReady()
+	_ = p.cmd.Process.Kill()
+	_ = p.wait()
+	ends := strings.Contains(p.stderr.String(), "this kernel cannot pin kprobe on out_of_memory")
+	kill("alone")
+	p = newTracee(t, args...).startReady()
+	eventually(t, "the kill that nobody read", p.ended, func() bool { return len(p.kills()) == 1 })
+	kill("resumed")
+	eventually(t, "the kill after it", p.ended, func() bool { return len(p.kills()) == 2 })
+	p.interrupt()
+	for i, r := range p.kills() {
+		if want := []string{"/alone", "/resumed"}[i]; r.Victim.Cgroup != want || r.Limit == nil || r.Limit.Cgroup != want {
+			t.Errorf("victim in %s, limit %+v, want %s", r.Victim.Cgroup, r.Limit, want)
+		}
+		if r.Trigger.GFPMask.Known != (i == 1 || !ends) {
+			t.Errorf("%s: gfp mask %v; the links end with their reader: %v", r.Victim.Cgroup, r.Trigger.GFPMask, ends)
+		}
+	}
+	for _, r := range parse(t, p.out.Bytes()) {
+		if r.Kind != oom.KindKill && r.Kind != oom.KindExit {
+			t.Errorf("a record of kind %s", r.Kind)
+		}
+	}
+	p = newTracee(t, "--pin", dir, "--top", "3", "-o", "json").startReady()
+	p.interrupt()
+	if says := "go on as they were attached, with --attach kprobe, --top 10:"; !strings.Contains(p.stderr.String(), says) {
+		t.Errorf("no %q in %s", says, p.stderr.String())
+	}
+	unpin(t, dir)
+}
+
+// TestServiceToldOnce: what was lost is told once, over the life of the pins, and
+// has the same name for all.
+func TestServiceToldOnce(t *testing.T) {
+	dir := bpffs(t)
+	args := []string{"--pin", dir, "--ring-bytes", "65536", "-o", "json"}
+	p := newTracee(t, args...).startReady()
+	p.interrupt()
+	const victims = 40
+	groupStorm(t, victims) // far more than the ring holds
+	var records []oom.Record
+	for range 2 {
+		p := newTracee(t, args...).startReady()
+		p.interrupt()
+		records = append(records, parse(t, p.out.Bytes())...)
+	}
+	written, lost := told(records)
+	if written == 0 || lost == 0 || written+lost != victims {
+		t.Errorf("%d written and %d lost of %d", written, lost, victims)
+	}
+	kinds := map[oom.LostKind]int{}
+	for _, r := range only(records, oom.KindLost) {
+		kinds[r.LostKind]++
+		if r.BootID == "" || r.Node == "" || r.Kernel == "" || !r.UptimeNS.Known || !strings.Contains(r.ID, fmt.Sprintf("-%s-0-%d", r.LostKind, r.Lost.Value)) {
+			t.Errorf("a lost record that does not say where and which: %+v", r)
+		}
+	}
+	if kinds[oom.LostKill] != 1 || kinds[oom.LostExit] != 1 || len(kinds) != 2 {
+		t.Errorf("told of %v: once of kills and once of ends expected", kinds)
 	}
 	unpin(t, dir)
 }
@@ -480,6 +581,44 @@ func TestServiceErrors(t *testing.T) {
 				t.Errorf("exit code %d, want %d: %s", code, tt.code, p.stderr.String())
 			}
 		})
+	}
+}
+
+// TestServiceTypes: on a kernel that does not tell its types, a file with them
+// does; without one the error says so.
+func TestServiceTypes(t *testing.T) {
+	const own = "/sys/kernel/btf/vmlinux"
+	types, err := os.ReadFile(own)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), "vmlinux.btf")
+	if err := os.WriteFile(file, types, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Mount("none", filepath.Dir(own), "tmpfs", 0, ""); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := unix.Unmount(filepath.Dir(own), 0); err != nil {
+			t.Error(err)
+		}
+	})
+	p := newTracee(t, "--source", "bpf").start()
+	_ = p.wait()
+	if code := p.cmd.ProcessState.ExitCode(); code != exitUnsupported || !strings.Contains(p.stderr.String(), "--btf FILE") {
+		t.Errorf("without a file: exit code %d: %s", code, p.stderr.String())
+	}
+	p = newTracee(t, "--source", "bpf", "--btf", file, "-o", "json").startReady()
+	if err := overrunOnce("typed"); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the kill", p.ended, func() bool { return len(p.kills()) > 0 })
+	p.interrupt()
+	r := p.kills()[0]
+	t.Logf("by %v", r.Hooks)
+	if r.Limit == nil || r.Limit.Cgroup != "/typed" || r.Limit.MaxBytes.Value != 8*mib || !r.Trigger.GFPMask.Known || !r.Victim.RSSBytes.Known {
+		t.Errorf("limit %+v, gfp mask %v, rss %v", r.Limit, r.Trigger.GFPMask, r.Victim.RSSBytes)
 	}
 }
 

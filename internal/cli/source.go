@@ -20,6 +20,11 @@ type events interface {
 	Read(ctx context.Context, ev *wire.Event) error
 	Ack(ev *wire.Event)
 	Stats() (tracer.Stats, error)
+	// Untold appends what was lost and not told of yet, LossRecord is how to tell,
+	// and Told takes note of it.
+	Untold([]tracer.Loss) ([]tracer.Loss, error)
+	LossRecord(tracer.Loss) *oom.Record
+	Told(tracer.Loss) error
 	// Waiting is how many records are unread or not acknowledged.
 	Waiting() int
 }
@@ -29,24 +34,26 @@ type events interface {
 func (s *session) pumpHooks(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	var reported tracer.Stats
 	s.watch = newWatch(stuckVictim, s.tellStuck)
 	defer s.watch.stop()
 	if s.sinceBoot && !s.tr.Resumed() {
 		s.awaitNames(ctx)
-		if err := s.fromLog(ctx, &reported); err != nil || s.p.full() {
+		if err := s.fromLog(ctx); err != nil || s.p.full() {
 			return err
 		}
+	}
+	if err := s.p.lost(s.ring); err != nil { // while no reader ran
+		return err
 	}
 	done := s.complete(ctx)
 	defer func() { cancel(); done() }()
 	var ev wire.Event
 	for {
-		err := s.step(ctx, &ev, &reported)
+		err := s.step(ctx, &ev)
 		if errors.Is(err, io.EOF) {
 			s.busySince.Store(time.Now().UnixNano())
 			defer s.busySince.Store(0)
-			return s.p.lost(s.ring, &reported)
+			return s.p.lost(s.ring)
 		}
 		if err != nil || s.p.full() {
 			return err
@@ -65,7 +72,7 @@ func (s *session) awaitNames(ctx context.Context) {
 }
 
 // step moves one event.
-func (s *session) step(ctx context.Context, ev *wire.Event, reported *tracer.Stats) error {
+func (s *session) step(ctx context.Context, ev *wire.Event) error {
 	if err := s.ring.Read(ctx, ev); err != nil {
 		return err
 	}
@@ -85,7 +92,7 @@ func (s *session) step(ctx context.Context, ev *wire.Event, reported *tracer.Sta
 	}
 	s.watch.record(&ev.Record)
 	s.ring.Ack(ev)
-	return s.p.lost(s.ring, reported)
+	return s.p.lost(s.ring)
 }
 
 // tellStuck warns of a victim that holds on to its memory.
@@ -135,7 +142,7 @@ const clockSlack = 10 * time.Second
 // fromLog writes the kills that the log still holds. The hooks are attached
 // already, so a kill in between is in both: what the ring has is written from
 // there, and left out here.
-func (s *session) fromLog(ctx context.Context, reported *tracer.Stats) error {
+func (s *session) fromLog(ctx context.Context) error {
 	attached := s.tr.AttachedMonotonic()
 	held, err := s.oldKills(ctx, attached-min(attached, uint64(clockSlack)))
 	if err != nil {
@@ -146,7 +153,7 @@ func (s *session) fromLog(ctx context.Context, reported *tracer.Stats) error {
 	var ev wire.Event
 	for !s.p.full() {
 		held = without(held, &ev.Record)
-		if err := s.step(drain, &ev, reported); err != nil {
+		if err := s.step(drain, &ev); err != nil {
 			if errors.Is(err, io.EOF) {
 				break
 			}

@@ -18,7 +18,6 @@ import (
 	"github.com/oomtrace/oomtrace/internal/oom"
 	"github.com/oomtrace/oomtrace/internal/sample"
 	"github.com/oomtrace/oomtrace/internal/sink"
-	"github.com/oomtrace/oomtrace/internal/tracer"
 	"github.com/oomtrace/oomtrace/internal/wire"
 )
 
@@ -37,11 +36,10 @@ func (n *oneContainer) Nested() bool { return false }
 // session does it.
 type steady struct {
 	*session
-	fake     *fakeRing
-	machine  wire.Machine
-	ev       wire.Event
-	reported tracer.Stats
-	path     string
+	fake    *fakeRing
+	machine wire.Machine
+	ev      wire.Event
+	path    string
 }
 
 // recorded is what the ring of a guest held: a kill in a Kubernetes container.
@@ -126,7 +124,7 @@ func (s *steady) whole(t testing.TB, raw []byte) {
 func (s *steady) steps(t testing.TB, raw ...[]byte) {
 	s.fake.raw, s.fake.read = raw, 0
 	for range raw {
-		if err := s.step(context.Background(), &s.ev, &s.reported); err != nil {
+		if err := s.step(context.Background(), &s.ev); err != nil {
 			t.Fatal(err)
 		}
 	}

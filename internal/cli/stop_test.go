@@ -46,6 +46,12 @@ func (f *fakeRing) Ack(*wire.Event) { f.acked++ }
 
 func (f *fakeRing) Stats() (tracer.Stats, error) { return f.stats, f.err }
 
+func (f *fakeRing) Untold(to []tracer.Loss) ([]tracer.Loss, error) { return to, f.err }
+
+func (f *fakeRing) LossRecord(tracer.Loss) *oom.Record { return nil }
+
+func (f *fakeRing) Told(tracer.Loss) error { return nil }
+
 func (f *fakeRing) Waiting() int { return len(f.raw) }
 
 // newSession is a session that reads ring and writes to out.
@@ -81,10 +87,9 @@ func TestStuckOutput(t *testing.T) {
 			pumped := make(chan error, 1)
 			go func() {
 				var ev wire.Event
-				var reported tracer.Stats
 				var err error
 				for err == nil {
-					err = s.step(t.Context(), &ev, &reported)
+					err = s.step(t.Context(), &ev)
 				}
 				pumped <- err
 			}()
@@ -208,8 +213,7 @@ func TestRoom(t *testing.T) {
 			s.pumping.Store(true)
 			s.room.stop, s.p.room = tt.stop, &s.room
 			var ev wire.Event
-			var reported tracer.Stats
-			err := s.step(t.Context(), &ev, &reported)
+			err := s.step(t.Context(), &ev)
 			if !errors.Is(err, tt.want) || w.tries != tt.tries || ring.acked != tt.acked {
 				t.Errorf("%v after %d tries, %d acknowledged", err, w.tries, ring.acked)
 			}

@@ -75,10 +75,10 @@ func told(records []oom.Record) (written, lost int) {
 			continue
 		}
 		seen[r.ID] = true
-		switch r.Kind {
-		case oom.KindKill:
+		switch {
+		case r.Kind == oom.KindKill:
 			written++
-		case oom.KindLost:
+		case r.LostKind == oom.LostKill: // ends and other records are lost apart
 			lost += int(r.Lost.Value)
 		}
 	}

@@ -70,6 +70,9 @@ type session struct {
 	room      room
 	// abandoned: the pump still hangs in a write, and uses what it uses.
 	abandoned bool
+	// repeated is what the tracer had counted of OOMs without a victim and without
+	// a record when the session began.
+	repeated uint64
 }
 
 // open sets all up, in the order in which a failure is cheapest.
@@ -138,7 +141,7 @@ func canFallBack(err error) bool {
 
 // openLog makes the kernel log the source.
 func (s *session) openLog(fromStart bool) error {
-	k, err := kernlog.OpenKmsg(kernlog.KmsgOptions{Options: machineLog(), FromStart: fromStart})
+	k, err := kernlog.OpenKmsg(kernlog.KmsgOptions{Options: liveLog(), FromStart: fromStart})
 	if err != nil {
 		if errors.Is(err, os.ErrPermission) {
 			return &failure{err: err, code: exitPermission, hint: "run it as root, or with CAP_SYSLOG"}
@@ -147,6 +150,14 @@ func (s *session) openLog(fromStart bool) error {
 	}
 	s.kmsg = k
 	return nil
+}
+
+// liveLog is for lines as they come: each gets the wall clock of its own time,
+// which may have been set since the last one.
+func liveLog() kernlog.Options {
+	o := machineLog()
+	o.BootTime = time.Time{}
+	return o
 }
 
 // machineLog says what the log of this machine leaves out.
@@ -172,6 +183,13 @@ func (s *session) trace(ctx context.Context) error {
 	defer untilHangup(ctx, s.out, cancel, func(err error) { s.note("the end of the reader", err) })()
 	if s.file != nil {
 		s.room.stop, s.p.room = ctx.Done(), &s.room
+	}
+	if s.tr != nil {
+		st, err := s.tr.Stats()
+		if err != nil {
+			return err
+		}
+		s.repeated = st.Repeated
 	}
 	started := time.Now()
 	pumped := make(chan error, 1)
@@ -236,6 +254,9 @@ func (s *session) greet() {
 	say(s.env, "tracing OOM kills on %s (%s, %s). Ctrl-C to stop.", node, s.tr.Kernel(), what)
 	if has := s.tr.RingBytes(); has != s.ringBytes && s.ringBytes != tracer.DefaultRingBytes {
 		say(s.env, "the pinned ring keeps its %d bytes; \"oomtrace unpin\" lets --ring-bytes have its way", has)
+	}
+	for _, w := range s.tr.Warnings() {
+		say(s.env, "warning: %s", w)
 	}
 	if !s.verbose {
 		return
@@ -327,12 +348,15 @@ func (s *session) sumUp(d time.Duration) error {
 	if err != nil {
 		return err
 	}
-	say(s.env, "%s in %s, %d written, %d lost", kills(s.p.kills), d.Round(time.Second), s.p.written, st.Lost)
-	if st.LostExit > 0 {
-		say(s.env, "%d exit records lost", st.LostExit)
+	say(s.env, "%s in %s, %d written, %d lost", kills(s.p.kills), d.Round(time.Second), s.p.written, s.p.lostHere)
+	if s.p.lostExits > 0 {
+		say(s.env, "%d exit records lost", s.p.lostExits)
 	}
-	if st.Undecoded > 0 {
-		say(s.env, "%d records could not be decoded", st.Undecoded)
+	if s.p.unreadable > 0 {
+		say(s.env, "%d records could not be decoded", s.p.unreadable)
+	}
+	if n := st.Repeated - s.repeated; n > 0 {
+		say(s.env, "%d OOMs without a victim came within a second after one in the same cgroup, and have no record", n)
 	}
 	return nil
 }
@@ -350,6 +374,8 @@ func count(n int, what string) string {
 // openFailure gives an error of the tracer its exit code and a hint.
 func openFailure(err error, btfFile string) error {
 	switch {
+	case errors.Is(err, tracer.ErrNoBTF):
+		return &failure{err: err, code: exitUnsupported, hint: "give the types of this very kernel with --btf FILE; \"oomtrace --source kmsg\" reads its log"}
 	case errors.Is(err, tracer.ErrBTF):
 		return &failure{err: err, code: exitError, hint: fmt.Sprintf("is %s the BTF of this kernel, such as /sys/kernel/btf/vmlinux?", btfFile)}
 	case errors.Is(err, tracer.ErrPermission):

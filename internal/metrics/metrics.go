@@ -6,7 +6,8 @@
 //	oomtrace_records_total{kind,scope}       every combination from the start, at 0
 //	oomtrace_victim_rss_bytes                histogram of the killed
 //	oomtrace_last_kill_timestamp_seconds     0 before the first
-//	oomtrace_lost_total{kind}                kill, exit and cgroup notices
+//	oomtrace_lost_total{kind}                kill, exit, no_victim and cgroup notices
+//	oomtrace_no_victim_repeats_total         OOMs without a victim, counted and not told
 //	oomtrace_undecoded_total
 //	oomtrace_drained_total                   found in the pinned ring at the start
 //	oomtrace_hook_info{hook,kind}            1; kind is "none" where none attached
@@ -49,9 +50,12 @@ type Options struct {
 
 // Stats are the tracer's counters and hooks.
 type Stats struct {
-	// Lost counts the victims, LostExit the exits and LostCgroup the cgroup
-	// notices that found the ring full.
-	Lost, LostExit, LostCgroup uint64
+	// Lost counts the victims, LostExit the exits, LostCgroup the cgroup notices
+	// and LostNoVictim the OOMs without a victim that found the ring full.
+	Lost, LostExit, LostCgroup, LostNoVictim uint64
+	// Repeated counts the OOMs without a victim that have no record, since one of
+	// the same cgroup was just told.
+	Repeated uint64
 	// Undecoded counts damaged records and those of another layout.
 	Undecoded uint64
 	// Drained counts the records that waited in a pinned ring at the start.
@@ -176,12 +180,13 @@ type statsCollector struct {
 	descs statsDescs
 }
 
-type statsDescs struct{ lost, undecoded, drained, hook *prometheus.Desc }
+type statsDescs struct{ lost, repeated, undecoded, drained, hook *prometheus.Desc }
 
 func (c *statsCollector) init() *statsDescs {
 	c.once.Do(func() {
 		c.descs = statsDescs{
 			lost:      prometheus.NewDesc("oomtrace_lost_total", "Records that found the ring full.", []string{"kind"}, nil),
+			repeated:  prometheus.NewDesc("oomtrace_no_victim_repeats_total", "OOMs without a victim that were only counted.", nil, nil),
 			undecoded: prometheus.NewDesc("oomtrace_undecoded_total", "Records that could not be decoded.", nil, nil),
 			drained:   prometheus.NewDesc("oomtrace_drained_total", "Records that waited in the pinned ring at the start.", nil, nil),
 			hook:      prometheus.NewDesc("oomtrace_hook_info", "How each hook is attached; always 1.", []string{"hook", "kind"}, nil),
@@ -193,7 +198,7 @@ func (c *statsCollector) init() *statsDescs {
 // Describe implements prometheus.Collector.
 func (c *statsCollector) Describe(ch chan<- *prometheus.Desc) {
 	d := c.init()
-	for _, desc := range []*prometheus.Desc{d.lost, d.undecoded, d.drained, d.hook} {
+	for _, desc := range []*prometheus.Desc{d.lost, d.repeated, d.undecoded, d.drained, d.hook} {
 		ch <- desc
 	}
 }
@@ -229,6 +234,8 @@ func counters(ch chan<- prometheus.Metric, d *statsDescs, s *Stats) {
 	count(d.lost, s.Lost, "kill")
 	count(d.lost, s.LostExit, "exit")
 	count(d.lost, s.LostCgroup, "cgroup")
+	count(d.lost, s.LostNoVictim, "no_victim")
+	count(d.repeated, s.Repeated)
 	count(d.undecoded, s.Undecoded)
 	count(d.drained, s.Drained)
 }

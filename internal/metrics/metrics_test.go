@@ -42,7 +42,7 @@ func pod(namespace, name, container string) oom.Owner {
 
 func TestMetrics(t *testing.T) {
 	m := New(Options{Version: "v1.2.3", Stats: func() (Stats, error) {
-		return Stats{Lost: 3, LostExit: 2, LostCgroup: 1, Undecoded: 4, Drained: 5, Hooks: []Hook{
+		return Stats{Lost: 3, LostExit: 2, LostCgroup: 1, LostNoVictim: 6, Repeated: 7, Undecoded: 4, Drained: 5, Hooks: []Hook{
 			{"oom_kill_process", "fentry"}, {"oom_kill_process", "kprobe"}, {"oom_evaluate_task", ""},
 		}}, nil
 	}})
@@ -72,6 +72,8 @@ func TestMetrics(t *testing.T) {
 		`oomtrace_lost_total{kind="kill"} 3`,
 		`oomtrace_lost_total{kind="exit"} 2`,
 		`oomtrace_lost_total{kind="cgroup"} 1`,
+		`oomtrace_lost_total{kind="no_victim"} 6`,
+		`oomtrace_no_victim_repeats_total 7`,
 		`oomtrace_undecoded_total 4`,
 		`oomtrace_drained_total 5`,
 		`oomtrace_hook_info{hook="oom_kill_process",kind="fentry"} 1`,

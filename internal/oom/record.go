@@ -32,6 +32,20 @@ const (
 	KindLost Kind = "lost"
 )
 
+// LostKind says what a lost record stands for.
+type LostKind string
+
+// The kinds of what is lost.
+const (
+	// LostKill are records of kills, and of tasks that were only marked.
+	LostKill     LostKind = "kill"
+	LostNoVictim LostKind = "no_victim"
+	// LostExit are records of victims' ends, or of what belongs into them.
+	LostExit LostKind = "exit"
+	// LostUnreadable are records of any kind that this version cannot read.
+	LostUnreadable LostKind = "unreadable"
+)
+
 // Source says which witness a record comes from.
 type Source string
 
@@ -125,6 +139,11 @@ type Record struct {
 	Why        *Why        `json:"why,omitempty"`
 	Exit       *Exit       `json:"exit,omitempty"`
 	Lost       Opt[uint64] `json:"lost,omitzero"`
+	// LostKind is what was lost; empty where that is not known.
+	LostKind LostKind `json:"lost_kind,omitempty"`
+	// Repeats is how many OOMs like this one, in the same cgroup and without a
+	// victim, came since the last record of one and have none of their own.
+	Repeats Opt[uint64] `json:"repeats,omitzero"`
 }
 
 // Owner says whose a process is, derived from its memory cgroup.

@@ -45,12 +45,15 @@ type OomtraceCmdline struct {
 type OomtraceCounter uint32
 
 const (
-	OomtraceCounterCOUNTER_VICTIMS     OomtraceCounter = 0
-	OomtraceCounterCOUNTER_LOST        OomtraceCounter = 1
-	OomtraceCounterCOUNTER_LOST_EXIT   OomtraceCounter = 2
-	OomtraceCounterCOUNTER_LOST_CGROUP OomtraceCounter = 3
-	OomtraceCounterCOUNTER_NO_VICTIM   OomtraceCounter = 4
-	OomtraceCounterCOUNTER_COUNT       OomtraceCounter = 5
+	OomtraceCounterCOUNTER_VICTIMS        OomtraceCounter = 0
+	OomtraceCounterCOUNTER_LOST           OomtraceCounter = 1
+	OomtraceCounterCOUNTER_LOST_EXIT      OomtraceCounter = 2
+	OomtraceCounterCOUNTER_LOST_CGROUP    OomtraceCounter = 3
+	OomtraceCounterCOUNTER_LOST_NO_VICTIM OomtraceCounter = 4
+	OomtraceCounterCOUNTER_NO_VICTIM      OomtraceCounter = 5
+	OomtraceCounterCOUNTER_REPEATED       OomtraceCounter = 6
+	OomtraceCounterCOUNTER_UNREADABLE     OomtraceCounter = 7
+	OomtraceCounterCOUNTER_COUNT          OomtraceCounter = 8
 )
 
 type OomtraceDecisionInfo struct {
@@ -65,6 +68,14 @@ type OomtraceDecisionInfo struct {
 	Pad          uint32
 	BootNs       uint64
 }
+
+type OomtraceDecisionValid uint32
+
+const (
+	OomtraceDecisionValidDECISION_UNKNOWN OomtraceDecisionValid = 0
+	OomtraceDecisionValidDECISION_MADE    OomtraceDecisionValid = 1
+	OomtraceDecisionValidDECISION_ASKED   OomtraceDecisionValid = 2
+)
 
 type OomtraceEventHeader struct {
 	_          structs.HostLayout
@@ -87,16 +98,19 @@ const (
 )
 
 type OomtraceExitEvent struct {
-	_               structs.HostLayout
-	Hdr             OomtraceEventHeader
-	Tgid            int32
-	Tid             int32
-	MarkedBootNs    uint64
-	ReapStartBootNs uint64
-	ReapEndBootNs   uint64
-	ReapSkipped     uint64
-	Mm              OomtraceMmInfo
-	Comm            [16]uint8
+	_             structs.HostLayout
+	Hdr           OomtraceEventHeader
+	Tgid          int32
+	Tid           int32
+	MarkedBootNs  uint64
+	StartBootNs   uint64
+	ReapEndBootNs uint64
+	ReapStarts    uint32
+	ReapFinishes  uint32
+	ReapSkips     uint32
+	ReapLast      uint32
+	Mm            OomtraceMmInfo
+	Comm          [16]uint8
 }
 
 type OomtraceHookBit uint32
@@ -108,6 +122,12 @@ const (
 	OomtraceHookBitHOOK_EVALUATE_TASK    OomtraceHookBit = 8
 	OomtraceHookBitHOOK_MARK_VICTIM      OomtraceHookBit = 16
 )
+
+type OomtraceLedgerEntry struct {
+	_         structs.HostLayout
+	Told      uint64
+	Inherited uint64
+}
 
 type OomtraceMarked struct {
 	_     structs.HostLayout
@@ -192,6 +212,23 @@ type OomtraceMmInfo struct {
 	RssCountPages uint64
 }
 
+type OomtraceReapResult uint32
+
+const (
+	OomtraceReapResultREAP_NONE     OomtraceReapResult = 0
+	OomtraceReapResultREAP_STARTED  OomtraceReapResult = 1
+	OomtraceReapResultREAP_DONE     OomtraceReapResult = 2
+	OomtraceReapResultREAP_UNSURE   OomtraceReapResult = 3
+	OomtraceReapResultREAP_BUSY     OomtraceReapResult = 4
+	OomtraceReapResultREAP_NEEDLESS OomtraceReapResult = 5
+)
+
+type OomtraceRepeated struct {
+	_      structs.HostLayout
+	SentNs uint64
+	Since  uint64
+}
+
 type OomtraceSharedMmEvent struct {
 	_          structs.HostLayout
 	Hdr        OomtraceEventHeader
@@ -241,6 +278,7 @@ type OomtraceVictimEvent struct {
 	Killed          uint32
 	MarkTid         int32
 	CandidatesTotal uint32
+	Repeats         uint64
 	Victim          OomtraceTaskInfo
 	Mm              OomtraceMmInfo
 	Trigger         OomtraceTaskInfo
@@ -299,6 +337,9 @@ const (
 	OomtraceMapCmdlines               = "cmdlines"
 	OomtraceMapCounters               = "counters"
 	OomtraceMapEvents                 = "events"
+	OomtraceMapLedger                 = "ledger"
+	OomtraceMapNoVictims              = "no_victims"
+	OomtraceMapVictimMms              = "victim_mms"
 	OomtraceMapVictims                = "victims"
 	OomtraceProgBtfMarkVictim         = "btf_mark_victim"
 	OomtraceProgEventMarkVictim       = "event_mark_victim"
@@ -313,6 +354,7 @@ const (
 	OomtraceProgKprobeOutOfMemory     = "kprobe_out_of_memory"
 	OomtraceProgKretprobeOutOfMemory  = "kretprobe_out_of_memory"
 	OomtraceProgRawCgroupMkdir        = "raw_cgroup_mkdir"
+	OomtraceProgRawExitMmap           = "raw_exit_mmap"
 	OomtraceProgRawFinishTaskReaping  = "raw_finish_task_reaping"
 	OomtraceProgRawMarkVictim         = "raw_mark_victim"
 	OomtraceProgRawSchedProcessExec   = "raw_sched_process_exec"
@@ -320,7 +362,7 @@ const (
 	OomtraceProgRawSignalGenerate     = "raw_signal_generate"
 	OomtraceProgRawSkipTaskReaping    = "raw_skip_task_reaping"
 	OomtraceProgRawStartTaskReaping   = "raw_start_task_reaping"
-	OomtraceVarDecisionHooked         = "decision_hooked"
+	OomtraceVarExitMmapHooked         = "exit_mmap_hooked"
 	OomtraceVarKillEnd                = "kill_end"
 	OomtraceVarKillStart              = "kill_start"
 	OomtraceVarKillVictimHooked       = "kill_victim_hooked"
@@ -340,10 +382,12 @@ const (
 	OomtraceVarTopCandidates          = "top_candidates"
 	OomtraceVarWireCgroupEvent        = "wire_cgroup_event"
 	OomtraceVarWireCounter            = "wire_counter"
+	OomtraceVarWireDecisionValid      = "wire_decision_valid"
 	OomtraceVarWireEventType          = "wire_event_type"
 	OomtraceVarWireHookBit            = "wire_hook_bit"
 	OomtraceVarWireMemcgFlag          = "wire_memcg_flag"
 	OomtraceVarWireMemcgStat          = "wire_memcg_stat"
+	OomtraceVarWireReapResult         = "wire_reap_result"
 	OomtraceVarWireSharedMmEvent      = "wire_shared_mm_event"
 	OomtraceVarWireSpan               = "wire_span"
 	OomtraceVarWireTaskFlag           = "wire_task_flag"
@@ -406,6 +450,7 @@ type OomtraceProgramSpecs struct {
 	KprobeOutOfMemory     *ebpf.ProgramSpec `ebpf:"kprobe_out_of_memory"`
 	KretprobeOutOfMemory  *ebpf.ProgramSpec `ebpf:"kretprobe_out_of_memory"`
 	RawCgroupMkdir        *ebpf.ProgramSpec `ebpf:"raw_cgroup_mkdir"`
+	RawExitMmap           *ebpf.ProgramSpec `ebpf:"raw_exit_mmap"`
 	RawFinishTaskReaping  *ebpf.ProgramSpec `ebpf:"raw_finish_task_reaping"`
 	RawMarkVictim         *ebpf.ProgramSpec `ebpf:"raw_mark_victim"`
 	RawSchedProcessExec   *ebpf.ProgramSpec `ebpf:"raw_sched_process_exec"`
@@ -419,17 +464,20 @@ type OomtraceProgramSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type OomtraceMapSpecs struct {
-	Cmdlines *ebpf.MapSpec `ebpf:"cmdlines"`
-	Counters *ebpf.MapSpec `ebpf:"counters"`
-	Events   *ebpf.MapSpec `ebpf:"events"`
-	Victims  *ebpf.MapSpec `ebpf:"victims"`
+	Cmdlines  *ebpf.MapSpec `ebpf:"cmdlines"`
+	Counters  *ebpf.MapSpec `ebpf:"counters"`
+	Events    *ebpf.MapSpec `ebpf:"events"`
+	Ledger    *ebpf.MapSpec `ebpf:"ledger"`
+	NoVictims *ebpf.MapSpec `ebpf:"no_victims"`
+	VictimMms *ebpf.MapSpec `ebpf:"victim_mms"`
+	Victims   *ebpf.MapSpec `ebpf:"victims"`
 }
 
 // OomtraceVariableSpecs contains global variables before they are loaded into the kernel.
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type OomtraceVariableSpecs struct {
-	DecisionHooked        *ebpf.VariableSpec `ebpf:"decision_hooked"`
+	ExitMmapHooked        *ebpf.VariableSpec `ebpf:"exit_mmap_hooked"`
 	KillEnd               *ebpf.VariableSpec `ebpf:"kill_end"`
 	KillStart             *ebpf.VariableSpec `ebpf:"kill_start"`
 	KillVictimHooked      *ebpf.VariableSpec `ebpf:"kill_victim_hooked"`
@@ -449,10 +497,12 @@ type OomtraceVariableSpecs struct {
 	TopCandidates         *ebpf.VariableSpec `ebpf:"top_candidates"`
 	WireCgroupEvent       *ebpf.VariableSpec `ebpf:"wire_cgroup_event"`
 	WireCounter           *ebpf.VariableSpec `ebpf:"wire_counter"`
+	WireDecisionValid     *ebpf.VariableSpec `ebpf:"wire_decision_valid"`
 	WireEventType         *ebpf.VariableSpec `ebpf:"wire_event_type"`
 	WireHookBit           *ebpf.VariableSpec `ebpf:"wire_hook_bit"`
 	WireMemcgFlag         *ebpf.VariableSpec `ebpf:"wire_memcg_flag"`
 	WireMemcgStat         *ebpf.VariableSpec `ebpf:"wire_memcg_stat"`
+	WireReapResult        *ebpf.VariableSpec `ebpf:"wire_reap_result"`
 	WireSharedMmEvent     *ebpf.VariableSpec `ebpf:"wire_shared_mm_event"`
 	WireSpan              *ebpf.VariableSpec `ebpf:"wire_span"`
 	WireTaskFlag          *ebpf.VariableSpec `ebpf:"wire_task_flag"`
@@ -480,10 +530,13 @@ func (o *OomtraceObjects) Close() error {
 //
 // It can be passed to LoadOomtraceObjects or ebpf.CollectionSpec.LoadAndAssign.
 type OomtraceMaps struct {
-	Cmdlines *ebpf.Map `ebpf:"cmdlines"`
-	Counters *ebpf.Map `ebpf:"counters"`
-	Events   *ebpf.Map `ebpf:"events"`
-	Victims  *ebpf.Map `ebpf:"victims"`
+	Cmdlines  *ebpf.Map `ebpf:"cmdlines"`
+	Counters  *ebpf.Map `ebpf:"counters"`
+	Events    *ebpf.Map `ebpf:"events"`
+	Ledger    *ebpf.Map `ebpf:"ledger"`
+	NoVictims *ebpf.Map `ebpf:"no_victims"`
+	VictimMms *ebpf.Map `ebpf:"victim_mms"`
+	Victims   *ebpf.Map `ebpf:"victims"`
 }
 
 func (m *OomtraceMaps) Close() error {
@@ -491,6 +544,9 @@ func (m *OomtraceMaps) Close() error {
 		m.Cmdlines,
 		m.Counters,
 		m.Events,
+		m.Ledger,
+		m.NoVictims,
+		m.VictimMms,
 		m.Victims,
 	)
 }
@@ -499,7 +555,7 @@ func (m *OomtraceMaps) Close() error {
 //
 // It can be passed to LoadOomtraceObjects or ebpf.CollectionSpec.LoadAndAssign.
 type OomtraceVariables struct {
-	DecisionHooked        *ebpf.Variable `ebpf:"decision_hooked"`
+	ExitMmapHooked        *ebpf.Variable `ebpf:"exit_mmap_hooked"`
 	KillEnd               *ebpf.Variable `ebpf:"kill_end"`
 	KillStart             *ebpf.Variable `ebpf:"kill_start"`
 	KillVictimHooked      *ebpf.Variable `ebpf:"kill_victim_hooked"`
@@ -519,10 +575,12 @@ type OomtraceVariables struct {
 	TopCandidates         *ebpf.Variable `ebpf:"top_candidates"`
 	WireCgroupEvent       *ebpf.Variable `ebpf:"wire_cgroup_event"`
 	WireCounter           *ebpf.Variable `ebpf:"wire_counter"`
+	WireDecisionValid     *ebpf.Variable `ebpf:"wire_decision_valid"`
 	WireEventType         *ebpf.Variable `ebpf:"wire_event_type"`
 	WireHookBit           *ebpf.Variable `ebpf:"wire_hook_bit"`
 	WireMemcgFlag         *ebpf.Variable `ebpf:"wire_memcg_flag"`
 	WireMemcgStat         *ebpf.Variable `ebpf:"wire_memcg_stat"`
+	WireReapResult        *ebpf.Variable `ebpf:"wire_reap_result"`
 	WireSharedMmEvent     *ebpf.Variable `ebpf:"wire_shared_mm_event"`
 	WireSpan              *ebpf.Variable `ebpf:"wire_span"`
 	WireTaskFlag          *ebpf.Variable `ebpf:"wire_task_flag"`
@@ -547,6 +605,7 @@ type OomtracePrograms struct {
 	KprobeOutOfMemory     *ebpf.Program `ebpf:"kprobe_out_of_memory"`
 	KretprobeOutOfMemory  *ebpf.Program `ebpf:"kretprobe_out_of_memory"`
 	RawCgroupMkdir        *ebpf.Program `ebpf:"raw_cgroup_mkdir"`
+	RawExitMmap           *ebpf.Program `ebpf:"raw_exit_mmap"`
 	RawFinishTaskReaping  *ebpf.Program `ebpf:"raw_finish_task_reaping"`
 	RawMarkVictim         *ebpf.Program `ebpf:"raw_mark_victim"`
 	RawSchedProcessExec   *ebpf.Program `ebpf:"raw_sched_process_exec"`
@@ -571,6 +630,7 @@ func (p *OomtracePrograms) Close() error {
 		p.KprobeOutOfMemory,
 		p.KretprobeOutOfMemory,
 		p.RawCgroupMkdir,
+		p.RawExitMmap,
 		p.RawFinishTaskReaping,
 		p.RawMarkVictim,
 		p.RawSchedProcessExec,

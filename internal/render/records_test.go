@@ -37,7 +37,7 @@ func records() []example {
 		{"a victim went", exit("java", 38e6)},
 		{"a victim went with others", sharedExit()},
 		{"records lost", &oom.Record{
-			Schema: oom.Schema, ID: "lost-1", Kind: oom.KindLost, Source: oom.SourceBPF, Time: at(12, 50, 0), Lost: some(3),
+			Schema: oom.Schema, ID: "lost-1", Kind: oom.KindLost, Source: oom.SourceBPF, Time: at(12, 50, 0), Lost: some(3), LostKind: oom.LostKill,
 		}},
 		{"records lost, nobody knows how many", &oom.Record{Schema: oom.Schema, ID: "lost-2", Kind: oom.KindLost, Source: oom.SourceKmsg}},
 		{"control characters", hostileNames("a\x1b[31m\nb", "run\x00\x1b]0;owned\a --x\n\r\t\x7f \u202egpj.sh", "/a\nb/\x1b[2J")},

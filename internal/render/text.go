@@ -74,7 +74,7 @@ func (t *Text) Write(rec *oom.Record) error {
 	case oom.KindExit:
 		t.exit(rec)
 	case oom.KindLost:
-		t.line(fmt.Sprintf("%s  lost: %s records could not be kept", t.time(rec), number(rec.Lost, "some")))
+		t.line(fmt.Sprintf("%s  lost: %s %s could not be kept", t.time(rec), number(rec.Lost, "some"), lostWhat(rec.LostKind)))
 	default:
 		t.kill(rec)
 	}
@@ -291,4 +291,19 @@ func (t *Text) exit(r *oom.Record) {
 		s += fmt.Sprintf(", %d more died that shared its memory", n)
 	}
 	t.styled(cutRight(s, Columns), dim)
+}
+
+// lostWhat names what a lost record stands for.
+func lostWhat(kind oom.LostKind) string {
+	switch kind {
+	case oom.LostKill:
+		return "records of kills"
+	case oom.LostNoVictim:
+		return "records of OOMs without a victim"
+	case oom.LostExit:
+		return "records of victims' ends"
+	case oom.LostUnreadable:
+		return "records of another version"
+	}
+	return "records"
 }

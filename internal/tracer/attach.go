@@ -89,6 +89,9 @@ type hook struct {
 	bit        probe.OomtraceHookBit
 	candidates []candidate
 	needed     bool
+	// wanted, if any, tells whether this kernel has such a place at all: where it
+	// has none, nothing is refused, and another hook does the same.
+	wanted func(*attacher) bool
 	// unpinned is set for a hook whose events nobody may miss but its reader:
 	// they would only fill a ring that nobody reads. Of such a hook the program
 	// is pinned, and each reader attaches it for itself.
@@ -140,6 +143,13 @@ func rawHook(name, program string) hook {
 	}}
 }
 
+// exitMmapHook sees the end of an mm, which sched_process_exit may come before.
+func exitMmapHook() hook {
+	h := rawHook(hookExitMmap, probe.OomtraceProgRawExitMmap)
+	h.wanted = hasExitMmap
+	return h
+}
+
 // hookOutOfMemoryReturn is the end of out_of_memory: the no-victim path.
 const (
 	hookOutOfMemory       = "out_of_memory"
@@ -148,6 +158,7 @@ const (
 	hookOOMKillProcess    = "oom_kill_process"
 	hookKillVictim        = "__oom_kill_process"
 	hookMarkVictim        = "mark_victim"
+	hookExitMmap          = "exit_mmap"
 )
 
 // decisionHooks are the functions of mm/oom_kill.c, in the order they run.
@@ -181,6 +192,7 @@ func sideHooks() []hook {
 	return []hook{
 		rawHook("sched_process_exec", probe.OomtraceProgRawSchedProcessExec),
 		rawHook("sched_process_exit", probe.OomtraceProgRawSchedProcessExit),
+		exitMmapHook(),
 		rawHook("start_task_reaping", probe.OomtraceProgRawStartTaskReaping),
 		rawHook("finish_task_reaping", probe.OomtraceProgRawFinishTaskReaping),
 		rawHook("skip_task_reaping", probe.OomtraceProgRawSkipTaskReaping),
@@ -229,10 +241,12 @@ type attacher struct {
 	cache     *btf.Cache
 	types     *btf.Spec
 	symbols   *Symbols
-	// keepProgram, if any, keeps the program of an unpinned hook for the next
-	// reader to attach.
-	keepProgram func(*ebpf.Program, hook, candidate) error
 }
+
+// keep makes what was attached outlive its reader, as far as it can.
+type keep func(link.Link, *ebpf.Program, *Attachment) error
+
+func keepNothing(link.Link, *ebpf.Program, *Attachment) error { return nil }
 
 // tellPrograms lets mark_victim know which hooks run before it.
 func (a *attacher) tellPrograms(h hook) error {
@@ -240,8 +254,8 @@ func (a *attacher) tellPrograms(h hook) error {
 	switch h.name {
 	case hookKillVictim:
 		names = []string{probe.OomtraceVarKillVictimHooked}
-	case hookOutOfMemory, hookOOMKillProcess:
-		names = []string{probe.OomtraceVarDecisionHooked}
+	case hookExitMmap:
+		names = []string{probe.OomtraceVarExitMmapHooked}
 	}
 	for _, name := range names {
 		if err := a.variables[name].Set(uint32(1)); err != nil {
@@ -291,16 +305,18 @@ func hasKprobes() bool {
 	return false
 }
 
-// hook tries the candidates of h in turn. pin, if any, pins a link; a candidate
-// that cannot be pinned gives way to one that can, and is the last resort.
-func (a *attacher) hook(h hook, pin func(link.Link, *Attachment) error) (Attachment, link.Link) {
+// hook tries the candidates of h in turn. A candidate whose link cannot be
+// pinned gives way to one that can, and is the last resort: its program is
+// pinned then, for each reader to attach.
+func (a *attacher) hook(h hook, pin *pinSpot) (Attachment, link.Link) {
 	at := h.attachment("")
-	if pin == nil || h.unpinned {
-		pin = func(link.Link, *Attachment) error { return nil }
+	first := pin.link
+	if h.unpinned {
+		first = pin.program
 	}
 	resort := -1
 	for i, c := range h.candidates {
-		l, err := a.candidate(h, c, &at, pin)
+		l, err := a.candidate(h, c, &at, first)
 		if err == nil {
 			return at, l
 		}
@@ -311,7 +327,7 @@ func (a *attacher) hook(h hook, pin func(link.Link, *Attachment) error) (Attachm
 		at.Tried = append(at.Tried, Attempt{Kind: c.kind, Err: err})
 	}
 	if resort >= 0 {
-		l, err := a.candidate(h, h.candidates[resort], &at, func(link.Link, *Attachment) error { return nil })
+		l, err := a.candidate(h, h.candidates[resort], &at, pin.program)
 		if err == nil {
 			at.Unpinned = true
 			return at, l
@@ -321,20 +337,36 @@ func (a *attacher) hook(h hook, pin func(link.Link, *Attachment) error) (Attachm
 	return at, nil
 }
 
-func (a *attacher) candidate(h hook, c candidate, at *Attachment, pin func(link.Link, *Attachment) error) (link.Link, error) {
+func (a *attacher) candidate(h hook, c candidate, at *Attachment, pin keep) (link.Link, error) {
+	if c.kind == string(TierKprobe) && !hasKprobes() {
+		return nil, errNoKprobes
+	}
+	if _, err := a.symbol(h, c); err != nil {
+		return nil, err
+	}
+	prog, err := a.load(c.program)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = prog.Close() }() // the link holds it
+	return a.attach(h, c, at, prog, pin)
+}
+
+// attach attaches a program that is loaded.
+func (a *attacher) attach(h hook, c candidate, at *Attachment, prog *ebpf.Program, pin keep) (link.Link, error) {
 	symbol, err := a.symbol(h, c)
 	if err != nil {
 		return nil, err
 	}
-	l, err := a.try(h, c, symbol)
+	l, err := c.attach(a, prog, symbol)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("attach: %w", plainError(err))
 	}
 	at.Kind = c.kind
 	if c.function && symbol != strings.TrimSuffix(h.name, " return") {
 		at.Symbol = symbol
 	}
-	if err := pin(l, at); err != nil {
+	if err := pin(l, prog, at); err != nil {
 		return nil, errors.Join(err, l.Close())
 	}
 	return l, nil
@@ -352,28 +384,6 @@ func (a *attacher) symbol(h hook, c candidate) (string, error) {
 		return "", fmt.Errorf("%s: %w", name, errNoSymbol)
 	}
 	return symbol, nil
-}
-
-func (a *attacher) try(h hook, c candidate, symbol string) (link.Link, error) {
-	if c.kind == string(TierKprobe) && !hasKprobes() {
-		return nil, errNoKprobes
-	}
-	prog, err := a.load(c.program)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = prog.Close() }() // the link holds it
-	l, err := c.attach(a, prog, symbol)
-	if err != nil {
-		return nil, fmt.Errorf("attach: %w", plainError(err))
-	}
-	if !h.unpinned || a.keepProgram == nil {
-		return l, nil
-	}
-	if err := a.keepProgram(prog, h, c); err != nil {
-		return nil, errors.Join(err, l.Close())
-	}
-	return l, nil
 }
 
 // load loads one program alone, on the maps that all share.

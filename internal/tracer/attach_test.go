@@ -34,6 +34,7 @@ func planText(hooks []hook) string {
 const (
 	sidePlan = `sched_process_exec: raw_tp=raw_sched_process_exec
 sched_process_exit: raw_tp=raw_sched_process_exit
+exit_mmap: raw_tp=raw_exit_mmap
 start_task_reaping: raw_tp=raw_start_task_reaping
 finish_task_reaping: raw_tp=raw_finish_task_reaping
 skip_task_reaping: raw_tp=raw_skip_task_reaping
@@ -190,7 +191,7 @@ func TestConstants(t *testing.T) {
 	if err := setVariable(spec, "no_such_variable", uint32(1)); err == nil {
 		t.Error("a variable that is not there")
 	}
-	for _, name := range []string{probe.OomtraceVarKillVictimHooked, probe.OomtraceVarDecisionHooked, probe.OomtraceVarPercpuOffsetsKnown} {
+	for _, name := range []string{probe.OomtraceVarKillVictimHooked, probe.OomtraceVarExitMmapHooked, probe.OomtraceVarPercpuOffsetsKnown} {
 		if v := spec.Variables[name]; v == nil || v.Size() != 4 {
 			t.Errorf("%s: %v", name, v)
 		}
@@ -227,6 +228,7 @@ func TestOptions(t *testing.T) {
 
 func TestAttachError(t *testing.T) {
 	denied := &refusal{errno: unix.EPERM, text: "operation not permitted"}
+	refusedProgram := &ebpf.VerifierError{Cause: unix.EACCES, Log: []string{"R1 invalid mem access"}}
 	for _, tc := range []struct {
 		name     string
 		attempts []Attempt
@@ -238,6 +240,10 @@ func TestAttachError(t *testing.T) {
 			"attach mark_victim: tp_btf: operation not permitted; raw_tp: permission denied"},
 		{"one denied", []Attempt{{"fentry", denied}, {"kprobe", errNoKprobes}}, ErrUnsupported, ErrPermission,
 			"attach mark_victim: fentry: operation not permitted; kprobe: " + errNoKprobes.Error()},
+		{"refused by the verifier", []Attempt{{"raw_tp", fmt.Errorf("load: %w", refusedProgram)}}, ErrUnsupported, ErrPermission,
+			"attach mark_victim: raw_tp: load: : permission denied: R1 invalid mem access"},
+		{"denied without reasons", []Attempt{{"raw_tp", &ebpf.VerifierError{Cause: unix.EACCES}}}, ErrPermission, ErrUnsupported,
+			"attach mark_victim: raw_tp: : permission denied"},
 		{"none tried", nil, ErrUnsupported, ErrPermission, "attach mark_victim: "},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -251,6 +257,27 @@ func TestAttachError(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestAnyDecides: a tier of the decision's hooks without any of them is refused,
+// and not for want of privileges: mark_victim is attached.
+func TestAnyDecides(t *testing.T) {
+	denied := Attempt{Kind: "fentry", Err: unix.EPERM}
+	refused := func(names ...string) (all []Attachment) {
+		for _, name := range names {
+			all = append(all, Attachment{Hook: name, Decides: true, Tried: []Attempt{denied}})
+		}
+		return append(all, Attachment{Hook: hookMarkVictim, Kind: "tp_btf"})
+	}
+	var attach *AttachError
+	if err := anyDecides(refused(hookOutOfMemory, hookOOMKillProcess)); !errors.As(err, &attach) || attach.Hook != hookOOMKillProcess ||
+		len(attach.Attempts) != 1 || !errors.Is(err, ErrUnsupported) || errors.Is(err, ErrPermission) {
+		t.Errorf("%v", err)
+	}
+	one := append(refused(hookOutOfMemory), Attachment{Hook: hookOOMKillProcess, Kind: "fentry", Decides: true})
+	if err := anyDecides(one); err != nil {
+		t.Errorf("one is attached: %v", err)
 	}
 }
 

@@ -16,6 +16,9 @@ var (
 	ErrUnsupported = errors.New("this kernel cannot be traced")
 	// ErrPermission: the privileges for BPF are missing.
 	ErrPermission = errors.New("missing privileges")
+	// ErrNoBTF: the kernel does not tell its types; Options.BTF can. It comes
+	// along with ErrUnsupported.
+	ErrNoBTF = errors.New("the kernel does not tell its types (BTF)")
 	// ErrBTF: the file given for the kernel's BTF cannot be used.
 	ErrBTF = errors.New("unusable BTF")
 )
@@ -26,6 +29,9 @@ var (
 type AttachError struct {
 	Hook     string
 	Attempts []Attempt
+	// Privileged is set when another hook was attached: privileges are not what
+	// is missing.
+	Privileged bool
 }
 
 func (e *AttachError) Error() string {
@@ -43,7 +49,7 @@ func (e *AttachError) Error() string {
 // Unwrap gives the errors of the attempts.
 func (e *AttachError) Unwrap() []error {
 	errs := make([]error, 0, len(e.Attempts)+1)
-	denied := len(e.Attempts) > 0
+	denied := len(e.Attempts) > 0 && !e.Privileged
 	for _, a := range e.Attempts {
 		errs = append(errs, a.Err)
 		denied = denied && isPermission(a.Err)
@@ -54,7 +60,13 @@ func (e *AttachError) Unwrap() []error {
 	return append(errs, ErrUnsupported)
 }
 
+// isPermission: the verifier, too, says EACCES when it refuses a program, but
+// gives its reasons.
 func isPermission(err error) bool {
+	var verifier *ebpf.VerifierError
+	if errors.As(err, &verifier) && len(verifier.Log) > 0 {
+		return false
+	}
 	return errors.Is(err, unix.EPERM) || errors.Is(err, unix.EACCES)
 }
 

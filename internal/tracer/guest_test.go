@@ -3,7 +3,9 @@
 package tracer
 
 import (
+	"context"
 	"errors"
+	"io"
 	"os"
 	"strconv"
 	"strings"
@@ -12,6 +14,7 @@ import (
 
 	"github.com/oomtrace/oomtrace/internal/oom"
 	"github.com/oomtrace/oomtrace/internal/vmtest/workload"
+	"github.com/oomtrace/oomtrace/internal/wire"
 )
 
 // TestGuestKills runs every scenario on every tier of the guest's kernel. A
@@ -23,15 +26,11 @@ func TestGuestKills(t *testing.T) {
 	missing := os.Getenv("OOMTRACE_NO_TIER")
 	for _, tier := range Tiers() {
 		t.Run("tier="+string(tier), func(t *testing.T) {
-			l := start(t, tier, form)
 			if string(tier) == missing {
-				for _, a := range l.tracer.Attachments() {
-					if a.Kind == missing {
-						t.Errorf("%s: %s works here", a.Hook, a.Kind)
-					}
-				}
+				refused(t, tier)
 				return
 			}
+			l := start(t, tier, form)
 			checkTier(t, l.tracer, tier)
 			for _, s := range guestScenarios() {
 				t.Run(s.name, func(t *testing.T) { s.run(t, l, tier) })
@@ -44,6 +43,19 @@ func TestGuestKills(t *testing.T) {
 			}
 			t.Run("exit", func(t *testing.T) { exits(t, l) })
 		})
+	}
+}
+
+// refused: a tier that is asked for and cannot be had is an error that says why.
+func refused(t *testing.T, tier Tier) {
+	t.Helper()
+	tr, err := Open(t.Context(), Options{Tier: tier})
+	var attach *AttachError
+	if !errors.As(err, &attach) || len(attach.Attempts) == 0 || attach.Attempts[0].Kind != string(tier) || !errors.Is(err, ErrUnsupported) {
+		t.Errorf("%s: %v", tier, err)
+	}
+	if err == nil {
+		_ = tr.Close()
 	}
 }
 
@@ -219,6 +231,84 @@ func noVictim(t *testing.T, l *live) {
 	t.Error("no record of an OOM without a victim")
 }
 
+// TestGuestFlood: a cgroup in which nobody may be killed faults for ever. What it
+// sends while nobody reads leaves room for the kills beside it, and all of it is
+// counted.
+func TestGuestFlood(t *testing.T) {
+	protect(t)
+	tr, err := Open(t.Context(), Options{RingBytes: 256 << 10})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = tr.Close() }()
+	h, err := workload.FindHierarchy()
+	if err != nil {
+		t.Fatal(err)
+	}
+	overrun := func(name string, adj int) *workload.Process {
+		group, err := h.Make(nil, name, workload.Limits{MaxBytes: 8 * mib, NoSwap: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = group.Remove() })
+		p, err := workload.Start(workload.Hog{Name: name, Adj: adj, Procs: group.Procs(), Steps: anon(32)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return p
+	}
+	spared := overrun("spared", -1000)
+	var stats Stats
+	for range 600 {
+		if stats, err = tr.Stats(); err != nil || stats.NoVictim > 60 {
+			break
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+	const kills = 5
+	for i := range kills {
+		if killed, err := overrun("killed-"+strconv.Itoa(i), 0).Wait(t.Context()); err != nil || !killed {
+			t.Fatalf("killed %v, %v", killed, err)
+		}
+	}
+	if err := spared.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	if stats, err = tr.Stats(); err != nil {
+		t.Fatal(err)
+	}
+	got, repeats := drain(t, tr)
+	t.Logf("%+v, records %v, %d of them told as repeats", stats, got, repeats)
+	if got[oom.KindKill] != kills || stats.Lost != 0 {
+		t.Errorf("%d kills, %d lost: %d were made", got[oom.KindKill], stats.Lost, kills)
+	}
+	if stats.NoVictim <= 60 || got[oom.KindNoVictim] == 0 || stats.NoVictim != got[oom.KindNoVictim]+stats.Repeated+stats.LostNoVictim || repeats > stats.Repeated {
+		t.Errorf("%d OOMs without a victim: %d records, %d lost, %d repeats of which %d are told",
+			stats.NoVictim, got[oom.KindNoVictim], stats.LostNoVictim, stats.Repeated, repeats)
+	}
+}
+
+// drain counts what the ring holds.
+func drain(t *testing.T, tr *Tracer) (got map[oom.Kind]uint64, repeats uint64) {
+	t.Helper()
+	done, cancel := context.WithCancel(t.Context())
+	cancel()
+	got = map[oom.Kind]uint64{}
+	var ev wire.Event
+	for {
+		err := tr.Read(done, &ev)
+		if errors.Is(err, io.EOF) {
+			return got, repeats
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		got[ev.Record.Kind]++
+		repeats += ev.Record.Repeats.Value
+		tr.Ack(&ev)
+	}
+}
+
 // exits looks at the records that follow the kills.
 func exits(t *testing.T, l *live) {
 	l.mu.Lock()
@@ -226,6 +316,10 @@ func exits(t *testing.T, l *live) {
 	for _, r := range l.exits {
 		if !r.Exit.AfterNS.Known || r.Exit.AfterNS.Value > uint64(time.Minute) || r.Victim.Comm == "" {
 			t.Errorf("exit %+v of %+v", r.Exit, r.Victim)
+		}
+		// It is told once the memory is back.
+		if rss := r.Exit.RSSBytes; !rss.Known || rss.Value >= mib {
+			t.Errorf("%s %d went holding %v bytes", r.Victim.Comm, r.Victim.PID.Value, rss)
 		}
 	}
 	if len(l.exits) == 0 {

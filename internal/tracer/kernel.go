@@ -8,7 +8,6 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -107,24 +106,6 @@ func possible(path string) (uint32, error) {
 		return 0, fmt.Errorf("read %s: %w", path, err)
 	}
 	return uint32(n) + 1, nil
-}
-
-// bootTime is the wall clock when CLOCK_BOOTTIME was zero.
-func bootTime() (time.Time, error) {
-	var since unix.Timespec
-	if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &since); err != nil {
-		return time.Time{}, fmt.Errorf("read boot clock: %w", err)
-	}
-	return time.Now().Add(-time.Duration(since.Nano())), nil
-}
-
-// monotonic is CLOCK_MONOTONIC in nanoseconds; 0 when it cannot be read.
-func monotonic() uint64 {
-	var ts unix.Timespec
-	if unix.ClockGettime(unix.CLOCK_MONOTONIC, &ts) != nil {
-		return 0
-	}
-	return uint64(ts.Nano())
 }
 
 // bootID identifies this boot (Documentation/admin-guide/sysctl/kernel.rst).

@@ -50,15 +50,31 @@ func percpuOffsets(cache *btf.Cache, types *btf.Spec, cpus uint32) (offsets []ui
 // rssIsPerCPU says whether this kernel keeps rss per CPU: struct mm_rss_stat is
 // gone since then (see mm_counter_is_percpu in bpf/compat.bpf.h).
 func rssIsPerCPU(a *attacher) bool {
-	types := a.types
-	if types == nil {
-		var err error
-		if types, err = a.cache.Kernel(); err != nil {
-			return true
-		}
+	types, err := a.kernelTypes()
+	if err != nil {
+		return true
 	}
-	_, err := types.AnyTypeByName("mm_rss_stat")
+	_, err = types.AnyTypeByName("mm_rss_stat")
 	return err != nil
+}
+
+// hasExitMmap says whether this kernel has the tracepoint: the type of its
+// handlers is there (include/trace/bpf_probe.h).
+func hasExitMmap(a *attacher) bool {
+	types, err := a.kernelTypes()
+	if err != nil {
+		return false
+	}
+	_, err = types.AnyTypeByName("btf_trace_" + hookExitMmap)
+	return err == nil
+}
+
+// kernelTypes are those of --btf, or the kernel's own.
+func (a *attacher) kernelTypes() (*btf.Spec, error) {
+	if a.types != nil {
+		return a.types, nil
+	}
+	return a.cache.Kernel()
 }
 
 func aimAtCell(coll *ebpf.Collection, cpus uint32) error {

@@ -27,11 +27,13 @@ var ErrPin = errors.New("cannot pin")
 
 // Names below the pin directory: DIR/l<layout>-<hash of the object>/, in it the
 // maps that a reader needs, the links as link-<n>-<kind>-<hook>, programs that
-// each reader attaches for itself as program-<n>-<kind>-<hook>, and last of all
-// a mark that the rest is complete.
+// each reader attaches for itself as program-<n>-<kind>-<hook>, what was asked
+// for as settings-<tier>-<top>-<hash of the BTF file's name>, and last of all a
+// mark that the rest is complete.
 const (
 	pinLink     = "link" // bpffs has no dots in names
 	pinProgram  = "program"
+	pinSettings = "settings"
 	pinComplete = "complete"
 )
 
@@ -60,7 +62,7 @@ func parsePinned(name string) (p pinned, ok bool) {
 // pinnedMaps are those that a later reader needs. All others live on through
 // the programs.
 func pinnedMaps() []string {
-	return []string{probe.OomtraceMapEvents, probe.OomtraceMapCounters, probe.OomtraceMapCmdlines}
+	return []string{probe.OomtraceMapEvents, probe.OomtraceMapCounters, probe.OomtraceMapLedger, probe.OomtraceMapCmdlines}
 }
 
 // pinDir is a bpffs directory that this process has locked.
@@ -138,12 +140,18 @@ func heldBy(f *os.File, err error) error {
 	return errors.New("another oomtrace uses it")
 }
 
-// sets lists what is pinned: the complete set of this build, if there is one,
-// and those of other builds with the same layout.
-func (d *pinDir) sets() (own bool, others []string, err error) {
+// pinSets are the complete sets in a directory.
+type pinSets struct {
+	own      bool     // of this build
+	readable []string // of other builds, with the same layout
+	foreign  []string // with other layouts
+}
+
+// sets lists what is pinned.
+func (d *pinDir) sets() (found pinSets, err error) {
 	entries, err := os.ReadDir(d.root)
 	if err != nil {
-		return false, nil, fmt.Errorf("%w: %w", ErrPin, err)
+		return found, fmt.Errorf("%w: %w", ErrPin, err)
 	}
 	for _, e := range entries {
 		path := filepath.Join(d.root, e.Name())
@@ -151,21 +159,21 @@ func (d *pinDir) sets() (own bool, others []string, err error) {
 		complete := statErr == nil
 		switch {
 		case !e.IsDir():
-			return false, nil, fmt.Errorf("%w: %s holds %s, which is not ours", ErrPin, d.root, e.Name())
+			return found, fmt.Errorf("%w: %s holds %s, which is not ours", ErrPin, d.root, e.Name())
 		case !complete:
-			// A reader died while it was attaching.
+			// A reader died while it was attaching, or taking a set away.
 			if err := removeSet(path); err != nil {
-				return false, nil, err
+				return found, err
 			}
 		case path == d.path:
-			own = true
+			found.own = true
 		case strings.HasPrefix(e.Name(), layoutPrefix(wire.Layout)):
-			others = append(others, path)
+			found.readable = append(found.readable, path)
 		default:
-			return false, nil, fmt.Errorf("%w: %s was pinned by a version with another record layout, and may hold records that only it can read", ErrPin, path)
+			found.foreign = append(found.foreign, path)
 		}
 	}
-	return own, others, nil
+	return found, nil
 }
 
 // removeSet unpins one set. The kernel detaches a link when its last reference
@@ -234,39 +242,105 @@ func (d *pinDir) pinMaps(maps map[string]*ebpf.Map) error {
 	return nil
 }
 
-// pinLink pins the nth link. link.ErrNotSupported: this kind of link cannot be
-// pinned on this kernel (perf events before 5.15).
-func (d *pinDir) pinLink(l link.Link, n int, at *Attachment) error {
-	name := pinned{pinLink, n, at.Kind, at.Hook}.String()
-	if err := l.Pin(filepath.Join(d.path, name)); err != nil {
+// pinSpot is the place of the nth hook in a set. A nil one keeps nothing.
+type pinSpot struct {
+	dir *pinDir
+	n   int
+}
+
+// spot is nil without pins.
+func (d *pinDir) spot(n int) *pinSpot {
+	if d == nil {
+		return nil
+	}
+	return &pinSpot{d, n}
+}
+
+// link pins a link. link.ErrNotSupported: this kind of link cannot be pinned on
+// this kernel (perf events before 5.15).
+func (s *pinSpot) link(l link.Link, _ *ebpf.Program, at *Attachment) error {
+	return s.pin(l, pinLink, at)
+}
+
+// program keeps a program, without its link.
+func (s *pinSpot) program(_ link.Link, prog *ebpf.Program, at *Attachment) error {
+	return s.pin(prog, pinProgram, at)
+}
+
+func (s *pinSpot) pin(what interface{ Pin(string) error }, as string, at *Attachment) error {
+	if s == nil {
+		return nil
+	}
+	if err := what.Pin(filepath.Join(s.dir.path, pinned{as, s.n, at.Kind, at.Hook}.String())); err != nil {
 		return fmt.Errorf("pin: %w", plainError(err))
 	}
 	return nil
 }
 
-// pinProgram keeps the program of the nth hook, without its link.
-func (d *pinDir) pinProgram(prog *ebpf.Program, n int, h hook, c candidate) error {
-	name := pinned{pinProgram, n, c.kind, h.name}.String()
-	if err := prog.Pin(filepath.Join(d.path, name)); err != nil {
-		return fmt.Errorf("pin: %w", plainError(err))
+// finish notes what was asked for and marks the set as complete.
+func (d *pinDir) finish(maps map[string]*ebpf.Map, opts Options) error {
+	for _, name := range []string{settings(opts), pinComplete} {
+		if err := d.mark(maps, name); err != nil {
+			return err
+		}
 	}
 	return nil
 }
 
-// finish marks the set as complete. Any map will do: what counts is the name.
-func (d *pinDir) finish(maps map[string]*ebpf.Map) error {
+// mark pins a map under another name. Any will do: what counts is the name.
+func (d *pinDir) mark(maps map[string]*ebpf.Map, name string) error {
 	again, err := maps[probe.OomtraceMapCounters].Clone()
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrPin, err)
 	}
 	defer func() { _ = again.Close() }()
-	if err := again.Pin(filepath.Join(d.path, pinComplete)); err != nil {
+	if err := again.Pin(filepath.Join(d.path, name)); err != nil {
 		return fmt.Errorf("%w: %w", ErrPin, plainError(err))
 	}
 	return nil
 }
 
-// openPinned opens the maps and links of a set.
+// settings names what pinned hooks have been told, and a later reader cannot
+// change.
+func settings(opts Options) string {
+	sum := sha256.Sum256([]byte(opts.BTF))
+	return fmt.Sprintf("%s-%s-%d-%s", pinSettings, tierName(opts.Tier), opts.top(), hex.EncodeToString(sum[:6]))
+}
+
+func tierName(tier Tier) string {
+	if tier == TierAuto {
+		return "auto"
+	}
+	return string(tier)
+}
+
+// differs says what of the options does not hold for the hooks that are pinned;
+// nothing if all does.
+func (d *pinDir) differs(opts Options) string {
+	entries, err := os.ReadDir(d.path)
+	if err != nil {
+		return ""
+	}
+	want := strings.Split(settings(opts), "-")
+	for _, e := range entries {
+		have := strings.Split(e.Name(), "-")
+		if have[0] != pinSettings || len(have) != len(want) {
+			continue
+		}
+		var other []string
+		for i, flag := range []string{"", "--attach " + have[1], "--top " + have[2], "another --btf"} {
+			if have[i] != want[i] {
+				other = append(other, flag)
+			}
+		}
+		if len(other) > 0 {
+			return fmt.Sprintf("the hooks pinned in %s go on as they were attached, with %s: end oomtrace and run \"oomtrace unpin\" to have it otherwise", d.root, strings.Join(other, ", "))
+		}
+	}
+	return ""
+}
+
+// openPinned opens the maps of a set.
 func (t *Tracer) openPinned(path string) error {
 	t.maps = map[string]*ebpf.Map{}
 	for _, name := range pinnedMaps() {
@@ -280,78 +354,94 @@ func (t *Tracer) openPinned(path string) error {
 		return err
 	}
 	t.drainEnd = t.ring.End()
-	return t.listPinned(path)
+	return nil
 }
 
-// listPinned learns from the links' names what is attached.
-func (t *Tracer) listPinned(path string) error {
+// listPinned learns from names what is pinned, in the order of the plan.
+func listPinned(path string) ([]pinned, error) {
 	entries, err := os.ReadDir(path)
 	if err != nil {
-		return fmt.Errorf("%w: %w", ErrPin, err)
+		return nil, fmt.Errorf("%w: %w", ErrPin, err)
 	}
-	hooks := plan(TierAuto)
-	attached := map[int]Attachment{}
+	var found []pinned
 	for _, e := range entries {
-		p, ok := parsePinned(e.Name())
-		if i := hookAt(hooks, p.hook); ok && p.what == pinLink && i >= 0 {
-			attached[p.n] = hooks[i].attachment(p.kind)
+		if p, ok := parsePinned(e.Name()); ok {
+			found = append(found, p)
 		}
 	}
-	for n := range hooks {
-		if at, ok := attached[n]; ok {
-			t.attachments = append(t.attachments, at)
+	slices.SortFunc(found, func(a, b pinned) int { return a.n - b.n })
+	return found, nil
+}
+
+// attachPinned goes on with a set: its links are attached, and its programs that
+// have none are attached again.
+func (t *Tracer) attachPinned(path string) error {
+	found, err := listPinned(path)
+	if err != nil {
+		return err
+	}
+	hooks := plan(TierAuto)
+	a := &attacher{symbols: t.symbols}
+	for _, p := range found {
+		i := slices.IndexFunc(hooks, func(h hook) bool { return h.name == p.hook })
+		switch {
+		case i < 0:
+		case p.what == pinLink:
+			t.attachments = append(t.attachments, hooks[i].attachment(p.kind))
+		case p.what == pinProgram:
+			if err := t.attachAgain(a, filepath.Join(path, p.String()), &hooks[i], p.kind); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
 }
 
-func hookAt(hooks []hook, name string) int {
-	return slices.IndexFunc(hooks, func(h hook) bool { return h.name == name })
-}
-
-// attachPinned attaches the set's programs that have no link of their own: what
-// they send is for a reader that runs. Records are whole without them.
-func (t *Tracer) attachPinned(path string) {
-	hooks := plan(TierAuto)
-	for i := range hooks {
-		if !hooks[i].unpinned {
-			continue
-		}
-		at, l, err := attachProgram(path, i, &hooks[i])
-		t.attachments = append(t.attachments, at)
-		if err != nil {
-			t.notes = append(t.notes, fmt.Sprintf("%s is not attached again: %v", hooks[i].name, err))
-			continue
-		}
-		t.links = append(t.links, l)
+// attachAgain attaches a pinned program. Only the hook that is needed can make it
+// fail.
+func (t *Tracer) attachAgain(a *attacher, path string, h *hook, kind string) error {
+	at, l, err := a.again(path, h, kind)
+	if err == nil {
+		at.Unpinned = !h.unpinned
+		t.attachments, t.links = append(t.attachments, at), append(t.links, l)
+		return nil
 	}
-}
-
-// attachProgram attaches the pinned program of the nth hook.
-func attachProgram(path string, n int, h *hook) (at Attachment, l link.Link, err error) {
-	at = h.attachment("")
-	for _, c := range h.candidates {
-		var prog *ebpf.Program
-		prog, err = ebpf.LoadPinnedProgram(filepath.Join(path, pinned{pinProgram, n, c.kind, h.name}.String()), nil)
-		if err == nil {
-			l, err = c.attach(nil, prog, h.name)
-			_ = prog.Close() // the link holds it
-		}
-		if err == nil {
-			at.Kind = c.kind
-			return at, l, nil
-		}
-		err = plainError(err)
-		at.Tried = append(at.Tried, Attempt{Kind: c.kind, Err: err})
+	at.Kind, at.Tried = "", []Attempt{{Kind: kind, Err: plainError(err)}}
+	t.attachments = append(t.attachments, at)
+	if h.needed {
+		return &AttachError{Hook: h.name, Attempts: at.Tried}
 	}
-	return at, nil, err
+	t.notes = append(t.notes, fmt.Sprintf("%s is not attached again: %v", h.name, plainError(err)))
+	return nil
 }
 
-// openRing maps the ring of t.maps.
+func (a *attacher) again(path string, h *hook, kind string) (at Attachment, l link.Link, err error) {
+	at = h.attachment(kind)
+	i := slices.IndexFunc(h.candidates, func(c candidate) bool { return c.kind == kind })
+	if i < 0 {
+		return at, nil, fmt.Errorf("no program for %s", kind)
+	}
+	prog, err := ebpf.LoadPinnedProgram(path, nil)
+	if err != nil {
+		return at, nil, err
+	}
+	defer func() { _ = prog.Close() }() // the link holds it
+	l, err = a.attach(*h, h.candidates[i], &at, prog, keepNothing)
+	return at, l, err
+}
+
+// openRing maps the ring of t.maps, and opens what is counted beside it.
 func (t *Tracer) openRing() (err error) {
 	events := t.maps[probe.OomtraceMapEvents]
 	if t.ring, err = ring.Open(events.FD(), int(events.MaxEntries())); err != nil {
 		return fmt.Errorf("open ring: %w", err)
 	}
-	return nil
+	info, err := events.Info()
+	if err != nil {
+		return fmt.Errorf("open ring: %w", err)
+	}
+	if id, ok := info.ID(); ok {
+		t.set = uint32(id)
+	}
+	return t.counters.open(t.maps[probe.OomtraceMapLedger])
 }

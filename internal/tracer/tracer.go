@@ -12,6 +12,7 @@ import (
 	"io"
 	"os"
 	"runtime/debug"
+	"strings"
 	"sync/atomic"
 	"time"
 	"unsafe"
@@ -74,8 +75,12 @@ type Stats struct {
 	// Victims is how often mark_victim fired, NoVictim how often nobody was
 	// found.
 	Victims, NoVictim uint64
-	// Lost victim records, exit records and cgroup notices found the ring full.
-	Lost, LostExit, LostCgroup uint64
+	// Lost victim records, exit records, cgroup notices and records of OOMs
+	// without a victim found the ring full, or the half of it that is theirs.
+	Lost, LostExit, LostCgroup, LostNoVictim uint64
+	// Repeated OOMs without a victim came within a second after another one in
+	// the same cgroup, and were only counted.
+	Repeated uint64
 	// Undecoded records had another layout or were damaged.
 	Undecoded uint64
 }
@@ -88,17 +93,20 @@ type Tracer struct {
 	ring        *ring.Reader
 	attachments []Attachment
 	machine     wire.Machine
+	anchor      *anchor
 	symbols     *Symbols
 	notes       []string
+	warnings    []string
 	counters    counters
-	undecoded   atomic.Uint64
+	set         uint32 // number of the ring's map, which no other set of this boot has
 	drained     atomic.Uint64
 	drainEnd    uint64 // where the ring ended when this reader came
 	pin         *pinDir
 	resumed     bool
-	attachedAt  uint64    // CLOCK_MONOTONIC, ns
-	replaced    []string  // sets of other builds, to be taken over from
-	older       []*Tracer // their rings, to be emptied first
+	attachedAt  uint64   // CLOCK_MONOTONIC, ns
+	others      pinSets  // of other builds, to take over from
+	older       []*older // the rings that were taken over
+	draining    int      // the one of them that is being read
 	shared      map[int32][]oom.SharedProcess
 	hookNames   [][]string
 }
@@ -119,9 +127,7 @@ func Open(ctx context.Context, opts Options) (t *Tracer, err error) {
 	// Needed below 5.11 only, where BPF memory counts against the limit; the
 	// load tells if that was the trouble.
 	_ = rlimit.RemoveMemlock()
-	if err := t.describeMachine(); err != nil {
-		return t, err
-	}
+	t.describeMachine()
 	done, err := t.resume(opts)
 	if err == nil && !done {
 		err = t.load(opts)
@@ -143,47 +149,51 @@ func (t *Tracer) load(opts Options) error {
 	if err := t.openMaps(a); err != nil {
 		return err
 	}
-	if err := t.attach(a, plan(opts.Tier)); err != nil {
+	if err := t.attach(a, opts.Tier); err != nil {
 		return err
 	}
 	if err := scanCmdlines("/proc", t.maps[probe.OomtraceMapCmdlines]); err != nil {
 		t.notes = append(t.notes, err.Error())
 	}
 	a.release()
-	return t.finishPin()
+	return t.finishPin(opts)
 }
 
 // finishPin completes the new set and takes the place of older ones.
-func (t *Tracer) finishPin() error {
+func (t *Tracer) finishPin(opts Options) error {
 	if t.pin == nil {
 		return nil
 	}
-	if err := t.pin.finish(t.maps); err != nil {
+	if err := t.pin.finish(t.maps, opts); err != nil {
 		return err
 	}
-	for _, at := range t.attachments {
-		if at.Unpinned {
-			t.notes = append(t.notes, fmt.Sprintf("%s by %s cannot be pinned on this kernel: it does not see what happens while no reader runs", at.Hook, at.Kind))
-		}
-	}
-	for _, path := range t.replaced {
-		old := &Tracer{}
-		if err := old.openPinned(path); err != nil {
-			return errors.Join(err, old.Close())
-		}
-		t.older = append(t.older, old)
-		// Its hooks end; the ring stays, as long as it is open.
-		if err := removeSet(path); err != nil {
-			return err
-		}
-		t.notes = append(t.notes, "took over from another version: "+path)
-	}
-	return nil
+	return t.followUp()
 }
 
-// resume goes on with what an earlier reader pinned, if there is something. Of
-// another build with the same layout it takes the records that are left, once
-// this build's own hooks are attached: what both see has the same id.
+// followUp is what comes once a set of this build is complete, be it new or not:
+// a reader may have died at any point of it.
+func (t *Tracer) followUp() error {
+	t.warnUnpinned()
+	if err := t.takeOver(t.others.readable); err != nil {
+		return err
+	}
+	return t.replace(t.others.foreign)
+}
+
+// warnUnpinned names the hooks that see nothing while no reader runs.
+func (t *Tracer) warnUnpinned() {
+	var names []string
+	for _, at := range t.attachments {
+		if at.Unpinned {
+			names = append(names, at.Kind+" on "+at.Hook)
+		}
+	}
+	if len(names) > 0 {
+		t.warnings = append(t.warnings, "this kernel cannot pin "+strings.Join(names, ", ")+": while no reader runs, records lack what these see")
+	}
+}
+
+// resume goes on with what an earlier reader pinned, if there is something.
 func (t *Tracer) resume(opts Options) (done bool, err error) {
 	if opts.Pin == "" {
 		return false, nil
@@ -191,21 +201,21 @@ func (t *Tracer) resume(opts Options) (done bool, err error) {
 	if t.pin, err = openPinDir(opts.Pin); err != nil {
 		return false, err
 	}
-	own, others, err := t.pin.sets()
-	if err != nil {
+	if t.others, err = t.pin.sets(); err != nil || !t.others.own {
 		return false, err
 	}
-	if !own {
-		t.replaced = others
-		return false, nil
-	}
+	t.readSymbols("/proc/kallsyms")
 	if err := t.openPinned(t.pin.path); err != nil {
 		return false, err
 	}
-	t.attachPinned(t.pin.path)
+	if err := t.attachPinned(t.pin.path); err != nil {
+		return false, err
+	}
 	t.resumed = true
-	t.readSymbols("/proc/kallsyms")
-	return true, nil
+	if text := t.pin.differs(opts); text != "" {
+		t.warnings = append(t.warnings, text)
+	}
+	return true, t.followUp()
 }
 
 // readSymbols does without the symbols that cannot be had, and notes why.
@@ -229,6 +239,9 @@ func prepare(opts Options, t *Tracer) (*attacher, error) {
 	a := &attacher{spec: spec, cache: btf.NewCache()}
 	if a.types, err = kernelTypes(opts.BTF); err != nil {
 		return nil, err
+	}
+	if _, err := a.kernelTypes(); err != nil {
+		return nil, fmt.Errorf("%w: %w: %w", ErrUnsupported, ErrNoBTF, err)
 	}
 	t.readSymbols("/proc/kallsyms")
 	a.symbols = t.symbols
@@ -302,15 +315,14 @@ func (t *Tracer) openMaps(a *attacher) error {
 	return nil
 }
 
-// attach carries out the plan. Only a hook that is needed can make it fail.
-func (t *Tracer) attach(a *attacher, hooks []hook) error {
-	for n, h := range hooks {
-		var pin func(link.Link, *Attachment) error
-		if t.pin != nil {
-			pin = func(l link.Link, at *Attachment) error { return t.pin.pinLink(l, n, at) }
-			a.keepProgram = func(p *ebpf.Program, h hook, c candidate) error { return t.pin.pinProgram(p, n, h, c) }
+// attach carries out the plan. Only a hook that is needed can make it fail, or
+// none on the decision where the tier asks for them.
+func (t *Tracer) attach(a *attacher, tier Tier) error {
+	for n, h := range plan(tier) {
+		if h.wanted != nil && !h.wanted(a) {
+			continue
 		}
-		at, l := a.hook(h, pin)
+		at, l := a.hook(h, t.pin.spot(n))
 		t.attachments = append(t.attachments, at)
 		if l != nil {
 			t.links = append(t.links, l)
@@ -323,22 +335,40 @@ func (t *Tracer) attach(a *attacher, hooks []hook) error {
 			return &AttachError{Hook: h.name, Attempts: at.Tried}
 		}
 	}
+	if tier == TierFentry || tier == TierKprobe {
+		return anyDecides(t.attachments)
+	}
 	return nil
 }
 
-// describeMachine fills what every record says of this machine.
-func (t *Tracer) describeMachine() error {
-	boot, err := bootTime()
-	if err != nil {
-		return err
+// anyDecides fails when none of the hooks that a tier stands for is attached.
+func anyDecides(attachments []Attachment) error {
+	var refused AttachError
+	for _, at := range attachments {
+		switch {
+		case !at.Decides:
+		case at.Kind != "":
+			return nil
+		default: // oom_kill_process comes last, and says the most
+			refused = AttachError{Hook: at.Hook, Attempts: at.Tried, Privileged: true}
+		}
 	}
+	return &refused
+}
+
+// describeMachine fills what every record says of this machine.
+func (t *Tracer) describeMachine() {
 	m := ThisMachine()
 	t.machine = wire.Machine{
 		Node: m.Node, BootID: m.BootID, Kernel: m.Kernel,
-		PageSize: uint64(os.Getpagesize()), BootTime: boot, Hooks: t.namesOf, GFP: appendGFP,
+		PageSize: uint64(os.Getpagesize()), Hooks: t.namesOf, GFP: appendGFP,
 	}
-	return nil
+	t.anchor = newAnchor()
+	t.readClock()
 }
+
+// readClock is for each record anew: the wall clock may have been set.
+func (t *Tracer) readClock() { t.machine.BootTime = t.anchor.time() }
 
 // Machine is what identifies this machine and its boot.
 type Machine struct {
@@ -381,6 +411,10 @@ func (t *Tracer) Attachments() []Attachment { return t.attachments }
 // each.
 func (t *Tracer) Notes() []string { return t.notes }
 
+// Warnings are findings because of which records may be missing, or are not what
+// was asked for, in one line each.
+func (t *Tracer) Warnings() []string { return t.warnings }
+
 // Kernel is the release of the running kernel.
 func (t *Tracer) Kernel() string { return t.machine.Kernel }
 
@@ -403,7 +437,7 @@ func (t *Tracer) Symbols() *Symbols { return t.symbols }
 // goes on until the ring is empty and then returns io.EOF. Records that cannot
 // be decoded are counted and passed over.
 func (t *Tracer) Read(ctx context.Context, ev *wire.Event) error {
-	if len(t.older) > 0 {
+	if t.draining < len(t.older) {
 		if ok, err := t.readOlder(ev); ok || err != nil {
 			return err
 		}
@@ -416,15 +450,11 @@ func (t *Tracer) Read(ctx context.Context, ev *wire.Event) error {
 			}
 			return fmt.Errorf("read ring: %w", err)
 		}
-		err = ev.Decode(rec.Bytes, &t.machine)
-		ev.Pos = rec.Pos
+		took, err := t.take(t.ring, rec, ev)
 		if err != nil {
-			t.undecoded.Add(1)
-			t.ring.Ack(rec.Pos)
-			continue
+			return err
 		}
-		if t.absorb(ev) {
-			t.ring.Ack(rec.Pos)
+		if !took {
 			continue
 		}
 		if rec.Pos < t.drainEnd && ev.Cgroup.Path == "" {
@@ -434,41 +464,23 @@ func (t *Tracer) Read(ctx context.Context, ev *wire.Event) error {
 	}
 }
 
-// readOlder empties the ring of a version that this one took over from. It is
-// acknowledged as a whole: nothing else reads it any more.
-func (t *Tracer) readOlder(ev *wire.Event) (bool, error) {
-	done, cancel := context.WithCancel(context.Background())
-	cancel()
-	for len(t.older) > 0 {
-		old := t.older[0]
-		rec, err := old.ring.Next(done)
-		if errors.Is(err, io.EOF) {
-			t.older = t.older[1:]
-			if err := old.Close(); err != nil {
-				return false, err
-			}
-			continue
-		}
-		if err != nil {
-			return false, fmt.Errorf("read older ring: %w", err)
-		}
-		err = ev.Decode(rec.Bytes, &t.machine)
-		ev.Pos = noPos
-		old.ring.Ack(rec.Pos)
-		if err != nil {
-			t.undecoded.Add(1)
-			continue
-		}
-		if !t.absorb(ev) {
-			t.drained.Add(1)
-			return true, nil
+// take decodes a record of a ring. False: it is none for the caller, and is done
+// with.
+func (t *Tracer) take(from *ring.Reader, rec ring.Record, ev *wire.Event) (bool, error) {
+	t.readClock()
+	err := ev.Decode(rec.Bytes, &t.machine)
+	ev.Pos = rec.Pos
+	if err != nil {
+		if err := t.counters.inherit(t.maps[probe.OomtraceMapLedger], probe.OomtraceCounterCOUNTER_UNREADABLE, 1); err != nil {
+			return false, err
 		}
 	}
-	return false, nil
+	if err != nil || t.absorb(ev) {
+		from.Ack(rec.Pos)
+		return false, nil
+	}
+	return true, nil
 }
-
-// noPos is no position in any ring: records are aligned.
-const noPos = ^uint64(0)
 
 // Resumed says that the hooks were attached by an earlier reader.
 func (t *Tracer) Resumed() bool { return t.resumed }
@@ -503,7 +515,15 @@ func (t *Tracer) absorb(ev *wire.Event) bool {
 // Waiting is how many records wait in the ring: those that Read has returned and
 // nobody has acknowledged, too. Any goroutine may ask.
 func (t *Tracer) Waiting() int {
-	return t.ring.Unread(func(b []byte) bool {
+	n := unread(t.ring)
+	for _, old := range t.older {
+		n += old.unread()
+	}
+	return n
+}
+
+func unread(r *ring.Reader) int {
+	return r.Unread(func(b []byte) bool {
 		var hdr probe.OomtraceEventHeader
 		if uintptr(len(b)) < unsafe.Sizeof(hdr) {
 			return false
@@ -522,15 +542,19 @@ func (t *Tracer) KillWaits() bool { return t.ring.Ahead(wire.IsKill) }
 
 // Ack says that the event has been delivered: the kernel may forget it. Events
 // may be acknowledged out of order.
-func (t *Tracer) Ack(ev *wire.Event) { t.ring.Ack(ev.Pos) }
+func (t *Tracer) Ack(ev *wire.Event) {
+	if ev.Ring > 0 && ev.Ring <= len(t.older) {
+		t.older[ev.Ring-1].ack(ev.Pos)
+		return
+	}
+	t.ring.Ack(ev.Pos)
+}
 
 // Stats reads the programs' counters.
 func (t *Tracer) Stats() (Stats, error) {
-	s := Stats{Undecoded: t.undecoded.Load()}
-	if err := t.counters.read(t.maps[probe.OomtraceMapCounters], &s); err != nil {
-		return s, err
-	}
-	return s, nil
+	var s Stats
+	err := t.counters.read(t.maps, &s)
+	return s, err
 }
 
 // Close detaches everything. It can be called again.
@@ -546,12 +570,12 @@ func (t *Tracer) Close() error {
 		errs = append(errs, m.Close())
 	}
 	for _, old := range t.older {
-		errs = append(errs, old.Close())
+		errs = append(errs, old.close())
 	}
 	if t.pin != nil {
 		errs = append(errs, t.pin.close())
 	}
-	t.links, t.ring, t.maps, t.older, t.pin = nil, nil, nil, nil, nil
+	t.links, t.ring, t.maps, t.pin = nil, nil, nil, nil
 	return errors.Join(errs...)
 }
 

@@ -18,14 +18,34 @@ func (ev *Event) decodeExit(b []byte, m *Machine) error {
 	if raw.Hdr.BootNs >= raw.MarkedBootNs {
 		x.AfterNS = oom.Some(raw.Hdr.BootNs - raw.MarkedBootNs)
 	}
-	if raw.ReapStartBootNs != 0 || raw.ReapSkipped != 0 {
-		x.Reaped = oom.Some(raw.ReapEndBootNs != 0)
-	}
-	if raw.ReapEndBootNs > raw.MarkedBootNs {
-		x.ReapedAfterNS = oom.Some(raw.ReapEndBootNs - raw.MarkedBootNs)
-	}
+	ev.reaper(&raw)
 	ev.exitMemory(&raw.Mm, pageSize(m))
 	return nil
+}
+
+// reapRounds is how often the OOM reaper tries (MAX_OOM_REAP_RETRIES in
+// mm/oom_kill.c).
+const reapRounds = 10
+
+// reaper tells what the OOM reaper did by its last round: a round is the last one
+// when it was good, or when the victim went before the next.
+func (ev *Event) reaper(raw *probe.OomtraceExitEvent) {
+	x := &ev.exit
+	switch probe.OomtraceReapResult(raw.ReapLast) {
+	case probe.OomtraceReapResultREAP_DONE:
+		x.Reaped = oom.Some(true)
+		if raw.ReapEndBootNs > raw.MarkedBootNs {
+			x.ReapedAfterNS = oom.Some(raw.ReapEndBootNs - raw.MarkedBootNs)
+		}
+	case probe.OomtraceReapResultREAP_NEEDLESS:
+		x.Reaped = oom.Some(false)
+	case probe.OomtraceReapResultREAP_BUSY:
+		x.Reaped = oom.Some(false)
+		if raw.ReapFinishes+raw.ReapSkips >= reapRounds {
+			x.ReaperGaveUp = oom.Some(true)
+		}
+	}
+	// REAP_UNSURE and REAP_STARTED leave open what came of it.
 }
 
 func (ev *Event) exitMemory(mm *probe.OomtraceMmInfo, page uint64) {

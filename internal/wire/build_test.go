@@ -141,7 +141,7 @@ func words(all ...uint64) []byte {
 func exitRecord() *probe.OomtraceExitEvent {
 	return &probe.OomtraceExitEvent{
 		Hdr: header(probe.OomtraceEventTypeEVENT_EXIT), Tgid: 700, Tid: 701, MarkedBootNs: 4_962_000_000,
-		ReapStartBootNs: 4_970_000_000, ReapEndBootNs: 4_972_000_000, Comm: comm("worker"),
+		ReapEndBootNs: 4_972_000_000, ReapStarts: 1, ReapFinishes: 1, ReapLast: uint32(probe.OomtraceReapResultREAP_DONE), Comm: comm("worker"),
 		Mm: probe.OomtraceMmInfo{TotalVmPages: 100, FilePages: 1, AnonPages: 0, SwapPages: 4, ShmemPages: 3},
 	}
 }

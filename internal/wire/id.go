@@ -1,6 +1,9 @@
 package wire
 
-import "strconv"
+import (
+	"fmt"
+	"strconv"
+)
 
 // bootPrefix is how much of the boot id goes into an id: enough to tell one
 // boot of a node from another.
@@ -30,6 +33,12 @@ func appendKillID(dst []byte, bootID string, startNS uint64, pid int32) []byte {
 	dst = strconv.AppendUint(dst, startNS, 16)
 	dst = append(dst, '-')
 	return strconv.AppendInt(dst, int64(pid), 10)
+}
+
+// LossID names a loss: the records of one kind that a set of maps lost, after the
+// first from of them, up to the toth. Sets of one boot have different numbers.
+func LossID(bootID string, set uint32, kind string, from, to uint64) string {
+	return fmt.Sprintf("%slost-%d-%s-%d-%d", appendBoot(nil, bootID), set, kind, from, to)
 }
 
 func appendIncident(dst []byte, bootID string, ns uint64) []byte {

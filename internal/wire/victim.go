@@ -40,6 +40,8 @@ func (ev *Event) decodeVictim(b []byte, m *Machine, kind oom.Kind) error {
 		if err := d.victim(); err != nil {
 			return err
 		}
+	} else if raw.Repeats != 0 {
+		ev.Record.Repeats = oom.Some(raw.Repeats)
 	}
 	for _, part := range [...]func(*victimDecoder) error{
 		(*victimDecoder).trigger, (*victimDecoder).stacks, (*victimDecoder).decision,
@@ -308,8 +310,12 @@ func (d *victimDecoder) trigger() error {
 
 func (d *victimDecoder) decision() error {
 	raw, r := &d.raw.Decision, &d.ev.Record
-	if raw.Valid == 0 {
-		if d.onStack(memcgFrame) {
+	if raw.Valid != uint32(probe.OomtraceDecisionValidDECISION_UNKNOWN) {
+		d.request()
+	}
+	if raw.Valid != uint32(probe.OomtraceDecisionValidDECISION_MADE) {
+		asked := raw.Valid == uint32(probe.OomtraceDecisionValidDECISION_ASKED)
+		if asked && d.raw.Limit.Id != unknown || d.onStack(memcgFrame) {
 			r.Scope = oom.ScopeCgroup
 		}
 		return nil
@@ -325,20 +331,24 @@ func (d *victimDecoder) decision() error {
 		r.Scope = oom.ScopeCgroup
 	}
 	r.DomainBytes = d.bytes(raw.TotalPages)
+	if r.Victim != nil && raw.ChosenTid != 0 && d.isChosen(raw.ChosenTid) {
+		r.Victim.BadnessPages = oom.Some(raw.ChosenPoints)
+	}
+	return nil
+}
+
+// request is what the allocation asked for, be it decided upon or not.
+func (d *victimDecoder) request() {
+	raw, r := &d.raw.Decision, &d.ev.Record
 	if raw.Order == sysrqOrder {
 		r.Sysrq = oom.Some(true)
 	}
-	if r.Trigger != nil {
-		t := r.Trigger
+	if t := r.Trigger; t != nil {
 		t.GFPMask, t.Order = oom.Some(raw.GfpMask), oom.Some(raw.Order)
 		if d.m.GFP != nil {
 			t.GFPFlags = d.m.GFP(t.GFPFlags, raw.GfpMask)
 		}
 	}
-	if r.Victim != nil && raw.ChosenTid != 0 && d.isChosen(raw.ChosenTid) {
-		r.Victim.BadnessPages = oom.Some(raw.ChosenPoints)
-	}
-	return nil
 }
 
 // isChosen tells the chosen task from the others of an oom.group. The kernel

@@ -17,7 +17,7 @@ import (
 )
 
 // Layout is the wire layout this package reads (WIRE_LAYOUT in bpf/event.h).
-const Layout = 1
+const Layout = 2
 
 // unknown marks a number that BPF could not read (UNKNOWN in bpf/event.h).
 const (
@@ -87,6 +87,8 @@ type Event struct {
 	UserStack []uint64
 	// Pos is where the record lies in the ring; the tracer acknowledges by it.
 	Pos uint64
+	// Ring says which ring Pos is of: 0 is the tracer's own.
+	Ring int
 
 	victim  oom.Victim
 	trigger oom.Trigger
@@ -139,7 +141,7 @@ func (ev *Event) reset() {
 	ev.Record = oom.Record{
 		Hooks: ev.Record.Hooks[:0], Candidates: ev.Record.Candidates[:0], Sampled: ev.Record.Sampled[:0],
 	}
-	ev.Cgroup, ev.Shared, ev.Pos, ev.RSSCountBytes = Cgroup{}, Shared{}, 0, oom.Opt[uint64]{}
+	ev.Cgroup, ev.Shared, ev.Pos, ev.Ring, ev.RSSCountBytes = Cgroup{}, Shared{}, 0, 0, oom.Opt[uint64]{}
 	ev.UserStack = ev.UserStack[:0]
 	ev.text, ev.reserve, ev.blocks = ev.text[:0], ev.reserve[:0], ev.blocks[:0]
 	ev.victim = oom.Victim{CgroupLimits: ev.victim.CgroupLimits[:0]}

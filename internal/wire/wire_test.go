@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -316,13 +317,71 @@ func TestExit(t *testing.T) {
 		FileRSSBytes: some(page), ShmemRSSBytes: some(3 * page), SwapBytes: some(4 * page),
 	})
 	fill(&raw.Mm)
-	raw.ReapStartBootNs, raw.ReapEndBootNs, raw.MarkedBootNs = 0, 0, raw.Hdr.BootNs+1
+	raw.ReapLast, raw.ReapEndBootNs, raw.MarkedBootNs = uint32(probe.OomtraceReapResultREAP_NONE), 0, raw.Hdr.BootNs+1
 	same(t, decode(t, bytesOf(raw)).Record.Exit, oom.Exit{})
 	raw = exitRecord()
-	raw.Mm.ShmemPages, raw.Mm.SwapPages, raw.ReapEndBootNs = unknown, unknown, 0
+	raw.Mm.ShmemPages, raw.Mm.SwapPages, raw.ReapLast = unknown, unknown, uint32(probe.OomtraceReapResultREAP_NEEDLESS)
 	same(t, decode(t, bytesOf(raw)).Record.Exit, oom.Exit{
 		AfterNS: some(38e6), Reaped: oom.Some(false), AnonRSSBytes: some(0), FileRSSBytes: some(page),
 	})
+}
+
+// TestReaper: what the OOM reaper did follows from its rounds, of which only the
+// last can have been a good one.
+func TestReaper(t *testing.T) {
+	const none, started, done, unsure, busy, needless = probe.OomtraceReapResultREAP_NONE, probe.OomtraceReapResultREAP_STARTED,
+		probe.OomtraceReapResultREAP_DONE, probe.OomtraceReapResultREAP_UNSURE, probe.OomtraceReapResultREAP_BUSY,
+		probe.OomtraceReapResultREAP_NEEDLESS
+	var unknown oom.Opt[bool]
+	yes, no := oom.Some(true), oom.Some(false)
+	for _, tc := range []struct {
+		name             string
+		finishes, skips  uint32
+		last             probe.OomtraceReapResult
+		reaped, gaveUp   oom.Opt[bool]
+		reapedAfterKnown bool
+	}{
+		{"none came", 0, 0, none, unknown, unknown, false},
+		{"at once", 1, 0, done, yes, unknown, true},
+		{"the mm was busy first", 1, 3, done, yes, unknown, true},
+		{"gone before the second round", 0, 1, busy, no, unknown, false},
+		{"torn down before it came", 0, 1, needless, no, unknown, false},
+		{"somebody else maps it", 1, 0, unsure, unknown, unknown, false},
+		{"under way", 0, 0, started, unknown, unknown, false},
+		{"busy for nine rounds", 0, 9, busy, no, unknown, false},
+		{"busy for all rounds", 0, 10, busy, no, yes, false},
+		{"failed and busy for all rounds", 4, 6, busy, no, yes, false},
+		{"torn down in the last round", 0, 10, needless, no, unknown, false},
+		{"unsure in the last round", 10, 0, unsure, unknown, unknown, false},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			raw := exitRecord()
+			raw.ReapFinishes, raw.ReapSkips, raw.ReapLast = tc.finishes, tc.skips, uint32(tc.last)
+			x := decode(t, bytesOf(raw)).Record.Exit
+			if x.Reaped != tc.reaped || x.ReaperGaveUp != tc.gaveUp || x.ReapedAfterNS.Known != tc.reapedAfterKnown {
+				t.Errorf("%+v", x)
+			}
+		})
+	}
+}
+
+// TestAsked: of an OOM that was not decided, what was asked for is known, and the
+// domain is not.
+func TestAsked(t *testing.T) {
+	r := whole()
+	r.Killed, r.Decision.Valid = 0, uint32(probe.OomtraceDecisionValidDECISION_ASKED)
+	rec := &decode(t, r.encode()).Record
+	if rec.Kind != oom.KindAlreadyExiting || rec.Scope != oom.ScopeCgroup || rec.Limit == nil ||
+		rec.Trigger.GFPMask != oom.Some(uint32(0xcc0)) || rec.Trigger.Order != oom.Some(int32(0)) {
+		t.Errorf("%s", jsonOf(t, rec))
+	}
+	if rec.DomainBytes.Known || rec.Victim.BadnessPages.Known {
+		t.Errorf("nothing was decided: %s", jsonOf(t, rec))
+	}
+	fill(&r.Limit)
+	if rec := &decode(t, r.encode()).Record; rec.Scope != "" || rec.Trigger.GFPMask != oom.Some(uint32(0xcc0)) {
+		t.Errorf("no limit, no stack: %s", jsonOf(t, rec))
+	}
 }
 
 func TestSharedAndCgroup(t *testing.T) {
@@ -432,8 +491,8 @@ func TestNames(t *testing.T) {
 		t.Fatal(err)
 	}
 	text := string(b)
-	for name, want := range map[string]string{"WIRE_LAYOUT": "1", "UNKNOWN": "(~0ULL)", "UNKNOWN32": "(~0U)"} {
-		if m := regexp.MustCompile(`(?m)^#define ` + name + ` (\S+)$`).FindStringSubmatch(text); m == nil || m[1] != want || Layout != 1 {
+	for name, want := range map[string]string{"WIRE_LAYOUT": strconv.Itoa(Layout), "UNKNOWN": "(~0ULL)", "UNKNOWN32": "(~0U)"} {
+		if m := regexp.MustCompile(`(?m)^#define ` + name + ` (\S+)$`).FindStringSubmatch(text); m == nil || m[1] != want {
 			t.Errorf("%s in bpf/event.h: %q", name, m)
 		}
 	}

@@ -1,6 +1,7 @@
 package workload
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -90,6 +91,32 @@ func (c *Cgroup) Set(file, value string) error {
 func (c *Cgroup) Get(file string) (string, error) {
 	b, err := os.ReadFile(filepath.Join(c.dir(), file))
 	return strings.TrimSpace(string(b)), err
+}
+
+// pids are the processes in the cgroup.
+func (c *Cgroup) pids() ([]int, error) {
+	text, err := c.Get("cgroup.procs")
+	var pids []int
+	for _, field := range strings.Fields(text) {
+		pid, convErr := strconv.Atoi(field)
+		pids, err = append(pids, pid), errors.Join(err, convErr)
+	}
+	return pids, err
+}
+
+// waitUsage waits until a cgroup of v2 has that much memory.
+func (c *Cgroup) waitUsage(ctx context.Context, bytes int) error {
+	for ctx.Err() == nil {
+		text, err := c.Get("memory.current")
+		if err != nil {
+			return err
+		}
+		if n, err := strconv.Atoi(text); err != nil || n >= bytes {
+			return err
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+	return fmt.Errorf("%s does not fill: %w", c.Path, ctx.Err())
 }
 
 // OOMKills is how many processes of the cgroup the OOM killer has killed, as

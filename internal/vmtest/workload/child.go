@@ -154,6 +154,10 @@ func planStep(s Step) (readyStep, error) {
 		flags = unix.MAP_SHARED
 	}
 	switch s.Kind {
+	case Sync:
+		r.buf = make([]byte, pageSize)
+		r.fd, err = unix.Open(s.Path, unix.O_RDWR|unix.O_SYNC|unix.O_CLOEXEC, 0)
+		return r, err
 	case File:
 		err = unix.Ftruncate(r.fd, s.Bytes)
 	case Write:
@@ -434,6 +438,8 @@ func take(s *readyStep) {
 		for range s.count {
 			call(unix.SYS_WRITE, uintptr(s.fd), addr(s.buf), uintptr(len(s.buf)))
 		}
+	case Sync:
+		call(unix.SYS_WRITE, uintptr(s.fd), addr(s.buf), uintptr(len(s.buf)))
 	case Pipes:
 		takePipes(s)
 	case Rings:

@@ -17,6 +17,7 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 )
 
 // hogEnv carries a Hog to the process that becomes it.
@@ -35,6 +36,9 @@ const (
 	File Kind = "file"
 	// Write writes a file at Step.Path without mapping it.
 	Write Kind = "write"
+	// Sync writes a page to Step.Path and waits until the device has it. Not even
+	// SIGKILL ends that wait.
+	Sync Kind = "sync"
 	// Pipes fills pipes with data.
 	Pipes Kind = "pipes"
 	// Rings makes pipes with rings of 256 slots, for which the kernel takes
@@ -59,7 +63,7 @@ type Step struct {
 	Bytes int64
 	// Lock locks the memory (mlock).
 	Lock bool
-	// Path is the file or directory of File, Write and Dirs.
+	// Path is the file or directory of File, Write, Sync and Dirs.
 	Path string
 	// Node binds the memory to a NUMA node, counted from 1; 0 binds to none.
 	Node int
@@ -147,6 +151,22 @@ func (p *Process) Full(ctx context.Context) error {
 		return ctx.Err()
 	}
 	return err
+}
+
+// waitState waits until the process is in that state of proc_pid_stat(5).
+func (p *Process) waitState(ctx context.Context, state byte) error {
+	path := fmt.Sprintf("/proc/%d/stat", p.PID)
+	for ctx.Err() == nil {
+		b, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		if i := bytes.LastIndexByte(b, ')'); i > 0 && i+2 < len(b) && b[i+2] == state {
+			return nil
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+	return fmt.Errorf("process %d: not in state %c: %w", p.PID, state, ctx.Err())
 }
 
 // Wait waits until the hog is gone and reports whether SIGKILL ended it.

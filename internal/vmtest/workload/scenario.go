@@ -58,8 +58,8 @@ type Outcome struct {
 	// choice is the kernel's; Kills is how many at least.
 	Victims []int
 	Kills   int
-	// Silent are processes that die without a line of their own: they shared a
-	// victim's memory.
+	// Silent are processes with one memory: the kernel names one of them, and the
+	// others die with it without a line of their own.
 	Silent []int
 	// Survivors must live on.
 	Survivors []int
@@ -67,6 +67,9 @@ type Outcome struct {
 	Threads bool
 	// NoVictim is set when the kernel finds nobody to kill.
 	NoVictim bool
+	// Exiting is set when the victims were dying before: they are marked, and not
+	// killed.
+	Exiting bool
 }
 
 const (
@@ -359,12 +362,26 @@ func runForkbomb(ctx context.Context, g *Guest) (*Outcome, error) {
 }
 
 func runSharedMM(ctx context.Context, g *Guest) (*Outcome, error) {
-	out, err := inCgroup(ctx, g, Limits{MaxBytes: 32 * mib}, Hog{Name: "sharer", Steps: anon(96 * mib), SharesMM: true})
-	if out != nil {
-		// Which of the two is named is the kernel's choice.
-		out.Victims, out.Kills = nil, 1
+	c, err := g.Cgroup(nil, "oomtrace-test", Limits{MaxBytes: 32 * mib})
+	if err != nil {
+		return nil, err
 	}
-	return out, err
+	p, err := g.Fill(ctx, Hog{Name: "sharer", Procs: c.Procs(), Steps: anon(20 * mib), SharesMM: true})
+	if err != nil {
+		return nil, err
+	}
+	out := &Outcome{Constraint: constraintMemcg, Limit: c.Path, Cgroup: c.Path, Kills: 1}
+	if out.Silent, err = c.pids(); err != nil || len(out.Silent) != 2 {
+		return nil, fmt.Errorf("the cgroup has the processes %v: two expected (%w)", out.Silent, err)
+	}
+	// Whichever is named, it is not this one: one of the two may be gone while the
+	// other still holds their memory.
+	grower, err := g.Fill(ctx, Hog{Name: "grower", Procs: c.Procs(), Adj: -900, Steps: anon(20 * mib)})
+	if err != nil {
+		return nil, err
+	}
+	out.Survivors = []int{grower.PID}
+	return out, expectKill(ctx, p)
 }
 
 func runProtected(ctx context.Context, g *Guest) (*Outcome, error) {

@@ -30,23 +30,31 @@ type delayed struct {
 // Delayed makes a block device on zram that reads at once and writes after that
 // many ms, until Close, which has all that waits written first.
 func (g *Guest) Delayed(bytes int64, ms int) (string, error) {
-	lower, err := g.zram(bytes)
+	d, err := g.delayed(bytes, ms)
 	if err != nil {
 		return "", err
 	}
+	return d.dev, nil
+}
+
+func (g *Guest) delayed(bytes int64, ms int) (*delayed, error) {
+	lower, err := g.zram(bytes)
+	if err != nil {
+		return nil, err
+	}
 	d := &delayed{name: "oomtrace-" + strings.TrimPrefix(lower, "/dev/"), lower: lower, sectors: bytes / 512}
 	if err := d.create(g, ms); err != nil {
-		return "", fmt.Errorf("delayed device: %w", err)
+		return nil, fmt.Errorf("delayed device: %w", err)
 	}
 	// The last one to close a device waits until it is written: this one does so
 	// after the delay is gone, and no other is the last.
 	f, err := os.OpenFile(d.dev, os.O_RDWR, 0)
 	if err != nil {
-		return "", fmt.Errorf("delayed device: %w", err)
+		return nil, fmt.Errorf("delayed device: %w", err)
 	}
 	g.defers(f.Close)
 	g.defers(func() error { return d.release() })
-	return d.dev, nil
+	return d, nil
 }
 
 func (d *delayed) create(g *Guest, ms int) error {
@@ -116,6 +124,47 @@ func (d *delayed) ioctl(request uintptr, flags uint32, table string) (*unix.DmIo
 	}
 }
 
+// runExiting fills a cgroup beside a process that SIGKILL has hit while it waits
+// for a disk: the kernel chooses that one, and has nothing to kill.
+func runExiting(ctx context.Context, g *Guest) (*Outcome, error) {
+	dev, err := g.delayed(16*mib, never)
+	if err != nil {
+		return nil, err
+	}
+	c, err := g.Cgroup(nil, "oomtrace-test", Limits{MaxBytes: 48 * mib})
+	if err != nil {
+		return nil, err
+	}
+	stuck, err := g.Start(Hog{Name: "stuck", Procs: c.Procs(), Steps: []Step{{Kind: Anon, Bytes: 32 * mib}, {Kind: Sync, Path: dev.dev}}})
+	if err != nil {
+		return nil, err
+	}
+	out := &Outcome{Constraint: constraintMemcg, Limit: c.Path, Cgroup: c.Path, Victims: []int{stuck.PID}, Exiting: true}
+	err = c.waitUsage(ctx, 32*mib) // entering the cgroup makes it wait, too
+	if err == nil {
+		err = stuck.waitState(ctx, 'D')
+	}
+	if err == nil {
+		err = unix.Kill(stuck.PID, unix.SIGKILL)
+	}
+	if err == nil {
+		// It has its memory once the reaper has taken the other's.
+		var grower *Process
+		grower, err = g.Fill(ctx, Hog{Name: "grower", Procs: c.Procs(), Steps: anon(32 * mib)})
+		if err == nil {
+			out.Survivors = []int{grower.PID}
+		}
+	}
+	err = errors.Join(err, dev.release()) // nothing could end it otherwise
+	if err == nil {
+		err = expectKill(ctx, stuck)
+	}
+	if n, countErr := c.OOMKills(); err == nil && (countErr != nil || n != 0) {
+		err = fmt.Errorf("the kernel counts %d kills (%w): none expected", n, countErr)
+	}
+	return out, err
+}
+
 // stalledScenarios have page cache and swap on a block device that does not
 // write.
 func stalledScenarios() []Scenario {
@@ -137,6 +186,7 @@ func stalledScenarios() []Scenario {
 	}
 	return []Scenario{
 		{Name: "cgroup-stalled", About: "page cache waits for a disk that does not write", Needs: Needs{V2: true}, Run: cache(never)},
+		{Name: "cgroup-exiting", About: "the biggest process was killed before, and cannot end yet", Needs: Needs{V2: true}, Run: runExiting},
 		{Name: "cgroup-written", About: "page cache is written to a disk and dropped, private memory takes its place", Needs: Needs{V2: true}, Run: cache(0)},
 	}
 }

@@ -1,0 +1,67 @@
+package tracer
+
+import (
+	"time"
+
+	"github.com/oomtrace/oomtrace/internal/oom"
+	"github.com/oomtrace/oomtrace/internal/probe"
+	"github.com/oomtrace/oomtrace/internal/wire"
+)
+
+// Loss is a run of records of one kind that could not be delivered: those after
+// the first From of that kind that were lost, up to the Toth.
+type Loss struct {
+	Kind     oom.LostKind
+	From, To uint64
+
+	counter probe.OomtraceCounter
+}
+
+// losses are the counters that a lost record is due for, by what they count. A
+// notice of a cgroup is none: no record goes missing with it.
+func losses() [4]Loss {
+	return [...]Loss{
+		{Kind: oom.LostKill, counter: probe.OomtraceCounterCOUNTER_LOST},
+		{Kind: oom.LostNoVictim, counter: probe.OomtraceCounterCOUNTER_LOST_NO_VICTIM},
+		{Kind: oom.LostExit, counter: probe.OomtraceCounterCOUNTER_LOST_EXIT},
+		{Kind: oom.LostUnreadable, counter: probe.OomtraceCounterCOUNTER_UNREADABLE},
+	}
+}
+
+// Untold appends the losses that no reader has told of yet.
+func (t *Tracer) Untold(to []Loss) ([]Loss, error) {
+	for _, l := range losses() {
+		total, told, err := t.counters.total(t.maps, l.counter)
+		if err != nil {
+			return to, err
+		}
+		if total > told {
+			l.From, l.To = told, total
+			to = append(to, l)
+		}
+	}
+	return to, nil
+}
+
+// Told says that the stream has the loss: no reader tells of it again.
+func (t *Tracer) Told(l Loss) error {
+	return t.counters.tell(t.maps[probe.OomtraceMapLedger], l.counter, l.To)
+}
+
+// LossRecord is what stands in the stream for a loss.
+func (t *Tracer) LossRecord(l Loss) *oom.Record {
+	now := bootNS()
+	rec := &oom.Record{
+		Schema: oom.Schema, Kind: oom.KindLost, Source: oom.SourceBPF, Time: time.Now(),
+		ID:   wire.LossID(t.machine.BootID, t.set, string(l.Kind), l.From, l.To),
+		Node: t.machine.Node, BootID: t.machine.BootID, Kernel: t.machine.Kernel,
+		Lost: oom.Some(l.To - l.From), LostKind: l.Kind,
+	}
+	if now != 0 {
+		rec.UptimeNS = oom.Some(now)
+	}
+	if l.Kind == oom.LostKill {
+		rec.Hooks = t.namesOf(uint32(probe.OomtraceHookBitHOOK_MARK_VICTIM))
+	}
+	return rec
+}

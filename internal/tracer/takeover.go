@@ -1,0 +1,208 @@
+package tracer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"sync"
+
+	"github.com/cilium/ebpf"
+
+	"github.com/oomtrace/oomtrace/internal/probe"
+	"github.com/oomtrace/oomtrace/internal/ring"
+	"github.com/oomtrace/oomtrace/internal/wire"
+)
+
+// older is a set of pins of another build whose hooks are gone. Its ring stays
+// pinned until all of its records are acknowledged, so that a reader that dies
+// before leaves them for the next one.
+type older struct {
+	path string
+	set  Tracer // its maps and its ring
+
+	mu    sync.Mutex // Ack comes from any goroutine
+	ended bool       // nothing more comes out of the ring
+	gone  bool
+}
+
+// takeOver ends the hooks of other builds' sets, once this build's own are
+// attached: what both see has the same id. The records in their rings are read
+// first of all.
+func (t *Tracer) takeOver(paths []string) error {
+	for _, path := range paths {
+		if err := removeHooks(path); err != nil {
+			return err
+		}
+		old := &older{path: path}
+		if err := old.set.openPinned(path); err != nil {
+			// Its name says that it can be read, and it cannot.
+			_ = old.set.Close()
+			t.others.foreign = append(t.others.foreign, path)
+			continue
+		}
+		t.older = append(t.older, old)
+		if err := t.inherit(&old.set); err != nil {
+			return err
+		}
+		t.notes = append(t.notes, "took over from another version: "+path)
+	}
+	return nil
+}
+
+// inherit adds the losses of another set that were not told to this one's.
+func (t *Tracer) inherit(old *Tracer) error {
+	var untold []Loss
+	untold, err := old.Untold(untold)
+	if err != nil {
+		return err
+	}
+	for _, l := range untold {
+		if err := t.counters.inherit(t.maps[probe.OomtraceMapLedger], l.counter, l.To-l.From); err != nil {
+			return err
+		}
+		if err := old.Told(l); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// replace removes a set with another record layout: its records can be counted,
+// but not read.
+func (t *Tracer) replace(paths []string) error {
+	for _, path := range paths {
+		n, err := undelivered(path)
+		if err != nil {
+			t.warnings = append(t.warnings, fmt.Sprintf("%s, of a version with another record layout, is replaced; what its ring held is not known: %v", path, err))
+		} else {
+			t.warnings = append(t.warnings, fmt.Sprintf("%s, of a version with another record layout, is replaced; %d records in its ring, which only that version can read, are lost", path, n))
+		}
+		if err := removeHooks(path); err != nil {
+			return err
+		}
+		if err := t.counters.inherit(t.maps[probe.OomtraceMapLedger], probe.OomtraceCounterCOUNTER_UNREADABLE, n); err != nil {
+			return err
+		}
+		if err := removeSet(path); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// undelivered counts the records in the ring of a set whose layout is not known:
+// the kernel puts the same header before each record.
+func undelivered(path string) (n uint64, err error) {
+	events, err := ebpf.LoadPinnedMap(filepath.Join(path, probe.OomtraceMapEvents), nil)
+	if err != nil {
+		return 0, plainError(err)
+	}
+	defer func() { _ = events.Close() }()
+	r, err := ring.Open(events.FD(), int(events.MaxEntries()))
+	if err != nil {
+		return 0, err
+	}
+	defer func() { _ = r.Close() }()
+	return uint64(r.Unread(func([]byte) bool { return true })), nil
+}
+
+// removeHooks ends the links and programs of a set, and leaves its maps.
+func removeHooks(path string) error {
+	entries, err := os.ReadDir(path)
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrPin, err)
+	}
+	for _, e := range entries {
+		if p, ok := parsePinned(e.Name()); !ok || p.what != pinLink && p.what != pinProgram {
+			continue
+		}
+		if err := ignoreMissing(os.Remove(filepath.Join(path, e.Name()))); err != nil {
+			return fmt.Errorf("%w: remove: %w", ErrPin, err)
+		}
+	}
+	return nil
+}
+
+// readOlder reads what the rings of other builds still hold.
+func (t *Tracer) readOlder(ev *wire.Event) (bool, error) {
+	done, cancel := context.WithCancel(context.Background())
+	cancel()
+	for t.draining < len(t.older) {
+		old := t.older[t.draining]
+		rec, err := old.set.ring.Next(done)
+		if errors.Is(err, io.EOF) {
+			t.draining++
+			if err := old.end(); err != nil {
+				return false, err
+			}
+			continue
+		}
+		if err != nil {
+			return false, fmt.Errorf("read older ring: %w", err)
+		}
+		took, err := t.take(old.set.ring, rec, ev)
+		if err != nil {
+			return false, err
+		}
+		if took {
+			ev.Ring = t.draining + 1
+			t.drained.Add(1)
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+// end says that nothing more comes.
+func (o *older) end() error {
+	o.mu.Lock()
+	o.ended = true
+	o.mu.Unlock()
+	return o.settle()
+}
+
+// ack acknowledges a record. The set that cannot be removed stays, empty, for the
+// next reader.
+func (o *older) ack(pos uint64) {
+	o.mu.Lock()
+	gone := o.gone
+	o.mu.Unlock()
+	if gone {
+		return
+	}
+	o.set.ring.Ack(pos)
+	_ = o.settle()
+}
+
+// settle removes the set once all is delivered.
+func (o *older) settle() error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if !o.ended || o.gone || o.set.ring.Pending() > 0 {
+		return nil
+	}
+	o.gone = true
+	return errors.Join(removeSet(o.path), o.set.Close())
+}
+
+func (o *older) unread() int {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.gone {
+		return 0
+	}
+	return unread(o.set.ring)
+}
+
+func (o *older) close() error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.gone {
+		return nil
+	}
+	o.gone = true
+	return o.set.Close()
+}
