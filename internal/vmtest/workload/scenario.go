@@ -374,9 +374,9 @@ func runSharedMM(ctx context.Context, g *Guest) (*Outcome, error) {
 	if out.Silent, err = c.pids(); err != nil || len(out.Silent) != 2 {
 		return nil, fmt.Errorf("the cgroup has the processes %v: two expected (%w)", out.Silent, err)
 	}
-	// Whichever is named, it is not this one: one of the two may be gone while the
-	// other still holds their memory.
-	grower, err := g.Fill(ctx, Hog{Name: "grower", Procs: c.Procs(), Adj: -900, Steps: anon(20 * mib)})
+	// This one may not be killed: both can be gone from the cgroup a moment before
+	// their memory is.
+	grower, err := g.Fill(ctx, Hog{Name: "grower", Procs: c.Procs(), Adj: -1000, Steps: anon(20 * mib)})
 	if err != nil {
 		return nil, err
 	}
