@@ -394,8 +394,8 @@ static __always_inline struct marked *marked_task(struct task_struct *task)
 
 static __always_inline void follow_mm(u64 mm, u32 tgid)
 {
-	if (exit_mmap_hooked && mm)
-		bpf_map_update_elem(&victim_mms, &mm, &tgid, BPF_ANY);
+	if (exit_mmap_hooked && mm && bpf_map_update_elem(&victim_mms, &mm, &tgid, BPF_ANY))
+		count(COUNTER_LOST_EXIT);
 }
 
 static __always_inline void follow_victim(struct task_struct *task)

@@ -36,7 +36,11 @@ func TestHostSteadyState(t *testing.T) {
 		if _, err := tr.Stats(); err != nil {
 			t.Fatal(err)
 		}
+		if lost, err := tr.Untold(nil); err != nil || len(lost) > 0 {
+			t.Fatal(lost, err)
+		}
+		tr.readClock()
 	}); n != 0 {
-		t.Errorf("stats: %v allocations", n)
+		t.Errorf("stats, losses and clock: %v allocations", n)
 	}
 }
