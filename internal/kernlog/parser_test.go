@@ -580,3 +580,17 @@ func TestStamps(t *testing.T) {
 		}
 	}
 }
+
+// TestMixedStats: counters of two reports by turns are nobody's.
+func TestMixedStats(t *testing.T) {
+	text := corpusFile(t, "5.10-alternate-callers.txt")
+	all := readText(t, strings.NewReplacer("[  T95] ", "", "[  T96] ", "").Replace(text), testOptions())
+	if len(all) != 2 {
+		t.Fatalf("%d records", len(all))
+	}
+	for _, rec := range all {
+		if rec.Incomplete != oom.Some(true) || rec.Limit == nil || rec.Limit.Stat != nil {
+			t.Errorf("%s: incomplete %v, limit %+v", rec.Victim.Comm, rec.Incomplete, rec.Limit)
+		}
+	}
+}

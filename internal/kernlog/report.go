@@ -90,6 +90,7 @@ type report struct {
 	// Old kernels print the counters of each cgroup below the limit by itself;
 	// the limit's own come first.
 	statsEach, statsOfLimit bool
+	statsMixed              bool // two reports' could not be told apart
 
 	mem   memInfo
 	tasks taskTable
@@ -208,5 +209,5 @@ func (r *report) from(major, minor uint64) bool {
 }
 
 // statsCut says whether counters of cgroups below the limit are there without
-// the limit's own: their sum is none.
-func (r *report) statsCut() bool { return r.statsEach && !r.statsOfLimit }
+// the limit's own, or with another report's: their sum is none.
+func (r *report) statsCut() bool { return r.statsMixed || r.statsEach && !r.statsOfLimit }

@@ -280,6 +280,7 @@ func (p *Parser) pick(l *Line, k part) (order [maxOpen]*report, n int) {
 		for _, r := range order[:2] {
 			r.doubtful = true
 			r.stackMixed = r.stackMixed || k == partFrame
+			r.statsMixed = r.statsMixed || k == partStat || k == partStats
 		}
 	}
 	return order, n
