@@ -80,7 +80,8 @@ func bounds(x *prefixes, text []byte, read func(*prefixes, []byte) (Line, bool))
 		}
 		taken := false
 		for i := len(open) - 1; i >= 0 && !taken; i-- {
-			if open[i].cut && at.sameOrigin(&open[i].from) {
+			gap, ok := at.since(&open[i].from)
+			if open[i].cut && at.sameOrigin(&open[i].from) && (!ok || gap <= reportWait && gap >= -clockSlack) {
 				open[i].pid, open[i].cut, open[i].from, open[i].tick, taken = pid, false, at, tick, true
 			}
 		}
@@ -128,7 +129,8 @@ func FuzzReader(f *testing.F) {
 			return
 		}
 		x := prefixes{o: &o, now: time.Now}
-		most := bounds(&x, text, func(x *prefixes, raw []byte) (Line, bool) { return x.line(raw[:min(len(raw), o.MaxLine)]) })
+		lines := bytes.ReplaceAll(text, []byte{0}, []byte("\n")) // a hole parts lines
+		most := bounds(&x, lines, func(x *prefixes, raw []byte) (Line, bool) { return x.line(raw[:min(len(raw), o.MaxLine)]) })
 		if n > most {
 			t.Fatalf("%d records, at most %d possible", n, most)
 		}

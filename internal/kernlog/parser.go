@@ -430,8 +430,8 @@ func (p *Parser) header(l *Line, b []byte) {
 	}
 	p.stats.Reports++
 	p.endHeadless(l)
-	p.endSerial(l, nil)
 	r := p.newReport(l, false)
+	p.overtake(l, r)
 	r.trigger, r.sysrq = probe.trigger, probe.sysrq
 }
 
@@ -446,19 +446,18 @@ func (p *Parser) endHeadless(l *Line) {
 	}
 }
 
-// endSerial closes the reports of kernels that print one after the other: a new
-// one begins, so their ends are lost. It may be the new one that first tells
-// which kernel it is.
-func (p *Parser) endSerial(l *Line, but *report) {
+// overtake tells the reports of kernels that print one after the other that a
+// new one has begun: their ends are lost, and no more parts are theirs. What
+// they were about may still be told, where the log is of many machines that it
+// does not name; then the lines are mixed.
+func (p *Parser) overtake(l *Line, by *report) {
 	s := stampOf(l)
-	for i := 0; i < len(p.open); {
-		r := p.open[i]
-		serial := r.from(4, 2) || but != nil && but.from(4, 2)
-		if r != but && serial && s.sameOrigin(&r.stamp) && (l.Caller == 0 || r.caller == 0) {
-			p.end(r)
+	for _, r := range p.open {
+		if r == by || r.overtaken || !s.sameOrigin(&r.stamp) || l.Caller != 0 && r.caller != 0 || !r.from(4, 2) && !by.from(4, 2) {
 			continue
 		}
-		i++
+		r.overtaken, r.doubtful = true, true
+		by.doubtful = by.doubtful || p.tick-r.touched < interleaved
 	}
 }
 

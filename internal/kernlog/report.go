@@ -64,9 +64,12 @@ type report struct {
 	// doubtful: lines of another report may be among this one's.
 	doubtful bool
 	caller   int
-	stage    stage
-	touched  uint64 // the parser's line count at the last line of this report
-	last     stamp
+	// overtaken: another one has begun since, on a kernel that prints one after
+	// the other.
+	overtaken bool
+	stage     stage
+	touched   uint64 // the parser's line count at the last line of this report
+	last      stamp
 
 	// lines are how many are in it; the first one for when none is placed.
 	lines       int

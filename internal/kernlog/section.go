@@ -205,7 +205,7 @@ func (p *Parser) section(l *Line, b []byte) {
 			p.touch(r, l)
 			r.count(l, b)
 			if k == partCPU && !r.headless {
-				p.endSerial(l, r)
+				p.overtake(l, r)
 			}
 			return
 		}
@@ -266,7 +266,7 @@ func (p *Parser) pick(l *Line, k part) (order [maxOpen]*report, n int) {
 			}
 			continue
 		}
-		if r.stage > st {
+		if r.stage > st || r.overtaken {
 			continue
 		}
 		j := n
@@ -355,6 +355,8 @@ func (r *report) applyStat(b []byte) bool {
 	}
 	name, v, ok := statLine(b)
 	if ok {
+		// Each counter is printed once: one that comes again is another's.
+		r.statsMixed = r.statsMixed || !r.statsEach && r.stats.has(string(name))
 		r.stats.add(name, v)
 	}
 	return ok
