@@ -23,7 +23,10 @@ struct candidate {
 };
 
 static struct candidates {
-	struct candidate kept[MAX_CANDIDATES];
+	struct candidate kept[CANDIDATE_SLOTS];
+	struct candidate biggest; /* by size alone: adj may keep it out of kept */
+	u64 biggest_pages;
+	u64 pages;   /* rss, swap and page tables of all seen */
 	u32 count;   /* entries of kept in use */
 	u32 total;   /* tasks with memory seen */
 	u32 least;   /* index of the fewest points in kept */
@@ -35,6 +38,9 @@ static __always_inline void forget_candidates(void)
 	weighed.count = 0;
 	weighed.total = 0;
 	weighed.least = 0;
+	weighed.pages = 0;
+	weighed.biggest_pages = 0;
+	weighed.biggest.task = 0;
 }
 
 /*
@@ -71,6 +77,14 @@ VERIFIED_ONCE int find_least(void)
 	return 0;
 }
 
+static __always_inline void note_candidate(struct candidate *to, struct task_struct *task, s64 points)
+{
+	to->task = (u64)task;
+	to->points = points;
+	to->start_boot_ns = BPF_CORE_READ(task, start_boottime);
+	to->tgid = BPF_CORE_READ(task, tgid);
+}
+
 static __always_inline void keep_candidate(struct task_struct *task, s64 points)
 {
 	u32 slot = weighed.count;
@@ -82,22 +96,54 @@ static __always_inline void keep_candidate(struct task_struct *task, s64 points)
 		if (slot >= MAX_CANDIDATES || points <= weighed.kept[slot].points)
 			return;
 	}
-	weighed.kept[slot].task = (u64)task;
-	weighed.kept[slot].points = points;
-	weighed.kept[slot].start_boot_ns = BPF_CORE_READ(task, start_boottime);
-	weighed.kept[slot].tgid = BPF_CORE_READ(task, tgid);
+	note_candidate(&weighed.kept[slot], task, points);
 	find_least();
+}
+
+/* What a task's mm holds, whatever its adj. */
+static __always_inline u64 mm_pages(struct mm_struct *mm)
+{
+	return mm_counter_cheap(mm, MM_FILEPAGES) + mm_counter_cheap(mm, MM_ANONPAGES) +
+	       mm_counter_cheap(mm, MM_SHMEMPAGES) + mm_counter_cheap(mm, MM_SWAPENTS) +
+	       (BPF_CORE_READ(mm, pgtables_bytes.counter) >> page_shift);
 }
 
 static __always_inline void weigh(struct task_struct *task, u64 domain_pages)
 {
 	struct mm_struct *mm = process_mm(task);
+	u64 pages;
+	s64 points;
 
 	if (!mm)
 		return;
 	weighed.total++;
-	if (top_candidates)
-		keep_candidate(task, badness(task, mm, domain_pages));
+	pages = mm_pages(mm);
+	weighed.pages += pages;
+	if (!top_candidates)
+		return;
+	points = badness(task, mm, domain_pages);
+	keep_candidate(task, points);
+	if (pages > weighed.biggest_pages) {
+		weighed.biggest_pages = pages;
+		note_candidate(&weighed.biggest, task, points);
+	}
+}
+
+/* Puts the biggest behind the kept ones, unless it is one of them. */
+VERIFIED_ONCE u32 keep_biggest(void)
+{
+	u32 i, n = weighed.count;
+
+	if (!weighed.biggest.task || n >= CANDIDATE_SLOTS)
+		return n;
+	for (i = 0; i < MAX_CANDIDATES; i++) {
+		if (i >= n)
+			break;
+		if (weighed.kept[i].task == weighed.biggest.task)
+			return n;
+	}
+	weighed.kept[n] = weighed.biggest;
+	return n + 1;
 }
 
 /* False when the task has gone since, and its row with it. */
@@ -108,10 +154,10 @@ VERIFIED_ONCE int read_candidate(u64 i, u64 row)
 	struct mem_cgroup *memcg;
 	struct mm_struct *mm;
 
-	if (i >= MAX_CANDIDATES)
+	if (i >= CANDIDATE_SLOTS)
 		return 0;
 	barrier_var(row); /* one check of both tells the verifier about neither */
-	if (row >= MAX_CANDIDATES)
+	if (row >= CANDIDATE_SLOTS)
 		return 0;
 	info = &scratch.candidates[row];
 	task = (struct task_struct *)weighed.kept[i].task;
@@ -136,19 +182,20 @@ VERIFIED_ONCE int read_candidate(u64 i, u64 row)
 
 static __always_inline void append_candidates(void)
 {
-	u32 i, n;
+	u32 i, n, kept = keep_biggest();
 
 	weighed.rows = 0;
-	for (i = 0; i < MAX_CANDIDATES; i++) {
-		if (i >= weighed.count)
+	for (i = 0; i < CANDIDATE_SLOTS; i++) {
+		if (i >= kept)
 			break;
 		if (read_candidate(i, weighed.rows))
 			weighed.rows++;
 	}
 	n = weighed.rows;
-	if (n > MAX_CANDIDATES)
-		n = MAX_CANDIDATES;
+	if (n > CANDIDATE_SLOTS)
+		n = CANDIDATE_SLOTS;
 	scratch.event.candidates_total = weighed.total;
+	scratch.event.candidates_pages = weighed.pages;
 	scratch.event.candidates =
 		tail_append(scratch.candidates, n * sizeof(scratch.candidates[0]), sizeof(scratch.candidates));
 }

@@ -24,6 +24,8 @@ const volatile u64 sym_totalram_pages = 0;
 const volatile u64 sym_vm_swappiness = 0;
 const volatile u64 sym_kill_allocating_task = 0;
 const volatile u64 sym_memcg_stats_index = 0;
+const volatile u64 sym_hstates = 0;
+const volatile u64 sym_hugetlb_max_hstate = 0;
 
 /* What to add to a per-CPU pointer for CPU n; filled by the loader. */
 u64 percpu_offsets[MAX_CPUS];
@@ -38,6 +40,16 @@ static __always_inline u64 read_u64_at(u64 address)
 	if (!address || read_kernel(&value, (void *)address))
 		return UNKNOWN;
 	return value;
+}
+
+/* A counter that may be below zero for a while counts as zero. */
+static __always_inline u64 read_count_at(u64 address)
+{
+	s64 value = 0;
+
+	if (!address || read_kernel(&value, (void *)address))
+		return UNKNOWN;
+	return value < 0 ? 0 : value;
 }
 
 static __always_inline u32 read_u32_at(u64 address)
@@ -120,6 +132,31 @@ static __always_inline u64 mm_counter_approximate(struct mm_struct *mm, u32 whic
 	if (bpf_core_read(&count, sizeof(count), &mm_percpu_counter(mm, which)->count))
 		return UNKNOWN;
 	return count < 0 ? 0 : count;
+}
+
+/*
+ * Exact on few CPUs. On more, the parts of all CPUs for every task on the
+ * machine are too many to read under oom_lock.
+ */
+#define EXACT_CPUS 8
+
+static __always_inline u64 mm_counter_cheap(struct mm_struct *mm, u32 which)
+{
+	return nr_cpus <= EXACT_CPUS ? mm_counter(mm, which) : mm_counter_approximate(mm, which);
+}
+
+/*
+ * task_struct.mems_allowed is there with CONFIG_CPUSETS (seen 5.10 to 7.3). The
+ * first 64 nodes are all that is read.
+ */
+static __always_inline u64 task_mems_allowed(struct task_struct *task)
+{
+	u64 nodes = UNKNOWN;
+
+	if (!bpf_core_field_exists(task->mems_allowed) ||
+	    read_kernel(&nodes, (void *)task + bpf_core_field_offset(task->mems_allowed)))
+		return UNKNOWN;
+	return nodes;
 }
 
 /* kernfs_node.parent (seen 5.10 to 6.12) became __parent in 741c10b096bc (seen 6.18, 7.3). */

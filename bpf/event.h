@@ -28,11 +28,14 @@
 #define STACK_DEPTH 64
 #define USER_STACK_DEPTH 32
 #define MAX_CANDIDATES 32
+#define CANDIDATE_SLOTS (MAX_CANDIDATES + 1) /* and the biggest of all */
 #define MAX_ZONES 16
 #define MAX_ORDER_COUNT 11
 #define MAX_ZONE_TYPES 5
 #define ZONE_NAME_LEN 16
 #define MAX_NODES 8
+#define MAX_HUGE_SIZES 8
+#define BUILD_ID_LEN 20
 #define TAIL_LEN 32768
 
 enum event_type {
@@ -139,6 +142,8 @@ struct decision_info {
 	s32 chosen_tid;
 	u32 pad;
 	u64 boot_ns;           /* when the decision was seen */
+	u64 nodemask;          /* nodes 0 to 63 of oom_control.nodemask; UNKNOWN: no mask */
+	u64 mems_allowed;      /* nodes 0 to 63 of the trigger's task_struct.mems_allowed */
 };
 
 enum memcg_flag {
@@ -206,6 +211,14 @@ enum vm_stat {
 	VM_STAT_PAGE_TABLE,
 	VM_STAT_FREE_CMA,
 	VM_STAT_FILE_PAGES,
+	VM_STAT_ISOLATED_ANON,
+	VM_STAT_ISOLATED_FILE,
+	VM_STAT_ZSPAGES,
+	/* of all sizes: struct hstate */
+	VM_STAT_HUGEPAGES_TOTAL,
+	VM_STAT_HUGEPAGES_FREE,
+	VM_STAT_HUGEPAGES_RSVD,
+	VM_STAT_HUGEPAGES_SURP,
 	VM_STAT_COUNT,
 };
 
@@ -214,7 +227,7 @@ struct memory_info {
 	u64 total_pages;       /* _totalram_pages */
 	u64 free_pages;        /* sum of the zones' NR_FREE_PAGES */
 	u64 swap_total_pages;  /* total_swap_pages */
-	u64 swap_free_pages;   /* nr_swap_pages */
+	u64 swap_free_pages;   /* nr_swap_pages, 0 where it is below */
 	u64 swap_cache_pages;
 	u32 swappiness;        /* vm_swappiness */
 	u32 kill_allocating_task;
@@ -247,6 +260,13 @@ struct candidate_info {
 	u8 comm[COMM_LEN];
 };
 
+/* What bpf_get_stack() gives with BPF_F_USER_BUILD_ID: struct bpf_stack_build_id. */
+struct user_frame {
+	s32 status;                /* enum bpf_stack_build_id_status: 1 valid, 2 address only */
+	u8 build_id[BUILD_ID_LEN]; /* of the file mapped there */
+	u64 offset;                /* in the file; the address where there is no build id */
+};
+
 struct victim_event {
 	struct event_header hdr;
 	u32 hooks;             /* enum hook_bit */
@@ -267,6 +287,9 @@ struct victim_event {
 	struct span candidates;   /* struct candidate_info[], any order */
 	struct span kernel_stack; /* u64[], innermost first */
 	struct span user_stack;   /* u64[] of the trigger */
+	struct span user_frames;  /* struct user_frame[], the same frames */
+	u32 pad;
+	u64 candidates_pages;     /* rss, swap and page tables of all that were weighed */
 };
 
 enum reap_result {

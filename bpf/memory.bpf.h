@@ -67,6 +67,8 @@ VERIFIED_ONCE int add_node(u64 address)
 	add_node_stat(VM_STAT_SHMEM, pgdat, NR_SHMEM, UNIT_PAGES);
 	add_node_stat(VM_STAT_MAPPED, pgdat, NR_FILE_MAPPED, UNIT_PAGES);
 	add_node_stat(VM_STAT_FILE_PAGES, pgdat, NR_FILE_PAGES, UNIT_PAGES);
+	add_node_stat(VM_STAT_ISOLATED_ANON, pgdat, NR_ISOLATED_ANON, UNIT_PAGES);
+	add_node_stat(VM_STAT_ISOLATED_FILE, pgdat, NR_ISOLATED_FILE, UNIT_PAGES);
 	add_node_stat(VM_STAT_SLAB_RECLAIMABLE, pgdat, NR_SLAB_RECLAIMABLE_B, UNIT_PAGES);
 	add_node_stat(VM_STAT_SLAB_UNRECLAIMABLE, pgdat, NR_SLAB_UNRECLAIMABLE_B, UNIT_PAGES);
 	add_node_stat(VM_STAT_KERNEL_STACK, pgdat, NR_KERNEL_STACK_KB, UNIT_KIB);
@@ -75,6 +77,15 @@ VERIFIED_ONCE int add_node(u64 address)
 		add_known(&scratch.event.memory.swap_cache_pages,
 			  counter_at(pgdat, bpf_core_field_offset(pgdat->vm_stat),
 				     bpf_core_enum_value(enum node_stat_item, NR_SWAPCACHE)));
+	return 0;
+}
+
+VERIFIED_ONCE int add_zone_zspages(u64 address)
+{
+	struct zone *zone = (struct zone *)address;
+
+	add_zone_stat(&scratch.event.memory.stat[VM_STAT_ZSPAGES], zone, zone_stat_item___zspages,
+		      NR_ZSPAGES___zone, UNIT_PAGES);
 	return 0;
 }
 
@@ -97,6 +108,7 @@ static __always_inline void add_zone_stats(struct zone *zone)
 	add_zone_stat(&stat[VM_STAT_FREE_CMA], zone, zone_stat_item, NR_FREE_CMA_PAGES, UNIT_PAGES);
 	if (!bpf_core_enum_value_exists(enum node_stat_item, NR_PAGETABLE))
 		add_zone_pagetables((u64)zone);
+	add_zone_zspages((u64)zone);
 	add_zone_stat(&scratch.event.memory.free_pages, zone, zone_stat_item, NR_FREE_PAGES, UNIT_BYTES);
 }
 
@@ -167,6 +179,37 @@ VERIFIED_ONCE u32 add_zones(u64 address, u32 n)
 	return n;
 }
 
+/* One size of huge pages (include/linux/hugetlb.h). */
+VERIFIED_ONCE int add_huge_size(u64 address)
+{
+	struct hstate *size = (struct hstate *)address;
+	u64 *stat = scratch.event.memory.stat;
+	u32 shift = (BPF_CORE_READ(size, order) + page_shift) & 63;
+
+	stat[VM_STAT_HUGEPAGES_TOTAL] += BPF_CORE_READ(size, nr_huge_pages) << shift;
+	stat[VM_STAT_HUGEPAGES_FREE] += BPF_CORE_READ(size, free_huge_pages) << shift;
+	stat[VM_STAT_HUGEPAGES_RSVD] += BPF_CORE_READ(size, resv_huge_pages) << shift;
+	stat[VM_STAT_HUGEPAGES_SURP] += BPF_CORE_READ(size, surplus_huge_pages) << shift;
+	return 0;
+}
+
+/* Huge pages of all sizes; unknown where the kernel hides its variables. */
+static __always_inline void read_hugepages(void)
+{
+	u64 *stat = scratch.event.memory.stat;
+	u32 i, n = read_u32_at(sym_hugetlb_max_hstate);
+
+	if (!bpf_core_type_exists(struct hstate) || !sym_hstates || n == UNKNOWN32)
+		return;
+	for (i = VM_STAT_HUGEPAGES_TOTAL; i <= VM_STAT_HUGEPAGES_SURP; i++)
+		stat[i] = 0;
+	for (i = 0; i < MAX_HUGE_SIZES; i++) {
+		if (i >= n)
+			break;
+		add_huge_size(sym_hstates + i * bpf_core_type_size(struct hstate));
+	}
+}
+
 VERIFIED_ONCE int read_memory(u64 address)
 {
 	struct mem_cgroup *memcg = (struct mem_cgroup *)address;
@@ -175,9 +218,10 @@ VERIFIED_ONCE int read_memory(u64 address)
 
 	memory->total_pages = read_u64_at(sym_totalram_pages);
 	memory->swap_total_pages = read_u64_at(sym_total_swap_pages);
-	memory->swap_free_pages = read_u64_at(sym_nr_swap_pages);
+	memory->swap_free_pages = read_count_at(sym_nr_swap_pages);
 	memory->swappiness = read_u32_at(sym_vm_swappiness);
 	memory->kill_allocating_task = read_u32_at(sym_kill_allocating_task);
+	read_hugepages();
 	memory->nodes = 0;
 	memory->zones_cut = 0;
 	for (nid = 0; nid < MAX_NODES; nid++) {

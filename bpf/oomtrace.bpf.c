@@ -46,6 +46,7 @@ const struct cgroup_event *wire_cgroup_event __attribute__((unused));
 const struct shared_mm_event *wire_shared_mm_event __attribute__((unused));
 const struct span *wire_span __attribute__((unused));
 const struct zone_info *wire_zone_info __attribute__((unused));
+const struct user_frame *wire_user_frame __attribute__((unused));
 const enum event_type *wire_event_type __attribute__((unused));
 const enum hook_bit *wire_hook_bit __attribute__((unused));
 const enum task_flag *wire_task_flag __attribute__((unused));
@@ -176,6 +177,15 @@ static __always_inline bool ours(void)
 	return oom.tid == bpf_get_current_pid_tgid();
 }
 
+/* The nodes that the allocation could use, by its policy and by its cpuset. */
+static __always_inline void take_nodes(struct decision_info *info, struct oom_control *oc)
+{
+	u64 mask = (u64)BPF_CORE_READ(oc, nodemask);
+
+	info->nodemask = read_u64_at(mask);
+	info->mems_allowed = task_mems_allowed((struct task_struct *)bpf_get_current_task());
+}
+
 /*
  * What the allocation asked for. False when this is no oom_control: a copy of
  * the function that the compiler made may take other arguments.
@@ -190,6 +200,7 @@ static __always_inline bool take_request(struct oom_control *oc)
 	info->gfp_mask = gfp_mask;
 	info->order = BPF_CORE_READ(oc, order);
 	info->boot_ns = bpf_ktime_get_boot_ns();
+	take_nodes(info, oc);
 	info->valid = DECISION_ASKED;
 	oom.memcg = (u64)BPF_CORE_READ(oc, memcg);
 	return true;
@@ -294,6 +305,17 @@ static __noinline int append_user_stack(void *ctx)
 
 	if (len > 0)
 		scratch.event.user_stack = tail_append(scratch.stack, len, USER_STACK_DEPTH * sizeof(u64));
+	return 0;
+}
+
+/* The same by build id: the addresses say nothing once the mappings are gone,
+ * which they are when the task that asked is the victim. */
+static __noinline int append_user_frames(void *ctx)
+{
+	long len = bpf_get_stack(ctx, scratch.frames, sizeof(scratch.frames), BPF_F_USER_STACK | BPF_F_USER_BUILD_ID);
+
+	if (len > 0)
+		scratch.event.user_frames = tail_append(scratch.frames, len, sizeof(scratch.frames));
 	return 0;
 }
 
@@ -472,6 +494,7 @@ static __always_inline int on_mark_victim(void *ctx, struct task_struct *task, s
 	event->mark_tid = tid;
 	event->killed = was_killed(task);
 	append_user_stack(ctx);
+	append_user_frames(ctx);
 	if (task)
 		append_victim((u64)task);
 	append_trigger();

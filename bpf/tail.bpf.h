@@ -17,7 +17,8 @@ struct scratch {
 	u64 stack[STACK_DEPTH];
 	struct memcg_info chain[PATH_LEVELS];
 	struct zone_info zones[MAX_ZONES];
-	struct candidate_info candidates[MAX_CANDIDATES];
+	struct candidate_info candidates[CANDIDATE_SLOTS];
+	struct user_frame frames[USER_STACK_DEPTH];
 };
 
 static struct scratch scratch;

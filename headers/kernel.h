@@ -39,7 +39,7 @@ enum bpf_map_type {
 
 enum { BPF_ANY = 0, BPF_NOEXIST = 1, BPF_EXIST = 2 };
 enum { BPF_RB_AVAIL_DATA = 0, BPF_RB_RING_SIZE = 1 };
-enum { BPF_F_USER_STACK = 1U << 8 };
+enum { BPF_F_USER_STACK = 1U << 8, BPF_F_USER_BUILD_ID = 1U << 11 };
 
 /* oom_control.order of a kill asked for by hand (mm/oom_kill.c, is_sysrq_oom) */
 #define SYSRQ_ORDER (-1)
@@ -222,6 +222,11 @@ struct css_set {
 	struct cgroup_subsys_state *subsys[1];
 };
 
+/* include/linux/nodemask.h: one bit a node, as many as the kernel may have */
+typedef struct {
+	unsigned long bits[1];
+} nodemask_t;
+
 struct task_struct {
 	unsigned int flags;
 	int pid;
@@ -237,7 +242,17 @@ struct task_struct {
 	struct signal_struct *signal;
 	struct css_set *cgroups;
 	struct nsproxy *nsproxy;
+	nodemask_t mems_allowed;
 	char comm[16];
+};
+
+/* include/linux/hugetlb.h: one for each size of huge pages */
+struct hstate {
+	unsigned int order;
+	unsigned long nr_huge_pages;
+	unsigned long free_huge_pages;
+	unsigned long resv_huge_pages;
+	unsigned long surplus_huge_pages;
 };
 
 struct page_counter {
@@ -310,6 +325,7 @@ struct zonelist {
 
 struct oom_control {
 	struct zonelist *zonelist;
+	nodemask_t *nodemask;
 	struct mem_cgroup *memcg;
 	u32 gfp_mask;
 	int order;
@@ -359,6 +375,8 @@ enum node_stat_item {
 	NR_PAGETABLE,
 	NR_SWAPCACHE,
 	NR_VMALLOC,
+	NR_ISOLATED_ANON,
+	NR_ISOLATED_FILE,
 };
 
 enum zone_stat_item {
@@ -370,6 +388,11 @@ enum zone_stat_item {
 /* NR_PAGETABLE moved from the zones (seen 5.10) to the nodes (seen 6.1). */
 enum zone_stat_item___pagetable {
 	NR_PAGETABLE___zone,
+};
+
+/* NR_ZSPAGES is there where zsmalloc is configured, module or not. */
+enum zone_stat_item___zspages {
+	NR_ZSPAGES___zone,
 };
 
 enum memcg_stat_item {

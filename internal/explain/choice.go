@@ -10,13 +10,26 @@ func (e *Explainer) choice() {
 		return
 	}
 	group := e.group(v)
-	trigger := e.allocatingTask(v)
-	if group && !v.BadnessPages.Known || trigger {
+	trigger, origin := e.allocatingTask(v), e.origin(v)
+	if group && !v.BadnessPages.Known || trigger || origin {
 		// Not chosen by its size.
 		return
 	}
 	e.spared(v)
-	e.small(v)
+	if !group {
+		e.small(v)
+	}
+}
+
+// origin: a task that takes memory out of swap or KSM goes first, unweighed
+// (mm/oom_kill.c, oom_evaluate_task: oom_task_origin).
+func (e *Explainer) origin(v *oom.Victim) bool {
+	if !v.OOMOrigin.Or(false) {
+		return false
+	}
+	e.reason(codeVictimOrigin).s("it was taking memory out of swap (swapoff) or KSM (oom_task_origin): the kernel kills that task first, without weighing the others")
+	e.end()
+	return true
 }
 
 // group looks for the topmost cgroup with memory.oom.group, from the victim's up
@@ -100,7 +113,10 @@ func common(c *oom.Candidate, v *oom.Victim) (candidate, victim uint64) {
 }
 
 // small: below 2 % of the memory that ran out, the same shortage is back soon.
-// What the victim has in swap counts, so it must be known, or there be none.
+// What counts is what goes with the process and is not dropped anyway: anonymous
+// memory, swap and page tables. Sockets, pipes and other kernel memory of its
+// own go with it too and are not in these numbers, so that nothing is said where
+// they are what fills the memory.
 func (e *Explainer) small(v *oom.Victim) {
 	f := &e.f
 	whole := f.max
@@ -111,9 +127,17 @@ func (e *Explainer) small(v *oom.Victim) {
 		}
 	}
 	noSwap := f.swapTotal.Known && f.swapTotal.Value == 0
-	if !v.RSSBytes.Known || !v.SwapBytes.Known && !noSwap || !whole.Known || whole.Value == 0 || ratio(f.victimSize.Value, whole.Value, 1, 50) {
+	if !v.AnonRSSBytes.Known || !v.SwapBytes.Known && !noSwap || !whole.Known || whole.Value == 0 {
 		return
 	}
-	e.reason(codeVictimSmall).s("the kill frees little: ").sizeOf(f.victimSize.Value, whole.Value)
+	switch e.verdict {
+	case codeLimitKernel, codeMemoryKernel, codeMemoryMissing:
+		return
+	}
+	own := sum(v.AnonRSSBytes, v.SwapBytes, v.PgtablesBytes).Value
+	if ratio(own, whole.Value, 1, 50) {
+		return
+	}
+	e.reason(codeVictimSmall).s("the kill may free little: its own memory is at most ").sizeOf(own, whole.Value)
 	e.end()
 }

@@ -35,6 +35,7 @@ const (
 	codeMemoryKernel    = "memory_kernel"
 	codeMemoryMissing   = "memory_missing"
 	codeMemoryShmem     = "memory_shmem"
+	codeMemoryZram      = "memory_zram"
 	codeMemoryHugepages = "memory_hugepages"
 	codeMemoryFragments = "memory_fragmented"
 	codeNodeCpuset      = "node_cpuset"
@@ -45,6 +46,7 @@ const (
 	codeVictimTrigger   = "victim_allocating_task"
 	codeVictimSmall     = "victim_small"
 	codeVictimGroup     = "victim_oom_group"
+	codeVictimOrigin    = "victim_oom_origin"
 	codeSysrq           = "sysrq"
 	codeAlreadyExiting  = "already_exiting"
 	codeNoVictim        = "no_victim"
@@ -85,6 +87,7 @@ func Codes() []Code {
 		{codeMemoryKernel, "most memory is kernel memory, which cannot be swapped"},
 		{codeMemoryMissing, "most memory is in none of the kernel's statistics: drivers, a balloon"},
 		{codeMemoryShmem, "much memory is tmpfs or shared memory"},
+		{codeMemoryZram, "much memory holds swap itself: zram or zswap"},
 		{codeMemoryHugepages, "huge pages are set aside and unused"},
 		{codeMemoryFragments, "memory is free, but not in blocks of the size asked for"},
 		{codeNodeCpuset, "the nodes that the cpuset allows are short while the machine has free memory"},
@@ -93,8 +96,9 @@ func Codes() []Code {
 		{codeManyTasks, "many small tasks hold the memory, not a big one"},
 		{codeVictimAdj, "a bigger task was spared for its lower oom_score_adj"},
 		{codeVictimTrigger, "vm.oom_kill_allocating_task: the task that asked was killed"},
-		{codeVictimSmall, "the kill freed little"},
+		{codeVictimSmall, "the kill may free little: the victim's own memory is small"},
 		{codeVictimGroup, "memory.oom.group: all processes of the cgroup are killed"},
+		{codeVictimOrigin, "the task that takes memory out of swap or KSM is killed first"},
 		{codeSysrq, "a person asked for the kill (sysrq-f)"},
 		{codeAlreadyExiting, "the task was dying already; it was marked, not killed"},
 		{codeNoVictim, "the kernel found nobody to kill"},

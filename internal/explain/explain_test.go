@@ -136,7 +136,9 @@ func TestUnknown(t *testing.T) {
 func TestAbsentNumbers(t *testing.T) {
 	weaker := []string{
 		codeLimitFull, codeSwapUnexplained, codeKubeletUnsure,
-		codeLimitFile,       // dirty or not is open, and it says so
+		codeLimitFile,                     // dirty or not is open, and it says so
+		codeLimitDirty,                    // of the page cache or on the way to swap is open, and it says so
+		codeNodeCpuset, codeNodeMempolicy, // the kernel's word; how short the nodes are is open, and it says so
 		codeSwapUnevictable, // mlocked or not is open
 		codeMemoryMissing,   // names huge pages as one of the causes
 		codeSwapCgroupFull,  // a limit that is absent is unlimited
@@ -174,6 +176,10 @@ func TestUnsure(t *testing.T) {
 	}{
 		{"half is anonymous", limited(limitStat(oom.LimitAnon, 128*mib), limitStat(oom.LimitFile, 100*mib)), codeLimitAnon, false},
 		{"less than half is", limited(limitStat(oom.LimitAnon, 120*mib), limitStat(oom.LimitFile, 100*mib)), codeLimitAnon, true},
+		{"dirty cache, swap in use, swap cache not counted", limited(limitStat(oom.LimitAnon, 40*mib), limitStat(oom.LimitFile, 210*mib), limitStat(oom.LimitFileDirty, 150*mib),
+			func(r *oom.Record) { r.Limit.SwapUsageBytes = b(90 * mib) }), codeLimitDirty, true},
+		{"dirty cache, swap in use", limited(limitStat(oom.LimitAnon, 40*mib), limitStat(oom.LimitFile, 210*mib), limitStat(oom.LimitFileDirty, 150*mib), limitStat(oom.LimitSwapcached, 0),
+			func(r *oom.Record) { r.Limit.SwapUsageBytes = b(90 * mib) }), codeLimitDirty, false},
 		{"swap full", system(swap(2*gib, 100*mib)), codeSwapFull, false},
 		{"swap nearly full", system(swap(2*gib, 300*mib)), codeSwapFull, true},
 		{"swap full for 64 CPUs", system(swap(2*gib, 30*mib), cpus(64)), codeSwapFull, false},
@@ -196,6 +202,12 @@ func TestUnsure(t *testing.T) {
 				r.Candidates[i].Comm = string(rune('a' + i))
 			}
 		}), codeManyTasks, true},
+		{"many tasks, their sum not known", system(tasks(800, 4*mib, 4*mib, 4*mib), func(r *oom.Record) { r.CandidatesBytes = size{} }), codeManyTasks, true},
+		{"many tasks, anonymous memory not known", system(tasks(800, 4*mib, 4*mib, 4*mib), noStats), codeManyTasks, true},
+		{"huge pages at the kill", system(stat(oom.StatHugepagesTotal, 3*gib), stat(oom.StatHugepagesFree, 3*gib)), codeMemoryHugepages, false},
+		{"huge pages after the kill", system(stat(oom.StatHugepagesTotal, 3*gib), stat(oom.StatHugepagesFree, 3*gib), func(r *oom.Record) { r.Sampled = []string{"memory.stat.hugepages"} }), codeMemoryHugepages, true},
+		{"a cpuset's nodes", system(numa(oom.ScopeCpuset, "0", 2*gib)), codeNodeCpuset, false},
+		{"a cpuset's nodes, guessed", system(numa(oom.ScopeCpuset, "", 2*gib)), codeNodeCpuset, true},
 		{"missing memory, huge pages known", system(stat(oom.StatActiveAnon, 0), stat(oom.StatInactiveAnon, 0), stat(oom.StatHugepagesTotal, 0)), codeMemoryMissing, false},
 		{"missing memory, huge pages not known", system(stat(oom.StatActiveAnon, 0), stat(oom.StatInactiveAnon, 0)), codeMemoryMissing, true},
 		{"the pod's limit, own usage not known", limited(inPod(30*mib), func(r *oom.Record) { r.Victim.CgroupLimits[0].UsageBytes = size{} }), codeLimitAnon, false},

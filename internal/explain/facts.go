@@ -22,6 +22,7 @@ type facts struct {
 	clean                                      bool // dirty holds all there is, so the rest is clean
 	anon, shmem, cache, dirty, kernel, sock    size
 	kernelSlab, kernelTables, limitUnevictable size
+	swapcached, limitWriteback                 size
 
 	// The machine.
 	total, free, swapTotal, swapFree size
@@ -34,7 +35,9 @@ type facts struct {
 	unevictable, mlocked             size
 	kernelFixed, missing             size
 	hugeIdle, sysShmem, writeback    size
-	hugeKnown                        bool
+	hugeKnown, hugeLate              bool // late: counted after the kill
+	vmallocKnown                     bool
+	zspages                          size
 
 	// The victim: rss, swap and page tables are what the kernel's points count.
 	victimSize, victimAnon size
@@ -105,8 +108,7 @@ func (f *facts) gatherLimit(l *oom.Limit) {
 	if f.cache.Known {
 		f.cache = oom.Opt[uint64]{Value: sub(f.cache.Value, f.shmem.Value), Known: f.shmem.Known}
 	}
-	f.dirty = sum(first(st, oom.LimitFileDirty, oom.LimitV1Dirty), first(st, oom.LimitFileWriteback, oom.LimitV1Writeback))
-	f.clean = all(first(st, oom.LimitFileDirty, oom.LimitV1Dirty), first(st, oom.LimitFileWriteback, oom.LimitV1Writeback)).Known
+	f.gatherDirty(st)
 	f.sock = first(st, oom.LimitSock)
 	f.kernelSlab = first(st, oom.LimitSlab)
 	if !f.kernelSlab.Known {
@@ -132,6 +134,37 @@ func (f *facts) gatherLimit(l *oom.Limit) {
 	f.gatherMemsw(l)
 }
 
+// gatherDirty takes swap's pages out of the page cache. On their way to swap and
+// back they are in the swap cache, which memory.stat counts as file, and in
+// writeback (mm/swap_state.c, mm/page_io.c); to whom they belong they are
+// anonymous memory.
+func (f *facts) gatherDirty(st oom.Stats) {
+	dirty, writeback := first(st, oom.LimitFileDirty, oom.LimitV1Dirty), first(st, oom.LimitFileWriteback, oom.LimitV1Writeback)
+	f.clean = all(dirty, writeback).Known
+	f.limitWriteback = writeback
+	f.swapcached = first(st, oom.LimitSwapcached)
+	if cached := min(f.swapcached.Value, f.cache.Value); cached > 0 {
+		f.cache.Value -= cached
+		f.anon = f.withSwapcached(st, cached)
+		writeback.Value = sub(writeback.Value, cached)
+	}
+	f.dirty = sum(dirty, writeback)
+}
+
+// withSwapcached is the anonymous memory with what the swap cache alone holds.
+// What is mapped as well counts as anonymous already: the lists of anonymous
+// pages, which have shmem too, hold each page once.
+func (f *facts) withSwapcached(st oom.Stats, cached uint64) size {
+	if !f.anon.Known {
+		return f.anon
+	}
+	both := add(f.anon.Value, cached)
+	if lru := all(first(st, oom.LimitActiveAnon), first(st, oom.LimitInactiveAnon)); lru.Known {
+		both = min(both, max(f.anon.Value, sub(lru.Value, f.shmem.Value)))
+	}
+	return oom.Some(both)
+}
+
 func (f *facts) gatherMemory(m *oom.Memory) {
 	st := m.Stat
 	f.total, f.free = m.TotalBytes, m.FreeBytes
@@ -148,18 +181,25 @@ func (f *facts) gatherMemory(m *oom.Memory) {
 	f.kernelFixed = all(unreclaimable, first(st, oom.StatKernelStack), tables)
 	if f.kernelFixed.Known {
 		f.kernelFixed = sum(f.kernelFixed, first(st, oom.StatPercpu), first(st, oom.StatBounce))
+		if vmalloc := first(st, oom.StatVmalloc); vmalloc.Known {
+			// Most kernels have their stacks there too (CONFIG_VMAP_STACK).
+			f.kernelFixed = sum(f.kernelFixed, oom.Some(sub(vmalloc.Value, first(st, oom.StatKernelStack).Value)))
+			f.vmallocKnown = true
+		}
 	}
 	huge, hugeFree := first(st, oom.StatHugepagesTotal), first(st, oom.StatHugepagesFree)
 	f.hugeKnown = huge.Known
+	f.hugeLate = slices.Contains(f.rec.Sampled, "memory.stat.hugepages")
 	if hugeFree.Known {
 		// Reserved pages are promised to a mapping: free, but not unused.
 		f.hugeIdle = oom.Some(sub(hugeFree.Value, first(st, oom.StatHugepagesRsvd).Value))
 	}
 	// What is left of the RAM after everything that the kernel counts: pages
 	// that a driver, a balloon or vmalloc took straight from the allocator.
+	f.zspages = first(st, oom.StatZspages)
 	known := all(f.free, f.lruAnon, f.lruFile, f.unevictable, f.kernelFixed, first(st, oom.StatSlabReclaimable))
 	if f.total.Known && known.Known {
-		known = sum(known, huge, first(st, oom.StatIsolatedAnon), first(st, oom.StatIsolatedFile))
+		known = sum(known, huge, f.zspages, first(st, oom.StatIsolatedAnon), first(st, oom.StatIsolatedFile))
 		f.missing = oom.Some(sub(f.total.Value, known.Value))
 	}
 }

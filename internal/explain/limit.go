@@ -10,18 +10,46 @@ import (
 // swap did not make room.
 func (e *Explainer) limit() {
 	e.ancestor()
-	e.manyTasks(e.f.max, e.f.kernel)
+	e.manyTasks(e.f.max, e.f.kernel, e.f.anon)
 	e.holder()
 	if e.swap() != swapFree || !e.swappableHolder() {
 		return
 	}
 	// Swap does not decide the verdict here: the limit is full either way.
 	swappable := e.limitSwappable()
-	if e.swapUnused(e.f.usage, e.f.limitUnevictable, swappable) == "" && swappable.Known {
+	if e.swapUnused(e.f.usage, e.f.limitUnevictable, swappable) != "" || e.limitThrashing() {
+		return
+	}
+	if swappable.Known {
 		e.reason(codeSwapUnexplained).s("swap was free and the cgroup may swap, yet ").size(swappable.Value).
 			s(" of anonymous memory stayed: the record does not show why")
 		e.end()
 	}
+}
+
+// limitThrashing: part of the cgroup's memory is in swap, and more is on its way
+// there: reclaim was at it. As with swapBusy, that is likely and never sure.
+func (e *Explainer) limitThrashing() bool {
+	f := &e.f
+	used, moving := f.limitSwapped(), max(f.limitWriteback.Value, f.swapcached.Value)
+	if !ratio(used, f.usage.Value, 1, 20) || !ratio(moving, f.usage.Value, 1, 64) {
+		return false
+	}
+	e.reason(codeSwapTooSlow).size(used).s(" of it is in swap and ").size(moving).s(" on the way there or back: probably swapping was too slow")
+	e.end()
+	return true
+}
+
+// limitSwapped is what the cgroup at its limit has in swap.
+func (f *facts) limitSwapped() uint64 {
+	l := f.rec.Limit
+	if l.SwapUsageBytes.Known {
+		return l.SwapUsageBytes.Value
+	}
+	if swapped := first(l.Stat, oom.LimitSwap); swapped.Known {
+		return swapped.Value
+	}
+	return sub(l.MemswUsageBytes.Value, l.UsageBytes.Value)
 }
 
 func (e *Explainer) swappableHolder() bool { return e.has(codeLimitAnon) || e.has(codeLimitShmem) }
@@ -165,8 +193,12 @@ func (e *Explainer) holder() {
 	if !ratio(top.size.Value, whole.Value, 1, 2) {
 		e.unsure(code, "a mix of several kinds of memory")
 	}
-	if code == codeLimitFile {
+	switch {
+	case code == codeLimitFile:
 		e.fileDoubt()
+	case code == codeLimitDirty && !f.swapcached.Known && f.rec.Limit != nil && f.limitSwapped() > 0:
+		// NR_SWAPCACHE is there since 5.12.
+		e.unsure(code, "memory on its way to swap: this kernel counts it as page cache")
 	}
 	e.settle(code)
 }
@@ -265,33 +297,27 @@ func (e *Explainer) kernelDetail() {
 }
 
 // A fork bomb is told from a busy machine by arithmetic: at least manyTasks of
-// them, none above 1/32 of the memory, and yet enough of them to hold half of
-// it. The candidates are the worst of all, so each one that is not listed counts
-// as big as the smallest that is.
+// them, none above 1/32 of the memory, and yet together they hold half of it, and
+// half of it is anonymous: what tasks share counts for each of them.
 const manyTasks = 64
 
-func (e *Explainer) manyTasks(whole, kernel size) {
+func (e *Explainer) manyTasks(whole, kernel, anonymous size) {
 	rec := e.f.rec
 	total, ok := rec.CandidatesTotal.Get()
 	if !whole.Known || !ok || total < manyTasks || len(rec.Candidates) == 0 {
 		return
 	}
-	var biggest, listed, same uint64
-	smallest := ^uint64(0)
-	for i := range rec.Candidates {
-		c := &rec.Candidates[i]
-		s := taskSize(c.RSSBytes, c.SwapBytes, c.PgtablesBytes)
-		if !s.Known {
-			return
-		}
-		biggest, smallest, listed = max(biggest, s.Value), min(smallest, s.Value), add(listed, s.Value)
-		if c.Comm == rec.Candidates[0].Comm {
-			same++
-		}
+	t, ok := sizeTasks(rec.Candidates)
+	if !ok || ratio(t.biggest, whole.Value, 1, 32) {
+		return
 	}
-	n := uint64(len(rec.Candidates))
-	rest := sub(total, n)
-	if ratio(biggest, whole.Value, 1, 32) || !ratio(add(listed, mul(rest, smallest)), whole.Value, 1, 2) {
+	all := rec.CandidatesBytes
+	if !all.Known {
+		// The candidates are the worst of all: one that is not listed counts at
+		// most as big as the smallest that is.
+		all = oom.Some(add(t.listed, mul(sub(total, t.n), t.smallest)))
+	}
+	if !ratio(all.Value, whole.Value, 1, 2) || anonymous.Known && !ratio(anonymous.Value, whole.Value, 1, 2) {
 		return
 	}
 	// Kernel memory comes with every task: 16 KiB of stack, the page tables, its
@@ -299,10 +325,37 @@ func (e *Explainer) manyTasks(whole, kernel size) {
 	if ratio(kernel.Value, whole.Value, 2, 5) && kernel.Value/total > 256<<10 {
 		return
 	}
-	e.reason(codeManyTasks).u(total).s(" tasks, the biggest of them ").sizeOf(biggest, whole.Value)
+	r := e.reason(codeManyTasks).u(total).s(" tasks, the biggest of them ").sizeOf(t.biggest, whole.Value)
+	if rec.CandidatesBytes.Known {
+		r.s("; together they hold ").size(all.Value)
+	}
 	e.end()
 	e.settle(codeManyTasks)
-	if same*2 < n || rec.Candidates[0].Comm == "" {
+	switch {
+	case !rec.CandidatesBytes.Known:
+		e.unsure(codeManyTasks, "something else: the record does not hold the tasks' sum")
+	case !anonymous.Known:
+		e.unsure(codeManyTasks, "memory that they share, counted for each of them")
+	case t.same*2 < t.n || rec.Candidates[0].Comm == "":
 		e.unsure(codeManyTasks, "ordinary tasks that add up: they have different names")
 	}
+}
+
+// taskSizes are those of the tasks listed; same have the first one's name.
+type taskSizes struct{ n, biggest, smallest, listed, same uint64 }
+
+func sizeTasks(tasks []oom.Candidate) (t taskSizes, ok bool) {
+	t.n, t.smallest = uint64(len(tasks)), ^uint64(0)
+	for i := range tasks {
+		c := &tasks[i]
+		s := taskSize(c.RSSBytes, c.SwapBytes, c.PgtablesBytes)
+		if !s.Known {
+			return t, false
+		}
+		t.biggest, t.smallest, t.listed = max(t.biggest, s.Value), min(t.smallest, s.Value), add(t.listed, s.Value)
+		if c.Comm == tasks[0].Comm {
+			t.same++
+		}
+	}
+	return t, true
 }

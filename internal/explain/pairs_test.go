@@ -143,11 +143,14 @@ func reserved(n uint64) change {
 func tasks(total uint64, sizes ...uint64) change {
 	return func(r *oom.Record) {
 		r.CandidatesTotal = oom.Some(total)
+		sum := (total - uint64(len(sizes))) * sizes[len(sizes)-1]
 		for i, s := range sizes {
+			sum += s
 			r.Candidates = append(r.Candidates, oom.Candidate{
 				PID: oom.Some(int32(100 + i)), Comm: "fork", RSSBytes: b(s), OOMScoreAdj: oom.Some(int32(0)),
 			})
 		}
+		r.CandidatesBytes = b(sum)
 		r.Victim.RSSBytes, r.Victim.AnonRSSBytes, r.Victim.SwapBytes = b(sizes[0]), b(sizes[0]), size{}
 	}
 }
@@ -286,6 +289,10 @@ func hasCode(w *oom.Why, code string) bool {
 func limitPairs() []pair {
 	dirty := []change{limitStat(oom.LimitAnon, 40*mib), limitStat(oom.LimitFile, 210*mib), limitStat(oom.LimitFileDirty, 0), limitStat(oom.LimitFileWriteback, 0)}
 	with := func(more ...change) []change { return append(append([]change(nil), dirty...), more...) }
+	thrashing := []change{
+		limitStat(oom.LimitAnon, 60*mib), limitStat(oom.LimitFile, 190*mib), limitStat(oom.LimitFileDirty, 0), limitStat(oom.LimitFileWriteback, 150*mib),
+		limitStat(oom.LimitSwapcached, 185*mib), func(r *oom.Record) { r.Limit.SwapUsageBytes = b(90 * mib) },
+	}
 	return []pair{
 		{codeLimitAnon, "anonymous growth", limited(), codeLimitAnon,
 			"the same limit full of tmpfs", limited(limitStat(oom.LimitAnon, 5*mib), limitStat(oom.LimitFile, 245*mib), limitStat(oom.LimitShmem, 240*mib)), codeLimitShmem},
@@ -295,6 +302,10 @@ func limitPairs() []pair {
 			"page cache that is not tmpfs", limited(with(limitStat(oom.LimitFileDirty, 200*mib))...), codeLimitDirty},
 		{codeLimitDirty, "dirty cache", limited(with(limitStat(oom.LimitFileDirty, 150*mib), limitStat(oom.LimitFileWriteback, 40*mib))...), codeLimitDirty,
 			"clean cache", limited(with(limitStat(oom.LimitFileDirty, 4*mib))...), codeLimitFile},
+		{codeLimitAnon, "swap cache under writeback", limited(thrashing...), codeLimitAnon,
+			"dirty cache beside a little swap cache", limited(with(limitStat(oom.LimitFileDirty, 150*mib), limitStat(oom.LimitSwapcached, 10*mib))...), codeLimitDirty},
+		{codeSwapTooSlow, "a cgroup's swap cache under writeback", limited(thrashing...), codeLimitAnon,
+			"a cgroup that swaps nothing now", limited(func(r *oom.Record) { r.Limit.SwapUsageBytes = b(90 * mib) }), codeLimitAnon},
 		{codeLimitFile, "clean cache", limited(with(limitStat(oom.LimitFileDirty, 4*mib))...), codeLimitFile,
 			"clean cache beside more anonymous memory", limited(limitStat(oom.LimitAnon, 150*mib), limitStat(oom.LimitFile, 100*mib)), codeLimitAnon},
 		{codeLimitKernel, "sockets and slab", limited(limitStat(oom.LimitAnon, 20*mib), limitStat(oom.LimitKernel, 100*mib), limitStat(oom.LimitSock, 100*mib)), codeLimitKernel,
@@ -432,8 +443,18 @@ func memoryPairs() []pair {
 			"free, but the zones keep more", system(movable, kernelOnly, func(r *oom.Record) { r.Memory.Zones[0].HighBytes = b(2 * gib) }), codeSwapFull},
 		{codeNodeZone, "a movable zone that the kernel cannot use", system(movable, kernelOnly), codeNodeZone, "a movable allocation", system(movable), codeSwapFull},
 		{codeManyTasks, "fork bomb", system(tasks(800, small...)), codeManyTasks, "one big task among many", system(tasks(800, oneBig...)), codeSwapFull},
+		{codeManyTasks, "fork bomb, half of it anonymous", system(tasks(800, small...), stat(oom.StatInactiveAnon, gib)), codeManyTasks,
+			"many tasks that are smaller than those listed", system(tasks(800, small...), func(r *oom.Record) { r.CandidatesBytes = b(200 * mib) }), codeSwapFull},
+		{codeManyTasks, "fork bomb in a cgroup, nothing shared", limited(tasks(80, small...)), codeManyTasks,
+			"they share what they hold", limited(tasks(80, small...), limitStat(oom.LimitAnon, 20*mib), limitStat(oom.LimitFile, 225*mib), limitStat(oom.LimitShmem, 225*mib)), codeLimitShmem},
+		{codeMemoryZram, "swap in zram", system(idle, stat(oom.StatZspages, 1200*mib), stat(oom.StatInactiveAnon, 512*mib)), codeMemoryZram, "a little in zram", system(idle, stat(oom.StatZspages, 200*mib)), codeSwapUnexplained},
+		{codeMemoryMissing, "vmalloc has little of it", system(with(stat(oom.StatVmalloc, 40*mib))...), codeMemoryMissing, "zram holds it", system(with(stat(oom.StatZspages, 3*gib))...), codeMemoryZram},
+		{codeMemoryKernel, "vmalloc", system(with(stat(oom.StatVmalloc, 3*gib))...), codeMemoryKernel, "per-CPU memory is little", system(with(stat(oom.StatPercpu, 40*mib))...), codeMemoryMissing},
+		{codeNodeCpuset, "no numbers of the nodes, no swap", system(swap(0, 0), numa(oom.ScopeCpuset, "0", 2*gib), func(r *oom.Record) { r.Memory.Zones = nil }), codeNodeCpuset,
+			"no limit on the nodes", system(swap(0, 0), numa(oom.ScopeSystem, "", 2*gib)), codeSwapNone},
+		{codeNodeMempolicy, "a little more than the nodes keep", system(numa(oom.ScopeMempolicy, "0", 62*mib)), codeNodeMempolicy, "the rest keeps it", system(numa(oom.ScopeMempolicy, "0", 38*mib)), codeSwapFull},
 		{codeManyTasks, "fork bomb in a cgroup", limited(tasks(80, small...)), codeManyTasks, "few of them", limited(tasks(20, small...)), codeLimitAnon},
-		{codeManyTasks, "with their kernel memory", system(tasks(20000, kib*200, kib*200), slab(2*gib), stat(oom.StatActiveAnon, gib), stat(oom.StatInactiveAnon, 900*mib)), codeManyTasks, "a slab leak beside small tasks", system(with(tasks(800, small...), slab(3*gib))...), codeMemoryKernel},
+		{codeManyTasks, "with their kernel memory", system(tasks(20000, kib*200, kib*200), slab(2*gib), stat(oom.StatActiveAnon, gib), stat(oom.StatInactiveAnon, gib)), codeManyTasks, "a slab leak beside small tasks", system(with(tasks(800, small...), slab(3*gib))...), codeMemoryKernel},
 	}
 }
 
@@ -449,12 +470,21 @@ func choicePairs() []pair {
 	tiny := func(r *oom.Record) {
 		r.Victim.RSSBytes, r.Victim.AnonRSSBytes, r.Victim.SwapBytes = b(5*mib), b(5*mib), b(0)
 	}
+	tinyRSS := func(r *oom.Record) {
+		r.Victim.RSSBytes, r.Victim.AnonRSSBytes, r.Victim.SwapBytes = b(mib), b(mib), b(0)
+	}
 	return []pair{
 		{codeVictimAdj, "a bigger one is protected", system(spareBig(7, 8*gib, -998)), codeSwapFull, "a bigger one with the same adj", system(spareBig(7, 8*gib, 0)), codeSwapFull},
 		{codeVictimAdj, "a fifth bigger", system(spareBig(7, 3600*mib, -998)), codeSwapFull, "bigger by less than two reads may differ", system(spareBig(7, 3200*mib, -998)), codeSwapFull},
 		{codeVictimAdj, "protected a little", system(spareBig(7, 8*gib, -1)), codeSwapFull, "a smaller one is protected", system(spareBig(7, gib, -998)), codeSwapFull},
 		{codeVictimTrigger, "the task that asked", system(allocating(100)), codeSwapFull, "another asked", system(allocating(9)), codeSwapFull},
 		{codeVictimSmall, "5 MiB of 4 GiB", system(tiny), codeSwapFull, "3 GiB of 4 GiB", system(), codeSwapFull},
+		{codeVictimSmall, "it maps much shared memory", system(tiny, func(r *oom.Record) { r.Victim.RSSBytes, r.Victim.ShmemRSSBytes = b(gib+5*mib), b(gib) }), codeSwapFull,
+			"it has much in swap", system(tiny, func(r *oom.Record) { r.Victim.SwapBytes = b(gib) }), codeSwapFull},
+		{codeVictimSmall, "a cgroup", limited(tiny), codeLimitAnon, "its whole cgroup is killed", limited(tiny, group(true)), codeLimitAnon},
+		{codeVictimSmall, "little, tmpfs fills the limit", limited(limitStat(oom.LimitAnon, 3*mib), limitStat(oom.LimitFile, 245*mib), limitStat(oom.LimitShmem, 240*mib), tinyRSS), codeLimitShmem,
+			"its sockets fill the limit", limited(limitStat(oom.LimitAnon, 3*mib), limitStat(oom.LimitSock, 240*mib), tinyRSS), codeLimitKernel},
+		{codeVictimOrigin, "swapoff", system(func(r *oom.Record) { r.Victim.OOMOrigin, r.Victim.BadnessPages = oom.Some(true), oom.Opt[int64]{} }), codeSwapFull, "weighed", system(), codeSwapFull},
 		{codeVictimGroup, "oom.group", limited(group(true)), codeLimitAnon, "no oom.group", limited(group(false)), codeLimitAnon},
 	}
 }

@@ -147,6 +147,8 @@ func (e *Explainer) swapClause() {
 		t.s("; locked with mlock, it cannot be swapped")
 	case e.has(codeSwapUnevictable):
 		t.s("; unevictable, it cannot be swapped")
+	case e.has(codeSwapTooSlow):
+		t.s("; swap probably did not take memory fast enough")
 	case e.has(codeSwapUnexplained):
 		t.s("; swap was free, and the record does not show why it was not used")
 	}
@@ -210,6 +212,9 @@ func (e *Explainer) unusedClause() {
 		e.repeat(e.verdict)
 	case codeSwapUnevictable:
 		t.s("could not help: ")
+		e.repeat(e.verdict)
+	case codeMemoryZram:
+		t.s("could not take more: ")
 		e.repeat(e.verdict)
 	case codeSwapTooSlow:
 		t.s("probably did not take memory fast enough")

@@ -12,9 +12,11 @@ func (e *Explainer) system() {
 	e.zones()
 	e.memoryLow()
 	e.hugepages()
-	e.manyTasks(f.total, f.kernelFixed)
+	e.manyTasks(f.total, f.kernelFixed, f.lruAnon)
 	e.kernelMemory()
 	e.sharedMemory()
+	e.compressed()
+	e.constrained()
 	switch e.swap() {
 	case swapNone:
 		e.settle(codeSwapNone)
@@ -41,10 +43,12 @@ const (
 	gfpMovable = 0x08
 )
 
-// zoneSum is what the zones that the allocation can use hold together.
+// zoneSum is what some zones hold together: those that the allocation can use,
+// or the rest. spare is what they have above their marks and reserves.
 type zoneSum struct {
 	n, short         int
 	free, high       uint64
+	spare            uint64
 	order            int32
 	blocks, noBlocks int
 	blockFree        uint64
@@ -59,25 +63,24 @@ func (e *Explainer) zones() {
 	if m == nil {
 		return
 	}
-	var usable zoneSum
+	var usable, rest zoneSum
 	if t := e.f.rec.Trigger; t != nil {
 		usable.order = t.Order.Or(0)
 	}
 	guess := e.nodesUnknown()
+	fullest, anyShort := e.fullestNode()
 	for i := range m.Zones {
-		if e.usable(&m.Zones[i]) && (!guess || e.nodeShort(m.Zones[i].Node)) {
-			usable.add(&m.Zones[i], e.reserve(&m.Zones[i]))
-		}
-	}
-	if guess && usable.n == 0 {
+		z, of := &m.Zones[i], &rest
 		// By the time of the kill, others may have given some memory back: the
-		// kernel's word on the constraint stands, the node is the fullest.
-		usable = e.fullestNode()
-		usable.short = usable.n
+		// kernel's word on the constraint stands, the node is the fullest then.
+		if e.usable(z) && (!guess || e.nodeShort(z.Node) || !anyShort && z.Node == fullest) {
+			of = &usable
+		}
+		of.add(z, e.reserve(z))
 	}
 	e.fragments(&usable)
-	if usable.n > 0 && usable.short == usable.n {
-		e.shortage(&usable)
+	if usable.n > 0 && (usable.short == usable.n || guess) {
+		e.shortage(&usable, &rest)
 	}
 }
 
@@ -104,9 +107,10 @@ func (e *Explainer) nodeShort(node oom.Opt[int32]) bool {
 	return z.n > 0 && z.short == z.n
 }
 
-// fullestNode sums the zones of the node with the least memory free.
-func (e *Explainer) fullestNode() zoneSum {
-	var fullest zoneSum
+// fullestNode is the node with the least memory free; short says that there is
+// one whose zones all are.
+func (e *Explainer) fullestNode() (fullest oom.Opt[int32], short bool) {
+	var least zoneSum
 	zones := e.f.rec.Memory.Zones
 	for i := range zones {
 		var node zoneSum
@@ -115,11 +119,12 @@ func (e *Explainer) fullestNode() zoneSum {
 				node.add(&zones[j], e.reserve(&zones[j]))
 			}
 		}
-		if node.n > 0 && (fullest.n == 0 || node.free < fullest.free) {
-			fullest = node
+		if node.n > 0 && (least.n == 0 || node.free < least.free) {
+			fullest, least = zones[i].Node, node
 		}
+		short = short || node.n > 0 && node.short == node.n
 	}
-	return fullest
+	return fullest, short
 }
 
 func (z *zoneSum) add(zone *oom.Zone, reserve uint64) {
@@ -136,6 +141,7 @@ func (z *zoneSum) add(zone *oom.Zone, reserve uint64) {
 		z.short++
 		return
 	}
+	z.spare = add(z.spare, sub(zone.FreeBytes.Value, add(mark.Value, reserve)))
 	if z.order <= 0 || len(zone.FreeBlocks) == 0 {
 		return
 	}
@@ -239,28 +245,61 @@ func (e *Explainer) fragments(z *zoneSum) {
 	e.settle(codeMemoryFragments)
 }
 
-// shortage: all zones that the allocation could use are short, and others have
-// memory: more than those zones keep together, and 1/16 of the machine, so that
-// the other zones' own watermarks do not pass for free memory.
-func (e *Explainer) shortage(z *zoneSum) {
-	f := &e.f
-	if !f.free.Known || !f.total.Known {
-		return
-	}
-	other := sub(f.free.Value, z.free)
-	if other <= z.high || !ratio(other, f.total.Value, 1, 16) {
+// shortage: all zones that the allocation could use are short, and the others
+// could have served it: above their own high watermarks and reserves, which the
+// last try before a kill must leave, they have more than the short ones' marks.
+func (e *Explainer) shortage(z, rest *zoneSum) {
+	if rest.spare <= z.high {
 		return
 	}
 	code, words := codeNodeZone, "the zones that the allocation can use have "
-	switch f.rec.Scope {
+	switch e.f.rec.Scope {
 	case oom.ScopeCpuset:
 		code, words = codeNodeCpuset, "the nodes of the cpuset have "
 	case oom.ScopeMempolicy:
 		code, words = codeNodeMempolicy, "the nodes of the memory policy have "
 	}
-	e.reason(code).s(words).size(z.free).s(" free, the rest of the machine ").size(other)
+	e.reason(code).s(words).size(z.free).s(" free, the rest of the machine ").size(rest.free)
 	e.end()
 	e.settle(code)
+	if e.nodesUnknown() {
+		e.unsure(code, "other nodes: which ones are allowed is not in the record")
+	}
+}
+
+// constrained: the kernel says that cpuset or policy limits the nodes, and the
+// machine as a whole is not short. What is true of the whole machine, such as
+// that it has no swap, is then not why.
+func (e *Explainer) constrained() {
+	if e.verdict != "" || e.has(codeMemoryLow) {
+		return
+	}
+	code, words := codeNodeCpuset, "the kernel limits the allocation to the nodes of the cpuset"
+	switch e.f.rec.Scope {
+	case oom.ScopeCpuset:
+	case oom.ScopeMempolicy:
+		code, words = codeNodeMempolicy, "the kernel limits the allocation to the nodes of the memory policy"
+	default:
+		return
+	}
+	t := e.reason(code).s(words)
+	if e.f.free.Known {
+		t.s("; the whole machine has ").size(e.f.free.Value).s(" free")
+	}
+	e.end()
+	e.settle(code)
+	e.unsure(code, "a shortage of the whole machine: the record does not show how short those nodes are")
+}
+
+// compressed: zram and zswap keep swap in the RAM. From 1/8 on that is worth a
+// reason; from 1/4 on it is what swap needs most itself.
+func (e *Explainer) compressed() {
+	f := &e.f
+	if !f.total.Known || !ratio(f.zspages.Value, f.total.Value, 1, 8) {
+		return
+	}
+	e.reason(codeMemoryZram).sizeOf(f.zspages.Value, f.total.Value).s(" holds what zram or zswap keeps compressed")
+	e.end()
 }
 
 // memoryLow: the machine's free memory is no more than its zones' high
@@ -299,6 +338,9 @@ func (e *Explainer) hugepages() {
 	if ratio(f.hugeIdle.Value, f.total.Value, 1, 4) {
 		e.settle(codeMemoryHugepages)
 	}
+	if f.hugeLate {
+		e.unsure(codeMemoryHugepages, "huge pages that the victim gave back: they were counted after the kill")
+	}
 }
 
 // kernelMemory: 40 % of the RAM and more than what could be swapped; with less,
@@ -310,12 +352,15 @@ func (e *Explainer) kernelMemory() {
 	}
 	kernel, total := f.kernelFixed.Value, f.total.Value
 	if dominates(kernel, total, f.lruAnon) {
-		e.reason(codeMemoryKernel).sizeOf(kernel, total).s(" is kernel memory that cannot be swapped: slab, stacks, page tables, per-CPU")
+		e.reason(codeMemoryKernel).sizeOf(kernel, total).s(" is kernel memory that cannot be swapped: slab, stacks, page tables, per-CPU, vmalloc")
 		e.end()
 		e.settle(codeMemoryKernel)
 	}
 	if m := f.missing.Value; dominates(m, total, f.lruAnon) {
-		t := e.reason(codeMemoryMissing).sizeOf(m, total).s(" is in none of the statistics here (drivers, balloon, vmalloc")
+		t := e.reason(codeMemoryMissing).sizeOf(m, total).s(" is in none of the statistics here (drivers, balloon")
+		if !f.vmallocKnown {
+			t.s(", vmalloc")
+		}
 		if !f.hugeKnown {
 			t.s(", or huge pages")
 		}
@@ -359,6 +404,10 @@ func (e *Explainer) swapBusy() string {
 		e.end()
 		e.unsure(codeSwapTooSlow, "other work of the same disks")
 		return codeSwapTooSlow
+	}
+	if f.total.Known && ratio(f.zspages.Value, f.total.Value, 1, 4) {
+		e.unsure(codeMemoryZram, "swapping that was too slow")
+		return codeMemoryZram
 	}
 	t := e.reason(codeSwapUnexplained).s("swap was free, and the record does not show why it was not used: ").size(f.swapFree.Value).s(" free")
 	if f.swappiness.Known {

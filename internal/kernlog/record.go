@@ -116,6 +116,7 @@ func (r *report) fill(rec *oom.Record, k *killLine) {
 	rec.Candidates = r.tasks.candidates(page)
 	if r.tasks.headed {
 		rec.CandidatesTotal = oom.Some(r.tasks.total)
+		rec.CandidatesBytes = times(r.tasks.pages, page)
 	}
 	if r.headless || r.doubtful || r.missing(k) {
 		rec.Incomplete = oom.Some(true)

@@ -58,7 +58,9 @@ type taskTable struct {
 	rows    []row
 	sorted  bool
 	total   uint64
+	pages   uint64 // of all rows; math.MaxUint64: too many to be true
 	top     []worst
+	biggest worst // whatever its adjustment; points are its size
 	domain  uint64
 }
 
@@ -269,18 +271,29 @@ func (t *taskTable) add(pid int32, columns []column, values []int64, name []byte
 // (oom_badness): only good for the order of rows.
 func (t *taskTable) points(r *row) int64 {
 	const lowest = math.MinInt64 / 2
-	tables := r.tables
-	if !r.tablePages {
-		tables /= defaultPageBytes
-	}
-	p := int64(min(r.rss, math.MaxInt32<<8)) + int64(min(r.swap, math.MaxInt32<<8)) + int64(min(tables, math.MaxInt32<<8))
+	p := r.pages()
 	if r.adj == -1000 {
 		return lowest + p // never chosen
 	}
 	return p + int64(r.adj)*int64(min(t.domain/1000, math.MaxInt32<<8))
 }
 
+// pages is what a row's task holds.
+func (r *row) pages() int64 {
+	tables := r.tables
+	if !r.tablePages {
+		tables /= defaultPageBytes
+	}
+	return int64(min(r.rss, math.MaxInt32<<8)) + int64(min(r.swap, math.MaxInt32<<8)) + int64(min(tables, math.MaxInt32<<8))
+}
+
 func (t *taskTable) rank(r row, name []byte) {
+	name = bytes.TrimLeft(name, " ")
+	size := r.pages()
+	t.pages += min(uint64(size), math.MaxUint64-t.pages)
+	if size > t.biggest.points {
+		t.biggest = worst{r, keep(name), size}
+	}
 	p := t.points(&r)
 	if len(t.top) == maxCandidates {
 		if p <= t.top[maxCandidates-1].points {
@@ -292,7 +305,7 @@ func (t *taskTable) rank(r row, name []byte) {
 	for i > 0 && t.top[i-1].points < p {
 		i--
 	}
-	t.top = slices.Insert(t.top, i, worst{r, keep(bytes.TrimLeft(name, " ")), p})
+	t.top = slices.Insert(t.top, i, worst{r, keep(name), p})
 }
 
 // find returns the row of a thread, or nil.
@@ -315,11 +328,16 @@ func (r *row) tableBytes(page uint64) oom.Opt[uint64] {
 	return oom.Some(r.tables)
 }
 
-// candidates are the biggest tasks, worst first.
+// candidates are the tasks with the most points, worst first, and the biggest
+// of all, if its adjustment keeps it from being one of them.
 func (t *taskTable) candidates(page uint64) []oom.Candidate {
 	var out []oom.Candidate
-	for i := range t.top {
-		w := &t.top[i]
+	top := t.top
+	if t.biggest.points > 0 && !slices.ContainsFunc(top, func(w worst) bool { return w.pid == t.biggest.pid }) {
+		top = append(top[:len(top):len(top)], t.biggest)
+	}
+	for i := range top {
+		w := &top[i]
 		c := oom.Candidate{
 			PID: oom.Some(w.tgid), Comm: w.name, UID: oom.Some(w.uid), TotalVMBytes: times(w.totalVM, page),
 			RSSBytes: times(w.rss, page), SwapBytes: times(w.swap, page), PgtablesBytes: w.tableBytes(page),

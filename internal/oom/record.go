@@ -292,6 +292,16 @@ type Trigger struct {
 	UserStack []string `json:"user_stack,omitempty"`
 }
 
+// UserFrame is one return address in the trigger's program, before it has a name
+// in Trigger.UserStack.
+type UserFrame struct {
+	Address uint64
+	// BuildID is that of the file mapped there, and Offset the place in it; both
+	// zero where the kernel found none.
+	BuildID [20]byte
+	Offset  uint64
+}
+
 // Limit is the cgroup whose limit was hit, with its counters at the kill.
 type Limit struct {
 	Cgroup    string      `json:"cgroup,omitempty"`

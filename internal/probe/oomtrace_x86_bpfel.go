@@ -67,6 +67,8 @@ type OomtraceDecisionInfo struct {
 	ChosenTid    int32
 	Pad          uint32
 	BootNs       uint64
+	Nodemask     uint64
+	MemsAllowed  uint64
 }
 
 type OomtraceDecisionValid uint32
@@ -197,7 +199,7 @@ type OomtraceMemoryInfo struct {
 	KillAllocatingTask uint32
 	Nodes              uint32
 	ZonesCut           uint32
-	Stat               [16]uint64
+	Stat               [23]uint64
 }
 
 type OomtraceMmInfo struct {
@@ -271,6 +273,13 @@ type OomtraceTaskInfo struct {
 	Comm        [16]uint8
 }
 
+type OomtraceUserFrame struct {
+	_       structs.HostLayout
+	Status  int32
+	BuildId [20]uint8
+	Offset  uint64
+}
+
 type OomtraceVictimEvent struct {
 	_               structs.HostLayout
 	Hdr             OomtraceEventHeader
@@ -292,6 +301,9 @@ type OomtraceVictimEvent struct {
 	Candidates      OomtraceSpan
 	KernelStack     OomtraceSpan
 	UserStack       OomtraceSpan
+	UserFrames      OomtraceSpan
+	Pad             uint32
+	CandidatesPages uint64
 }
 
 type OomtraceVmStat uint32
@@ -313,7 +325,14 @@ const (
 	OomtraceVmStatVM_STAT_PAGE_TABLE         OomtraceVmStat = 13
 	OomtraceVmStatVM_STAT_FREE_CMA           OomtraceVmStat = 14
 	OomtraceVmStatVM_STAT_FILE_PAGES         OomtraceVmStat = 15
-	OomtraceVmStatVM_STAT_COUNT              OomtraceVmStat = 16
+	OomtraceVmStatVM_STAT_ISOLATED_ANON      OomtraceVmStat = 16
+	OomtraceVmStatVM_STAT_ISOLATED_FILE      OomtraceVmStat = 17
+	OomtraceVmStatVM_STAT_ZSPAGES            OomtraceVmStat = 18
+	OomtraceVmStatVM_STAT_HUGEPAGES_TOTAL    OomtraceVmStat = 19
+	OomtraceVmStatVM_STAT_HUGEPAGES_FREE     OomtraceVmStat = 20
+	OomtraceVmStatVM_STAT_HUGEPAGES_RSVD     OomtraceVmStat = 21
+	OomtraceVmStatVM_STAT_HUGEPAGES_SURP     OomtraceVmStat = 22
+	OomtraceVmStatVM_STAT_COUNT              OomtraceVmStat = 23
 )
 
 type OomtraceZoneInfo struct {
@@ -373,6 +392,8 @@ const (
 	OomtraceVarPercpuOffsetsKnown     = "percpu_offsets_known"
 	OomtraceVarScanEnd                = "scan_end"
 	OomtraceVarScanStart              = "scan_start"
+	OomtraceVarSymHstates             = "sym_hstates"
+	OomtraceVarSymHugetlbMaxHstate    = "sym_hugetlb_max_hstate"
 	OomtraceVarSymKillAllocatingTask  = "sym_kill_allocating_task"
 	OomtraceVarSymMemcgStatsIndex     = "sym_memcg_stats_index"
 	OomtraceVarSymNrSwapPages         = "sym_nr_swap_pages"
@@ -391,6 +412,7 @@ const (
 	OomtraceVarWireSharedMmEvent      = "wire_shared_mm_event"
 	OomtraceVarWireSpan               = "wire_span"
 	OomtraceVarWireTaskFlag           = "wire_task_flag"
+	OomtraceVarWireUserFrame          = "wire_user_frame"
 	OomtraceVarWireVmStat             = "wire_vm_stat"
 	OomtraceVarWireZoneInfo           = "wire_zone_info"
 )
@@ -488,6 +510,8 @@ type OomtraceVariableSpecs struct {
 	PercpuOffsetsKnown    *ebpf.VariableSpec `ebpf:"percpu_offsets_known"`
 	ScanEnd               *ebpf.VariableSpec `ebpf:"scan_end"`
 	ScanStart             *ebpf.VariableSpec `ebpf:"scan_start"`
+	SymHstates            *ebpf.VariableSpec `ebpf:"sym_hstates"`
+	SymHugetlbMaxHstate   *ebpf.VariableSpec `ebpf:"sym_hugetlb_max_hstate"`
 	SymKillAllocatingTask *ebpf.VariableSpec `ebpf:"sym_kill_allocating_task"`
 	SymMemcgStatsIndex    *ebpf.VariableSpec `ebpf:"sym_memcg_stats_index"`
 	SymNrSwapPages        *ebpf.VariableSpec `ebpf:"sym_nr_swap_pages"`
@@ -506,6 +530,7 @@ type OomtraceVariableSpecs struct {
 	WireSharedMmEvent     *ebpf.VariableSpec `ebpf:"wire_shared_mm_event"`
 	WireSpan              *ebpf.VariableSpec `ebpf:"wire_span"`
 	WireTaskFlag          *ebpf.VariableSpec `ebpf:"wire_task_flag"`
+	WireUserFrame         *ebpf.VariableSpec `ebpf:"wire_user_frame"`
 	WireVmStat            *ebpf.VariableSpec `ebpf:"wire_vm_stat"`
 	WireZoneInfo          *ebpf.VariableSpec `ebpf:"wire_zone_info"`
 }
@@ -566,6 +591,8 @@ type OomtraceVariables struct {
 	PercpuOffsetsKnown    *ebpf.Variable `ebpf:"percpu_offsets_known"`
 	ScanEnd               *ebpf.Variable `ebpf:"scan_end"`
 	ScanStart             *ebpf.Variable `ebpf:"scan_start"`
+	SymHstates            *ebpf.Variable `ebpf:"sym_hstates"`
+	SymHugetlbMaxHstate   *ebpf.Variable `ebpf:"sym_hugetlb_max_hstate"`
 	SymKillAllocatingTask *ebpf.Variable `ebpf:"sym_kill_allocating_task"`
 	SymMemcgStatsIndex    *ebpf.Variable `ebpf:"sym_memcg_stats_index"`
 	SymNrSwapPages        *ebpf.Variable `ebpf:"sym_nr_swap_pages"`
@@ -584,6 +611,7 @@ type OomtraceVariables struct {
 	WireSharedMmEvent     *ebpf.Variable `ebpf:"wire_shared_mm_event"`
 	WireSpan              *ebpf.Variable `ebpf:"wire_span"`
 	WireTaskFlag          *ebpf.Variable `ebpf:"wire_task_flag"`
+	WireUserFrame         *ebpf.Variable `ebpf:"wire_user_frame"`
 	WireVmStat            *ebpf.Variable `ebpf:"wire_vm_stat"`
 	WireZoneInfo          *ebpf.Variable `ebpf:"wire_zone_info"`
 }

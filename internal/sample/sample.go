@@ -8,6 +8,7 @@ import (
 	"bytes"
 	"errors"
 	"strconv"
+	"strings"
 	"time"
 	"unsafe"
 
@@ -19,14 +20,16 @@ import (
 // Sampler reads one machine's /proc. It keeps its buffers: one goroutine at a
 // time may use it. The zero value reads /proc.
 type Sampler struct {
-	// Root is the directory that holds /proc's files; empty means /proc.
-	Root string
+	// Root is the directory that holds /proc's files; empty means /proc. Sys is
+	// the same for /sys.
+	Root, Sys string
 
 	files
 	devices []oom.SwapDevice
-	huge    [4]oom.Stat // of meminfo, with the other values beside them
+	huge    [4]oom.Stat // with the other values of meminfo beside them
 	mem     meminfo
-	readAt  time.Time
+	lruGen  oom.Opt[bool]
+	readAt  uint64 // CLOCK_BOOTTIME, in nanoseconds; 0: not yet
 }
 
 // files reads /proc's, into buffers of its own.
@@ -36,13 +39,15 @@ type files struct {
 	path []byte
 }
 
-// fresh is how long what was read serves the next kill too: a storm must not
-// wait for /proc.
-const fresh = 100 * time.Millisecond
+// fresh is how long what was read serves the kills before it too: a storm must
+// not wait for /proc.
+const fresh = uint64(100 * time.Millisecond)
 
 // meminfo is what is taken from the file of that name, in bytes.
 type meminfo struct {
 	total, swapTotal, swapFree oom.Opt[uint64]
+	percpu, vmalloc            oom.Opt[uint64]
+	hugetlb                    oom.Opt[uint64] // huge pages of all sizes
 	hasHuge                    bool
 }
 
@@ -53,11 +58,13 @@ func (s *Sampler) Record(rec *oom.Record) {
 		return
 	}
 	s.root = s.Root
-	if now := time.Now(); s.readAt.IsZero() || now.Sub(s.readAt) > fresh {
+	if now := bootNS(); s.stale(rec, now) {
 		s.readAt = now
 		s.devices = appendSwaps(s.devices[:0], s.read("swaps"))
 		s.mem = meminfo{}
 		s.readMeminfo(s.read("meminfo"))
+		s.otherSizes()
+		s.lruGen = lruGen(s.readSys("kernel/mm/lru_gen/enabled"))
 	}
 	m := rec.Memory
 	if len(s.devices) > 0 {
@@ -67,19 +74,71 @@ func (s *Sampler) Record(rec *oom.Record) {
 	fill(rec, &m.TotalBytes, "memory.total_bytes", s.mem.total)
 	fill(rec, &m.SwapTotalBytes, "memory.swap_total_bytes", s.mem.swapTotal)
 	fill(rec, &m.SwapFreeBytes, "memory.swap_free_bytes", s.mem.swapFree)
-	if s.mem.hasHuge {
+	if _, known := m.Stat.Get(oom.StatHugepagesTotal); s.mem.hasHuge && !known {
 		m.Stat = append(m.Stat, s.huge[:]...)
 		rec.Sampled = append(rec.Sampled, "memory.stat.hugepages")
 	}
+	addStat(rec, oom.StatPercpu, "memory.stat.percpu", s.mem.percpu)
+	addStat(rec, oom.StatVmalloc, "memory.stat.vmalloc", s.mem.vmalloc)
+	if s.lruGen.Known {
+		m.LRUGen = s.lruGen
+		rec.Sampled = append(rec.Sampled, "memory.lru_gen")
+	}
 	s.sysctls(rec)
+}
+
+// stale says that what was read before does not serve this record: it is old, or
+// from before the kill.
+func (s *Sampler) stale(rec *oom.Record, now uint64) bool {
+	return s.readAt == 0 || now-s.readAt > fresh || rec.UptimeNS.Or(0) > s.readAt
+}
+
+// bootNS is CLOCK_BOOTTIME, by which records of BPF are stamped.
+func bootNS() uint64 {
+	var ts unix.Timespec
+	if unix.ClockGettime(unix.CLOCK_BOOTTIME, &ts) != nil {
+		return 0
+	}
+	return uint64(ts.Nano())
+}
+
+func addStat(rec *oom.Record, name, block string, v oom.Opt[uint64]) {
+	if !v.Known {
+		return
+	}
+	rec.Memory.Stat = append(rec.Memory.Stat, oom.Stat{Name: name, Bytes: v.Value})
+	rec.Sampled = append(rec.Sampled, block)
+}
+
+// lruGen parses /sys/kernel/mm/lru_gen/enabled: a mask, of which the lowest bit
+// is the switch (Documentation/admin-guide/mm/multigen_lru.rst). A kernel without
+// the file has the older LRU alone.
+func lruGen(b []byte) oom.Opt[bool] {
+	b = bytes.TrimSpace(b)
+	digits, ok := bytes.CutPrefix(b, []byte("0x"))
+	v, valid := hex(digits)
+	if !ok || !valid {
+		return oom.Opt[bool]{Known: b == nil}
+	}
+	return oom.Some(v&1 != 0)
 }
 
 // bufBytes holds what is used of any file, and any line of one.
 const bufBytes = 16 << 10
 
 // read returns a file's content, valid until the next call; nil if there is none.
-func (s *files) read(name string) []byte {
-	fd := s.open(name)
+func (s *files) read(name string) []byte { return s.readAll(s.open(name)) }
+
+// readSys is read for a file of /sys.
+func (s *Sampler) readSys(name ...string) []byte {
+	s.path = append(s.path[:0], s.Sys...)
+	if s.Sys == "" {
+		s.path = append(s.path, "/sys"...)
+	}
+	return s.readAll(s.openParts(name...))
+}
+
+func (s *files) readAll(fd int) []byte {
 	if fd < 0 {
 		return nil
 	}
@@ -99,12 +158,17 @@ func (s *files) read(name string) []byte {
 // a negative number if it cannot. Neither the path nor the call needs memory,
 // which there may be none of: os.Open does.
 func (s *files) open(name ...string) int {
-	if s.buf == nil {
-		s.buf = make([]byte, bufBytes)
-	}
 	s.path = append(s.path[:0], s.root...)
 	if s.root == "" {
 		s.path = append(s.path, "/proc"...)
+	}
+	return s.openParts(name...)
+}
+
+// openParts opens a file below the directory that path names.
+func (s *files) openParts(name ...string) int {
+	if s.buf == nil {
+		s.buf = make([]byte, bufBytes)
 	}
 	for _, part := range name {
 		s.path = append(append(s.path, '/'), part...)
@@ -243,6 +307,12 @@ func (s *Sampler) readMeminfo(b []byte) {
 			surp = v
 		case "Hugepagesize":
 			size = v << 10
+		case "Hugetlb":
+			s.mem.hugetlb = oom.Some(v << 10)
+		case "Percpu":
+			s.mem.percpu = oom.Some(v << 10)
+		case "VmallocUsed":
+			s.mem.vmalloc = oom.Some(v << 10)
 		case "MemTotal":
 			s.mem.total = oom.Some(v << 10)
 		case "SwapTotal":
@@ -256,6 +326,32 @@ func (s *Sampler) readMeminfo(b []byte) {
 		{Name: oom.StatHugepagesTotal, Bytes: total * size}, {Name: oom.StatHugepagesFree, Bytes: free * size},
 		{Name: oom.StatHugepagesRsvd, Bytes: rsvd * size}, {Name: oom.StatHugepagesSurp, Bytes: surp * size},
 	}
+}
+
+// hugeSizes are the directories of huge page sizes that any architecture has
+// (Documentation/admin-guide/mm/hugetlbpage.rst).
+const hugeSizes = "hugepages-64kB hugepages-2048kB hugepages-16384kB hugepages-32768kB hugepages-524288kB hugepages-1048576kB hugepages-16777216kB"
+
+// otherSizes replaces meminfo's count of one size of huge pages by that of all,
+// where there are others: meminfo has but their sum.
+func (s *Sampler) otherSizes() {
+	if !s.mem.hasHuge || !s.mem.hugetlb.Known || s.mem.hugetlb.Value == s.huge[0].Bytes {
+		return
+	}
+	for i := range s.huge {
+		s.huge[i].Bytes = 0
+	}
+	for sizes := hugeSizes; sizes != ""; {
+		var dir string
+		dir, sizes, _ = strings.Cut(sizes, " ")
+		kb, _ := number([]byte(dir[len("hugepages-"):]))
+		for i, file := range [len(s.huge)]string{"nr_hugepages", "free_hugepages", "resv_hugepages", "surplus_hugepages"} {
+			if n, ok := number(s.readSys("kernel/mm/hugepages", dir, file)); ok {
+				s.huge[i].Bytes += n * kb << 10
+			}
+		}
+	}
+	s.huge[0].Bytes = s.mem.hugetlb.Value
 }
 
 // fill sets what is not known from the kill itself.

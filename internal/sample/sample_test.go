@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -20,7 +21,7 @@ const (
 		"/swap\\040file                            file\t\t969724\t\t19046\t\t-2\n" +
 		"/dev/zram0                              partition\t98300\t\t0\t\t5\n"
 	meminfoText = "MemTotal:         455920 kB\nMemFree:  1 kB\nSwapTotal:        98300 kB\nSwapFree:         98000 kB\n" +
-		"HugePages_Total:     100\nHugePages_Free:       90\nHugePages_Rsvd:        2\nHugePages_Surp:        0\nHugepagesize:       2048 kB\n"
+		"Percpu:  12 kB\nVmallocUsed:  34 kB\nHugePages_Total:     100\nHugePages_Free:       90\nHugePages_Rsvd:        2\nHugePages_Surp:        0\nHugepagesize:       2048 kB\n"
 )
 
 func root(t *testing.T, files map[string]string) string {
@@ -39,7 +40,8 @@ func root(t *testing.T, files map[string]string) string {
 }
 
 func TestRecordFillsOnlyWhatIsMissing(t *testing.T) {
-	s := Sampler{Root: root(t, map[string]string{"swaps": swapsText, "meminfo": meminfoText, "sys/vm/swappiness": "60\n", "sys/vm/oom_kill_allocating_task": "1\n"})}
+	s := Sampler{Root: root(t, map[string]string{"swaps": swapsText, "meminfo": meminfoText, "sys/vm/swappiness": "60\n", "sys/vm/oom_kill_allocating_task": "1\n"}),
+		Sys: root(t, map[string]string{"kernel/mm/lru_gen/enabled": "0x0007\n"})}
 	rec := &oom.Record{Source: oom.SourceBPF, Memory: &oom.Memory{TotalBytes: oom.Some(uint64(7))}}
 	s.Record(rec)
 	m := rec.Memory
@@ -59,7 +61,7 @@ func TestRecordFillsOnlyWhatIsMissing(t *testing.T) {
 	if v, ok := m.Stat.Get(oom.StatHugepagesFree); !ok || v != 90<<21 {
 		t.Errorf("free huge pages %d, %v", v, ok)
 	}
-	names := []string{"memory.swap_devices", "memory.swap_total_bytes", "memory.swap_free_bytes", "memory.stat.hugepages", "memory.swappiness", "memory.oom_kill_allocating_task"}
+	names := []string{"memory.swap_devices", "memory.swap_total_bytes", "memory.swap_free_bytes", "memory.stat.hugepages", "memory.stat.percpu", "memory.stat.vmalloc", "memory.lru_gen", "memory.swappiness", "memory.oom_kill_allocating_task"}
 	if !reflect.DeepEqual(rec.Sampled, names) {
 		t.Errorf("sampled %v", rec.Sampled)
 	}
@@ -71,13 +73,62 @@ func TestRecordLeavesUnknownOut(t *testing.T) {
 		"rubbish":  {"swaps": "\x00\xff", "meminfo": "HugePages_Total: many\nHugepagesize\n", "sys/vm/swappiness": "-1"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := Sampler{Root: root(t, files)}
+			s := Sampler{Root: root(t, files), Sys: root(t, map[string]string{"kernel/mm/lru_gen/enabled": "on"})}
 			rec := &oom.Record{Source: oom.SourceBPF, Memory: &oom.Memory{}}
 			s.Record(rec)
 			if len(rec.Sampled) != 0 || !reflect.DeepEqual(*rec.Memory, oom.Memory{}) {
 				t.Errorf("record %+v", rec)
 			}
 		})
+	}
+}
+
+// Huge pages of a second size are in meminfo's sum only.
+func TestHugePagesOfAllSizes(t *testing.T) {
+	const dir = "kernel/mm/hugepages/hugepages-"
+	s := Sampler{
+		Root: root(t, map[string]string{"meminfo": meminfoText + "Hugetlb:  2301952 kB\n"}),
+		Sys: root(t, map[string]string{
+			dir + "2048kB/nr_hugepages": "100\n", dir + "2048kB/free_hugepages": "90\n", dir + "2048kB/resv_hugepages": "2\n",
+			dir + "1048576kB/nr_hugepages": "2\n", dir + "1048576kB/free_hugepages": "1\n", dir + "1048576kB/resv_hugepages": "0\n",
+		}),
+	}
+	rec := &oom.Record{Source: oom.SourceBPF, Memory: &oom.Memory{}}
+	s.Record(rec)
+	for name, want := range map[string]uint64{
+		oom.StatHugepagesTotal: 2301952 << 10, oom.StatHugepagesFree: 90<<21 + 1<<30, oom.StatHugepagesRsvd: 2 << 21,
+	} {
+		if got, ok := rec.Memory.Stat.Get(name); !ok || got != want {
+			t.Errorf("%s is %d, want %d", name, got, want)
+		}
+	}
+	counted := &oom.Record{Source: oom.SourceBPF, Memory: &oom.Memory{Stat: oom.Stats{{Name: oom.StatHugepagesTotal, Bytes: 7}}}}
+	s.Record(counted)
+	if got, _ := counted.Memory.Stat.Get(oom.StatHugepagesTotal); got != 7 || slices.Contains(counted.Sampled, "memory.stat.hugepages") {
+		t.Errorf("what was read at the kill is %d now, sampled %v", got, counted.Sampled)
+	}
+}
+
+// What was read for one kill serves those before it, not those after.
+func TestSampleIsOfAfterTheKill(t *testing.T) {
+	s := Sampler{Root: root(t, map[string]string{"meminfo": "SwapFree: 10 kB\n"})}
+	free := func(uptime uint64) uint64 {
+		rec := &oom.Record{Source: oom.SourceBPF, UptimeNS: oom.Some(uptime), Memory: &oom.Memory{}}
+		s.Record(rec)
+		return rec.Memory.SwapFreeBytes.Value
+	}
+	if got := free(1); got != 10<<10 {
+		t.Fatalf("swap free is %d", got)
+	}
+	if err := os.WriteFile(filepath.Join(s.Root, "meminfo"), []byte("SwapFree: 20 kB\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	s.readAt = bootNS() // fresh, however slow this machine is
+	if got := free(1); got != 10<<10 {
+		t.Errorf("a kill before the read: swap free is %d", got)
+	}
+	if got := free(s.readAt + 1); got != 20<<10 {
+		t.Errorf("a kill after the read: swap free is %d", got)
 	}
 }
 
@@ -91,19 +142,29 @@ func TestRecordOfTheLogStays(t *testing.T) {
 	}
 }
 
+func userFrames(addresses ...uint64) []oom.UserFrame {
+	var out []oom.UserFrame
+	for _, a := range addresses {
+		out = append(out, oom.UserFrame{Address: a})
+	}
+	return out
+}
+
 func TestUserStack(t *testing.T) {
 	maps := "00400000-00500000 r-xp 00001000 08:01 7 /usr/bin/hog with space\n" +
 		"7f0000000000-7f0000010000 r-xp 00002000 08:01 8 /lib/libc.so.6\n7f0000020000-7f0000030000 rw-p 00000000 00:00 0 \n"
 	s := newStacks(t, StackOptions{Root: root(t, map[string]string{"7/maps": maps}), Wait: time.Minute})
 	rec := &oom.Record{Trigger: &oom.Trigger{PID: oom.Some(int32(7))}}
-	s.UserStack(rec, []uint64{0x400010, 0x7f0000000100, 0x7f0000020000, 0x1, 0, 0x400010})
+	s.UserStack(rec, userFrames(0x400010, 0x7f0000000100, 0x7f0000020000, 0x1, 0, 0x400010))
 	want := []string{"hog+0x1010", "libc.so.6+0x2100", "0x7f0000020000", "0x1"}
 	if !reflect.DeepEqual(rec.Trigger.UserStack, want) || !reflect.DeepEqual(rec.Sampled, []string{"trigger.user_stack"}) {
 		t.Errorf("%q, sampled %q", rec.Trigger.UserStack, rec.Sampled)
 	}
 	gone := &oom.Record{Trigger: &oom.Trigger{PID: oom.Some(int32(8))}}
-	s.UserStack(gone, []uint64{0x400010})
-	if !reflect.DeepEqual(gone.Trigger.UserStack, []string{"0x400010"}) || gone.Sampled != nil {
+	known := oom.UserFrame{Address: 0x400010, Offset: 0x1010}
+	known.BuildID[0], known.BuildID[19] = 0xab, 1
+	s.UserStack(gone, append(userFrames(0x400010), known))
+	if !reflect.DeepEqual(gone.Trigger.UserStack, []string{"0x400010", "build-id:ab" + strings.Repeat("0", 36) + "01+0x1010"}) || gone.Sampled != nil {
 		t.Errorf("a process that is gone: %q, sampled %q", gone.Trigger.UserStack, gone.Sampled)
 	}
 }
@@ -127,7 +188,7 @@ func TestUserStackHangs(t *testing.T) {
 	s := NewStacks(StackOptions{Root: dir})
 	stack := func(pid int32) string {
 		rec := &oom.Record{Trigger: &oom.Trigger{PID: oom.Some(pid)}}
-		s.UserStack(rec, []uint64{0x400010})
+		s.UserStack(rec, userFrames(0x400010))
 		if len(rec.Trigger.UserStack) != 1 {
 			t.Fatalf("%q", rec.Trigger.UserStack)
 		}
@@ -176,20 +237,22 @@ func TestDoesNotAllocate(t *testing.T) {
 		"sys/vm/swappiness": "60\n", "sys/vm/oom_kill_allocating_task": "1\n",
 		"7/maps": strings.Repeat(maps[:len(maps)/2], 1000) + maps,
 	})
-	s, stacks := Sampler{Root: dir}, newStacks(t, StackOptions{Root: dir, Wait: time.Minute})
+	s, stacks := Sampler{Root: dir, Sys: root(t, map[string]string{"kernel/mm/lru_gen/enabled": "0x0000\n"})}, newStacks(t, StackOptions{Root: dir, Wait: time.Minute})
 	rec := &oom.Record{Source: oom.SourceBPF, Trigger: &oom.Trigger{PID: oom.Some(int32(7))}, Memory: &oom.Memory{}}
+	stack := userFrames(0x400010, 0x7f0000000100, 0x1)
+	stack[2].BuildID[0] = 7
 	once := func() {
-		s.readAt = time.Time{} // not fresh any more
+		s.readAt = 0 // not fresh any more
 		*rec.Memory = oom.Memory{Stat: rec.Memory.Stat[:0]}
 		rec.Sampled, rec.Trigger.UserStack = rec.Sampled[:0], rec.Trigger.UserStack[:0]
 		s.Record(rec)
-		stacks.UserStack(rec, []uint64{0x400010, 0x7f0000000100, 0x1})
+		stacks.UserStack(rec, stack)
 	}
 	once()
 	if n := testing.AllocsPerRun(50, once); n != 0 {
 		t.Errorf("%v allocations", n)
 	}
-	if len(rec.Sampled) != 8 {
+	if len(rec.Sampled) != 11 {
 		t.Errorf("sampled %v", rec.Sampled)
 	}
 }
@@ -207,7 +270,7 @@ func FuzzMaps(f *testing.F) {
 		}
 		s := newStacks(t, StackOptions{Root: dir, Wait: time.Minute})
 		rec := &oom.Record{Trigger: &oom.Trigger{PID: oom.Some(int32(7))}}
-		s.UserStack(rec, []uint64{address, address})
+		s.UserStack(rec, userFrames(address, address))
 		if got := rec.Trigger.UserStack; address != 0 && (len(got) != 2 || got[0] != got[1] || got[0] == "") {
 			t.Errorf("%q", got)
 		}

@@ -2,6 +2,8 @@ package sample
 
 import (
 	"bytes"
+	stdhex "encoding/hex"
+	"slices"
 	"strconv"
 	"time"
 	"unsafe"
@@ -82,34 +84,35 @@ func (s *Stacks) answered() bool {
 
 // UserStack names the trigger's return addresses, innermost first, by the file
 // that is mapped there and the offset in it (Documentation/filesystems/proc.rst,
-// maps). A process that is gone, or cannot be read in time, leaves bare
-// addresses. The names live until the next call.
-func (s *Stacks) UserStack(rec *oom.Record, addresses []uint64) {
-	if i := indexZero(addresses); i >= 0 {
-		addresses = addresses[:i]
+// maps). Of a process that is gone, or cannot be read in time, there are the
+// build ids that the kernel saw, or bare addresses. The names live until the next
+// call.
+func (s *Stacks) UserStack(rec *oom.Record, stack []oom.UserFrame) {
+	if i := slices.IndexFunc(stack, func(f oom.UserFrame) bool { return f.Address == 0 }); i >= 0 {
+		stack = stack[:i]
 	}
-	if rec.Trigger == nil || len(addresses) == 0 || !rec.Trigger.PID.Known {
+	if rec.Trigger == nil || len(stack) == 0 || !rec.Trigger.PID.Known {
 		return
 	}
-	if s.named(rec.Trigger.PID.Value, addresses) {
+	if s.named(rec.Trigger.PID.Value, stack) {
 		if s.reader.found {
 			rec.Sampled = append(rec.Sampled, "trigger.user_stack")
 		}
 		rec.Trigger.UserStack = append(rec.Trigger.UserStack, s.reader.names...)
 		return
 	}
-	s.bare.reset(len(addresses))
-	s.bare.fill(addresses)
+	s.bare.reset(len(stack))
+	s.bare.fill(stack)
 	rec.Trigger.UserStack = append(rec.Trigger.UserStack, s.bare.names...)
 }
 
 // named lets the reader name the frames, and says whether it has done so.
-func (s *Stacks) named(pid int32, addresses []uint64) bool {
+func (s *Stacks) named(pid int32, stack []oom.UserFrame) bool {
 	if !s.answered() {
 		return false
 	}
 	s.reader.pid = pid
-	s.reader.addresses = append(s.reader.addresses[:0], addresses...)
+	s.reader.stack = append(s.reader.stack[:0], stack...)
 	s.ask <- struct{}{}
 	s.timer.Reset(s.wait)
 	defer s.timer.Stop()
@@ -135,11 +138,11 @@ func (f *frames) reset(n int) {
 	}
 }
 
-// fill gives the frames without a name their address.
-func (f *frames) fill(addresses []uint64) {
-	for i, a := range addresses {
+// fill gives the frames without a name their build id or address.
+func (f *frames) fill(stack []oom.UserFrame) {
+	for i := range stack {
 		if f.names[i] == "" {
-			f.names[i] = f.frame(nil, "0x", a)
+			f.names[i] = f.unmapped(&stack[i])
 		}
 	}
 }
@@ -148,24 +151,28 @@ func (f *frames) fill(addresses []uint64) {
 type mapsReader struct {
 	files
 	frames
-	pid       int32
-	addresses []uint64
-	found     bool // a name
+	pid   int32
+	stack []oom.UserFrame
+	found bool // a name
 }
 
 func (s *mapsReader) read() {
-	s.reset(len(s.addresses))
-	s.found = s.readMaps(s.pid, s.addresses)
-	s.fill(s.addresses)
+	s.reset(len(s.stack))
+	s.found = s.readMaps(s.pid, s.stack)
+	s.fill(s.stack)
 }
 
-func indexZero(addresses []uint64) int {
-	for i, a := range addresses {
-		if a == 0 {
-			return i
-		}
+// unmapped names a frame whose mapping is gone: by the build id that the kernel
+// saw there, "build-id:<hex>+0x12", or else by its address.
+func (f *frames) unmapped(at *oom.UserFrame) string {
+	if at.BuildID == ([len(at.BuildID)]byte{}) {
+		return f.frame(nil, "0x", at.Address)
 	}
-	return -1
+	start := len(f.text)
+	f.text = append(f.text, "build-id:"...)
+	f.text = stdhex.AppendEncode(f.text, at.BuildID[:])
+	f.frame(nil, "+0x", at.Offset)
+	return unsafe.String(&f.text[start], len(f.text)-start)
 }
 
 // frame makes "module+0x12" without memory of its own.
@@ -178,7 +185,7 @@ func (s *frames) frame(module []byte, sep string, n uint64) string {
 
 // readMaps names the frames that lie in the files a process has mapped, and says
 // whether there are any.
-func (s *mapsReader) readMaps(pid int32, addresses []uint64) (named bool) {
+func (s *mapsReader) readMaps(pid int32, stack []oom.UserFrame) (named bool) {
 	var digits [11]byte
 	fd := s.open(unsafe.String(&digits[0], len(strconv.AppendInt(digits[:0], int64(pid), 10))), "maps")
 	if fd < 0 {
@@ -196,7 +203,7 @@ func (s *mapsReader) readMaps(pid int32, addresses []uint64) (named bool) {
 		for lines := b[:end]; len(lines) > 0; {
 			var line []byte
 			line, lines, _ = bytes.Cut(lines, []byte("\n"))
-			named = s.nameFrames(line, addresses) || named
+			named = s.nameFrames(line, stack) || named
 		}
 		kept = copy(s.buf, b[end:])
 	}
@@ -204,7 +211,7 @@ func (s *mapsReader) readMaps(pid int32, addresses []uint64) (named bool) {
 }
 
 // nameFrames names the frames in one mapping: "from-to perms offset dev inode path".
-func (s *mapsReader) nameFrames(line []byte, addresses []uint64) (named bool) {
+func (s *mapsReader) nameFrames(line []byte, stack []oom.UserFrame) (named bool) {
 	var f [6][]byte
 	if !fields(line, f[:]) {
 		return false
@@ -217,8 +224,8 @@ func (s *mapsReader) nameFrames(line []byte, addresses []uint64) (named bool) {
 		return false
 	}
 	module := f[5][bytes.LastIndexByte(f[5], '/')+1:]
-	for i, a := range addresses {
-		if s.names[i] == "" && a >= lo && a < hi {
+	for i := range stack {
+		if a := stack[i].Address; s.names[i] == "" && a >= lo && a < hi {
 			s.names[i] = s.frame(module, "+0x", a-lo+offset)
 			named = true
 		}

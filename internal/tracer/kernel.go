@@ -27,12 +27,14 @@ const (
 	symSwappiness     = "vm_swappiness"
 	symAllocatingTask = "sysctl_oom_kill_allocating_task"
 	symMemcgStats     = "mem_cgroup_stats_index"
+	symHugeSizes      = "hstates"
+	symHugeSizeCount  = "hugetlb_max_hstate"
 	symScanTasks      = "mem_cgroup_scan_tasks"
 )
 
 func wantedSymbols() symbolNames {
 	return symbolNames{
-		data:      []string{symSwapFree, symSwapTotal, symRAM, symSwappiness, symAllocatingTask, symMemcgStats},
+		data:      []string{symSwapFree, symSwapTotal, symRAM, symSwappiness, symAllocatingTask, symMemcgStats, symHugeSizes, symHugeSizeCount},
 		functions: []string{hookOutOfMemory, hookEvaluateTask, hookOOMKillProcess, hookKillVictim, symScanTasks},
 	}
 }
@@ -61,6 +63,8 @@ func setConstants(spec *ebpf.CollectionSpec, s *Symbols, opts Options) error {
 		probe.OomtraceVarSymVmSwappiness:       s.Data(symSwappiness),
 		probe.OomtraceVarSymKillAllocatingTask: s.Data(symAllocatingTask),
 		probe.OomtraceVarSymMemcgStatsIndex:    s.Data(symMemcgStats),
+		probe.OomtraceVarSymHstates:            s.Data(symHugeSizes),
+		probe.OomtraceVarSymHugetlbMaxHstate:   s.Data(symHugeSizeCount),
 	}
 	for name, value := range values {
 		if err := setVariable(spec, name, value); err != nil {

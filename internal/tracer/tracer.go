@@ -359,8 +359,9 @@ func anyDecides(attachments []Attachment) error {
 // describeMachine fills what every record says of this machine.
 func (t *Tracer) describeMachine() {
 	m := ThisMachine()
+	cpus, _, _ := topology("/sys") // 0, which is unknown, where it cannot be read
 	t.machine = wire.Machine{
-		Node: m.Node, BootID: m.BootID, Kernel: m.Kernel,
+		Node: m.Node, BootID: m.BootID, Kernel: m.Kernel, CPUs: cpus,
 		PageSize: uint64(os.Getpagesize()), Hooks: t.namesOf, GFP: appendGFP,
 	}
 	t.anchor = newAnchor()

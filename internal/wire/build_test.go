@@ -107,9 +107,13 @@ func whole() *victimRecord {
 	r.Memory.Stat[probe.OomtraceVmStatVM_STAT_SHMEM] = 12288
 	r.Zones = r.append(zone())
 	r.Candidates = r.append(append(candidate(900, 5, "small"), candidate(700, 29, "worker")...))
-	r.CandidatesTotal = 17
+	r.CandidatesTotal, r.CandidatesPages = 17, 40
+	r.Decision.Nodemask, r.Decision.MemsAllowed = 1<<1, 1<<0|1<<1|1<<2|1<<5
 	r.KernelStack = r.append(words(0x11, 0x22, 0x33))
 	r.UserStack = r.append(words(0x7f0011, 0x7f0022))
+	inFile := probe.OomtraceUserFrame{Status: frameValid, BuildId: [20]byte{0xab}, Offset: 0x11}
+	bare := probe.OomtraceUserFrame{Status: 2, Offset: 0x7f0022}
+	r.UserFrames = r.append(append(bytesOf(&inFile), bytesOf(&bare)...))
 	return r
 }
 
@@ -177,7 +181,7 @@ func decode(t *testing.T, b []byte) *Event {
 // plain makes an empty list of a used event what a new event has.
 func plain(ev *Event) *Event {
 	out := *ev
-	out.UserStack = append([]uint64{}, ev.UserStack...)
+	out.UserStack = append([]oom.UserFrame{}, ev.UserStack...)
 	return &out
 }
 

@@ -55,6 +55,13 @@ func vmStatNames() [probe.OomtraceVmStatVM_STAT_COUNT]string {
 		probe.OomtraceVmStatVM_STAT_PAGE_TABLE:         "page_table_bytes",
 		probe.OomtraceVmStatVM_STAT_FREE_CMA:           "free_cma_bytes",
 		probe.OomtraceVmStatVM_STAT_FILE_PAGES:         "file_pages_bytes",
+		probe.OomtraceVmStatVM_STAT_ISOLATED_ANON:      oom.StatIsolatedAnon,
+		probe.OomtraceVmStatVM_STAT_ISOLATED_FILE:      oom.StatIsolatedFile,
+		probe.OomtraceVmStatVM_STAT_ZSPAGES:            oom.StatZspages,
+		probe.OomtraceVmStatVM_STAT_HUGEPAGES_TOTAL:    oom.StatHugepagesTotal,
+		probe.OomtraceVmStatVM_STAT_HUGEPAGES_FREE:     oom.StatHugepagesFree,
+		probe.OomtraceVmStatVM_STAT_HUGEPAGES_RSVD:     oom.StatHugepagesRsvd,
+		probe.OomtraceVmStatVM_STAT_HUGEPAGES_SURP:     oom.StatHugepagesSurp,
 	}
 }
 
@@ -201,6 +208,7 @@ func (d *victimDecoder) candidates() error {
 	r := &d.ev.Record
 	if d.raw.Hooks&uint32(probe.OomtraceHookBitHOOK_EVALUATE_TASK) != 0 {
 		r.CandidatesTotal = oom.Some(uint64(d.raw.CandidatesTotal))
+		r.CandidatesBytes = d.bytes(d.raw.CandidatesPages)
 	}
 	for len(b) > 0 {
 		raw, err := take[probe.OomtraceCandidateInfo](b, "candidate")
@@ -211,6 +219,7 @@ func (d *victimDecoder) candidates() error {
 		c := oom.Candidate{
 			PID: oom.Some(raw.Tgid), UID: oom.Some(raw.Uid), OOMScoreAdj: oom.Some(raw.OomScoreAdj),
 			Comm: d.ev.string(trimNUL(raw.Comm[:])), BadnessPages: oom.Some(raw.Points), Cgroup: d.cgroupOf(raw.CgroupId),
+			CgroupID: known(raw.CgroupId),
 		}
 		if mm := &raw.Mm; mm.TotalVmPages != unknown {
 			c.TotalVMBytes, c.SwapBytes = d.bytes(mm.TotalVmPages), d.bytes(mm.SwapPages)
@@ -259,8 +268,11 @@ func (d *victimDecoder) stacks() error {
 	}
 	for len(user) >= 8 {
 		address, _ := take[uint64](user, "user stack")
-		d.ev.UserStack = append(d.ev.UserStack, address)
+		d.ev.UserStack = append(d.ev.UserStack, oom.UserFrame{Address: address})
 		user = user[8:]
+	}
+	if err := d.userFrames(); err != nil {
+		return err
 	}
 	if d.m.Symbol == nil || d.ev.Record.Trigger == nil {
 		return nil
@@ -273,6 +285,29 @@ func (d *victimDecoder) stacks() error {
 		kernel = kernel[8:]
 	}
 	d.dropOwnFrames()
+	return nil
+}
+
+// frameValid says that a frame has a build id (enum bpf_stack_build_id_status).
+const frameValid = 1
+
+// userFrames takes the build ids of the user stack. Both stacks are of the same
+// moment, so that they have the same frames.
+func (d *victimDecoder) userFrames() error {
+	b, err := d.span(d.raw.UserFrames, "user frames")
+	if err != nil {
+		return err
+	}
+	for i := range d.ev.UserStack {
+		raw, err := take[probe.OomtraceUserFrame](b, "user frame")
+		if err != nil {
+			return nil // fewer frames than addresses: the rest has no build id
+		}
+		b = b[unsafe.Sizeof(raw):]
+		if raw.Status == frameValid {
+			d.ev.UserStack[i].BuildID, d.ev.UserStack[i].Offset = raw.BuildId, raw.Offset
+		}
+	}
 	return nil
 }
 

@@ -2,6 +2,9 @@ package wire
 
 import (
 	"bytes"
+	"math"
+	"math/bits"
+	"strconv"
 	"time"
 	"unsafe"
 
@@ -332,7 +335,11 @@ func (d *victimDecoder) decision() error {
 	}
 	r.DomainBytes = d.bytes(raw.TotalPages)
 	if r.Victim != nil && raw.ChosenTid != 0 && d.isChosen(raw.ChosenTid) {
-		r.Victim.BadnessPages = oom.Some(raw.ChosenPoints)
+		if raw.ChosenPoints == math.MaxInt64 {
+			r.Victim.OOMOrigin = oom.Some(true)
+		} else {
+			r.Victim.BadnessPages = oom.Some(raw.ChosenPoints)
+		}
 	}
 	return nil
 }
@@ -344,11 +351,36 @@ func (d *victimDecoder) request() {
 		r.Sysrq = oom.Some(true)
 	}
 	if t := r.Trigger; t != nil {
+		t.Nodemask, t.MemsAllowed = d.nodes(raw.Nodemask), d.nodes(raw.MemsAllowed)
 		t.GFPMask, t.Order = oom.Some(raw.GfpMask), oom.Some(raw.Order)
 		if d.m.GFP != nil {
 			t.GFPFlags = d.m.GFP(t.GFPFlags, raw.GfpMask)
 		}
 	}
+}
+
+// nodes is a mask as the kernel prints one ("0-1,4"); a mask that is absent, or
+// holds every number there is, says nothing.
+func (d *victimDecoder) nodes(mask uint64) string {
+	if mask == unknown {
+		return ""
+	}
+	start := len(d.ev.text)
+	for n := 0; n < 64; n++ {
+		if mask>>n&1 == 0 {
+			continue
+		}
+		last := n + bits.TrailingZeros64(^(mask >> n)) - 1
+		if len(d.ev.text) > start {
+			d.ev.text = append(d.ev.text, ',')
+		}
+		d.ev.text = strconv.AppendInt(d.ev.text, int64(n), 10)
+		if last > n {
+			d.ev.text = strconv.AppendInt(append(d.ev.text, '-'), int64(last), 10)
+		}
+		n = last
+	}
+	return d.ev.since(start)
 }
 
 // isChosen tells the chosen task from the others of an oom.group. The kernel

@@ -44,6 +44,8 @@ func (e *DecodeError) Error() string {
 type Machine struct {
 	// Node, BootID and Kernel go into the record as they are.
 	Node, BootID, Kernel string
+	// CPUs is how many the machine can have; zero leaves it out.
+	CPUs uint32
 	// PageSize is in bytes; zero means 4096.
 	PageSize uint64
 	// BootTime is the wall clock when CLOCK_BOOTTIME was zero; the zero time
@@ -83,8 +85,8 @@ type Event struct {
 	// kernels 6.2 to 6.18 print in their kill line. It is a witness, not part of
 	// the record.
 	RSSCountBytes oom.Opt[uint64]
-	// UserStack are the trigger's return addresses, innermost first.
-	UserStack []uint64
+	// UserStack are the trigger's frames, innermost first.
+	UserStack []oom.UserFrame
 	// Pos is where the record lies in the ring; the tracer acknowledges by it.
 	Pos uint64
 	// Ring says which ring Pos is of: 0 is the tracer's own.
@@ -188,6 +190,9 @@ func (ev *Event) header(hdr *probe.OomtraceEventHeader, kind oom.Kind, tid int32
 	r := &ev.Record
 	r.Schema, r.Kind, r.Source = oom.Schema, kind, oom.SourceBPF
 	r.Node, r.BootID, r.Kernel = m.Node, m.BootID, m.Kernel
+	if m.CPUs != 0 {
+		r.CPUs = oom.Some(m.CPUs)
+	}
 	r.UptimeNS = oom.Some(hdr.BootNs)
 	if !m.BootTime.IsZero() {
 		r.Time = m.BootTime.Add(time.Duration(hdr.BootNs))

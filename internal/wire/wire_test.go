@@ -2,6 +2,7 @@ package wire
 
 import (
 	"errors"
+	"math"
 	"os"
 	"regexp"
 	"strconv"
@@ -43,7 +44,7 @@ func TestVictim(t *testing.T) {
 		Trigger: &oom.Trigger{
 			PID: oom.Some(int32(800)), TID: oom.Some(int32(800)), UID: oom.Some(uint32(1000)), Comm: "asker", Cmdline: "java -jar a b.jar", Args: "java\x00-jar\x00a b.jar",
 			OOMScoreAdj: oom.Some(int32(-5)), Cgroup: cgroup, CgroupID: some(4243), GFPMask: oom.Some(uint32(0xcc0)),
-			GFPFlags: []string{"GFP_KERNEL"}, Order: oom.Some(int32(0)), KernelStack: []string{"f11+0x1", "f22+0x1", "f33+0x1"},
+			GFPFlags: []string{"GFP_KERNEL"}, Order: oom.Some(int32(0)), Nodemask: "1", MemsAllowed: "0-2,5", KernelStack: []string{"f11+0x1", "f22+0x1", "f33+0x1"},
 		},
 		Limit: &oom.Limit{
 			Cgroup: "/kubepods.slice/pod42", CgroupID: some(4243), UsageBytes: some(500 * page), MaxBytes: some(500 * page),
@@ -58,16 +59,16 @@ func TestVictim(t *testing.T) {
 				ManagedBytes: some(page << 18), LowmemReserveBytes: []uint64{0, 7 * page}, FreeBlocks: []uint64{4, 3},
 			}},
 		},
-		CandidatesTotal: some(17), Candidates: []oom.Candidate{wantCandidate(700, 29, "worker"), wantCandidate(900, 5, "small")},
+		CandidatesTotal: some(17), CandidatesBytes: some(40 * page), Candidates: []oom.Candidate{wantCandidate(700, 29, "worker"), wantCandidate(900, 5, "small")},
 	})
-	same(t, ev.UserStack, []uint64{0x7f0011, 0x7f0022})
+	same(t, ev.UserStack, []oom.UserFrame{{Address: 0x7f0011, BuildID: [20]byte{0xab}, Offset: 0x11}, {Address: 0x7f0022}})
 	same(t, ev.RSSCountBytes, some(22*page))
 }
 
 func wantCandidate(pid int32, points int64, name string) oom.Candidate {
 	return oom.Candidate{
 		PID: oom.Some(pid), UID: oom.Some(uint32(1000)), OOMScoreAdj: oom.Some(int32(-5)), Comm: name, BadnessPages: oom.Some(points),
-		Cgroup: "/kubepods.slice/pod42/leaf", TotalVMBytes: some(50 * page), SwapBytes: some(4 * page), AnonRSSBytes: some(2 * page),
+		Cgroup: "/kubepods.slice/pod42/leaf", CgroupID: some(4242), TotalVMBytes: some(50 * page), SwapBytes: some(4 * page), AnonRSSBytes: some(2 * page),
 		FileRSSBytes: some(page), ShmemRSSBytes: some(3 * page), RSSBytes: some(6 * page), PgtablesBytes: some(8192),
 	}
 }
@@ -241,6 +242,28 @@ func TestPaths(t *testing.T) {
 		r.Victim.Cgroup = r.append([]byte(tc.names))
 		if got := decode(t, r.encode()).Record.Victim.Cgroup; got != tc.want {
 			t.Errorf("%q is %q, want %q", tc.names, got, tc.want)
+		}
+	}
+}
+
+// TestOrigin: points of LONG_MAX mean that the task was not weighed.
+func TestOrigin(t *testing.T) {
+	r := whole()
+	r.Decision.ChosenPoints = math.MaxInt64
+	v := decode(t, r.encode()).Record.Victim
+	if v.BadnessPages.Known || !v.OOMOrigin.Value {
+		t.Errorf("points %v, origin %v", v.BadnessPages, v.OOMOrigin)
+	}
+}
+
+func TestNodes(t *testing.T) {
+	for mask, want := range map[uint64]string{
+		0: "", 1: "0", 3: "0-1", 1 << 63: "63", 1<<63 | 1: "0,63", 1<<63 | 1<<62 | 5: "0,2,62-63", unknown: "", unknown - 1: "1-63",
+	} {
+		r := whole()
+		r.Decision.Nodemask = mask
+		if got := decode(t, r.encode()).Record.Trigger.Nodemask; got != want {
+			t.Errorf("%#x is %q, want %q", mask, got, want)
 		}
 	}
 }
