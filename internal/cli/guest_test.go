@@ -306,6 +306,7 @@ func runScenario(t *testing.T, s *liveRun, sc workload.Scenario) {
 	}
 	want.check(t, records[0].Why)
 	checkOutcome(t, out, records)
+	checkEvidence(t, records[0])
 	s.checkSilent(t, out, records)
 	if out.Exiting {
 		checkExiting(t, records) // the log has no line that names a kill
@@ -354,6 +355,28 @@ func checkExiting(t *testing.T, records []oom.Record) {
 		if r.Scope != oom.ScopeCgroup || !r.Trigger.GFPMask.Known || !r.Trigger.Order.Known || r.Trigger.Comm != "grower" {
 			t.Errorf("scope %q, trigger %+v", r.Scope, r.Trigger)
 		}
+	}
+}
+
+// checkEvidence holds what only the kernel's own structures can tell against what
+// is known of every guest: all that was weighed lives in a cgroup, and the hog's
+// program has a build id.
+func checkEvidence(t *testing.T, rec oom.Record) {
+	t.Helper()
+	for _, c := range rec.Candidates {
+		if c.Cgroup == "" {
+			t.Errorf("candidate %d (%s) has no cgroup", c.PID.Value, c.Comm)
+		}
+	}
+	sum := uint64(0)
+	for _, c := range rec.Candidates {
+		sum += c.RSSBytes.Value + c.SwapBytes.Value + c.PgtablesBytes.Value
+	}
+	if slack := uint64(len(rec.Candidates)+1) * uint64(between("rss_bytes", 0)); rec.CandidatesBytes.Value+slack < sum {
+		t.Errorf("all tasks hold %d, those listed %d", rec.CandidatesBytes.Value, sum)
+	}
+	if stack := rec.Trigger.UserStack; len(stack) > 0 && rec.Victim != nil && rec.Trigger.PID == rec.Victim.PID && strings.HasPrefix(stack[0], "0x") {
+		t.Errorf("user stack %q names neither module nor build id", stack)
 	}
 }
 

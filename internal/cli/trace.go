@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/oomtrace/oomtrace/internal/cgroup"
 	"github.com/oomtrace/oomtrace/internal/container"
 	"github.com/oomtrace/oomtrace/internal/enrich"
 	"github.com/oomtrace/oomtrace/internal/kernlog"
@@ -98,6 +99,7 @@ func (s *session) open(ctx context.Context, opts tracer.Options) error {
 		Sockets: s.sockets, Warn: func(text string) { say(s.env, "%s", text) },
 	})
 	s.p = newPipeline(s.env, s.out, &s.outputFlags, s.filters())
+	s.p.sampler.Cgroups = memoryMount()
 	owners := enrich.Options{Containers: s.names}
 	if s.tr != nil {
 		owners.Hurry = s.tr.KillWaits
@@ -108,6 +110,16 @@ func (s *session) open(ctx context.Context, opts tracer.Options) error {
 		return err
 	}
 	return s.guard(ctx)
+}
+
+// memoryMount is where the whole hierarchy of memory cgroups is mounted; empty
+// where only a part of it shows.
+func memoryMount() string {
+	h, err := cgroup.ReadHierarchies("/")
+	if err != nil || h.Memory.Root != "/" {
+		return ""
+	}
+	return h.Memory.Point
 }
 
 func (s *session) file0() sink.Options {

@@ -1,7 +1,10 @@
 package render
 
 import (
+	"cmp"
 	"fmt"
+	"math"
+	"slices"
 	"strings"
 
 	"github.com/oomtrace/oomtrace/internal/oom"
@@ -122,6 +125,7 @@ func (t *Text) limits(r *oom.Record) {
 			text += ": " + l.Cgroup // last, for it can fill the line
 		}
 		t.detail("limit", text)
+		t.details("holds", stats(l.Stat))
 	}
 	if r.Victim == nil {
 		return
@@ -130,9 +134,33 @@ func (t *Text) limits(r *oom.Record) {
 		if !c.UsageBytes.Known && !c.MaxBytes.Known {
 			continue // the root has neither
 		}
-		t.line(cutRight(fmt.Sprintf("%s  %10s of %10s  %s", indent, shortOpt(c.UsageBytes), maximum(c.MaxBytes, c.UsageBytes),
-			clean(c.Cgroup)), Columns))
+		t.line(cutRight(fmt.Sprintf("%s  %10s of %10s  %s%s", indent, shortOpt(c.UsageBytes), maximum(c.MaxBytes, c.UsageBytes),
+			swapOf(&c), clean(c.Cgroup)), Columns))
 	}
+}
+
+// swapOf is what a level may swap, where that is limited.
+func swapOf(c *oom.CgroupLimit) string {
+	switch {
+	case c.SwapMaxBytes.Known:
+		return fmt.Sprintf("swap %s of %s  ", shortOpt(c.SwapUsageBytes), shortOpt(c.SwapMaxBytes))
+	case c.MemswMaxBytes.Known:
+		return fmt.Sprintf("with swap up to %s  ", shortOpt(c.MemswMaxBytes))
+	}
+	return ""
+}
+
+// stats are the counters that are not zero, biggest first.
+func stats(s oom.Stats) string {
+	sorted := slices.Clone(s)
+	slices.SortStableFunc(sorted, func(a, b oom.Stat) int { return cmp.Compare(b.Bytes, a.Bytes) })
+	var parts []string
+	for _, st := range sorted {
+		if st.Bytes > 0 {
+			parts = append(parts, strings.TrimSuffix(st.Name, "_bytes")+" "+short(st.Bytes))
+		}
+	}
+	return strings.Join(parts, ", ")
 }
 
 // maximum is a limit. An absent one means that there is none, but only where
@@ -152,13 +180,53 @@ func (t *Text) candidates(r *oom.Record) {
 	if len(r.Candidates) == 0 {
 		return
 	}
-	most := r.Candidates[0].BadnessPages.Value
-	t.detail("candidates", number(r.CandidatesTotal, "-")+" weighed")
-	for _, c := range r.Candidates {
+	weighed := number(r.CandidatesTotal, "-") + " weighed"
+	if r.CandidatesBytes.Known {
+		weighed += ", together " + shortOpt(r.CandidatesBytes)
+	}
+	weight, unit := weights(r.Candidates)
+	t.detail("candidates", weighed+", by "+unit)
+	var most int64
+	for i := range r.Candidates {
+		most = max(most, weight(&r.Candidates[i]).Value)
+	}
+	for i := range r.Candidates {
+		c := &r.Candidates[i]
+		w, words := weight(c), "-"
+		switch {
+		case w.Known && unit == bySize:
+			words = short(uint64(w.Value))
+		case w.Known:
+			words = fmt.Sprint(w.Value)
+		}
 		t.line(cutRight(fmt.Sprintf("%s  %7s  %s  rss %5s  swap %5s  adj %5s  %s %s", indent, number(c.PID, "-"),
 			pad(cutRight(clean(c.Comm), 15), 15), shortOpt(c.RSSBytes), shortOpt(c.SwapBytes), number(c.OOMScoreAdj, "-"),
-			pad(bar(c.BadnessPages.Value, most), barWidth), number(c.BadnessPages, "-")), Columns))
+			pad(bar(w.Value, most), barWidth), words), Columns))
 	}
+}
+
+const bySize = "rss + swap + page tables"
+
+// weights says what the bars show: the kernel's points, or, where a log did not
+// have them, the size that the points start from.
+func weights(candidates []oom.Candidate) (of func(*oom.Candidate) oom.Opt[int64], unit string) {
+	for i := range candidates {
+		if candidates[i].BadnessPages.Known {
+			return func(c *oom.Candidate) oom.Opt[int64] { return c.BadnessPages }, "points"
+		}
+	}
+	return sizeOf, bySize
+}
+
+func sizeOf(c *oom.Candidate) oom.Opt[int64] {
+	if !c.RSSBytes.Known {
+		return oom.Opt[int64]{}
+	}
+	sum := uint64(0)
+	for _, part := range [...]uint64{c.RSSBytes.Value, c.SwapBytes.Value, c.PgtablesBytes.Value} {
+		sum += min(part, math.MaxInt64-sum)
+	}
+	return oom.Some(int64(sum))
 }
 
 // bar is as long as the part that points are of most.
@@ -181,5 +249,22 @@ func (t *Text) zones(r *oom.Record) {
 		t.line(cutRight(fmt.Sprintf("%s  node %s %s  free %5s  min %5s  low %5s  high %5s  managed %5s", indent, number(z.Node, "-"),
 			pad(clean(z.Zone), 8), shortOpt(z.FreeBytes), shortOpt(z.MinBytes), shortOpt(z.LowBytes), shortOpt(z.HighBytes),
 			shortOpt(z.ManagedBytes)), Columns))
+		if len(z.LowmemReserveBytes) > 0 {
+			t.zoneList("reserved", z.LowmemReserveBytes, short)
+		}
+		if len(z.FreeBlocks) > 0 {
+			t.zoneList("blocks", z.FreeBlocks, func(n uint64) string { return fmt.Sprint(n) })
+		}
 	}
+}
+
+// zoneList is a zone's numbers in the kernel's order: what it keeps from requests
+// that could use a higher zone, by the type of that; its free blocks, by order.
+func (t *Text) zoneList(name string, values []uint64, word func(uint64) string) {
+	var b strings.Builder
+	for _, v := range values {
+		b.WriteByte(' ')
+		b.WriteString(word(v))
+	}
+	t.line(cutRight(fmt.Sprintf("%s         %-8s%s", indent, name, b.String()), Columns))
 }

@@ -23,10 +23,15 @@ type Sampler struct {
 	// Root is the directory that holds /proc's files; empty means /proc. Sys is
 	// the same for /sys.
 	Root, Sys string
+	// Cgroups is where the whole hierarchy with the memory controller is mounted;
+	// empty leaves the cgroups of candidates without names.
+	Cgroups string
 
 	files
 	devices []oom.SwapDevice
 	huge    [4]oom.Stat // with the other values of meminfo beside them
+	text    []byte      // backs the names of cgroups
+	handle  kernfsHandle
 	mem     meminfo
 	lruGen  oom.Opt[bool]
 	readAt  uint64 // CLOCK_BOOTTIME, in nanoseconds; 0: not yet
@@ -85,6 +90,7 @@ func (s *Sampler) Record(rec *oom.Record) {
 		rec.Sampled = append(rec.Sampled, "memory.lru_gen")
 	}
 	s.sysctls(rec)
+	s.candidates(rec)
 }
 
 // stale says that what was read before does not serve this record: it is old, or
