@@ -359,8 +359,8 @@ func checkExiting(t *testing.T, records []oom.Record) {
 }
 
 // checkEvidence holds what only the kernel's own structures can tell against what
-// is known of every guest: all that was weighed lives in a cgroup, and the hog's
-// program has a build id.
+// is known of every guest: all that was weighed lives in a cgroup, and together
+// they hold no less than those listed.
 func checkEvidence(t *testing.T, rec oom.Record) {
 	t.Helper()
 	for _, c := range rec.Candidates {
@@ -375,7 +375,15 @@ func checkEvidence(t *testing.T, rec oom.Record) {
 	if slack := uint64(len(rec.Candidates)+1) * uint64(between("rss_bytes", 0)); rec.CandidatesBytes.Value+slack < sum {
 		t.Errorf("all tasks hold %d, those listed %d", rec.CandidatesBytes.Value, sum)
 	}
-	if stack := rec.Trigger.UserStack; len(stack) > 0 && rec.Victim != nil && rec.Trigger.PID == rec.Victim.PID && strings.HasPrefix(stack[0], "0x") {
+}
+
+// checkUserStack: the victim that asked has no mappings any more, but its program
+// has a build id. In a process with threads the kernel may fail to take the mmap
+// lock, which is held for one that asks in vain; one scenario alone is sure.
+func checkUserStack(t *testing.T, rec oom.Record) {
+	t.Helper()
+	stack := rec.Trigger.UserStack
+	if len(stack) == 0 || strings.HasPrefix(stack[0], "0x") {
 		t.Errorf("user stack %q names neither module nor build id", stack)
 	}
 }
