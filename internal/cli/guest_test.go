@@ -377,17 +377,6 @@ func checkEvidence(t *testing.T, rec oom.Record) {
 	}
 }
 
-// checkUserStack: the victim that asked has no mappings any more, but its program
-// has a build id. In a process with threads the kernel may fail to take the mmap
-// lock, which is held for one that asks in vain; one scenario alone is sure.
-func checkUserStack(t *testing.T, rec oom.Record) {
-	t.Helper()
-	stack := rec.Trigger.UserStack
-	if len(stack) == 0 || strings.HasPrefix(stack[0], "0x") {
-		t.Errorf("user stack %q names neither module nor build id", stack)
-	}
-}
-
 // checkLog holds the records against what the kernel's log says of the same kills.
 func (s *liveRun) checkLog(t *testing.T, records []oom.Record) {
 	t.Helper()
