@@ -50,7 +50,7 @@ func (s *liveRun) complete(t *testing.T, sc workload.Scenario) oom.Record {
 		t.Fatal(err)
 	}
 	records := s.wait(t, max(out.Kills, len(out.Victims)), oom.KindKill, out)
-	s.checkLog(t, records)
+	s.checkLog(t, out, records)
 	return records[0]
 }
 

@@ -3,6 +3,7 @@
 package cli
 
 import (
+	"errors"
 	"slices"
 	"testing"
 
@@ -30,6 +31,7 @@ func TestLegacyScenarios(t *testing.T) {
 	}
 	t.Run("memsw", func(t *testing.T) { legacyMemsw(t, s) })
 	t.Run("swappiness", func(t *testing.T) { legacySwappiness(t, s) })
+	t.Run("machine-swappiness", func(t *testing.T) { legacyMachineSwappiness(t, s) })
 }
 
 func needV1(t *testing.T) {
@@ -69,7 +71,7 @@ func legacyKill(t *testing.T, s *liveRun, l workload.Limits, prepare func(*workl
 			t.Fatal(err)
 		}
 	}
-	p, err := g.Start(workload.Hog{Name: "legacy", Procs: c.Procs(), Steps: []workload.Step{{Kind: workload.Anon, Bytes: 96 * mib}}})
+	p, err := g.Start(workload.Hog{Name: "legacy", Procs: c.Procs(), Steps: []workload.Step{{Kind: workload.Anon, Bytes: 256 * mib}}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -79,7 +81,7 @@ func legacyKill(t *testing.T, s *liveRun, l workload.Limits, prepare func(*workl
 	out := &workload.Outcome{Limit: c.Path, Cgroup: c.Path, Victims: []int{p.PID}}
 	records := s.wait(t, 1, oom.KindKill, out)
 	checkOutcome(t, out, records)
-	s.checkLog(t, records)
+	s.checkLog(t, out, records)
 	if v := records[0].Limit.Version; v != oom.Some(uint32(1)) {
 		t.Errorf("cgroup version %v", v)
 	}
@@ -114,6 +116,21 @@ func legacySwappiness(t *testing.T, s *liveRun) {
 		t.Error("the machine's swappiness is the cgroup's")
 	}
 	verdict{is: "limit_anon", also: []string{"swap_swappiness_zero"}, not: []string{"swap_none", "swap_forbidden"}}.check(t, r.Why)
+}
+
+// legacyMachineSwappiness: the machine's swappiness of 0 is not the cgroup's.
+func legacyMachineSwappiness(t *testing.T, s *liveRun) {
+	g := openGuest(t)
+	r := legacyKill(t, s, workload.Limits{MaxBytes: 32 * mib}, func(c *workload.Cgroup) error {
+		return errors.Join(c.Set("memory.swappiness", "60"), g.Sysctl("vm/swappiness", "0"))
+	})
+	if got := r.Limit.Swappiness; got != oom.Some(uint32(60)) {
+		t.Errorf("swappiness %v", got)
+	}
+	if got := r.Memory.Swappiness; got != oom.Some(uint32(0)) {
+		t.Errorf("the machine's swappiness %v", got)
+	}
+	verdict{is: "limit_anon", also: []string{"swap_full"}, not: []string{"swap_swappiness_zero", "swap_none", "swap_forbidden"}}.check(t, r.Why)
 }
 
 // TestLegacyTiers makes one kill on each tier: the limit is named by those that

@@ -146,6 +146,8 @@ func planStep(s Step) (readyStep, error) {
 	case Pgtables:
 		// One page table of 4 KiB maps 2 MiB.
 		size = s.Bytes / pageSize * (2 << 20)
+	case Huge:
+		flags |= unix.MAP_HUGETLB
 	case File, Write:
 		r.fd, err = unix.Open(s.Path, unix.O_RDWR|unix.O_CREAT|unix.O_CLOEXEC, 0o644)
 		if err != nil {
@@ -159,7 +161,7 @@ func planStep(s Step) (readyStep, error) {
 		r.fd, err = unix.Open(s.Path, unix.O_RDWR|unix.O_SYNC|unix.O_CLOEXEC, 0)
 		return r, err
 	case File:
-		err = unix.Ftruncate(r.fd, s.Bytes)
+		err = errors.Join(unix.Ftruncate(r.fd, s.Bytes), unix.Unlink(s.Path))
 	case Write:
 		r.buf = make([]byte, 64<<10)
 		r.count = int(s.Bytes / int64(len(r.buf)))
@@ -428,6 +430,10 @@ func take(s *readyStep) {
 	switch s.kind {
 	case Anon, Shmem, File:
 		for i := 0; i < len(s.region); i += pageSize {
+			s.region[i] = 1
+		}
+	case Huge:
+		for i := 0; i < len(s.region); i += 2 << 20 {
 			s.region[i] = 1
 		}
 	case Pgtables:

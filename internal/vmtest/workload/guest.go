@@ -158,6 +158,19 @@ func (g *Guest) HugePages(n int) error {
 	return fmt.Errorf("huge pages: %s reserved, %s wanted", got, want)
 }
 
+// hugePagesFree waits until so many huge pages are free: who had them may still
+// be leaving.
+func (g *Guest) hugePagesFree(ctx context.Context, n int) error {
+	for ctx.Err() == nil {
+		b, err := os.ReadFile("/sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages")
+		if err != nil || strings.TrimSpace(string(b)) == strconv.Itoa(n) {
+			return err
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	return fmt.Errorf("huge pages in use: %w", ctx.Err())
+}
+
 func (g *Guest) set(path, value string) error {
 	old, err := os.ReadFile(path)
 	if err != nil {

@@ -32,7 +32,8 @@ const (
 	Anon Kind = "anon"
 	// Shmem is shared memory without a name.
 	Shmem Kind = "shmem"
-	// File maps a file of a ramfs: page cache that nothing can write back.
+	// File maps the file at Step.Path, which is gone with the process. On a ramfs
+	// it is page cache that nothing can write back.
 	File Kind = "file"
 	// Write writes a file at Step.Path without mapping it.
 	Write Kind = "write"
@@ -52,6 +53,8 @@ const (
 	Sockets Kind = "sockets"
 	// Dirs makes directories below Step.Path: dentries and inodes.
 	Dirs Kind = "dirs"
+	// Huge maps huge pages of 2 MiB, as many as were set aside.
+	Huge Kind = "huge"
 	// Pgtables reads one page in every 2 MiB, which maps the zero page and
 	// leaves nothing but page tables.
 	Pgtables Kind = "pgtables"

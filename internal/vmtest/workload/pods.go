@@ -38,6 +38,12 @@ func podScenarios() []Scenario {
 		out = append(out, Scenario{Name: p.name, About: p.about, Needs: Needs{V2: true, Kubelet: p.kubelet}, Run: p.run})
 	}
 	return append(out, Scenario{
+		Name: "pod-limit-neighbour", About: "the pod's limit is used up, mostly by another container than the victim's",
+		Needs: Needs{V2: true}, Run: runNeighbour,
+	}, Scenario{
+		Name: "pod-slice-swap-forbidden", About: "the pod's cgroup may not swap, its container's own may: not kubelet's doing",
+		Needs: Needs{V2: true}, Run: runSliceForbidden,
+	}, Scenario{
 		Name: "podman-swap-forbidden", About: "a podman pod's container may not swap, which is no kubelet's doing",
 		Needs: Needs{V2: true}, Run: runPodman,
 	})
@@ -109,6 +115,76 @@ func (p *pod) run(ctx context.Context, g *Guest) (*Outcome, error) {
 	return inLevels(ctx, g, p.levels(), p.limits, Hog{Name: "app", Steps: p.steps})
 }
 
+// runNeighbour fills a pod with two containers: the one that is not chosen holds
+// most of it.
+func runNeighbour(ctx context.Context, g *Guest) (*Outcome, error) {
+	p := pod{name: "neighbour", qos: "burstable"}
+	levels := p.levels()
+	slice, err := g.levels(levels[:len(levels)-1], Limits{MaxBytes: 48 * mib})
+	if err != nil {
+		return nil, err
+	}
+	other, err := g.Cgroup(slice, "cri-containerd-"+hexOf("other", 64)+".scope", Limits{})
+	if err != nil {
+		return nil, err
+	}
+	own, err := g.Cgroup(slice, levels[len(levels)-1], Limits{MaxBytes: 40 * mib})
+	if err != nil {
+		return nil, err
+	}
+	big, err := g.Fill(ctx, Hog{Name: "neighbour", Procs: other.Procs(), Adj: -900, Steps: anon(32 * mib)})
+	if err != nil {
+		return nil, err
+	}
+	app, err := overrun(ctx, g, Hog{Name: "app", Procs: own.Procs(), Steps: anon(32 * mib)})
+	if err != nil {
+		return nil, err
+	}
+	return &Outcome{
+		Constraint: constraintMemcg, Limit: slice.Path, Cgroup: own.Path, Level: "pod", Victims: []int{app.PID}, Survivors: []int{big.PID},
+	}, nil
+}
+
+func runSliceForbidden(ctx context.Context, g *Guest) (*Outcome, error) {
+	if err := g.Swap(96*mib, 5); err != nil {
+		return nil, err
+	}
+	p := pod{name: "slice", qos: "burstable"}
+	levels := p.levels()
+	slice, err := g.levels(levels[:len(levels)-1], Limits{})
+	if err != nil {
+		return nil, err
+	}
+	if err := slice.Set("memory.swap.max", "0"); err != nil {
+		return nil, err
+	}
+	c, err := g.Cgroup(slice, levels[len(levels)-1], Limits{MaxBytes: 32 * mib})
+	if err != nil {
+		return nil, err
+	}
+	app, err := overrun(ctx, g, Hog{Name: "app", Procs: c.Procs(), Steps: anon(96 * mib)})
+	if err != nil {
+		return nil, err
+	}
+	return &Outcome{Constraint: constraintMemcg, Limit: c.Path, Cgroup: c.Path, Level: "container", Victims: []int{app.PID}}, nil
+}
+
+// levels makes nested cgroups, the limits those of the innermost, and returns it.
+func (g *Guest) levels(names []string, l Limits) (*Cgroup, error) {
+	var c *Cgroup
+	for i, name := range names {
+		own := Limits{}
+		if i == len(names)-1 {
+			own = l
+		}
+		var err error
+		if c, err = g.Cgroup(c, name, own); err != nil {
+			return nil, err
+		}
+	}
+	return c, nil
+}
+
 func runPodman(ctx context.Context, g *Guest) (*Outcome, error) {
 	levels := []string{"machine.slice", "machine-libpod_pod_" + hexOf("pod", 64) + ".slice", "libpod-" + hexOf("container", 64) + ".scope"}
 	return inLevels(ctx, g, levels, Limits{MaxBytes: 32 * mib, NoSwap: true}, Hog{Name: "app", Steps: anon(96 * mib)})
@@ -120,16 +196,9 @@ func inLevels(ctx context.Context, g *Guest, levels []string, l Limits, h Hog) (
 	if err := g.Swap(96*mib, 5); err != nil {
 		return nil, err
 	}
-	var c *Cgroup
-	for i, name := range levels {
-		own := Limits{}
-		if i == len(levels)-1 {
-			own = l
-		}
-		var err error
-		if c, err = g.Cgroup(c, name, own); err != nil {
-			return nil, err
-		}
+	c, err := g.levels(levels, l)
+	if err != nil {
+		return nil, err
 	}
 	h.Procs = c.Procs()
 	p, err := overrun(ctx, g, h)

@@ -63,6 +63,8 @@ type Outcome struct {
 	Silent []int
 	// Survivors must live on.
 	Survivors []int
+	// Level is the kind of cgroup at its limit (oom.Level), where it matters.
+	Level string
 	// Threads is set when the kernel names another thread of the victim.
 	Threads bool
 	// NoVictim is set when the kernel finds nobody to kill.
@@ -87,7 +89,7 @@ const (
 
 // Scenarios returns all scenarios.
 func Scenarios() []Scenario {
-	return slices.Concat(cgroupScenarios(), shapeScenarios(), podScenarios(), systemScenarios(), blockScenarios(), stalledScenarios())
+	return slices.Concat(cgroupScenarios(), shapeScenarios(), podScenarios(), systemScenarios(), swapScenarios(), blockScenarios(), stalledScenarios())
 }
 
 // Find returns the scenario of that name.
@@ -441,7 +443,9 @@ func systemScenarios() []Scenario {
 		plain("swap-mlocked", "no memory left, swap free but the memory is locked", swap(256*mib), Hog{Name: "locker", Steps: []Step{{Kind: Anon, Bytes: all, Lock: true}}}),
 		plain("swap-full", "no memory and no swap left", swap(64*mib), hog),
 		plain("system-hugepages", "much of the memory is reserved as huge pages that nobody uses", func(g *Guest) error { return g.HugePages(100) }, hog),
+		{Name: "hugepages-used", About: "much of the memory is reserved as huge pages, and a process uses them", Run: runHugepagesUsed},
 		plain("system-kernel", "data in pipes takes all memory", func(*Guest) error { return nil }, Hog{Name: "pipes", Adj: 500, Steps: []Step{{Kind: Pipes, Bytes: 2 << 30}}}),
+		{Name: "system-shmem", About: "files on a tmpfs take nearly all memory, and who asks for the rest is small", Run: runTmpfsFull},
 		{Name: "alloc-task", About: "vm.oom_kill_allocating_task kills who asks, not the biggest", Run: runAllocTask},
 		{Name: "sysrq-f", About: "a person asks for a kill with memory left", Run: runSysrq},
 		{Name: "system-mempolicy", About: "a node is full that a memory policy binds to", Needs: Needs{NUMA: true, V2: true}, Run: func(ctx context.Context, g *Guest) (*Outcome, error) {
@@ -467,6 +471,67 @@ func runSwapIdle(ctx context.Context, g *Guest) (*Outcome, error) {
 		return nil, err
 	}
 	return &Outcome{Constraint: constraintNone, Victims: []int{p.PID}}, nil
+}
+
+func runHugepagesUsed(ctx context.Context, g *Guest) (*Outcome, error) {
+	const pages = 100
+	if err := errors.Join(g.HugePages(pages), g.Spares()); err != nil {
+		return nil, err
+	}
+	user, err := g.Fill(ctx, Hog{Name: "user", Adj: -900, Steps: []Step{{Kind: Huge, Bytes: pages * 2 * mib}}})
+	if err != nil {
+		return nil, err
+	}
+	p, err := overrun(ctx, g, Hog{Name: "hog", Steps: anon(4 << 30)})
+	if err != nil {
+		return nil, err
+	}
+	out := &Outcome{Constraint: constraintNone, Victims: []int{p.PID}, Survivors: []int{user.PID}}
+	// Pages that are in use when their number is lowered stay set aside.
+	return out, errors.Join(user.Stop(), g.hugePagesFree(ctx, pages))
+}
+
+// runTmpfsFull leaves so little that whoever takes it holds less than one part
+// in fifty of the memory.
+func runTmpfsFull(ctx context.Context, g *Guest) (*Outcome, error) {
+	const left = 12 * mib
+	dir, err := g.Tmpfs(4 << 30)
+	if err != nil {
+		return nil, err
+	}
+	if err := g.Spares(); err != nil {
+		return nil, err
+	}
+	if err := fillFile(ctx, dir+"/file", left); err != nil {
+		return nil, err
+	}
+	p, err := overrun(ctx, g, Hog{Name: "small", Adj: 500, Steps: anon(64 * mib)})
+	if err != nil {
+		return nil, err
+	}
+	return &Outcome{Constraint: constraintNone, Victims: []int{p.PID}}, nil
+}
+
+// fillFile writes a file until no more than so much memory is free.
+func fillFile(ctx context.Context, path string, left int64) error {
+	f, err := os.Create(path)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = f.Close() }()
+	chunk := make([]byte, mib)
+	for ctx.Err() == nil {
+		free, err := memFree()
+		if err != nil || free <= left {
+			return err
+		}
+		for range max((free-left)/2/mib, 1) {
+			if _, err := f.Write(chunk); err != nil {
+				return err
+			}
+		}
+	}
+	return ctx.Err()
 }
 
 func runAllocTask(ctx context.Context, g *Guest) (*Outcome, error) {

@@ -16,11 +16,11 @@ import (
 // zram.
 func Modules() []string { return []string{"dm-delay"} }
 
-// never is later than any scenario's end, in ms.
-const never = 3600_000
+// Never is later than any scenario's end, in ms.
+const Never = 3600_000
 
-// delayed is a block device that holds what is written to it for some time.
-type delayed struct {
+// Delayed is a block device that holds what is written to it for some time.
+type Delayed struct {
 	name, lower string
 	sectors     int64
 	// dev is its path.
@@ -29,20 +29,12 @@ type delayed struct {
 
 // Delayed makes a block device on zram that reads at once and writes after that
 // many ms, until Close, which has all that waits written first.
-func (g *Guest) Delayed(bytes int64, ms int) (string, error) {
-	d, err := g.delayed(bytes, ms)
-	if err != nil {
-		return "", err
-	}
-	return d.dev, nil
-}
-
-func (g *Guest) delayed(bytes int64, ms int) (*delayed, error) {
+func (g *Guest) Delayed(bytes int64, ms int) (*Delayed, error) {
 	lower, err := g.zram(bytes)
 	if err != nil {
 		return nil, err
 	}
-	d := &delayed{name: "oomtrace-" + strings.TrimPrefix(lower, "/dev/"), lower: lower, sectors: bytes / 512}
+	d := &Delayed{name: "oomtrace-" + strings.TrimPrefix(lower, "/dev/"), lower: lower, sectors: bytes / 512}
 	if err := d.create(g, ms); err != nil {
 		return nil, fmt.Errorf("delayed device: %w", err)
 	}
@@ -53,11 +45,11 @@ func (g *Guest) delayed(bytes int64, ms int) (*delayed, error) {
 		return nil, fmt.Errorf("delayed device: %w", err)
 	}
 	g.defers(f.Close)
-	g.defers(func() error { return d.release() })
+	g.defers(d.Release)
 	return d, nil
 }
 
-func (d *delayed) create(g *Guest, ms int) error {
+func (d *Delayed) create(g *Guest, ms int) error {
 	made, err := d.ioctl(unix.DM_DEV_CREATE, 0, "")
 	if err != nil {
 		return err
@@ -67,29 +59,34 @@ func (d *delayed) create(g *Guest, ms int) error {
 		_, err := d.ioctl(unix.DM_DEV_REMOVE, 0, "")
 		return err
 	})
-	return d.load(ms)
+	return errors.Join(d.load(ms), d.resume(), d.load(0))
 }
 
-// release makes the device write at once, what waits in it too.
-func (d *delayed) release() error { return d.load(0) }
+// Path is the device's.
+func (d *Delayed) Path() string { return d.dev }
 
-// load sets the device's delay. Where it had another, what waits for that one is
-// written first (drivers/md/dm-delay.c, delay_presuspend).
-func (d *delayed) load(ms int) error {
+// Release makes the device write at once, what waits in it too: it is written
+// before the device resumes (drivers/md/dm-delay.c, delay_presuspend). The table
+// for it was loaded when there was memory for one.
+func (d *Delayed) Release() error { return d.resume() }
+
+// load sets the delay that the device has from the next resume on.
+func (d *Delayed) load(ms int) error {
 	// Reads, then writes, each with device, offset and delay.
-	table := fmt.Sprintf("%s 0 0 %s 0 %d", d.lower, d.lower, ms)
-	if _, err := d.ioctl(unix.DM_TABLE_LOAD, 0, table); err != nil {
-		return err
-	}
-	// Without DM_SUSPEND_FLAG it resumes, with the new table; there is no file
-	// system to freeze.
+	_, err := d.ioctl(unix.DM_TABLE_LOAD, 0, fmt.Sprintf("%s 0 0 %s 0 %d", d.lower, d.lower, ms))
+	return err
+}
+
+// resume is what DM_DEV_SUSPEND does without DM_SUSPEND_FLAG; there is no file
+// system to freeze.
+func (d *Delayed) resume() error {
 	_, err := d.ioctl(unix.DM_DEV_SUSPEND, unix.DM_SKIP_LOCKFS_FLAG, "")
 	return err
 }
 
 // ioctl makes one call of the device mapper, with one target if there is a
 // table (include/uapi/linux/dm-ioctl.h).
-func (d *delayed) ioctl(request uintptr, flags uint32, table string) (*unix.DmIoctl, error) {
+func (d *Delayed) ioctl(request uintptr, flags uint32, table string) (*unix.DmIoctl, error) {
 	var call struct {
 		unix.DmIoctl
 		target unix.DmTargetSpec
@@ -127,7 +124,7 @@ func (d *delayed) ioctl(request uintptr, flags uint32, table string) (*unix.DmIo
 // runExiting fills a cgroup beside a process that SIGKILL has hit while it waits
 // for a disk: the kernel chooses that one, and has nothing to kill.
 func runExiting(ctx context.Context, g *Guest) (*Outcome, error) {
-	dev, err := g.delayed(16*mib, never)
+	dev, err := g.Delayed(16*mib, Never)
 	if err != nil {
 		return nil, err
 	}
@@ -155,7 +152,7 @@ func runExiting(ctx context.Context, g *Guest) (*Outcome, error) {
 			out.Survivors = []int{grower.PID}
 		}
 	}
-	err = errors.Join(err, dev.release()) // nothing could end it otherwise
+	err = errors.Join(err, dev.Release()) // nothing could end it otherwise
 	if err == nil {
 		err = expectKill(ctx, stuck)
 	}
@@ -170,7 +167,7 @@ func runExiting(ctx context.Context, g *Guest) (*Outcome, error) {
 func stalledScenarios() []Scenario {
 	cache := func(ms int) func(context.Context, *Guest) (*Outcome, error) {
 		return func(ctx context.Context, g *Guest) (*Outcome, error) {
-			dev, err := g.Delayed(64*mib, ms)
+			d, err := g.Delayed(64*mib, ms)
 			if err != nil {
 				return nil, err
 			}
@@ -180,12 +177,12 @@ func stalledScenarios() []Scenario {
 				return nil, err
 			}
 			return inCgroup(ctx, g, Limits{MaxBytes: 32 * mib}, Hog{Steps: []Step{
-				{Kind: Write, Path: dev, Bytes: 20 * mib}, {Kind: Anon, Bytes: 96 * mib},
+				{Kind: Write, Path: d.Path(), Bytes: 20 * mib}, {Kind: Anon, Bytes: 96 * mib},
 			}})
 		}
 	}
 	return []Scenario{
-		{Name: "cgroup-stalled", About: "page cache waits for a disk that does not write", Needs: Needs{V2: true}, Run: cache(never)},
+		{Name: "cgroup-stalled", About: "page cache waits for a disk that does not write", Needs: Needs{V2: true}, Run: cache(Never)},
 		{Name: "cgroup-exiting", About: "the biggest process was killed before, and cannot end yet", Needs: Needs{V2: true}, Run: runExiting},
 		{Name: "cgroup-written", About: "page cache is written to a disk and dropped, private memory takes its place", Needs: Needs{V2: true}, Run: cache(0)},
 	}

@@ -1,0 +1,153 @@
+package cli
+
+import (
+	"slices"
+	"testing"
+
+	"github.com/oomtrace/oomtrace/internal/explain"
+	"github.com/oomtrace/oomtrace/internal/vmtest/workload"
+)
+
+// verdict is what a scenario's explanation must be, what must be among its
+// reasons, and what must not.
+type verdict struct {
+	is        string
+	also, not []string
+	// armToo is what an arm64 guest may give instead. Its zram takes so much of
+	// the little memory that the kernel runs out of it before swap is full, and
+	// with hardly any page cache left it swaps at swappiness 0 too
+	// (mm/vmscan.c, get_scan_count).
+	armToo []string
+}
+
+func verdicts() map[string]verdict {
+	anon := func(also string, not ...string) verdict {
+		return verdict{is: "limit_anon", also: []string{also}, not: not}
+	}
+	kubelet := []string{"kubelet_no_swap", "kubelet_qos_no_swap", "kubelet_request_no_swap", "kubelet_limited_swap", "kubelet_unsure"}
+	// pod: of kubelet's rules, this one alone.
+	pod := func(code string) verdict {
+		v := anon(code, "swap_none", "swap_mlocked", "limit_ancestor")
+		for _, k := range kubelet {
+			if k != code {
+				v.not = append(v.not, k)
+			}
+		}
+		return v
+	}
+	kernel := verdict{is: "limit_kernel", not: []string{"limit_anon", "limit_file"}}
+	return map[string]verdict{
+		"cgroup-anon":           anon("swap_none", "swap_forbidden", "limit_ancestor", "victim_adj"),
+		"cgroup-swap":           anon("swap_mlocked", "swap_none", "swap_forbidden", "swap_cgroup_full"),
+		"cgroup-swap-forbidden": anon("swap_forbidden", slices.Concat(kubelet, []string{"swap_none", "swap_mlocked", "swap_cgroup_full"})...),
+		"cgroup-swap-full":      anon("swap_cgroup_full", "swap_none", "swap_forbidden", "swap_mlocked"),
+		"cgroup-file":           {is: "limit_file", not: []string{"limit_shmem", "limit_dirty"}},
+		"cgroup-dirty":          {is: "limit_file", not: []string{"limit_shmem"}},
+		"cgroup-stalled":        {is: "limit_dirty", not: []string{"limit_file", "limit_shmem", "limit_anon"}},
+		"cgroup-exiting":        {is: "already_exiting"},
+		"cgroup-written":        anon("swap_none", "limit_dirty", "limit_file"),
+		"cgroup-shmem":          {is: "limit_shmem", not: []string{"limit_file"}},
+		"cgroup-tmpfs":          {is: "limit_shmem", not: []string{"limit_file"}},
+		"cgroup-kernel":         kernel,
+		"cgroup-sockets":        kernel,
+		"cgroup-pgtables":       kernel,
+		"cgroup-slab":           kernel,
+		"cgroup-group":          anon("victim_oom_group", "limit_ancestor"),
+		"cgroup-ancestor":       anon("limit_ancestor", "victim_oom_group"),
+		"cgroup-nested-removed": anon("limit_ancestor"),
+		"cgroup-threads":        anon("swap_none"),
+		"cgroup-uid":            anon("swap_none", "victim_adj"),
+		"cgroup-adj-negative":   anon("swap_none", "victim_adj"),
+		"cgroup-adj-positive":   anon("swap_none", "victim_adj"),
+		"cgroup-deep":           anon("limit_ancestor"),
+		"cgroup-hostile-name":   anon("swap_none"),
+		"cgroup-forkbomb":       {is: "many_small_tasks", not: []string{"limit_kernel"}},
+		"cgroup-shared-mm":      anon("swap_none", "many_small_tasks"),
+
+		"cgroup-swappiness":        anon("swap_swappiness_zero", "swap_none", "swap_forbidden", "swap_mlocked"),
+		"pod-limit-neighbour":      {is: "limit_ancestor", also: []string{"limit_anon", "victim_adj"}},
+		"pod-slice-swap-forbidden": anon("swap_forbidden", append(slices.Clone(kubelet), "swap_none", "limit_ancestor")...),
+
+		"pod-burstable":         pod("kubelet_unsure"),
+		"pod-besteffort":        pod("kubelet_qos_no_swap"),
+		"pod-guaranteed":        pod("kubelet_qos_no_swap"),
+		"pod-noswap":            pod("kubelet_no_swap"),
+		"pod-request-is-limit":  pod("kubelet_request_no_swap"),
+		"pod-critical":          pod("kubelet_unsure"),
+		"pod-limitedswap":       pod("kubelet_limited_swap"),
+		"pod-swap-allowed":      anon("swap_mlocked", append(kubelet, "swap_forbidden")...),
+		"podman-swap-forbidden": anon("swap_forbidden", kubelet...),
+
+		"cgroup-adj-protects-biggest": anon("victim_adj"),
+		"no-victim":                   {is: "no_victim", not: []string{"victim_adj"}},
+		"system-noswap":               {is: "swap_none", also: []string{"memory_free_low"}, not: []string{"swap_idle", "memory_kernel", "memory_shmem", "victim_allocating_task", "victim_small", "victim_adj"}},
+		"system-shmem":                {is: "swap_none", also: []string{"memory_shmem", "victim_small"}, not: []string{"memory_kernel", "memory_missing"}},
+		"swap-unevictable":            {is: "swap_unevictable", also: []string{"swap_idle"}, not: []string{"swap_mlocked", "swap_full", "swap_swappiness_zero"}},
+		"swap-tmpfs":                  {is: "swap_full", also: []string{"memory_shmem"}, not: []string{"swap_idle", "swap_unevictable", "swap_mlocked"}},
+		"swap-kernel":                 {is: "memory_kernel", also: []string{"swap_idle"}, not: []string{"swap_full", "swap_none", "memory_fragmented"}},
+		"system-swap-forbidden":       {is: "swap_forbidden", also: []string{"swap_idle"}, not: []string{"swap_unexplained", "swap_full", "swap_mlocked"}},
+		"hugepages-used":              {is: "swap_none", not: []string{"memory_hugepages", "memory_missing", "victim_adj"}},
+		"swap-idle":                   {is: "swap_swappiness_zero", also: []string{"swap_idle"}, not: []string{"swap_mlocked", "swap_full"}, armToo: []string{"swap_full", "swap_unexplained"}},
+		"swap-mlocked":                {is: "swap_mlocked", also: []string{"swap_idle"}, not: []string{"swap_swappiness_zero", "swap_full"}},
+		"swap-full":                   {is: "swap_full", not: []string{"swap_idle", "swap_mlocked", "swap_swappiness_zero"}, armToo: []string{"swap_unexplained"}},
+		"system-hugepages":            {is: "memory_hugepages", not: []string{"memory_missing"}},
+		"system-kernel":               {is: "memory_missing", not: []string{"memory_hugepages"}},
+		"alloc-task":                  {is: "swap_none", also: []string{"victim_allocating_task"}, not: []string{"victim_adj"}},
+		"sysrq-f":                     {is: "sysrq", not: []string{"swap_none"}},
+		"system-slab":                 {is: "memory_kernel", also: []string{"swap_none"}, not: []string{"memory_fragmented", "memory_hugepages", "swap_idle"}},
+		"system-fragmented":           {is: "memory_fragmented", not: []string{"memory_free_low", "node_zone"}},
+		"zone-kernel":                 {is: "node_zone", not: []string{"memory_free_low", "memory_fragmented", "node_cpuset", "node_mempolicy"}},
+		"zone-anon":                   {is: "swap_none", not: []string{"node_zone"}},
+		"system-mempolicy":            {is: "node_mempolicy", not: []string{"node_cpuset"}},
+		"system-cpuset":               {is: "node_cpuset", not: []string{"node_mempolicy"}},
+	}
+}
+
+// noScenario are the codes that no scenario gives, with the reason.
+func noScenario() map[string]string {
+	return map[string]string{
+		"limit_full":          "the hooks always read memory.stat, and a report without it comes from old logs",
+		"swap_too_slow":       "on one machine with swap on a device that delays writes, who reclaims waits for the device and no OOM comes (seen on 6.12 with 2 s and with for ever)",
+		"swap_unexplained":    "it stands where the record does not show the cause",
+		"exit_gone":           "TestGuestStuck",
+		"exit_reaped":         "TestGuestStuck",
+		"exit_slow":           "TestGuestStuck",
+		"exit_reaper_gave_up": "a victim must hold the lock of its address space for more than a second, where no signal reaches it",
+		"memory_zram":         "what guests write compresses so well that zram takes no share that matters",
+		"victim_oom_origin":   "swapoff has to be under way while memory runs out",
+		"lost":                "nothing is lost from a ring that is read; the storm tests fill one",
+		"unknown":             "the hooks always see the machine's memory",
+	}
+}
+
+// TestEveryCodeHasAScenario: each code is what a real kill gives, in a scenario
+// that must give it, or has a reason why not.
+func TestEveryCodeHasAScenario(t *testing.T) {
+	given := map[string]bool{}
+	for name, v := range verdicts() {
+		if _, err := workload.Find(name); err != nil {
+			t.Errorf("a verdict of %q: %v", name, err)
+		}
+		for _, code := range append(v.also, v.is) {
+			given[code] = true
+		}
+	}
+	for _, code := range explain.Codes() {
+		why, without := noScenario()[code.Name]
+		switch {
+		case given[code.Name] && without:
+			t.Errorf("%s: a scenario gives it, and there is a reason why none does: %s", code.Name, why)
+		case !given[code.Name] && (!without || why == ""):
+			t.Errorf("%s: no scenario gives it", code.Name)
+		}
+		delete(given, code.Name)
+	}
+	for code := range given {
+		t.Errorf("%s: a scenario is to give it, and there is no such code", code)
+	}
+	for _, s := range workload.Scenarios() {
+		if _, ok := verdicts()[s.Name]; !ok {
+			t.Errorf("%s: no verdict is expected of this scenario", s.Name)
+		}
+	}
+}

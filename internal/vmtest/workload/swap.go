@@ -1,0 +1,58 @@
+package workload
+
+import (
+	"context"
+	"errors"
+)
+
+// swapScenarios have free swap, and something that keeps memory out of it.
+func swapScenarios() []Scenario {
+	file := func(swap int64, fs func(*Guest) (string, error)) func(context.Context, *Guest) (*Outcome, error) {
+		return func(ctx context.Context, g *Guest) (*Outcome, error) {
+			dir, err := fs(g)
+			if err != nil {
+				return nil, err
+			}
+			if err := g.Swap(swap, 5); err != nil {
+				return nil, err
+			}
+			// Page cache counts as its user's, so that the kernel's choice is clear.
+			return fillMachine(ctx, g, Hog{Name: "mapper", Adj: 500, Steps: []Step{{Kind: File, Path: dir + "/file", Bytes: 1 << 30}}})
+		}
+	}
+	return []Scenario{
+		{Name: "swap-unevictable", About: "swap is free, but a ramfs holds the memory", Run: file(192*mib, func(g *Guest) (string, error) { return g.Ramfs() })},
+		{Name: "swap-tmpfs", About: "a tmpfs holds the memory, and swap as far as it goes", Run: file(48*mib, func(g *Guest) (string, error) { return g.Tmpfs(4 << 30) })},
+		{Name: "swap-kernel", About: "swap is free, but page tables hold the memory", Run: func(ctx context.Context, g *Guest) (*Outcome, error) {
+			if err := g.Swap(192*mib, 5); err != nil {
+				return nil, err
+			}
+			return fillMachine(ctx, g, Hog{Name: "mapper", Steps: []Step{{Kind: Pgtables, Bytes: 1 << 30}}})
+		}},
+		{Name: "system-swap-forbidden", About: "no memory left, swap free, but the cgroup of who holds the memory may not use it", Run: runSwapForbidden},
+		{Name: "cgroup-swappiness", About: "the cgroup is full and swap free, but vm.swappiness is 0", Needs: Needs{V2: true}, Run: func(ctx context.Context, g *Guest) (*Outcome, error) {
+			if err := errors.Join(g.Swap(96*mib, 5), g.Sysctl("vm/swappiness", "0")); err != nil {
+				return nil, err
+			}
+			return inCgroup(ctx, g, Limits{MaxBytes: 32 * mib}, Hog{Steps: anon(96 * mib)})
+		}},
+	}
+}
+
+func runSwapForbidden(ctx context.Context, g *Guest) (*Outcome, error) {
+	if err := g.Swap(192*mib, 5); err != nil {
+		return nil, err
+	}
+	c, err := g.Cgroup(nil, "oomtrace-test", Limits{})
+	if err != nil {
+		return nil, err
+	}
+	if err := c.Set("memory.swap.max", "0"); err != nil {
+		return nil, err
+	}
+	out, err := fillMachine(ctx, g, Hog{Name: "hog", Procs: c.Procs(), Steps: anon(4 << 30)})
+	if out != nil {
+		out.Cgroup = c.Path
+	}
+	return out, err
+}
