@@ -21,6 +21,7 @@ import (
 // but for the few that logOnly names.
 func disagreements(live, log oom.Record) (wrong, missing []string) {
 	dropCandidates(&live, &log)
+	dropBoost(&live, &log)
 	a, b := flatten(live), flatten(log)
 	for _, path := range slices.Sorted(maps.Keys(b)) {
 		want := b[path]
@@ -29,8 +30,8 @@ func disagreements(live, log oom.Record) (wrong, missing []string) {
 			got, ok = a[modernName(path)]
 		}
 		switch {
-		case ownWords(path), !ok && logOnly(path, want), ok && same(path, got, want):
-		case ok && path == "candidates_bytes" && sameSum(got, want, log.CandidatesTotal.Value):
+		case ownWords(path), !ok && logOnly(path), ok && same(path, got, want),
+			path == "candidates_bytes" && ok && sameSum(got, want, log.CandidatesTotal.Value):
 		case !ok:
 			missing = append(missing, fmt.Sprintf("%s: not in the live record, log %v", path, want))
 		default:
@@ -38,6 +39,39 @@ func disagreements(live, log oom.Record) (wrong, missing []string) {
 		}
 	}
 	return wrong, missing
+}
+
+func dropAllCandidates(r *oom.Record) {
+	r.Candidates, r.CandidatesTotal, r.CandidatesBytes = nil, oom.Opt[uint64]{}, oom.Opt[uint64]{}
+}
+
+// sameSum holds what all tasks hold together against it: each may differ as its
+// own rss may, and some come or go in between.
+func sameSum(got, want any, tasks uint64) bool {
+	live, _ := got.(float64)
+	log, _ := want.(float64)
+	return math.Abs(live-log) <= float64(tasks)*between("rss_bytes", 0)+live/20
+}
+
+// dropBoost takes a difference that is the same for all three marks of a zone out
+// of the log's: a boost that kswapd has taken back since (mm/vmscan.c,
+// balance_pgdat), or that came.
+func dropBoost(live, log *oom.Record) {
+	if live.Memory == nil || log.Memory == nil {
+		return
+	}
+	m := *log.Memory
+	m.Zones = slices.Clone(m.Zones)
+	log.Memory = &m
+	for i := range m.Zones {
+		z := &m.Zones[i]
+		for _, l := range live.Memory.Zones {
+			if l.Node == z.Node && l.Zone == z.Zone && z.LowBytes.Value-z.MinBytes.Value == l.LowBytes.Value-l.MinBytes.Value &&
+				z.HighBytes.Value-z.LowBytes.Value == l.HighBytes.Value-l.LowBytes.Value {
+				z.MinBytes, z.LowBytes, z.HighBytes = l.MinBytes, l.LowBytes, l.HighBytes
+			}
+		}
+	}
 }
 
 func same(path string, got, want any) bool {
@@ -53,14 +87,6 @@ func same(path string, got, want any) bool {
 		return live >= log // all that share the limit go on trying
 	}
 	return isNumber && math.Abs(live-log) <= between(path, max(live, log))
-}
-
-// sameSum compares what all tasks hold: as much for each as its own rss may differ
-// by, and what came or went in between.
-func sameSum(got, want any, tasks uint64) bool {
-	live, _ := got.(float64)
-	log, _ := want.(float64)
-	return math.Abs(live-log) <= float64(tasks)*between("rss_bytes", 0)+live/20
 }
 
 // modernName is v2's name of one of v1's statistics, which a live record has
@@ -79,13 +105,14 @@ func modernName(path string) string {
 
 // logOnly are the fields that the log alone has: what oomtrace does not read,
 // since nothing is explained by it.
-func logOnly(path string, value any) bool {
+func logOnly(path string) bool {
 	if path == "limit.failures" {
-		return value == 0.0 // the kernel need not count them (page_counter.track_failcnt)
+		return true // v2 takes them from memory.events where page_counter.track_failcnt is there (seen 7.x)
 	}
 	if stat, ok := strings.CutPrefix(path, "limit.stat."); ok {
 		return slices.Contains([]string{
 			"anon_thp_bytes", "file_thp_bytes", "shmem_thp_bytes", // parts of anon, file and shmem
+			"vmalloc_bytes", // no item of the cgroup's own on 7.x
 			"sec_pagetables_bytes", "zswap_bytes", "zswapped_bytes",
 			"rss_huge_bytes", oom.LimitV1HierarchicalML, "hierarchical_memsw_limit_bytes", // v1's
 			"slab_bytes", // the sum of the two that are there
@@ -108,16 +135,19 @@ func logOnly(path string, value any) bool {
 // there are.
 func dropCandidates(live, log *oom.Record) {
 	if live.Memory != nil && live.Memory.OOMKillAllocatingTask.Or(false) && live.Scope != oom.ScopeCgroup {
-		log.Candidates, log.CandidatesTotal = nil, oom.Opt[uint64]{} // none was weighed
+		dropAllCandidates(log) // none was weighed
 		return
 	}
-	if n, ok := live.CandidatesTotal.Get(); !ok || n <= uint64(len(live.Candidates)) {
+	if n, ok := live.CandidatesTotal.Get(); !ok || len(live.Candidates) == 0 || n <= uint64(len(live.Candidates)) {
 		return
 	}
-	last := int64(math.MaxInt64)
+	var kept []int64
 	for _, c := range live.Candidates {
-		last = min(last, c.BadnessPages.Value)
+		kept = append(kept, c.BadnessPages.Value)
 	}
+	slices.Sort(kept)
+	// The biggest task is kept with however few points.
+	last := kept[min(1, len(kept)-1)]
 	// Between the choice and the report a task's points move by what its rss may.
 	last += int64(between("candidates.rss_bytes", 0) / page)
 	log.Candidates = slices.DeleteFunc(slices.Clone(log.Candidates), func(c oom.Candidate) bool {
@@ -288,6 +318,10 @@ func TestDisagreements(t *testing.T) {
 		{"nothing", system, func(*oom.Record) {}, 0},
 		{"min and low mixed up", system, func(r *oom.Record) { z := zone(r); z.MinBytes, z.LowBytes = z.LowBytes, z.MinBytes }, 2},
 		{"low and high mixed up", system, func(r *oom.Record) { z := zone(r); z.LowBytes, z.HighBytes = z.HighBytes, z.LowBytes }, 2},
+		{"a boost less", system, func(r *oom.Record) {
+			z := zone(r)
+			z.MinBytes.Value, z.LowBytes.Value, z.HighBytes.Value = z.MinBytes.Value-page, z.LowBytes.Value-page, z.HighBytes.Value-page
+		}, 0},
 		{"managed a page less", system, func(r *oom.Record) { zone(r).ManagedBytes.Value -= page }, 1},
 		{"a reserve", system, func(r *oom.Record) { r.Memory.Zones[0].LowmemReserveBytes[1] += page }, 1},
 		{"total a page more", system, func(r *oom.Record) { r.Memory.TotalBytes.Value += page }, 1},

@@ -445,6 +445,7 @@ func systemScenarios() []Scenario {
 		plain("system-hugepages", "much of the memory is reserved as huge pages that nobody uses", func(g *Guest) error { return g.HugePages(100) }, hog),
 		{Name: "hugepages-used", About: "much of the memory is reserved as huge pages, and a process uses them", Run: runHugepagesUsed},
 		plain("system-kernel", "data in pipes takes all memory", func(*Guest) error { return nil }, Hog{Name: "pipes", Adj: 500, Steps: []Step{{Kind: Pipes, Bytes: 2 << 30}}}),
+		{Name: "system-adj-protects-biggest", About: "oom_score_adj protects the biggest process from a kill of the machine, among many others", Run: runSystemProtected},
 		{Name: "system-shmem", About: "files on a tmpfs take nearly all memory, and who asks for the rest is small", Run: runTmpfsFull},
 		{Name: "alloc-task", About: "vm.oom_kill_allocating_task kills who asks, not the biggest", Run: runAllocTask},
 		{Name: "sysrq-f", About: "a person asks for a kill with memory left", Run: runSysrq},
@@ -489,6 +490,21 @@ func runHugepagesUsed(ctx context.Context, g *Guest) (*Outcome, error) {
 	out := &Outcome{Constraint: constraintNone, Victims: []int{p.PID}, Survivors: []int{user.PID}}
 	// Pages that are in use when their number is lowered stay set aside.
 	return out, errors.Join(user.Stop(), g.hugePagesFree(ctx, pages))
+}
+
+func runSystemProtected(ctx context.Context, g *Guest) (*Outcome, error) {
+	if err := g.Spares(); err != nil {
+		return nil, err
+	}
+	big, err := g.Fill(ctx, Hog{Name: "big", Adj: -900, Steps: anon(256 * mib)})
+	if err != nil {
+		return nil, err
+	}
+	small, err := overrun(ctx, g, Hog{Name: "small", Steps: anon(4 << 30)})
+	if err != nil {
+		return nil, err
+	}
+	return &Outcome{Constraint: constraintNone, Victims: []int{small.PID}, Survivors: []int{big.PID}}, nil
 }
 
 // runTmpfsFull leaves so little that whoever takes it holds less than one part
