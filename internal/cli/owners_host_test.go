@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/oomtrace/oomtrace/internal/container/crifake"
 	"github.com/oomtrace/oomtrace/internal/oom"
@@ -42,6 +43,9 @@ func TestHostOwners(t *testing.T) {
 				if err := overrunOnce("cri-containerd-" + r.ID + ".scope"); err != nil {
 					t.Fatal(err)
 				}
+			}
+			if len(tt.args) > 0 { // what the log names, its report names
+				time.Sleep(reportWindow + time.Second)
 			}
 			if tt.first {
 				kill()

@@ -477,10 +477,6 @@ func nextCgroup(t *testing.T, tr *tracer.Tracer) string {
 	return ev.Cgroup.Path
 }
 
-// reportWindow is how long the kernel's limit on OOM reports lasts: 10 in 5 s
-// (mm/oom_kill.c, oom_rs). A kill beyond that has a line, but no cgroup in it.
-const reportWindow = 5 * time.Second
-
 // TestServiceLog: the kernel log as the source, and as the past.
 func TestServiceLog(t *testing.T) {
 	for i, args := range [][]string{{"--source", "kmsg", "--since-boot"}, {"--since-boot"}} {

@@ -224,3 +224,7 @@ func overrunOnce(name string) error {
 	_, err = p.Wait(context.Background())
 	return errors.Join(err, c.Remove())
 }
+
+// reportWindow is how long the kernel's limit on OOM reports lasts: 10 in 5 s
+// (mm/oom_kill.c, oom_rs). A kill beyond that has a line, but no cgroup in it.
+const reportWindow = 5 * time.Second
