@@ -85,10 +85,11 @@ func told(records []oom.Record) (written, lost int) {
 	return written, lost
 }
 
-// TestServiceStorm: ten thousand kills, and a consumer that stops for a while in
+// TestServiceStorm: up to ten thousand kills, and a consumer that stops for a while in
 // the middle. Records and reported losses are the kills, exactly.
 func TestServiceStorm(t *testing.T) {
-	const storms, together = 50, 200
+	const together = 200
+	storms := full(50, 10)
 	p := newTracee(t, "-o", "json")
 	c := consume(p.startWithPipe())
 	log := watchLog(t)
