@@ -23,4 +23,4 @@ cat >>"$root/etc/libvirt/qemu.conf" <<-'CONF'
 	namespaces = []
 	remember_owner = 0
 CONF
-mkdir -p "$root/repo" "$root/work"
+mkdir -p "$root/repo" "$root/session"
