@@ -253,6 +253,10 @@ func between(path string, v float64) float64 {
 		// A batch of each CPU may come in between (mm/memcontrol.c), and the
 		// others in the cgroup go on.
 		return 64*cpus*page + v/100
+	case strings.HasPrefix(path, "memory.stat.active_"), strings.HasPrefix(path, "memory.stat.inactive_"):
+		// kswapd moves pages from one list to the other all the while: more than
+		// goes off them.
+		return 4 * machine
 	case path == "memory.free_bytes", path == "memory.swap_free_bytes", path == "memory.swap_cache_bytes", strings.HasPrefix(path, "memory.stat."):
 		return machine
 	case strings.HasPrefix(path, "zones."):
