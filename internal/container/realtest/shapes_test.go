@@ -4,6 +4,7 @@ package realtest
 
 import (
 	"context"
+	"fmt"
 	"net"
 	"os"
 	"os/exec"
@@ -196,6 +197,10 @@ func (sh *shape) run(t *testing.T, h workload.Hierarchy, s *session) {
 		_ = cmd.Process.Kill()
 		_ = cmd.Wait()
 	}()
+	// The test itself is not to be killed, and its children would inherit that.
+	if err := os.WriteFile(fmt.Sprintf("/proc/%d/oom_score_adj", pid), []byte("0"), 0); err != nil {
+		t.Fatal(err)
+	}
 	if err := os.WriteFile(filepath.Join(h.Root, sh.leaf, "cgroup.procs"), []byte(strconv.Itoa(pid)), 0); err != nil {
 		t.Fatal(err)
 	}
