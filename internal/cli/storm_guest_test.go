@@ -3,6 +3,7 @@
 package cli
 
 import (
+	"bufio"
 	"bytes"
 	"encoding/json"
 	"errors"
@@ -43,22 +44,78 @@ func groupStorm(t *testing.T, n int) {
 	}
 }
 
+// tally counts the kills written and those reported lost, each record once. It
+// keeps none of them: ten thousand are more than a guest has memory for.
+type tally struct {
+	seen          map[string]bool
+	written, lost int
+	broken        []string // what is not a line of JSON
+}
+
+func (c *tally) add(line []byte) {
+	var r struct {
+		ID       string       `json:"id"`
+		Kind     oom.Kind     `json:"kind"`
+		Lost     int          `json:"lost"`
+		LostKind oom.LostKind `json:"lost_kind"`
+	}
+	if err := json.Unmarshal(line, &r); err != nil || line[len(line)-1] != '\n' {
+		c.broken = append(c.broken, string(line))
+		return
+	}
+	if c.seen[r.ID] {
+		return
+	}
+	if c.seen == nil {
+		c.seen = map[string]bool{}
+	}
+	c.seen[r.ID] = true
+	switch {
+	case r.Kind == oom.KindKill:
+		c.written++
+	case r.LostKind == oom.LostKill: // ends and other records are lost apart
+		c.lost += r.Lost
+	}
+}
+
+// told counts what is in some outputs.
+func told(t *testing.T, outputs ...[]byte) (written, lost int) {
+	t.Helper()
+	var c tally
+	for _, b := range outputs {
+		for line := range bytes.Lines(b) {
+			c.add(line)
+		}
+	}
+	c.check(t)
+	return c.written, c.lost
+}
+
+func (c *tally) check(t *testing.T) {
+	t.Helper()
+	for _, line := range c.broken {
+		t.Errorf("not a line of JSON: %q", line)
+	}
+}
+
 // consumer reads a pipe, unless it is stopped.
 type consumer struct {
 	gate sync.Mutex
-	out  output
+	tally
 	done chan error
 }
 
 func consume(r io.Reader) *consumer {
 	c := &consumer{done: make(chan error, 1)}
+	lines := bufio.NewReaderSize(r, 64<<10)
 	go func() {
-		buf := make([]byte, 64<<10)
 		for {
 			c.gate.Lock()
-			n, err := r.Read(buf)
+			line, err := lines.ReadBytes('\n')
 			c.gate.Unlock()
-			_, _ = c.out.Write(buf[:n])
+			if len(line) > 0 {
+				c.add(line)
+			}
 			if err != nil {
 				c.done <- err
 				return
@@ -66,37 +123,6 @@ func consume(r io.Reader) *consumer {
 		}
 	}()
 	return c
-}
-
-// told counts the kills written and those reported lost, each record once. It
-// keeps none of them: ten thousand are more than a guest has memory for.
-func told(t *testing.T, outputs ...[]byte) (written, lost int) {
-	t.Helper()
-	seen := map[string]bool{}
-	for _, b := range outputs {
-		for line := range bytes.Lines(b) {
-			var r struct {
-				ID       string       `json:"id"`
-				Kind     oom.Kind     `json:"kind"`
-				Lost     int          `json:"lost"`
-				LostKind oom.LostKind `json:"lost_kind"`
-			}
-			if err := json.Unmarshal(line, &r); err != nil || line[len(line)-1] != '\n' {
-				t.Errorf("not a line of JSON: %q", line)
-			}
-			if seen[r.ID] {
-				continue
-			}
-			seen[r.ID] = true
-			switch {
-			case r.Kind == oom.KindKill:
-				written++
-			case r.LostKind == oom.LostKill: // ends and other records are lost apart
-				lost += r.Lost
-			}
-		}
-	}
-	return written, lost
 }
 
 // TestServiceStorm: up to ten thousand kills, and a consumer that stops for a while in
@@ -121,7 +147,8 @@ func TestServiceStorm(t *testing.T) {
 	if err := <-c.done; !errors.Is(err, io.EOF) {
 		t.Fatal(err)
 	}
-	written, lost := told(t, c.out.Bytes())
+	c.check(t)
+	written, lost := c.written, c.lost
 	t.Logf("%d killed in %v, %d written, %d reported lost: %s", len(killed), took.Round(time.Second), written, lost, p.stderr.String())
 	if written+lost != len(killed) {
 		t.Errorf("%d written and %d lost of %d", written, lost, len(killed))

@@ -60,9 +60,9 @@ func suites() []suite {
 		{name: "scenarios", pkg: "./internal/cli", run: "^TestGuest$|^TestGuest[A-Z]/^(cgroup|pod|podman|no-victim|sysrq|alloc|system-noswap|system-kernel|swap-mlocked|NoSwap|LimitedSwap)", modules: workload.Modules(), on: []string{"6.1-arm64"}},
 		{name: "numa", pkg: "./internal/cli", run: "^TestNUMA", qemu: vmtest.TwoNodes(), on: amd64()},
 		{name: "movable", pkg: "./internal/cli", run: "^TestMovable", cmdline: workload.MovableCmdline, on: amd64()},
-		{name: "service", pkg: "./internal/cli", run: "^TestService", on: []string{"5.10"}},
-		{name: "service", pkg: "./internal/cli", run: "^TestService", env: []string{"OOMTRACE_FULL=1"}, on: []string{"6.12"}},
-		{name: "service", pkg: "./internal/cli", run: "^TestService(Pin|Storm|NeverRead|Log|Resume|ToldOnce)$", on: []string{"6.1", "7.x"}},
+		{name: "service", pkg: "./internal/cli", run: "^TestService", memoryMiB: 768, on: []string{"5.10"}},
+		{name: "service", pkg: "./internal/cli", run: "^TestService", memoryMiB: 768, env: []string{"OOMTRACE_FULL=1"}, on: []string{"6.12"}},
+		{name: "service", pkg: "./internal/cli", run: "^TestService(Pin|Storm|NeverRead|Log|Resume|ToldOnce)$", memoryMiB: 768, on: []string{"6.1", "7.x"}},
 		{name: "small", pkg: "./internal/cli", run: "^TestSmall", memoryMiB: 256, on: amd64()},
 		{name: "privileges", pkg: "./internal/cli", run: "^TestPrivileges", on: amd64()},
 		// Debian's kernels from 6.12 on have no memory controller of v1.
