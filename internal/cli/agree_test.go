@@ -245,7 +245,7 @@ func between(path string, v float64) float64 {
 		// for every one of the three counters (lib/percpu_counter.c); up to 6.1
 		// a task folds up to 64 pages in as it exits (mm/memory.c).
 		return max(3*max(32, 2*cpus)*cpus, 64) * page
-	case path == "limit.usage_bytes" || path == "limit.kmem_usage_bytes":
+	case path == "limit.usage_bytes" || path == "limit.kmem_usage_bytes" || path == "limit.memsw_usage_bytes":
 		// Each CPU may give back the batch it holds (MEMCG_CHARGE_BATCH), and
 		// have one on trial: page_counter_try_charge adds before it compares.
 		return 2 * 64 * cpus * page
