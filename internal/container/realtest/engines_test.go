@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -90,6 +91,8 @@ func engineOwner(t *testing.T, g got, runtime, id, name string) {
 type engine struct {
 	name string
 	args []string
+	// flags go with each container.
+	flags []string
 }
 
 // do runs one of its commands.
@@ -101,7 +104,7 @@ func (e *engine) do(t *testing.T, args ...string) string {
 // run starts a container and returns its id.
 func (e *engine) run(t *testing.T, name string, args ...string) string {
 	t.Helper()
-	return e.do(t, append([]string{"run", "-d", "--network=host", "--memory=32m", "--name=" + name}, args...)...)
+	return e.do(t, slices.Concat([]string{"run", "-d", "--network=host", "--memory=32m", "--name=" + name}, e.flags, args)...)
 }
 
 // has says whether a container is still there.
@@ -172,12 +175,15 @@ func TestGuestDocker(t *testing.T) {
 
 // TestGuestPodman kills in containers of podman, by its files and by its socket.
 func TestGuestPodman(t *testing.T) {
-	podman := &engine{"podman", []string{"--cgroup-manager=cgroupfs", "--storage-driver=vfs", "--events-backend=file"}}
+	podman := &engine{
+		name: "podman", args: []string{"--cgroup-manager=cgroupfs", "--storage-driver=vfs", "--events-backend=file"},
+		// The test itself is not to be killed, and podman hands that on.
+		flags: []string{"--oom-score-adj=900", "--log-driver=none"},
+	}
 	podman.do(t, "load", "-i", archiveOf(t))
-	flags := []string{"--oom-score-adj=900", "--log-driver=none"}
 	cases := func(t *testing.T, suffix string) {
 		s := startSession(t).ready(t)
-		t.Run("kill", func(t *testing.T) { podman.kill(t, s, "greedy"+suffix, flags...) })
+		t.Run("kill", func(t *testing.T) { podman.kill(t, s, "greedy"+suffix) })
 		t.Run("removed when it dies", func(t *testing.T) { podman.removed(t, s, "brief"+suffix) })
 		t.Run("in a pod", func(t *testing.T) {
 			pod := podman.do(t, "pod", "create", "--infra=false", "--name=shop"+suffix)
