@@ -64,7 +64,7 @@ func startRun(t *testing.T, args ...string) *liveRun {
 	}
 	go s.collect(out)
 	t.Cleanup(s.stop)
-	for range 1000 {
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline); {
 		if _, err := os.Stat(ready); err == nil {
 			return s
 		}
