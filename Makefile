@@ -64,7 +64,7 @@ test-host: ## tests that trace this machine's own kernel; root
 
 test-vm: ## tests in QEMU guests: make test-vm KERNELS="6.12"
 	@mkdir -p $(BUILD)
-	@$(GO) run ./internal/testcount -tier vm -result $(RESULTS) -- -count=1 -timeout 60m -tags vmtest -run '^TestVM' ./internal/vmtest/... -args -kernels "$(KERNELS)"
+	@$(GO) run ./internal/testcount -tier vm -result $(RESULTS) -- -count=1 -timeout 75m -tags vmtest -run '^TestVM' ./internal/vmtest/... -args -kernels "$(KERNELS)"
 
 lab: deps-test ## make a kill on a kernel and look at it: make lab SCENARIO=swap-idle KERNEL=6.12; alone it lists the scenarios
 	@$(GO) run ./internal/vmtest/lab -kernel "$(KERNEL)" $(SCENARIO)
