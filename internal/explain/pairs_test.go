@@ -437,8 +437,12 @@ func memoryPairs() []pair {
 		{codeNodeCpuset, "node 0 only", system(numa(oom.ScopeCpuset, "0", 2*gib)), codeNodeCpuset, "the other node is full too", system(numa(oom.ScopeCpuset, "0", 25*mib)), codeSwapFull},
 		{codeNodeCpuset, "nodes not in the record", system(numa(oom.ScopeCpuset, "", 2*gib)), codeNodeCpuset, "a memory policy", system(numa(oom.ScopeMempolicy, "0", 2*gib)), codeNodeMempolicy},
 		{codeNodeMempolicy, "node 0 only", system(numa(oom.ScopeMempolicy, "0", 2*gib)), codeNodeMempolicy, "both nodes", system(numa(oom.ScopeMempolicy, "0-1", 25*mib)), codeSwapFull},
-		{codeNodeZone, "the reserve is not for everyone", system(movable, kernelOnly, reserved(40*mib), func(r *oom.Record) { r.Memory.Zones[0].FreeBytes = b(60 * mib) }), codeNodeZone,
-			"above the mark, no reserve", system(movable, kernelOnly, func(r *oom.Record) { r.Memory.Zones[0].FreeBytes = b(60 * mib) }), codeSwapFull},
+		{codeNodeZone, "the reserve is not for everyone", system(movable, kernelOnly, reserved(300*mib), func(r *oom.Record) { r.Memory.Zones[0].FreeBytes = b(320 * mib) }), codeNodeZone,
+			"above the mark, no reserve", system(movable, kernelOnly, func(r *oom.Record) { r.Memory.Zones[0].FreeBytes = b(320 * mib) }), codeSwapFull},
+		{codeNodeZone, "a little was given back since", system(movable, kernelOnly, func(r *oom.Record) { r.Memory.Zones[0].FreeBytes = b(60 * mib) }), codeNodeZone,
+			"the order is not known", system(movable, kernelOnly, func(r *oom.Record) {
+				r.Memory.Zones[0].FreeBytes, r.Trigger.Order = b(60*mib), oom.Opt[int32]{}
+			}), codeSwapFull},
 		{codeNodeZone, "free beyond what the zones keep", system(movable, kernelOnly), codeNodeZone,
 			"free, but the zones keep more", system(movable, kernelOnly, func(r *oom.Record) { r.Memory.Zones[0].HighBytes = b(2 * gib) }), codeSwapFull},
 		{codeNodeZone, "a movable zone that the kernel cannot use", system(movable, kernelOnly), codeNodeZone, "a movable allocation", system(movable), codeSwapFull},

@@ -22,6 +22,7 @@ const killedStatus = 128 + int(unix.SIGKILL)
 const (
 	pageSize = 4096
 	reportFD = 3
+	gateFD   = 4
 	// ringBytes is what a pipe's ring of 256 slots takes.
 	ringBytes = 16 << 10
 	// pipePages is how many pages a pipe holds at first (PIPE_DEF_BUFFERS).
@@ -72,7 +73,8 @@ type work struct {
 	uid      int
 	sharesMM bool
 	copies   int
-	gate     [2]int // copies wait at its end 0 until its end 1 is closed
+	gated    bool   // wait at the gate before taking memory
+	gate     [2]int // pipe: at its end 0 they wait until its end 1 is closed
 	full     []byte
 	steps    []readyStep
 }
@@ -96,6 +98,9 @@ func plan(h Hog) (*work, error) {
 	}
 	if h.Copies > 1 {
 		w.full = nil
+	}
+	if h.Waits {
+		w.gated, w.gate = true, [2]int{gateFD, -1}
 	}
 	if err := raiseLimits(h.Steps); err != nil {
 		return nil, fmt.Errorf("limits: %w", err)
@@ -216,6 +221,7 @@ func launch(w *work) (int, error) {
 		if err := unix.Pipe2(w.gate[:], unix.O_CLOEXEC); err != nil {
 			return 0, err
 		}
+		w.gated = true
 	}
 	for i := range max(w.copies, 1) {
 		pid, _, errno := syscall.RawSyscall6(unix.SYS_CLONE, uintptr(unix.SIGCHLD), 0, 0, 0, 0, 0)
@@ -357,7 +363,7 @@ func fail(status uintptr) {
 //go:nosplit
 func child(w *work) {
 	enter(w)
-	if w.copies > 1 {
+	if w.gated {
 		var b [1]byte
 		call(unix.SYS_CLOSE, uintptr(w.gate[1]), 0, 0)
 		call(unix.SYS_READ, uintptr(w.gate[0]), uintptr(unsafe.Pointer(&b[0])), 1)

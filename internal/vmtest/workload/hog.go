@@ -89,6 +89,9 @@ type Hog struct {
 	// SharesMM makes a second process with the same memory, without being a
 	// thread of the first; it is the one that takes the memory.
 	SharesMM bool
+	// Waits makes the process wait for Process.Go before it takes its memory. It
+	// does not work with Copies.
+	Waits bool
 	// Copies is how many processes to make, one when 0. Process.PID is the
 	// first of them; Full does not work with more.
 	Copies int
@@ -104,10 +107,10 @@ type Process struct {
 	report *os.File
 	lines  *bufio.Reader
 	full   bool // it said so before its launcher told its pid
+	gate   *os.File
 }
 
-// Start starts a hog and returns once its process is there. It takes its memory
-// only when Go is called, so that the caller can look first.
+// Start starts a hog and returns once its process is there.
 func Start(h Hog) (_ *Process, err error) {
 	var spec bytes.Buffer // gob, since names and paths need not be UTF-8
 	if err := gob.NewEncoder(&spec).Encode(h); err != nil {
@@ -122,11 +125,19 @@ func Start(h Hog) (_ *Process, err error) {
 		Env: []string{hogEnv + "=" + hex.EncodeToString(spec.Bytes()), "GOMAXPROCS=1", "GOGC=off"}, ExtraFiles: []*os.File{w},
 		SysProcAttr: &syscall.SysProcAttr{Setpgid: true},
 	}
+	p := &Process{cmd: cmd, report: r, lines: bufio.NewReader(r)}
+	if h.Waits {
+		wait, gate, err := os.Pipe()
+		if err != nil {
+			return nil, errors.Join(err, r.Close(), w.Close())
+		}
+		defer func() { _ = wait.Close() }()
+		cmd.ExtraFiles, p.gate = append(cmd.ExtraFiles, wait), gate
+	}
 	err = cmd.Start()
 	if err = errors.Join(err, w.Close()); err != nil {
-		return nil, errors.Join(fmt.Errorf("start hog: %w", err), r.Close())
+		return nil, errors.Join(fmt.Errorf("start hog: %w", err), r.Close(), p.Go())
 	}
-	p := &Process{cmd: cmd, report: r, lines: bufio.NewReader(r)}
 	line, err := p.lines.ReadString('\n')
 	if line == fullLine { // both write to the pipe, a small hog may be faster
 		p.full = true
@@ -139,6 +150,16 @@ func Start(h Hog) (_ *Process, err error) {
 		return nil, errors.Join(fmt.Errorf("hog %s: %w", h.Name, err), p.Stop())
 	}
 	return p, nil
+}
+
+// Go lets a hog that Waits take its memory.
+func (p *Process) Go() error {
+	if p.gate == nil {
+		return nil
+	}
+	err := p.gate.Close()
+	p.gate = nil
+	return err
 }
 
 // Full waits until the hog has all its memory. It returns io.EOF when the hog
@@ -196,6 +217,7 @@ func (p *Process) Stop() error {
 		err = nil
 	}
 	_ = p.cmd.Wait()
+	_ = p.Go()
 	if cerr := p.report.Close(); cerr != nil && !errors.Is(cerr, os.ErrClosed) {
 		err = errors.Join(err, cerr)
 	}

@@ -507,10 +507,10 @@ func runSystemProtected(ctx context.Context, g *Guest) (*Outcome, error) {
 	return &Outcome{Constraint: constraintNone, Victims: []int{small.PID}, Survivors: []int{big.PID}}, nil
 }
 
-// runTmpfsFull leaves so little that whoever takes it holds less than one part
-// in fifty of the memory.
+// runTmpfsFull fills a tmpfs, the last of it by a process that holds nothing else.
+// It is there before: to start it with little left would kill the spares.
 func runTmpfsFull(ctx context.Context, g *Guest) (*Outcome, error) {
-	const left = 12 * mib
+	const left = 24 * mib
 	dir, err := g.Tmpfs(4 << 30)
 	if err != nil {
 		return nil, err
@@ -518,14 +518,17 @@ func runTmpfsFull(ctx context.Context, g *Guest) (*Outcome, error) {
 	if err := g.Spares(); err != nil {
 		return nil, err
 	}
-	if err := fillFile(ctx, dir+"/file", left); err != nil {
-		return nil, err
-	}
-	p, err := overrun(ctx, g, Hog{Name: "small", Adj: 500, Steps: anon(64 * mib)})
+	p, err := g.Start(Hog{Name: "small", Adj: 500, Steps: []Step{{Kind: Write, Path: dir + "/rest", Bytes: 1 << 30}}, Waits: true})
 	if err != nil {
 		return nil, err
 	}
-	return &Outcome{Constraint: constraintNone, Victims: []int{p.PID}}, nil
+	if err := fillFile(ctx, dir+"/file", left); err != nil {
+		return nil, err
+	}
+	if err := p.Go(); err != nil {
+		return nil, err
+	}
+	return &Outcome{Constraint: constraintNone, Victims: []int{p.PID}}, expectKill(ctx, p)
 }
 
 // fillFile writes a file until no more than so much memory is free.
