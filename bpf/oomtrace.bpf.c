@@ -58,6 +58,7 @@ const enum reap_result *wire_reap_result __attribute__((unused));
 const enum counter *wire_counter __attribute__((unused));
 
 #define MARKS_TOGETHER_NS (100 * 1000 * 1000ULL)
+#define MAX_MM_VICTIMS 16
 #define NO_VICTIM_EVERY_NS (1000 * 1000 * 1000ULL)
 
 /* Hooks that see an OOM before it marks anybody. */
@@ -66,6 +67,8 @@ const enum counter *wire_counter __attribute__((unused));
 struct marked {
 	struct exit_event event;
 	u64 mm;
+	u32 next; /* tgid of one marked before that has the same mm, 0 for none */
+	u32 pad;
 };
 
 /* Victims that have not gone yet, by tgid. */
@@ -76,7 +79,7 @@ struct {
 	__type(value, struct marked);
 } victims SEC(".maps");
 
-/* The victim that an mm is of: where exit_mmap reports it. */
+/* The last victim that an mm is of: where exit_mmap reports it. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 4096);
@@ -414,9 +417,22 @@ static __always_inline struct marked *marked_task(struct task_struct *task)
 	return marked_process(BPF_CORE_READ(task, tgid), BPF_CORE_READ(task, group_leader, start_boottime));
 }
 
-static __always_inline void follow_mm(u64 mm, u32 tgid)
+/*
+ * Processes that share an mm can each be marked: killed as one of an oom.group,
+ * or found on its way out by the next OOM.
+ */
+static __always_inline void follow_mm(struct marked *marked)
 {
-	if (exit_mmap_hooked && mm && bpf_map_update_elem(&victim_mms, &mm, &tgid, BPF_ANY))
+	u64 mm = marked->mm;
+	u32 tgid = marked->event.tgid, *owner;
+	struct marked *known = bpf_map_lookup_elem(&victims, &tgid);
+
+	if (!exit_mmap_hooked || !mm || (known && known->mm == mm))
+		return;
+	owner = bpf_map_lookup_elem(&victim_mms, &mm);
+	if (owner && *owner != tgid)
+		marked->next = *owner;
+	if (bpf_map_update_elem(&victim_mms, &mm, &tgid, BPF_ANY))
 		count(COUNTER_LOST_EXIT);
 }
 
@@ -435,7 +451,7 @@ static __always_inline void follow_victim(struct task_struct *task)
 	marked.mm = (u64)process_mm(task);
 	oom.last_victim = tgid;
 	oom.last_mm = marked.mm;
-	follow_mm(marked.mm, tgid);
+	follow_mm(&marked);
 	if (!bpf_map_update_elem(&victims, &tgid, &marked, BPF_NOEXIST)) {
 		__sync_fetch_and_add(&live_victims, 1);
 		return;
@@ -736,17 +752,21 @@ int raw_skip_task_reaping(u64 *ctx)
 	return 0;
 }
 
-static __always_inline void report_exit(struct marked *marked, u32 tgid)
+VERIFIED_ONCE int report_exit(u32 tgid)
 {
-	struct exit_event event = marked->event;
-	struct mm_struct *mm = (struct mm_struct *)marked->mm;
-	u64 incident_ns = event.hdr.incident_ns, mm_key = marked->mm;
+	struct marked *marked = bpf_map_lookup_elem(&victims, &tgid);
+	struct exit_event event;
+	struct mm_struct *mm;
+	u64 incident_ns;
 
-	if (exit_mmap_hooked)
-		bpf_map_delete_elem(&victim_mms, &mm_key);
+	if (!marked)
+		return 0;
+	event = marked->event;
+	incident_ns = event.hdr.incident_ns;
+	mm = (struct mm_struct *)marked->mm;
 	/* Of two threads that leave last, the one that deletes reports. */
 	if (bpf_map_delete_elem(&victims, &tgid))
-		return;
+		return 0;
 	__sync_fetch_and_add(&live_victims, -1);
 	fill_header(&event.hdr, EVENT_EXIT, sizeof(event));
 	event.hdr.incident_ns = incident_ns;
@@ -757,6 +777,7 @@ static __always_inline void report_exit(struct marked *marked, u32 tgid)
 		read_mm(&event.mm, mm);
 	if (bpf_ringbuf_output(&events, &event, sizeof(event), 0))
 		count(COUNTER_LOST_EXIT);
+	return 0;
 }
 
 SEC("raw_tp/sched_process_exit")
@@ -772,7 +793,7 @@ int raw_sched_process_exit(u64 *ctx)
 		return 0;
 	if (marked->mm && (exit_mmap_hooked || process_mm(task) || !mm_is_let_go((struct mm_struct *)marked->mm)))
 		return 0; /* the memory is still to go, and this or another hook comes again */
-	report_exit(marked, bpf_get_current_pid_tgid() >> 32);
+	report_exit(bpf_get_current_pid_tgid() >> 32);
 	return 0;
 }
 
@@ -782,12 +803,10 @@ int raw_sched_process_exit(u64 *ctx)
  * of several threads the last to be counted out need not be the last to let go;
  * since 6.16 it does so always.
  */
-SEC("raw_tp/exit_mmap")
-int raw_exit_mmap(u64 *ctx)
+static __always_inline int on_exit_mmap(u64 mm)
 {
-	u64 mm = ctx[0];
 	struct marked *marked;
-	u32 tgid, *owner;
+	u32 tgid, next, i, *owner;
 
 	if (!live_victims)
 		return 0;
@@ -795,10 +814,29 @@ int raw_exit_mmap(u64 *ctx)
 	if (!owner)
 		return 0;
 	tgid = *owner;
-	marked = bpf_map_lookup_elem(&victims, &tgid);
-	if (marked && marked->mm == mm)
-		report_exit(marked, tgid);
+	bpf_map_delete_elem(&victim_mms, &mm);
+	for (i = 0; i < MAX_MM_VICTIMS && tgid; i++) {
+		marked = bpf_map_lookup_elem(&victims, &tgid);
+		if (!marked || marked->mm != mm)
+			return 0;
+		next = marked->next;
+		report_exit(tgid);
+		tgid = next;
+	}
 	return 0;
+}
+
+SEC("raw_tp/exit_mmap")
+int raw_exit_mmap(u64 *ctx)
+{
+	return on_exit_mmap(ctx[0]);
+}
+
+/* Where there is no tracepoint. */
+SEC("fexit/exit_mmap")
+int fexit_exit_mmap(u64 *ctx)
+{
+	return on_exit_mmap(ctx[0]);
 }
 
 static __always_inline void report_shared_mm(struct task_struct *task)

@@ -236,6 +236,7 @@ func runScenario(t *testing.T, s *liveRun, sc workload.Scenario) {
 	s.forget()
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
+	t.Cleanup(func() { s.logIfFailed(t) })
 	out, err := sc.Run(ctx, g)
 	if err != nil {
 		t.Fatal(err)
@@ -261,9 +262,26 @@ func runScenario(t *testing.T, s *liveRun, sc workload.Scenario) {
 	} else {
 		s.checkLog(t, out, records)
 	}
-	if t.Failed() {
-		b, _ := json.Marshal(records[0])
-		t.Logf("%s", b)
+}
+
+// logIfFailed shows what came: all records in short, and the first in full.
+func (s *liveRun) logIfFailed(t *testing.T) {
+	t.Helper()
+	if !t.Failed() {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i, r := range s.records {
+		if i == 0 {
+			b, _ := json.Marshal(r)
+			t.Logf("%s", b)
+		}
+		if r.Victim != nil {
+			t.Logf("%d ms: %s of %d %s, incident %s, %+v", r.UptimeNS.Value/1e6, r.Kind, r.Victim.PID.Value, r.Victim.Comm, r.Incident, r.Exit)
+		} else {
+			t.Logf("%d ms: %s, incident %s", r.UptimeNS.Value/1e6, r.Kind, r.Incident)
+		}
 	}
 }
 

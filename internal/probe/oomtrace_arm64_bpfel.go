@@ -135,6 +135,8 @@ type OomtraceMarked struct {
 	_     structs.HostLayout
 	Event OomtraceExitEvent
 	Mm    uint64
+	Next  uint32
+	Pad   uint32
 }
 
 type OomtraceMemcgFlag uint32
@@ -366,6 +368,7 @@ const (
 	OomtraceProgFentryOomEvaluateTask = "fentry_oom_evaluate_task"
 	OomtraceProgFentryOomKillProcess  = "fentry_oom_kill_process"
 	OomtraceProgFentryOutOfMemory     = "fentry_out_of_memory"
+	OomtraceProgFexitExitMmap         = "fexit_exit_mmap"
 	OomtraceProgFexitOutOfMemory      = "fexit_out_of_memory"
 	OomtraceProgKprobeKillVictim      = "kprobe_kill_victim"
 	OomtraceProgKprobeOomEvaluateTask = "kprobe_oom_evaluate_task"
@@ -465,6 +468,7 @@ type OomtraceProgramSpecs struct {
 	FentryOomEvaluateTask *ebpf.ProgramSpec `ebpf:"fentry_oom_evaluate_task"`
 	FentryOomKillProcess  *ebpf.ProgramSpec `ebpf:"fentry_oom_kill_process"`
 	FentryOutOfMemory     *ebpf.ProgramSpec `ebpf:"fentry_out_of_memory"`
+	FexitExitMmap         *ebpf.ProgramSpec `ebpf:"fexit_exit_mmap"`
 	FexitOutOfMemory      *ebpf.ProgramSpec `ebpf:"fexit_out_of_memory"`
 	KprobeKillVictim      *ebpf.ProgramSpec `ebpf:"kprobe_kill_victim"`
 	KprobeOomEvaluateTask *ebpf.ProgramSpec `ebpf:"kprobe_oom_evaluate_task"`
@@ -626,6 +630,7 @@ type OomtracePrograms struct {
 	FentryOomEvaluateTask *ebpf.Program `ebpf:"fentry_oom_evaluate_task"`
 	FentryOomKillProcess  *ebpf.Program `ebpf:"fentry_oom_kill_process"`
 	FentryOutOfMemory     *ebpf.Program `ebpf:"fentry_out_of_memory"`
+	FexitExitMmap         *ebpf.Program `ebpf:"fexit_exit_mmap"`
 	FexitOutOfMemory      *ebpf.Program `ebpf:"fexit_out_of_memory"`
 	KprobeKillVictim      *ebpf.Program `ebpf:"kprobe_kill_victim"`
 	KprobeOomEvaluateTask *ebpf.Program `ebpf:"kprobe_oom_evaluate_task"`
@@ -651,6 +656,7 @@ func (p *OomtracePrograms) Close() error {
 		p.FentryOomEvaluateTask,
 		p.FentryOomKillProcess,
 		p.FentryOutOfMemory,
+		p.FexitExitMmap,
 		p.FexitOutOfMemory,
 		p.KprobeKillVictim,
 		p.KprobeOomEvaluateTask,

@@ -150,6 +150,15 @@ func exitMmapHook() hook {
 	return h
 }
 
+// exitMmapReturnHook sees the same where there is no such tracepoint (seen on
+// 5.10; it came with 6.1).
+func exitMmapReturnHook() hook {
+	return hook{
+		name: hookExitMmapReturn, wanted: func(a *attacher) bool { return !hasExitMmap(a) },
+		candidates: []candidate{{kind: string(TierFentry), program: probe.OomtraceProgFexitExitMmap, attach: attachTracing}},
+	}
+}
+
 // hookOutOfMemoryReturn is the end of out_of_memory: the no-victim path.
 const (
 	hookOutOfMemory       = "out_of_memory"
@@ -159,6 +168,7 @@ const (
 	hookKillVictim        = "__oom_kill_process"
 	hookMarkVictim        = "mark_victim"
 	hookExitMmap          = "exit_mmap"
+	hookExitMmapReturn    = "exit_mmap return"
 )
 
 // decisionHooks are the functions of mm/oom_kill.c, in the order they run.
@@ -207,6 +217,9 @@ func sideHooks() []hook {
 // that no kill is sent before what explains it is in place.
 func plan(tier Tier) []hook {
 	hooks := sideHooks()
+	if tier == TierAuto || tier == TierFentry {
+		hooks = append(hooks, exitMmapReturnHook())
+	}
 	if tier == TierAuto || tier == TierFentry || tier == TierKprobe {
 		hooks = append(hooks, decisionHooks()...)
 	}
@@ -254,7 +267,7 @@ func (a *attacher) tellPrograms(h hook) error {
 	switch h.name {
 	case hookKillVictim:
 		names = []string{probe.OomtraceVarKillVictimHooked}
-	case hookExitMmap:
+	case hookExitMmap, hookExitMmapReturn:
 		names = []string{probe.OomtraceVarExitMmapHooked}
 	}
 	for _, name := range names {

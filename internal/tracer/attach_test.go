@@ -59,13 +59,14 @@ oom_evaluate_task: fentry=fentry_oom_evaluate_task kprobe=kprobe_oom_evaluate_ta
 oom_kill_process: fentry=fentry_oom_kill_process kprobe=kprobe_oom_kill_process
 __oom_kill_process: fentry=fentry_kill_victim kprobe=kprobe_kill_victim
 `
-	anyMark = "mark_victim (needed): tp_btf=btf_mark_victim raw_tp=raw_mark_victim tracepoint=event_mark_victim\n"
+	exitPlan = "exit_mmap return: fentry=fexit_exit_mmap\n"
+	anyMark  = "mark_victim (needed): tp_btf=btf_mark_victim raw_tp=raw_mark_victim tracepoint=event_mark_victim\n"
 )
 
 func TestPlan(t *testing.T) {
 	for tier, want := range map[Tier]string{
-		TierAuto:       sidePlan + autoPlan + anyMark,
-		TierFentry:     sidePlan + fentryPlan + anyMark,
+		TierAuto:       sidePlan + exitPlan + autoPlan + anyMark,
+		TierFentry:     sidePlan + exitPlan + fentryPlan + anyMark,
 		TierKprobe:     sidePlan + kprobePlan + anyMark,
 		TierTPBTF:      sidePlan + "mark_victim (needed): tp_btf=btf_mark_victim\n",
 		TierRawTP:      sidePlan + "mark_victim (needed): raw_tp=raw_mark_victim\n",
