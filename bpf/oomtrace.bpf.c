@@ -110,7 +110,7 @@ static struct {
 	u64 memcg;        /* oom_control.memcg */
 	struct decision_info info;
 	s32 last_victim;  /* tgid marked last: for the shared-mm kills after it */
-	u32 pad;
+	u32 decision_len; /* bytes of scratch.tail that all its victims share; 0: none yet */
 	u64 last_mm;
 	u64 argument;     /* see untyped() */
 } oom;
@@ -159,6 +159,7 @@ static __always_inline void begin_oom(void)
 	oom.killing_tgid = 0;
 	oom.memcg = 0;
 	oom.info.valid = 0;
+	oom.decision_len = 0;
 	forget_candidates();
 }
 
@@ -291,6 +292,7 @@ static __always_inline void start_event(u16 type)
 	__builtin_memset(&event->memory, 0xff, sizeof(event->memory));
 	clear_mm(&event->mm);
 	scratch.tail_len = 0;
+	oom.decision_len = 0;
 }
 
 static __noinline int append_kernel_stack(void *ctx)
@@ -493,31 +495,74 @@ static __always_inline bool is_repeated(struct task_struct *task)
 	return marked && marked->event.hdr.incident_ns == oom.incident_ns;
 }
 
+/*
+ * Of an oom.group, all but the first victim: the kernel decided once and reports
+ * once, and what was read then is still in scratch. The time that another reading
+ * takes is taken under oom_lock, for each of them.
+ */
+static __always_inline bool follows_another(struct task_struct *task)
+{
+	return task && ours() && oom.decision_len && (oom.hooks & HOOK_KILL_VICTIM) &&
+	       oom.killing_tgid == BPF_CORE_READ(task, tgid);
+}
+
+static __always_inline void next_victim_event(void)
+{
+	struct victim_event *event = &scratch.event;
+
+	fill_header(&event->hdr, EVENT_VICTIM, 0);
+	__builtin_memset(&event->victim, 0, sizeof(event->victim));
+	__builtin_memset(&event->chain, 0, sizeof(event->chain));
+	clear_mm(&event->mm);
+	scratch.tail_len = oom.decision_len;
+}
+
+/* What is the same for all victims of an OOM; its stack is there already. */
+static __always_inline void append_decision(void *ctx)
+{
+	append_user_stack(ctx);
+	append_user_frames(ctx);
+	append_trigger();
+	scratch.event.decision = oom.info;
+	append_limit();
+	read_memory((u64)task_memcg((struct task_struct *)bpf_get_current_task()));
+	append_candidates();
+	oom.decision_len = scratch.tail_len;
+}
+
+/* False when the victim was sent already. */
+static __always_inline bool begin_victim_event(void *ctx, struct task_struct *task)
+{
+	if (follows_another(task)) {
+		if (is_repeated(task))
+			return false;
+		next_victim_event();
+		return true;
+	}
+	start_event(EVENT_VICTIM);
+	append_kernel_stack(ctx);
+	if (starts_oom())
+		begin_oom();
+	if (task && is_repeated(task))
+		return false;
+	append_decision(ctx);
+	return true;
+}
+
 static __always_inline int on_mark_victim(void *ctx, struct task_struct *task, s32 tid)
 {
 	struct victim_event *event = &scratch.event;
 
 	count(COUNTER_VICTIMS);
-	start_event(EVENT_VICTIM);
-	append_kernel_stack(ctx);
-	if (starts_oom())
-		begin_oom();
-	event->hdr.incident_ns = oom.incident_ns;
-	if (task && is_repeated(task))
+	if (!begin_victim_event(ctx, task))
 		return 0;
+	event->hdr.incident_ns = oom.incident_ns;
 	oom.hooks |= HOOK_MARK_VICTIM;
 	event->hooks = oom.hooks;
 	event->mark_tid = tid;
 	event->killed = was_killed(task);
-	append_user_stack(ctx);
-	append_user_frames(ctx);
 	if (task)
 		append_victim((u64)task);
-	append_trigger();
-	event->decision = oom.info;
-	append_limit();
-	read_memory((u64)task_memcg((struct task_struct *)bpf_get_current_task()));
-	append_candidates();
 	send(COUNTER_LOST);
 	if (task)
 		follow_victim(task);

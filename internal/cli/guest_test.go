@@ -356,13 +356,6 @@ func (s *liveRun) checkLog(t *testing.T, out *workload.Outcome, records []oom.Re
 			continue
 		}
 		whole = whole || reported(out, log)
-		if rec.Incident == records[0].Incident && rec.ID != records[0].ID {
-			// The one report of an oom.group is about its first victim.
-			rec.Limit, rec.Memory = nil, nil
-			dropAllCandidates(&rec)
-			log.Limit, log.Memory = nil, nil
-			dropAllCandidates(log)
-		}
 		wrong, missing := disagreements(rec, *log)
 		if s.partial {
 			missing = nil
