@@ -33,7 +33,7 @@
 #define MAX_ORDER_COUNT 11
 #define MAX_ZONE_TYPES 5
 #define ZONE_NAME_LEN 16
-#define MAX_NODES 8
+#define MAX_NODES 64
 #define MAX_HUGE_SIZES 8
 #define BUILD_ID_LEN 20
 #define TAIL_LEN 32768

@@ -7,18 +7,75 @@
 #include "cgroup.bpf.h"
 #include "tail.bpf.h"
 
+/* struct pglist_data of each node by its id; 0: no such node, or not known. */
+static u64 known_nodes[MAX_NODES];
+static bool nodes_cut; /* there are more */
+
+VERIFIED_ONCE int know_node(u64 address)
+{
+	u32 nid = BPF_CORE_READ((struct pglist_data *)address, node_id);
+
+	if (nid < MAX_NODES)
+		known_nodes[nid] = address;
+	else
+		nodes_cut = true;
+	return 0;
+}
+
 /*
- * The nodes without any symbol: each memcg points to the lruvec of every node
- * (mem_cgroup_per_node), and that to the node.
+ * A memcg points to the lruvec of every node (mem_cgroup_per_node), and that to
+ * the node; to those alone that it has used (mm/memcontrol.h, mem_cgroup_lruvec).
  */
-static __always_inline struct pglist_data *node_of_memcg(struct mem_cgroup *memcg, u32 nid)
+VERIFIED_ONCE u64 node_of_memcg(u64 memcg, u32 nid)
 {
 	u64 per_node = 0;
 
-	read_kernel(&per_node, (void *)memcg + bpf_core_field_offset(memcg->nodeinfo) + nid * sizeof(per_node));
+	read_kernel(&per_node, (void *)memcg + bpf_core_field_offset(struct mem_cgroup, nodeinfo) +
+				       nid * sizeof(per_node));
 	if (!per_node)
-		return NULL;
-	return BPF_CORE_READ((struct mem_cgroup_per_node *)per_node, lruvec.pgdat);
+		return 0;
+	return (u64)BPF_CORE_READ((struct mem_cgroup_per_node *)per_node, lruvec.pgdat);
+}
+
+/* A node's zonelist has the zones of all nodes, its own first: whoever finds
+ * one node full goes on to the next (mm/page_alloc.c, build_zonelists). */
+VERIFIED_ONCE int know_fallbacks(u64 pgdat)
+{
+	u64 list = pgdat + bpf_core_field_offset(struct pglist_data, node_zonelists) +
+		   bpf_core_field_offset(struct zonelist, _zonerefs);
+	struct zone *zone;
+	u32 i;
+
+	for (i = 0; i < MAX_NODES * MAX_ZONE_TYPES; i++) {
+		zone = NULL;
+		read_kernel(&zone, (void *)list + i * bpf_core_type_size(struct zoneref) +
+					   bpf_core_field_offset(struct zoneref, zone));
+		if (!zone)
+			break;
+		know_node((u64)BPF_CORE_READ(zone, zone_pgdat));
+	}
+	if (i == MAX_NODES * MAX_ZONE_TYPES)
+		nodes_cut = true;
+	return 0;
+}
+
+/* The nodes without any symbol, by way of one that memcg or a parent has used. */
+static __always_inline void find_nodes(u64 memcg)
+{
+	u64 pgdat = 0;
+	u32 nid, i;
+
+	nodes_cut = false;
+	__builtin_memset(known_nodes, 0, sizeof(known_nodes));
+	for (i = 0; i < PATH_LEVELS && memcg && !pgdat; i++) {
+		for (nid = 0; nid < MAX_NODES && nid < nr_nodes && !pgdat; nid++)
+			pgdat = node_of_memcg(memcg, nid);
+		memcg = (u64)memcg_parent((struct mem_cgroup *)memcg);
+	}
+	if (!pgdat)
+		return;
+	know_node(pgdat);
+	know_fallbacks(pgdat);
 }
 
 static __always_inline u64 counter_at(void *base, u32 offset, u32 index)
@@ -210,9 +267,21 @@ static __always_inline void read_hugepages(void)
 	}
 }
 
-VERIFIED_ONCE int read_memory(u64 address)
+/* A sum over some of the nodes is none. */
+static __always_inline void forget_sums(void)
 {
-	struct mem_cgroup *memcg = (struct mem_cgroup *)address;
+	struct memory_info *memory = &scratch.event.memory;
+	u32 i;
+
+	memory->managed_pages = UNKNOWN;
+	memory->free_pages = UNKNOWN;
+	memory->swap_cache_pages = UNKNOWN;
+	for (i = 0; i < VM_STAT_HUGEPAGES_TOTAL; i++)
+		memory->stat[i] = UNKNOWN;
+}
+
+VERIFIED_ONCE int read_memory(u64 memcg)
+{
 	struct memory_info *memory = &scratch.event.memory;
 	u32 nid, n = 0;
 
@@ -224,18 +293,18 @@ VERIFIED_ONCE int read_memory(u64 address)
 	read_hugepages();
 	memory->nodes = 0;
 	memory->zones_cut = 0;
+	find_nodes(memcg);
 	for (nid = 0; nid < MAX_NODES; nid++) {
-		struct pglist_data *pgdat;
+		u64 pgdat = known_nodes[nid];
 
-		if (nid >= nr_nodes || !memcg)
-			break;
-		pgdat = node_of_memcg(memcg, nid);
 		if (!pgdat)
 			continue;
-		add_node((u64)pgdat);
-		n = add_zones((u64)pgdat, n);
+		add_node(pgdat);
+		n = add_zones(pgdat, n);
 		memory->nodes++;
 	}
+	if (nodes_cut)
+		forget_sums();
 	if (n > MAX_ZONES)
 		n = MAX_ZONES;
 	scratch.event.zones = tail_append(scratch.zones, n * sizeof(scratch.zones[0]), sizeof(scratch.zones));

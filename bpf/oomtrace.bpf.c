@@ -537,6 +537,7 @@ static __always_inline bool begin_victim_event(void *ctx, struct task_struct *ta
 		if (is_repeated(task))
 			return false;
 		next_victim_event();
+		scratch.event.killed = was_killed(task);
 		return true;
 	}
 	start_event(EVENT_VICTIM);
@@ -545,6 +546,7 @@ static __always_inline bool begin_victim_event(void *ctx, struct task_struct *ta
 		begin_oom();
 	if (task && is_repeated(task))
 		return false;
+	scratch.event.killed = was_killed(task); /* while the stack is at hand */
 	append_decision(ctx);
 	return true;
 }
@@ -560,7 +562,6 @@ static __always_inline int on_mark_victim(void *ctx, struct task_struct *task, s
 	oom.hooks |= HOOK_MARK_VICTIM;
 	event->hooks = oom.hooks;
 	event->mark_tid = tid;
-	event->killed = was_killed(task);
 	if (task)
 		append_victim((u64)task);
 	send(COUNTER_LOST);

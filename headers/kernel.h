@@ -285,8 +285,17 @@ struct zone___areas {
 	struct free_area free_area[1];
 };
 
+struct zoneref {
+	struct zone *zone;
+};
+
+struct zonelist {
+	struct zoneref _zonerefs[1];
+};
+
 struct pglist_data {
 	struct zone node_zones[1];
+	struct zonelist node_zonelists[1];
 	int nr_zones;
 	int node_id;
 	atomic_long_t vm_stat[1];
@@ -313,14 +322,6 @@ struct mem_cgroup {
 
 struct mem_cgroup___vmstats {
 	struct memcg_vmstats *vmstats;
-};
-
-struct zoneref {
-	struct zone *zone;
-};
-
-struct zonelist {
-	struct zoneref _zonerefs[1];
 };
 
 struct oom_control {
