@@ -169,6 +169,33 @@ func TestUserStack(t *testing.T) {
 	}
 }
 
+// TestUserStackOfGroup: all victims of one OOM have the trigger's stack, and its
+// process, which may be gone by then, is read once.
+func TestUserStackOfGroup(t *testing.T) {
+	dir := root(t, map[string]string{"7/maps": "00400000-00500000 r-xp 00001000 08:01 7 /usr/bin/hog\n"})
+	s := newStacks(t, StackOptions{Root: dir, Wait: time.Minute})
+	stack := func(incident string, address uint64) string {
+		rec := &oom.Record{Incident: incident, Trigger: &oom.Trigger{PID: oom.Some(int32(7))}}
+		s.UserStack(rec, userFrames(address))
+		return rec.Trigger.UserStack[0]
+	}
+	if got := stack("a", 0x400010); got != "hog+0x1010" {
+		t.Errorf("the first: %q", got)
+	}
+	if err := os.Remove(filepath.Join(dir, "7/maps")); err != nil {
+		t.Fatal(err)
+	}
+	if got := stack("a", 0x400010); got != "hog+0x1010" {
+		t.Errorf("the same OOM: %q", got)
+	}
+	if got := stack("b", 0x400010); got != "0x400010" {
+		t.Errorf("another OOM: %q", got)
+	}
+	if got := stack("b", 0x400020); got != "0x400020" {
+		t.Errorf("another stack: %q", got)
+	}
+}
+
 func newStacks(t *testing.T, o StackOptions) *Stacks {
 	t.Helper()
 	s := NewStacks(o)

@@ -36,6 +36,8 @@ type Stacks struct {
 	ask    chan struct{}
 	answer chan struct{}
 	hangs  bool // the reader has not answered yet, and has its buffers
+	// incident is the OOM that the reader's last answer is for; empty: none.
+	incident []byte
 }
 
 // NewStacks starts the reader, which Close ends.
@@ -94,7 +96,7 @@ func (s *Stacks) UserStack(rec *oom.Record, stack []oom.UserFrame) {
 	if rec.Trigger == nil || len(stack) == 0 || !rec.Trigger.PID.Known {
 		return
 	}
-	if s.named(rec.Trigger.PID.Value, stack) {
+	if s.again(rec, stack) || s.named(rec, stack) {
 		if s.reader.found {
 			rec.Sampled = append(rec.Sampled, "trigger.user_stack")
 		}
@@ -106,18 +108,26 @@ func (s *Stacks) UserStack(rec *oom.Record, stack []oom.UserFrame) {
 	rec.Trigger.UserStack = append(rec.Trigger.UserStack, s.bare.names...)
 }
 
+// again says that the reader's last answer is for this stack too: one task asked
+// for the memory, and a memory.oom.group has many victims.
+func (s *Stacks) again(rec *oom.Record, stack []oom.UserFrame) bool {
+	return len(s.incident) > 0 && string(s.incident) == rec.Incident && slices.Equal(s.reader.stack, stack)
+}
+
 // named lets the reader name the frames, and says whether it has done so.
-func (s *Stacks) named(pid int32, stack []oom.UserFrame) bool {
+func (s *Stacks) named(rec *oom.Record, stack []oom.UserFrame) bool {
+	s.incident = s.incident[:0]
 	if !s.answered() {
 		return false
 	}
-	s.reader.pid = pid
+	s.reader.pid = rec.Trigger.PID.Value
 	s.reader.stack = append(s.reader.stack[:0], stack...)
 	s.ask <- struct{}{}
 	s.timer.Reset(s.wait)
 	defer s.timer.Stop()
 	select {
 	case <-s.answer:
+		s.incident = append(s.incident, rec.Incident...)
 		return true
 	case <-s.timer.C:
 		s.hangs = true

@@ -27,6 +27,7 @@ type Symbols struct {
 	data    map[string]uint64
 	split   map[string]string
 	ranges  map[string][2]uint64 // of the functions asked for
+	core    [2]uint64            // _stext and _etext: the kernel's own text
 	hidden  bool                 // some function's address is zero
 }
 
@@ -123,6 +124,12 @@ func (s *Symbols) add(t *table, address uint64, kind byte, name []byte, want sym
 			return
 		}
 	}
+	switch string(name) {
+	case "_stext":
+		s.core[0] = address
+	case "_etext":
+		s.core[1] = address
+	}
 	switch kind {
 	case 't', 'T', 'w', 'W':
 		s.addFunction(t, address, name, want.functions)
@@ -181,6 +188,12 @@ func (s *Symbols) Data(name string) uint64 { return s.data[name] }
 func (s *Symbols) Range(function string) (start, end uint64) {
 	r := s.ranges[function]
 	return r[0], r[1]
+}
+
+// Core says whether an address is in the kernel's own text rather than a module's
+// or BPF's. Where the table does not show that text, all are.
+func (s *Symbols) Core(address uint64) bool {
+	return s.core[0] == 0 || s.core[1] == 0 || address >= s.core[0] && address < s.core[1]
 }
 
 // maxFunction is further than any function reaches: an address beyond is in

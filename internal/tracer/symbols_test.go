@@ -86,6 +86,21 @@ func TestSymbolNames(t *testing.T) {
 	}
 }
 
+// TestCoreText: what is outside of it is a module's, or BPF's.
+func TestCoreText(t *testing.T) {
+	s := parsed(t, "ffffffff81000000 T _stext\nffffffff81200000 T out_of_memory\nffffffff82200000 T _etext\n")
+	for address, want := range map[uint64]bool{
+		0xffffffff80ffffff: false, 0xffffffff81000000: true, 0xffffffff821fffff: true, 0xffffffff82200000: false, 0xffffffffc0001000: false,
+	} {
+		if s.Core(address) != want {
+			t.Errorf("%x: %v", address, !want)
+		}
+	}
+	if !parsed(t, kallsyms).Core(0xffffffffc0001000) {
+		t.Error("its text is not known, and an address is outside of it")
+	}
+}
+
 // TestSplitSymbol covers the names that compilers give to copies and pieces of a
 // function. Lines come in any order; the function itself wins.
 func TestSplitSymbol(t *testing.T) {

@@ -135,7 +135,7 @@ func Open(ctx context.Context, opts Options) (t *Tracer, err error) {
 	if err != nil {
 		return t, err
 	}
-	t.machine.Symbol = t.symbols.Append
+	t.machine.Symbol, t.machine.Core = t.symbols.Append, t.symbols.Core
 	t.attachedAt = monotonic()
 	return t, nil
 }

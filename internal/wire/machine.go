@@ -279,10 +279,13 @@ func (d *victimDecoder) stacks() error {
 	}
 	for len(kernel) >= 8 {
 		address, _ := take[uint64](kernel, "kernel stack")
+		kernel = kernel[8:]
+		if d.isHook(address) {
+			continue
+		}
 		start := len(d.ev.text)
 		d.ev.text = d.m.Symbol(d.ev.text, address)
 		d.ev.trigger.KernelStack = append(d.ev.trigger.KernelStack, d.ev.since(start))
-		kernel = kernel[8:]
 	}
 	d.dropOwnFrames()
 	return nil
@@ -311,6 +314,17 @@ func (d *victimDecoder) userFrames() error {
 	return nil
 }
 
+// isHook says that the next frame is code of the hooks: outside of the kernel's
+// own text, and innermost (of fexit, whose function has returned) or what called
+// out_of_memory (its trampoline), which modules do not do.
+func (d *victimDecoder) isHook(address uint64) bool {
+	if d.m.Core == nil || d.m.Core(address) {
+		return false
+	}
+	stack := d.ev.trigger.KernelStack
+	return len(stack) == 0 || strings.HasPrefix(stack[len(stack)-1], "out_of_memory+")
+}
+
 // ownFrames bounds how many frames of the hook itself precede the kernel's.
 const ownFrames = 8
 
@@ -329,15 +343,16 @@ func (d *victimDecoder) dropOwnFrames() {
 
 // dropTrampoline takes out what fexit puts into the stack: it runs the function
 // from a trampoline, which the function's own first bytes call. The trampoline
-// came after the symbols were read, so its name is any.
+// came after the symbols were read: where it is still there, its name is any.
 func dropTrampoline(stack []string) []string {
-	for i := 0; i+2 < len(stack); i++ {
+	for i := range stack {
 		function, _, _ := strings.Cut(stack[i], "+")
-		again, at, _ := strings.Cut(stack[i+2], "+")
-		if offset, err := strconv.ParseUint(at, 0, 64); err != nil || again != function || offset > entryBytes {
-			continue
+		for n := 1; n <= 2 && i+n < len(stack); n++ {
+			again, at, _ := strings.Cut(stack[i+n], "+")
+			if offset, err := strconv.ParseUint(at, 0, 64); err == nil && again == function && offset <= entryBytes {
+				return append(stack[:i+1], stack[i+n+1:]...)
+			}
 		}
-		return append(stack[:i+1], stack[i+3:]...)
 	}
 	return stack
 }

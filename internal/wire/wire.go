@@ -57,6 +57,9 @@ type Machine struct {
 	// Symbol appends the name of a kernel address ("symbol+0x1f"); nil leaves
 	// the kernel stack out.
 	Symbol func(dst []byte, address uint64) []byte
+	// Core says whether an address is in the kernel's own text, neither a module's
+	// nor BPF's; nil counts all as such.
+	Core func(address uint64) bool
 	// GFP appends the names of a gfp mask; nil leaves them out.
 	GFP func(dst []string, mask uint32) []string
 }
