@@ -377,7 +377,11 @@ func (m *memInfo) apply(k part, b []byte) {
 		}
 	case partSwap:
 		_, number, _ := bytes.Cut(b, []byte("= "))
+		number, negative := bytes.CutPrefix(number, []byte("-"))
 		v, unit, ok := cutUint(number)
+		if negative { // during swapoff: what is used on the device that leaves
+			v = 0
+		}
 		if !ok || string(unit) != "kB" {
 			return
 		}

@@ -21,6 +21,7 @@ type Redactor struct {
 	endings              []string
 	tools                []tool
 	shapes               []shape
+	starts               [256]bool // what names begin with, for most bytes begin none
 }
 
 // name is a pattern: lower case, without '-', '_' and '.'.
@@ -138,6 +139,9 @@ func shapes() []shape {
 // nothing else is ignored.
 func New(patterns ...string) *Redactor {
 	r := &Redactor{names: builtin(), harmless: harmless(), endings: endings(), tools: tools(), shapes: shapes()}
+	for _, n := range r.names {
+		r.starts[n.text[0]] = true
+	}
 	for _, p := range patterns {
 		p = strings.Map(func(c rune) rune {
 			if isJoint(byte(c)) && c < 0x80 {
@@ -169,7 +173,7 @@ func (r *Redactor) secret(s, value string) bool {
 		}
 	}
 	for i := range len(s) {
-		if isJoint(s[i]) {
+		if !r.starts[lower(s[i])] {
 			continue
 		}
 		for _, n := range r.names {

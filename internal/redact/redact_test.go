@@ -218,14 +218,14 @@ func FuzzHidden(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, before, after, value string, form uint8) {
 		if len(value) == 0 || strings.ContainsFunc(value, func(c rune) bool { return c < 0x80 && (isBlank(byte(c)) || isQuote(byte(c)) || c == '\\') }) {
-			t.Skip("not one word")
+			return
 		}
 		value = "S3" + value + "3S" // not part of anything else
 		if after != "" && !isBlank(after[0]) {
 			after = " " + after
 		}
 		if strings.Contains(before+after, "S3") {
-			t.Skip("the text around holds the value")
+			return
 		}
 		// A name before the secret one could take it for its value; a blank and a
 		// word part them.
@@ -245,7 +245,7 @@ func FuzzArgs(f *testing.F) {
 	f.Fuzz(func(t *testing.T, before, after, secret string, form uint8) {
 		secret = "S3" + secret + "3S"
 		if strings.Contains(before+after, "S3") || strings.ContainsRune(secret, 0) {
-			t.Skip("the text around holds the value")
+			return
 		}
 		args := before + "\x00cmd\x00" + strings.Replace(forms[int(form)%len(forms)], "V", secret, 1) + "\x00" + after
 		joined := strings.ReplaceAll(args, "\x00", " ")

@@ -2,6 +2,7 @@ package workload
 
 import (
 	"bytes"
+	"crypto/rand"
 	"encoding/gob"
 	"encoding/hex"
 	"errors"
@@ -146,6 +147,11 @@ func planStep(s Step) (readyStep, error) {
 	flags, size := unix.MAP_PRIVATE|unix.MAP_ANON|unix.MAP_NORESERVE, s.Bytes
 	switch s.Kind {
 	case Anon:
+	case Swapoff:
+		return r, nil
+	case Noise:
+		r.buf = make([]byte, pageSize)
+		_, _ = rand.Read(r.buf) // never fails
 	case Shmem:
 		flags = unix.MAP_SHARED | unix.MAP_ANON | unix.MAP_NORESERVE
 	case Pgtables:
@@ -438,6 +444,12 @@ func take(s *readyStep) {
 		for i := 0; i < len(s.region); i += pageSize {
 			s.region[i] = 1
 		}
+	case Noise:
+		for i := 0; i < len(s.region); i += pageSize {
+			copy(s.region[i:i+pageSize], s.buf)
+		}
+	case Swapoff:
+		call(unix.SYS_SWAPOFF, addr(s.path), 0, 0)
 	case Huge:
 		for i := 0; i < len(s.region); i += 2 << 20 {
 			s.region[i] = 1

@@ -30,6 +30,8 @@ type Kind string
 const (
 	// Anon is private memory.
 	Anon Kind = "anon"
+	// Noise is private memory that nothing can compress.
+	Noise Kind = "noise"
 	// Shmem is shared memory without a name.
 	Shmem Kind = "shmem"
 	// File maps the file at Step.Path, which is gone with the process. On a ramfs
@@ -49,6 +51,9 @@ const (
 	// second one: half of the memory is free then, and its neighbours can be
 	// neither moved nor taken.
 	Holes Kind = "holes"
+	// Swapoff turns swap on the device at Step.Path off, which brings what is
+	// there back to memory.
+	Swapoff Kind = "swapoff"
 	// Sockets fills socket buffers.
 	Sockets Kind = "sockets"
 	// Dirs makes directories below Step.Path: dentries and inodes.
@@ -66,7 +71,7 @@ type Step struct {
 	Bytes int64
 	// Lock locks the memory (mlock).
 	Lock bool
-	// Path is the file or directory of File, Write, Sync and Dirs.
+	// Path is the file or directory of File, Write, Sync, Swapoff and Dirs.
 	Path string
 	// Node binds the memory to a NUMA node, counted from 1; 0 binds to none.
 	Node int

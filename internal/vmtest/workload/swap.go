@@ -29,6 +29,13 @@ func swapScenarios() []Scenario {
 			}
 			return fillMachine(ctx, g, Hog{Name: "mapper", Steps: []Step{{Kind: Pgtables, Bytes: 1 << 30}}})
 		}},
+		{Name: "swap-zram", About: "swap is free, but on a zram that gains nothing: what it holds does not compress", Run: func(ctx context.Context, g *Guest) (*Outcome, error) {
+			if err := g.Swap(1<<30, 5); err != nil {
+				return nil, err
+			}
+			return fillMachine(ctx, g, Hog{Name: "hog", Steps: []Step{{Kind: Noise, Bytes: 4 << 30}}})
+		}},
+		{Name: "swapoff", About: "what is in swap has no room in memory, and swap is turned off", Run: runSwapoff},
 		{Name: "system-swap-forbidden", About: "no memory left, swap free, but the cgroup of who holds the memory may not use it", Run: runSwapForbidden},
 		{Name: "cgroup-swappiness", About: "the cgroup is full and swap free, but vm.swappiness is 0", Needs: Needs{V2: true}, Run: func(ctx context.Context, g *Guest) (*Outcome, error) {
 			if err := errors.Join(g.Swap(96*mib, 5), g.Sysctl("vm/swappiness", "0")); err != nil {
@@ -55,4 +62,30 @@ func runSwapForbidden(ctx context.Context, g *Guest) (*Outcome, error) {
 		out.Cgroup = c.Path
 	}
 	return out, err
+}
+
+// runSwapoff: who turns swap off when memory has no room for what is there is
+// the first to be killed (mm/swapfile.c, set_current_oom_origin).
+func runSwapoff(ctx context.Context, g *Guest) (*Outcome, error) {
+	const swapped = 96 * mib
+	dev, err := g.zram(2 * swapped)
+	if err != nil {
+		return nil, err
+	}
+	if err := g.swapOn(dev, 2*swapped, 5); err != nil {
+		return nil, err
+	}
+	free, err := memFree()
+	if err != nil {
+		return nil, err
+	}
+	holder, err := g.Fill(ctx, Hog{Name: "holder", Adj: -1000, Steps: anon(free + swapped)})
+	if err != nil {
+		return nil, err
+	}
+	p, err := overrun(ctx, g, Hog{Name: "swapoff", Steps: []Step{{Kind: Swapoff, Path: dev}}})
+	if err != nil {
+		return nil, err
+	}
+	return &Outcome{Constraint: constraintNone, Victims: []int{p.PID}, Survivors: []int{holder.PID}}, nil
 }
