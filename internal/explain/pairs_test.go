@@ -508,6 +508,7 @@ func kindPairs() []pair {
 		{codeSysrq, "a person asked", system(sysrq), codeSysrq, "the memory asked", system(), codeSwapFull},
 		{codeAlreadyExiting, "marked", limited(kind(oom.KindAlreadyExiting)), codeAlreadyExiting, "killed", limited(), codeLimitAnon},
 		{codeNoVictim, "all are spared", limited(spared(-1000)), codeNoVictim, "killed", limited(), codeLimitAnon},
+		{codeNoVictim, "an earlier victim has given memory back", limited(spared(-1000), func(r *oom.Record) { r.Limit.UsageBytes = b(100 * mib) }), codeNoVictim, "killed", limited(), codeLimitAnon},
 		{codeExitGone, "gone", exit(&oom.Exit{AfterNS: ms(38), Reaped: yes}), codeExitGone, "reaped, not gone", exit(&oom.Exit{Reaped: yes}), codeExitReaped},
 		{codeExitReaped, "reaped", exit(&oom.Exit{Reaped: yes, ReapedAfterNS: ms(12), RSSBytes: b(0)}), codeExitReaped, "gone before", exit(&oom.Exit{AfterNS: ms(3)}), codeExitGone},
 		{codeExitGaveUp, "gave up", exit(&oom.Exit{ReaperGaveUp: yes, RSSBytes: b(90 * mib)}), codeExitGaveUp, "reaped", exit(&oom.Exit{Reaped: yes, AfterNS: ms(38)}), codeExitGone},

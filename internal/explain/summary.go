@@ -48,11 +48,17 @@ func (e *Explainer) follow() {
 	}
 }
 
+// noVictimSummary: the numbers are of the search's end, when an earlier victim
+// may have given back what it held.
 func (e *Explainer) noVictimSummary() {
-	if e.f.cgroup {
-		e.out.s(e.f.levelWord()).s(" limit is used up")
-	} else {
+	f := &e.f
+	switch {
+	case !f.cgroup:
 		e.out.s("out of memory")
+	case f.usage.Known && f.max.Known && !ratio(f.usage.Value, f.max.Value, 9, 10):
+		e.out.s(f.levelWord()).s(" limit was met (").size(f.usage.Value).s(" of ").size(f.max.Value).s(" are in use by now)")
+	default:
+		e.out.s(f.levelWord()).s(" limit is used up")
 	}
 	e.out.s(", and the kernel found nobody to kill")
 }
