@@ -179,6 +179,11 @@ func twice(t *testing.T, name string, s suite, opts vmtest.Options) {
 		if why != "" && try == 1 && t.Context().Err() == nil {
 			first = "; failed at first: " + blame(res, err)
 			t.Logf("first try: %s", why)
+			if res != nil {
+				for _, line := range complaints(res.Output) {
+					fmt.Printf("vm %s %s: at first: %s\n", name, s.name, line)
+				}
+			}
 			continue
 		}
 		if res != nil {
@@ -230,6 +235,28 @@ func blame(res *vmtest.Result, err error) string {
 		}
 	}
 	return strings.Join(names, " ")
+}
+
+// complaints are what the failed tests said, in short: a second guest's success
+// must not hide it.
+func complaints(output []byte) []string {
+	const most, width = 12, 240
+	said := map[string][]string{}
+	var running string
+	var out []string
+	for line := range strings.Lines(string(output)) {
+		line = strings.TrimSpace(line)
+		f := strings.Fields(line)
+		switch {
+		case strings.HasPrefix(line, "=== ") && len(f) > 2:
+			running = f[2]
+		case strings.HasPrefix(line, "--- FAIL: "):
+			out = append(out, said[f[2]]...)
+		case strings.Contains(line, "_test.go:"):
+			said[running] = append(said[running], line[:min(len(line), width)])
+		}
+	}
+	return out[:min(len(out), most)]
 }
 
 func count(output []byte) (pass, fail, skip int) {
