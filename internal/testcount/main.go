@@ -117,7 +117,9 @@ func (c *counter) add(e event) {
 	case "output", "build-output":
 		c.output[key] = append(c.output[key], e.Output)
 		if tiersOwn(e.Output) {
-			c.own = append(c.own, strings.TrimSpace(e.Output))
+			if counts(e.Output) {
+				c.own = append(c.own, strings.TrimSpace(e.Output))
+			}
 			_, _ = fmt.Fprint(c.w, strings.TrimLeft(e.Output, " "))
 		}
 		return
@@ -141,6 +143,13 @@ func (c *counter) add(e event) {
 
 // tiersOwn are the lines that a test prints to tell of the runs within it.
 func tiersOwn(line string) bool { return strings.HasPrefix(strings.TrimLeft(line, " "), "vm ") }
+
+// counts says that such a line has the counts of a run: "vm 6.12 small: 3 passed,".
+func counts(line string) bool {
+	_, rest, _ := strings.Cut(line, ": ")
+	f := strings.Fields(rest)
+	return len(f) > 1 && f[1] == "passed,"
+}
 
 func (c *counter) fail(e event, key string) {
 	if e.Test != "" {

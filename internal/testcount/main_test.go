@@ -107,3 +107,18 @@ func TestAppendLine(t *testing.T) {
 		t.Error("no error")
 	}
 }
+
+// TestCounts: of the lines that a test prints on its runs, those with counts are
+// added up, and no others.
+func TestCounts(t *testing.T) {
+	for line, want := range map[string]bool{
+		"vm 6.12 small: 3 passed, 0 failed, 0 skipped (6.12, 50s, 1 boots)\n":  true,
+		"vm 6.12 small: at first: x_test.go:1: 5 ms: kill of 1146, incident\n": false,
+		"vm: fail a/package TestVM\n":                                          false,
+		"vm \n":                                                                false,
+	} {
+		if counts(line) != want {
+			t.Errorf("%q: %v", line, !want)
+		}
+	}
+}
