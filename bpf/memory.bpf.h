@@ -24,7 +24,8 @@ VERIFIED_ONCE int know_node(u64 address)
 
 /*
  * A memcg points to the lruvec of every node (mem_cgroup_per_node), and that to
- * the node; to those alone that it has used (mm/memcontrol.h, mem_cgroup_lruvec).
+ * the node; to those alone that it has used (linux/memcontrol.h,
+ * mem_cgroup_lruvec).
  */
 VERIFIED_ONCE u64 node_of_memcg(u64 memcg, u32 nid)
 {

@@ -869,6 +869,8 @@ static __always_inline int on_exit_mmap(u64 mm)
 		report_exit(tgid);
 		tgid = next;
 	}
+	if (tgid)
+		count(COUNTER_LOST_EXIT);
 	return 0;
 }
 
