@@ -53,8 +53,9 @@ func (s *session) openLiveFailure(err error) error {
 	return &failure{err: fmt.Errorf("metrics: %w", m.Err), code: exitError, hint: "give --metrics an address that is free"}
 }
 
-// outputFailure is for a line that ended; a closed pipe stays recognisable.
-func outputFailure(err error) error {
+// outputFailure is for a line that ended; a closed pipe stays recognisable. The
+// hint is for a disk that is full.
+func outputFailure(err error, hint string) error {
 	var known *failure
 	switch {
 	case err == nil, errors.Is(err, syscall.EPIPE):
@@ -64,7 +65,7 @@ func outputFailure(err error) error {
 	}
 	f := &failure{err: err, code: exitError}
 	if pipeline.NoRoom(err) {
-		f.hint = "free disk space; later kills were not written (with --pin they remain in the ring buffer)"
+		f.hint = hint
 	}
 	return f
 }

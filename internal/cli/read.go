@@ -62,7 +62,7 @@ func runRead(ctx context.Context, args []string, env Env) error {
 	defer untilHangup(ctx, env.Stdout, cancel, func(error) {})()
 	sum, err := assemble.Read(ctx, r.options(env, files))
 	if err != nil {
-		return outputFailure(err)
+		return outputFailure(err, "free disk space; later kills were not written")
 	}
 	r.sumUp(env, sum)
 	if sum.Failed > 0 {

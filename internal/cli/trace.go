@@ -142,8 +142,10 @@ func (s *session) trace(ctx context.Context) error {
 	if s.abandoned = isStuck(err); s.abandoned {
 		return s.stuckFailure() // its counts are not to be had
 	}
-	return errors.Join(outputFailure(err), s.sumUp(time.Since(started), err))
+	return errors.Join(outputFailure(err, traceFull), s.sumUp(time.Since(started), err))
 }
+
+const traceFull = "free disk space; later kills were not written (with --pin they remain in the ring buffer)"
 
 // close releases everything; what was written is on disk then.
 func (s *session) close() error {
