@@ -5,8 +5,7 @@ import (
 	"sync"
 	"time"
 
-	"golang.org/x/sys/unix"
-
+	"github.com/oomtrace/oomtrace/internal/host"
 	"github.com/oomtrace/oomtrace/internal/kernlog"
 	"github.com/oomtrace/oomtrace/internal/oom"
 )
@@ -34,7 +33,7 @@ type completer struct {
 
 func newCompleter(from reportReader) *completer {
 	c := &completer{
-		from: from, more: make(chan struct{}, 1), ended: make(chan struct{}), wait: completeWait, asleep: asleep,
+		from: from, more: make(chan struct{}, 1), ended: make(chan struct{}), wait: completeWait, asleep: host.Asleep,
 		timer: time.NewTimer(completeWait),
 	}
 	c.timer.Stop()
@@ -155,15 +154,6 @@ func (c *completer) sameTime(rec, report *oom.Record) bool {
 	}
 	apart := time.Duration(at) - c.asleep() - time.Duration(printed)
 	return apart.Abs() < clockSlack
-}
-
-// asleep is how long the machine has slept since it booted.
-func asleep() time.Duration {
-	var boot, awake unix.Timespec
-	if unix.ClockGettime(unix.CLOCK_BOOTTIME, &boot) != nil || unix.ClockGettime(unix.CLOCK_MONOTONIC, &awake) != nil {
-		return 0
-	}
-	return time.Duration(boot.Nano() - awake.Nano())
 }
 
 // fillIn takes from the log what the record lacks; what the hooks saw stays.

@@ -68,7 +68,6 @@ func newSteady(t testing.TB) *steady {
 	}}})
 	s.p.metrics = metrics.New(metrics.Options{})
 	s.p.sampler.Root = procOf(t, recorded(t, "kill"))
-	s.p.stacks.Close()
 	s.p.stacks = sample.NewStacks(sample.StackOptions{Root: s.p.sampler.Root, Wait: time.Minute})
 	hooks := []string{"fentry:oom_kill_process", "tp_btf:mark_victim"}
 	s.machine = wire.Machine{

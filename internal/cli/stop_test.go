@@ -62,7 +62,6 @@ func newSession(t testing.TB, ring events, env Env, out io.Writer) *session {
 	s.watch = newWatch(time.Hour, func(*watched) {})
 	s.p.stacks = sample.NewStacks(sample.StackOptions{Root: t.TempDir()})
 	t.Cleanup(func() {
-		s.p.stacks.Close()
 		s.watch.stop()
 	})
 	return s

@@ -14,6 +14,7 @@ import (
 	"github.com/oomtrace/oomtrace/internal/cgroup"
 	"github.com/oomtrace/oomtrace/internal/container"
 	"github.com/oomtrace/oomtrace/internal/enrich"
+	"github.com/oomtrace/oomtrace/internal/host"
 	"github.com/oomtrace/oomtrace/internal/kernlog"
 	"github.com/oomtrace/oomtrace/internal/sample"
 	"github.com/oomtrace/oomtrace/internal/sink"
@@ -174,8 +175,8 @@ func liveLog() kernlog.Options {
 
 // machineLog says what the log of this machine leaves out.
 func machineLog() kernlog.Options {
-	m := tracer.ThisMachine()
-	return kernlog.Options{Node: m.Node, BootID: m.BootID, Kernel: m.Kernel, BootTime: m.MonotonicStart}
+	m := host.Identify()
+	return kernlog.Options{Node: m.Node, BootID: m.BootID, Kernel: m.Kernel, BootTime: host.MonotonicStart()}
 }
 
 // trace runs until the context ends, the count is reached or the time is over.
@@ -231,9 +232,6 @@ func (s *session) close() error {
 	if s.names != nil {
 		errs = append(errs, s.names.Close())
 	}
-	if s.p != nil && !s.abandoned {
-		s.p.stacks.Close()
-	}
 	if s.abandoned {
 		return errors.Join(errs...) // the end of the process lets go of the rest
 	}
@@ -254,7 +252,7 @@ func (s *session) close() error {
 
 // greet tells what is traced and by which hooks.
 func (s *session) greet() {
-	node := tracer.ThisMachine().Node
+	node := host.Identify().Node
 	if s.tr == nil {
 		say(s.env, "reading OOM kills of %s from the kernel log. Ctrl-C to stop.", node)
 		return

@@ -1,11 +1,9 @@
 // Package enrich adds to a record whose processes they were: unit, container and
-// pod by the cgroup path, names by the runtimes' cache; and the few numbers of
-// the machine that the kernel side cannot see.
+// pod by the cgroup path, names by the runtimes' cache.
 package enrich
 
 import (
 	"context"
-	"path/filepath"
 	"strings"
 	"sync"
 	"time"
@@ -27,8 +25,7 @@ type Lookup interface {
 	Nested() bool
 }
 
-// Options are the settings of an Enricher. The zero value works: no names, this
-// machine's /proc.
+// Options are the settings of an Enricher. The zero value works: no names.
 type Options struct {
 	// Containers gives names; nil leaves them out.
 	Containers Lookup
@@ -40,8 +37,6 @@ type Options struct {
 	// Log is that the records are of a log, read at leisure: of any age, they
 	// are waited for, but once for each container.
 	Log bool
-	// ProcRoot is where proc is mounted; empty means /proc.
-	ProcRoot string
 }
 
 const (
@@ -62,7 +57,6 @@ type Enricher struct {
 	wait       time.Duration
 	hurry      func() bool
 	log        bool
-	swaps      string
 
 	mu    sync.Mutex
 	dying map[int32]place // by process id, until the exit record
@@ -85,22 +79,17 @@ func New(o Options) *Enricher {
 	if o.Wait == 0 {
 		o.Wait = defaultWait
 	}
-	if o.ProcRoot == "" {
-		o.ProcRoot = "/proc"
-	}
 	return &Enricher{
 		containers: o.Containers, wait: o.Wait, hurry: o.Hurry, log: o.Log,
-		swaps: filepath.Join(o.ProcRoot, "swaps"), dying: map[int32]place{}, asked: map[string]bool{},
+		dying: map[int32]place{}, asked: map[string]bool{},
 	}
 }
 
-// Record fills in the owners of victim and trigger, the level of the limit, and
-// what can only be sampled. It returns within Options.Wait; what cannot be had
-// stays out.
+// Record fills in the owners of victim and trigger and the level of the limit. It
+// returns within Options.Wait; what cannot be had stays out.
 func (e *Enricher) Record(ctx context.Context, rec *oom.Record) {
 	e.follow(rec)
 	owners := e.paths(rec)
-	e.sample(rec)
 	if e.containers == nil {
 		return
 	}
@@ -150,8 +139,7 @@ func (e *Enricher) follow(rec *oom.Record) {
 				break
 			}
 		}
-		// The record's memory is used again.
-		e.dying[v.PID.Value] = place{cgroup: strings.Clone(v.Cgroup), id: v.CgroupID, incident: strings.Clone(rec.Incident)}
+		e.dying[v.PID.Value] = place{cgroup: v.Cgroup, id: v.CgroupID, incident: rec.Incident}
 	}
 }
 
@@ -232,7 +220,7 @@ func (e *Enricher) first(id string) bool {
 	if e.asked[id] || len(e.asked) >= maxAsked {
 		return false
 	}
-	e.asked[strings.Clone(id)] = true
+	e.asked[id] = true
 	return true
 }
 

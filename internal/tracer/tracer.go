@@ -14,7 +14,6 @@ import (
 	"runtime/debug"
 	"strings"
 	"sync/atomic"
-	"time"
 	"unsafe"
 
 	"github.com/cilium/ebpf"
@@ -23,6 +22,7 @@ import (
 	"github.com/cilium/ebpf/rlimit"
 	"golang.org/x/sys/unix"
 
+	"github.com/oomtrace/oomtrace/internal/host"
 	"github.com/oomtrace/oomtrace/internal/oom"
 	"github.com/oomtrace/oomtrace/internal/probe"
 	"github.com/oomtrace/oomtrace/internal/ring"
@@ -93,7 +93,7 @@ type Tracer struct {
 	ring        *ring.Reader
 	attachments []Attachment
 	machine     wire.Machine
-	anchor      *anchor
+	clock       host.BootClock
 	symbols     *Symbols
 	notes       []string
 	warnings    []string
@@ -136,7 +136,7 @@ func Open(ctx context.Context, opts Options) (t *Tracer, err error) {
 		return t, err
 	}
 	t.machine.Symbol, t.machine.Core = t.symbols.Append, t.symbols.Core
-	t.attachedAt = monotonic()
+	t.attachedAt = host.MonotonicNS()
 	return t, nil
 }
 
@@ -358,39 +358,12 @@ func anyDecides(attachments []Attachment) error {
 
 // describeMachine fills what every record says of this machine.
 func (t *Tracer) describeMachine() {
-	m := ThisMachine()
+	m := host.Identify()
 	cpus, _, _ := topology("/sys") // 0, which is unknown, where it cannot be read
 	t.machine = wire.Machine{
 		Node: m.Node, BootID: m.BootID, Kernel: m.Kernel, CPUs: cpus,
 		PageSize: uint64(os.Getpagesize()), Hooks: t.namesOf, GFP: appendGFP,
 	}
-	t.anchor = newAnchor()
-	t.readClock()
-}
-
-// readClock is for each record anew: the wall clock may have been set.
-func (t *Tracer) readClock() { t.machine.BootTime = t.anchor.time() }
-
-// Machine is what identifies this machine and its boot.
-type Machine struct {
-	Node, BootID, Kernel string
-	// MonotonicStart is the wall clock at 0 of CLOCK_MONOTONIC, which the
-	// kernel log's stamps follow.
-	MonotonicStart time.Time
-}
-
-// ThisMachine reads it; what cannot be read is empty.
-func ThisMachine() Machine {
-	// In a pod the host name is the pod's; its manifest passes the node's.
-	node := os.Getenv("NODE_NAME")
-	if node == "" {
-		node, _ = os.Hostname()
-	}
-	m := Machine{Node: node, BootID: bootID(), Kernel: kernelRelease()}
-	if ns := monotonic(); ns != 0 {
-		m.MonotonicStart = time.Now().Add(-time.Duration(ns))
-	}
-	return m
 }
 
 // namesOf turns a record's hook mask into names such as "fentry:oom_kill_process".
@@ -468,7 +441,7 @@ func (t *Tracer) Read(ctx context.Context, ev *wire.Event) error {
 // take decodes a record of a ring. False: it is none for the caller, and is done
 // with.
 func (t *Tracer) take(from *ring.Reader, rec ring.Record, ev *wire.Event) (bool, error) {
-	t.readClock()
+	t.machine.BootTime = t.clock.Start() // the wall clock may have been set
 	err := ev.Decode(rec.Bytes, &t.machine)
 	ev.Pos = rec.Pos
 	if err != nil {
