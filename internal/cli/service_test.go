@@ -483,7 +483,7 @@ func nextCgroup(t *testing.T, tr *tracer.Tracer) string {
 		if err := tr.Read(ctx, &ev); err != nil {
 			t.Fatalf("no notice of a cgroup: %v", err)
 		}
-		tr.Ack(&ev)
+		tr.Done()
 	}
 	return ev.Cgroup.Path
 }

@@ -18,7 +18,7 @@ import (
 // events is a ring of records; *tracer.Tracer is one.
 type events interface {
 	Read(ctx context.Context, ev *wire.Event) error
-	Ack(ev *wire.Event)
+	Done()
 	Stats() (tracer.Stats, error)
 	// Untold appends what was lost and not told of yet, LossRecord is how to tell,
 	// and Told takes note of it.
@@ -78,7 +78,7 @@ func (s *session) step(ctx context.Context, ev *wire.Event) error {
 	}
 	if ev.Cgroup.Path != "" {
 		s.names.Seen(ev.Cgroup.Path)
-		s.ring.Ack(ev)
+		s.ring.Done()
 		return nil
 	}
 	s.busySince.Store(time.Now().UnixNano())
@@ -91,7 +91,7 @@ func (s *session) step(ctx context.Context, ev *wire.Event) error {
 		return err
 	}
 	s.watch.record(&ev.Record)
-	s.ring.Ack(ev)
+	s.ring.Done()
 	return s.p.lost(s.ring)
 }
 

@@ -42,7 +42,7 @@ func (f *fakeRing) Read(_ context.Context, ev *wire.Event) error {
 	return ev.Decode(raw, &f.machine)
 }
 
-func (f *fakeRing) Ack(*wire.Event) { f.acked++ }
+func (f *fakeRing) Done() { f.acked++ }
 
 func (f *fakeRing) Stats() (tracer.Stats, error) { return f.stats, f.err }
 

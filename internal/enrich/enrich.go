@@ -4,7 +4,6 @@ package enrich
 
 import (
 	"context"
-	"strings"
 	"sync"
 	"time"
 

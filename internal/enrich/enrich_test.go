@@ -2,13 +2,10 @@ package enrich
 
 import (
 	"context"
-	"os"
-	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
-	"unsafe"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -134,15 +131,10 @@ func TestNames(t *testing.T) {
 func TestExit(t *testing.T) {
 	path := podPath + "/" + idA
 	e := New(Options{Containers: &fake{known: map[string]container.Info{idA: info("app", uid)}}})
-	buf := []byte(path) // is used again, as the ring's reader does
 	kill := func(kind oom.Kind, pid int32, incident string) {
-		copy(buf, path)
-		r := record(unsafe.String(&buf[0], len(buf)))
+		r := record(path)
 		r.Kind, r.Incident, r.Victim.PID, r.Victim.CgroupID = kind, incident, oom.Some(pid), oom.Some(uint64(7))
 		e.Record(t.Context(), r)
-		for i := range buf {
-			buf[i] = 'x'
-		}
 	}
 	exit := func(pid int32, incident string) *oom.Victim {
 		r := &oom.Record{Kind: oom.KindExit, Source: oom.SourceBPF, Incident: incident, Victim: &oom.Victim{PID: oom.Some(pid)}}

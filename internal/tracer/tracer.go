@@ -85,8 +85,8 @@ type Stats struct {
 	Undecoded uint64
 }
 
-// Tracer is a running trace. One goroutine may call Read; Ack, Stats and Close
-// may come from others.
+// Tracer is a running trace. Read and Done are for one goroutine; Stats, Waiting
+// and KillWaits may come from others.
 type Tracer struct {
 	maps        map[string]*ebpf.Map
 	links       []link.Link
@@ -103,10 +103,11 @@ type Tracer struct {
 	drainEnd    uint64 // where the ring ended when this reader came
 	pin         *pinDir
 	resumed     bool
-	attachedAt  uint64   // CLOCK_MONOTONIC, ns
-	others      pinSets  // of other builds, to take over from
-	older       []*older // the rings that were taken over
-	draining    int      // the one of them that is being read
+	attachedAt  uint64       // CLOCK_MONOTONIC, ns
+	others      pinSets      // of other builds, to take over from
+	older       []*older     // the rings that were taken over
+	draining    int          // the one of them that is being read
+	reading     *ring.Reader // which has the event that is not done
 	shared      map[int32][]oom.SharedProcess
 	hookNames   [][]string
 }
@@ -135,7 +136,7 @@ func Open(ctx context.Context, opts Options) (t *Tracer, err error) {
 	if err != nil {
 		return t, err
 	}
-	t.machine.Symbol, t.machine.Core = t.symbols.Append, t.symbols.Core
+	t.machine.Symbol, t.machine.Core = t.symbols.Name, t.symbols.Core
 	t.attachedAt = host.MonotonicNS()
 	return t, nil
 }
@@ -362,7 +363,7 @@ func (t *Tracer) describeMachine() {
 	cpus, _, _ := topology("/sys") // 0, which is unknown, where it cannot be read
 	t.machine = wire.Machine{
 		Node: m.Node, BootID: m.BootID, Kernel: m.Kernel, CPUs: cpus,
-		PageSize: uint64(os.Getpagesize()), Hooks: t.namesOf, GFP: appendGFP,
+		PageSize: uint64(os.Getpagesize()), Hooks: t.namesOf, GFP: gfpFlags,
 	}
 }
 
@@ -443,16 +444,16 @@ func (t *Tracer) Read(ctx context.Context, ev *wire.Event) error {
 func (t *Tracer) take(from *ring.Reader, rec ring.Record, ev *wire.Event) (bool, error) {
 	t.machine.BootTime = t.clock.Start() // the wall clock may have been set
 	err := ev.Decode(rec.Bytes, &t.machine)
-	ev.Pos = rec.Pos
 	if err != nil {
 		if err := t.counters.inherit(t.maps[probe.OomtraceMapLedger], probe.OomtraceCounterCOUNTER_UNREADABLE, 1); err != nil {
 			return false, err
 		}
 	}
 	if err != nil || t.absorb(ev) {
-		from.Ack(rec.Pos)
+		from.Done()
 		return false, nil
 	}
+	t.reading = from
 	return true, nil
 }
 
@@ -473,7 +474,7 @@ func (t *Tracer) AttachedMonotonic() uint64 { return t.attachedAt }
 func (t *Tracer) absorb(ev *wire.Event) bool {
 	if ev.Shared.PID != 0 {
 		t.shared[ev.Shared.VictimPID] = append(t.shared[ev.Shared.VictimPID],
-			oom.SharedProcess{PID: oom.Some(ev.Shared.PID), Comm: string([]byte(ev.Shared.Comm))})
+			oom.SharedProcess{PID: oom.Some(ev.Shared.PID), Comm: ev.Shared.Comm})
 		return true
 	}
 	if ev.Record.Kind == oom.KindExit {
@@ -486,42 +487,39 @@ func (t *Tracer) absorb(ev *wire.Event) bool {
 	return false
 }
 
-// Waiting is how many records wait in the ring: those that Read has returned and
-// nobody has acknowledged, too. Any goroutine may ask.
+// Waiting is how many records wait in the ring, that which Read has returned and
+// is not done included. Any goroutine may ask.
 func (t *Tracer) Waiting() int {
-	n := unread(t.ring)
+	n := waiting(t.ring)
 	for _, old := range t.older {
-		n += old.unread()
+		n += old.waiting()
 	}
 	return n
 }
 
-func unread(r *ring.Reader) int {
-	return r.Unread(func(b []byte) bool {
-		var hdr probe.OomtraceEventHeader
-		if uintptr(len(b)) < unsafe.Sizeof(hdr) {
-			return false
-		}
-		copy(unsafe.Slice((*byte)(unsafe.Pointer(&hdr)), unsafe.Sizeof(hdr)), b)
-		switch probe.OomtraceEventType(hdr.Type) {
-		case probe.OomtraceEventTypeEVENT_VICTIM, probe.OomtraceEventTypeEVENT_NO_VICTIM, probe.OomtraceEventTypeEVENT_EXIT:
-			return true
-		}
-		return false
-	})
+func waiting(r *ring.Reader) int {
+	inUse, n := r.Unread(isRecord)
+	if inUse {
+		n++
+	}
+	return n
 }
 
-// KillWaits says that the ring holds another kill than those that were read.
-func (t *Tracer) KillWaits() bool { return t.ring.Ahead(wire.IsKill) }
+func isRecord(h ring.Head) bool { return wire.IsRecord(h) }
 
-// Ack says that the event has been delivered: the kernel may forget it. Events
-// may be acknowledged out of order.
-func (t *Tracer) Ack(ev *wire.Event) {
-	if ev.Ring > 0 && ev.Ring <= len(t.older) {
-		t.older[ev.Ring-1].ack(ev.Pos)
-		return
+// KillWaits says that the ring holds another kill than those that were read.
+func (t *Tracer) KillWaits() bool {
+	_, behind := t.ring.Unread(func(h ring.Head) bool { return wire.IsKill(h) })
+	return behind > 0
+}
+
+// Done says that the event that Read returned has been delivered: the kernel may
+// forget it.
+func (t *Tracer) Done() {
+	if t.reading != nil {
+		t.reading.Done()
+		t.reading = nil
 	}
-	t.ring.Ack(ev.Pos)
 }
 
 // Stats reads the programs' counters.
