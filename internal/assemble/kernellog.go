@@ -5,9 +5,9 @@ import (
 	"io"
 	"time"
 
+	"github.com/oomtrace/oomtrace/internal/host"
 	"github.com/oomtrace/oomtrace/internal/kernlog"
 	"github.com/oomtrace/oomtrace/internal/oom"
-	"github.com/oomtrace/oomtrace/internal/tracer"
 )
 
 // KernelLog is the kernel's log buffer as a source.
@@ -37,8 +37,8 @@ func openKernelLog(o logOptions) (*KernelLog, error) {
 
 // machineLog says what the log of this machine leaves out.
 func machineLog() kernlog.Options {
-	m := tracer.ThisMachine()
-	return kernlog.Options{Node: m.Node, BootID: m.BootID, Kernel: m.Kernel, BootTime: m.MonotonicStart}
+	m := host.Identify()
+	return kernlog.Options{Node: m.Node, BootID: m.BootID, Kernel: m.Kernel, BootTime: host.MonotonicStart()}
 }
 
 // Next waits for the next record.

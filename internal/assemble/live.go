@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/oomtrace/oomtrace/internal/host"
 	"github.com/oomtrace/oomtrace/internal/metrics"
 	"github.com/oomtrace/oomtrace/internal/pipeline"
 	"github.com/oomtrace/oomtrace/internal/sample"
@@ -38,7 +39,6 @@ type Live struct {
 	tr      *tracer.Tracer // nil: log is the source
 	log     *KernelLog     // the source, or beside tr what completes its records
 	past    *KernelLog     // for SinceBoot beside tr
-	stacks  *sample.Stacks
 	source  *tracer.Source
 	stages  *stages
 	server  *metrics.Server
@@ -105,9 +105,9 @@ func (l *Live) openSource() pipeline.Source {
 	if l.tr == nil {
 		return l.log
 	}
-	l.stacks = sample.NewStacks(sample.StackOptions{})
+	stacks := sample.NewStacks(sample.StackOptions{})
 	o := tracer.SourceOptions{
-		UserStack: l.stacks.UserStack, OnCgroup: l.stages.onCgroup, OnShared: l.stages.victims.Shared,
+		UserStack: stacks.UserStack, OnCgroup: l.stages.onCgroup, OnShared: l.stages.victims.Shared,
 		OnLogEnd: func(err error) {
 			l.o.Notify(fmt.Sprintf("%v: from here on records lack gfp mask, order and limit", err))
 		},
@@ -160,7 +160,7 @@ func (l *Live) stats() (metrics.Stats, error) {
 }
 
 // Node is the name of this machine.
-func (l *Live) Node() string { return tracer.ThisMachine().Node }
+func (l *Live) Node() string { return host.Identify().Node }
 
 // Completes says that the kernel log completes the programs' records.
 func (l *Live) Completes() bool { return l.tr != nil && l.log != nil }
@@ -260,9 +260,6 @@ func (l *Live) Close() error {
 		if log != nil {
 			errs = append(errs, log.Close())
 		}
-	}
-	if l.stacks != nil {
-		l.stacks.Close()
 	}
 	if l.tr != nil {
 		errs = append(errs, l.tr.Close())

@@ -1,12 +1,9 @@
 // Package enrich adds to a record whose processes they were: unit, container and
-// pod by the cgroup path, names by the runtimes' cache; and the few numbers of
-// the machine that the kernel side cannot see.
+// pod by the cgroup path, names by the runtimes' cache.
 package enrich
 
 import (
 	"context"
-	"path/filepath"
-	"strings"
 	"sync"
 	"time"
 
@@ -27,8 +24,7 @@ type Lookup interface {
 	Nested() bool
 }
 
-// Options are the settings of an Enricher. The zero value works: no names, this
-// machine's /proc.
+// Options are the settings of an Enricher. The zero value works: no names.
 type Options struct {
 	// Containers gives names; nil leaves them out.
 	Containers Lookup
@@ -41,8 +37,6 @@ type Options struct {
 	// Log is that the records are of a log, read at leisure: of any age, they
 	// are waited for, but once for each container.
 	Log bool
-	// ProcRoot is where proc is mounted; empty means /proc.
-	ProcRoot string
 }
 
 const (
@@ -63,7 +57,6 @@ type Enricher struct {
 	wait       time.Duration
 	pending    func() bool
 	log        bool
-	swaps      string
 
 	mu    sync.Mutex
 	asked map[string]bool // containers of a log
@@ -74,21 +67,16 @@ func New(o Options) *Enricher {
 	if o.Wait == 0 {
 		o.Wait = defaultWait
 	}
-	if o.ProcRoot == "" {
-		o.ProcRoot = "/proc"
-	}
 	return &Enricher{
 		containers: o.Containers, wait: o.Wait, pending: o.Pending, log: o.Log,
-		swaps: filepath.Join(o.ProcRoot, "swaps"), asked: map[string]bool{},
+		asked: map[string]bool{},
 	}
 }
 
-// Record fills in the owners of victim and trigger, the level of the limit, and
-// what can only be sampled. It returns within Options.Wait; what cannot be had
-// stays out.
+// Record fills in the owners of victim and trigger and the level of the limit. It
+// returns within Options.Wait; what cannot be had stays out.
 func (e *Enricher) Record(ctx context.Context, rec *oom.Record) {
 	owners := e.paths(rec)
-	e.sample(rec)
 	if e.containers == nil {
 		return
 	}
@@ -189,7 +177,7 @@ func (e *Enricher) first(id string) bool {
 	if e.asked[id] || len(e.asked) >= maxAsked {
 		return false
 	}
-	e.asked[strings.Clone(id)] = true
+	e.asked[id] = true
 	return true
 }
 

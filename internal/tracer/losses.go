@@ -3,6 +3,7 @@ package tracer
 import (
 	"time"
 
+	"github.com/oomtrace/oomtrace/internal/host"
 	"github.com/oomtrace/oomtrace/internal/oom"
 	"github.com/oomtrace/oomtrace/internal/probe"
 	"github.com/oomtrace/oomtrace/internal/wire"
@@ -50,7 +51,7 @@ func (t *Tracer) reported(l loss) error {
 
 // lossRecord is what stands in the stream for a loss.
 func (t *Tracer) lossRecord(l loss) *oom.Record {
-	now := bootNS()
+	now := host.BootNS()
 	rec := &oom.Record{
 		Schema: oom.Schema, Kind: oom.KindLost, Source: oom.SourceBPF, Time: time.Now(),
 		ID:   wire.LossID(t.machine.BootID, t.set, string(l.Kind), l.From, l.To),
