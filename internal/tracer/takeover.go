@@ -74,9 +74,9 @@ func (t *Tracer) replace(paths []string) error {
 	for _, path := range paths {
 		n, err := undelivered(path)
 		if err != nil {
-			t.warnings = append(t.warnings, fmt.Sprintf("%s, of a version with another record layout, is replaced; what its ring held is not known: %v", path, err))
+			t.warnings = append(t.warnings, fmt.Sprintf("replacing %s, pinned by an incompatible version; its unread records are lost (how many is not known: %v)", path, err))
 		} else {
-			t.warnings = append(t.warnings, fmt.Sprintf("%s, of a version with another record layout, is replaced; %d records in its ring, which only that version can read, are lost", path, n))
+			t.warnings = append(t.warnings, fmt.Sprintf("replacing %s, pinned by an incompatible version; its %d unread records are lost", path, n))
 		}
 		if err := removeHooks(path); err != nil {
 			return err

@@ -179,7 +179,7 @@ func (t *Tracer) followUp() error {
 	return t.replace(t.others.foreign)
 }
 
-// warnUnpinned names the hooks that see nothing while no reader runs.
+// warnUnpinned names the programs that see nothing while no reader runs.
 func (t *Tracer) warnUnpinned() {
 	var names []string
 	for _, at := range t.attachments {
@@ -188,7 +188,7 @@ func (t *Tracer) warnUnpinned() {
 		}
 	}
 	if len(names) > 0 {
-		t.warnings = append(t.warnings, "this kernel cannot pin "+strings.Join(names, ", ")+": while no reader runs, records lack what these see")
+		t.warnings = append(t.warnings, "this kernel cannot pin "+strings.Join(names, ", ")+"; data from it is missing while oomtrace is stopped")
 	}
 }
 
