@@ -8,6 +8,7 @@ import (
 	"os"
 
 	"github.com/oomtrace/oomtrace/internal/assemble"
+	"github.com/oomtrace/oomtrace/internal/harden"
 	"github.com/oomtrace/oomtrace/internal/render"
 	"github.com/oomtrace/oomtrace/internal/tracer"
 )
@@ -87,7 +88,7 @@ func printLine(w io.Writer, format string, args ...any) error {
 // most of its privileges when it asks, so that is done here too: a user's own
 // socket may be out of reach then.
 func printRuntimes(ctx context.Context, env Env, sockets []string) error {
-	if err := dropCapabilities(keptCapabilities()); err != nil {
+	if err := harden.DropCapabilities(keptCapabilities()); err != nil {
 		if err := printLine(env.Stdout, "%-21s privileges are kept: %v", "note", err); err != nil {
 			return err
 		}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/oomtrace/oomtrace/internal/assemble"
+	"github.com/oomtrace/oomtrace/internal/harden"
 	"github.com/oomtrace/oomtrace/internal/sink"
 	"github.com/oomtrace/oomtrace/internal/tracer"
 )
@@ -56,7 +57,7 @@ type session struct {
 
 // open sets all up, in the order in which a failure is cheapest.
 func (s *session) open(ctx context.Context, opts tracer.Options) error {
-	frugal()
+	harden.LimitHeap()
 	if err := removeReady(s.readyFile); err != nil {
 		return err
 	}
