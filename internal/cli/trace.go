@@ -5,13 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
-	"path/filepath"
 	"strings"
 	"time"
 
 	"github.com/oomtrace/oomtrace/internal/assemble"
 	"github.com/oomtrace/oomtrace/internal/harden"
+	"github.com/oomtrace/oomtrace/internal/pipeline"
 	"github.com/oomtrace/oomtrace/internal/sink"
 	"github.com/oomtrace/oomtrace/internal/tracer"
 )
@@ -58,8 +57,8 @@ type session struct {
 // open sets all up, in the order in which a failure is cheapest.
 func (s *session) open(ctx context.Context, opts tracer.Options) error {
 	harden.LimitHeap()
-	if err := removeReady(s.readyFile); err != nil {
-		return err
+	if err := sink.RemoveMark(s.readyFile); err != nil {
+		return readyFailure(err)
 	}
 	if err := s.openOutput(); err != nil {
 		return err
@@ -133,14 +132,14 @@ func (s *session) trace(ctx context.Context) error {
 	if err := s.live.Start(); err != nil {
 		return err
 	}
-	if err := createReady(s.readyFile); err != nil {
-		return err
+	if err := sink.CreateMark(s.readyFile); err != nil {
+		return readyFailure(err)
 	}
 	defer notifySystemd(ctx, s.live.Alive)()
 	defer untilHangup(ctx, s.out, cancel, func(err error) { s.note("the end of the reader", err) })()
 	started := time.Now()
 	err := s.live.Run(ctx)
-	if s.abandoned = isStuck(err); s.abandoned {
+	if s.abandoned = errors.Is(err, pipeline.ErrStuck); s.abandoned {
 		return s.stuckFailure() // its counts are not to be had
 	}
 	return errors.Join(outputFailure(err, traceFull), s.sumUp(time.Since(started), err))
@@ -169,7 +168,7 @@ func (s *session) greet() {
 		say(s.env, "reading OOM kills of %s from the kernel log. Ctrl-C to stop.", s.live.Node())
 		return
 	}
-	what := strings.Join(kinds(s.tr.Attachments()), " + ")
+	what := strings.Join(tracer.Kinds(s.tr.Attachments()), " + ")
 	if s.live.Completes() {
 		what += " + kernel log"
 	}
@@ -183,8 +182,10 @@ func (s *session) greet() {
 	if !s.verbose {
 		return
 	}
-	for _, line := range describe(s.tr.Attachments()) {
-		say(s.env, "%s", line)
+	for _, a := range s.tr.Attachments() {
+		for _, line := range a.Lines() {
+			say(s.env, "%s", line)
+		}
 	}
 	for _, n := range s.tr.Notes() {
 		say(s.env, "note: %s", n)
@@ -195,38 +196,6 @@ func (s *session) note(what string, err error) {
 	if err != nil && s.verbose {
 		say(s.env, "note: %s: %v", what, err)
 	}
-}
-
-// kinds lists the kinds of programs that see a kill, the decision's first.
-func kinds(all []tracer.Attachment) []string {
-	var out []string
-	seen := map[string]bool{"": true}
-	for _, a := range all {
-		if a.Sees && !seen[a.Kind] {
-			seen[a.Kind] = true
-			out = append(out, a.Kind)
-		}
-	}
-	return out
-}
-
-// describe gives one line for each attach point, with the refusals.
-func describe(all []tracer.Attachment) []string {
-	var lines []string
-	for _, a := range all {
-		kind := a.Kind
-		if kind == "" {
-			kind = "not attached"
-		}
-		if a.Symbol != "" {
-			kind += " on " + a.Symbol
-		}
-		lines = append(lines, fmt.Sprintf("%-21s %s", a.Hook, kind))
-		for _, try := range a.Tried {
-			lines = append(lines, fmt.Sprintf("%-21s   %s refused: %v", "", try.Kind, try.Err))
-		}
-	}
-	return lines
 }
 
 // sumUp closes the session on stderr. What an output that failed left unwritten
@@ -269,41 +238,4 @@ func count(n int, what string) string {
 		return "1 " + what
 	}
 	return fmt.Sprintf("%d %ss", n, what)
-}
-
-// createReady creates the ready file, if one is asked for.
-func createReady(path string) error {
-	if path == "" {
-		return nil
-	}
-	f, err := os.Create(path)
-	if err == nil {
-		err = f.Close()
-	}
-	return readyFailure(err)
-}
-
-// removeReady removes the ready file of an earlier run, which would be believed.
-func removeReady(name string) error {
-	path, err := filepath.EvalSymlinks(name)
-	if name == "" || errors.Is(err, os.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return readyFailure(err)
-	}
-	if info, err := os.Stat(path); err == nil && info.Mode().IsRegular() {
-		return readyFailure(os.Remove(path))
-	}
-	return nil
-}
-
-func readyFailure(err error) error {
-	if err == nil {
-		return nil
-	}
-	return &failure{
-		err: fmt.Errorf("ready file: %w", err), code: exitError,
-		hint: "give --ready-file a path in a directory that this user can write to without further privileges",
-	}
 }
