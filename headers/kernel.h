@@ -233,6 +233,8 @@ struct task_struct {
 	int tgid;
 	struct mm_struct *mm;
 	struct task_struct *real_parent;
+	struct task_struct *parent;
+	unsigned int ptrace;
 	struct task_struct *group_leader;
 	struct pid *thread_pid;
 	struct hlist_node pid_links[4];
@@ -336,6 +338,10 @@ struct oom_control {
 	enum oom_constraint constraint;
 };
 
+struct kernel_siginfo {
+	int si_code;
+};
+
 struct trace_entry {
 	int pid;
 };
@@ -420,7 +426,12 @@ enum { PIDTYPE_PID = 0, PIDTYPE_TGID = 1 };
 #define PF_KTHREAD 0x00200000
 #define MMF_OOM_SKIP 21
 #define SIGKILL 9
+#define SEND_SIG_NOINFO 0
 #define SEND_SIG_PRIV 1
+#define SI_USER 0
+#define SI_KERNEL 128
+#define PF_EXITING 0x00000004
+#define TRACE_SIGNAL_DELIVERED 0 /* include/trace/events/signal.h */
 
 #if defined(__TARGET_ARCH_x86)
 struct pt_regs {
