@@ -106,6 +106,10 @@ static __always_inline void read_memcg(struct memcg_info *info, struct mem_cgrou
 	info->max_pages = BPF_CORE_READ(memcg, memory.max);
 	info->high_pages = BPF_CORE_READ(memcg, memory.high);
 	info->failures = memcg_failures(memcg);
+	info->min_pages = BPF_CORE_READ(memcg, memory.min);
+	info->low_pages = BPF_CORE_READ(memcg, memory.low);
+	info->children_min_pages = BPF_CORE_READ(memcg, memory.children_min_usage.counter);
+	info->children_low_pages = BPF_CORE_READ(memcg, memory.children_low_usage.counter);
 	info->swap_usage_pages = BPF_CORE_READ(memcg, swap.usage.counter);
 	info->swap_max_pages = BPF_CORE_READ(memcg, swap.max);
 	info->kmem_usage_pages = UNKNOWN;

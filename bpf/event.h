@@ -167,6 +167,10 @@ struct memcg_info {
 	u64 swap_max_pages;
 	u64 kmem_usage_pages;
 	u64 kmem_max_pages;
+	u64 min_pages;         /* memory.min, 0 for none */
+	u64 low_pages;         /* memory.low */
+	u64 children_min_pages; /* usage of the cgroups below that their memory.min protects */
+	u64 children_low_pages; /* the same of memory.low */
 	u32 flags;             /* enum memcg_flag */
 	u32 swappiness;        /* v1 only */
 };

@@ -262,6 +262,10 @@ struct page_counter {
 	unsigned long high;
 	unsigned long max;
 	unsigned long failcnt;
+	unsigned long min;
+	unsigned long low;
+	atomic_long_t children_min_usage;
+	atomic_long_t children_low_usage;
 	bool track_failcnt;
 };
 
@@ -318,6 +322,7 @@ struct mem_cgroup {
 	struct page_counter kmem;
 	bool oom_group;
 	int swappiness;
+	atomic_long_t memory_events[1];
 	atomic_long_t vmstats[1];
 	struct mem_cgroup_per_node *nodeinfo[1];
 };
@@ -400,6 +405,10 @@ enum zone_stat_item___pagetable {
 /* NR_ZSPAGES is there where zsmalloc is configured, module or not. */
 enum zone_stat_item___zspages {
 	NR_ZSPAGES___zone,
+};
+
+enum memcg_memory_event {
+	MEMCG_MAX = 2,
 };
 
 enum memcg_stat_item {

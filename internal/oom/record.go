@@ -314,11 +314,14 @@ type CgroupLimit struct {
 	SwapUsageBytes Opt[uint64] `json:"swap_usage_bytes,omitzero"`
 	SwapMaxBytes   Opt[uint64] `json:"swap_max_bytes,omitzero"`
 	MemswMaxBytes  Opt[uint64] `json:"memsw_max_bytes,omitzero"`
-	// MinBytes and LowBytes are v2's protections (memory.min, memory.low); absent when
-	// there is none.
-	MinBytes Opt[uint64] `json:"min_bytes,omitzero"`
-	LowBytes Opt[uint64] `json:"low_bytes,omitzero"`
-	OOMGroup Opt[bool]   `json:"oom_group,omitzero"`
+	// MinBytes and LowBytes are v2's protections (memory.min, memory.low), and
+	// ChildrenMinBytes and ChildrenLowBytes what those of the cgroups below protect of
+	// their usage; absent when there is none.
+	MinBytes         Opt[uint64] `json:"min_bytes,omitzero"`
+	LowBytes         Opt[uint64] `json:"low_bytes,omitzero"`
+	ChildrenMinBytes Opt[uint64] `json:"children_min_bytes,omitzero"`
+	ChildrenLowBytes Opt[uint64] `json:"children_low_bytes,omitzero"`
+	OOMGroup         Opt[bool]   `json:"oom_group,omitzero"`
 	// Swappiness is the cgroup's own (v1 only).
 	Swappiness Opt[uint32] `json:"swappiness,omitzero"`
 }

@@ -150,18 +150,22 @@ const (
 )
 
 type OomtraceMemcgInfo struct {
-	_              structs.HostLayout
-	Id             uint64
-	UsagePages     uint64
-	MaxPages       uint64
-	HighPages      uint64
-	Failures       uint64
-	SwapUsagePages uint64
-	SwapMaxPages   uint64
-	KmemUsagePages uint64
-	KmemMaxPages   uint64
-	Flags          uint32
-	Swappiness     uint32
+	_                structs.HostLayout
+	Id               uint64
+	UsagePages       uint64
+	MaxPages         uint64
+	HighPages        uint64
+	Failures         uint64
+	SwapUsagePages   uint64
+	SwapMaxPages     uint64
+	KmemUsagePages   uint64
+	KmemMaxPages     uint64
+	MinPages         uint64
+	LowPages         uint64
+	ChildrenMinPages uint64
+	ChildrenLowPages uint64
+	Flags            uint32
+	Swappiness       uint32
 }
 
 type OomtraceMemcgStat uint32
