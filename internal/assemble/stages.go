@@ -184,6 +184,9 @@ func (s *stages) redact(_ context.Context, rec *oom.Record) error {
 	if t := rec.Trigger; t != nil {
 		t.Args, t.Cmdline = "", s.redacted(t.Args, t.Cmdline)
 	}
+	if k := rec.Sender; k != nil {
+		k.Args, k.Cmdline = "", s.redacted(k.Args, k.Cmdline)
+	}
 	return nil
 }
 

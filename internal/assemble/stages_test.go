@@ -50,9 +50,11 @@ func TestSecrets(t *testing.T) {
 				rec := madeUpKill(oom.ScopeCgroup)
 				rec.Victim.Args, rec.Victim.Cmdline = tt.args, tt.cmdline
 				rec.Trigger.Args, rec.Trigger.Cmdline = tt.args, tt.cmdline
+				rec.Sender = &oom.Sender{}
+				rec.Sender.Args, rec.Sender.Cmdline = tt.args, tt.cmdline
 				run(t, liveStages(t, StageOptions{Redact: true}), Output{To: &out, Format: format}, rec)
-				if rec.Victim.Cmdline != tt.want || rec.Trigger.Cmdline != tt.want {
-					t.Errorf("victim %q, trigger %q, want %q", rec.Victim.Cmdline, rec.Trigger.Cmdline, tt.want)
+				if rec.Victim.Cmdline != tt.want || rec.Trigger.Cmdline != tt.want || rec.Sender.Cmdline != tt.want {
+					t.Errorf("victim %q, trigger %q, sender %q, want %q", rec.Victim.Cmdline, rec.Trigger.Cmdline, rec.Sender.Cmdline, tt.want)
 				}
 				if got := out.String(); strings.Contains(got, "S3CRET") || format != "text" && !strings.Contains(got, tt.want) {
 					t.Errorf("%s", got)
