@@ -67,7 +67,7 @@ func TestInput(t *testing.T) {
 				t.Errorf("%d of %d bytes, %v", len(got), len(c.want), err)
 			}
 			cancel()
-			if n, err := i.Read(make([]byte, 1)); n != 0 || err != io.EOF {
+			if n, err := i.Read(make([]byte, 1)); n != 0 || !errors.Is(err, io.EOF) {
 				t.Errorf("after the end: %d, %v", n, err)
 			}
 		})

@@ -150,7 +150,7 @@ func (l *Live) stats() (metrics.Stats, error) {
 	}
 	st, err := l.tr.Stats()
 	out := metrics.Stats{
-		Lost: st.Lost, LostExit: st.LostExit, LostCgroup: st.LostCgroup, LostNoVictim: st.LostNoVictim,
+		Lost: st.Lost, LostExit: st.LostExit, LostSigkill: st.LostSigkill, LostCgroup: st.LostCgroup, LostNoVictim: st.LostNoVictim,
 		Repeated: st.Repeated, Undecoded: st.Undecoded, Drained: l.tr.Drained(),
 	}
 	for _, a := range l.tr.Attachments() {

@@ -141,6 +141,8 @@ func lostWhy(kind oom.LostKind) string {
 		return "no-victim records exceeded their share of the ring buffer"
 	case oom.LostExit:
 		return "exit records dropped: ring buffer full"
+	case oom.LostSigkill:
+		return "SIGKILL records exceeded their share of the ring buffer"
 	case oom.LostUnreadable:
 		return "they could not be decoded"
 	}

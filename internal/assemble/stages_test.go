@@ -99,6 +99,7 @@ func TestLossNotice(t *testing.T) {
 		oom.LostKill:       "7 records lost: ring buffer full",
 		oom.LostNoVictim:   "7 records lost: no-victim records exceeded their share of the ring buffer",
 		oom.LostExit:       "7 records lost: exit records dropped: ring buffer full",
+		oom.LostSigkill:    "7 records lost: SIGKILL records exceeded their share of the ring buffer",
 		oom.LostUnreadable: "7 records lost: they could not be decoded",
 	} {
 		var said []string

@@ -73,7 +73,7 @@ func runRead(ctx context.Context, args []string, env Env) error {
 
 func (r *readFlags) options(env Env, files []string) assemble.ReadOptions {
 	o := assemble.ReadOptions{
-		StageOptions: r.ownerFlags.stages(env), Output: r.outputFlags.to(env.Stdout, env), Limit: r.count,
+		StageOptions: r.stages(env), Output: r.to(env.Stdout, env), Limit: r.count,
 		Files: files, Stdin: env.Stdin, Year: r.year,
 	}
 	o.Filters, o.NoWhy, o.Metadata = r.filters, r.noWhy, r.names || len(r.sockets) > 0

@@ -113,7 +113,7 @@ func canFallBack(err error) bool {
 
 func (s *session) liveOptions() assemble.LiveOptions {
 	o := assemble.LiveOptions{
-		StageOptions: s.ownerFlags.stages(s.env), Output: s.outputFlags.to(s.out, s.env), Limit: s.count,
+		StageOptions: s.stages(s.env), Output: s.to(s.out, s.env), Limit: s.count,
 		Queue: s.file != nil, SinceBoot: s.sinceBoot, Note: s.note, Metrics: s.metrics, Version: versionOf(s.env),
 	}
 	o.Filters, o.NoWhy, o.Metadata = s.filters, s.noWhy, true
@@ -212,6 +212,9 @@ func (s *session) sumUp(d time.Duration, failed error) error {
 	}
 	if sum.LostExits > 0 {
 		say(s.env, "%d exit records lost", sum.LostExits)
+	}
+	if sum.LostSigkills > 0 {
+		say(s.env, "%d SIGKILL records lost", sum.LostSigkills)
 	}
 	if sum.Unreadable > 0 {
 		say(s.env, "%d records could not be decoded", sum.Unreadable)
