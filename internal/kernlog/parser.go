@@ -332,7 +332,7 @@ func (p *Parser) anchor(l *Line, b []byte) bool {
 			break
 		}
 		p.unplaced(l, b)
-	case contains(b, killMark):
+	case killIndex(b) >= 0:
 		p.scoreOrShared(l, b)
 	case contains(b, "is already exiting"):
 		if k, ok := parseExiting(b, l.exact); ok {
@@ -342,8 +342,10 @@ func (p *Parser) anchor(l *Line, b []byte) bool {
 		p.unplaced(l, b)
 	case contains(b, headerMark):
 		p.lateHeader(l, b)
+	case panicOf(b, l.exact) != "":
+		p.panicked(l, b, panicOf(b, l.exact))
 	case noVictimLine(b, l.exact):
-		p.noVictim(l, b)
+		p.noVictim(l)
 	default:
 		return false
 	}
@@ -361,15 +363,35 @@ func (p *Parser) lateHeader(l *Line, b []byte) {
 	p.header(l, b[i:])
 }
 
-// noVictimLine says whether this is "Out of memory and no killable
-// processes...", or the panic instead of a kill.
+// noVictimLine says whether this is "Out of memory and no killable processes...".
 func noVictimLine(b []byte, exact bool) bool {
-	i := bytes.Index(b, []byte("Out of memory"))
-	if i < 0 || exact && i > 0 && string(b[:i]) != "Kernel panic - not syncing: " || bytes.IndexByte(b[:i], '/') >= 0 {
-		return false
+	i := bytes.Index(b, []byte(noKillable))
+	return i == 0 || i > 0 && !exact && bytes.IndexByte(b[:i], '/') < 0
+}
+
+const (
+	noKillable = "Out of memory and no killable process"
+	panicMark  = "Kernel panic - not syncing: "
+)
+
+// panicOf says why the kernel panics, if this line says so (check_panic_on_oom,
+// out_of_memory). Empty for any other line, another panic's too.
+func panicOf(b []byte, exact bool) oom.Panic {
+	i := bytes.Index(b, []byte(panicMark))
+	if i > 0 && (exact || bytes.IndexByte(b[:i], '/') >= 0) {
+		return ""
 	}
-	b = b[i+len("Out of memory"):]
-	return hasPrefix(b, " and no killable process") || hasPrefix(b, ": ") && contains(b, "panic_on_oom is enabled")
+	said := i >= 0
+	if said {
+		b = b[i+len(panicMark):]
+	}
+	switch {
+	case (hasPrefix(b, "Out of memory: ") || said && hasPrefix(b, "out of memory")) && contains(b, "panic_on_oom is "):
+		return oom.PanicOnOOM
+	case said && (hasPrefix(b, noKillable) || hasPrefix(b, "System is deadlocked on memory")):
+		return oom.PanicNoKillable
+	}
+	return ""
 }
 
 // grouping handles "Tasks in PATH are going to be killed …".
@@ -429,6 +451,8 @@ func (p *Parser) header(l *Line, b []byte) {
 		return
 	}
 	p.stats.Reports++
+	at := stampOf(l)
+	p.dropClaimed(&at)
 	p.endHeadless(l)
 	r := p.newReport(l, false)
 	p.overtake(l, r)
@@ -477,7 +501,7 @@ func (p *Parser) scoreOrShared(l *Line, b []byte) {
 		r = p.newReport(l, true)
 	}
 	p.touch(r, l)
-	r.stage, r.scored, r.score = stageScore, true, oom.Some(s.score)
+	r.stage, r.scored, r.score = stageScore, true, s.score
 	r.chosen = chosen{known: true, pid: s.pid, comm: s.comm, uid: r.chosen.uid}
 	r.note(s.message)
 }
@@ -528,7 +552,7 @@ func (p *Parser) bestReport(l *Line, m message, fits func(*report) int) (best *r
 	at := stampOf(l)
 	for i := len(p.open) - 1; i >= 0; i-- {
 		r := p.open[i]
-		if !at.sameOrigin(&r.stamp) {
+		if !at.sameOrigin(&r.stamp) || r.claim != nil {
 			continue
 		}
 		if l.Caller != 0 && r.caller != 0 && l.Caller != r.caller {
@@ -547,7 +571,8 @@ func (p *Parser) bestReport(l *Line, m message, fits func(*report) int) (best *r
 
 // How well a report fits a decision, 0 for not at all.
 const (
-	fitsNot = iota
+	fitsNot  = iota
+	fitsOpen // only if nothing more of the report comes
 	fitsAny
 	fitsTrigger
 	fitsTable
@@ -582,8 +607,10 @@ func killFits(r *report, k *killLine) int {
 		return fitsTrigger
 	case r.scored:
 		return fitsAny // up to 5.0 a child
-	case r.chosen.known, r.tasks.headed && r.tasks.total <= maxRows, r.stage > stageHeader && r.stage < stageTasks:
+	case r.chosen.known, r.tasks.headed && r.tasks.total <= maxRows:
 		return fitsNot // the kernel still speaks of another
+	case r.stage > stageHeader && r.stage < stageTasks:
+		return fitsOpen // no table: vm.oom_dump_tasks is 0, or it comes yet
 	}
 	return fitsAny // all between them is lost
 }
@@ -661,10 +688,64 @@ func (p *Parser) kill(l *Line, k *killLine) {
 		r = p.newReport(l, true)
 	}
 	r.note(k.message)
+	if !r.chosen.known && !k.bare {
+		// The only line that names a process, so it is the one that was chosen.
+		r.chosen, r.assumed = chosen{known: true, pid: k.pid, comm: k.comm, uid: k.uid}, true
+	}
 	inc := &incident{rep: r, id: p.incidentID(&r.stamp, k.pid), killed: map[int32]bool{}, message: k.message}
-	p.remove(r)
 	p.remember(inc)
-	p.groupKill(l, inc, k)
+	rec := p.groupKill(l, inc, k)
+	if fit == fitsOpen && !r.headless {
+		r.claim = &claim{rec: rec, inc: inc, kill: *k, at: s}
+		return
+	}
+	p.remove(r)
+}
+
+// claim is a kill that a report was taken for before its later parts came. If they do
+// come, the report is another kill's.
+type claim struct {
+	rec  *oom.Record
+	inc  *incident
+	kill killLine
+	at   stamp
+}
+
+// unclaim takes the report back from a kill, since it goes on. A record that was given
+// out stays as it is.
+func (p *Parser) unclaim(r *report) {
+	c := r.claim
+	r.claim = nil
+	if r.assumed {
+		r.assumed, r.chosen, r.scope = false, chosen{}, ""
+	}
+	for i := range p.held {
+		h := &p.held[i]
+		if h.rec != c.rec || h.out {
+			continue
+		}
+		alone := &report{stamp: c.at, last: c.at, headless: true}
+		alone.note(c.kill.message)
+		rec := oom.Record{
+			Schema: h.rec.Schema, ID: h.rec.ID, Kind: h.rec.Kind, Source: h.rec.Source, Hooks: h.rec.Hooks, UptimeNS: h.rec.UptimeNS,
+			Time: h.rec.Time, Node: h.rec.Node, BootID: h.rec.BootID, Kernel: p.o.Kernel,
+		}
+		alone.fill(&rec, &c.kill)
+		rec.Victim = alone.victim(&c.kill)
+		rec.Incident = p.incidentID(&c.at, c.kill.pid)
+		*h.rec, c.inc.rep, c.inc.id = rec, alone, rec.Incident
+	}
+}
+
+// dropClaimed closes the reports that a kill has taken: another one begins.
+func (p *Parser) dropClaimed(s *stamp) {
+	for i := 0; i < len(p.open); {
+		if r := p.open[i]; r.claim != nil && s.sameOrigin(&r.stamp) {
+			p.remove(r)
+			continue
+		}
+		i++
+	}
 }
 
 // late handles the line of a kill that was given already, from the kernel's
@@ -714,12 +795,12 @@ func (k *killLine) complete(rec *oom.Record, row *row) {
 	}
 }
 
-// groupKill writes one victim of an incident.
-func (p *Parser) groupKill(l *Line, inc *incident, k *killLine) {
+// groupKill writes one victim of an incident; nil if it has a record.
+func (p *Parser) groupKill(l *Line, inc *incident, k *killLine) *oom.Record {
 	s := stampOf(l)
 	inc.last, inc.lastTick = s, p.tick
 	if inc.killed[k.pid] {
-		return // an oom.group's chosen task, once more
+		return nil // an oom.group's chosen task, once more
 	}
 	if len(inc.killed) < maxRows {
 		inc.killed[k.pid] = true
@@ -733,6 +814,7 @@ func (p *Parser) groupKill(l *Line, inc *incident, k *killLine) {
 	}
 	p.stats.Kills++
 	p.hold(held{rec: rec, at: s, tick: p.tick, tid: k.pid})
+	return rec
 }
 
 // groupOf returns the oom.group incident that a kill belongs to, if any: the
@@ -828,34 +910,74 @@ func (p *Parser) exiting(l *Line, k *killLine) {
 	p.reuse(r)
 }
 
-// noVictim handles an OOM that the kernel could or would not solve by a kill.
-func (p *Parser) noVictim(l *Line, b []byte) {
+// noVictim handles an OOM that the kernel could not solve by a kill. It waits as a kill
+// does: the panic may follow.
+func (p *Parser) noVictim(l *Line) {
+	r := p.withoutVictim(l)
+	s := stampOf(l)
+	rec := p.withoutKill(r, oom.KindNoVictim, &s)
+	p.hold(held{rec: rec, at: s, tick: p.tick, tid: -1})
+}
+
+// panicked handles a panic in place of a kill. Where the kernel found no process to kill
+// it says that first.
+func (p *Parser) panicked(l *Line, b []byte, why oom.Panic) {
+	s := stampOf(l)
+	for i := len(p.held) - 1; i >= 0 && why == oom.PanicNoKillable; i-- {
+		h := &p.held[i]
+		gap, ok := s.since(&h.at)
+		if h.rec.Kind == oom.KindNoVictim && !h.out && s.sameOrigin(&h.at) && (!ok || gap >= -clockSlack && gap <= reportWait) {
+			h.rec.Kind, h.rec.Panic, h.done = oom.KindPanic, why, true
+			h.rec.ID = p.identify(&h.at, string(oom.KindPanic), triggerTID(h.rec))
+			p.release(nil)
+			return
+		}
+	}
+	r := p.withoutVictim(l)
+	switch {
+	case contains(b, "compulsory panic_on_oom"):
+		r.mem.panicOnOOM = oom.Some(uint32(2))
+	case contains(b, "system-wide panic_on_oom"):
+		r.mem.panicOnOOM = oom.Some(uint32(1))
+	}
+	if r.scope == "" && r.mem.panicOnOOM == oom.Some(uint32(1)) { // for the whole system only
+		r.scope = oom.ScopeSystem
+	}
+	rec := p.withoutKill(r, oom.KindPanic, &s)
+	rec.Panic = why
+	p.emit(rec)
+}
+
+// triggerTID is the trigger's thread, 0 where it is not known.
+func triggerTID(rec *oom.Record) int32 {
+	if rec.Trigger == nil {
+		return 0
+	}
+	return rec.Trigger.TID.Value
+}
+
+// withoutVictim takes the report that ends without a kill.
+func (p *Parser) withoutVictim(l *Line) *report {
 	r := p.reportFor(l, message{}, withoutChoice)
 	if r == nil {
 		r = p.newReport(l, true)
 	}
 	switch {
-	case contains(b, "compulsory panic_on_oom"):
-		r.mem.panicOnOOM = oom.Some(uint32(2))
-	case contains(b, "panic_on_oom"):
-		r.mem.panicOnOOM = oom.Some(uint32(1))
-	}
-	switch {
 	case r.scope != "":
 	case r.hasLimit:
 		r.scope = oom.ScopeCgroup
-	case r.mem.seen, r.mem.panicOnOOM == oom.Some(uint32(1)): // which is for the whole system only
+	case r.mem.seen:
 		r.scope = oom.ScopeSystem
 	}
 	p.remove(r)
-	p.writeNoVictim(r, stampOf(l))
+	return r
 }
 
-func (p *Parser) writeNoVictim(r *report, s stamp) *oom.Record {
-	rec := p.base(oom.KindNoVictim, &s, r.trigger.TID.Value)
+// withoutKill makes the record of a report without a victim.
+func (p *Parser) withoutKill(r *report, kind oom.Kind, s *stamp) *oom.Record {
+	rec := p.base(kind, s, r.trigger.TID.Value)
 	rec.Incident = p.incidentID(&r.stamp, r.trigger.TID.Value)
 	r.fill(rec, nil)
-	p.emit(rec)
 	p.reuse(r)
 	return rec
 }
@@ -865,6 +987,7 @@ func (p *Parser) writeNoVictim(r *report, s stamp) *oom.Record {
 func (p *Parser) end(r *report) {
 	p.remove(r)
 	switch {
+	case r.claim != nil: // its kill has a record
 	case r.chosen.known:
 		k := killLine{pid: r.chosen.pid, comm: r.chosen.comm, uid: r.chosen.uid}
 		rec := p.base(oom.KindKill, &r.last, k.pid)
@@ -880,7 +1003,7 @@ func (p *Parser) end(r *report) {
 			r.scope = oom.ScopeCgroup
 		}
 		r.doubtful = true // marks it incomplete
-		p.writeNoVictim(r, r.stamp)
+		p.emit(p.withoutKill(r, oom.KindOOM, &r.stamp))
 	default:
 		p.unplacedReport(r)
 		p.reuse(r)
@@ -1046,7 +1169,7 @@ func (p *Parser) expire(l *Line) {
 	for i := 0; i < len(p.open); {
 		r := p.open[i]
 		limit := uint64(reportLines)
-		if r.headless {
+		if r.headless || r.claim != nil {
 			limit = headlessLines
 		}
 		gap, ok := now.since(&r.last)

@@ -166,6 +166,8 @@ func (r *report) isChosen(k *killLine, row *row) bool {
 		return false
 	case c.pid == k.pid, row != nil && row.tgid == c.pid:
 		return true
+	case r.assumed:
+		return false
 	case c.comm != k.comm:
 		return false
 	case r.scored:

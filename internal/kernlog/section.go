@@ -28,6 +28,10 @@ const (
 	partReserve
 	partCount
 	partSwap
+	partSlabs // the heading of the slab caches
+	partSlab
+	partAllocations
+	partAllocation
 	partTasks
 	partHeading
 	partRow
@@ -47,7 +51,7 @@ func stageOf(k part) stage {
 		return stageStack
 	case k <= partStat:
 		return stageLimit
-	case k <= partSwap:
+	case k <= partAllocation:
 		return stageMemory
 	}
 	return stageTasks
@@ -96,6 +100,9 @@ func classify(b []byte) part {
 		if m := (memInfo{}); ok && m.parseCount(v, rest) {
 			return partCount
 		}
+		if _, ok := allocationRow(b); ok {
+			return partAllocation
+		}
 	}
 	return classifyWord(b)
 }
@@ -128,14 +135,18 @@ func classifyWord(b []byte) part {
 		return partCounter
 	case hasPrefix(b, statsMark):
 		return partStats
-	case hasPrefix(b, "Mem-Info:"):
+	case hasPrefix(b, "Mem-Info:"), hasPrefix(b, "Mem-info:"):
 		return partMemInfo
 	case isPages(b):
 		return partPages
 	case hasPrefix(b, "lowmem_reserve[]:"):
 		return partReserve
-	case hasPrefix(b, "Free swap  = "), hasPrefix(b, "Total swap = "):
+	case isSwap(b):
 		return partSwap
+	case hasPrefix(b, "Unreclaimable slab info:"):
+		return partSlabs
+	case hasPrefix(b, "Memory allocations"):
+		return partAllocations
 	case hasPrefix(b, "Tasks state (memory values"):
 		return partTasks
 	case isForeign(b):
@@ -151,7 +162,24 @@ func classifyWord(b []byte) part {
 	if _, _, ok := statLine(b); ok {
 		return partStat
 	}
+	if b[len(b)-1] == 'B' {
+		if _, ok := slabRow(b); ok {
+			return partSlab
+		}
+	}
 	return partNone
+}
+
+// isSwap says whether this is "Free swap  = 0kB" or "Total swap = 0kB"; up to 2.6.23
+// there were colons.
+func isSwap(b []byte) bool {
+	for _, name := range [...]string{"Free swap", "Total swap"} {
+		if hasPrefix(b, name) {
+			rest := skipSpaces(b[len(name):])
+			return len(rest) > 0 && (rest[0] == '=' || rest[0] == ':')
+		}
+	}
+	return false
 }
 
 func isNode(b []byte) bool {
@@ -201,6 +229,9 @@ func (p *Parser) section(l *Line, b []byte) {
 	}
 	for _, r := range order[:n] {
 		if r.apply(k, b) {
+			if r.claim != nil {
+				p.unclaim(r)
+			}
 			r.stage = max(r.stage, stageOf(k))
 			p.touch(r, l)
 			r.count(l, b)
@@ -317,6 +348,8 @@ func (r *report) apply(k part, b []byte) bool {
 			return false
 		}
 		r.mem.apply(k, b)
+	case partSlabs, partSlab, partAllocations, partAllocation:
+		return r.mem.applySite(k, b)
 	case partHeading:
 		if r.tasks.total > 0 {
 			return false
@@ -376,21 +409,45 @@ func (m *memInfo) apply(k part, b []byte) {
 			m.parseCount(v, rest)
 		}
 	case partSwap:
-		_, number, _ := bytes.Cut(b, []byte("= "))
-		number, negative := bytes.CutPrefix(number, []byte("-"))
+		number := skipSpaces(b[bytes.IndexAny(b, "=:")+1:])
 		v, unit, ok := cutUint(number)
-		if negative { // during swapoff: what is used on the device that leaves
-			v = 0
-		}
-		if !ok || string(unit) != "kB" {
-			return
-		}
-		if b[0] == 'F' {
+		switch {
+		case hasPrefix(number, "-"): // during swapoff: less what is used on the device that leaves
+			m.leftOut++
+			m.swapLeaves = true
+		case !ok || string(unit) != "kB":
+			m.unread++
+		case b[0] == 'F':
 			m.swapFreeKB = oom.Some(v)
-		} else {
+		default:
 			m.swapTotalKB = oom.Some(v)
 		}
 	}
+}
+
+// applySite reads the slab caches and the allocation sites, which are such only below
+// their headings.
+func (m *memInfo) applySite(k part, b []byte) bool {
+	switch k {
+	case partSlabs:
+		m.sites = k
+	case partAllocations:
+		m.sites = k
+	case partSlab:
+		s, ok := slabRow(b)
+		if !ok || m.sites != partSlabs {
+			return false
+		}
+		m.addSlab(s)
+	case partAllocation:
+		a, ok := allocationRow(b)
+		if !ok || m.sites != partAllocations {
+			return false
+		}
+		m.addAllocation(a)
+	}
+	m.seen = true
+	return true
 }
 
 func (m *memInfo) applyNode(b []byte) {

@@ -162,8 +162,8 @@ type mark struct {
 // is half as frequent as an "o", capitals are rarer still.
 var marks = [...]mark{
 	{'m', 2, [2]byte{'o', 'o'}, [2]string{"oom", "oom"}},
-	{'O', 0, [2]byte{'u', 'O'}, [2]string{"Out of memory", "OOM victim "}},
-	{'K', 0, [2]byte{'i', 'i'}, [2]string{"Kill", "Kill"}},
+	{'O', 0, [2]byte{'u', 'O'}, [2]string{"Out of ", "OOM victim "}},
+	{'K', 0, [2]byte{'i', 'e'}, [2]string{"Kill", "Kernel panic"}},
 }
 
 // index returns where one of the texts is, or -1.
