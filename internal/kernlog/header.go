@@ -197,13 +197,12 @@ func printing(name []byte) bool {
 	return false
 }
 
-func (r *report) addFrame(name []byte, guessed bool) {
+// addFrame adds a frame that says something of the way into the allocator.
+func (r *report) addFrame(name []byte, guessed bool) bool {
 	t := &r.trigger
-	if r.stackState != stackOpen || guessed || len(t.KernelStack) >= maxFrames {
-		return
-	}
-	if len(t.KernelStack) == 0 && printing(name) {
-		return
+	if r.stackState != stackOpen || guessed || len(t.KernelStack) >= maxFrames || len(t.KernelStack) == 0 && printing(name) {
+		return false
 	}
 	t.KernelStack = append(t.KernelStack, keep(name))
+	return true
 }

@@ -93,6 +93,22 @@ type Stats struct {
 	Unknown uint64
 	// CutLines is how many lines were longer than Options.MaxLine.
 	CutLines uint64
+	// Unused is how many lines came within reports and are in no record: registers,
+	// titles, counters of events, lines of other subsystems.
+	Unused uint64
+	// LeftOut is how many numbers cannot be true and were left out.
+	LeftOut uint64
+	// Duplicates is how many records were read before, and DoubledLines how many lines
+	// were there twice in a row; both are left out.
+	Duplicates, DoubledLines uint64
+	// Foreign is how many lines have a kill's words but are another program's.
+	Foreign uint64
+	// Reversed is set when the log is newest first and was turned round.
+	Reversed bool
+	// UnknownForm is the first line that has a kill's words in a form that is not
+	// known, and UnknownLine its number.
+	UnknownForm string
+	UnknownLine int
 }
 
 // Line is one line of the kernel log, without what the log's source put in

@@ -42,6 +42,7 @@ type memInfo struct {
 	slabs                   []oom.SlabCache
 	allocations             []oom.Allocation
 	leftOut                 int  // numbers that cannot be true
+	swapLeaves              bool // swapoff is at work: the free swap is printed below zero
 	unread                  int  // counters that are not known
 	sites                   part // the list that is open
 }
@@ -286,6 +287,7 @@ const mostMemory = 1 << 52
 // parseNode reads a node's line (4.8 and later); the global lines have most of
 // it already.
 func (m *memInfo) parseNode(b []byte) {
+	used := false
 	fieldsKB(b, func(name []byte, kb uint64) {
 		switch string(name) {
 		case "kernel_stack":
@@ -298,8 +300,14 @@ func (m *memInfo) parseNode(b []byte) {
 			m.sum("gpu_active_bytes", kb)
 		case "gpu_reclaim":
 			m.sum("gpu_reclaim_bytes", kb)
+		default:
+			return
 		}
+		used = true
 	})
+	if !used {
+		m.unread++
+	}
 }
 
 func (m *memInfo) sum(name string, kb uint64) {
@@ -450,6 +458,9 @@ func (m *memInfo) parseHuge(b []byte) {
 				*sum = oom.Some(sum.Or(0) + v.Value)
 			}
 		}
+	}
+	if n, ok := value("hugepages_total="); ok && n == 0 {
+		m.unread++
 	}
 	add(&m.hugeTotal, "hugepages_total=")
 	add(&m.hugeFree, "hugepages_free=")

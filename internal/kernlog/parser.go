@@ -409,6 +409,16 @@ func (p *Parser) unplaced(l *Line, b []byte) {
 	}
 }
 
+// count takes over what a report says of its own lines.
+func (p *Parser) count(r *report) {
+	if r.counted {
+		return
+	}
+	r.counted = true
+	p.stats.Unused += uint64(r.unused + r.mem.unread + r.stats.sizes() - len(r.stats.finish()))
+	p.stats.LeftOut += uint64(r.mem.leftOut)
+}
+
 func (p *Parser) newReport(l *Line, headless bool) *report {
 	if len(p.open) >= maxOpen {
 		p.end(p.open[0])
@@ -417,9 +427,10 @@ func (p *Parser) newReport(l *Line, headless bool) *report {
 	if n := len(p.spare); n > 0 {
 		r, p.spare = p.spare[n-1], p.spare[:n-1]
 	}
-	rows, top := r.tasks.rows[:0], r.tasks.top[:0]
+	rows, top, names := r.tasks.rows[:0], r.tasks.top[:0], r.tasks.names
+	clear(names)
 	*r = report{stamp: stampOf(l), headless: headless, caller: l.Caller}
-	r.tasks.rows, r.tasks.top = rows, top
+	r.tasks.rows, r.tasks.top, r.tasks.names = rows, top, names
 	p.open = append(p.open, r)
 	p.touch(r, l)
 	return r
@@ -635,7 +646,7 @@ func (p *Parser) summary(l *Line, b []byte) {
 	r.victimCgroup = s.victimCgroup
 	t := &r.trigger
 	t.Nodemask, t.Cpuset, t.MemsAllowed = s.nodemask, s.cpuset, s.memsAllowed
-	if !s.global {
+	if s.limitCgroup != "" || s.scope == oom.ScopeCgroup {
 		r.hasLimit, r.limit.Cgroup = true, s.limitCgroup
 	}
 }
@@ -807,6 +818,7 @@ func (p *Parser) groupKill(l *Line, inc *incident, k *killLine) *oom.Record {
 	}
 	rec := p.base(oom.KindKill, &s, k.pid)
 	rec.Incident = inc.id
+	p.count(inc.rep)
 	inc.rep.fill(rec, k)
 	rec.Victim = inc.rep.victim(k)
 	if k.cut {
@@ -904,6 +916,7 @@ func (p *Parser) exiting(l *Line, k *killLine) {
 	s := stampOf(l)
 	rec := p.base(oom.KindAlreadyExiting, &s, k.pid)
 	rec.Incident = p.incidentID(&r.stamp, k.pid)
+	p.count(r)
 	r.fill(rec, k)
 	rec.Victim = r.victim(k)
 	p.emit(rec)
@@ -977,6 +990,7 @@ func (p *Parser) withoutVictim(l *Line) *report {
 func (p *Parser) withoutKill(r *report, kind oom.Kind, s *stamp) *oom.Record {
 	rec := p.base(kind, s, r.trigger.TID.Value)
 	rec.Incident = p.incidentID(&r.stamp, r.trigger.TID.Value)
+	p.count(r)
 	r.fill(rec, nil)
 	p.reuse(r)
 	return rec
@@ -992,6 +1006,7 @@ func (p *Parser) end(r *report) {
 		k := killLine{pid: r.chosen.pid, comm: r.chosen.comm, uid: r.chosen.uid}
 		rec := p.base(oom.KindKill, &r.last, k.pid)
 		rec.Incident = p.incidentID(&r.stamp, k.pid)
+		p.count(r)
 		r.fill(rec, &k)
 		rec.Victim, rec.Incomplete = r.victim(&k), oom.Some(true)
 		p.stats.Kills++

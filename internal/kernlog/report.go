@@ -105,6 +105,8 @@ type report struct {
 	score      oom.Opt[int64]
 	scored     bool
 	groupPath  string
+	unused     int // lines that are in no record
+	counted    bool
 	// assumed: chosen is the first task that was killed, for want of another word.
 	assumed bool
 	// claim is the kill that the report was taken for, until more of it comes.

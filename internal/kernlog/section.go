@@ -2,6 +2,7 @@ package kernlog
 
 import (
 	"bytes"
+	"strings"
 
 	"github.com/oomtrace/oomtrace/internal/oom"
 )
@@ -212,8 +213,12 @@ func (p *Parser) section(l *Line, b []byte) {
 	k := classify(b)
 	switch k {
 	case partNone:
+		if p.openOf(l) {
+			p.stats.Unused++
+		}
 		return
 	case partForeign:
+		p.stats.Unused++
 		p.foreign(l)
 		return
 	}
@@ -240,6 +245,9 @@ func (p *Parser) section(l *Line, b []byte) {
 			}
 			return
 		}
+	}
+	if p.openOf(l) {
+		p.stats.Unused++
 	}
 	switch {
 	case n == 1 && k == partCPU && order[0].stackState != stackDone:
@@ -320,6 +328,8 @@ func (p *Parser) pick(l *Line, k part) (order [maxOpen]*report, n int) {
 // apply reads a line into the report; false when it is not this report's.
 func (r *report) apply(k part, b []byte) bool {
 	switch k {
+	case partTasks:
+		r.unused++
 	case partOrder:
 		if r.trigger.Order.Known {
 			return false
@@ -340,6 +350,7 @@ func (r *report) apply(k part, b []byte) bool {
 	case partStat:
 		return r.applyStat(b)
 	case partMemInfo:
+		r.unused++
 		ours := r.mem.begin()
 		r.doubtful = r.doubtful || r.mem.mixed
 		return ours
@@ -368,13 +379,15 @@ func (r *report) applyTrace(k part, b []byte) bool {
 	switch {
 	case k == partTrace && r.stackState == stackNone:
 		r.stackState = stackOpen
+		r.unused++
 	case k == partTrace && r.stackState == stackOpen && len(r.trigger.KernelStack) > 0:
 		r.stackMixed, r.doubtful = true, true // someone else's, in the middle of it
 	case k == partTraceEnd && r.stackState == stackOpen:
 		r.stackState = stackDone
+		r.unused++
 	case k == partFrame && r.stackState == stackOpen:
-		if name, guessed, ok := frame(b); ok {
-			r.addFrame(name, guessed)
+		if name, guessed, ok := frame(b); !ok || !r.addFrame(name, guessed) {
+			r.unused++
 		}
 	default:
 		return false
@@ -391,6 +404,9 @@ func (r *report) applyStat(b []byte) bool {
 		// Each counter is printed once: one that comes again is another's.
 		r.statsMixed = r.statsMixed || !r.statsEach && r.stats.has(string(name))
 		r.stats.add(name, v)
+		if !inBytes(strings.TrimPrefix(string(name), oom.LimitV1TotalPrefix)) {
+			r.unused++
+		}
 	}
 	return ok
 }
@@ -429,10 +445,9 @@ func (m *memInfo) apply(k part, b []byte) {
 // their headings.
 func (m *memInfo) applySite(k part, b []byte) bool {
 	switch k {
-	case partSlabs:
+	case partSlabs, partAllocations:
 		m.sites = k
-	case partAllocations:
-		m.sites = k
+		m.unread++
 	case partSlab:
 		s, ok := slabRow(b)
 		if !ok || m.sites != partSlabs {
