@@ -82,8 +82,8 @@ const (
 	killedLine = "Out of memory: Killed process 812 (hostapd) total-vm:6196kB, anon-rss:1024kB, file-rss:4kB, shmem-rss:0kB, UID:0 pgtables:28kB oom_score_adj:0"
 )
 
-// stamped writes lines as the sources of a router, a board or a NAS do.
-func stamped(lines ...string) map[string]string {
+// sources writes lines as the sources of a router, a board or a NAS do.
+func sources(lines ...string) map[string]string {
 	out := map[string]string{}
 	for name, prefix := range map[string]func(i int) string{
 		"dmesg":    func(i int) string { return fmt.Sprintf("[%5d.%06d] ", 912, 100+i) },
@@ -117,7 +117,7 @@ func TestSummaries(t *testing.T) {
 		"a cpuset, no memcg": {"oom-kill:constraint=CONSTRAINT_CPUSET,nodemask=(null),cpuset=x,mems_allowed=1,task=hostapd,pid=812,uid=0", oom.ScopeCpuset, "x"},
 		"a policy, no memcg": {"oom-kill:constraint=CONSTRAINT_MEMORY_POLICY,nodemask=1,cpuset=/,mems_allowed=0-1,task=hostapd,pid=812,uid=0", oom.ScopeMempolicy, "/"},
 	} {
-		for source, log := range stamped(headerLine, cpuLine, c.line, killedLine) {
+		for source, log := range sources(headerLine, cpuLine, c.line, killedLine) {
 			t.Run(name+", "+source, func(t *testing.T) {
 				checkWanted(t, log, wanted{oom.KindKill, "812 hostapd", "squid", func(r *oom.Record) bool {
 					return r.Scope == c.scope && r.Trigger.Cpuset == c.cpus && r.Limit == nil && r.Victim.RSSBytes == oom.Some(uint64(1028<<10))
@@ -151,7 +151,7 @@ func TestShortReports(t *testing.T) {
 		"none to kill, from 4.19 on": {[]string{headerLine, cpuLine, "Out of memory and no killable processes...", "Kernel panic - not syncing: System is deadlocked on memory"}, []wanted{{oom.KindPanic, "", "squid", isPanic(oom.PanicNoKillable)}}},
 		"another panic":              {[]string{headerLine, killedLine, "Kernel panic - not syncing: Attempted to kill init! exitcode=0x00000009"}, []wanted{kill}},
 	} {
-		for source, log := range stamped(c.lines...) {
+		for source, log := range sources(c.lines...) {
 			t.Run(name+", "+source, func(t *testing.T) { checkWanted(t, log, c.want...) })
 		}
 	}
@@ -175,7 +175,7 @@ func TestVictimCgroup(t *testing.T) {
 		"the second of two, a child's":  {[]string{headerLine, task, kill}, ""},
 		"the kernel chose another task": {[]string{headerLine, task, "Memory cgroup out of memory: Kill process 76 (b) score 900 or sacrifice child", kill}, ""},
 	} {
-		for source, log := range stamped(c.lines...) {
+		for source, log := range sources(c.lines...) {
 			t.Run(name+", "+source, func(t *testing.T) {
 				checkWanted(t, log, wanted{oom.KindKill, "77 a", "squid", func(r *oom.Record) bool {
 					return r.Victim.Cgroup == c.want && r.Limit.Cgroup == "/kubepods/burstable/podab"
