@@ -59,7 +59,7 @@ func cutNumber(b, in []byte) []byte {
 	case '\t':
 		return rest
 	case ':', '-':
-		if len(rest) > 0 && (!isDigit(rest[0]) || stamped(rest)) {
+		if len(rest) > 0 && (!isDigit(rest[0]) || stamped(rest) || classify(rest) != partNone) {
 			if _, _, ok := parseISO(in, nil); !ok {
 				return rest
 			}

@@ -49,6 +49,9 @@ type Options struct {
 	// a kill at once. Otherwise the outcome goes into the exit block of the
 	// kill's own record, which waits for it (reaperWait): one record a victim.
 	ExitRecords bool
+	// Seen knows the records of other logs: what is in one of them is left out. Nil: of
+	// this log only.
+	Seen *Seen
 	// OnUnplaced is told of each line that looks like part of an OOM report
 	// but could not be read as one. The text is not to be changed.
 	OnUnplaced func(line int, text string)
@@ -109,6 +112,14 @@ type Stats struct {
 	// known, and UnknownLine its number.
 	UnknownForm string
 	UnknownLine int
+}
+
+// unknown keeps the first line of a form that is not known.
+func (s *Stats) unknown(number int, text []byte) {
+	if s.UnknownForm == "" {
+		const most = 200
+		s.UnknownForm, s.UnknownLine = keep(text[:min(len(text), most)]), number
+	}
 }
 
 // Line is one line of the kernel log, without what the log's source put in

@@ -89,7 +89,24 @@ type ended struct {
 }
 
 // NewParser returns a parser.
-func NewParser(o Options) *Parser { return &Parser{o: o} }
+func NewParser(o Options) *Parser {
+	if o.Seen == nil {
+		o.Seen = &Seen{}
+	}
+	return &Parser{o: o}
+}
+
+// put gives a record out, once.
+func (p *Parser) put(rec *oom.Record) {
+	if p.o.Seen.Again(rec) {
+		p.stats.Duplicates++
+		if rec.Kind == oom.KindKill {
+			p.stats.Kills--
+		}
+		return
+	}
+	p.out = append(p.out, rec)
+}
 
 // Stats returns the counts so far.
 func (p *Parser) Stats() Stats { return p.stats }
@@ -404,6 +421,7 @@ func (p *Parser) grouping(l *Line, b []byte) {
 
 func (p *Parser) unplaced(l *Line, b []byte) {
 	p.stats.Unplaced++
+	p.stats.unknown(l.Number, b)
 	if p.o.OnUnplaced != nil {
 		p.o.OnUnplaced(l.Number, keep(b))
 	}
@@ -1113,7 +1131,7 @@ func (p *Parser) exitRecord(s *stamp, x *reaperLine, exit *oom.Exit, h *held) {
 func (p *Parser) emit(rec *oom.Record) {
 	if p.o.ExitRecords {
 		p.settle()
-		p.out = append(p.out, rec)
+		p.put(rec)
 		return
 	}
 	p.held = append(p.held, held{rec: rec, done: true})
@@ -1134,7 +1152,7 @@ func (p *Parser) hold(h held) {
 func (p *Parser) settle() {
 	for i := range p.held {
 		if h := &p.held[i]; !h.out {
-			p.out = append(p.out, h.rec)
+			p.put(h.rec)
 			h.out = true
 		}
 	}
@@ -1144,7 +1162,7 @@ func (p *Parser) settle() {
 func (p *Parser) drop(n int) {
 	for i := range p.held[:n] {
 		if !p.held[i].out {
-			p.out = append(p.out, p.held[i].rec)
+			p.put(p.held[i].rec)
 		}
 	}
 	rest := copy(p.held, p.held[n:])

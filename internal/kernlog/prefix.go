@@ -17,11 +17,12 @@ type prefixes struct {
 	clean []byte // scratch for lines with escapes
 	text  []byte // the same for the text behind the prefixes
 	escapes
-	afterUser bool   // the last line that had a prefix was another program's
-	node      string // the last node seen, so that it is made a string once
-	human     time.Time
-	year      int
-	month     time.Month
+	believed, contained bool   // the source says that it is the kernel's, or a container's
+	afterUser           bool   // the last line that had a prefix was another program's
+	node                string // the last node seen, so that it is made a string once
+	human               time.Time
+	year                int
+	month               time.Month
 }
 
 // maxWraps is how many sources may have put their prefixes around each other.
@@ -88,7 +89,7 @@ func (x *prefixes) unwrap(l *Line, b []byte) ([]byte, bool) {
 	if !l.exact {
 		b = x.anywhere(l, b)
 	}
-	if len(b) == whole && x.afterUser {
+	if len(b) == whole && (x.afterUser && !x.believed || x.contained) {
 		return b, false
 	}
 	x.afterUser = false
@@ -469,6 +470,9 @@ func (x *prefixes) iso(l *Line, b []byte) ([]byte, wrapState) {
 		if s, ok := bytes.CutPrefix(rest, []byte(stream)); ok {
 			if len(s) > 2 && s[1] == ' ' { // CRI: "F " or "P "
 				s = s[2:]
+			}
+			if !stamped(s) {
+				return s, wrapUser // the container's own words
 			}
 			return s, wrapMore
 		}

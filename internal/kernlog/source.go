@@ -101,6 +101,27 @@ func (s *source) line() (line []byte, cut, ok bool) {
 	return line, false, true
 }
 
+// peekLine returns the next line without taking it; false where there is none, or one that
+// is too long. What line returned before is no longer valid.
+func (s *source) peekLine() ([]byte, bool) {
+	if s.skipping {
+		return nil, false
+	}
+	for from := s.pos; ; {
+		if i := bytes.IndexByte(s.buf[from:s.end], '\n'); i >= 0 {
+			return s.buf[s.pos : from+i], true
+		}
+		used := s.end - s.pos
+		if used > s.max || !s.fill() {
+			return s.buf[s.pos:s.end], used > 0 && used <= s.max
+		}
+		from = s.pos + used
+	}
+}
+
+// skipLine passes over the line that peekLine returned.
+func (s *source) skipLine() { _, _, _ = s.line() }
+
 // skipRest passes over what is left of a line that was cut.
 func (s *source) skipRest() bool {
 	for s.skipping {

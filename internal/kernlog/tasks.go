@@ -139,7 +139,7 @@ func rowPID(b []byte) (pid int32, rest []byte, ok bool) {
 		return 0, nil, false
 	}
 	rest = skipSpaces(rest)
-	if len(rest) < 2 || rest[0] != ']' || rest[1] != ' ' {
+	if len(rest) < 2 || rest[0] != ']' || rest[1] != ' ' && rest[1] != '\t' {
 		return 0, nil, false
 	}
 	return pid, rest[1:], true
