@@ -101,11 +101,18 @@ func (r *report) byTrigger(comm []byte) bool {
 // parseCPU reads "CPU: 1 UID: 0 PID: 77 Comm: x Not tainted 6.12.0 #1" (the UID
 // from 6.11 on). The PID is the thread's. False when it is another task's.
 func (r *report) parseCPU(b []byte) bool {
-	head, tail, _ := bytes.Cut(b, []byte(" Comm: "))
+	head, tail, ok := bytes.Cut(b, []byte(" Comm: "))
+	if !ok { // up to 3.9: "Pid: 77, comm: x Not tainted 3.2.0 #1"
+		head, tail, _ = bytes.Cut(b, []byte(" comm: "))
+	}
 	if comm := r.trigger.Comm; !r.headless && comm != "" && !strings.HasPrefix(keep(tail), comm) {
 		return false
 	}
-	if s, ok := after(head, "PID: "); ok {
+	s, ok := after(head, "PID: ")
+	if !ok {
+		s, ok = after(head, "Pid: ")
+	}
+	if ok {
 		if v, _, ok := cutPID(s); ok {
 			r.trigger.TID = oom.Some(v)
 		}

@@ -243,7 +243,7 @@ func openName(b []byte, exact bool) bool {
 
 // maxPartials is how many lines a name may be spread over: 255 bytes can be
 // newlines, but whoever does that gets no more.
-const maxPartials = 16
+const maxPartials = 64
 
 // join adds a line to the one kept back. False when it is a line of its own.
 func (p *Parser) join(l *Line) bool {
@@ -260,11 +260,15 @@ func (p *Parser) join(l *Line) bool {
 		p.giveUpPartial()
 		return false
 	}
-	if p.partials >= maxPartials || len(p.partial)+len(text) > p.o.maxLine() {
+	coarse := !l.Uptime.Known
+	if coarse && (isHeader(text) || hasPrefix(text, summaryMark)) || p.partials >= maxPartials || len(p.partial)+len(text) > p.o.maxLine() {
 		p.giveUpPartial()
 		return false
 	}
-	p.partial = append(append(p.partial, '\n'), text...)
+	if !bytes.HasPrefix(text, []byte(",")) { // printed in pieces, else
+		p.partial = append(p.partial, '\n')
+	}
+	p.partial = append(p.partial, text...)
 	p.partials++
 	b := p.partial
 	whole := false
@@ -284,22 +288,22 @@ func (p *Parser) join(l *Line) bool {
 	return true
 }
 
-// giveUpPartial takes the line kept back as it is. What was joined to it may be
-// of a name, so that it counts for parts of a report at most.
+// giveUpPartial takes the line kept back as it is: its end is lost. So are the lines
+// behind it their own, but where there are as many as a name may be spread over by one
+// who means to hide in it.
 func (p *Parser) giveUpPartial() {
-	first, rest, more := bytes.Cut(p.partial, []byte("\n"))
-	p.partial = nil
-	if len(first) > 0 && !p.anchor(&p.partialLine, first) {
-		p.section(&p.partialLine, first)
-	}
-	for line := []byte(nil); more; {
-		line, rest, more = bytes.Cut(rest, []byte("\n"))
+	l, all := p.partialLine, p.partial
+	hostile := p.partials >= maxPartials && l.Uptime.Known
+	p.partial, p.partials = nil, 0
+	for first := true; len(all) > 0; first = false {
+		line, rest, _ := bytes.Cut(all, []byte("\n"))
+		all = rest
 		switch line = skipSpaces(line); {
 		case len(line) == 0:
-		case mayAnchor(line):
-			p.unplaced(&p.partialLine, line)
-		default:
-			p.section(&p.partialLine, line)
+		case !first && hostile && mayAnchor(line):
+			p.unplaced(&l, line)
+		case !p.anchor(&l, line):
+			p.section(&l, line)
 		}
 	}
 }

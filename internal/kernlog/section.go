@@ -126,7 +126,7 @@ func classifyBracket(b []byte) part {
 
 func classifyWord(b []byte) part {
 	switch {
-	case hasPrefix(b, "CPU: ") && contains(b, " Comm: "):
+	case hasPrefix(b, "CPU: ") && contains(b, " Comm: "), hasPrefix(b, "Pid: ") && contains(b, ", comm: "):
 		return partCPU
 	case hasPrefix(b, "Call Trace:"), hasPrefix(b, "Call trace:"):
 		return partTrace

@@ -28,8 +28,8 @@ func unfinished(b []byte) bool {
 		return !contains(b, ") score ") && !contains(b, "sharing same memory")
 	case hasPrefix(b, "Task in "):
 		return !contains(b, " killed as a result of limit of ")
-	case hasPrefix(b, "CPU: "):
-		return !contains(b, " #") && contains(b, "PID: ")
+	case hasPrefix(b, "CPU: "), hasPrefix(b, "Pid: "):
+		return !contains(b, " #") && (contains(b, "PID: ") || b[0] == 'P')
 	case b[0] == '[':
 		if _, rest, ok := rowPID(b); ok {
 			var values [maxColumns]int64
