@@ -24,7 +24,7 @@ type readFlags struct {
 	year    int
 	names   bool
 	verbose bool
-	seen    seenIDs
+	seen    kernlog.Seen
 }
 
 func (r *readFlags) groups() *flagGroups {
@@ -80,16 +80,13 @@ func runRead(ctx context.Context, args []string, env Env) error {
 func (r *readFlags) readAll(ctx context.Context, env Env, p *pipeline, files []string) error {
 	var failed error
 	var total kernlog.Stats
-	for i, name := range files {
+	for _, name := range files {
 		if p.full() || ctx.Err() != nil {
 			break
 		}
-		r.seen.file = i
+		r.seen.Next()
 		stats, err := r.readFile(ctx, env, p, name)
-		total.Lines += stats.Lines
-		total.Unplaced += stats.Unplaced
-		total.Unknown += stats.Unknown
-		total.CutLines += stats.CutLines
+		total.Add(&stats)
 		var w *failure
 		switch {
 		case err == nil:
@@ -111,8 +108,23 @@ const readHint = "give kernel logs as text, or packed with gzip, xz or zstd"
 
 func (r *readFlags) sumUp(env Env, p *pipeline, total kernlog.Stats) {
 	say(env, "%s in %d lines", kills(p.kills), total.Lines)
-	if r.seen.twice > 0 {
-		say(env, "%d records read twice, from more than one file, and written once", r.seen.twice)
+	if total.Reversed {
+		say(env, "the log is newest first; it was read from its end")
+	}
+	if total.Duplicates > 0 {
+		say(env, "%d duplicate records skipped", total.Duplicates)
+	}
+	if total.DoubledLines > 0 {
+		say(env, "%d duplicate lines skipped", total.DoubledLines)
+	}
+	if total.Foreign > 0 {
+		say(env, "%d lines about kills were written by other programs and do not count", total.Foreign)
+	}
+	if total.LeftOut > 0 {
+		say(env, "%d implausible numbers left out", total.LeftOut)
+	}
+	if !r.verbose && total.UnknownForm != "" && total.Unplaced+total.Unknown > 0 {
+		say(env, "line %d has a form that is not known: %q", total.UnknownLine, total.UnknownForm)
 	}
 	if total.Unplaced > 0 {
 		how := "; -v shows them"
@@ -130,7 +142,7 @@ func (r *readFlags) sumUp(env Env, p *pipeline, total kernlog.Stats) {
 }
 
 func (r *readFlags) readFile(ctx context.Context, env Env, p *pipeline, name string) (kernlog.Stats, error) {
-	opts := kernlog.Options{Year: r.year}
+	opts := kernlog.Options{Year: r.year, Seen: &r.seen}
 	if r.verbose {
 		opts.OnUnplaced = func(line int, text string) { say(env, "%s:%d: %q", name, line, text) }
 	}
@@ -146,7 +158,7 @@ func (r *readFlags) readFile(ctx context.Context, env Env, p *pipeline, name str
 			return r.readBuffer(ctx, p, name, opts)
 		}
 	}
-	write := writeOnce{ctx: ctx, p: p, seen: &r.seen}
+	write := writeOnce{ctx: ctx, p: p}
 	var log *kernlog.Reader
 	in, err := newInput(ctx, file, func() error { return write.all(log.Quiet()) })
 	if err != nil {
@@ -183,7 +195,7 @@ func (r *readFlags) readBuffer(ctx context.Context, p *pipeline, name string, op
 		return kernlog.Stats{}, &failure{err: err, code: exitError, hint: readHint}
 	}
 	defer func() { _ = k.Close() }()
-	err = readRecords(p, name, func() (*oom.Record, error) { return k.Read(ctx) }, &writeOnce{ctx: ctx, p: p, seen: &r.seen})
+	err = readRecords(p, name, func() (*oom.Record, error) { return k.Read(ctx) }, &writeOnce{ctx: ctx, p: p})
 	return k.Stats(), err
 }
 
@@ -210,13 +222,12 @@ func readRecords(p *pipeline, name string, next func() (*oom.Record, error), wri
 // errFull ends an input once as many records are written as were asked for.
 var errFull = errors.New("as many records as asked for")
 
-// writeOnce writes records that no other file had, and keeps a failure of that
-// apart from those of the input that it ends.
+// writeOnce writes records, and keeps a failure of that apart from those of the input
+// that it ends.
 type writeOnce struct {
-	ctx  context.Context
-	p    *pipeline
-	seen *seenIDs
-	err  error
+	ctx context.Context
+	p   *pipeline
+	err error
 }
 
 func (w *writeOnce) all(records []*oom.Record) error {
@@ -224,51 +235,9 @@ func (w *writeOnce) all(records []*oom.Record) error {
 		if w.p.full() {
 			return errFull
 		}
-		if w.seen.again(rec) {
-			continue
-		}
 		if w.err = w.p.write(w.ctx, rec); w.err != nil {
 			return w.err
 		}
 	}
 	return nil
-}
-
-// seenIDs knows the records of the files before: syslog and kern.log have the same
-// lines.
-type seenIDs struct {
-	file  int // the one that is read
-	files map[string]int
-	order []string
-	twice int
-}
-
-// maxSeen bounds the ids that are kept, of the last records.
-const maxSeen = 1 << 16
-
-// again says whether a record was in another file. Its id tells only where that
-// hangs on a clock, and for a wall clock on a machine too.
-func (s *seenIDs) again(rec *oom.Record) bool {
-	if !rec.UptimeNS.Known && (rec.Time.IsZero() || rec.Node == "") {
-		return false
-	}
-	file, ok := s.files[rec.ID]
-	if ok {
-		if file != s.file {
-			s.twice++
-		}
-		return file != s.file
-	}
-	if s.files == nil {
-		s.files = map[string]int{}
-	}
-	if len(s.order) == maxSeen {
-		for _, id := range s.order[:maxSeen/2] {
-			delete(s.files, id)
-		}
-		s.order = append(s.order[:0], s.order[maxSeen/2:]...)
-	}
-	s.files[rec.ID] = s.file
-	s.order = append(s.order, rec.ID)
-	return false
 }

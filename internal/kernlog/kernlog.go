@@ -114,6 +114,25 @@ type Stats struct {
 	UnknownLine int
 }
 
+// Add adds up the counts of another log.
+func (s *Stats) Add(o *Stats) {
+	s.Lines += o.Lines
+	s.Reports += o.Reports
+	s.Kills += o.Kills
+	s.Unplaced += o.Unplaced
+	s.Unknown += o.Unknown
+	s.CutLines += o.CutLines
+	s.Unused += o.Unused
+	s.LeftOut += o.LeftOut
+	s.Duplicates += o.Duplicates
+	s.DoubledLines += o.DoubledLines
+	s.Foreign += o.Foreign
+	s.Reversed = s.Reversed || o.Reversed
+	if s.UnknownForm == "" {
+		s.UnknownForm, s.UnknownLine = o.UnknownForm, o.UnknownLine
+	}
+}
+
 // unknown keeps the first line of a form that is not known.
 func (s *Stats) unknown(number int, text []byte) {
 	if s.UnknownForm == "" {

@@ -216,3 +216,36 @@ func TestBelieved(t *testing.T) {
 		}
 	}
 }
+
+// TestSeen: the records that are remembered are the last ones, and what no clock tells
+// apart is the same kill.
+func TestSeen(t *testing.T) {
+	var s Seen
+	rec := oom.Record{Kind: oom.KindKill, UptimeNS: oom.Some(uint64(1))}
+	for i := range 3 * maxSeen {
+		rec.ID = fmt.Sprint(i)
+		s.Again(&rec)
+	}
+	if len(s.ids) > maxSeen || len(s.order) > maxSeen || !s.Again(&rec) {
+		t.Errorf("%d ids", len(s.ids))
+	}
+	at := func(prefix string) string { return prefix + killLineText + "\n" }
+	for name, c := range map[string]struct {
+		log  string
+		want int
+	}{
+		"one uptime":               {at("[    5.000001] ") + at("[    5.000001] "), 1},
+		"another uptime":           {at("[    5.000001] ") + at("[    5.000002] "), 2},
+		"dmesg, then syslog":       {at("[    5.000001] ") + at("Mar  7 04:11:09 h kernel: "), 1},
+		"a second apart, no host":  {at("[Fri Mar  7 04:11:09 2025] ") + at("[Fri Mar  7 04:11:10 2025] "), 1},
+		"two seconds apart":        {at("[Fri Mar  7 04:11:09 2025] ") + at("[Fri Mar  7 04:11:11 2025] "), 1},
+		"three seconds apart":      {at("[Fri Mar  7 04:11:09 2025] ") + at("[Fri Mar  7 04:11:12 2025] "), 2},
+		"two hosts":                {at("Mar  7 04:11:09 h kernel: ") + at("Mar  7 04:11:09 g kernel: "), 2},
+		"no stamps":                {at("") + "\n" + at(""), 1},
+		"another number, no stamp": {at("") + strings.Replace(at(""), "40kB", "44kB", 1), 2},
+	} {
+		if all := readText(t, c.log, testOptions()); len(all) != c.want {
+			t.Errorf("%s: %d records", name, len(all))
+		}
+	}
+}
