@@ -119,7 +119,7 @@ func stamped(b []byte) bool {
 		_, rest, ok := cutUint(b[1:])
 		return ok && len(rest) > 0 && rest[0] == '>'
 	case isDigit(c):
-		if _, _, ok := parseISO(b, nil); ok {
+		if _, _, ok := parseISO(b, nil); ok || len(b) > 20 && b[2] == '-' && b[5] == ' ' && b[8] == ':' && b[14] == '.' {
 			return true
 		}
 		_, ok := parseKmsg(b)

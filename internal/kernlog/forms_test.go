@@ -262,3 +262,52 @@ func TestOldKernels(t *testing.T) {
 		})
 	}
 }
+
+// TestVendors are the prefixes that phones and televisions have.
+func TestVendors(t *testing.T) {
+	kill := wanted{oom.KindKill, "812 hostapd", "squid", nil}
+	for name, c := range map[string]struct {
+		prefix string
+		want   []wanted
+	}{
+		"CPU and uptime":           {"[2-3219.1870] ", []wanted{kill}},
+		"a caller after the stamp": {"<4>[ 3219.187012] [1:          squid:  537] ", []wanted{kill}},
+		"a caller in parts":        {"[ 3219.187012] <1>.(1)[537:squid]", []wanted{kill}},
+		"logcat":                   {"03-07 04:11:09.123     0     0 W kernel  : ", []wanted{kill}},
+		"logcat, brief":            {"W/kernel  (    0): ", []wanted{kill}},
+		"logcat, with a stamp":     {"03-07 04:11:09.123     0     0 W kernel  : [ 3219.187012] ", []wanted{kill}},
+		"logcat, another's":        {"03-07 04:11:09.123   912   912 W app     : ", nil},
+		"logcat, another's, brief": {"W/app     (  912): ", nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			checkWanted(t, c.prefix+headerLine+"\n"+c.prefix+cpuLine+"\n"+c.prefix+killedLine+"\n", c.want...)
+		})
+	}
+}
+
+// TestFrames: each architecture prints a trace in its own way.
+func TestFrames(t *testing.T) {
+	for line, want := range map[string]string{
+		" dump_header+0x43/0x1b0":                                                       "",
+		" out_of_memory+0x23b/0x600":                                                    "out_of_memory+0x23b",
+		" ? out_of_memory+0x23b/0x600":                                                  "",
+		" [<ffffffff8118471d>] out_of_memory+0xcd/0x120":                                "out_of_memory+0xcd",
+		"[<0000000000624f38>] out_of_memory+0x2f8/0x3a0":                                "out_of_memory+0x2f8",
+		"[c000000001234560] [c0000000003a2b3c] out_of_memory+0x2f8/0x3a0":               "out_of_memory+0x2f8",
+		"[c000000001234560] [c0000000003a2b3c] out_of_memory+0x2f8/0x3a0 (unreliable)":  "",
+		"([<00000000003131a8>] out_of_memory+0x60/0x68)":                                "out_of_memory+0x60",
+		" [<00000000003131a8>] out_of_memory+0x60/0x68 ":                                "out_of_memory+0x60",
+		"[<c01387ac>] (oom_kill_process) from [<c0139324>] (out_of_memory+0x1f8/0x4e4)": "out_of_memory+0x1f8",
+		" oom_kill_process from out_of_memory+0x1f8/0x4e4":                              "out_of_memory+0x1f8",
+		" [out_of_memory+0x167/0x1a0] out_of_memory+0x167/0x1a0":                        "out_of_memory+0x167",
+		" [nfs:out_of_memory+0x34c/0x380] out_of_memory+0x34c/0x380":                    "out_of_memory+0x34c",
+		" out_of_memory+0x23b/0x600 [xfs]":                                              "out_of_memory+0x23b",
+	} {
+		for _, title := range []string{"Call Trace:", "Call trace:", "Backtrace:"} {
+			all := readText(t, headerLine+"\n"+cpuLine+"\n"+title+"\n"+line+"\n"+killedLine+"\n", testOptions())
+			if len(all) != 1 || strings.Join(all[0].Trigger.KernelStack, " ") != want {
+				t.Errorf("%s %q: %d records, %v", title, line, len(all), all[0].Trigger.KernelStack)
+			}
+		}
+	}
+}

@@ -159,12 +159,23 @@ func frame(b []byte) (name []byte, guessed, ok bool) {
 			b = b[19:]
 		}
 	}
+	if hasPrefix(b, "([<") { // s390, the innermost
+		b = bytes.TrimSuffix(b[1:], []byte(")"))
+	}
 	if hasPrefix(b, "[<") {
 		end := bytes.Index(b, []byte(">] "))
 		if end < 0 {
 			return nil, false, false
 		}
 		b = skipSpaces(b[end+3:])
+	} else if end := bytes.Index(b, []byte("] ")); end > 0 && b[0] == '[' && contains(b[:end], "+0x") {
+		b = b[end+2:] // klogd named them once more
+	}
+	if i := bytes.Index(b, []byte(" from ")); i > 0 { // 32-bit ARM: "(callee) from [<address>] (caller+0x1/0x2)"
+		b = b[i+len(" from "):]
+		if end := bytes.Index(b, []byte(">] (")); end > 0 && hasPrefix(b, "[<") {
+			b = bytes.TrimSuffix(b[end+4:], []byte(")"))
+		}
 	}
 	if hasPrefix(b, "? ") {
 		guessed, b = true, b[2:]

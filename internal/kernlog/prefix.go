@@ -144,8 +144,14 @@ func (x *prefixes) wrap(l *Line, b []byte) ([]byte, wrapState) {
 		if rest, st := x.iso(l, b); st != wrapNone {
 			return rest, st
 		}
+		if rest, st := x.logcat(l, b); st != wrapNone {
+			return rest, st
+		}
 		return x.unix(l, b)
 	case c >= 'A' && c <= 'Z':
+		if len(b) > 2 && b[1] == '/' {
+			return logcatTag(l, b[2:])
+		}
 		return x.syslog(l, b)
 	case hasPrefix(b, "kernel: "):
 		l.exact = true
@@ -381,6 +387,12 @@ func (x *prefixes) bracket(l *Line, b []byte) ([]byte, wrapState) {
 		l.Uptime = oom.Some(up)
 		return x.afterClock(l, rest)
 	}
+	if _, after, ok := cutUint(in); ok && len(after) > 1 && after[0] == '-' { // a vendor's "[CPU-uptime]"
+		if up, ok := uptime(after[1:]); ok {
+			l.Uptime = oom.Some(up)
+			return x.afterClock(l, rest)
+		}
+	}
 	switch {
 	case len(in) > 0 && in[0] == '<': // an address
 	case x.ctime(l, in), x.humanTime(l, in):
@@ -445,9 +457,13 @@ func (x *prefixes) afterClock(l *Line, b []byte) ([]byte, wrapState) {
 }
 
 // cutCaller takes off who printed it: right behind the stamp as the console has
-// it, behind a space as dmesg has it, and padded to six by both.
+// it, behind a space as dmesg has it, and padded to six by both. Vendors of phones
+// have forms of their own.
 func cutCaller(l *Line, b []byte) []byte {
 	in := bytes.TrimPrefix(b, []byte(" "))
+	if rest, ok := vendorCaller(in); ok {
+		return rest
+	}
 	if end := bytes.IndexByte(in, ']'); end > 0 && in[0] == '[' && (in[1] == ' ' || end >= len("[T12345")) {
 		who := skipSpaces(in[1:end])
 		if c := caller(who); c != 0 || string(who) == "T0" {
@@ -455,6 +471,24 @@ func cutCaller(l *Line, b []byte) []byte {
 		}
 	}
 	return bytes.TrimPrefix(b, []byte(" "))
+}
+
+// vendorCaller takes off "<4>.(1)[214:kswapd0]" and "[1:        kswapd0:  214] ".
+func vendorCaller(b []byte) (rest []byte, ok bool) {
+	if len(b) > 8 && b[0] == '<' && isDigit(b[1]) {
+		if i := bytes.IndexByte(b, '['); i > 3 && i < 12 && b[i-1] == ')' {
+			if end := bytes.IndexByte(b[i:], ']'); end > 0 {
+				return bytes.TrimPrefix(b[i+end+1:], []byte(" ")), true
+			}
+		}
+		return b, false
+	}
+	if len(b) > 8 && b[0] == '[' && isDigit(b[1]) && (b[2] == ':' || b[3] == ':') {
+		if end := bytes.IndexByte(b, ']'); end > 0 && end < 48 && bytes.Count(b[:end], []byte(":")) >= 2 && isDigit(b[end-1]) {
+			return bytes.TrimPrefix(b[end+1:], []byte(" ")), true
+		}
+	}
+	return b, false
 }
 
 // iso reads stamps of journalctl -o short-iso, rsyslog's file format, dmesg
@@ -482,6 +516,51 @@ func (x *prefixes) iso(l *Line, b []byte) ([]byte, wrapState) {
 		return cutCaller(l, rest), wrapText
 	}
 	return x.tag(l, rest, false)
+}
+
+// logcat reads Android's "03-07 04:11:09.123   214   214 W kernel  : text".
+func (x *prefixes) logcat(l *Line, b []byte) ([]byte, wrapState) {
+	if len(b) < 20 || b[2] != '-' || b[5] != ' ' || b[14] != '.' {
+		return b, wrapNone
+	}
+	mon, ok := digits(b[:2])
+	day, ok2 := digits(b[3:5])
+	h, m, s, ok3 := clock(b[6:])
+	ms, rest, ok4 := cutUint(b[15:])
+	if !ok || !ok2 || !ok3 || !ok4 || mon < 1 || mon > 12 || ms > 999 {
+		return b, wrapNone
+	}
+	l.Time = x.withYear(time.Month(mon), day, h, m, s, int(ms)*1_000_000)
+	var id []byte
+	for range 2 { // pid and tid
+		if id, rest = nextField(rest); len(id) > 0 && !isDigit(id[0]) {
+			break
+		}
+	}
+	if len(id) > 2 && id[1] == '/' {
+		return logcatTag(l, b[len(b)-len(rest)-len(id)+1:])
+	}
+	level, rest := nextField(rest)
+	if len(level) != 1 {
+		return b, wrapUser
+	}
+	return logcatTag(l, skipSpaces(rest))
+}
+
+// logcatTag reads "kernel  : text" and "kernel  (  214): text".
+func logcatTag(l *Line, b []byte) ([]byte, wrapState) {
+	tag, text, ok := bytes.Cut(b, []byte(": "))
+	if i := bytes.IndexByte(tag, '('); i >= 0 {
+		tag = tag[:i]
+	}
+	switch {
+	case !ok:
+		return b, wrapNone
+	case string(bytes.TrimSpace(tag)) != "kernel":
+		return b, wrapUser
+	}
+	l.exact = true
+	return text, wrapMore
 }
 
 // unix reads journalctl -o short-unix: "1732410123.123456 host kernel: ".

@@ -88,6 +88,11 @@ func classify(b []byte) part {
 		return classifyBracket(b)
 	case c == ',' && contains(b, "order="):
 		return partOrder
+	case c == '(':
+		if _, _, ok := frame(b); ok {
+			return partFrame
+		}
+		return partNone
 	case c == '<':
 		switch {
 		case hasPrefix(b, "<TASK>"):
@@ -128,7 +133,7 @@ func classifyWord(b []byte) part {
 	switch {
 	case hasPrefix(b, "CPU: ") && contains(b, " Comm: "), hasPrefix(b, "Pid: ") && contains(b, ", comm: "):
 		return partCPU
-	case hasPrefix(b, "Call Trace:"), hasPrefix(b, "Call trace:"):
+	case hasPrefix(b, "Call Trace:"), hasPrefix(b, "Call trace:"), hasPrefix(b, "Backtrace:"):
 		return partTrace
 	case hasPrefix(b, "Task in "):
 		return partTaskIn
