@@ -14,7 +14,9 @@ func (r *Reader) stepExport() bool {
 	field, cut, ok := r.src.line()
 	r.src.lines = lines // entries are counted, not fields
 	if !ok {
-		r.endEntry()
+		if !r.src.quiet {
+			r.endEntry()
+		}
 		return false
 	}
 	if len(field) == 0 {
@@ -86,7 +88,9 @@ func (r *Reader) stepVerbose() bool {
 	raw, cut, ok := r.src.line()
 	r.src.lines = lines
 	if !ok {
-		r.endEntry()
+		if !r.src.quiet {
+			r.endEntry()
+		}
 		return false
 	}
 	raw = bytes.TrimRight(raw, "\r")

@@ -113,7 +113,12 @@ func (r *Reader) Next() (*oom.Record, error) {
 		default:
 			more = r.stepText()
 		}
-		if !more {
+		switch {
+		case more:
+		case r.src.again():
+			r.ord.flush()
+			r.p.quiet()
+		default:
 			r.ord.flush()
 			r.p.Flush()
 			r.err = r.src.err
@@ -264,6 +269,9 @@ func (r *Reader) stepText() bool {
 		return true
 	}
 	whole := r.src.whole()
+	if len(whole) == 0 && r.src.quiet {
+		return false
+	}
 	if len(whole) == 0 {
 		line, cut, ok := r.src.line() // the last line, or one that is too long
 		if ok && mayAnchor(line) {

@@ -103,7 +103,9 @@ func (r *Reader) stepTable() bool {
 		line = bytes.Clone(line)
 		for bytes.Count(line, []byte(`"`))%2 != 0 && len(line) < r.src.max { // a cell of several lines
 			more, cutMore, ok := r.src.line()
-			if !ok {
+			if !ok && r.src.again() {
+				continue
+			} else if !ok {
 				break
 			}
 			line, cut = append(append(line, '\n'), more...), cut || cutMore
