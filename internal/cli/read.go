@@ -85,8 +85,26 @@ func (r *readFlags) options(env Env, files []string) assemble.ReadOptions {
 
 func (r *readFlags) sumUp(env Env, sum assemble.ReadSummary) {
 	say(env, "%s in %d lines", kills(sum.Counts.Kills), sum.Lines)
-	if sum.Duplicates > 0 {
-		say(env, "%d duplicate records skipped", sum.Duplicates)
+	if sum.Reversed {
+		say(env, "the log is newest first; it was read from its end")
+	}
+	for _, c := range []struct {
+		n    uint64
+		what string
+	}{
+		{sum.Duplicates, "duplicate records skipped"},
+		{sum.DoubledLines, "duplicate lines skipped"},
+		{sum.Foreign, "lines about kills were written by other programs and do not count"},
+		{sum.LeftOut, "implausible numbers left out"},
+		{sum.CutLines, "overlong lines truncated"},
+		{sum.Unknown, "JSON objects had no recognized message field, such as MESSAGE, message, msg or log"},
+	} {
+		if c.n > 0 {
+			say(env, "%d %s", c.n, c.what)
+		}
+	}
+	if !r.verbose && sum.UnknownForm != "" && sum.Unplaced+sum.Unknown > 0 {
+		say(env, "line %d has a form that is not known: %q", sum.UnknownLine, sum.UnknownForm)
 	}
 	if sum.Unplaced > 0 {
 		how := "; -v shows them"
@@ -94,11 +112,5 @@ func (r *readFlags) sumUp(env Env, sum assemble.ReadSummary) {
 			how = ""
 		}
 		say(env, "%d lines look like part of a report and were not understood%s", sum.Unplaced, how)
-	}
-	if sum.Unknown > 0 {
-		say(env, "%d JSON objects had no recognized message field, such as MESSAGE, message, msg or log", sum.Unknown)
-	}
-	if sum.CutLines > 0 {
-		say(env, "%d overlong lines truncated", sum.CutLines)
 	}
 }
