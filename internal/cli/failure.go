@@ -42,10 +42,10 @@ func openFailure(err error, btfFile string) error {
 
 // openLogFailure is openFailure for the kernel's log.
 func openLogFailure(err error) error {
-	switch {
-	case err == nil:
+	if err == nil {
 		return nil
-	case errors.Is(err, os.ErrPermission):
+	}
+	if errors.Is(err, os.ErrPermission) {
 		return &failure{err: err, code: exitPermission, hint: "run it as root, or with CAP_SYSLOG"}
 	}
 	return &failure{err: err, code: exitUnsupported, hint: "\"oomtrace read\" takes the output of dmesg too"}

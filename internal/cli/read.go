@@ -88,29 +88,16 @@ func (r *readFlags) sumUp(env Env, sum assemble.ReadSummary) {
 	if sum.Reversed {
 		say(env, "the log is newest first; it was read from its end")
 	}
-	for _, c := range []struct {
-		n    uint64
-		what string
-	}{
-		{sum.Duplicates, "duplicate records skipped"},
-		{sum.DoubledLines, "duplicate lines skipped"},
-		{sum.Foreign, "lines about kills were written by other programs and do not count"},
-		{sum.LeftOut, "implausible numbers left out"},
-		{sum.CutLines, "overlong lines truncated"},
-		{sum.Unknown, "JSON objects had no recognized message field, such as MESSAGE, message, msg or log"},
-	} {
-		if c.n > 0 {
-			say(env, "%d %s", c.n, c.what)
-		}
+	unplaced := "lines look like part of a report and were not understood"
+	if !r.verbose {
+		unplaced += "; -v shows them"
 	}
+	sayCounts(env, counted{sum.Duplicates, "duplicate records skipped"}, counted{sum.DoubledLines, "duplicate lines skipped"},
+		counted{sum.Foreign, "lines about kills were written by other programs and do not count"},
+		counted{sum.LeftOut, "implausible numbers left out"}, counted{sum.Unplaced, unplaced},
+		counted{sum.Unknown, "JSON objects had no recognized message field, such as MESSAGE, message, msg or log"},
+		counted{sum.CutLines, "overlong lines truncated"})
 	if !r.verbose && sum.UnknownForm != "" && sum.Unplaced+sum.Unknown > 0 {
 		say(env, "line %d has a form that is not known: %q", sum.UnknownLine, sum.UnknownForm)
-	}
-	if sum.Unplaced > 0 {
-		how := "; -v shows them"
-		if r.verbose {
-			how = ""
-		}
-		say(env, "%d lines look like part of a report and were not understood%s", sum.Unplaced, how)
 	}
 }

@@ -97,18 +97,15 @@ func (s *session) openSource(ctx context.Context, opts tracer.Options) (*assembl
 		s.tr = tr
 		return nil, nil
 	}
-	if s.source == "auto" && opts.Tier == tracer.TierAuto && s.pin == "" && canFallBack(err) {
+	// What the user got wrong is to be reported, not worked around.
+	refused := errors.Is(err, tracer.ErrUnsupported) || errors.Is(err, tracer.ErrPermission)
+	if refused && s.source == "auto" && opts.Tier == tracer.TierAuto && s.pin == "" {
 		if log, logErr := assemble.OpenKernelLog(s.sinceBoot); logErr == nil {
 			say(s.env, "cannot attach BPF programs (%v); falling back to the kernel log", err)
 			return log, nil
 		}
 	}
 	return nil, openFailure(err, s.btf)
-}
-
-// canFallBack: what the user got wrong is to be reported, not worked around.
-func canFallBack(err error) bool {
-	return errors.Is(err, tracer.ErrUnsupported) || errors.Is(err, tracer.ErrPermission)
 }
 
 func (s *session) liveOptions() assemble.LiveOptions {
@@ -142,10 +139,9 @@ func (s *session) trace(ctx context.Context) error {
 	if s.abandoned = errors.Is(err, pipeline.ErrStuck); s.abandoned {
 		return s.stuckFailure() // its counts are not to be had
 	}
-	return errors.Join(outputFailure(err, traceFull), s.sumUp(time.Since(started), err))
+	const full = "free disk space; later kills were not written (with --pin they remain in the ring buffer)"
+	return errors.Join(outputFailure(err, full), s.sumUp(time.Since(started), err))
 }
-
-const traceFull = "free disk space; later kills were not written (with --pin they remain in the ring buffer)"
 
 // close releases everything; what was written is on disk then.
 func (s *session) close() error {
@@ -210,18 +206,8 @@ func (s *session) sumUp(d time.Duration, failed error) error {
 	if n := s.live.Waiting(); failed != nil && n > 0 {
 		say(s.env, "%s not written (%s)", count(n, "record"), s.fate())
 	}
-	if sum.LostExits > 0 {
-		say(s.env, "%d exit records lost", sum.LostExits)
-	}
-	if sum.LostSigkills > 0 {
-		say(s.env, "%d SIGKILL records lost", sum.LostSigkills)
-	}
-	if sum.Unreadable > 0 {
-		say(s.env, "%d records could not be decoded", sum.Unreadable)
-	}
-	if sum.Repeated > 0 {
-		say(s.env, "%d repeated no-victim OOMs were counted but not recorded", sum.Repeated)
-	}
+	sayCounts(s.env, counted{sum.LostExits, "exit records lost"}, counted{sum.LostSigkills, "SIGKILL records lost"},
+		counted{sum.Unreadable, "records could not be decoded"}, counted{sum.Repeated, "repeated no-victim OOMs were counted but not recorded"})
 	return err
 }
 
@@ -234,6 +220,20 @@ func (s *session) fate() string {
 }
 
 func kills(n int) string { return count(n, "kill") }
+
+// counted is what a summary mentions where there is any.
+type counted struct {
+	n    uint64
+	what string
+}
+
+func sayCounts(env Env, all ...counted) {
+	for _, c := range all {
+		if c.n > 0 {
+			say(env, "%d %s", c.n, c.what)
+		}
+	}
+}
 
 // count is "1 kill" or "2 kills".
 func count(n int, what string) string {
