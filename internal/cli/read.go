@@ -84,7 +84,7 @@ func (r *readFlags) options(env Env, files []string) assemble.ReadOptions {
 }
 
 func (r *readFlags) sumUp(env Env, sum assemble.ReadSummary) {
-	say(env, "%s in %d lines", kills(sum.Counts.Kills), sum.Lines)
+	say(env, "%s in %d lines", count(sum.Counts.Kills, "kill"), sum.Lines)
 	if sum.Reversed {
 		say(env, "the log is newest first; it was read from its end")
 	}

@@ -35,8 +35,7 @@ func runTrace(ctx context.Context, args []string, env Env) error {
 		return err
 	}
 	s := &session{traceFlags: &t, env: env}
-	err = s.open(ctx, opts)
-	if err == nil {
+	if err = s.open(ctx, opts); err == nil {
 		err = s.trace(ctx)
 	}
 	return errors.Join(err, s.close())
@@ -198,11 +197,12 @@ func (s *session) note(what string, err error) {
 // is counted.
 func (s *session) sumUp(d time.Duration, failed error) error {
 	sum, err := s.live.Summary()
+	done := fmt.Sprintf("%s in %s, %d written", count(sum.Kills, "kill"), d.Round(time.Second), sum.Written)
 	if !sum.Traced {
-		say(s.env, "%s in %s, %d written", kills(sum.Kills), d.Round(time.Second), sum.Written)
+		say(s.env, "%s", done)
 		return err
 	}
-	say(s.env, "%s in %s, %d written, %d lost", kills(sum.Kills), d.Round(time.Second), sum.Written, sum.Lost)
+	say(s.env, "%s, %d lost", done, sum.Lost)
 	if n := s.live.Waiting(); failed != nil && n > 0 {
 		say(s.env, "%s not written (%s)", count(n, "record"), s.fate())
 	}
@@ -218,8 +218,6 @@ func (s *session) fate() string {
 	}
 	return "they are lost"
 }
-
-func kills(n int) string { return count(n, "kill") }
 
 // counted is what a summary mentions where there is any.
 type counted struct {
