@@ -63,11 +63,11 @@ func OpenLive(ctx context.Context, tr *tracer.Tracer, log *KernelLog, o LiveOpti
 			err = errors.Join(err, l.Close())
 		}
 	}()
-	var pending func() bool
 	if tr != nil {
-		pending = tr.Pending
+		l.stages = newStages(ctx, o.StageOptions, fromPrograms, tr.Pending)
+	} else {
+		l.stages = newStages(ctx, o.StageOptions, fromLiveLog, nil)
 	}
-	l.stages = newStages(ctx, o.StageOptions, true, pending)
 	l.openLogs()
 	if err := l.openMetrics(); err != nil {
 		return nil, err

@@ -41,7 +41,7 @@ type ReadSummary struct {
 // Read moves the records of logs. A file that cannot be read does not keep the
 // others from it: Notify gets the reason.
 func Read(ctx context.Context, o ReadOptions) (ReadSummary, error) {
-	s := newStages(ctx, o.StageOptions, false, nil)
+	s := newStages(ctx, o.StageOptions, fromFiles, nil)
 	defer func() { _ = s.Close() }()
 	if s.containers != nil {
 		s.containers.Ready(ctx)

@@ -17,7 +17,7 @@ import (
 // liveStages are the stages of a live line, without any runtime.
 func liveStages(t testing.TB, o StageOptions) *stages {
 	t.Helper()
-	s := newStages(t.Context(), o, true, nil)
+	s := newStages(t.Context(), o, fromPrograms, nil)
 	t.Cleanup(func() {
 		if err := s.Close(); err != nil {
 			t.Error(err)
@@ -115,7 +115,7 @@ func TestLossNotice(t *testing.T) {
 // TestWarmUp: it leaves nothing behind, and its errors are not swallowed.
 func TestWarmUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newStages(t.Context(), StageOptions{Redact: true, Filters: pipeline.Filters{Comm: "x"}}, true, nil)
+		s := newStages(t.Context(), StageOptions{Redact: true, Filters: pipeline.Filters{Comm: "x"}}, fromPrograms, nil)
 		s.metrics = metrics.New(metrics.Options{})
 		if err := s.warmUp(t.Context()); err != nil {
 			t.Fatal(err)
