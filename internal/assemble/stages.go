@@ -138,7 +138,7 @@ func (s *stages) list() []pipeline.Stage {
 
 // notice tells the user of records that were lost.
 func (s *stages) notice(_ context.Context, rec *oom.Record) error {
-	if s.from == fromPrograms && rec.Kind == oom.KindLost {
+	if s.from == fromPrograms && rec.Kind == oom.KindLost && rec.Source == oom.SourceBPF {
 		s.o.Notify(fmt.Sprintf("%d records lost: %s", rec.Lost.Value, lostWhy(rec.LostKind)))
 	}
 	return nil
