@@ -92,20 +92,20 @@ func checkTier(t *testing.T, tr *Tracer, tier Tier) {
 // CAP_SYS_RESOURCE, which this machine's root may lack, so it runs in guests.
 func lowered() scenario {
 	return scenario{name: "adj-negative", limit: workload.Limits{MaxBytes: 24 * mib, NoSwap: true}, kills: 1,
-		hogs: []workload.Hog{{Name: "adj-", Adj: -300, Steps: []workload.Step{{Kind: workload.Anon, Bytes: 64 * mib}}}}}
+		hogs: []workload.Hog{{Name: "adj-", Adj: -300, Steps: anon(64)}}}
 }
 
 func guestScenarios() []scenario {
 	group := workload.Limits{MaxBytes: 32 * mib, NoSwap: true, Group: true}
 	var five []workload.Hog
 	for i := range 5 {
-		five = append(five, workload.Hog{Name: "member" + strconv.Itoa(i), Steps: []workload.Step{{Kind: workload.Anon, Bytes: 7 * mib}}})
+		five = append(five, workload.Hog{Name: "member" + strconv.Itoa(i), Steps: anon(7)})
 	}
-	five[4].Steps = []workload.Step{{Kind: workload.Anon, Bytes: 48 * mib}}
+	five[4].Steps = anon(48)
 	return append(cgroupScenarios(), lowered(),
 		scenario{name: "oom-group", limit: group, hogs: five, kills: 5},
 		scenario{name: "threads", limit: workload.Limits{MaxBytes: 32 * mib, NoSwap: true}, kills: 1,
-			hogs: []workload.Hog{{Name: "threads", LeaderExits: true, Steps: []workload.Step{{Kind: workload.Anon, Bytes: 64 * mib}}}},
+			hogs: []workload.Hog{{Name: "threads", LeaderExits: true, Steps: anon(64)}},
 			check: func(t *testing.T, r *oom.Record) {
 				if r.Victim.PID == r.Victim.TID {
 					t.Errorf("pid %v is the marked thread: another one expected", r.Victim.PID)
@@ -140,7 +140,7 @@ func swapped(t *testing.T, l *live, tier Tier) {
 	}
 	scenario{
 		name: "swap", kills: 1, limit: workload.Limits{MaxBytes: 24 * mib, SwapBytes: 16 * mib},
-		hogs: []workload.Hog{{Name: "swapped", Steps: []workload.Step{{Kind: workload.Anon, Bytes: 96 * mib}}}},
+		hogs: []workload.Hog{{Name: "swapped", Steps: anon(96)}},
 		check: func(t *testing.T, r *oom.Record) {
 			if v := r.Victim.SwapBytes.Value; v < 12*mib || v > 16*mib+mib {
 				t.Errorf("swap %d: about 16 MiB expected", v)
@@ -155,7 +155,7 @@ func swapped(t *testing.T, l *live, tier Tier) {
 // system lets a process outside of any limit take all memory.
 func system(t *testing.T, l *live, tier Tier) {
 	l.begin(t)
-	s := scenario{name: "system", kills: 1, hogs: []workload.Hog{{Name: "system", Steps: []workload.Step{{Kind: workload.Anon, Bytes: 2048 * mib}}}}}
+	s := scenario{name: "system", kills: 1, hogs: []workload.Hog{{Name: "system", Steps: anon(2048)}}}
 	h, err := workload.FindHierarchy()
 	if err != nil {
 		t.Fatal(err)
@@ -180,7 +180,7 @@ func system(t *testing.T, l *live, tier Tier) {
 // sysrq asks for a kill by hand.
 func sysrq(t *testing.T, l *live, tier Tier) {
 	l.begin(t)
-	p, err := workload.Start(workload.Hog{Name: "sysrq", Adj: 900, Steps: []workload.Step{{Kind: workload.Anon, Bytes: 32 * mib}}})
+	p, err := workload.Start(workload.Hog{Name: "sysrq", Adj: 900, Steps: anon(32)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -214,7 +214,7 @@ func noVictim(t *testing.T, l *live) {
 		t.Fatal(err)
 	}
 	defer func() { _ = group.Remove() }()
-	p, err := workload.Start(workload.Hog{Name: "spared", Adj: -1000, Procs: group.Procs(), Steps: []workload.Step{{Kind: workload.Anon, Bytes: 64 * mib}}})
+	p, err := workload.Start(workload.Hog{Name: "spared", Adj: -1000, Procs: group.Procs(), Steps: anon(64)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -251,7 +251,7 @@ func TestGuestFlood(t *testing.T) {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { _ = group.Remove() })
-		p, err := workload.Start(workload.Hog{Name: name, Adj: adj, Procs: group.Procs(), Steps: []workload.Step{{Kind: workload.Anon, Bytes: 32 * mib}}})
+		p, err := workload.Start(workload.Hog{Name: name, Adj: adj, Procs: group.Procs(), Steps: anon(32)})
 		if err != nil {
 			t.Fatal(err)
 		}

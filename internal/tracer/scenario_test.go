@@ -23,18 +23,18 @@ type scenario struct {
 	check  func(*testing.T, *oom.Record)
 }
 
-func anon() []workload.Step {
-	return []workload.Step{{Kind: workload.Anon, Bytes: 64 * mib}}
+func anon(n int64) []workload.Step {
+	return []workload.Step{{Kind: workload.Anon, Bytes: n * mib}}
 }
 
 // cgroupScenarios are those that need nothing but a cgroup, of v1 or v2.
 func cgroupScenarios() []scenario {
 	limit := workload.Limits{MaxBytes: 24 * mib, NoSwap: true}
 	return []scenario{
-		{name: "anon", limit: limit, kills: 1, hogs: []workload.Hog{{Name: "anon", Steps: anon()}}, check: checkAnon},
-		{name: "uid", limit: limit, kills: 1, hogs: []workload.Hog{{Name: "other user", UID: 1234, Steps: anon()}}},
-		{name: "adj-positive", limit: limit, kills: 1, hogs: []workload.Hog{{Name: "adj+", Adj: 300, Steps: anon()}}},
-		{name: "removed", limit: limit, kills: 1, remove: true, hogs: []workload.Hog{{Name: "removed", Steps: anon()}}},
+		{name: "anon", limit: limit, kills: 1, hogs: []workload.Hog{{Name: "anon", Steps: anon(64)}}, check: checkAnon},
+		{name: "uid", limit: limit, kills: 1, hogs: []workload.Hog{{Name: "other user", UID: 1234, Steps: anon(64)}}},
+		{name: "adj-positive", limit: limit, kills: 1, hogs: []workload.Hog{{Name: "adj+", Adj: 300, Steps: anon(64)}}},
+		{name: "removed", limit: limit, kills: 1, remove: true, hogs: []workload.Hog{{Name: "removed", Steps: anon(64)}}},
 		{name: "shmem", limit: limit, kills: 1, hogs: []workload.Hog{
 			{Name: "shmem", Steps: []workload.Step{{Kind: workload.Shmem, Bytes: 64 * mib}}},
 		}, check: func(t *testing.T, r *oom.Record) {
@@ -42,7 +42,7 @@ func cgroupScenarios() []scenario {
 				t.Errorf("shmem rss %d: most of 24 MiB expected", r.Victim.ShmemRSSBytes.Value)
 			}
 		}},
-		{name: "hostile-name", limit: limit, kills: 1, hogs: []workload.Hog{{Name: "a) \x1b[31m\n", Steps: anon()}}},
+		{name: "hostile-name", limit: limit, kills: 1, hogs: []workload.Hog{{Name: "a) \x1b[31m\n", Steps: anon(64)}}},
 	}
 }
 
