@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/cilium/ebpf"
@@ -13,10 +14,10 @@ import (
 	"github.com/oomtrace/oomtrace/internal/probe"
 )
 
-// Tier says which kinds of hooks may be used. The zero Tier is TierAuto.
+// Tier is the attach type of the programs. The zero Tier is TierAuto.
 type Tier string
 
-// The tiers, as --attach names them.
+// The attach types, as --attach names them.
 const (
 	TierAuto       Tier = ""
 	TierFentry     Tier = "fentry"
@@ -26,7 +27,7 @@ const (
 	TierTracepoint Tier = "tracepoint"
 )
 
-// Tiers lists the tiers a user can ask for, best first.
+// Tiers lists the attach types a user can ask for, best first.
 func Tiers() []Tier {
 	return []Tier{TierFentry, TierKprobe, TierTPBTF, TierRawTP, TierTracepoint}
 }
@@ -41,7 +42,7 @@ func ParseTier(s string) (Tier, error) {
 			return t, nil
 		}
 	}
-	return TierAuto, fmt.Errorf("unknown tier %q", s)
+	return TierAuto, fmt.Errorf("unknown attach type %q", s)
 }
 
 // Attempt is one try at a hook, and why the kernel refused it.
@@ -72,6 +73,34 @@ type Attachment struct {
 	Unpinned bool
 	// Tried are the attempts that failed before Kind.
 	Tried []Attempt
+}
+
+// Lines describes the attachment for a person: what is attached, and a line for
+// each refusal.
+func (a Attachment) Lines() []string {
+	kind := a.Kind
+	if kind == "" {
+		kind = "not attached"
+	}
+	if a.Symbol != "" {
+		kind += " on " + a.Symbol
+	}
+	lines := []string{fmt.Sprintf("%-21s %s", a.Hook, kind)}
+	for _, try := range a.Tried {
+		lines = append(lines, fmt.Sprintf("%-21s   %s refused: %v", "", try.Kind, try.Err))
+	}
+	return lines
+}
+
+// Kinds lists how the programs that see a kill are attached, the decision's first.
+func Kinds(all []Attachment) []string {
+	var kinds []string
+	for _, a := range all {
+		if a.Sees && a.Kind != "" && !slices.Contains(kinds, a.Kind) {
+			kinds = append(kinds, a.Kind)
+		}
+	}
+	return kinds
 }
 
 // candidate is one way to attach a hook.

@@ -34,7 +34,7 @@ func TestHostCounters(t *testing.T) {
 	if _, err := tr.Stats(); err != nil {
 		t.Error(err)
 	}
-	if lost, err := tr.Untold(nil); err != nil || len(lost) > 0 {
+	if lost, err := tr.unreported(nil); err != nil || len(lost) > 0 {
 		t.Error(lost, err)
 	}
 	if err := tr.Close(); err != nil {

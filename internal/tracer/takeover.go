@@ -51,18 +51,17 @@ func (t *Tracer) takeOver(paths []string) error {
 	return nil
 }
 
-// inherit adds the losses of another set that were not told to this one's.
+// inherit adds the unreported losses of another set to this one's.
 func (t *Tracer) inherit(old *Tracer) error {
-	var untold []Loss
-	untold, err := old.Untold(untold)
+	losses, err := old.unreported(nil)
 	if err != nil {
 		return err
 	}
-	for _, l := range untold {
+	for _, l := range losses {
 		if err := t.counters.inherit(t.maps[probe.OomtraceMapLedger], l.counter, l.To-l.From); err != nil {
 			return err
 		}
-		if err := old.Told(l); err != nil {
+		if err := old.reported(l); err != nil {
 			return err
 		}
 	}
@@ -75,9 +74,9 @@ func (t *Tracer) replace(paths []string) error {
 	for _, path := range paths {
 		n, err := undelivered(path)
 		if err != nil {
-			t.warnings = append(t.warnings, fmt.Sprintf("%s, of a version with another record layout, is replaced; what its ring held is not known: %v", path, err))
+			t.warnings = append(t.warnings, fmt.Sprintf("replacing %s, pinned by an incompatible version; its unread records are lost (how many is not known: %v)", path, err))
 		} else {
-			t.warnings = append(t.warnings, fmt.Sprintf("%s, of a version with another record layout, is replaced; %d records in its ring, which only that version can read, are lost", path, n))
+			t.warnings = append(t.warnings, fmt.Sprintf("replacing %s, pinned by an incompatible version; its %d unread records are lost", path, n))
 		}
 		if err := removeHooks(path); err != nil {
 			return err
@@ -148,7 +147,9 @@ func (t *Tracer) readOlder(ev *wire.Event) (bool, error) {
 			return false, err
 		}
 		if took {
-			t.drained.Add(1)
+			if isRecord(ev) {
+				t.drained.Add(1)
+			}
 			return true, nil
 		}
 	}

@@ -23,7 +23,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/oomtrace/oomtrace/internal/host"
-	"github.com/oomtrace/oomtrace/internal/oom"
 	"github.com/oomtrace/oomtrace/internal/probe"
 	"github.com/oomtrace/oomtrace/internal/ring"
 	"github.com/oomtrace/oomtrace/internal/wire"
@@ -89,8 +88,8 @@ type Stats struct {
 	Undecoded uint64
 }
 
-// Tracer is a running trace. Read and Done are for one goroutine; Stats, Waiting
-// and KillWaits may come from others.
+// Tracer is a running trace; a Source gives its records. Stats, Waiting and
+// Pending may be called by any goroutine.
 type Tracer struct {
 	maps        map[string]*ebpf.Map
 	links       []link.Link
@@ -112,7 +111,6 @@ type Tracer struct {
 	older       []*older     // the rings that were taken over
 	draining    int          // the one of them that is being read
 	reading     *ring.Reader // which has the event that is not done
-	shared      map[int32][]oom.SharedProcess
 	hookNames   [][]string
 }
 
@@ -122,7 +120,7 @@ func Open(ctx context.Context, opts Options) (t *Tracer, err error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	t = &Tracer{shared: map[int32][]oom.SharedProcess{}}
+	t = &Tracer{}
 	defer func() {
 		if err != nil {
 			_ = t.Close()
@@ -185,7 +183,7 @@ func (t *Tracer) followUp() error {
 	return t.replace(t.others.foreign)
 }
 
-// warnUnpinned names the hooks that see nothing while no reader runs.
+// warnUnpinned names the programs that see nothing while no reader runs.
 func (t *Tracer) warnUnpinned() {
 	var names []string
 	for _, at := range t.attachments {
@@ -194,7 +192,7 @@ func (t *Tracer) warnUnpinned() {
 		}
 	}
 	if len(names) > 0 {
-		t.warnings = append(t.warnings, "this kernel cannot pin "+strings.Join(names, ", ")+": while no reader runs, records lack what these see")
+		t.warnings = append(t.warnings, "this kernel cannot pin "+strings.Join(names, ", ")+"; data from it is missing while oomtrace is stopped")
 	}
 }
 
@@ -427,10 +425,10 @@ func (t *Tracer) HiddenData() []string {
 // Symbols is the kernel's symbol table, as far as it is readable.
 func (t *Tracer) Symbols() *Symbols { return t.symbols }
 
-// Read waits for the next event and decodes it into ev. After ctx is done it
-// goes on until the ring is empty and then returns io.EOF. Records that cannot
-// be decoded are counted and passed over.
-func (t *Tracer) Read(ctx context.Context, ev *wire.Event) error {
+// read waits for the next event and decodes it into ev. After ctx is done it
+// goes on until the ring buffer is empty and then returns io.EOF. Records that
+// cannot be decoded are counted and passed over.
+func (t *Tracer) read(ctx context.Context, ev *wire.Event) error {
 	if t.draining < len(t.older) {
 		if ok, err := t.readOlder(ev); ok || err != nil {
 			return err
@@ -451,29 +449,29 @@ func (t *Tracer) Read(ctx context.Context, ev *wire.Event) error {
 		if !took {
 			continue
 		}
-		if rec.Pos < t.drainEnd && ev.Cgroup.Path == "" {
+		if rec.Pos < t.drainEnd && isRecord(ev) {
 			t.drained.Add(1)
 		}
 		return nil
 	}
 }
 
-// take decodes a record of a ring. False: it is none for the caller, and is done
-// with.
+// isRecord says that an event is a record of its own, not a word for one.
+func isRecord(ev *wire.Event) bool { return ev.Record.Kind != "" }
+
+// take decodes a record of a ring. False: it cannot be decoded, and is counted.
 func (t *Tracer) take(from *ring.Reader, rec ring.Record, ev *wire.Event) (bool, error) {
 	t.machine.BootTime = t.clock.Start() // the wall clock may have been set
 	err := ev.Decode(rec.Bytes, &t.machine)
-	if err != nil {
-		if err := t.counters.inherit(t.maps[probe.OomtraceMapLedger], probe.OomtraceCounterCOUNTER_UNREADABLE, 1); err != nil {
-			return false, err
-		}
+	if err == nil {
+		t.reading = from
+		return true, nil
 	}
-	if err != nil || t.absorb(ev) {
-		from.Done()
-		return false, nil
+	if err := t.counters.inherit(t.maps[probe.OomtraceMapLedger], probe.OomtraceCounterCOUNTER_UNREADABLE, 1); err != nil {
+		return false, err
 	}
-	t.reading = from
-	return true, nil
+	from.Done()
+	return false, nil
 }
 
 // Resumed says that the hooks were attached by an earlier reader.
@@ -489,25 +487,8 @@ func (t *Tracer) Drained() uint64 { return t.drained.Load() }
 // CLOCK_MONOTONIC.
 func (t *Tracer) AttachedMonotonic() uint64 { return t.attachedAt }
 
-// absorb keeps the processes that shared a victim's mm until its exit record.
-func (t *Tracer) absorb(ev *wire.Event) bool {
-	if ev.Shared.PID != 0 {
-		t.shared[ev.Shared.VictimPID] = append(t.shared[ev.Shared.VictimPID],
-			oom.SharedProcess{PID: oom.Some(ev.Shared.PID), Comm: ev.Shared.Comm})
-		return true
-	}
-	if ev.Record.Kind == oom.KindExit {
-		pid := ev.Record.Victim.PID.Value
-		if shared, ok := t.shared[pid]; ok {
-			ev.Record.Exit.SharedMM = append(ev.Record.Exit.SharedMM, shared...)
-			delete(t.shared, pid)
-		}
-	}
-	return false
-}
-
-// Waiting is how many records wait in the ring, that which Read has returned and
-// is not done included. Any goroutine may ask.
+// Waiting is how many records wait in the ring buffer: the one that was given out
+// and is not acknowledged, too. Any goroutine may ask.
 func (t *Tracer) Waiting() int {
 	n := waiting(t.ring)
 	for _, old := range t.older {
@@ -517,24 +498,16 @@ func (t *Tracer) Waiting() int {
 }
 
 func waiting(r *ring.Reader) int {
-	inUse, n := r.Unread(isRecord)
+	inUse, n := r.Unread(func(h ring.Head) bool { return wire.IsRecord(h) })
 	if inUse {
 		n++
 	}
 	return n
 }
 
-func isRecord(h ring.Head) bool { return wire.IsRecord(h) }
-
-// KillWaits says that the ring holds another kill than those that were read.
-func (t *Tracer) KillWaits() bool {
-	_, behind := t.ring.Unread(func(h ring.Head) bool { return wire.IsKill(h) })
-	return behind > 0
-}
-
-// Done says that the event that Read returned has been delivered: the kernel may
+// done says that the event that read returned has been delivered: the kernel may
 // forget it.
-func (t *Tracer) Done() {
+func (t *Tracer) done() {
 	if t.reading != nil {
 		t.reading.Done()
 		t.reading = nil

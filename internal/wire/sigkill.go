@@ -14,8 +14,8 @@ func (ev *Event) decodeSigkill(b []byte, m *Machine) error {
 	if err != nil {
 		return err
 	}
-	asVictim := probe.OomtraceVictimEvent{MarkTid: raw.Victim.Tid, Victim: raw.Victim, Mm: raw.Mm, Chain: raw.Chain}
-	d := &victimDecoder{ev: ev, rec: &ev.Record, raw: &asVictim, tail: b[unsafe.Sizeof(raw):], m: m, page: pageSize(m)}
+	as := probe.OomtraceVictimEvent{MarkTid: raw.Victim.Tid, Victim: raw.Victim, Mm: raw.Mm, Chain: raw.Chain}
+	d := victimDecoder{ev: ev, rec: &ev.Record, raw: &as, tail: b[unsafe.Sizeof(raw):], m: m, page: pageSize(m)}
 	ev.header(&raw.Hdr, oom.KindSigkill, raw.Victim.Tid, m)
 	ev.Record.Hooks = append(ev.Record.Hooks, "raw_tp:signal_generate")
 	if raw.Hdr.IncidentNs == 0 {

@@ -126,7 +126,8 @@ func IsKill(head [8]byte) bool {
 // becomes a record of its own in the output.
 func IsRecord(head [8]byte) bool {
 	switch _, kind := parseHead(head); kind {
-	case probe.OomtraceEventTypeEVENT_VICTIM, probe.OomtraceEventTypeEVENT_NO_VICTIM, probe.OomtraceEventTypeEVENT_EXIT, probe.OomtraceEventTypeEVENT_SIGKILL:
+	case probe.OomtraceEventTypeEVENT_VICTIM, probe.OomtraceEventTypeEVENT_NO_VICTIM, probe.OomtraceEventTypeEVENT_EXIT,
+		probe.OomtraceEventTypeEVENT_SIGKILL:
 		return true
 	}
 	return false
