@@ -117,6 +117,35 @@ func BenchmarkOomtrace(b *testing.B) {
 	b.ReportMetric(float64(most)/(1<<20), "heap-MiB")
 }
 
+// BenchmarkReports reads a log that is nothing but OOM reports, each at another time.
+func BenchmarkReports(b *testing.B) {
+	raw, _ := reports(b)
+	var text strings.Builder
+	lines := strings.SplitAfter(raw, "\n")
+	for boot := 0; text.Len() < 32<<20; boot++ {
+		for _, line := range lines {
+			f := strings.SplitN(line, ",", 4)
+			if usec, err := strconv.Atoi(f[min(2, len(f)-1)]); err == nil && len(f) == 4 {
+				line = fmt.Sprintf("%s,%s,%d,%s", f[0], f[1], usec+boot*100_000_000, f[3])
+			}
+			text.WriteString(line)
+		}
+	}
+	b.SetBytes(int64(text.Len()))
+	b.ReportAllocs()
+	for b.Loop() {
+		r := kernlog.NewReader(strings.NewReader(text.String()), kernlog.Options{})
+		n := 0
+		for {
+			if _, err := r.Next(); err != nil {
+				break
+			}
+			n++
+		}
+		b.ReportMetric(float64(n), "records")
+	}
+}
+
 // fileParser gives a file's lines to oomparser as its own source gives those of
 // /dev/kmsg.
 type fileParser struct {
