@@ -58,7 +58,7 @@ func original(t testing.TB) []sourceLine {
 		if !ok || strings.HasPrefix(string(h.Text), "a) b") {
 			continue
 		}
-		l := sourceLine{prio: int(h.Prio), us: int64(h.Uptime.Value / 1000), text: string(h.Message(nil))}
+		l := sourceLine{prio: int(h.Prio), us: int64(h.Uptime.Value / 1000), text: string(h.Message(new([]byte)))}
 		if len(lines) > 0 || strings.HasPrefix(l.text, "locker invoked") {
 			lines = append(lines, l)
 		}

@@ -121,7 +121,7 @@ func FuzzParser(f *testing.F) {
 		for raw := range bytes.SplitSeq(text, []byte("\n")) {
 			l := lines.Line{Text: raw}
 			if h, ok := parseKmsg(raw); ok {
-				l = lines.Line{Text: h.Message(nil), Uptime: h.Uptime, Caller: h.Caller, Exact: true}
+				l = lines.Line{Text: h.Message(new([]byte)), Uptime: h.Uptime, Caller: h.Caller, Exact: true}
 			}
 			in.Line(&l)
 		}

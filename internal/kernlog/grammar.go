@@ -57,15 +57,42 @@ func ownWords(b []byte) bool {
 // at 72 to 80 columns.
 func (grammar) Unfinished(b []byte) bool {
 	b = scan.SkipSpaces(b)
-	switch {
-	case len(b) == 0:
+	if len(b) == 0 {
 		return false
-	case bytes.HasSuffix(b, []byte("invoked oom-killer:")), string(b) == "?": // a guessed frame
-		return true
-	case scan.Contains(b, "hugepages_total="):
-		return !scan.Contains(b, "hugepages_size=")
-	case isHeader(b):
+	}
+	if head := b[:min(len(b), maxComm+len(lines.HeaderMark)+1)]; scan.Contains(head, "invoked oom-killer:") {
 		return !scan.Contains(b, "oom_score_adj=") && !scan.Contains(b, "oomkilladj=") && !scan.Contains(b, "oom_adj=")
+	}
+	switch b[0] {
+	case '?':
+		return len(b) == 1 // a guessed frame
+	case '[':
+		if _, rest, ok := rowPID(b); ok {
+			var values [maxColumns]int64
+			n, name := numbers(rest, values[:])
+			return n < len(columns310) || len(scan.SkipSpaces(name)) == 0
+		}
+		return isHeading(b) && !bytes.HasSuffix(b, []byte(" name"))
+	case 'C', 'P':
+		return (scan.HasPrefix(b, "CPU: ") && scan.Contains(b, "PID: ") || scan.HasPrefix(b, "Pid: ")) && !scan.Contains(b, " #")
+	case 'T':
+		return scan.HasPrefix(b, "Task in ") && !scan.Contains(b, " killed as a result of limit of ")
+	case 'N', 'D', 'H':
+		switch {
+		case scan.Contains(b, "hugepages_total="):
+			return !scan.Contains(b, "hugepages_size=")
+		case scan.HasPrefix(b, "Node "), scan.Contains(b, " free:"):
+			return scan.Contains(b, "kB")
+		}
+	case 'O', 'M', 'K', 'o':
+		return unfinishedKill(b)
+	}
+	return false
+}
+
+// unfinishedKill says it of the lines that name a victim.
+func unfinishedKill(b []byte) bool {
+	switch {
 	case scan.HasPrefix(b, lines.SummaryMark):
 		_, ok := parseSummary(b)
 		return !ok
@@ -74,21 +101,6 @@ func (grammar) Unfinished(b []byte) bool {
 		return !ok || k.cut
 	case killIndex(b) >= 0:
 		return !scan.Contains(b, ") score ") && !scan.Contains(b, "sharing same memory")
-	case scan.HasPrefix(b, "Task in "):
-		return !scan.Contains(b, " killed as a result of limit of ")
-	case scan.HasPrefix(b, "CPU: "), scan.HasPrefix(b, "Pid: "):
-		return !scan.Contains(b, " #") && (scan.Contains(b, "PID: ") || b[0] == 'P')
-	case b[0] == '[':
-		if _, rest, ok := rowPID(b); ok {
-			var values [maxColumns]int64
-			n, name := numbers(rest, values[:])
-			return n < len(columns310) || len(scan.SkipSpaces(name)) == 0
-		}
-		return isWrappedHeading(b)
-	case scan.HasPrefix(b, "Node "), scan.Contains(b, " free:"), scan.Contains(b, " hi:"):
-		return scan.Contains(b, "kB")
 	}
 	return false
 }
-
-func isWrappedHeading(b []byte) bool { return isHeading(b) && !bytes.HasSuffix(b, []byte(" name")) }

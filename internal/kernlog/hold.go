@@ -108,7 +108,7 @@ func (p *Parser) drop(n int) {
 // release drops, in order, what need not wait any longer.
 func (p *Parser) release(l *lines.Line) {
 	var now stamp
-	if l != nil {
+	if l != nil && len(p.held) > 0 {
 		now = stampOf(l)
 	}
 	n := 0

@@ -254,8 +254,7 @@ func (k *Kmsg) record(b []byte) {
 		k.p.Skip(1)
 		return
 	}
-	l := lines.Line{Text: h.Message(k.text[:0]), Uptime: h.Uptime, Caller: h.Caller, Exact: true, Number: int(min(h.Seq, 1<<62)), Time: k.wall(h.Uptime)}
-	k.text = l.Text
+	l := lines.Line{Text: h.Message(&k.text), Uptime: h.Uptime, Caller: h.Caller, Exact: true, Number: int(min(h.Seq, 1<<62)), Time: k.wall(h.Uptime)}
 	k.p.Line(&l)
 }
 

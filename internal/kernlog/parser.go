@@ -159,7 +159,7 @@ func (p *Parser) Line(given *lines.Line) {
 	}
 	p.now = stampOf(&l)
 	p.expire(&l)
-	l.Text = bytes.TrimRight(l.Text, " \t\r\n")
+	l.Text = scan.TrimEnd(l.Text)
 	if len(p.partial) > 0 && p.join(&l) {
 		return
 	}
@@ -171,12 +171,14 @@ func (p *Parser) Line(given *lines.Line) {
 // line says what it is, and a name must not make up a line of its own.
 func (p *Parser) text(l *lines.Line, text []byte) {
 	first, rest, more := bytes.Cut(text, []byte("\n"))
-	first = scan.SkipSpaces(bytes.TrimRight(first, " \t\r"))
+	first = scan.SkipSpaces(scan.TrimEnd(first))
 	if !more {
-		if len(first) == 0 || p.keepBack(l, first) || p.anchor(l, first) {
-			return
+		switch {
+		case len(first) == 0:
+		case (first[0] == 'M' || lines.MayMatter(first)) && (p.keepBack(l, first) || p.anchor(l, first)):
+		default:
+			p.section(l, first)
 		}
-		p.section(l, first)
 		return
 	}
 	whole := scan.SkipSpaces(text)
@@ -188,7 +190,7 @@ func (p *Parser) text(l *lines.Line, text []byte) {
 		return
 	}
 	for line := first; ; {
-		if line = scan.SkipSpaces(bytes.TrimRight(line, " \t\r")); len(line) > 0 {
+		if line = scan.SkipSpaces(scan.TrimEnd(line)); len(line) > 0 {
 			p.section(l, line)
 		}
 		if !more {
@@ -748,15 +750,19 @@ func (p *Parser) expire(l *lines.Line) {
 		}
 		p.release(l)
 	}
-	now := stampOf(l)
+	now := &p.now
 	for i := 0; i < len(p.open); {
 		r := p.open[i]
 		limit := uint64(reportLines)
 		if r.headless || r.claim != nil {
 			limit = headlessLines
 		}
+		if p.tick-r.touched > limit {
+			p.end(r)
+			continue
+		}
 		gap, ok := now.since(&r.last)
-		if p.tick-r.touched > limit || ok && now.sameOrigin(&r.last) && (gap > reportWait || gap < -clockSlack) {
+		if ok && now.sameOrigin(&r.last) && (gap > reportWait || gap < -clockSlack) {
 			p.end(r)
 			continue
 		}

@@ -132,43 +132,72 @@ func classifyBracket(b []byte) part {
 }
 
 func classifyWord(b []byte) part {
+	switch b[0] {
+	case 'A', 'a', 'B', 'i', 'f', 'u', 'd', 'w', 's', 'm', 'p', 'b', 'k':
+		switch {
+		case limitCounter(b) != "":
+			return partCounter
+		case isPages(b):
+			return partPages
+		case scan.HasPrefix(b, "Backtrace:"):
+			return partTrace
+		}
+	case 'C', 'P':
+		switch {
+		case scan.HasPrefix(b, "CPU: ") && scan.Contains(b, " Comm: "), scan.HasPrefix(b, "Pid: ") && scan.Contains(b, ", comm: "):
+			return partCPU
+		case scan.HasPrefix(b, "Call Trace:"), scan.HasPrefix(b, "Call trace:"):
+			return partTrace
+		}
+	case 'T', 'F', 'U', 'l':
+		switch {
+		case scan.HasPrefix(b, "Task in "):
+			return partTaskIn
+		case scan.HasPrefix(b, "lowmem_reserve[]:"):
+			return partReserve
+		case isSwap(b):
+			return partSwap
+		case scan.HasPrefix(b, "Unreclaimable slab info:"):
+			return partSlabs
+		case scan.HasPrefix(b, "Tasks state (memory values"):
+			return partTasks
+		}
+	case 'M':
+		switch {
+		case scan.HasPrefix(b, statsMark):
+			return partStats
+		case scan.HasPrefix(b, "Mem-Info:"), scan.HasPrefix(b, "Mem-info:"):
+			return partMemInfo
+		case scan.HasPrefix(b, "Memory allocations"):
+			return partAllocations
+		}
+	}
+	return classifyRest(b)
+}
+
+// classifyRest tells the lines apart that have no beginning of their own.
+func classifyRest(b []byte) part {
+	if _, _, ok := statLine(b); ok {
+		return partStat
+	}
+	plus := bytes.IndexByte(b, '+') >= 0
+	if plus {
+		if _, _, ok := frame(b); ok {
+			return partFrame
+		}
+	}
 	switch {
-	case scan.HasPrefix(b, "CPU: ") && scan.Contains(b, " Comm: "), scan.HasPrefix(b, "Pid: ") && scan.Contains(b, ", comm: "):
-		return partCPU
-	case scan.HasPrefix(b, "Call Trace:"), scan.HasPrefix(b, "Call trace:"), scan.HasPrefix(b, "Backtrace:"):
-		return partTrace
-	case scan.HasPrefix(b, "Task in "):
-		return partTaskIn
-	case limitCounter(b) != "":
-		return partCounter
-	case scan.HasPrefix(b, statsMark):
-		return partStats
-	case scan.HasPrefix(b, "Mem-Info:"), scan.HasPrefix(b, "Mem-info:"):
-		return partMemInfo
-	case isPages(b):
-		return partPages
-	case scan.HasPrefix(b, "lowmem_reserve[]:"):
-		return partReserve
-	case isSwap(b):
-		return partSwap
-	case scan.HasPrefix(b, "Unreclaimable slab info:"):
-		return partSlabs
-	case scan.HasPrefix(b, "Memory allocations"):
-		return partAllocations
-	case scan.HasPrefix(b, "Tasks state (memory values"):
-		return partTasks
-	case isForeign(b):
-		return partForeign
 	case isNode(b):
 		return partNode
+	case isForeign(b):
+		return partForeign
 	case scan.Contains(b, "cpuset=") && scan.Contains(b, " mems_allowed="):
 		return partCpuset
 	}
-	if _, _, ok := frame(b); ok {
-		return partFrame
-	}
-	if _, _, ok := statLine(b); ok {
-		return partStat
+	if !plus {
+		if _, _, ok := frame(b); ok {
+			return partFrame
+		}
 	}
 	if b[len(b)-1] == 'B' {
 		if _, ok := slabRow(b); ok {
@@ -285,13 +314,17 @@ func (p *Parser) foreign(l *lines.Line) {
 
 // openOf says whether a report of the same machine is open.
 func (p *Parser) openOf(l *lines.Line) bool {
-	s := stampOf(l)
 	for _, r := range p.open {
-		if s.sameOrigin(&r.stamp) {
+		if r.fits(l) {
 			return true
 		}
 	}
 	return false
+}
+
+// from1 says whether a line can come from the same boot of the same machine.
+func (r *report) fits(l *lines.Line) bool {
+	return (r.bootID == "" || l.BootID == "" || r.bootID == l.BootID) && (r.node == "" || l.Node == "" || r.node == l.Node)
 }
 
 // pick finds the reports that a line can belong to, best first. With the caller
@@ -299,10 +332,10 @@ func (p *Parser) openOf(l *lines.Line) bool {
 // that are to come to it, and the one touched last before the others. Two that
 // are at the same part cannot be told apart.
 func (p *Parser) pick(l *lines.Line, k part) (order [maxOpen]*report, n int) {
-	st, at := stageOf(k), stampOf(l)
+	st := stageOf(k)
 	for i := len(p.open) - 1; i >= 0; i-- {
 		r := p.open[i]
-		if !at.sameOrigin(&r.stamp) {
+		if !r.fits(l) {
 			continue
 		}
 		if l.Caller != 0 && r.caller != 0 {

@@ -11,6 +11,7 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 	"unsafe"
@@ -133,7 +134,9 @@ func BenchmarkReports(b *testing.B) {
 	}
 	b.SetBytes(int64(text.Len()))
 	b.ReportAllocs()
+	before, loops := cpuTime(b), 0
 	for b.Loop() {
+		loops++
 		r := kernlog.NewReader(strings.NewReader(text.String()), kernlog.Options{})
 		n := 0
 		for {
@@ -144,6 +147,17 @@ func BenchmarkReports(b *testing.B) {
 		}
 		b.ReportMetric(float64(n), "records")
 	}
+	b.ReportMetric(float64(loops)*float64(text.Len())/1e6/(cpuTime(b)-before).Seconds(), "MB/cpu-s")
+}
+
+// cpuTime is what the process has used: other work on the machine does not count.
+func cpuTime(b *testing.B) time.Duration {
+	b.Helper()
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		b.Fatal(err)
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
 // fileParser gives a file's lines to oomparser as its own source gives those of

@@ -31,18 +31,21 @@ const maxWraps = 4
 // line reads a raw line. False when it is no kernel message: another program's
 // line in a syslog file may quote a kernel message and must not count as one.
 func (x *prefixes) line(raw []byte) (l Line, ok bool) {
-	b := bytes.TrimLeft(bytes.TrimRight(raw, "\r\n \t\x00"), "\x00")
+	b := scan.TrimEnd(raw)
+	if len(b) > 0 && (b[0] == 0 || b[len(b)-1] == 0) {
+		b = bytes.TrimLeft(bytes.TrimRight(b, "\r\n \t\x00"), "\x00")
+	}
 	b = bytes.TrimPrefix(b, []byte("\ufeff"))
 	if len(b) == 0 {
 		x.afterUser = false
 		return l, true
 	}
-	if special(b) {
-		x.clean = append(x.clean[:0], plain(x.clean, b)...)
-		b = x.clean
-	}
 	text, kernel, ok := x.kmsg(&l, b)
 	if !ok {
+		if special(b) {
+			x.clean = append(x.clean[:0], plain(x.clean, b)...)
+			b = x.clean
+		}
 		if bare := undecorate(b, x.g); len(bare) < len(b) {
 			b = bare
 			text, kernel, ok = x.kmsg(&l, b)
@@ -171,17 +174,21 @@ func (x *prefixes) kmsg(l *Line, b []byte) (text []byte, kernel, ok bool) {
 		return b, false, false
 	}
 	l.Uptime, l.Caller = h.Uptime, h.Caller
-	x.clean = h.Message(x.clean[:0])
-	return x.clean, h.Prio>>3 == 0, true
+	return h.Message(&x.clean), h.Prio>>3 == 0, true
 }
 
-// Message appends the text without escapes, and without the dictionary's lines behind it.
-func (h *KmsgHeader) Message(dst []byte) []byte {
+// Message is the text without escapes, which takes scratch, and without the dictionary's
+// lines behind it.
+func (h *KmsgHeader) Message(scratch *[]byte) []byte {
 	text := h.Text
 	if i := bytes.IndexByte(text, '\n'); i >= 0 {
 		text = text[:i]
 	}
-	return unescape(dst, text, false)
+	if !bytes.Contains(text, []byte(`\x`)) {
+		return text
+	}
+	*scratch = unescape((*scratch)[:0], text, false)
+	return *scratch
 }
 
 // KmsgHeader is what stands before a text in /dev/kmsg.

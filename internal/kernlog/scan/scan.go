@@ -18,6 +18,14 @@ func SkipSpaces(b []byte) []byte {
 	return b
 }
 
+// TrimEnd takes blanks and line ends off the end.
+func TrimEnd(b []byte) []byte {
+	for len(b) > 0 && (b[len(b)-1] == ' ' || b[len(b)-1] == '\t' || b[len(b)-1] == '\r' || b[len(b)-1] == '\n') {
+		b = b[:len(b)-1]
+	}
+	return b
+}
+
 // IsDigit says whether this is a decimal digit.
 func IsDigit(c byte) bool { return c >= '0' && c <= '9' }
 
