@@ -132,25 +132,45 @@ func statLine(b []byte) (name []byte, v uint64, ok bool) {
 	return b[:i], v, true
 }
 
-// limitStats are memory.stat's counters by their printed names.
-type limitStats []oom.Stat
+// limitStat is one of memory.stat's counters.
+type limitStat struct {
+	printed string
+	record  string // its name in a record; empty for one that is no size
+	v       uint64
+}
+
+// limitStats are memory.stat's counters.
+type limitStats []limitStat
 
 // maxStats bounds how many counters of memory.stat are kept.
 const maxStats = 128
 
 // add sums up: old kernels print each cgroup below the limit by itself.
 func (s *limitStats) add(name []byte, v uint64) {
+	n := len(*s)
 	for i := range *s {
-		if (*s)[i].Name == string(name) {
-			if sum := (*s)[i].Bytes + v; sum >= v {
-				(*s)[i].Bytes = sum
+		if st := &(*s)[i]; st.printed == string(name) {
+			if sum := st.v + v; sum >= v {
+				st.v = sum
 			}
 			return
 		}
 	}
-	if len(*s) < maxStats {
-		*s = append(*s, oom.Stat{Name: string(name), Bytes: v})
+	if n >= maxStats {
+		return
 	}
+	if n < cap(*s) { // the report before had most likely the same one here
+		if old := (*s)[:n+1][n]; old.printed == string(name) {
+			old.v = v
+			*s = append(*s, old)
+			return
+		}
+	}
+	st := limitStat{printed: string(name), v: v}
+	if base := strings.TrimPrefix(st.printed, oom.LimitV1TotalPrefix); inBytes(base) {
+		st.record = base + "_bytes"
+	}
+	*s = append(*s, st)
 }
 
 // inBytes says which keys of memory.stat are sizes; the others count events.
@@ -167,29 +187,52 @@ func inBytes(name string) bool {
 	return false
 }
 
-// finish gives the counters the names that all sources share. Where v1 printed
-// totals with children, their plain twins are dropped.
-func (s limitStats) finish() oom.Stats {
-	totals := false
+// totals says whether v1 printed totals with children.
+func (s limitStats) totals() bool {
 	for i := range s {
-		totals = totals || strings.HasPrefix(s[i].Name, oom.LimitV1TotalPrefix)
-	}
-	var out oom.Stats
-	for _, st := range s {
-		name, total := strings.CutPrefix(st.Name, oom.LimitV1TotalPrefix)
-		hierarchical := strings.HasPrefix(name, "hierarchical_")
-		if !inBytes(name) || totals && !total && !hierarchical || hierarchical && st.Bytes >= unlimited {
-			continue
+		if strings.HasPrefix(s[i].printed, oom.LimitV1TotalPrefix) {
+			return true
 		}
-		out = append(out, oom.Stat{Name: name + "_bytes", Bytes: st.Bytes})
+	}
+	return false
+}
+
+// kept says whether a counter goes into the record. Where there are totals with children,
+// their plain twins are left out.
+func (st *limitStat) kept(totals bool) bool {
+	hierarchical := strings.HasPrefix(st.printed, "hierarchical_")
+	switch {
+	case st.record == "", hierarchical && st.v >= unlimited:
+		return false
+	}
+	return !totals || hierarchical || strings.HasPrefix(st.printed, oom.LimitV1TotalPrefix)
+}
+
+// finish gives the counters the names that all sources share.
+func (s limitStats) finish() oom.Stats {
+	totals, n := s.totals(), 0
+	for i := range s {
+		if s[i].kept(totals) {
+			n++
+		}
+	}
+	if n == 0 {
+		return nil
+	}
+	out := make(oom.Stats, 0, n)
+	for i := range s {
+		if s[i].kept(totals) {
+			out = append(out, oom.Stat{Name: s[i].record, Bytes: s[i].v})
+		}
 	}
 	return out
 }
 
-// sizes is how many of the counters are sizes.
-func (s limitStats) sizes() (n int) {
+// unused is how many of the counters are in no record.
+func (s limitStats) unused() (n int) {
+	totals := s.totals()
 	for i := range s {
-		if inBytes(strings.TrimPrefix(s[i].Name, oom.LimitV1TotalPrefix)) {
+		if !s[i].kept(totals) {
 			n++
 		}
 	}
@@ -198,7 +241,7 @@ func (s limitStats) sizes() (n int) {
 
 func (s limitStats) has(name string) bool {
 	for i := range s {
-		if s[i].Name == name {
+		if s[i].printed == name {
 			return true
 		}
 	}

@@ -329,7 +329,7 @@ func (p *Parser) count(r *report) {
 		return
 	}
 	r.counted = true
-	p.stats.Unused += uint64(r.unused + r.mem.unread + r.stats.sizes() - len(r.stats.finish()))
+	p.stats.Unused += uint64(r.unused + r.mem.unread + r.stats.unused())
 	p.stats.LeftOut += uint64(r.mem.leftOut)
 }
 
@@ -341,10 +341,10 @@ func (p *Parser) newReport(l *lines.Line, headless bool) *report {
 	if n := len(p.spare); n > 0 {
 		r, p.spare = p.spare[n-1], p.spare[:n-1]
 	}
-	rows, top, names := r.tasks.rows[:0], r.tasks.top[:0], r.tasks.names
+	rows, top, names, stats := r.tasks.rows[:0], r.tasks.top[:0], r.tasks.names, r.stats[:0]
 	clear(names)
 	*r = report{stamp: stampOf(l), headless: headless, caller: l.Caller}
-	r.tasks.rows, r.tasks.top, r.tasks.names = rows, top, names
+	r.tasks.rows, r.tasks.top, r.tasks.names, r.stats = rows, top, names, stats
 	p.open = append(p.open, r)
 	p.touch(r, l)
 	return r

@@ -2,7 +2,6 @@ package kernlog
 
 import (
 	"bytes"
-	"strings"
 
 	"github.com/oomtrace/oomtrace/internal/kernlog/lines"
 	"github.com/oomtrace/oomtrace/internal/kernlog/scan"
@@ -444,9 +443,6 @@ func (r *report) applyStat(b []byte) bool {
 		// Each counter is printed once: one that comes again is another's.
 		r.statsMixed = r.statsMixed || !r.statsEach && r.stats.has(string(name))
 		r.stats.add(name, v)
-		if !inBytes(strings.TrimPrefix(string(name), oom.LimitV1TotalPrefix)) {
-			r.unused++
-		}
 	}
 	return ok
 }

@@ -63,7 +63,7 @@ type taskTable struct {
 	total    uint64
 	pages    uint64 // of all rows; math.MaxUint64: too many to be true
 	top      []worst
-	names    map[string]*byName
+	names    map[string]byName
 	nameless bool  // there are more names than are summed up
 	biggest  worst // whatever its adjustment; points are its size
 	domain   uint64
@@ -325,20 +325,20 @@ type byName struct {
 const maxNames = 4096
 
 func (t *taskTable) sumName(r *row, name []byte) {
-	s := t.names[string(name)]
-	if s == nil {
+	const most = math.MaxInt32 << 8
+	s, ok := t.names[string(name)]
+	if !ok {
 		if len(t.names) >= maxNames {
 			t.nameless = true
 			return
 		}
 		if t.names == nil {
-			t.names = map[string]*byName{}
+			t.names = map[string]byName{}
 		}
-		s = &byName{tablePages: r.tablePages}
-		t.names[string(name)] = s
+		s.tablePages = r.tablePages
 	}
-	const most = math.MaxInt32 << 8
 	s.rss, s.swap, s.tables, s.tasks = s.rss+min(r.rss, most), s.swap+min(r.swap, most), s.tables+min(r.tables, most<<16), s.tasks+1
+	t.names[string(name)] = s
 }
 
 // holders are the names whose tasks hold most, worst first. Tasks that share memory

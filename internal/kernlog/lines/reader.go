@@ -43,6 +43,7 @@ type Reader struct {
 	obj       objects
 	entry     entry
 	ord       order
+	line      Line   // the one at hand
 	joined    []byte // a line put together, see rejoin
 	inMessage bool   // of journalctl -o verbose: the last field
 	columns   []string
@@ -289,14 +290,16 @@ func (r *Reader) feed(raw []byte, cut bool, number int) {
 }
 
 func (r *Reader) feedLine(raw []byte, cut bool, number int) {
-	l, ok := r.x.line(raw)
+	l := &r.line
+	var ok bool
+	*l, ok = r.x.line(raw)
 	l.Number, l.Cut = number, cut
 	if !ok {
-		r.another(&l, raw)
+		r.another(l, raw)
 		return
 	}
-	l = r.rejoin(l, raw)
-	r.ord.push(&l)
+	r.rejoin(l, raw)
+	r.ord.push(l)
 }
 
 // another takes note of a line that is not the kernel's.

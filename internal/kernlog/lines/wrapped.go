@@ -39,16 +39,14 @@ func (r *Reader) continues(before, raw []byte) ([]byte, bool) {
 
 // rejoin puts together what mail has wrapped: l is the line at raw, and the next ones are
 // still to be read.
-func (r *Reader) rejoin(l Line, raw []byte) Line {
+func (r *Reader) rejoin(l *Line, raw []byte) {
 	const shortest = 16
-	ok := true
 	if len(raw) < shortest || !r.g.Unfinished(l.Text) {
-		return l
+		return
 	}
 	r.joined = append(r.joined[:0], raw...)
-	if l, ok = r.relined(l); !ok {
-		return l
-	}
+	number, cut := l.Number, l.Cut
+	*l, _ = r.x.line(r.joined) // reading on overwrites what was read
 	for range maxWrapped {
 		next, ok := r.src.peekLine()
 		if !ok {
@@ -61,7 +59,7 @@ func (r *Reader) rejoin(l Line, raw []byte) Line {
 		whole := len(r.joined)
 		r.joined = append(append(r.joined, ' '), rest...)
 		joined, ok := r.x.line(r.joined)
-		if ok && r.g.Unfinished(joined.Text) && isSolid(joined.Text) {
+		if ok && isSolid(joined.Text) && r.g.Unfinished(joined.Text) {
 			// A terminal breaks within a word.
 			copy(r.joined[whole:], rest)
 			r.joined = r.joined[:len(r.joined)-1]
@@ -72,23 +70,12 @@ func (r *Reader) rejoin(l Line, raw []byte) Line {
 			break
 		}
 		r.src.skipLine()
-		joined.Number, joined.Cut = l.Number, l.Cut
-		if l = joined; !r.g.Unfinished(l.Text) {
+		if *l = joined; !r.g.Unfinished(l.Text) {
 			break
 		}
 	}
-	l, _ = r.relined(l)
-	return l
-}
-
-// relined reads the joined text again: what was read of it last may be of another try.
-func (r *Reader) relined(l Line) (Line, bool) {
-	again, ok := r.x.line(r.joined)
-	if !ok {
-		return l, false
-	}
-	again.Number, again.Cut = l.Number, l.Cut
-	return again, true
+	*l, _ = r.x.line(r.joined)
+	l.Number, l.Cut = number, cut
 }
 
 // isSolid says whether a line has no blanks of its own, so that it cannot have been
