@@ -40,10 +40,19 @@ type StageOptions struct {
 	RedactNames []string
 }
 
+// origin is where a line's records come from.
+type origin int
+
+const (
+	fromPrograms origin = iota
+	fromLiveLog
+	fromFiles // of a log that is read afterwards
+)
+
 // stages are the stages of a line, with what they share.
 type stages struct {
 	o          StageOptions
-	live       bool // records of now; not of a log that is read afterwards
+	from       origin
 	sampler    sample.Sampler
 	victims    *victims.Table
 	senders    *senders.Tracker
@@ -56,15 +65,15 @@ type stages struct {
 }
 
 // newStages must be closed. Pending says that another kill waits; nil is never.
-func newStages(ctx context.Context, o StageOptions, live bool, pending func() bool) *stages {
+func newStages(ctx context.Context, o StageOptions, from origin, pending func() bool) *stages {
 	if o.Notify == nil {
 		o.Notify = func(string) {}
 	}
-	if !live {
+	if from == fromFiles {
 		o.Sigkill = string(senders.ModeAll) // the records were chosen when they were made
 	}
-	s := &stages{o: o, live: live, senders: senders.New(senders.Options{Mode: senders.Mode(o.Sigkill)})}
-	owners := enrich.Options{Log: !live, Wait: o.EnrichWait, Pending: pending}
+	s := &stages{o: o, from: from, senders: senders.New(senders.Options{Mode: senders.Mode(o.Sigkill)})}
+	owners := enrich.Options{Log: from == fromFiles, Wait: o.EnrichWait, Pending: pending}
 	if o.EnrichWait == 0 {
 		owners.Wait = -1
 	}
@@ -77,9 +86,9 @@ func newStages(ctx context.Context, o StageOptions, live bool, pending func() bo
 		s.redactor = redact.New(o.RedactNames...)
 	}
 	var table victims.Options
-	if live {
+	if from == fromPrograms {
 		s.sampler.Cgroups = memoryMount()
-		table.Overdue = s.overdue
+		table.Overdue = s.overdue // a log need not have the exits
 	}
 	s.victims = victims.New(table)
 	return s
@@ -137,7 +146,7 @@ func (s *stages) list() []pipeline.Stage {
 
 // notice tells the user of records that were lost.
 func (s *stages) notice(_ context.Context, rec *oom.Record) error {
-	if s.live && rec.Kind == oom.KindLost && rec.Source == oom.SourceBPF {
+	if s.from == fromPrograms && rec.Kind == oom.KindLost && rec.Source == oom.SourceBPF {
 		s.o.Notify(fmt.Sprintf("%d records lost: %s", rec.Lost.Value, lostWhy(rec.LostKind)))
 	}
 	return nil
@@ -150,7 +159,7 @@ func lostWhy(kind oom.LostKind) string {
 	case oom.LostExit:
 		return "exit records dropped: ring buffer full"
 	case oom.LostSigkill:
-		return "SIGKILLs exceeded their share of the ring buffer"
+		return "SIGKILL records exceeded their share of the ring buffer"
 	case oom.LostUnreadable:
 		return "they could not be decoded"
 	}
@@ -173,8 +182,8 @@ func (s *stages) sample(_ context.Context, rec *oom.Record) error {
 }
 
 func (s *stages) enrich(ctx context.Context, rec *oom.Record) error {
-	if v := rec.Victim; s.live && v != nil && rec.Source == oom.SourceKmsg {
-		s.onCgroup(v.Cgroup) // without BPF the kill is the first sign of a container
+	if v := rec.Victim; s.from == fromLiveLog && v != nil {
+		s.onCgroup(v.Cgroup) // without programs the kill is the first sign of a container
 	}
 	s.enricher.Record(ctx, rec)
 	return nil
@@ -204,8 +213,8 @@ func (s *stages) redact(_ context.Context, rec *oom.Record) error {
 	if t := rec.Trigger; t != nil {
 		t.Args, t.Cmdline = "", s.redacted(t.Args, t.Cmdline)
 	}
-	if sender := rec.Sender; sender != nil {
-		sender.Args, sender.Cmdline = "", s.redacted(sender.Args, sender.Cmdline)
+	if k := rec.Sender; k != nil {
+		k.Args, k.Cmdline = "", s.redacted(k.Args, k.Cmdline)
 	}
 	return nil
 }

@@ -14,12 +14,10 @@ func (ev *Event) decodeSigkill(b []byte, m *Machine) error {
 	if err != nil {
 		return err
 	}
+	as := probe.OomtraceVictimEvent{MarkTid: raw.Victim.Tid, Victim: raw.Victim, Mm: raw.Mm, Chain: raw.Chain}
+	d := victimDecoder{ev: ev, rec: &ev.Record, raw: &as, tail: b[unsafe.Sizeof(raw):], m: m, page: pageSize(m)}
 	ev.header(&raw.Hdr, oom.KindSigkill, raw.Victim.Tid, m)
-	d := victimDecoder{
-		ev: ev, rec: &ev.Record, tail: b[unsafe.Sizeof(raw):], m: m, page: pageSize(m),
-		raw: &probe.OomtraceVictimEvent{MarkTid: raw.Victim.Tid, Victim: raw.Victim, Mm: raw.Mm, Chain: raw.Chain},
-	}
-	d.rec.Hooks = append(d.rec.Hooks, "raw_tp:signal_generate")
+	ev.Record.Hooks = append(ev.Record.Hooks, "raw_tp:signal_generate")
 	if raw.Hdr.IncidentNs == 0 {
 		ev.Record.Incident = ""
 	}
@@ -74,7 +72,7 @@ func cause(raw *probe.OomtraceSigkillEvent) (cause oom.Cause, sent bool) {
 
 func (d *victimDecoder) sender(raw *probe.OomtraceSigkillEvent) error {
 	t, s := &raw.Sender, &oom.Sender{}
-	d.ev.Record.Sender = s
+	d.rec.Sender = s
 	s.PID, s.TID, s.PPID, s.UID = oom.Some(t.Tgid), oom.Some(t.Tid), oom.Some(t.Ppid), oom.Some(t.Uid)
 	s.Comm = text(t.Comm[:])
 	var err error
