@@ -235,18 +235,17 @@ func (t *Tracer) readSymbols(path string) {
 
 // prepare gathers what the programs need to know before they are loaded.
 func prepare(opts Options, t *Tracer) (*attacher, error) {
-	spec, err := probe.LoadOomtrace()
+	read := make(chan struct{})
+	go func() {
+		defer close(read)
+		t.readSymbols("/proc/kallsyms")
+	}()
+	a, err := newAttacher(opts)
+	<-read
 	if err != nil {
-		return nil, fmt.Errorf("BPF object: %w", err)
-	}
-	a := &attacher{spec: spec, cache: btf.NewCache()}
-	if a.types, err = kernelTypes(opts.BTF); err != nil {
 		return nil, err
 	}
-	if _, err := a.kernelTypes(); err != nil {
-		return nil, fmt.Errorf("%w: %w: %w", ErrUnsupported, ErrNoBTF, err)
-	}
-	t.readSymbols("/proc/kallsyms")
+	spec := a.spec
 	a.symbols = t.symbols
 	if err := setConstants(spec, a.symbols, opts); err != nil {
 		return nil, err
@@ -268,6 +267,22 @@ func prepare(opts Options, t *Tracer) (*attacher, error) {
 		return nil, err
 	}
 	return a, setVariable(spec, probe.OomtraceVarPercpuOffsetsKnown, uint32(1))
+}
+
+// newAttacher reads the programs and the kernel's types.
+func newAttacher(opts Options) (*attacher, error) {
+	spec, err := probe.LoadOomtrace()
+	if err != nil {
+		return nil, fmt.Errorf("BPF object: %w", err)
+	}
+	a := &attacher{spec: spec, cache: btf.NewCache()}
+	if a.types, err = kernelTypes(opts.BTF); err != nil {
+		return nil, err
+	}
+	if _, err := a.kernelTypes(); err != nil {
+		return nil, fmt.Errorf("%w: %w: %w", ErrUnsupported, ErrNoBTF, err)
+	}
+	return a, nil
 }
 
 func size(spec *ebpf.CollectionSpec, opts Options) {
@@ -296,9 +311,9 @@ func kernelTypes(path string) (*btf.Spec, error) {
 
 // openMaps creates the maps, without any program.
 func (t *Tracer) openMaps(a *attacher) error {
-	spec := a.spec.Copy()
-	clear(spec.Programs)
-	coll, err := ebpf.NewCollectionWithOptions(spec, ebpf.CollectionOptions{Cache: a.cache})
+	spec := *a.spec
+	spec.Programs = nil
+	coll, err := ebpf.NewCollectionWithOptions(&spec, ebpf.CollectionOptions{Cache: a.cache})
 	if err != nil {
 		if isPermission(err) {
 			return fmt.Errorf("create BPF maps: %w: %w", ErrPermission, plainError(err))
