@@ -121,7 +121,7 @@ func TestLiveEnds(t *testing.T) {
 	}
 }
 
-// TestLiveMetricsRefused: an address that cannot be is told from one in use, and
+// TestLiveMetricsRefused: an address that is none is distinguished from one in use, and
 // what was opened is closed.
 func TestLiveMetricsRefused(t *testing.T) {
 	used, err := net.Listen("tcp", "127.0.0.1:0")
