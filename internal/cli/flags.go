@@ -216,7 +216,7 @@ func (t *traceFlags) groups() *flagGroups {
 		t.file.define(f)
 		f.StringVar(&t.pin, "pin", "", "keep programs and records in this bpffs `directory` while oomtrace is stopped")
 		f.StringVar(&t.metrics, "metrics", "", "serve Prometheus metrics at this `address`, such as 127.0.0.1:9497")
-		f.IntVar(&t.oomScoreAdj, "oom-score-adj", -1000, "this process's own `adjustment`")
+		f.IntVar(&t.oomScoreAdj, "oom-score-adj", defaultScoreAdj, "this process's own `adjustment`")
 	})
 	g.add("How to trace", t.defineHooks)
 	return g
