@@ -176,7 +176,8 @@ func (o *order) again(l *Line) bool {
 		if !bytes.Equal(n.Text, l.Text) || !sameMoment(n, l) || i > 0 && !(n.Uptime.Known && l.Uptime.Known) {
 			continue
 		}
-		if o.doubled < 3 && o.g.Class(scan.SkipSpaces(l.Text)).Frame {
+		c := o.g.Class(scan.SkipSpaces(l.Text))
+		if c.Frame && o.doubled < 3 || !c.Frame && !c.Part && !c.Header && !c.Own {
 			continue
 		}
 		o.doubled++

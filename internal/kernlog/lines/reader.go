@@ -112,9 +112,6 @@ func (r *Reader) Step() error {
 	return r.src.err
 }
 
-// Flush gives on the lines that wait for others.
-func (r *Reader) Flush() { r.ord.flush() }
-
 // open unpacks the input and finds its format.
 func (r *Reader) open() error {
 	r.src = &source{in: r.in, max: r.o.Longest()}
