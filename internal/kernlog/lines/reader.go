@@ -3,6 +3,7 @@ package lines
 import (
 	"bytes"
 	"compress/gzip"
+	"encoding/json"
 	"fmt"
 	"io"
 	"os"
@@ -102,7 +103,7 @@ func (r *Reader) Step() error {
 	default:
 		more = r.stepText()
 	}
-	if more {
+	if more && !r.src.quiet {
 		return nil
 	}
 	r.ord.flush()
@@ -287,6 +288,9 @@ func (r *Reader) feed(raw []byte, cut bool, number int) {
 }
 
 func (r *Reader) feedLine(raw []byte, cut bool, number int) {
+	if len(raw) > 1 && raw[0] == '{' && raw[len(raw)-1] == '}' && r.embedded(raw) {
+		return
+	}
 	l := &r.line
 	var ok bool
 	*l, ok = r.x.line(raw)
@@ -297,6 +301,12 @@ func (r *Reader) feedLine(raw []byte, cut bool, number int) {
 	}
 	r.rejoin(l, raw)
 	r.ord.push(l)
+}
+
+// embedded reads a line of text that is an object of JSON. False when it is none.
+func (r *Reader) embedded(raw []byte) bool {
+	var fields map[string]json.RawMessage
+	return json.Unmarshal(raw, &fields) == nil && r.object(fields)
 }
 
 // another takes note of a line that is not the kernel's.

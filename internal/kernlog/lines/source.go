@@ -126,7 +126,7 @@ func (s *source) peekLine() ([]byte, bool) {
 		}
 		used := s.end - s.pos
 		if used > s.max || !s.fill() {
-			return s.buf[s.pos:s.end], used > 0 && used <= s.max && !s.again()
+			return s.buf[s.pos:s.end], used > 0 && used <= s.max && !s.quiet
 		}
 		from = s.pos + used
 	}
