@@ -177,7 +177,7 @@ func (o *order) again(l *Line) bool {
 	}
 	for i := range o.near {
 		n := &o.near[(o.next+nearLines-1-i)%nearLines]
-		if !bytes.Equal(n.Text, l.Text) || !sameMoment(n, l) || i > 0 && !(n.Uptime.Known && l.Uptime.Known) {
+		if !bytes.Equal(n.Text, l.Text) || !sameMoment(n, l) || i > 0 && (!n.Uptime.Known || !l.Uptime.Known) {
 			continue
 		}
 		c := o.g.Class(scan.SkipSpaces(l.Text))

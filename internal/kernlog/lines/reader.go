@@ -118,7 +118,7 @@ func (r *Reader) open() error {
 	r.src = &source{in: r.in, max: r.o.Longest()}
 	r.src.buf = make([]byte, max(bufferBytes, 4*r.src.max+2*historyBytes))
 	for range 2 { // a compressed log may have been compressed again
-		head := r.src.peek(peekBytes)
+		head := r.src.peek()
 		unpacked, err := unpack(head, r.src)
 		if err != nil {
 			return err
@@ -128,16 +128,16 @@ func (r *Reader) open() error {
 		}
 		r.src = &source{in: unpacked, max: r.src.max, buf: make([]byte, len(r.src.buf))}
 	}
-	head := r.src.peek(peekBytes)
+	head := r.src.peek()
 	if order := wideOf(head); order != nil {
 		r.src = &source{in: &wide{in: &packed{r.src}, order: order}, max: r.src.max, buf: make([]byte, len(r.src.buf))}
-		head = r.src.peek(peekBytes)
+		head = r.src.peek()
 	}
 	if len(head) > 0 && head[0] == 0 {
 		if !r.src.skipHole() {
 			return ErrNotText
 		}
-		head = r.src.peek(peekBytes)
+		head = r.src.peek()
 	}
 	if len(head) == 0 {
 		return r.src.err
