@@ -24,13 +24,11 @@ import (
 // oneContainer knows one container, as the cache of a node does.
 type oneContainer struct{ info container.Info }
 
-func (n *oneContainer) Lookup(string) (container.Info, bool) { return n.info, true }
+func (n *oneContainer) Lookup(string, string) (container.Info, bool) { return n.info, true }
 
-func (n *oneContainer) Pod(string) (container.PodInfo, bool) { return *n.info.Pod, true }
+func (n *oneContainer) Pod(string, string) (container.PodInfo, bool) { return *n.info.Pod, true }
 
 func (n *oneContainer) Wait(context.Context, string, string) bool { return true }
-
-func (n *oneContainer) Nested() bool { return false }
 
 // steady is the way of a record from the ring's bytes to a file, set up as a
 // session does it.

@@ -32,15 +32,13 @@ type fake struct {
 	late  map[string]container.Info
 	pods  map[string]container.PodInfo
 	// hang makes Wait last until its context ends.
-	hang   bool
-	nested bool
-	waits  atomic.Int32
+	hang  bool
+	waits atomic.Int32
 }
 
-func (f *fake) Lookup(id string) (container.Info, bool)  { i, ok := f.known[id]; return i, ok }
-func (f *fake) Pod(uid string) (container.PodInfo, bool) { p, ok := f.pods[uid]; return p, ok }
-func (f *fake) Nested() bool                             { return f.nested }
-func (f *fake) Wait(ctx context.Context, id, _ string) bool {
+func (f *fake) Lookup(_, id string) (container.Info, bool)  { i, ok := f.known[id]; return i, ok }
+func (f *fake) Pod(_, uid string) (container.PodInfo, bool) { p, ok := f.pods[uid]; return p, ok }
+func (f *fake) Wait(ctx context.Context, _, id string) bool {
 	f.waits.Add(1)
 	if f.hang {
 		<-ctx.Done()
@@ -102,8 +100,6 @@ func TestNames(t *testing.T) {
 			oom.Owner{Container: &oom.Container{ID: idA, Name: "web", Runtime: "docker"}}},
 		{"late", podPath + "/" + idA, &fake{known: map[string]container.Info{}, late: map[string]container.Info{idA: info("app", uid)}},
 			oom.Owner{Container: &oom.Container{ID: idA, Name: "app", Image: "img:1", Runtime: "containerd", MemoryLimitBytes: limit}, Pod: full}},
-		{"a runtime that names another pod", podPath + "/" + idA, &fake{known: map[string]container.Info{idA: info("app", "other")}},
-			oom.Owner{Container: &oom.Container{ID: idA}, Pod: &oom.Pod{UID: uid, QoS: "burstable"}}},
 		{"only the pod", podPath + "/" + idA, &fake{pods: map[string]container.PodInfo{uid: {Namespace: "shop", Name: "cart", UID: uid}}},
 			oom.Owner{Container: &oom.Container{ID: idA}, Pod: &oom.Pod{UID: uid, QoS: "burstable", Namespace: "shop", Name: "cart"}}},
 		{"pod that the path does not show", "/kata_overhead/" + idA, &fake{known: map[string]container.Info{idA: {Pod: &container.PodInfo{Namespace: "n", Name: "p", UID: uid}}}},
@@ -217,7 +213,6 @@ func TestWaited(t *testing.T) {
 		{name: "late", fake: &fake{known: map[string]container.Info{}, late: known}, victim: a, trigger: "/x.service", sampled: []string{"victim.container"}},
 		{name: "both late", fake: &fake{known: map[string]container.Info{}, late: known}, victim: a, trigger: a, sampled: []string{"victim.container", "trigger.container"}},
 		{name: "the trigger's only", fake: &fake{known: known}, victim: a, trigger: b, missing: []string{"trigger"}},
-		{name: "another pod's", fake: &fake{known: map[string]container.Info{idA: info("app", "other")}}, victim: a, missing: []string{"victim"}},
 		{name: "no container", fake: &fake{}, victim: "/x.service", trigger: podPath},
 		{name: "skipped", fake: &fake{}, victim: a, missing: []string{"victim"}, change: func(r *oom.Record) { r.Source = oom.SourceKmsg }},
 		{name: "nobody is asked", victim: a},
@@ -268,18 +263,6 @@ func TestLogs(t *testing.T) {
 				t.Errorf("%d waits, want %d", n, tt.waits)
 			}
 		})
-	}
-}
-
-// TestNestedWait holds that a container within a known one is waited for only
-// where somebody can know it.
-func TestNestedWait(t *testing.T) {
-	for _, nested := range []bool{false, true} {
-		f := &fake{known: map[string]container.Info{idB: info("node", "")}, nested: nested}
-		New(Options{Containers: f, ProcRoot: none(t)}).Record(t.Context(), record("/docker/"+idB+podPath+"/"+idA))
-		if waited := f.waits.Load() > 0; waited != nested {
-			t.Errorf("nested %v: waited %v", nested, waited)
-		}
 	}
 }
 

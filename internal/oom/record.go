@@ -159,9 +159,12 @@ type Owner struct {
 
 // Container is the container that a cgroup belongs to.
 type Container struct {
-	ID    string `json:"id,omitempty"`
-	Name  string `json:"name,omitempty"`
-	Image string `json:"image,omitempty"`
+	ID   string `json:"id,omitempty"`
+	Name string `json:"name,omitempty"`
+	// Image is the image's name as it was asked for, and ImageID what it is by
+	// content.
+	Image   string `json:"image,omitempty"`
+	ImageID string `json:"image_id,omitempty"`
 	// Runtime is "containerd", "cri-o", "docker", "podman", "nerdctl" and so
 	// on; empty where the path leaves it open.
 	Runtime string `json:"runtime,omitempty"`
@@ -185,8 +188,12 @@ type Pod struct {
 	QoS string `json:"qos,omitempty"`
 	// SwapBehavior is kubelet's memorySwap.swapBehavior on this node where its
 	// configuration is known: "NoSwap" or "LimitedSwap".
-	SwapBehavior string            `json:"swap_behavior,omitempty"`
-	Labels       map[string]string `json:"labels,omitempty"`
+	SwapBehavior string `json:"swap_behavior,omitempty"`
+	// MemoryRequestBytes and MemoryLimitBytes are the pod's own, where it has
+	// any beside its containers'.
+	MemoryRequestBytes Opt[uint64]       `json:"memory_request_bytes,omitzero"`
+	MemoryLimitBytes   Opt[uint64]       `json:"memory_limit_bytes,omitzero"`
+	Labels             map[string]string `json:"labels,omitempty"`
 }
 
 // Victim is the process that was killed or marked.
