@@ -72,6 +72,9 @@ func (s *socket) dial(ctx context.Context) (net.Conn, error) {
 	defer func() { _ = f.Close() }()
 	var d net.Dialer
 	conn, err := d.DialContext(ctx, "unix", fmt.Sprintf("/proc/self/fd/%d", f.Fd()))
+	if op := (*net.OpError)(nil); errors.As(err, &op) {
+		err = op.Err // else it says the number of the file
+	}
 	if err != nil {
 		return nil, err
 	}
