@@ -214,7 +214,7 @@ func TestHang(t *testing.T) {
 	f.add(1, 2, "app")
 	write(t, root+"/var/log/containers/pod-9_shop_web-"+id(9)+".log", "")
 	var w warnings
-	c := open(t, Options{Root: root, Timeout: 100 * time.Millisecond, Warn: w.add})
+	c := open(t, Options{Root: root, Timeout: 500 * time.Millisecond, Warn: w.add})
 	c.Ready(t.Context())
 	start := time.Now()
 	for n := range 5000 {
