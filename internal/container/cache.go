@@ -1,7 +1,6 @@
 package container
 
 import (
-	"container/list"
 	"context"
 	"errors"
 	"slices"
@@ -71,43 +70,91 @@ type Cache struct {
 	found chan struct{} // closed once this machine's sources are known
 	tree  string        // where the memory hierarchy is mounted; of supervise alone
 
-	mu          sync.RWMutex // never held while a source is asked
-	entries     map[key]*entry
-	pods        map[key]*podEntry
-	lru         list.List // of *entry; the least recently used is the last
-	podLRU      list.List // of *podEntry
-	foreign     int       // how many entries are not the system's
-	foreignPods int
-	labels      int // bytes of all pods' labels
-	sources     []*source
-	kubelet     kubelet
-	states      []*stateFile
+	mu      sync.RWMutex // never held while a source is asked
+	entries map[key]*entry
+	pods    map[key]*podEntry
+	// The system's, and those of all other domains: who makes cgroups there must
+	// not push out the system's.
+	recent     [2]clock[*entry]
+	recentPods [2]clock[*podEntry]
+	labels     [2]int // bytes of all pods' labels
+	sources    []*source
+	kubelet    kubelet
+	states     []*stateFile
 }
 
 // key names a container or a pod. The same id in another domain is another one:
 // whoever owns that domain chose it.
 type key struct {
-	domain
+	in unique.Handle[domain]
 	id string
 }
 
-// entry is one container that is known, or asked for.
+func keyOf(d domain, id string) key { return key{unique.Make(d), id} }
+
+// share says whose share of the cache a key counts for.
+func (k key) share() int {
+	if k.in.Value().system() {
+		return 0
+	}
+	return 1
+}
+
+// entry is one container that is known, or asked for. There are many: a pod's
+// sandbox is known by its pod alone.
 type entry struct {
 	key
-	place   *list.Element
-	info    *Info   // nil until known
-	src     *source // that told it
-	at      time.Time
-	runtime string // as the path names it
+	info    *Info     // without Pod where that is kept as well
+	pod     *podEntry // nil outside of pods
+	src     *source   // that told it; nil until known
 	waiter  *waiter
+	runtime string // as the path names it
+	at      int64  // when it was told last, in Unix nanoseconds
+	touched bool
 }
+
+func (e *entry) used() bool {
+	was := e.touched || e.waiter != nil
+	e.touched = false
+	return was
+}
+
+func (e *entry) isSandbox() bool { return e.info == nil }
 
 type podEntry struct {
 	key
-	place *list.Element
-	info  *PodInfo
-	rank  int
-	whole bool // its labels are known
+	info    *PodInfo
+	rank    int8
+	whole   bool // its labels are known
+	touched bool
+}
+
+func (e *podEntry) used() bool {
+	was := e.touched
+	e.touched = false
+	return was
+}
+
+// clock keeps what was used recently (the second-chance algorithm).
+type clock[E interface{ used() bool }] struct {
+	all  []E
+	hand int
+}
+
+// add keeps one more, and gives the one that made room where there are too many.
+func (c *clock[E]) add(e E, most int) (old E, full bool) {
+	if len(c.all) < most {
+		c.all = append(c.all, e)
+		return old, false
+	}
+	for range 2 * len(c.all) {
+		c.hand = (c.hand + 1) % len(c.all)
+		if !c.all[c.hand].used() {
+			break
+		}
+	}
+	old, c.all[c.hand] = c.all[c.hand], e
+	return old, true
 }
 
 type waiter struct {
@@ -236,7 +283,7 @@ func (c *Cache) walk() {
 	defer c.mu.RUnlock()
 	for _, s := range c.sources {
 		for _, e := range c.entries { // those that no source knew, too
-			if e.info == nil && s.covers(e.domain) && s.wants(e.runtime) {
+			if e.src == nil && s.covers(e.in.Value()) && s.wants(e.runtime) {
 				s.push(e, true, false)
 			}
 		}
@@ -282,7 +329,7 @@ const refreshPause = time.Second
 // Docker and podman start one again under its old id, and count that.
 func (c *Cache) refresh(e *entry) {
 	c.mu.RLock()
-	s, again := e.src, e.info != nil && e.src != nil && e.src.counts() && time.Since(e.at) >= refreshPause
+	s, again := e.src, e.src != nil && e.src.counts() && time.Since(time.Unix(0, e.at)) >= refreshPause
 	c.mu.RUnlock()
 	if again {
 		s.push(e, false, true)
@@ -342,18 +389,19 @@ func (c *Cache) Wait(ctx context.Context, path, id string) bool {
 func (c *Cache) enter(p *cgroup.Place, id string) (*entry, []*source) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	k := key{domainOf(p), id}
+	d := domainOf(p)
+	k := keyOf(d, id)
 	e := c.entries[k]
 	var asked []*source
 	for _, s := range c.sources {
-		if s.covers(k.domain) && s.wants(p.Runtime) && (e == nil || e.lacks(s)) {
+		if s.covers(d) && s.wants(p.Runtime) && (e == nil || e.lacks(s)) {
 			asked = append(asked, s)
 		}
 	}
 	switch {
 	case e != nil:
-		c.lru.MoveToFront(e.place)
-	case len(asked) > 0 || k.system():
+		e.touched = true
+	case len(asked) > 0 || d.system():
 		e = c.newEntry(k)
 		e.runtime = p.Runtime
 	}
@@ -364,50 +412,36 @@ func (c *Cache) enter(p *cgroup.Place, id string) (*entry, []*source) {
 // kubelet alone knows what it asked for.
 func (e *entry) lacks(s *source) bool {
 	switch {
-	case e.info == nil || e.src.rank < s.rank:
+	case e.src == nil || e.src.rank < s.rank:
 		return true
 	case s.kind == kindPods:
-		return e.info.PodContainer != "" && !e.info.MemoryRequestBytes.Known
+		return !e.isSandbox() && e.info.PodContainer != "" && !e.info.MemoryRequestBytes.Known
 	}
 	return false
 }
 
-// newEntry keeps one more container; the least recently used one makes room. What
-// is not the system's has a share of its own. The caller holds c.mu.
-func (c *Cache) newEntry(k key) *entry {
-	if !k.system() && c.foreign >= c.opts.Max/foreignShare {
-		c.evict(func(e *entry) bool { return !e.system() })
-	} else if len(c.entries) >= c.opts.Max {
-		c.evict(func(*entry) bool { return true })
-	}
-	k.id = strings.Clone(k.id)
-	k.within = unique.Make(k.within).Value()
-	e := &entry{key: k}
-	e.place = c.lru.PushFront(e)
-	c.entries[k] = e
-	if !k.system() {
-		c.foreign++
-	}
-	return e
-}
-
-// foreignShare is the part of the cache that domains other than the system's have
+// foreignShare is the part of the cache that all domains but the system's have
 // together.
 const foreignShare = 24
 
-func (c *Cache) evict(which func(*entry) bool) {
-	for el := c.lru.Back(); el != nil; el = el.Prev() {
-		e := el.Value.(*entry)
-		if e.waiter != nil || !which(e) {
-			continue
-		}
-		c.lru.Remove(el)
-		delete(c.entries, e.key)
-		if !e.system() {
-			c.foreign--
-		}
-		return
+// most is how many containers, or pods, a share may have.
+func (c *Cache) most(share int) int {
+	if share == 0 {
+		return c.opts.Max
 	}
+	return max(c.opts.Max/foreignShare, 1)
+}
+
+// newEntry keeps one more container; one that was not used for long makes room. The
+// caller holds c.mu.
+func (c *Cache) newEntry(k key) *entry {
+	k.id = strings.Clone(k.id)
+	e := &entry{key: k, touched: true}
+	if old, full := c.recent[k.share()].add(e, c.most(k.share())); full {
+		delete(c.entries, old.key)
+	}
+	c.entries[k] = e
+	return e
 }
 
 // join makes or joins the waiter of a container.
@@ -427,7 +461,7 @@ func (c *Cache) join(e *entry, asked []*source) *waiter {
 		if len(w.awaited) == 0 {
 			close(w.nobody)
 		}
-		if e.info != nil { // since the first look
+		if e.src != nil { // since the first look
 			close(w.known)
 		} else {
 			e.waiter = w
@@ -483,18 +517,24 @@ func (c *Cache) Lookup(path, id string) (Info, bool) {
 	}
 	c.mu.RLock()
 	defer c.mu.RUnlock()
-	e := c.entries[key{domainOf(&place), id}]
-	if e == nil || e.info == nil || !e.info.agrees(&place) {
+	e := c.entries[keyOf(domainOf(&place), id)]
+	if e == nil || e.src == nil {
 		return Info{}, false
 	}
-	i := *e.info
-	if i.Pod != nil {
-		if p := c.pods[key{e.domain, i.Pod.UID}]; p != nil {
-			i.Pod = p.info
-		}
+	var i Info
+	if e.info != nil {
+		i = *e.info
 	}
-	if e.system() {
-		c.kubelet.resources(&i)
+	i.ID = id
+	first(&i.Runtime, e.runtime)
+	if e.pod != nil {
+		i.Pod = e.pod.info
+	}
+	if e.share() == 0 {
+		c.kubelet.add(&i)
+	}
+	if !i.agrees(&place) {
+		return Info{}, false
 	}
 	return i, true
 }
@@ -507,11 +547,15 @@ func (c *Cache) Pod(path, uid string) (PodInfo, bool) {
 	}
 	c.mu.RLock()
 	defer c.mu.RUnlock()
-	p := c.pods[key{domainOf(&place), uid}]
+	p := c.pods[keyOf(domainOf(&place), uid)]
 	if p == nil {
 		return PodInfo{}, false
 	}
-	return *p.info, true
+	i := Info{Pod: p.info}
+	if p.share() == 0 {
+		c.kubelet.add(&i)
+	}
+	return *i.Pod, true
 }
 
 // Sources reports which sources there are, and how each answered last.
@@ -520,7 +564,7 @@ func (c *Cache) Sources() []Source {
 	defer c.mu.RUnlock()
 	count := map[*source]int{}
 	for _, e := range c.entries {
-		if e.info != nil && e.info.Name != "" {
+		if e.src != nil && e.info != nil {
 			count[e.src]++
 		}
 	}
@@ -543,13 +587,14 @@ func (c *Cache) put(s *source, info *Info) {
 	if s.gone {
 		return
 	}
+	var pod *podEntry
 	if info.Pod != nil && info.Pod.UID != "" {
-		info.Pod = c.putPod(s, info)
+		pod = c.putPod(s, info)
 	}
 	if info.ID == "" || !plausible(info.ID) {
 		return
 	}
-	k := key{s.domain, info.ID}
+	k := keyOf(s.domain, info.ID)
 	e := c.entries[k]
 	if e == nil {
 		if !s.system() {
@@ -557,28 +602,50 @@ func (c *Cache) put(s *source, info *Info) {
 		}
 		e = c.newEntry(k)
 	}
-	info.ID = e.id // one copy
-	switch {
-	case e.info == nil:
-		e.info, e.src = info, s
-	case e.src == s:
-		if !info.MemoryRequestBytes.Known {
-			info.MemoryRequestBytes = e.info.MemoryRequestBytes
-		}
-		e.info = info
-	case s.rank >= e.src.rank:
-		info.merge(e.info)
-		e.info, e.src = info, s
-	default:
-		both := *e.info // what was handed out is not written to
-		both.merge(info)
-		e.info = &both
-	}
-	e.at = time.Now()
+	c.take(e, s, info, pod)
+	e.at = time.Now().UnixNano()
 	if w := e.waiter; w != nil {
 		close(w.known)
 		e.waiter = nil
 	}
+}
+
+// take has an entry know what a source says. What was handed out is not written to.
+// The caller holds c.mu.
+func (c *Cache) take(e *entry, s *source, info *Info, pod *podEntry) {
+	better := e.src == nil || s.rank >= e.src.rank
+	if pod != nil && (better || e.pod == nil) {
+		e.pod = pod
+	}
+	if e.pod != nil {
+		info.Pod = nil
+	}
+	if info.Name == "" && info.PodContainer == "" && e.pod != nil { // a sandbox
+		if better {
+			first(&e.runtime, info.Runtime)
+			e.info, e.src = nil, s
+		}
+		return
+	}
+	info.ID = e.id // one copy
+	switch {
+	case e.info == nil:
+	case !better:
+		both := *e.info
+		both.merge(info)
+		e.info = &both
+		return
+	case e.src == s: // it may have changed
+		if !info.MemoryRequestBytes.Known {
+			info.MemoryRequestBytes = e.info.MemoryRequestBytes
+		}
+	default:
+		info.merge(e.info)
+	}
+	if better {
+		e.src = s
+	}
+	e.info = info
 }
 
 // readStates reads kubelet's state if it changed. What cannot be read is reported by
@@ -598,67 +665,41 @@ const maxLabelsHeld = 4 << 20
 
 // putPod keeps a pod, and gives the copy that all its containers share. What was
 // given is never written to again: it is read without a lock.
-func (c *Cache) putPod(s *source, info *Info) *PodInfo {
-	k := key{s.domain, info.Pod.UID}
+func (c *Cache) putPod(s *source, info *Info) *podEntry {
+	k := keyOf(s.domain, info.Pod.UID)
 	e := c.pods[k]
 	if e == nil {
-		e = c.newPod(k)
-	} else {
-		c.podLRU.MoveToFront(e.place)
+		e = &podEntry{key: k, info: &PodInfo{}}
+		if old, full := c.recentPods[k.share()].add(e, c.most(k.share())); full {
+			delete(c.pods, old.key)
+			c.labels[k.share()] -= old.info.Labels.bytes()
+		}
+		c.pods[k] = e
 	}
+	e.touched = true
 	mine := *info.Pod
-	if s.rank >= e.rank {
+	if int8(s.rank) >= e.rank {
 		mine.merge(e.info)
-		e.rank = s.rank
+		e.rank = int8(s.rank)
 	} else {
 		mine = *e.info
 		mine.merge(info.Pod)
 	}
+	mine.UID = k.id
 	e.whole = e.whole || info.whole
-	held := c.labels - e.info.Labels.bytes()
 	limit := maxLabelsHeld
-	if !s.system() {
-		limit /= 2 // so that there is room for the system's
+	if k.share() != 0 {
+		limit /= foreignShare
 	}
-	if held+mine.Labels.bytes() > limit {
+	held := &c.labels[k.share()]
+	if *held-e.info.Labels.bytes()+mine.Labels.bytes() > limit {
 		mine.Labels = nil
 	}
-	if s.system() && mine.SwapBehavior == "" && mine.Namespace != "" {
-		mine.SwapBehavior = c.kubelet.swapBehavior
-	}
 	if !mine.equal(e.info) {
-		c.labels = held + mine.Labels.bytes()
+		*held += mine.Labels.bytes() - e.info.Labels.bytes()
 		e.info = &mine
 	}
-	return e.info
-}
-
-// newPod keeps one more pod; the least recently known one makes room, as for
-// containers.
-func (c *Cache) newPod(k key) *podEntry {
-	share := !k.system() && c.foreignPods >= c.opts.Max/foreignShare
-	for el := c.podLRU.Back(); el != nil && (share || len(c.pods) >= c.opts.Max); el = el.Prev() {
-		if old := el.Value.(*podEntry); !share || !old.system() {
-			c.dropPod(old)
-			break
-		}
-	}
-	e := &podEntry{key: k, info: &PodInfo{}}
-	e.place = c.podLRU.PushFront(e)
-	c.pods[k] = e
-	if !k.system() {
-		c.foreignPods++
-	}
 	return e
-}
-
-func (c *Cache) dropPod(e *podEntry) {
-	c.podLRU.Remove(e.place)
-	delete(c.pods, e.key)
-	c.labels -= e.info.Labels.bytes()
-	if !e.system() {
-		c.foreignPods--
-	}
 }
 
 // lookAgain has sockets looked for soon, and in containers if asked to: that is a
@@ -676,26 +717,20 @@ func (c *Cache) lookAgain(nodes bool) {
 func (c *Cache) known(e *entry) bool {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
-	return e.info != nil
+	return e.src != nil
 }
 
 // podWhole says that the labels of a pod are known.
 func (c *Cache) podWhole(s *source, uid string) bool {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
-	p := c.pods[key{s.domain, uid}]
+	p := c.pods[keyOf(s.domain, uid)]
 	return p != nil && p.whole
 }
 
-// podLacking gives the pod of a container if its labels are not known.
-func (c *Cache) podLacking(e *entry) *PodInfo {
+// lacksLabels says that the labels of a container's pod are not known.
+func (c *Cache) lacksLabels(e *entry) bool {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
-	if e.info == nil || e.info.Pod == nil {
-		return nil
-	}
-	if p := c.pods[key{e.domain, e.info.Pod.UID}]; p != nil && p.whole {
-		return nil
-	}
-	return e.info.Pod
+	return e.pod != nil && !e.pod.whole
 }

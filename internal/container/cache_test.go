@@ -511,7 +511,7 @@ func TestBounded(t *testing.T) {
 	}
 	c.mu.RLock()
 	defer c.mu.RUnlock()
-	if len(c.entries) > 100 || len(c.pods) > 100 || c.lru.Len() != len(c.entries) || c.podLRU.Len() != len(c.pods) {
+	if len(c.entries) > 100 || len(c.pods) > 100 || len(c.recent[0].all) != len(c.entries) || len(c.recentPods[0].all) != len(c.pods) {
 		t.Errorf("%d containers, %d pods", len(c.entries), len(c.pods))
 	}
 	for _, e := range c.entries {

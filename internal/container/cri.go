@@ -52,7 +52,7 @@ func (c *cri) hello(ctx context.Context) error {
 	if err != nil {
 		return c.refused(ctx, "ask version", err, ErrNoRuntime)
 	}
-	name := text(v.RuntimeName)
+	name := word(v.RuntimeName)
 	c.who.Store(&criVersion{name: name, full: printable(name + " " + v.RuntimeVersion)})
 	return nil
 }
@@ -87,7 +87,7 @@ func (c *cri) get(ctx context.Context, id string) (*Info, error) {
 func (c *cri) info(st *runtime.ContainerStatus) *Info {
 	l := st.GetLabels()
 	i := &Info{Container: oom.Container{
-		ID: st.GetId(), Name: text(st.GetMetadata().GetName()), Runtime: c.who.Load().name,
+		ID: st.GetId(), Name: word(st.GetMetadata().GetName()), Runtime: c.who.Load().name,
 		RestartCount: oom.Some(uint64(st.GetMetadata().GetAttempt())),
 	}, Pod: labelled(l)}
 	i.PodContainer = i.Name
@@ -117,7 +117,7 @@ func imageNames(st *runtime.ContainerStatus) (name, id string) {
 	if name == "" {
 		name = id
 	}
-	return text(name), text(id)
+	return word(name), word(id)
 }
 
 // digest says that an image is named by its contents only.
@@ -142,7 +142,7 @@ func (c *cri) sandbox(ctx context.Context, id string) (*PodInfo, error) {
 	}
 	m := st.GetMetadata()
 	return &PodInfo{
-		Namespace: text(m.GetNamespace()), Name: text(m.GetName()), UID: text(m.GetUid()), Labels: labelsOf(st.GetLabels()),
+		Namespace: word(m.GetNamespace()), Name: text(m.GetName()), UID: text(m.GetUid()), Labels: labelsOf(st.GetLabels()),
 	}, nil
 }
 

@@ -125,7 +125,7 @@ func (d *docker) get(ctx context.Context, id string) (*Info, error) {
 func (v *dockerInspect) info(runtime string) *Info {
 	i := &Info{
 		Container: oom.Container{
-			ID: v.ID, Name: text(strings.TrimPrefix(v.Name, "/")), Image: text(v.Config.Image), ImageID: text(v.Image), Runtime: runtime,
+			ID: v.ID, Name: text(strings.TrimPrefix(v.Name, "/")), Image: word(v.Config.Image), ImageID: word(v.Image), Runtime: runtime,
 		},
 		Pod: labelled(v.Config.Labels), parent: text(v.HostConfig.CgroupParent),
 	}
@@ -235,7 +235,7 @@ func labelled(l map[string]string) *PodInfo {
 	if l[labelPodName] == "" && l[labelPodUID] == "" {
 		return nil
 	}
-	return &PodInfo{Namespace: text(l[labelPodNamespace]), Name: text(l[labelPodName]), UID: text(l[labelPodUID])}
+	return &PodInfo{Namespace: word(l[labelPodNamespace]), Name: text(l[labelPodName]), UID: text(l[labelPodUID])}
 }
 
 func (b *body) Close() error {

@@ -96,7 +96,7 @@ func (s *labelSet) add(key, value string) {
 		return
 	}
 	if s.size += len(key) + len(value); len(s.all) < maxLabels && s.size <= maxLabelBytes {
-		s.all = append(s.all, Label{text(key), text(value)})
+		s.all = append(s.all, Label{word(key), word(value)})
 	}
 }
 
@@ -157,7 +157,6 @@ func (p *PodInfo) merge(from *PodInfo) {
 	first(&p.Namespace, from.Namespace)
 	first(&p.Name, from.Name)
 	first(&p.QoS, from.QoS)
-	first(&p.SwapBehavior, from.SwapBehavior)
 	if !p.MemoryRequestBytes.Known {
 		p.MemoryRequestBytes = from.MemoryRequestBytes
 	}
@@ -170,7 +169,7 @@ func (p *PodInfo) merge(from *PodInfo) {
 }
 
 func (p *PodInfo) equal(q *PodInfo) bool {
-	return p.Namespace == q.Namespace && p.Name == q.Name && p.QoS == q.QoS && p.SwapBehavior == q.SwapBehavior && p.UID == q.UID &&
+	return p.Namespace == q.Namespace && p.Name == q.Name && p.QoS == q.QoS && p.UID == q.UID &&
 		p.MemoryRequestBytes == q.MemoryRequestBytes && p.MemoryLimitBytes == q.MemoryLimitBytes &&
 		slices.Equal(p.Labels, q.Labels)
 }
@@ -201,13 +200,18 @@ func plausible(id string) bool {
 // maxText bounds one text of a runtime, in bytes.
 const maxText = 512
 
-// text bounds what a runtime says, and keeps one copy of what many say.
+// text bounds what a runtime says.
 func text(s string) string {
 	if len(s) > maxText {
-		s = strings.ToValidUTF8(s[:maxText], "")
+		s = strings.Clone(strings.ToValidUTF8(s[:maxText], ""))
 	}
+	return s
+}
+
+// word bounds what many say, and keeps one copy of it.
+func word(s string) string {
 	if s == "" {
 		return ""
 	}
-	return unique.Make(s).Value()
+	return unique.Make(text(s)).Value()
 }

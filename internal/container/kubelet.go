@@ -74,10 +74,10 @@ func (c *Cache) grant(granted map[grantKey]grant) {
 	c.kubelet.granted = granted
 }
 
-// resources adds what kubelet granted a container; a limit that the runtime told
-// stays.
-func (k *kubelet) resources(i *Info) {
-	if i.Pod == nil || i.Pod.UID == "" || i.PodContainer == "" {
+// add adds what kubelet's files have of a container and its pod; a limit that the
+// runtime told stays.
+func (k *kubelet) add(i *Info) {
+	if i.Pod == nil || i.Pod.UID == "" || i.Pod.Namespace == "" {
 		return
 	}
 	if g, ok := k.granted[grantKey{i.Pod.UID, i.PodContainer}]; ok {
@@ -86,11 +86,15 @@ func (k *kubelet) resources(i *Info) {
 			i.MemoryLimitBytes = g.limit
 		}
 	}
-	if g, ok := k.granted[grantKey{uid: i.Pod.UID}]; ok {
-		pod := *i.Pod // what was handed out is not written to
-		pod.MemoryRequestBytes, pod.MemoryLimitBytes = g.request, g.limit
-		i.Pod = &pod
+	g, ok := k.granted[grantKey{uid: i.Pod.UID}]
+	if !ok && k.swapBehavior == "" {
+		return
 	}
+	pod := *i.Pod // others read it
+	if pod.SwapBehavior = k.swapBehavior; ok {
+		pod.MemoryRequestBytes, pod.MemoryLimitBytes = g.request, g.limit
+	}
+	i.Pod = &pod
 }
 
 // requirements are a container's, in two shapes of the file: 1.33 and earlier

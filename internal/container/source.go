@@ -289,6 +289,9 @@ func (s *source) next(now time.Time) (*ask, time.Duration) {
 	if s.primed && len(s.old) == 0 && s.busy[busyOld] == 0 || s.fails > 0 {
 		s.asked()
 	}
+	if len(s.pending) == 0 && s.old != nil {
+		s.old, s.pending = nil, map[*entry]*ask{} // it may have been a crowd
+	}
 	most := s.bound(parallel, parallelForeign)
 	if s.fails > 0 { // one tries whether it is back
 		if wait := s.retryAt.Sub(now); wait > 0 {
@@ -398,7 +401,7 @@ func (s *source) answer(ctx context.Context, a *ask) {
 func (s *source) learn(ctx context.Context, a *ask) error {
 	labels, ok := s.back.(podder)
 	if a.pod {
-		if pod := s.cache.podLacking(a.e); pod != nil {
+		if s.cache.lacksLabels(a.e) {
 			p, err := labels.pod(ctx, a.e.id)
 			if err != nil {
 				return err
