@@ -468,11 +468,11 @@ func TestFiles(t *testing.T) {
 	c := open(t, Options{Root: root})
 	c.Ready(t.Context())
 	for n, want := range map[int]Info{
-		1: {Container: oom.Container{ID: id(1), Name: "app"}, PodContainer: "app", Pod: &PodInfo{Namespace: "shop", Name: "cart-1", UID: uid(1)}},
+		1: {Container: oom.Container{ID: id(1), Name: "app", Runtime: "containerd"}, PodContainer: "app", Pod: &PodInfo{Namespace: "shop", Name: "cart-1", UID: uid(1)}},
 		2: {Container: oom.Container{ID: id(2), Name: "web", Image: "nginx", ImageID: "sha256:" + id(70), Runtime: "docker", MemoryLimitBytes: oom.Some(uint64(1 << 20)), RestartCount: oom.Some(uint64(1))}},
-		3: {Container: oom.Container{ID: id(3), Name: "db", Image: "postgres:17", ImageID: id(70)}},
+		3: {Container: oom.Container{ID: id(3), Name: "db", Image: "postgres:17", ImageID: id(70), Runtime: "podman"}},
 		4: {Container: oom.Container{ID: id(4), Name: "app", Image: "cart:1", Runtime: "cri-o", RestartCount: oom.Some(uint64(0))}, PodContainer: "app", Pod: &PodInfo{Namespace: "shop", Name: "cart-2", UID: uid(4)}},
-		5: {Container: oom.Container{ID: id(5), Name: "tmp"}},
+		5: {Container: oom.Container{ID: id(5), Name: "tmp", Runtime: "podman"}},
 		6: {Container: oom.Container{ID: id(6), Name: "box", Runtime: "nerdctl"}},
 	} {
 		got, _ := c.lookup(paths[n])

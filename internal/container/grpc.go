@@ -14,14 +14,18 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
 )
 
 const (
 	// maxMessage bounds an answer about one container, in bytes: the runtime's
-	// own configuration of it may be in there. What it is parsed to is up to a
-	// hundred times as big, so that a container's engine has to do with less.
+	// own configuration of it may be in there. An engine in a container has to do
+	// with less.
 	maxMessage        = 4 << 20
 	maxForeignMessage = 32 << 10
+	// maxFields bounds the fields of the latter: an empty message takes two bytes
+	// in an answer, and a hundred times as many once it is parsed.
+	maxFields = 2000
 	// maxHeaders bounds what precedes and follows an answer, in bytes.
 	maxHeaders = 16 << 10
 	// ioBuffer is the size of a connection's buffers, in bytes.
@@ -109,9 +113,9 @@ func (c *client) get() (*grpc.ClientConn, error) {
 	if c.conn != nil {
 		return c.conn, nil
 	}
-	most := maxMessage
+	call := []grpc.CallOption{grpc.MaxCallRecvMsgSize(maxMessage)}
 	if !c.system() {
-		most = maxForeignMessage
+		call = []grpc.CallOption{grpc.MaxCallRecvMsgSize(maxForeignMessage), grpc.ForceCodec(sparseCodec{})}
 	}
 	conn, err := grpc.NewClient("passthrough:///localhost",
 		grpc.WithTransportCredentials(insecure.NewCredentials()),
@@ -122,7 +126,7 @@ func (c *client) get() (*grpc.ClientConn, error) {
 			c.err = err
 			return conn, err
 		}),
-		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(most)),
+		grpc.WithDefaultCallOptions(call...),
 		grpc.WithMaxHeaderListSize(maxHeaders),
 		grpc.WithReadBufferSize(ioBuffer), grpc.WithWriteBufferSize(ioBuffer),
 		grpc.WithIdleTimeout(idle), grpc.WithNoProxy(), grpc.WithDisableRetry(), grpc.WithDisableServiceConfig(),
@@ -172,4 +176,29 @@ func (c *client) refused(ctx context.Context, what string, err, none error) erro
 		err = ctx.Err()
 	}
 	return fmt.Errorf("%s: %w", what, err)
+}
+
+// sparseCodec reads messages of few fields only.
+type sparseCodec struct{}
+
+var errTooManyFields = errors.New("the answer has too many fields")
+
+func (sparseCodec) Name() string                  { return "proto" }
+func (sparseCodec) Marshal(v any) ([]byte, error) { return proto.Marshal(v.(proto.Message)) }
+func (sparseCodec) Unmarshal(b []byte, v any) error {
+	if countFields(b, 4) > maxFields {
+		return errTooManyFields
+	}
+	return proto.Unmarshal(b, v.(proto.Message))
+}
+
+// countFields counts the fields of a message and of those in it, to a depth. Texts
+// are taken for messages, too.
+func countFields(b []byte, depth int) (n int) {
+	eachField(b, func(_ fieldNumber, v []byte, _ uint64) {
+		if n++; depth > 0 && n <= maxFields {
+			n += countFields(v, depth-1)
+		}
+	})
+	return n
 }
