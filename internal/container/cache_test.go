@@ -147,8 +147,10 @@ func TestWait(t *testing.T) {
 	c := open(t, Options{Root: root})
 	c.Ready(t.Context())
 	f.add(1, 2, "app")
-	if !c.Wait(t.Context(), podPath(1, 2), id(2)) || !c.Wait(t.Context(), podPath(1, 2), id(2)) {
-		t.Error("a container that the runtime has is not known")
+	for range 2 {
+		if !c.Wait(t.Context(), podPath(1, 2), id(2)) {
+			t.Error("a container that the runtime has is not known")
+		}
 	}
 	if i, _ := c.lookup(podPath(1, 2)); i.Pod == nil || i.Pod.Labels.Get("app") != "app" {
 		t.Errorf("without labels: %+v", i.Pod)

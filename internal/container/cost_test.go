@@ -152,7 +152,7 @@ func TestLiars(t *testing.T) {
 			sock := f.serve
 			for n := range nodes {
 				node := "/docker/" + id(1_000_000+n)
-				dir := process(t, root, 100+n, "containerd", node+"/init")
+				dir := process(t, root, 100+n, node+"/init")
 				sock(t, dir+"/root"+containerd)
 				write(t, fmt.Sprintf("%s/proc/%d/cgroup", root, os.Getpid()), "0::"+node+"\n")
 				for i := range each {

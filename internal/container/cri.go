@@ -3,6 +3,7 @@ package container
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"strings"
 	"sync/atomic"
 
@@ -72,7 +73,7 @@ func (c *cri) get(ctx context.Context, id string) (*Info, error) {
 	if err == nil {
 		return c.info(r.GetStatus()), nil
 	}
-	if err = c.refused(ctx, "ask container status", err, ErrNoRuntime); err != errNotFound {
+	if err = c.refused(ctx, "ask container status", err, ErrNoRuntime); !errors.Is(err, errNotFound) {
 		return nil, err
 	}
 	pod, err := c.sandbox(ctx, id)

@@ -322,12 +322,12 @@ func tree(t testing.TB, root string, paths ...string) {
 	}
 }
 
-// process makes a process of root's below a root, in the initial user namespace.
-func process(t testing.TB, root string, pid int, comm, cgroup string) (dir string) {
+// process makes a containerd of root's below a root, in the initial user namespace.
+func process(t testing.TB, root string, pid int, cgroup string) (dir string) {
 	t.Helper()
 	dir = fmt.Sprintf("%s/proc/%d", root, pid)
-	write(t, dir+"/comm", comm+"\n")
-	write(t, dir+"/status", "Name:\t"+comm+"\nUid:\t0\t0\t0\t0\n")
+	write(t, dir+"/comm", "containerd\n")
+	write(t, dir+"/status", "Name:\tcontainerd\nUid:\t0\t0\t0\t0\n")
 	write(t, dir+"/cgroup", "0::"+cgroup+"\n")
 	for _, p := range []string{dir, root + "/proc/1"} {
 		link(t, "user:[4026531837]", p+"/ns/user")

@@ -57,7 +57,7 @@ func (f *fakeKubelet) answer() ([]byte, error) {
 	return out, nil
 }
 
-func (f *fakeKubelet) serve(t testing.TB, path, service string) (stop func()) {
+func (f *fakeKubelet) serve(t testing.TB, path, service string) {
 	t.Helper()
 	_ = os.Remove(path)
 	l := listen(t, path)
@@ -78,12 +78,10 @@ func (f *fakeKubelet) serve(t testing.TB, path, service string) (stop func()) {
 		defer close(done)
 		_ = s.Serve(l)
 	}()
-	stop = sync.OnceFunc(func() {
+	t.Cleanup(func() {
 		s.Stop()
 		<-done
 	})
-	t.Cleanup(stop)
-	return stop
 }
 
 // kubePodOf makes a pod of one container as kubelet has it; a container without

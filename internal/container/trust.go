@@ -214,8 +214,7 @@ func (d domain) answers(proc string, conn net.Conn) error {
 
 // daemon is a process in whose root there may be sockets.
 type daemon struct {
-	root  string // its root directory, below /proc
-	inode [2]uint64
+	root string // its root directory, below /proc
 	domain
 }
 

@@ -52,7 +52,7 @@ func TestSpeaksFor(t *testing.T) {
 				f.serve(t, path)
 			}
 			serve(root+containerd, "system")
-			dir := process(t, root, 42, "containerd", node+"/init")
+			dir := process(t, root, 42, node+"/init")
 			serve(dir+"/root"+containerd, "node")
 			write(t, fmt.Sprintf("%s/proc/%d/cgroup", root, os.Getpid()), "0::"+node+"/system.slice/containerd.service\n")
 			d := &fakeDocker{server: "Docker/28 (linux)", answers: map[string]any{
@@ -195,7 +195,7 @@ func TestLinks(t *testing.T) {
 			stop := badServer(t, victim, func(net.Conn) { connected <- struct{}{} })
 			defer stop()
 			node := "/docker/" + id(50)
-			dir := process(t, root, 42, "containerd", node)
+			dir := process(t, root, 42, node)
 			write(t, fmt.Sprintf("%s/proc/%d/cgroup", root, os.Getpid()), "0::"+node+"\n")
 			place(t, dir+"/root", victim)
 			c := open(t, Options{Root: root})
@@ -214,7 +214,7 @@ func TestLinks(t *testing.T) {
 	t.Run("inside", func(t *testing.T) { // as distributions have it
 		root := shortDir(t)
 		node := "/docker/" + id(50)
-		dir := process(t, root, 42, "containerd", node)
+		dir := process(t, root, 42, node)
 		write(t, fmt.Sprintf("%s/proc/%d/cgroup", root, os.Getpid()), "0::"+node+"\n")
 		f := &fakeCRI{}
 		f.add(1, 2, "app")
@@ -261,7 +261,7 @@ func TestDaemons(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			root := shortDir(t)
-			dir := process(t, root, 42, "containerd", tt.cgroup)
+			dir := process(t, root, 42, tt.cgroup)
 			if tt.change != nil {
 				tt.change(t, root, dir)
 			}
@@ -296,7 +296,7 @@ func TestDaemons(t *testing.T) {
 func TestNodeGone(t *testing.T) {
 	root := shortDir(t)
 	node := "/docker/" + id(50)
-	dir := process(t, root, 42, "containerd", node)
+	dir := process(t, root, 42, node)
 	write(t, fmt.Sprintf("%s/proc/%d/cgroup", root, os.Getpid()), "0::"+node+"\n")
 	f := &fakeCRI{}
 	f.add(1, 2, "app")
