@@ -27,20 +27,19 @@ type recordWriter interface {
 // pipeline is the way of a record from its source to the output: enrich,
 // filter, explain, write.
 type pipeline struct {
-	env       Env
-	out       recordWriter
-	filters   []filter
-	enricher  *enrich.Enricher
-	redactor  *redact.Redactor
-	metrics   *metrics.Metrics
-	sampler   sample.Sampler
-	stacks    *sample.Stacks // for records of a ring
-	explainer explain.Explainer
-	noWhy     bool
-	limit     int
-	room      *room // for an output that goes on once there is room; may be nil
-	kills     int   // seen, that passed the filters
-	written   int
+	env      Env
+	out      recordWriter
+	filters  []filter
+	enricher *enrich.Enricher
+	redactor *redact.Redactor
+	metrics  *metrics.Metrics
+	sampler  sample.Sampler
+	stacks   *sample.Stacks // for records of a ring
+	noWhy    bool
+	limit    int
+	room     *room // for an output that goes on once there is room; may be nil
+	kills    int   // seen, that passed the filters
+	written  int
 	// toldUnknown is that a record passed a filter since its names are not known.
 	toldUnknown bool
 	losses      []tracer.Loss
@@ -94,7 +93,7 @@ func (p *pipeline) write(ctx context.Context, rec *oom.Record) error {
 	}
 	p.hide(rec)
 	if !p.noWhy {
-		p.explainer.Explain(rec)
+		explain.Explain(rec)
 	}
 	if err := p.emit(rec); err != nil {
 		return err

@@ -24,7 +24,7 @@ const (
 	// KindAlreadyExiting is a task that was marked as victim but not killed,
 	// since it was dying already (mm/oom_kill.c, task_will_free_mem).
 	KindAlreadyExiting Kind = "already_exiting"
-	// KindNoVictim is an OOM for which the kernel found nobody to kill.
+	// KindNoVictim is an OOM for which the kernel found no killable process.
 	KindNoVictim Kind = "no_victim"
 	// KindExit follows a kill: the victim is gone.
 	KindExit Kind = "exit"
@@ -459,11 +459,18 @@ type Zone struct {
 	LowBytes     Opt[uint64] `json:"low_bytes,omitzero"`
 	HighBytes    Opt[uint64] `json:"high_bytes,omitzero"`
 	ManagedBytes Opt[uint64] `json:"managed_bytes,omitzero"`
+	// FreeCMABytes of FreeBytes serve movable requests only, HighatomicBytes are kept
+	// for atomic ones.
+	FreeCMABytes    Opt[uint64] `json:"free_cma_bytes,omitzero"`
+	HighatomicBytes Opt[uint64] `json:"highatomic_bytes,omitzero"`
 	// LowmemReserveBytes is what the zone holds back from allocations that
 	// could use a higher zone, one value per zone type.
 	LowmemReserveBytes []uint64 `json:"lowmem_reserve_bytes,omitempty"`
 	// FreeBlocks counts the free blocks by order: index 0 is single pages.
 	FreeBlocks []uint64 `json:"free_blocks,omitempty"`
+	// BlockTypes are the migrate types of the free blocks, by order, in the letters of
+	// the kernel's report: U, M, E, H, C, I. From the log only.
+	BlockTypes []string `json:"block_types,omitempty"`
 }
 
 // LimitChange is a limit that was lowered before the kill, and by which process.
@@ -619,8 +626,10 @@ type Why struct {
 	Verdict string   `json:"verdict"`
 	Summary string   `json:"summary"`
 	Reasons []Reason `json:"reasons,omitempty"`
-	// Unsure is set when the evidence allows for another verdict too.
+	// Unsure is set when the evidence allows for another verdict too; Check is how to
+	// find out then.
 	Unsure Opt[bool] `json:"unsure,omitzero"`
+	Check  string    `json:"check,omitempty"`
 }
 
 // Reason is one fact that led to the verdict.
