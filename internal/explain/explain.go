@@ -182,6 +182,8 @@ func (e *explanation) shortage() string {
 	switch {
 	case e.cgroup:
 		return e.limitUsedUp()
+	case e.sysrq && e.free.Known && e.total.Known:
+		return partText(e.free.Value, e.total.Value) + " is free"
 	case e.has(codeMemoryLow):
 		return "no free memory"
 	}

@@ -18,8 +18,9 @@ const (
 	leakSeconds  = 60   // a steady growth of less is too short to be called a leak
 	startSeconds = 3600 // from next to nothing to full within it, it is a start
 	straight     = 0.15 // of the growth: how far a steady one is off its straight line
-	stepFlat     = 0.08 // of the time of the growth: a level that was held
+	stepFlat     = 0.06 // of the time of the growth: a level that was held
 	stepSpread   = 0.04 // of the growth: within it, a level is held
+	stepHeld     = 0.2  // of the time of the growth: all levels together
 )
 
 // curve is memory over time, oldest first.
@@ -81,14 +82,14 @@ func (c curve) reached(level float64) float64 {
 	return c[0].ago
 }
 
-// since is the part of the curve from a time on.
+// since is the part of the curve from a time on, with the point before it.
 func (c curve) since(ago float64) curve {
 	for i := range c {
 		if c[i].ago <= ago {
 			return c[max(i-1, 0):]
 		}
 	}
-	return c[len(c):]
+	return c[len(c)-1:]
 }
 
 // lastRise cuts the curve at its last fall of a quarter of its range or more, and
@@ -143,7 +144,7 @@ func shapeOf(c curve, limit float64) growth {
 		return g
 	}
 	start := level(0.05)
-	phase := c.since(start)
+	phase := append(curve{{start, g.from + 0.05*grew}}, c.since(start)[1:]...)
 	g.seconds = start
 	if n := phase.levels(grew); n >= 2 {
 		g.code, g.steps = codeGrewSteps, n
@@ -192,7 +193,7 @@ func (c curve) fullFor(limit float64) float64 {
 }
 
 // levels counts the levels that were held for a while, one above the other, if they
-// take a third of the time.
+// take a fifth of the time: those long ago fall between two points.
 func (c curve) levels(grew float64) (n int) {
 	var held, last float64
 	for i := 0; i < len(c); {
@@ -212,7 +213,7 @@ func (c curve) levels(grew float64) (n int) {
 		}
 		i = max(j, i+1)
 	}
-	if held < 0.35*c[0].ago {
+	if held < stepHeld*c[0].ago {
 		return 0
 	}
 	return n

@@ -30,7 +30,7 @@ func (e *explanation) limit() {
 	}
 	// Swap does not decide the verdict here: the limit is full either way.
 	swappable := e.limitSwappable()
-	if e.swappinessZero(e.limitUnevictable, swappable) || e.limitThrashing() || e.has(codeLimitLowered) || e.has(codeLimitNoTask) {
+	if e.swappinessZero(e.limitUnevictable, swappable) || e.limitThrashing() || e.has(codeLimitLowered) || e.has(codeLimitNoTask) || e.has(codeLimitFull) {
 		return
 	}
 	if swappable.Known {

@@ -137,7 +137,9 @@ func fragmented(order int32, free uint64, blocks ...uint64) change {
 }
 
 func reserved(n uint64) change {
-	return func(r *oom.Record) { r.Memory.Zones[0].LowmemReserveBytes = []uint64{0, 0, n, n} }
+	return func(r *oom.Record) {
+		r.Memory.Zones[0].Zone, r.Memory.Zones[0].LowmemReserveBytes = "DMA32", []uint64{0, 0, n, n}
+	}
 }
 
 func tasks(total uint64, sizes ...uint64) change {
@@ -235,7 +237,7 @@ type pair struct {
 
 func pairs() []pair {
 	var all []pair
-	for _, group := range [][]pair{limitPairs(), swapPairs(), kubeletPairs(), memoryPairs(), choicePairs(), kindPairs()} {
+	for _, group := range [][]pair{limitPairs(), swapPairs(), kubeletPairs(), memoryPairs(), newPairs(), growthPairs(), sigkillPairs(), outcomePairs(), choicePairs(), kindPairs()} {
 		all = append(all, group...)
 	}
 	return all
@@ -426,26 +428,26 @@ func memoryPairs() []pair {
 		{codeMemoryLow, "below the watermarks", system(), codeSwapFull, "free memory, order 3", system(fragmented(3, 400*mib, 90000, 900, 90)), codeMemoryFragments},
 		{codeMemoryKernel, "slab", system(with(slab(3 * gib))...), codeMemoryKernel, "some slab", system(slab(400 * mib)), codeSwapFull},
 		{codeMemoryKernel, "page tables", system(with(stat(oom.StatPageTable, 3*gib))...), codeMemoryKernel, "reclaimable slab", system(with(stat(oom.StatSlabReclaimable, 3*gib))...), codeSwapUnexplained},
-		{codeMemoryMissing, "a balloon", system(with()...), codeMemoryMissing, "huge pages instead", system(huge(3*gib, 0, 0)...), codeSwapUnexplained},
+		{codeMemoryMissing, "a balloon", system(with()...), codeMemoryMissing, "huge pages instead", system(huge(3*gib, 0, 0)...), codeHugepagesUsed},
 		{codeMemoryShmem, "tmpfs", system(swap(0, 0), stat(oom.StatShmem, 3*gib)), codeSwapNone, "a little tmpfs", system(swap(0, 0), stat(oom.StatShmem, 300*mib)), codeSwapNone},
-		{codeMemoryHugepages, "unused", system(huge(3*gib, 3*gib, 0)...), codeMemoryHugepages, "in use", system(huge(3*gib, 0, 0)...), codeSwapUnexplained},
-		{codeMemoryHugepages, "half of them", system(huge(3*gib, 2*gib, 0)...), codeMemoryHugepages, "reserved by a mapping", system(huge(3*gib, 3*gib, 3*gib)...), codeSwapUnexplained},
+		{codeMemoryHugepages, "unused", system(huge(3*gib, 3*gib, 0)...), codeMemoryHugepages, "in use", system(huge(3*gib, 0, 0)...), codeHugepagesUsed},
+		{codeMemoryHugepages, "half of them", system(huge(3*gib, 2*gib, 0)...), codeMemoryHugepages, "reserved by a mapping", system(huge(3*gib, 3*gib, 3*gib)...), codeHugepagesUsed},
 		{codeMemoryFragments, "no block of order 3", system(fragmented(3, 400*mib, 90000, 900, 90, 0, 0)), codeMemoryFragments,
 			"order 3, but nothing is free", system(fragmented(3, 10*mib, 2000, 20, 0, 0)), codeSwapFull},
 		{codeMemoryFragments, "no block of order 2", system(fragmented(2, 400*mib, 90000, 900, 0, 0, 0)), codeMemoryFragments,
-			"blocks are there", system(fragmented(2, 400*mib, 90000, 900, 40)), codeSwapFull},
+			"blocks are there", system(fragmented(2, 400*mib, 90000, 900, 40)), codeNotShort},
 		{codeNodeCpuset, "node 0 only", system(numa(oom.ScopeCpuset, "0", 2*gib)), codeNodeCpuset, "the other node is full too", system(numa(oom.ScopeCpuset, "0", 25*mib)), codeSwapFull},
 		{codeNodeCpuset, "nodes not in the record", system(numa(oom.ScopeCpuset, "", 2*gib)), codeNodeCpuset, "a memory policy", system(numa(oom.ScopeMempolicy, "0", 2*gib)), codeNodeMempolicy},
 		{codeNodeMempolicy, "node 0 only", system(numa(oom.ScopeMempolicy, "0", 2*gib)), codeNodeMempolicy, "both nodes", system(numa(oom.ScopeMempolicy, "0-1", 25*mib)), codeSwapFull},
 		{codeNodeZone, "the reserve is not for everyone", system(movable, kernelOnly, reserved(300*mib), func(r *oom.Record) { r.Memory.Zones[0].FreeBytes = b(320 * mib) }), codeNodeZone,
-			"above the mark, no reserve", system(movable, kernelOnly, func(r *oom.Record) { r.Memory.Zones[0].FreeBytes = b(320 * mib) }), codeSwapFull},
+			"above the mark, no reserve", system(movable, kernelOnly, func(r *oom.Record) { r.Memory.Zones[0].FreeBytes = b(320 * mib) }), codeNotShort},
 		{codeNodeZone, "a little was given back since", system(movable, kernelOnly, func(r *oom.Record) { r.Memory.Zones[0].FreeBytes = b(60 * mib) }), codeNodeZone,
 			"the order is not known", system(movable, kernelOnly, func(r *oom.Record) {
 				r.Memory.Zones[0].FreeBytes, r.Trigger.Order = b(60*mib), oom.Opt[int32]{}
 			}), codeSwapFull},
 		{codeNodeZone, "free beyond what the zones keep", system(movable, kernelOnly), codeNodeZone,
 			"free, but the zones keep more", system(movable, kernelOnly, func(r *oom.Record) { r.Memory.Zones[0].HighBytes = b(2 * gib) }), codeSwapFull},
-		{codeNodeZone, "a movable zone that the kernel cannot use", system(movable, kernelOnly), codeNodeZone, "a movable allocation", system(movable), codeSwapFull},
+		{codeNodeZone, "a movable zone that the kernel cannot use", system(movable, kernelOnly), codeNodeZone, "a movable allocation", system(movable), codeNotShort},
 		{codeManyTasks, "fork bomb", system(tasks(800, small...)), codeManyTasks, "one big task among many", system(tasks(800, oneBig...)), codeSwapFull},
 		{codeManyTasks, "fork bomb, half of it anonymous", system(tasks(800, small...), stat(oom.StatInactiveAnon, gib)), codeManyTasks,
 			"many tasks that are smaller than those listed", system(tasks(800, small...), func(r *oom.Record) { r.CandidatesBytes = b(200 * mib) }), codeSwapFull},
@@ -455,7 +457,7 @@ func memoryPairs() []pair {
 		{codeMemoryMissing, "vmalloc has little of it", system(with(stat(oom.StatVmalloc, 40*mib))...), codeMemoryMissing, "zram holds it", system(with(stat(oom.StatZspages, 3*gib))...), codeMemoryZram},
 		{codeMemoryKernel, "vmalloc", system(with(stat(oom.StatVmalloc, 3*gib))...), codeMemoryKernel, "per-CPU memory is little", system(with(stat(oom.StatPercpu, 40*mib))...), codeMemoryMissing},
 		{codeNodeCpuset, "no numbers of the nodes, no swap", system(swap(0, 0), numa(oom.ScopeCpuset, "0", 2*gib), func(r *oom.Record) { r.Memory.Zones = nil }), codeNodeCpuset,
-			"no limit on the nodes", system(swap(0, 0), numa(oom.ScopeSystem, "", 2*gib)), codeSwapNone},
+			"no limit on the nodes", system(swap(0, 0), numa(oom.ScopeSystem, "", 2*gib)), codeNotShort},
 		{codeNodeMempolicy, "a little more than the nodes keep", system(numa(oom.ScopeMempolicy, "0", 62*mib)), codeNodeMempolicy, "the rest keeps it", system(numa(oom.ScopeMempolicy, "0", 38*mib)), codeSwapFull},
 		{codeManyTasks, "fork bomb in a cgroup", limited(tasks(80, small...)), codeManyTasks, "few of them", limited(tasks(20, small...)), codeLimitAnon},
 		{codeManyTasks, "with their kernel memory", system(tasks(20000, kib*200, kib*200), slab(2*gib), stat(oom.StatActiveAnon, gib), stat(oom.StatInactiveAnon, gib)), codeManyTasks, "a slab leak beside small tasks", system(with(tasks(800, small...), slab(3*gib))...), codeMemoryKernel},
@@ -483,8 +485,12 @@ func choicePairs() []pair {
 		{codeVictimAdj, "protected a little", system(spareBig(7, 8*gib, -1)), codeSwapFull, "a smaller one is protected", system(spareBig(7, gib, -998)), codeSwapFull},
 		{codeVictimTrigger, "the task that asked", system(allocating(100)), codeSwapFull, "another asked", system(allocating(9)), codeSwapFull},
 		{codeVictimSmall, "5 MiB of 4 GiB", system(tiny), codeSwapFull, "3 GiB of 4 GiB", system(), codeSwapFull},
-		{codeVictimSmall, "it maps much shared memory", system(tiny, func(r *oom.Record) { r.Victim.RSSBytes, r.Victim.ShmemRSSBytes = b(gib+5*mib), b(gib) }), codeSwapFull,
+		{codeVictimSmall, "it maps a file", system(tiny, func(r *oom.Record) { r.Victim.RSSBytes, r.Victim.FileRSSBytes = b(gib+5*mib), b(gib) }), codeSwapFull,
 			"it has much in swap", system(tiny, func(r *oom.Record) { r.Victim.SwapBytes = b(gib) }), codeSwapFull},
+		{codeVictimSmall, "it maps a little shared memory", system(tiny, func(r *oom.Record) { r.Victim.ShmemRSSBytes = b(5 * mib) }), codeSwapFull,
+			"it maps much shared memory", system(tiny, func(r *oom.Record) { r.Victim.RSSBytes, r.Victim.ShmemRSSBytes = b(gib+5*mib), b(gib) }), codeSwapFull},
+		{codeVictimSmall, "it locked a little of a file", system(tiny, func(r *oom.Record) { r.Victim.FileRSSBytes, r.Victim.LockedVMBytes = b(gib), b(5*mib) }), codeSwapFull,
+			"it locked a file", system(tiny, func(r *oom.Record) { r.Victim.FileRSSBytes, r.Victim.LockedVMBytes = b(gib), b(gib) }), codeSwapFull},
 		{codeVictimSmall, "a cgroup", limited(tiny), codeLimitAnon, "its whole cgroup is killed", limited(tiny, group(true)), codeLimitAnon},
 		{codeVictimSmall, "little, tmpfs fills the limit", limited(limitStat(oom.LimitAnon, 3*mib), limitStat(oom.LimitFile, 245*mib), limitStat(oom.LimitShmem, 240*mib), tinyRSS), codeLimitShmem,
 			"its sockets fill the limit", limited(limitStat(oom.LimitAnon, 3*mib), limitStat(oom.LimitSock, 240*mib), tinyRSS), codeLimitKernel},

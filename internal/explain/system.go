@@ -9,21 +9,21 @@ func (e *explanation) system() {
 	e.hugepages()
 	e.manyTasks(e.total, e.kernelFixed, e.lruAnon)
 	e.kernelMemory()
-	locked := e.locked(e.total, e.unevictable, e.lruAnon)
+	e.locked(e.total, e.unevictable, e.lruAnon)
 	e.sharedMemory()
 	e.compressed()
 	e.ballooned()
 	e.hugeShare(e.total)
 	e.protected(e.total)
 	e.constrained()
-	e.systemSwap(locked)
+	e.systemSwap()
 	e.grew()
 	e.holder()
 }
 
 // systemSwap says what swap has to do with it. Why free swap was not used is asked
 // only where nothing else explains the kill.
-func (e *explanation) systemSwap(locked bool) {
+func (e *explanation) systemSwap() {
 	state := e.swap()
 	switch {
 	case state == swapFree && !e.settled():
@@ -39,26 +39,26 @@ func (e *explanation) systemSwap(locked bool) {
 		e.settle(codeSwapoff)
 	case state == swapFull || state == swapNearlyFull:
 		e.settle(codeSwapFull)
-	case e.has(codeMemoryLow) && !locked:
+	case e.has(codeMemoryLow):
 		e.settle(codeMemoryLow)
-		if !e.swapFree.Known {
-			e.unsure(codeMemoryLow, "any cause with swap: the record does not hold its state")
-		}
+		e.unsure(codeMemoryLow, "any cause with swap: the record does not hold its state")
 	}
 }
 
 // tight: with less than a tenth of the memory free, a kill that was asked for has a
 // shortage behind it, as daemons see one.
 func (e *explanation) tight() bool {
-	return !e.free.Known || !e.total.Known || !ratio(e.free.Value, e.total.Value, 1, 10)
+	return e.free.Known && e.total.Known && !ratio(e.free.Value, e.total.Value, 1, 10)
 }
 
 // roomy is for a kill that was asked for with memory left.
 func (e *explanation) roomy() {
+	if !e.free.Known || !e.total.Known {
+		return
+	}
 	text := "memory was not short: " + partText(e.free.Value, e.total.Value) + " is free"
 	e.add(finding{code: codeNotShort, text: text})
 	e.settle(codeNotShort)
-	e.holder()
 }
 
 // memoryLow: the machine's free memory is no more than its zones' high
@@ -218,6 +218,9 @@ func (e *explanation) ballooned() {
 func (e *explanation) constrained() {
 	if e.settled() || e.has(codeMemoryLow) {
 		return
+	}
+	if m := e.rec.Memory; m != nil && len(m.Zones) > 0 && e.rec.Source == oom.SourceKmsg {
+		return // those that the log lists are those nodes', and they are as short as the rest
 	}
 	code, words := codeNodeCpuset, "the kernel limits the allocation to the nodes of the cpuset"
 	switch e.rec.Scope {

@@ -6,7 +6,7 @@ import "github.com/oomtrace/oomtrace/internal/oom"
 // them, none above 1/32 of the memory, and yet together they hold half of it, and
 // half of it is anonymous: what tasks share counts for each of them. Of one name or
 // one cgroup, groupTasks of them do, none above 1/16. Bigger tasks beside them are
-// taken off; the sum decides, not who is the biggest.
+// taken off; the sum decides, not which is the biggest, if it is twice theirs.
 const (
 	manyTasks  = 64
 	groupTasks = 16
@@ -29,7 +29,7 @@ func sizeTasks(tasks []oom.Candidate, most uint64) (t taskSizes, ok bool) {
 		case !s.Known:
 			return t, false
 		case s.Value >= most:
-			t.big, t.bigSum, t.bigAnon = t.big+1, add(t.bigSum, s.Value), add(t.bigAnon, c.AnonRSSBytes.Value)
+			t.big, t.bigSum, t.bigAnon = t.big+1, add(t.bigSum, s.Value), add(t.bigAnon, c.AnonRSSBytes.Or(c.RSSBytes.Value))
 			continue
 		}
 		t.n, t.biggest, t.smallest, t.listed = t.n+1, max(t.biggest, s.Value), min(t.smallest, s.Value), add(t.listed, s.Value)
@@ -100,7 +100,8 @@ func (e *explanation) tasksSum(t taskSizes, total uint64) uint64 {
 }
 
 func (e *explanation) tasksHold(t taskSizes, total, whole uint64) bool {
-	return ratio(e.tasksSum(t, total), whole, 1, 2)
+	sum := e.tasksSum(t, total)
+	return ratio(sum, whole, 1, 2) && t.bigSum <= sum/2
 }
 
 // holding is who holds memory: an owner, a sum of tasks, or one task.
@@ -126,7 +127,12 @@ func (e *explanation) holder() {
 		return
 	}
 	text := sprintf("%s %s of %s%s", best.who, sizeText(best.bytes), sizeText(whole.Value), best.words)
-	e.add(finding{code: codeHolder, text: text, aside: text})
+	f := finding{code: codeHolder, text: text, aside: text}
+	switch e.cause() {
+	case codeNotShort, codeMemoryFragments, codeNodeZone, codeNodeCpuset, codeNodeMempolicy:
+		f.aside = "" // it is not why
+	}
+	e.add(f)
 }
 
 // biggestOwner is the first of the record's holders.

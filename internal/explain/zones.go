@@ -22,6 +22,7 @@ type zoneSum struct {
 	spare            uint64
 	order            int32
 	movable          bool // the request may use CMA
+	guessed          bool // a mark or a node is not known
 	blocks, noBlocks int
 	blockFree        uint64
 }
@@ -94,6 +95,10 @@ func (e *explanation) wasShort(usable, rest *zoneSum) bool {
 // and reserves than these marks are, in blocks of the order. Whatever failed, it was
 // not for want of memory; or much was given back since.
 func (e *explanation) notShort(z *zoneSum) {
+	t := e.rec.Trigger
+	if e.settled() || z.guessed || t == nil || !t.GFPMask.Known || !t.Order.Known {
+		return
+	}
 	if z.n == 0 || z.spare <= z.high || z.order > 0 && (z.blocks == 0 || z.noBlocks == z.blocks) {
 		return
 	}
@@ -106,7 +111,7 @@ func (e *explanation) notShort(z *zoneSum) {
 	}
 	text := sprintf("memory was not short: %s is free where the request may take it, above high watermarks of %s", sizeText(free), sizeText(z.high))
 	lead, doubt := text, "a shortage that was over when the numbers were taken"
-	if t := e.rec.Trigger; t != nil && t.GFPMask == oom.Some(uint32(0)) || e.inStack("pagefault_out_of_memory") {
+	if t.GFPMask.Value == 0 || e.inStack("pagefault_out_of_memory") {
 		lead += "; a page fault failed for another reason"
 	} else {
 		doubt = "memory that was given back just before the kill"
@@ -160,7 +165,7 @@ func (e *explanation) fullestNode() (fullest oom.Opt[int32], short bool) {
 
 func (z *zoneSum) add(zone *oom.Zone, reserve uint64) {
 	mark := zone.HighBytes
-	if !mark.Known {
+	if z.guessed = z.guessed || !mark.Known || !zone.Node.Known; !mark.Known {
 		mark = zone.MinBytes
 	}
 	if !zone.FreeBytes.Known || !mark.Known {
