@@ -158,7 +158,7 @@ func (f *finding) summary() string {
 func (e *explanation) kill() {
 	e.outcome()
 	switch {
-	case e.rec.Kind == oom.KindAlreadyExiting:
+	case e.rec.Kind == oom.KindAlreadyExiting || e.rec.Kind == oom.KindNoVictim && e.over():
 	case e.cgroup:
 		e.limit()
 	case e.sysrq && !e.tight():
@@ -235,8 +235,12 @@ func (e *explanation) panicked() {
 	e.settle(codePanic)
 }
 
-// noVictim: the numbers are of the search's end, when an earlier victim may have
-// given back what it held.
+// over: by the time that nothing was found to kill, an earlier victim had given back
+// what it held, or the shortage was not one of memory.
+func (e *explanation) over() bool {
+	return e.cgroup && (e.writesLimit() || !all(e.usage, e.max).Known || !ratio(e.usage.Value, e.max.Value, 9, 10))
+}
+
 func (e *explanation) noVictim() {
 	spared, n := int64(0), int64(len(e.rec.Candidates))
 	for i := range e.rec.Candidates {
@@ -244,24 +248,21 @@ func (e *explanation) noVictim() {
 			spared++
 		}
 	}
-	const none = "the kernel found no killable process"
-	text := none
-	switch total, ok := e.rec.CandidatesTotal.Get(); {
-	case spared > 0 && spared == n:
-		text = sprintf("%s: all %d tasks listed have oom_score_adj -1000", none, spared)
-	case ok && total == 0:
-		text = none + ": 0 tasks weighed"
-	}
-	lead := "out of memory"
+	text := "the kernel found no killable process"
+	lead := text
 	switch {
 	case e.cgroup && e.writesLimit():
-		lead = e.levelWord() + " limit was lowered below what is in use"
-	case e.cgroup && e.usage.Known && e.max.Known && !ratio(e.usage.Value, e.max.Value, 9, 10):
-		lead = sprintf("%s limit was met (%s of %s in use by now)", e.levelWord(), sizeText(e.usage.Value), sizeText(e.max.Value))
-	case e.cgroup:
-		lead = e.levelWord() + " limit is used up"
+		lead = sprintf("%s limit was lowered below what is in use, and %s", e.levelWord(), text)
+	case e.over() && all(e.usage, e.max).Known:
+		lead = sprintf("%s limit was met (%s of %s in use by now), and %s", e.levelWord(), sizeText(e.usage.Value), sizeText(e.max.Value), text)
 	}
-	e.add(finding{code: codeNoVictim, text: text, lead: lead + ", and " + none})
+	switch total, ok := e.rec.CandidatesTotal.Get(); {
+	case spared > 0 && spared == n:
+		text += sprintf(": all %d tasks listed have oom_score_adj -1000", spared)
+	case ok && total == 0:
+		text += ": 0 tasks weighed"
+	}
+	e.add(finding{code: codeNoVictim, text: text, lead: lead})
 	e.settle(codeNoVictim)
 }
 

@@ -365,7 +365,7 @@ func TestText(t *testing.T) {
 			t.Errorf("percentText(%d, %d) is %q, want %q", p.part, p.whole, got, p.want)
 		}
 	}
-	durations := map[uint64]string{0: "0 µs", 999_499: "999 µs", 38e6: "38 ms", 999_900_000: "999 ms", 1e9: "1 s", 2.84e9: "2.8 s", 62_500_000_000: "1 min 3 s", 59_990_000_000: "59.9 s", 240e9: "4 min", 28_200e9: "7 h 50 min", 3600e9: "1 h", 48 * 3600e9: "2 d", 51 * 3600e9: "2 d 3 h"}
+	durations := map[uint64]string{0: "0 µs", 999_499: "999 µs", 38e6: "38 ms", 999_900_000: "999 ms", 1e9: "1 s", 2.84e9: "2.8 s", 62_500_000_000: "1 min 3 s", 59_990_000_000: "59.9 s", 240e9: "4 min", 473e9: "7 min 53 s", 1805e9: "30 min", 3596e9: "1 h", 28_200e9: "7 h 50 min", 3600e9: "1 h", 48 * 3600e9: "2 d", 51 * 3600e9: "2 d 3 h"}
 	for n, want := range durations {
 		if got := spanText(n); got != want {
 			t.Errorf("spanText(%d) is %q, want %q", n, got, want)

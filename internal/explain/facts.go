@@ -51,6 +51,9 @@ type facts struct {
 	group                  bool // killed by memory.oom.group
 }
 
+// uncounted is the part of the kernel's memory that memory.stat has no name for.
+const uncounted = "in no counter"
+
 // part is a named share of the kernel's memory.
 type part struct {
 	name  string
@@ -183,7 +186,7 @@ func (f *facts) gatherUncounted(rest uint64, st oom.Stats) {
 		}
 	}
 	if rest > 0 && len(st) > 0 {
-		f.kernelParts = append(f.kernelParts, part{"in no counter", rest})
+		f.kernelParts = append(f.kernelParts, part{uncounted, rest})
 	}
 }
 

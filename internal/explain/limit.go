@@ -20,6 +20,7 @@ func (e *explanation) limit() {
 	e.grew()
 	if e.has(codeLimitAncestor) {
 		e.holder()
+		e.protected(e.usage)
 	}
 	if !e.swappable() {
 		return
@@ -403,10 +404,13 @@ func (e *explanation) kernelDetail(whole uint64) string {
 			break
 		}
 		w := p.name + " " + sizeText(p.bytes)
+		if p.name == uncounted {
+			w = sizeText(p.bytes) + " " + p.name
+		}
 		switch {
 		case p.name == "slab":
 			w += e.slabCaches()
-		case p.name == "in no counter" && e.kernelHint() != "":
+		case p.name == uncounted && e.kernelHint() != "":
 			w += ", probably " + e.kernelHint()
 		}
 		words = append(words, w)

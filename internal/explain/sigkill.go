@@ -10,16 +10,16 @@ import (
 // sigkill explains a SIGKILL that did not come from the kernel's OOM killer: who sent
 // it, and whether memory was short.
 func (e *explanation) sigkill() {
-	by := "a process"
+	by := "an unknown sender"
 	if s := e.rec.Sender; s != nil {
 		by = senderName(s)
 	}
-	code, text, doubt := codeKilledByUser, by+" sent SIGKILL", ""
+	code, text, doubt := codeKilledByUser, "SIGKILL from "+by, ""
 	switch e.rec.Cause {
 	case oom.CauseMemoryManager:
 		code, text = codeKilledByManager, "killed by a memory manager: "+by
 		if s := e.rec.Sender; s != nil && s.Manager != "" {
-			text = sprintf("killed by %s (%s)", name(s.Manager), process(s.PID, s.Comm))
+			text = "killed by " + process(s.PID, s.Manager)
 			if s.Says != "" {
 				text += ", which says: " + name(s.Says)
 			}
@@ -31,7 +31,7 @@ func (e *explanation) sigkill() {
 	case oom.CauseKernel:
 		code, text, doubt = codeKilledByKernel, "the kernel sent SIGKILL, for a reason other than memory", "any of them: seccomp, RLIMIT_CPU, a failed exec"
 	case oom.CauseCgroupKill:
-		text = by + " wrote to cgroup.kill of its cgroup"
+		text = "cgroup.kill of its cgroup, written by " + by
 		fallthrough
 	default:
 		if s := e.rec.Sender; s != nil {

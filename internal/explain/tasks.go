@@ -185,7 +185,7 @@ func ownerName(h *oom.Holder) string {
 // biggestTask is the biggest of the victim and the candidates, and why it lives on.
 func (e *explanation) biggestTask() (best holding) {
 	v := e.rec.Victim
-	if v != nil {
+	if v != nil && !e.cgroup { // a limit's verdict tells of the victim
 		best = holding{who: "this process holds", bytes: v.RSSBytes.Value}
 	}
 	for i := range e.rec.Candidates {

@@ -60,8 +60,10 @@ func spanText(ns uint64) string {
 		return strconv.FormatInt(min(d.Round(time.Millisecond).Milliseconds(), 999), 10) + " ms"
 	case d < time.Minute:
 		return strings.TrimSuffix(strconv.FormatFloat(min(d.Seconds(), 59.9), 'f', 1, 64), ".0") + " s"
-	case d < time.Hour:
+	case d < 10*time.Minute:
 		return twoUnits(uint64(d.Round(time.Second)/time.Second), 60, "min", "s")
+	case d.Round(time.Minute) < time.Hour:
+		return sprintf("%d min", d.Round(time.Minute)/time.Minute)
 	case d < 48*time.Hour:
 		return twoUnits(uint64(d.Round(time.Minute)/time.Minute), 60, "h", "min")
 	}
