@@ -14,6 +14,7 @@ import (
 
 	"github.com/oomtrace/oomtrace/internal/container"
 	"github.com/oomtrace/oomtrace/internal/enrich"
+	"github.com/oomtrace/oomtrace/internal/explain"
 	"github.com/oomtrace/oomtrace/internal/metrics"
 	"github.com/oomtrace/oomtrace/internal/oom"
 	"github.com/oomtrace/oomtrace/internal/sample"
@@ -136,14 +137,14 @@ func (s *steady) bare(t testing.TB, raw []byte) {
 	s.p.sampler.Record(rec)
 	s.p.metrics.Observe(rec)
 	s.p.hide(rec)
-	s.p.explainer.Explain(rec)
+	explain.Explain(rec)
 	if err := s.p.out.Write(rec); err != nil {
 		t.Fatal(err)
 	}
 }
 
 // TestSteadyState: on the way from the ring to the file nothing is allocated,
-// but for what the owner of a Kubernetes container takes.
+// but for the explanation and what the owner of a Kubernetes container takes.
 func TestSteadyState(t *testing.T) {
 	kill, exit := recorded(t, "kill"), recorded(t, "exit")
 	both := [][]byte{kill, exit}
@@ -152,10 +153,10 @@ func TestSteadyState(t *testing.T) {
 		most float64
 		run  func(s *steady)
 	}{
-		{"kill", 0, func(s *steady) { s.bare(t, kill) }},
-		{"exit", 0, func(s *steady) { s.bare(t, exit) }},
-		{"kill and exit in a container with names", ownerAllocs, func(s *steady) { s.whole(t, kill); s.whole(t, exit) }},
-		{"steps of a kill and an exit in a container with names", ownerAllocs, func(s *steady) { s.steps(t, both...) }},
+		{"kill", explainAllocs, func(s *steady) { s.bare(t, kill) }},
+		{"exit", explainAllocs, func(s *steady) { s.bare(t, exit) }},
+		{"kill and exit in a container with names", ownerAllocs + 2*explainAllocs, func(s *steady) { s.whole(t, kill); s.whole(t, exit) }},
+		{"steps of a kill and an exit in a container with names", ownerAllocs + 2*explainAllocs, func(s *steady) { s.steps(t, both...) }},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			s := newSteady(t)
@@ -168,6 +169,9 @@ func TestSteadyState(t *testing.T) {
 		})
 	}
 }
+
+// explainAllocs bounds the sentences of an explanation: some 2 KiB.
+const explainAllocs = 60
 
 // ownerAllocs bounds what names take: three small allocations (container, pod and
 // uid) each for the victim, the trigger and the exit, what is kept of a victim

@@ -89,7 +89,7 @@ func verdicts() map[string]verdict {
 		"swap-zram":                   {is: "memory_zram", also: []string{"swap_idle"}, not: []string{"swap_full", "swap_mlocked", "memory_missing"}},
 		"swapoff":                     {is: "swapoff", also: []string{"victim_oom_origin"}, not: []string{"swap_none", "memory_zram", "victim_adj"}},
 		"system-swap-forbidden":       {is: "swap_forbidden", also: []string{"swap_idle"}, not: []string{"swap_unexplained", "swap_full", "swap_mlocked"}},
-		"hugepages-used":              {is: "swap_none", not: []string{"memory_hugepages", "memory_missing", "victim_adj"}},
+		"hugepages-used":              {is: "memory_hugepages_used", also: []string{"swap_none"}, not: []string{"memory_hugepages", "memory_missing", "victim_adj"}},
 		"swap-idle":                   {is: "swap_swappiness_zero", also: []string{"swap_idle"}, not: []string{"swap_mlocked", "swap_full"}, armToo: []string{"swap_full", "swap_unexplained"}},
 		"swap-mlocked":                {is: "swap_mlocked", also: []string{"swap_idle"}, not: []string{"swap_swappiness_zero", "swap_full"}},
 		"swap-full":                   {is: "swap_full", not: []string{"swap_idle", "swap_mlocked", "swap_swappiness_zero"}, armToo: []string{"swap_unexplained"}},
