@@ -110,7 +110,9 @@ func TestThresholds(t *testing.T) {
 		{"a zone is at its mark", 30 * mib, 30*mib + 1, is(codeNodeCpuset), func(v uint64) *oom.Record {
 			return system(numa(oom.ScopeCpuset, "0", 2*gib), func(r *oom.Record) { r.Memory.Zones[0].FreeBytes, r.Trigger.Order = b(v), oom.Some(int32(1)) }, func(r *oom.Record) { r.Memory.FreeBytes = b(20 * mib) })
 		}},
-		{"the rest has more than the marks", 60*mib + 1, 60 * mib, is(codeNodeMempolicy), func(v uint64) *oom.Record { return system(numa(oom.ScopeMempolicy, "0", v), func(r *oom.Record) { r.Memory.FreeBytes = b(20 * mib) }) }},
+		{"the rest has more than the marks", 60*mib + 1, 60 * mib, is(codeNodeMempolicy), func(v uint64) *oom.Record {
+			return system(numa(oom.ScopeMempolicy, "0", v), func(r *oom.Record) { r.Memory.FreeBytes = b(20 * mib) })
+		}},
 		{"what was given back is 1/8 of the rest", 8*10*mib + 30*mib, 8*10*mib + 30*mib - 1, is(codeNodeMempolicy), func(v uint64) *oom.Record {
 			return system(numa(oom.ScopeMempolicy, "0", v), func(r *oom.Record) { r.Memory.Zones[0].FreeBytes, r.Memory.FreeBytes = b(40*mib), b(20*mib) })
 		}},
