@@ -87,20 +87,16 @@ func (e *explanation) lowered() {
 		return
 	}
 	text := e.levelWord() + " limit was lowered"
-	by := ""
-	if c != nil {
-		if c.FromBytes.Known {
-			text += " from " + sizeText(c.FromBytes.Value)
-		}
-		if by = process(c.PID, c.Comm); c.PID.Known || c.Comm != "" {
-			by = " by " + by
-		} else {
-			by = ""
-		}
-	} else if t := e.rec.Trigger; writes && t != nil {
-		by = " by " + process(t.PID, t.Comm)
+	if c != nil && c.FromBytes.Known {
+		text += " from " + sizeText(c.FromBytes.Value)
 	}
-	text += " to " + sizeText(l.MaxBytes.Value) + by
+	text += " to " + sizeText(l.MaxBytes.Value)
+	switch t := e.rec.Trigger; {
+	case c != nil && (c.PID.Known || c.Comm != ""):
+		text += " by " + process(c.PID, c.Comm)
+	case writes && t != nil:
+		text += " by " + process(t.PID, t.Comm)
+	}
 	recent := c != nil && c.AgoNS.Known && c.AgoNS.Value <= loweredNS
 	if c != nil && c.AgoNS.Known && !writes {
 		text += " " + spanText(c.AgoNS.Value) + " before"

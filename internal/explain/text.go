@@ -89,7 +89,10 @@ func name(s string) string {
 	if s != "" && strings.IndexFunc(s, func(r rune) bool { return !plain(r) }) < 0 {
 		return s
 	}
-	return strconv.QuoteToASCII(s)
+	if s = strconv.QuoteToASCII(s); len(s) > most+16 {
+		s = s[:most+12] + "…" + `"`
+	}
+	return s
 }
 
 // process names a process by its id and its name.

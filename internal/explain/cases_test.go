@@ -1,0 +1,162 @@
+package explain
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/oomtrace/oomtrace/internal/oom"
+)
+
+// TestCases holds what the words of single reasons and summaries must, and must not,
+// say.
+func TestCases(t *testing.T) {
+	kernel := func(changes ...change) *oom.Record {
+		return limited(append([]change{limitStat(oom.LimitAnon, 6*mib), limitStat(oom.LimitFile, 0)}, changes...)...)
+	}
+	caches := func(r *oom.Record) {
+		r.Memory.SlabCaches = []oom.SlabCache{
+			{Name: "dentry", TotalBytes: b(9 * mib)}, {Name: "kmalloc-2048", UsedBytes: b(150 * mib)}, {Name: "inode_cache", TotalBytes: b(20 * mib), UsedBytes: b(3 * mib)},
+			{Name: "small", TotalBytes: b(mib)},
+		}
+	}
+	spared := func(adj int32, cgroup string) change {
+		return func(r *oom.Record) {
+			r.Victim.CgroupLimits[0].OOMGroup = oom.Some(true)
+			r.Candidates = []oom.Candidate{{PID: oom.Some(int32(9)), Comm: "init", OOMScoreAdj: oom.Some(adj), Cgroup: cgroup}}
+		}
+	}
+	holder := func(h oom.Holder) change { return func(r *oom.Record) { r.Holders = []oom.Holder{h} } }
+	old := func(r *oom.Record) {
+		r.Victim.PgtablesBytes = b(90 * mib)
+		r.Limit.Stat = oom.Stats{{Name: oom.LimitAnon, Bytes: 6 * mib}, {Name: oom.LimitFile, Bytes: 0}, {Name: oom.LimitShmem, Bytes: 0}, {Name: oom.LimitSlabUnrecl, Bytes: 100 * mib}}
+	}
+	tests := []struct {
+		name     string
+		rec      *oom.Record
+		code     string // "" for the summary
+		has, not string
+	}{
+		{"the largest part of kernel memory is first", kernel(limitStat(oom.LimitKernel, 240*mib), limitStat(oom.LimitSlab, 40*mib), limitStat(oom.LimitVmalloc, 190*mib)),
+			codeLimitKernel, "most of it vmalloc 190 MiB, slab 40 MiB", "counter"},
+		{"three parts at most", kernel(limitStat(oom.LimitKernel, 240*mib), limitStat(oom.LimitSlab, 60*mib), limitStat(oom.LimitVmalloc, 62*mib), limitStat(oom.LimitPercpu, 58*mib), limitStat(oom.LimitKernelStack, 56*mib)),
+			codeLimitKernel, "vmalloc 62 MiB, slab 60 MiB, per-CPU memory 58 MiB", "stacks"},
+		{"slab by its caches", kernel(limitStat(oom.LimitKernel, 240*mib), limitStat(oom.LimitSlab, 230*mib), caches), "", "slab 230 MiB: kmalloc-2048 150 MiB, inode_cache 20 MiB, dentry 9 MiB", "small"},
+		{"pipes are in no counter", kernel(limitStat(oom.LimitKernel, 240*mib), stack("pipe_write+0x1")), "", "240 MiB in no counter, probably data in pipes", "slab"},
+		{"sockets have one", kernel(limitStat(oom.LimitSock, 240*mib)), "", "sockets 240 MiB", "counter"},
+		{"page tables before 5.11", limited(old), codeLimitKernel, "slab 100 MiB, page tables of this process 90 MiB, 60 MiB in no counter", ""},
+		{"missing memory, a guess", system(stat(oom.StatActiveAnon, 0), stat(oom.StatInactiveAnon, 0), stack("unix_dgram_sendmsg+0x9")), codeMemoryMissing, "probably data in sockets", "balloon"},
+		{"zram that the log does not count", system(stat(oom.StatActiveAnon, 0), stat(oom.StatInactiveAnon, 0)), "", "could also be what zram or zswap holds", ""},
+		{"zram that is counted", system(stat(oom.StatActiveAnon, 0), stat(oom.StatInactiveAnon, 0), stat(oom.StatZspages, mib)), "", "could also be pages of drivers", "zram"},
+		{"allocations by site", system(stat(oom.StatSlabUnrecl, 3*gib), stat(oom.StatActiveAnon, 0), stat(oom.StatInactiveAnon, 0), func(r *oom.Record) {
+			r.Memory.Allocations = []oom.Allocation{{Site: "mm/slub.c:1 func:x", Bytes: b(2 * gib)}}
+		}), codeMemoryKernel, `most was allocated by "mm/slub.c:1 func:x" (2 GiB)`, ""},
+		{"the group's spared task is named", limited(spared(-1000, "/a")), codeVictimGroup, "except those at oom_score_adj -1000 (init (pid 9))", "every"},
+		{"a task of another cgroup is not", limited(spared(-1000, "/ab")), codeVictimGroup, "except those at oom_score_adj -1000", "init"},
+		{"a task at -999 is not", limited(spared(-999, "/a")), codeVictimGroup, "except those at oom_score_adj -1000", "init"},
+		{"a holder's request and tasks", system(swap(0, 0), holder(oom.Holder{Cgroup: "/a", UsageBytes: b(2 * gib), Tasks: b(3), RequestBytes: b(gib)})), "", "/a holds 2 GiB of 4 GiB in 3 tasks (requested 1 GiB)", "grew"},
+		{"a sum of tasks by name", system(swap(0, 0), holder(oom.Holder{Comm: "php-fpm", UsageBytes: b(2 * gib), Tasks: b(189)})), "", "189 tasks named php-fpm hold 2 GiB", ""},
+		{"one task by name", system(swap(0, 0), holder(oom.Holder{Comm: "mysqld", UsageBytes: b(2 * gib), Tasks: b(1)})), "", "mysqld holds 2 GiB", "tasks"},
+		{"a unit", system(swap(0, 0), holder(oom.Holder{Owner: oom.Owner{Unit: "a.service"}, UsageBytes: b(2 * gib)})), "", "a.service holds 2 GiB", ""},
+		{"a container", system(swap(0, 0), holder(oom.Holder{Owner: oom.Owner{Container: &oom.Container{Name: "db"}, Unit: "a.scope"}, UsageBytes: b(2 * gib)})), "", "db holds 2 GiB", "scope"},
+		{"a pod without a namespace", system(swap(0, 0), holder(oom.Holder{Owner: oom.Owner{Pod: &oom.Pod{Name: "p"}}, UsageBytes: b(2 * gib)})), "", "p holds 2 GiB", "/"},
+		{"the victim holds it", system(swap(0, 0)), "", "this process holds 3 GiB of 4 GiB", ""},
+		{"more swap would not help", system(swap(0, 0), stat(oom.StatUnevictable, 2*gib), stat(oom.StatMlocked, 2*gib), stat(oom.StatActiveAnon, 0), stat(oom.StatInactiveAnon, gib)), "", "no swap is configured, and swap would not help", ""},
+		{"no swap at all in a summary of locked memory of a cgroup", limited(swap(0, 0), limitStat(oom.LimitUnevictable, 200*mib), limitStat(oom.LimitActiveAnon, 30*mib), limitStat(oom.LimitInactiveAnon, 20*mib), func(r *oom.Record) {
+			r.Victim.LockedVMBytes = b(200 * mib)
+		}), "", "locked with mlock, it cannot be swapped", "no swap is configured"},
+		{"KSM", system(swap(0, 0), stack("break_ksm+0x1", "unmerge_ksm_pages.isra.0+0x2"), func(r *oom.Record) { r.Victim.OOMOrigin = oom.Some(true) }), codeVictimOrigin, "KSM is being turned off", "swapoff"},
+		{"by whom a limit was lowered", limited(func(r *oom.Record) { r.Limit.UsageBytes = b(600 * mib) }, stack("memory_max_write+0x1"), func(r *oom.Record) {
+			r.Trigger.PID, r.Trigger.Comm = oom.Some(int32(5)), "sh"
+			r.Limit.Changed = &oom.LimitChange{FromBytes: b(gib), ToBytes: b(256 * mib), AgoNS: oom.Some(uint64(1e6))}
+		}), "", "limit was lowered from 1 GiB to 256 MiB by sh (pid 5), with 600 MiB in use", "before"},
+		{"a limit that was lowered below what is in use, and no victim", limited(kind(oom.KindNoVictim), stack("memory_max_write+0x1")), "", "the cgroup's limit was lowered below what is in use, and the kernel found no killable process", "anonymous"},
+		{"swap by name of who turns it off", system(swap(0, 0), func(r *oom.Record) {
+			r.Trigger.Comm, r.Victim.OOMOrigin = "swapoff", oom.Some(true)
+		}), "", "swap is being turned off by swapoff (pid 100)", "no swap"},
+		{"noise: swap of a cgroup full of kernel memory", kernel(limitStat(oom.LimitKernel, 240*mib), func(r *oom.Record) { r.Limit.SwapMaxBytes = b(0) }), "", "kernel memory", "swap"},
+		{"a high watermark below what CMA has free", system(func(r *oom.Record) {
+			cmaMask(r)
+			r.Memory.FreeBytes = b(gib)
+			r.Memory.Zones = []oom.Zone{zone(0, "Normal", gib, 20*mib, 30*mib)}
+			set(&r.Memory.Stat, oom.StatFreeCMA, gib-10*mib)
+		}), "", "swap (2 GiB) is used up", "not short"},
+		{"a manager's own words are quoted", &oom.Record{Kind: oom.KindSigkill, Cause: oom.CauseMemoryManager, Sender: &oom.Sender{Comm: "x", Manager: "earlyoom", Says: "mem avail: 3 %\n\x1b"}}, "", `which says: "mem avail: 3 %\n\x1b"`, ""},
+		{"the reserve by the zones that are there", system(func(r *oom.Record) {
+			cmaMask(r)
+			r.Memory.Zones = []oom.Zone{zone(0, "DMA32", 90*mib, 10*mib, 20*mib), zone(0, "Normal", 10*mib, 10*mib, 20*mib), zone(0, "Movable", gib, 10*mib, 20*mib)}
+			r.Memory.Zones[0].LowmemReserveBytes = []uint64{0, 80 * mib, 800 * mib} // no ZONE_DMA
+			r.Memory.Zones[1].LowmemReserveBytes = []uint64{0, 0, 700 * mib}
+			r.Memory.FreeBytes = b(gib)
+		}), "", "the zones that the allocation can use have 100 MiB free", ""},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			w := Of(tt.rec)
+			check(t, w)
+			text := w.Summary
+			if tt.code != "" {
+				text = ""
+				for _, r := range w.Reasons {
+					if r.Code == tt.code {
+						text = r.Text
+					}
+				}
+			}
+			if !strings.Contains(text, tt.has) || tt.not != "" && strings.Contains(text, tt.not) {
+				t.Errorf("%q must have %q and not %q: %+v", text, tt.has, tt.not, w)
+			}
+		})
+	}
+}
+
+// TestGroupHasOneVerdict: the victims of one memory.oom.group, in cgroups of their own,
+// died of one decision.
+func TestGroupHasOneVerdict(t *testing.T) {
+	victim := func(own, locked uint64, swapMax size, chosen bool) *oom.Record {
+		return limited(func(r *oom.Record) {
+			r.Limit.Level, r.Limit.Cgroup, r.Victim.Cgroup = oom.LevelPod, "/slice", "/slice/pod/x"
+			r.Victim.CgroupLimits = []oom.CgroupLimit{
+				{Cgroup: "/slice/pod/x", UsageBytes: b(own), SwapMaxBytes: swapMax}, {Cgroup: "/slice/pod", UsageBytes: b(200 * mib), OOMGroup: oom.Some(true)},
+				{Cgroup: "/slice", UsageBytes: b(256 * mib), MaxBytes: b(256 * mib)},
+			}
+			r.Victim.AnonRSSBytes, r.Victim.RSSBytes, r.Victim.LockedVMBytes = b(own), b(own), b(locked)
+			set(&r.Limit.Stat, oom.LimitUnevictable, 150*mib)
+			if !chosen {
+				r.Victim.BadnessPages = oom.Opt[int64]{}
+			}
+		})
+	}
+	big, small := Of(victim(190*mib, 150*mib, size{}, true)), Of(victim(mib, 0, b(0), false))
+	if big.Verdict != small.Verdict || big.Unsure != small.Unsure || big.Summary != small.Summary {
+		t.Errorf("one decision, two explanations:\n%+v\n%+v", big, small)
+	}
+}
+
+// TestNames: whatever others call their processes, cgroups and slab caches, a text is
+// one line, and what is not plain is quoted.
+func TestNames(t *testing.T) {
+	for in, want := range map[string]string{
+		"nginx": "nginx", "/a/b-c.slice": "/a/b-c.slice", "": `""`, "a b": `"a b"`, "x\n\x1b[2J": `"x\n\x1b[2J"`, "\xff": `"\xff"`, "größe": `"gr\u00f6\u00dfe"`,
+		strings.Repeat("a", 60): strings.Repeat("a", 47) + "…", "a; no swap": `"a; no swap"`,
+	} {
+		if got := name(in); got != want {
+			t.Errorf("name(%q) is %s, want %s", in, got, want)
+		}
+	}
+	evil := "a\n\x1b[2J\"\xff " + strings.Repeat("\u202e", 300)
+	for _, rec := range []*oom.Record{
+		system(spareBig(7, 8*gib, -998), func(r *oom.Record) { r.Candidates[1].Comm = evil }),
+		system(func(r *oom.Record) { r.Holders = []oom.Holder{{Cgroup: evil, UsageBytes: b(3 * gib)}} }),
+		system(tasks(20, repeated(10, 110*mib)...), named(evil, evil)),
+		limited(limitStat(oom.LimitAnon, 6*mib), limitStat(oom.LimitKernel, 240*mib), limitStat(oom.LimitSlab, 240*mib), func(r *oom.Record) {
+			r.Memory.SlabCaches = []oom.SlabCache{{Name: evil, TotalBytes: b(gib)}, {Name: evil}, {Name: evil}}
+		}),
+		{Kind: oom.KindSigkill, Cause: oom.CauseMemoryManager, Sender: &oom.Sender{Comm: evil, Manager: evil, Says: evil, Owner: oom.Owner{Unit: evil}}},
+	} {
+		for _, r := range Of(rec).Reasons {
+			if strings.ContainsAny(r.Text, "\n\x1b\u202e\xff") {
+				t.Errorf("%s: %q", r.Code, r.Text)
+			}
+		}
+	}
+}
