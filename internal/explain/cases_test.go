@@ -47,6 +47,18 @@ func TestCases(t *testing.T) {
 		{"missing memory, a guess", system(stat(oom.StatActiveAnon, 0), stat(oom.StatInactiveAnon, 0), stack("unix_dgram_sendmsg+0x9")), codeMemoryMissing, "probably data in sockets", "balloon"},
 		{"zram that the log does not count", system(stat(oom.StatActiveAnon, 0), stat(oom.StatInactiveAnon, 0)), "", "could also be what zram or zswap holds", ""},
 		{"zram that is counted", system(stat(oom.StatActiveAnon, 0), stat(oom.StatInactiveAnon, 0), stat(oom.StatZspages, mib)), "", "could also be pages of drivers", "zram"},
+		{"zram where there is no swap", system(swap(0, 0), stat(oom.StatActiveAnon, 0), stat(oom.StatInactiveAnon, 0)), "", "could also be pages of drivers", "zram"},
+		{"what is left before 5.18 is the kernel's", limited(func(r *oom.Record) {
+			r.Limit.Stat = oom.Stats{{Name: oom.LimitAnon, Bytes: 20 * mib}, {Name: oom.LimitFile, Bytes: 110 * mib}, {Name: oom.LimitShmem, Bytes: 100 * mib}, {Name: oom.LimitSock, Bytes: 6 * mib}}
+		}), codeLimitKernel, "kernel memory: 126 MiB of 256 MiB (49 %)", ""},
+		{"swap used up in a container without a pod", limited(func(r *oom.Record) {
+			r.Victim.Container = &oom.Container{}
+			r.Victim.CgroupLimits[0].SwapMaxBytes, r.Victim.CgroupLimits[0].SwapUsageBytes = b(64*mib), b(64*mib)
+		}), codeSwapCgroupFull, "its cgroup has used up its swap: 64 MiB of 64 MiB (100 %)", ""},
+		{"v1, memory and swap together, no memory.stat", limitedV1(func(r *oom.Record) {
+			r.Limit.Stat, r.Limit.UsageBytes, r.Limit.MaxBytes = nil, b(40*mib), b(60*mib)
+			r.Limit.MemswMaxBytes, r.Limit.MemswUsageBytes = b(100*mib), b(100*mib)
+		}), "", "limit of 100 MiB on memory and swap is used up", "anonymous memory of the tasks"},
 		{"allocations by site", system(stat(oom.StatSlabUnrecl, 3*gib), stat(oom.StatActiveAnon, 0), stat(oom.StatInactiveAnon, 0), func(r *oom.Record) {
 			r.Memory.Allocations = []oom.Allocation{{Site: "mm/slub.c:1 func:x", Bytes: b(2 * gib)}}
 		}), codeMemoryKernel, `most was allocated by "mm/slub.c:1 func:x" (2 GiB)`, ""},

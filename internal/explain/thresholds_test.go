@@ -73,6 +73,11 @@ func TestThresholds(t *testing.T) {
 		{"5 % of swap is left, CPUs not known", 50 * mib, 50*mib + 1, sure(codeSwapFull), func(v uint64) *oom.Record { return system(swap(1000*mib, v)) }},
 		{"20 % of swap is free", 200 * mib, 200*mib - 1, has(codeSwapIdle), func(v uint64) *oom.Record { return system(swap(1000*mib, v)) }},
 		{"a huge page is left of a cgroup's swap", 98 * mib, 98*mib - 1, has(codeSwapCgroupFull), cgroupSwap(100 * mib)},
+		{"and 64 pages for each CPU", 182 * mib, 182*mib - 1, has(codeSwapCgroupFull), func(v uint64) *oom.Record {
+			r := cgroupSwap(200 * mib)(v)
+			r.CPUs = oom.Some(uint32(64))
+			return r
+		}},
 		{"a cgroup's little swap is half used", mib, mib - 1, has(codeSwapCgroupFull), cgroupSwap(2 * mib)},
 		{"v1: 99 % of memory and swap", 99 * mib, 99*mib - 1, has(codeSwapCgroupFull), func(v uint64) *oom.Record {
 			return limitedV1(func(r *oom.Record) {
@@ -170,6 +175,9 @@ func TestThresholds(t *testing.T) {
 		}},
 		{"together they hold half", 128 * mib, 128*mib - 1, is(codeManyTasks), func(v uint64) *oom.Record {
 			return limited(tasks(80, repeated(10, mib)...), func(r *oom.Record) { r.CandidatesBytes = b(v) })
+		}},
+		{"those not listed count as the smallest that is", 2 * mib, 2*mib - 1, is(codeManyTasks), func(v uint64) *oom.Record {
+			return limited(tasks(64, repeated(10, v)...), func(r *oom.Record) { r.CandidatesBytes = size{} })
 		}},
 		{"half is anonymous", 128 * mib, 128*mib - 1, is(codeManyTasks), func(v uint64) *oom.Record {
 			return limited(tasks(80, repeated(10, 4*mib)...), func(r *oom.Record) { set(&r.Limit.Stat, oom.LimitAnon, v) })
