@@ -59,6 +59,26 @@ func TestCases(t *testing.T) {
 			r.Limit.Stat, r.Limit.UsageBytes, r.Limit.MaxBytes = nil, b(40*mib), b(60*mib)
 			r.Limit.MemswMaxBytes, r.Limit.MemswUsageBytes = b(100*mib), b(100*mib)
 		}), "", "limit of 100 MiB on memory and swap is used up", "anonymous memory of the tasks"},
+		{"a protection below an ancestor's limit", limited(inPod(30*mib), func(r *oom.Record) {
+			r.Victim.CgroupLimits[0].UsageBytes, r.Victim.CgroupLimits[0].MinBytes = b(100*mib), b(100*mib)
+		}), codeMemoryProtected, "memory.min keeps 100 MiB of 256 MiB (39 %)", ""},
+		{"a protection of the cgroup at its limit", limited(inPod(30*mib), func(r *oom.Record) { r.Victim.CgroupLimits[1].MinBytes = b(200 * mib) }), codeMemoryProtected, "", "memory.min"},
+		{"nodes that are not known are those that are short", system(numa(oom.ScopeCpuset, "", 2*gib), func(r *oom.Record) {
+			r.Memory.Zones = append(r.Memory.Zones, zone(2, "Normal", 15*mib, 5*mib, 10*mib))
+		}), "", "the nodes of the cpuset have 20 MiB free, the rest of the machine 2 GiB", ""},
+		{"two big ones beside many small", limited(tasks(80, repeated(10, 4*mib)...), bystander(80*mib, -1000), bystander(80*mib, -1000), func(r *oom.Record) { r.CandidatesBytes = b(300 * mib) }),
+			codeManyTasks, "", "tasks"},
+		{"the group's others were not chosen by size", limited(spared(-1000, "/a"), spareBig(7, 8*gib, -998), func(r *oom.Record) { r.Victim.BadnessPages = oom.Opt[int64]{} }), codeVictimAdj, "", "spared"},
+		{"the bigger of two groups", system(swap(0, 0), tasks(12, repeated(10, 300*mib)...), func(r *oom.Record) {
+			for i := range r.Candidates {
+				r.Candidates[i].Comm = []string{"z", "a", "z"}[i%3]
+			}
+		}), "", "the tasks named z hold at least 2.1 GiB of 4 GiB", ""},
+		{"the first by name of equal groups", system(swap(0, 0), tasks(10, repeated(10, 300*mib)...), func(r *oom.Record) {
+			for i := range r.Candidates {
+				r.Candidates[i].Comm = []string{"z", "a"}[i%2]
+			}
+		}), "", "the tasks named a hold 1.5 GiB of 4 GiB", ""},
 		{"allocations by site", system(stat(oom.StatSlabUnrecl, 3*gib), stat(oom.StatActiveAnon, 0), stat(oom.StatInactiveAnon, 0), func(r *oom.Record) {
 			r.Memory.Allocations = []oom.Allocation{{Site: "mm/slub.c:1 func:x", Bytes: b(2 * gib)}}
 		}), codeMemoryKernel, `most was allocated by "mm/slub.c:1 func:x" (2 GiB)`, ""},

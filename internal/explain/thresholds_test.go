@@ -124,8 +124,8 @@ func TestThresholds(t *testing.T) {
 		{"3 % of what the log does not list is left to its marks", 20*mib + 30*mib + 2*gib*3/100 + 1, 20*mib + 30*mib + 2*gib*3/100, is(codeNodeZone), func(v uint64) *oom.Record {
 			return system(swap(0, 0), fromLog, cmaMask, func(r *oom.Record) {
 				r.Memory.FreeBytes = b(v)
-				r.Memory.Zones = []oom.Zone{zone(0, "DMA32", 20*mib, 20*mib, 30*mib)}
-				r.Memory.Zones[0].ManagedBytes = b(2 * gib)
+				r.Memory.Zones = []oom.Zone{zone(0, "DMA", 10*mib, 10*mib, 15*mib), zone(0, "DMA32", 10*mib, 10*mib, 15*mib)}
+				r.Memory.Zones[0].ManagedBytes, r.Memory.Zones[1].ManagedBytes = b(gib), b(gib)
 			})
 		}},
 		{"40 % is the kernel's", 1600*mib - 30*mib, 1600*mib - 30*mib - 1, is(codeMemoryKernel), func(v uint64) *oom.Record {
