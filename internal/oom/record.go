@@ -81,6 +81,8 @@ const (
 	LostNoVictim LostKind = "no_victim"
 	// LostExit are records of victims' ends, or of what belongs into them.
 	LostExit LostKind = "exit"
+	// LostSigkill are records of kind sigkill.
+	LostSigkill LostKind = "sigkill"
 	// LostUnreadable are records of any kind that this version cannot read.
 	LostUnreadable LostKind = "unreadable"
 )
@@ -312,11 +314,14 @@ type CgroupLimit struct {
 	SwapUsageBytes Opt[uint64] `json:"swap_usage_bytes,omitzero"`
 	SwapMaxBytes   Opt[uint64] `json:"swap_max_bytes,omitzero"`
 	MemswMaxBytes  Opt[uint64] `json:"memsw_max_bytes,omitzero"`
-	// MinBytes and LowBytes are v2's protections (memory.min, memory.low); absent when
-	// there is none.
-	MinBytes Opt[uint64] `json:"min_bytes,omitzero"`
-	LowBytes Opt[uint64] `json:"low_bytes,omitzero"`
-	OOMGroup Opt[bool]   `json:"oom_group,omitzero"`
+	// MinBytes and LowBytes are v2's protections (memory.min, memory.low), and
+	// ChildrenMinBytes and ChildrenLowBytes what those of the cgroups below protect of
+	// their usage; absent when there is none.
+	MinBytes         Opt[uint64] `json:"min_bytes,omitzero"`
+	LowBytes         Opt[uint64] `json:"low_bytes,omitzero"`
+	ChildrenMinBytes Opt[uint64] `json:"children_min_bytes,omitzero"`
+	ChildrenLowBytes Opt[uint64] `json:"children_low_bytes,omitzero"`
+	OOMGroup         Opt[bool]   `json:"oom_group,omitzero"`
 	// Swappiness is the cgroup's own (v1 only).
 	Swappiness Opt[uint32] `json:"swappiness,omitzero"`
 }
@@ -589,12 +594,26 @@ type Sender struct {
 	Cgroup    string      `json:"cgroup,omitempty"`
 	CgroupID  Opt[uint64] `json:"cgroup_id,omitzero"`
 	CgroupCut Opt[bool]   `json:"cgroup_cut,omitzero"`
-	// Manager is the memory manager that the sender was recognised as, such as
-	// "systemd-oomd", and Says its own words for the reason.
-	Manager string `json:"manager,omitempty"`
+	// Role is what the sender was recognised as, and Program its name, such as
+	// "earlyoom" or "runc"; Says is its own word for the reason.
+	Role    Role   `json:"role,omitempty"`
+	Program string `json:"program,omitempty"`
 	Says    string `json:"says,omitempty"`
 	Owner
 }
+
+// Role is what a sender is to the processes that it kills.
+type Role string
+
+// The roles of senders.
+const (
+	// RoleMemoryManager kills to free memory: systemd-oomd, earlyoom and their kind.
+	RoleMemoryManager Role = "memory_manager"
+	// RoleRuntime runs containers: runc, conmon, a containerd shim.
+	RoleRuntime Role = "runtime"
+	// RoleServiceManager runs services: systemd, of the system or of a user.
+	RoleServiceManager Role = "service_manager"
+)
 
 // Parent is one ancestor of a sender.
 type Parent struct {

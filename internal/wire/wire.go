@@ -17,7 +17,7 @@ import (
 )
 
 // Layout is the wire layout this package reads (WIRE_LAYOUT in bpf/event.h).
-const Layout = 2
+const Layout = 3
 
 // unknown marks a number that BPF could not read (UNKNOWN in bpf/event.h).
 const (
@@ -128,6 +128,8 @@ func (ev *Event) Decode(b []byte, m *Machine) error {
 		return ev.decodeCgroup(b)
 	case probe.OomtraceEventTypeEVENT_SHARED_MM:
 		return ev.decodeShared(b, m)
+	case probe.OomtraceEventTypeEVENT_SIGKILL:
+		return ev.decodeSigkill(b, m)
 	}
 	return fmt.Errorf("%w: record type %d", ErrLayout, hdr.Type)
 }
