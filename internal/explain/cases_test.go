@@ -112,7 +112,7 @@ func TestCases(t *testing.T) {
 			r.Memory.Zones = []oom.Zone{zone(0, "Normal", gib, 20*mib, 30*mib)}
 			set(&r.Memory.Stat, oom.StatFreeCMA, gib-10*mib)
 		}), "", "swap (2 GiB) is used up", "not short"},
-		{"a manager's own words are quoted", &oom.Record{Kind: oom.KindSigkill, Cause: oom.CauseMemoryManager, Sender: &oom.Sender{Comm: "x", Manager: "earlyoom", Says: "mem avail: 3 %\n\x1b"}}, "", `which says: "mem avail: 3 %\n\x1b"`, ""},
+		{"a manager's own words are quoted", &oom.Record{Kind: oom.KindSigkill, Cause: oom.CauseMemoryManager, Sender: &oom.Sender{Comm: "x", Program: "earlyoom", Says: "mem avail: 3 %\n\x1b"}}, "", `which says: "mem avail: 3 %\n\x1b"`, ""},
 		{"the reserve by the zones that are there", system(func(r *oom.Record) {
 			cmaMask(r)
 			r.Memory.Zones = []oom.Zone{zone(0, "DMA32", 90*mib, 10*mib, 20*mib), zone(0, "Normal", 10*mib, 10*mib, 20*mib), zone(0, "Movable", gib, 10*mib, 20*mib)}
@@ -183,7 +183,7 @@ func TestNames(t *testing.T) {
 		limited(limitStat(oom.LimitAnon, 6*mib), limitStat(oom.LimitKernel, 240*mib), limitStat(oom.LimitSlab, 240*mib), func(r *oom.Record) {
 			r.Memory.SlabCaches = []oom.SlabCache{{Name: evil, TotalBytes: b(gib)}, {Name: evil}, {Name: evil}}
 		}),
-		{Kind: oom.KindSigkill, Cause: oom.CauseMemoryManager, Sender: &oom.Sender{Comm: evil, Manager: evil, Says: evil, Owner: oom.Owner{Unit: evil}}},
+		{Kind: oom.KindSigkill, Cause: oom.CauseMemoryManager, Sender: &oom.Sender{Comm: evil, Program: evil, Says: evil, Owner: oom.Owner{Unit: evil}}},
 	} {
 		for _, r := range Of(rec).Reasons {
 			if strings.ContainsAny(r.Text, "\n\x1b\u202e\xff") {

@@ -161,7 +161,7 @@ func Codes() []Code {
 		{codeCut, "an OOM began, and the log does not hold how it ended", ""},
 		{codeKilledByManager, "a memory manager in user space sent SIGKILL", ""},
 		{codeKilledByUser, "a process sent SIGKILL", "the sender's parents; journalctl or the audit log of that second"},
-		{codeKilledByRuntime, "a container runtime, kubelet or systemd sent SIGKILL", "the runtime's or the unit's own log of that second"},
+		{codeKilledByRuntime, "a container runtime or systemd sent SIGKILL", ""},
 		{codeKilledByKernel, "the kernel sent SIGKILL, for a reason that is not memory", "dmesg of that second: seccomp, RLIMIT_CPU, a hung task"},
 		{codeKilledWith, "it died with another process: of its pid namespace, its memory, its cgroup", ""},
 		{codeMemoryWasShort, "at a SIGKILL: memory was short", ""},

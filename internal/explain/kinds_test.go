@@ -225,9 +225,10 @@ func sigkillPairs() []pair {
 		return r
 	}
 	user := &oom.Sender{PID: oom.Some(int32(900)), Comm: "bash", UID: oom.Some(uint32(1000)), Owner: oom.Owner{Unit: "session-1.scope"}}
-	oomd := &oom.Sender{PID: oom.Some(int32(400)), Comm: "systemd-oomd", Manager: "systemd-oomd", Says: "pressure 62 % for 30 s"}
-	shim := &oom.Sender{PID: oom.Some(int32(500)), Comm: "runc", UID: oom.Some(uint32(0)), Exe: "/usr/sbin/runc", Parents: []oom.Parent{{PID: oom.Some(int32(499)), Comm: "containerd-shim"}}}
-	fake := &oom.Sender{PID: oom.Some(int32(501)), Comm: "runc", UID: oom.Some(uint32(1000)), Exe: "/home/u/runc"}
+	oomd := &oom.Sender{PID: oom.Some(int32(400)), Comm: "systemd-oomd", Program: "systemd-oomd", Role: oom.RoleMemoryManager, Says: "pressure 62 % for 30 s"}
+	shim := &oom.Sender{PID: oom.Some(int32(500)), Comm: "runc", Role: oom.RoleRuntime, Program: "runc", Parents: []oom.Parent{{PID: oom.Some(int32(499)), Comm: "containerd-shim"}}}
+	systemd := &oom.Sender{PID: oom.Some(int32(1)), Comm: "systemd", Role: oom.RoleServiceManager, Program: "systemd"}
+	fake := &oom.Sender{PID: oom.Some(int32(501)), Comm: "runc"}
 	short := func(r *oom.Record) { r.Victim.CgroupLimits[0].UsageBytes = b(255 * mib) }
 	noLimit := func(r *oom.Record) { r.Victim.CgroupLimits = nil }
 	incident := func(r *oom.Record) { r.Incident = "1" }
@@ -235,7 +236,8 @@ func sigkillPairs() []pair {
 		{codeKilledByManager, "systemd-oomd", kill(oom.CauseMemoryManager, oomd), codeKilledByManager, "a shell", kill(oom.CauseUser, user), codeKilledByUser},
 		{codeKilledByUser, "a shell", kill(oom.CauseUser, user), codeKilledByUser, "a runtime", kill(oom.CauseUser, shim), codeKilledByRuntime},
 		{codeKilledByRuntime, "cgroup.kill", kill(oom.CauseCgroupKill, shim, incident), codeKilledByRuntime, "a shell's cgroup.kill", kill(oom.CauseCgroupKill, user), codeKilledByUser},
-		{codeKilledByRuntime, "only named so", kill(oom.CauseUser, fake), codeKilledByRuntime, "no sender known", kill(oom.CauseUser, nil), codeKilledByUser},
+		{codeKilledByRuntime, "systemd", kill(oom.CauseUser, systemd), codeKilledByRuntime, "only named so", kill(oom.CauseUser, fake), codeKilledByUser},
+		{codeKilledByUser, "no sender known", kill(oom.CauseUser, nil), codeKilledByUser, "systemd", kill(oom.CauseUser, systemd), codeKilledByRuntime},
 		{codeKilledByKernel, "seccomp", kill(oom.CauseKernel, nil), codeKilledByKernel, "a namespace", kill(oom.CausePIDNamespace, nil), codeKilledWith},
 		{codeKilledWith, "its namespace", kill(oom.CausePIDNamespace, nil, incident), codeKilledWith, "the kernel", kill(oom.CauseKernel, nil), codeKilledByKernel},
 		{codeKilledWith, "its memory", kill(oom.CauseSharedMM, nil, incident), codeKilledWith, "a user", kill(oom.CauseUser, user), codeKilledByUser},

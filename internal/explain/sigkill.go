@@ -1,11 +1,6 @@
 package explain
 
-import (
-	"path"
-	"slices"
-
-	"github.com/oomtrace/oomtrace/internal/oom"
-)
+import "github.com/oomtrace/oomtrace/internal/oom"
 
 // sigkill explains a SIGKILL that did not come from the kernel's OOM killer: who sent
 // it, and whether memory was short.
@@ -18,8 +13,8 @@ func (e *explanation) sigkill() {
 	switch e.rec.Cause {
 	case oom.CauseMemoryManager:
 		code, text = codeKilledByManager, "killed by a memory manager: "+by
-		if s := e.rec.Sender; s != nil && s.Manager != "" {
-			text = "killed by " + process(s.PID, s.Manager)
+		if s := e.rec.Sender; s != nil && s.Program != "" {
+			text = "killed by " + process(s.PID, s.Program)
 			if s.Says != "" {
 				text += ", which says: " + name(s.Says)
 			}
@@ -34,16 +29,11 @@ func (e *explanation) sigkill() {
 		text = "cgroup.kill of its cgroup, written by " + by
 		fallthrough
 	default:
-		if s := e.rec.Sender; s != nil {
-			if known, named := runtimeOf(s); known || named {
-				code = codeKilledByRuntime
-				if !known {
-					doubt = "another program of that name"
-				}
-			}
-		}
-		if e.rec.Sender == nil {
+		switch s := e.rec.Sender; {
+		case s == nil:
 			doubt = "any sender: the record does not hold it"
+		case s.Role == oom.RoleRuntime || s.Role == oom.RoleServiceManager:
+			code = codeKilledByRuntime
 		}
 	}
 	if e.rec.Incident != "" {
@@ -64,16 +54,6 @@ func senderName(s *oom.Sender) string {
 		out += ", started by " + process(s.Parents[0].PID, s.Parents[0].Comm)
 	}
 	return out
-}
-
-// runtimeOf tells what stops containers and units as its work: known by the unit or
-// the executable, which root put there, or only named so.
-func runtimeOf(s *oom.Sender) (known, named bool) {
-	names := []string{"systemd", "containerd", "containerd-shim", "containerd-shim-runc-v2", "runc", "crun", "conmon", "dockerd", "podman", "crio", "kubelet"}
-	units := []string{"containerd.service", "docker.service", "crio.service", "kubelet.service", "init.scope"}
-	known = s.PID == oom.Some(int32(1)) || slices.Contains(units, s.Unit) || s.Exe != "" && s.UID == oom.Some(uint32(0)) && slices.Contains(names, path.Base(s.Exe))
-	named = slices.ContainsFunc(names, func(n string) bool { return s.Comm == n[:min(len(n), 15)] })
-	return known, named
 }
 
 // memoryThen: the fullest of the victim's cgroups, from 95 % of its limit on, is short of
