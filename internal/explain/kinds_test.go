@@ -155,6 +155,8 @@ func newPairs() []pair {
 					r.Candidates[i].Comm = string(rune('a' + i))
 				}
 			}), codeSwapNone},
+		{codeManyTasks, "twenty workers beside a tmpfs", system(swap(0, 0), tasks(20, repeated(10, 110*mib)...), named("worker", "/svc"), stat(oom.StatShmem, 900*mib)), codeManyTasks,
+			"a tmpfs, and what they share counts for each", system(swap(0, 0), tasks(80, repeated(10, 50*mib)...), stat(oom.StatShmem, 2*gib)), codeSwapNone},
 		{codeHolder, "a pod", system(swap(0, 0), holders(2*gib)), codeSwapNone, "a small one", system(swap(0, 0), holders(800*mib)), codeSwapNone},
 		{codeHolder, "a task that is spared", system(swap(0, 0), spareBig(7, 3500*mib, -1000)), codeSwapNone, "none holds a quarter", system(swap(0, 0), victimAnon(900*mib)), codeSwapNone},
 		{codeHolder, "tasks of one cgroup", system(swap(0, 0), tasks(12, repeated(10, 300*mib)...), named("tool", "/build")), codeSwapNone,

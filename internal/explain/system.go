@@ -7,7 +7,9 @@ func (e *explanation) system() {
 	e.memoryLow()
 	e.zones()
 	e.hugepages()
-	e.manyTasks(e.total, e.kernelFixed, e.lruAnon)
+	private := e.lruAnon // shmem is on these lists too
+	private.Value = sub(private.Value, e.sysShmem.Value)
+	e.manyTasks(e.total, e.kernelFixed, private)
 	e.kernelMemory()
 	e.locked(e.total, e.unevictable, e.lruAnon)
 	e.sharedMemory()
@@ -153,6 +155,9 @@ func (e *explanation) kernelMemory() {
 // uncounted are the guesses at memory that no statistic of this record holds.
 func (e *explanation) uncounted() string {
 	s := "pages of drivers, pipes or sockets"
+	if e.kernelHint() != "" {
+		s = "pages of drivers"
+	}
 	if e.swapTotal.Value > 0 && !e.zspages.Known {
 		s = "what zram or zswap holds, " + s
 	}

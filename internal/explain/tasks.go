@@ -201,8 +201,9 @@ func (e *explanation) biggestTask() (best holding) {
 	return best
 }
 
-// biggestGroup sums the candidates up by cgroup or, where one is not known, by name.
-// They are not all tasks, so that a sum is the least that the group holds.
+// biggestGroup sums the candidates up by cgroup or, where one is not known, by name:
+// their anonymous memory, since what they share would count for each of them. They are
+// not all tasks, so that a sum is the least that the group holds.
 func (e *explanation) biggestGroup() (best holding) {
 	byCgroup := true
 	for i := range e.rec.Candidates {
@@ -220,7 +221,7 @@ func (e *explanation) biggestGroup() (best holding) {
 			continue
 		}
 		g := groups[key]
-		g.bytes, g.n = add(g.bytes, c.RSSBytes.Value), g.n+1
+		g.bytes, g.n = add(g.bytes, c.AnonRSSBytes.Or(c.RSSBytes.Value)), g.n+1
 		groups[key] = g
 		// Equal sums go by name, so that the same record gives the same words.
 		if g.n > 1 && (g.bytes > best.bytes || g.bytes == best.bytes && name(key) < best.words) {
