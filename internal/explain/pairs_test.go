@@ -460,7 +460,7 @@ func memoryPairs() []pair {
 			"no limit on the nodes", system(swap(0, 0), numa(oom.ScopeSystem, "", 2*gib)), codeNotShort},
 		{codeNodeMempolicy, "a little more than the nodes keep", system(numa(oom.ScopeMempolicy, "0", 62*mib)), codeNodeMempolicy, "the rest keeps it", system(numa(oom.ScopeMempolicy, "0", 38*mib)), codeSwapFull},
 		{codeManyTasks, "fork bomb in a cgroup", limited(tasks(80, small...)), codeManyTasks, "few of them", limited(tasks(20, small...)), codeLimitAnon},
-		{codeManyTasks, "with their kernel memory", system(tasks(20000, kib*200, kib*200), slab(2*gib), stat(oom.StatActiveAnon, gib), stat(oom.StatInactiveAnon, gib)), codeManyTasks, "a slab leak beside small tasks", system(with(tasks(800, small...), slab(3*gib))...), codeMemoryKernel},
+		{codeManyTasks, "with their kernel memory", system(tasks(20000, kib*200, kib*200), stat(oom.StatShmem, 0), slab(2*gib), stat(oom.StatActiveAnon, gib), stat(oom.StatInactiveAnon, gib)), codeManyTasks, "a slab leak beside small tasks", system(with(tasks(800, small...), slab(3*gib))...), codeMemoryKernel},
 	}
 }
 
