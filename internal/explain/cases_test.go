@@ -3,6 +3,7 @@ package explain
 import (
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/oomtrace/oomtrace/internal/oom"
 )
@@ -66,9 +67,9 @@ func TestCases(t *testing.T) {
 		{"nodes that are not known are those that are short", system(numa(oom.ScopeCpuset, "", 2*gib), func(r *oom.Record) {
 			r.Memory.Zones = append(r.Memory.Zones, zone(2, "Normal", 15*mib, 5*mib, 10*mib))
 		}), "", "the nodes of the cpuset have 20 MiB free, the rest of the machine 2 GiB", ""},
-		{"two big ones beside many small", limited(tasks(80, repeated(10, 4*mib)...), bystander(80*mib, -1000), bystander(80*mib, -1000), func(r *oom.Record) { r.CandidatesBytes = b(300 * mib) }),
+		{"two big ones beside many small", limited(tasks(80, repeated(10, 4*mib)...), bystander(80*mib), bystander(80*mib), func(r *oom.Record) { r.CandidatesBytes = b(300 * mib) }),
 			codeManyTasks, "", "tasks"},
-		{"the group's others were not chosen by size", limited(spared(-1000, "/a"), spareBig(7, 8*gib, -998), func(r *oom.Record) { r.Victim.BadnessPages = oom.Opt[int64]{} }), codeVictimAdj, "", "spared"},
+		{"the group's others were not chosen by size", limited(spared(-1000, "/a"), spareBig(8*gib, -998), func(r *oom.Record) { r.Victim.BadnessPages = oom.Opt[int64]{} }), codeVictimAdj, "", "spared"},
 		{"the bigger of two groups", system(swap(0, 0), tasks(12, repeated(10, 300*mib)...), func(r *oom.Record) {
 			for i := range r.Candidates {
 				r.Candidates[i].Comm = []string{"z", "a", "z"}[i%3]
@@ -177,7 +178,7 @@ func TestNames(t *testing.T) {
 	}
 	evil := "a\n\x1b[2J\"\xff " + strings.Repeat("\u202e", 300)
 	for _, rec := range []*oom.Record{
-		system(spareBig(7, 8*gib, -998), func(r *oom.Record) { r.Candidates[1].Comm = evil }),
+		system(spareBig(8*gib, -998), func(r *oom.Record) { r.Candidates[1].Comm = evil }),
 		system(func(r *oom.Record) { r.Holders = []oom.Holder{{Cgroup: evil, UsageBytes: b(3 * gib)}} }),
 		system(tasks(20, repeated(10, 110*mib)...), named(evil, evil)),
 		limited(limitStat(oom.LimitAnon, 6*mib), limitStat(oom.LimitKernel, 240*mib), limitStat(oom.LimitSlab, 240*mib), func(r *oom.Record) {
@@ -186,7 +187,7 @@ func TestNames(t *testing.T) {
 		{Kind: oom.KindSigkill, Cause: oom.CauseMemoryManager, Sender: &oom.Sender{Comm: evil, Program: evil, Says: evil, Owner: oom.Owner{Unit: evil}}},
 	} {
 		for _, r := range Of(rec).Reasons {
-			if strings.ContainsAny(r.Text, "\n\x1b\u202e\xff") {
+			if strings.ContainsAny(r.Text, "\n\x1b\u202e") || !utf8.ValidString(r.Text) {
 				t.Errorf("%s: %q", r.Code, r.Text)
 			}
 		}

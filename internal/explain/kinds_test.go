@@ -26,9 +26,9 @@ func named(comm, cgroup string) change {
 	}
 }
 
-func bystander(bytes uint64, adj int32) change {
+func bystander(bytes uint64) change {
 	return func(r *oom.Record) {
-		r.Candidates = append([]oom.Candidate{{PID: oom.Some(int32(7)), Comm: "db", RSSBytes: b(bytes), AnonRSSBytes: b(bytes), OOMScoreAdj: oom.Some(adj)}}, r.Candidates...)
+		r.Candidates = append([]oom.Candidate{{PID: oom.Some(int32(7)), Comm: "db", RSSBytes: b(bytes), AnonRSSBytes: b(bytes), OOMScoreAdj: oom.Some(int32(-1000))}}, r.Candidates...)
 		r.CandidatesTotal.Value++
 		r.CandidatesBytes.Value += bytes
 	}
@@ -147,8 +147,8 @@ func newPairs() []pair {
 		{codeNodeZone, "the log lists the usable zones only", system(swap(0, 0), fromLog, cmaMask, listedOnly(gib)), codeNodeZone, "and nothing is free elsewhere", system(swap(0, 0), fromLog, cmaMask, listedOnly(40*mib)), codeSwapNone},
 		{codeNodeCpuset, "the log lists its nodes only", system(swap(0, 0), fromLog, listedOnly(gib), func(r *oom.Record) { r.Scope = oom.ScopeCpuset }), codeNodeCpuset,
 			"nothing is free elsewhere", system(swap(0, 0), fromLog, listedOnly(25*mib), func(r *oom.Record) { r.Scope = oom.ScopeCpuset }), codeSwapNone},
-		{codeManyTasks, "beside a big one that is spared", system(tasks(800, repeated(10, 3*mib)...), bystander(gib, -1000)), codeManyTasks,
-			"the big one holds as much", system(tasks(800, repeated(10, 3*mib)...), bystander(2*gib, -1000)), codeSwapFull},
+		{codeManyTasks, "beside a big one that is spared", system(tasks(800, repeated(10, 3*mib)...), bystander(gib)), codeManyTasks,
+			"the big one holds as much", system(tasks(800, repeated(10, 3*mib)...), bystander(2*gib)), codeSwapFull},
 		{codeManyTasks, "twenty of one service", system(swap(0, 0), tasks(20, repeated(10, 110*mib)...), named("worker", "/svc")), codeManyTasks,
 			"twenty of different ones", system(swap(0, 0), tasks(20, repeated(10, 110*mib)...), func(r *oom.Record) {
 				for i := range r.Candidates {
@@ -158,7 +158,7 @@ func newPairs() []pair {
 		{codeManyTasks, "twenty workers beside a tmpfs", system(swap(0, 0), tasks(20, repeated(10, 110*mib)...), named("worker", "/svc"), stat(oom.StatShmem, 900*mib)), codeManyTasks,
 			"a tmpfs, and what they share counts for each", system(swap(0, 0), tasks(80, repeated(10, 50*mib)...), stat(oom.StatShmem, 2*gib)), codeSwapNone},
 		{codeHolder, "a pod", system(swap(0, 0), holders(2*gib)), codeSwapNone, "a small one", system(swap(0, 0), holders(800*mib)), codeSwapNone},
-		{codeHolder, "a task that is spared", system(swap(0, 0), spareBig(7, 3500*mib, -1000)), codeSwapNone, "none holds a quarter", system(swap(0, 0), victimAnon(900*mib)), codeSwapNone},
+		{codeHolder, "a task that is spared", system(swap(0, 0), spareBig(3500*mib, -1000)), codeSwapNone, "none holds a quarter", system(swap(0, 0), victimAnon(900*mib)), codeSwapNone},
 		{codeHolder, "tasks of one cgroup", system(swap(0, 0), tasks(12, repeated(10, 300*mib)...), named("tool", "/build")), codeSwapNone,
 			"tasks of the root", system(swap(0, 0), tasks(12, repeated(10, 300*mib)...), named("tool", "/")), codeSwapNone},
 	}

@@ -100,7 +100,7 @@ func (e *explanation) swapReadLate() string {
 
 // lateDecides: what swap counts as depends on when it was read, so nothing is sure.
 func (e *explanation) lateDecides(state swapState) bool {
-	return e.swapLate && !(e.swapGivenKnown && e.swapClass(add(e.swapFree.Value, e.swapGiven)) == state)
+	return e.swapLate && (!e.swapGivenKnown || e.swapClass(add(e.swapFree.Value, e.swapGiven)) != state)
 }
 
 // swapoff: the device's pages are brought back while it counts as swap no more

@@ -183,13 +183,13 @@ func TestThresholds(t *testing.T) {
 			return limited(tasks(80, repeated(10, 4*mib)...), func(r *oom.Record) { set(&r.Limit.Stat, oom.LimitAnon, v) })
 		}},
 		{"a third is anonymous without the big one", 300 * mib, 300*mib - 1, is(codeManyTasks), func(v uint64) *oom.Record {
-			return limited(tasks(80, repeated(10, 4*mib)...), bystander(200*mib, -1000), func(r *oom.Record) {
+			return limited(tasks(80, repeated(10, 4*mib)...), bystander(200*mib), func(r *oom.Record) {
 				set(&r.Limit.Stat, oom.LimitAnon, v)
 				r.Limit.MaxBytes, r.Limit.UsageBytes, r.CandidatesBytes = b(300*mib), b(300*mib), b(620*mib)
 			})
 		}},
 		{"twice what the big one holds", 300 * mib, 300*mib - 1, is(codeManyTasks), func(v uint64) *oom.Record {
-			return limited(tasks(80, repeated(10, 4*mib)...), bystander(100*mib, -1000), func(r *oom.Record) { r.CandidatesBytes = b(v) })
+			return limited(tasks(80, repeated(10, 4*mib)...), bystander(100*mib), func(r *oom.Record) { r.CandidatesBytes = b(v) })
 		}},
 		{"16 tasks of one name", 16, 15, is(codeManyTasks), func(v uint64) *oom.Record {
 			return limited(tasks(v, repeated(10, 15*mib)...), func(r *oom.Record) { r.CandidatesBytes = b(200 * mib) })
@@ -231,10 +231,10 @@ func TestThresholds(t *testing.T) {
 			})
 		}},
 		{"a spared task is a tenth bigger", 3379200*kib + 1, 3379200 * kib, has(codeVictimAdj), func(v uint64) *oom.Record {
-			return system(spareBig(7, v, -1), victimAnon(3000*mib))
+			return system(spareBig(v, -1), victimAnon(3000*mib))
 		}},
 		{"a spared task is a tenth of the memory", 400 * mib, 400*mib - 1, has(codeVictimAdj), func(v uint64) *oom.Record {
-			return system(victimAnon(10*mib), spareBig(7, v, -1), func(r *oom.Record) { r.Memory.TotalBytes = b(4000 * mib) })
+			return system(victimAnon(10*mib), spareBig(v, -1), func(r *oom.Record) { r.Memory.TotalBytes = b(4000 * mib) })
 		}},
 		{"the kill releases below 2 %", 20*mib - 1, 20 * mib, has(codeVictimSmall), func(v uint64) *oom.Record {
 			return system(victimAnon(v), func(r *oom.Record) { r.Memory.TotalBytes, r.Victim.SwapBytes = b(1000*mib), b(0) })

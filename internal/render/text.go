@@ -316,18 +316,18 @@ func limit(r *oom.Record) string {
 	if what == "" {
 		what = "cgroup"
 	}
-	max := l.MaxBytes
+	most := l.MaxBytes
 	switch {
-	case max.Known && l.UsageBytes.Known && full(l.UsageBytes.Value, max.Value):
-		return what + " " + short(max.Value) + " (full)"
-	case max.Known:
-		return what + " " + short(max.Value)
+	case most.Known && l.UsageBytes.Known && full(l.UsageBytes.Value, most.Value):
+		return what + " " + short(most.Value) + " (full)"
+	case most.Known:
+		return what + " " + short(most.Value)
 	}
 	return what
 }
 
 // full allows for the pages that CPUs have charged ahead: 2 % are near enough.
-func full(usage, max uint64) bool { return usage >= max || max-usage <= usage/50 }
+func full(usage, most uint64) bool { return usage >= most || most-usage <= usage/50 }
 
 // trigger names the process that invoked the OOM killer, or that sent the signal.
 func trigger(r *oom.Record, n int) string {
