@@ -80,6 +80,15 @@ func TestCases(t *testing.T) {
 				r.Candidates[i].Comm = []string{"z", "a"}[i%2]
 			}
 		}), "", "the tasks named a hold 1.5 GiB of 4 GiB", ""},
+		{"swappiness 0 of a cgroup, whose locked memory is not known", limited(swappinessZero, func(r *oom.Record) {
+			r.Victim.LockedVMBytes = size{}
+			r.Limit.Stat = oom.Stats{{Name: oom.LimitAnon, Bytes: 250 * mib}}
+		}), codeSwapSwappiness, "so 250 MiB of anonymous memory stays", ""},
+		{"nothing known of the zones but what is free", system(func(r *oom.Record) {
+			for i := range r.Memory.Zones {
+				r.Memory.Zones[i].FreeBytes, r.Memory.Zones[i].Node = b(gib), oom.Opt[int32]{}
+			}
+		}), "", "swap (2 GiB) is used up", "not short"},
 		{"allocations by site", system(stat(oom.StatSlabUnrecl, 3*gib), stat(oom.StatActiveAnon, 0), stat(oom.StatInactiveAnon, 0), func(r *oom.Record) {
 			r.Memory.Allocations = []oom.Allocation{{Site: "mm/slub.c:1 func:x", Bytes: b(2 * gib)}}
 		}), codeMemoryKernel, `most was allocated by "mm/slub.c:1 func:x" (2 GiB)`, ""},
