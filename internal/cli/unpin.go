@@ -9,13 +9,10 @@ import (
 	"github.com/oomtrace/oomtrace/internal/tracer"
 )
 
-// defaultPin is where "oomtrace unpin" looks unless told otherwise.
-const defaultPin = "/sys/fs/bpf/oomtrace"
-
 func unpinGroups(dir *string) *flagGroups {
 	g := newFlags("oomtrace unpin")
 	g.add("What to remove", func(f *pflag.FlagSet) {
-		f.StringVar(dir, "pin", defaultPin, "the bpffs `directory`")
+		f.StringVar(dir, "pin", "/sys/fs/bpf/oomtrace", "the bpffs `directory`")
 	})
 	return g
 }
@@ -25,7 +22,7 @@ func runUnpin(_ context.Context, args []string, env Env) error {
 	flags := unpinGroups(&dir)
 	if err := flags.parse(args); err != nil {
 		if isHelp(err) {
-			_, err = fmt.Fprintf(env.Stdout, "oomtrace unpin [DIR]: remove the hooks and records that --pin left in the kernel\n%s", flags.usages())
+			_, err = fmt.Fprintf(env.Stdout, "oomtrace unpin [DIR]: remove the programs and records that --pin left in the kernel\n%s", flags.usages())
 		}
 		return err
 	}

@@ -105,7 +105,7 @@ func newPairs() []pair {
 		}
 	}
 	types := func(letters ...string) change {
-		return func(r *oom.Record) { r.Memory.Zones[0].BlockTypes = letters }
+		return func(r *oom.Record) { r.Memory.Zones[0].FreeBlockTypes = letters }
 	}
 	listedOnly := func(free uint64) change {
 		return func(r *oom.Record) {

@@ -200,14 +200,14 @@ func (z *zoneSum) add(zone *oom.Zone, reserve uint64) {
 // mayTake reports whether blocks of an order are of a type that serves the request:
 // not kept for atomic requests (H), isolated (I), or CMA (C) for one that cannot move.
 func (z *zoneSum) mayTake(zone *oom.Zone, order int) bool {
-	if order >= len(zone.BlockTypes) || zone.BlockTypes[order] == "" {
+	if order >= len(zone.FreeBlockTypes) || zone.FreeBlockTypes[order] == "" {
 		return true
 	}
 	others := "HI"
 	if !z.movable {
 		others = "HIC"
 	}
-	return strings.Trim(zone.BlockTypes[order], others) != ""
+	return strings.Trim(zone.FreeBlockTypes[order], others) != ""
 }
 
 // movable: the request may be served from ZONE_MOVABLE and CMA; so may one of which

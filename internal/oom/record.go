@@ -403,8 +403,10 @@ type Limit struct {
 
 // Memory is the machine at the kill.
 type Memory struct {
-	TotalBytes     Opt[uint64]  `json:"total_bytes,omitzero"`
-	FreeBytes      Opt[uint64]  `json:"free_bytes,omitzero"`
+	TotalBytes Opt[uint64] `json:"total_bytes,omitzero"`
+	FreeBytes  Opt[uint64] `json:"free_bytes,omitzero"`
+	// AvailableBytes is /proc/meminfo's MemAvailable; on kind sigkill.
+	AvailableBytes Opt[uint64]  `json:"available_bytes,omitzero"`
 	SwapTotalBytes Opt[uint64]  `json:"swap_total_bytes,omitzero"`
 	SwapFreeBytes  Opt[uint64]  `json:"swap_free_bytes,omitzero"`
 	SwapCacheBytes Opt[uint64]  `json:"swap_cache_bytes,omitzero"`
@@ -464,18 +466,18 @@ type Zone struct {
 	LowBytes     Opt[uint64] `json:"low_bytes,omitzero"`
 	HighBytes    Opt[uint64] `json:"high_bytes,omitzero"`
 	ManagedBytes Opt[uint64] `json:"managed_bytes,omitzero"`
-	// FreeCMABytes of FreeBytes serve movable requests only, HighatomicBytes are kept
-	// for atomic ones.
-	FreeCMABytes    Opt[uint64] `json:"free_cma_bytes,omitzero"`
-	HighatomicBytes Opt[uint64] `json:"highatomic_bytes,omitzero"`
 	// LowmemReserveBytes is what the zone holds back from allocations that
 	// could use a higher zone, one value per zone type.
 	LowmemReserveBytes []uint64 `json:"lowmem_reserve_bytes,omitempty"`
+	// FreeCMABytes is the part of the free memory that only movable allocations may use,
+	// and HighatomicBytes what is reserved for atomic ones.
+	FreeCMABytes    Opt[uint64] `json:"free_cma_bytes,omitzero"`
+	HighatomicBytes Opt[uint64] `json:"highatomic_bytes,omitzero"`
 	// FreeBlocks counts the free blocks by order: index 0 is single pages.
 	FreeBlocks []uint64 `json:"free_blocks,omitempty"`
-	// BlockTypes are the migrate types of the free blocks, by order, in the letters of
-	// the kernel's report: U, M, E, H, C, I. From the log only.
-	BlockTypes []string `json:"block_types,omitempty"`
+	// FreeBlockTypes are the migrate types that have free blocks, by order, as the
+	// kernel's report prints them: U, M, E, H (highatomic), C (CMA), I (isolated).
+	FreeBlockTypes []string `json:"free_block_types,omitempty"`
 }
 
 // LimitChange is a limit that was lowered before the kill, and by which process.

@@ -14,9 +14,8 @@ func (ev *Event) decodeSigkill(b []byte, m *Machine) error {
 	if err != nil {
 		return err
 	}
-	d := &ev.decoder
-	d.raw = probe.OomtraceVictimEvent{MarkTid: raw.Victim.Tid, Victim: raw.Victim, Mm: raw.Mm, Chain: raw.Chain}
-	d.ev, d.tail, d.m, d.page = ev, b[unsafe.Sizeof(raw):], m, pageSize(m)
+	as := probe.OomtraceVictimEvent{MarkTid: raw.Victim.Tid, Victim: raw.Victim, Mm: raw.Mm, Chain: raw.Chain}
+	d := victimDecoder{ev: ev, rec: &ev.Record, raw: &as, tail: b[unsafe.Sizeof(raw):], m: m, page: pageSize(m)}
 	ev.header(&raw.Hdr, oom.KindSigkill, raw.Victim.Tid, m)
 	ev.Record.Hooks = append(ev.Record.Hooks, "raw_tp:signal_generate")
 	if raw.Hdr.IncidentNs == 0 {
@@ -73,9 +72,9 @@ func cause(raw *probe.OomtraceSigkillEvent) (cause oom.Cause, sent bool) {
 
 func (d *victimDecoder) sender(raw *probe.OomtraceSigkillEvent) error {
 	t, s := &raw.Sender, &oom.Sender{}
-	d.ev.Record.Sender = s
+	d.rec.Sender = s
 	s.PID, s.TID, s.PPID, s.UID = oom.Some(t.Tgid), oom.Some(t.Tid), oom.Some(t.Ppid), oom.Some(t.Uid)
-	s.Comm = d.ev.string(trimNUL(t.Comm[:]))
+	s.Comm = text(t.Comm[:])
 	var err error
 	if s.Args, s.Cmdline, err = d.cmdline(t); err != nil {
 		return err
@@ -88,7 +87,7 @@ func (d *victimDecoder) sender(raw *probe.OomtraceSigkillEvent) error {
 		return err
 	}
 	for _, p := range raw.Parent[:min(int(raw.Parents), len(raw.Parent))] {
-		s.Parents = append(s.Parents, oom.Parent{PID: oom.Some(p.Tgid), Comm: d.ev.string(trimNUL(p.Comm[:]))})
+		s.Parents = append(s.Parents, oom.Parent{PID: oom.Some(p.Tgid), Comm: text(p.Comm[:])})
 	}
 	return nil
 }
