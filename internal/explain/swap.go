@@ -366,6 +366,11 @@ func (e *explanation) locked(whole, unevictable, swappable size) bool {
 	case own >= half:
 		f.code = codeSwapMlocked
 		f.text = sprintf("%s is unevictable; this process locked %s with mlock", partText(bytes, whole.Value), sizeText(own))
+	case e.cgroup && all(e.cache, e.shmem).Known && sub(bytes, add(e.cache.Value, e.shmem.Value)) >= half:
+		// Files and shared memory cannot be all of it, and of private memory only what
+		// is locked is unevictable.
+		f.code = codeSwapMlocked
+		f.text = partText(bytes, whole.Value) + " is unevictable, most of it private memory locked with mlock"
 	default:
 		f.text = partText(bytes, whole.Value) + " is unevictable (ramfs, SHM_LOCK) and stays in memory"
 	}

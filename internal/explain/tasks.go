@@ -109,6 +109,8 @@ type holding struct {
 	who   string
 	bytes uint64
 	words string // what else is known of it
+	// victim: it is the victim alone.
+	victim bool
 }
 
 // holder names who holds the most of the memory, from a quarter of it on.
@@ -118,7 +120,9 @@ func (e *explanation) holder() {
 		return
 	}
 	best := e.biggestTask()
-	if h := e.biggestOwner(); h.bytes > 0 {
+	if h := e.biggestOwner(); h.bytes > 0 && e.cgroup && (h.victim || h.bytes > whole.Value) {
+		return // the verdict tells of the victim; and no more than the limit is charged
+	} else if h.bytes > 0 && !h.victim {
 		best = h
 	} else if g := e.biggestGroup(); g.bytes > best.bytes {
 		best = g
@@ -146,6 +150,7 @@ func (e *explanation) biggestOwner() holding {
 		out.who = sprintf("%d tasks named %s hold", h.Tasks.Value, name(h.Comm))
 		if h.Tasks.Value == 1 {
 			out.who = name(h.Comm) + " holds"
+			out.victim = e.rec.Victim != nil && e.rec.Victim.Comm == h.Comm
 		}
 	} else if h.Tasks.Value > 1 {
 		out.words += sprintf(" in %d tasks", h.Tasks.Value)

@@ -112,6 +112,11 @@ func TestThresholds(t *testing.T) {
 			return system(func(r *oom.Record) { r.Memory.Zones, r.Memory.FreeBytes, r.Memory.TotalBytes = nil, b(v), b(1000*mib) })
 		}},
 		{"more is free above the marks than they are", 108*mib + 2, 108 * mib, is(codeNotShort), func(v uint64) *oom.Record { return system(pagefault(v)...) }},
+		{"1/32 of the RAM is free above the marks", 128*mib + 30*mib, 128*mib + 30*mib - 1, is(codeNotShort), func(v uint64) *oom.Record {
+			return system(func(r *oom.Record) {
+				r.Memory.FreeBytes, r.Memory.Zones = b(v), []oom.Zone{zone(0, "Normal", v, 20*mib, 30*mib)}
+			})
+		}},
 		{"a zone is at its mark", 30 * mib, 30*mib + 1, is(codeNodeCpuset), func(v uint64) *oom.Record {
 			return system(numa(oom.ScopeCpuset, "0", 2*gib), func(r *oom.Record) { r.Memory.Zones[0].FreeBytes, r.Trigger.Order = b(v), oom.Some(int32(1)) }, func(r *oom.Record) { r.Memory.FreeBytes = b(20 * mib) })
 		}},

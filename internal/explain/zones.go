@@ -92,7 +92,7 @@ func (e *explanation) wasShort(usable, rest *zoneSum) bool {
 }
 
 // notShort: the zones that the request may use have more above their high watermarks
-// and reserves than these marks are, in blocks of the order. Whatever failed, it was
+// and reserves than these marks are, and 1/32 of the RAM, in blocks of the order. Whatever failed, it was
 // not for want of memory; or much was given back since.
 func (e *explanation) notShort(z *zoneSum) {
 	t := e.rec.Trigger
@@ -109,9 +109,13 @@ func (e *explanation) notShort(z *zoneSum) {
 			return
 		}
 	}
+	pagefault := t.GFPMask.Value == 0 || e.inStack("pagefault_out_of_memory")
+	if !pagefault && e.total.Known && !ratio(z.spare, e.total.Value, 1, 32) {
+		return // as much comes back within a moment, and who holds the rest is why
+	}
 	text := sprintf("memory was not short: %s is free where the request may take it, above high watermarks of %s", sizeText(free), sizeText(z.high))
 	lead, doubt := text, "a shortage that was over when the numbers were taken"
-	if t.GFPMask.Value == 0 || e.inStack("pagefault_out_of_memory") {
+	if pagefault {
 		lead += "; a page fault failed for another reason"
 	} else {
 		doubt = "memory that was given back just before the kill"
