@@ -98,6 +98,27 @@ func TestCases(t *testing.T) {
 		{"the victim, summed up by its name", system(swap(0, 0), holder(oom.Holder{Comm: "hog", UsageBytes: b(2 * gib), Tasks: b(1)}), func(r *oom.Record) { r.Victim.Comm = "hog" }), "", "this process holds 3 GiB of 4 GiB", "hog"},
 		{"the victim at an ancestor's limit", limited(inPod(250*mib), holder(oom.Holder{Comm: "hog", UsageBytes: b(240 * mib), Tasks: b(1)}), func(r *oom.Record) { r.Victim.Comm = "hog" }), codeHolder, "", "holds"},
 		{"more than the limit holds nobody", limited(inPod(250*mib), holder(oom.Holder{Comm: "x", UsageBytes: b(gib), Tasks: b(1)})), codeHolder, "", "holds"},
+		{"what is mapped and in the swap cache counts once", limited(limitStat(oom.LimitAnon, 200*mib), limitStat(oom.LimitFile, 102*mib), limitStat(oom.LimitSwapcached, 100*mib), limitStat(oom.LimitKernel, 2*mib)),
+			codeLimitAnon, "anonymous memory: 252 MiB of 256 MiB (98 %)", ""},
+		{"v1, a container by its name", limitedV1(container("/kubepods/podu/abc"), func(r *oom.Record) {
+			r.Limit.MemswMaxBytes, r.Limit.MemswUsageBytes = b(256*mib), b(256*mib)
+			r.Limit.Cgroup, r.Limit.Level = "/kubepods/podu/abc", ""
+		}), codeKubeletNoSwap, "NoSwap", ""},
+		{"v1, the pod by its name", limitedV1(container("/kubepods/podu/abc"), func(r *oom.Record) {
+			r.Limit.MemswMaxBytes, r.Limit.MemswUsageBytes = b(256*mib), b(256*mib)
+			r.Limit.Cgroup, r.Limit.Level = "/kubepods/podu", ""
+		}), codeKubeletNoSwap, "", "NoSwap"},
+		{"v1, a pod by its level", limitedV1(container("/kubepods/podu/abc"), func(r *oom.Record) {
+			r.Limit.MemswMaxBytes, r.Limit.MemswUsageBytes = b(256*mib), b(256*mib)
+			r.Limit.Cgroup, r.Limit.Level = "/kubepods/podu/abc", oom.LevelPod
+		}), codeKubeletNoSwap, "", "NoSwap"},
+		{"the reserve against ZONE_MOVABLE is not the kernel's", system(func(r *oom.Record) {
+			cmaMask(r)
+			r.Memory.Zones = []oom.Zone{zone(0, "DMA32", 200*mib, 10*mib, 20*mib), zone(0, "Normal", 10*mib, 10*mib, 20*mib), zone(0, "Movable", gib, 10*mib, 20*mib)}
+			r.Memory.Zones[0].LowmemReserveBytes = []uint64{0, 80 * mib, 800 * mib} // no ZONE_DMA
+			r.Memory.Zones[1].LowmemReserveBytes = []uint64{0, 0, 700 * mib}
+			r.Trigger.GFPMask, r.Memory.FreeBytes = oom.Some(uint32(0)), b(gib)
+		}), "", "memory was not short: 210 MiB is free", "zones that the allocation"},
 		{"allocations by site", system(stat(oom.StatSlabUnrecl, 3*gib), stat(oom.StatActiveAnon, 0), stat(oom.StatInactiveAnon, 0), func(r *oom.Record) {
 			r.Memory.Allocations = []oom.Allocation{{Site: "mm/slub.c:1 func:x", Bytes: b(2 * gib)}}
 		}), codeMemoryKernel, `most was allocated by "mm/slub.c:1 func:x" (2 GiB)`, ""},
