@@ -29,6 +29,20 @@ func verdictScenarios() []Scenario {
 			}
 			return fillMachine(ctx, g, Hog{Name: "mapper", Adj: 500, Steps: []Step{{Kind: File, Path: dir + "/file", Bytes: 1 << 30}}})
 		}},
+		{Name: "system-protected", About: "no memory left, and memory.min keeps what holds it from reclaim", Needs: Needs{V2: true}, Run: func(ctx context.Context, g *Guest) (*Outcome, error) {
+			c, err := g.Cgroup(nil, "oomtrace-test", Limits{})
+			if err != nil {
+				return nil, err
+			}
+			if err := c.Set("memory.min", strconv.Itoa(256*mib)); err != nil {
+				return nil, err
+			}
+			out, err := fillMachine(ctx, g, Hog{Name: "hog", Procs: c.Procs(), Steps: anon(4 << 30)})
+			if out != nil {
+				out.Cgroup = c.Path
+			}
+			return out, err
+		}},
 		{Name: "system-many-tasks", About: "twenty processes of one service fill the machine, beside a bigger one that is spared", Run: runManyTasks},
 		{Name: "sysrq-daemon", About: "a daemon writes f to sysrq-trigger when hardly any memory is free", Run: runSysrqShort},
 	}
