@@ -394,6 +394,8 @@ func openFailure(err error, btfFile string) error {
 		return &failure{err: err, code: exitPermission, hint: "run it as root, or with CAP_BPF, CAP_PERFMON and CAP_SYSLOG"}
 	case errors.Is(err, tracer.ErrUnsupported):
 		return &failure{err: err, code: exitUnsupported, hint: "\"oomtrace check\" tells what this kernel offers; \"oomtrace --source kmsg\" reads its log"}
+	case errors.As(err, new(*tracer.ForeignPinError)):
+		return &failure{err: err, code: exitError, hint: "give --pin a directory of its own, such as /sys/fs/bpf/oomtrace, that nothing else uses"}
 	case errors.Is(err, tracer.ErrPin):
 		return &failure{err: err, code: exitError, hint: "\"oomtrace unpin\" removes what is pinned; --pin needs a bpffs directory such as /sys/fs/bpf/oomtrace"}
 	}

@@ -174,6 +174,9 @@ func (t *Tracer) finishPin(opts Options) error {
 // a reader may have died at any point of it.
 func (t *Tracer) followUp() error {
 	t.warnUnpinned()
+	if len(t.others.left) > 0 {
+		t.warnings = append(t.warnings, (&ForeignPinError{Dir: t.pin.root, Names: t.others.left, Removed: true}).Error())
+	}
 	if err := t.takeOver(t.others.readable); err != nil {
 		return err
 	}
