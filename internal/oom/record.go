@@ -30,6 +30,45 @@ const (
 	KindExit Kind = "exit"
 	// KindLost stands where records were lost; Record.Lost says how many.
 	KindLost Kind = "lost"
+	// KindOOM is an OOM that began, and of which the source does not hold the end:
+	// a log that was cut.
+	KindOOM Kind = "oom"
+	// KindPanic is an OOM that made the kernel panic instead of killing; Record.Panic
+	// says why.
+	KindPanic Kind = "panic"
+	// KindSigkill is a process that died of a SIGKILL which the kernel's OOM killer
+	// did not send; Record.Sender and Record.Cause say where it came from.
+	KindSigkill Kind = "sigkill"
+)
+
+// Panic is why the kernel panicked on an OOM (mm/oom_kill.c, check_panic_on_oom and
+// out_of_memory).
+type Panic string
+
+// The reasons of a panic.
+const (
+	PanicOnOOM      Panic = "panic_on_oom"
+	PanicNoKillable Panic = "no_killable_process"
+)
+
+// Cause is what a SIGKILL of kind sigkill came from.
+type Cause string
+
+// The causes of a SIGKILL.
+const (
+	// CauseUser is a process that called kill(2) or one of its kin.
+	CauseUser Cause = "user"
+	// CauseCgroupKill is a write to cgroup.kill.
+	CauseCgroupKill Cause = "cgroup_kill"
+	// CausePIDNamespace is the exit of the init of the process's pid namespace.
+	CausePIDNamespace Cause = "pid_namespace"
+	// CauseSharedMM is the OOM kill of a process with the same memory.
+	CauseSharedMM Cause = "shared_mm"
+	// CauseMemoryManager is a memory manager in user space: systemd-oomd, earlyoom,
+	// nohang, kubelet's eviction and their kind.
+	CauseMemoryManager Cause = "memory_manager"
+	// CauseKernel is the kernel itself, for a reason that is not memory.
+	CauseKernel Cause = "kernel"
 )
 
 // LostKind says what a lost record stands for.
@@ -110,12 +149,24 @@ type Record struct {
 	Incident string `json:"incident,omitempty"`
 	Scope    Scope  `json:"scope,omitempty"`
 	// Sysrq is set when a person asked for the kill (sysrq-f, order -1).
-	Sysrq   Opt[bool] `json:"sysrq,omitzero"`
-	Victim  *Victim   `json:"victim,omitempty"`
-	Trigger *Trigger  `json:"trigger,omitempty"`
+	Sysrq Opt[bool] `json:"sysrq,omitzero"`
+	// Panic is why the kernel panicked, on kind panic.
+	Panic   Panic    `json:"panic,omitempty"`
+	Victim  *Victim  `json:"victim,omitempty"`
+	Trigger *Trigger `json:"trigger,omitempty"`
+	// Sender is the process that sent the signal, and Cause what kind of SIGKILL it
+	// was; on kind sigkill.
+	Sender *Sender `json:"sender,omitempty"`
+	Cause  Cause   `json:"cause,omitempty"`
 	// Limit is the cgroup at its limit; nil on a system OOM.
 	Limit  *Limit  `json:"limit,omitempty"`
 	Memory *Memory `json:"memory,omitempty"`
+	// History is how the memory of Limit.Cgroup grew up to the kill.
+	History *History `json:"history,omitempty"`
+	// Holders are the owners of the memory that this OOM could draw on, worst first,
+	// and HoldersTotal how many there were.
+	Holders      []Holder    `json:"holders,omitempty"`
+	HoldersTotal Opt[uint64] `json:"holders_total,omitzero"`
 	// DomainBytes is oom_control.totalpages: the RAM and swap that this OOM
 	// could draw on. It is not the size of the victim.
 	DomainBytes Opt[uint64] `json:"domain_bytes,omitzero"`
@@ -162,6 +213,8 @@ type Container struct {
 	ID    string `json:"id,omitempty"`
 	Name  string `json:"name,omitempty"`
 	Image string `json:"image,omitempty"`
+	// ImageID is the runtime's id of the image.
+	ImageID string `json:"image_id,omitempty"`
 	// Runtime is "containerd", "cri-o", "docker", "podman", "nerdctl" and so
 	// on; empty where the path leaves it open.
 	Runtime string `json:"runtime,omitempty"`
@@ -185,8 +238,12 @@ type Pod struct {
 	QoS string `json:"qos,omitempty"`
 	// SwapBehavior is kubelet's memorySwap.swapBehavior on this node where its
 	// configuration is known: "NoSwap" or "LimitedSwap".
-	SwapBehavior string            `json:"swap_behavior,omitempty"`
-	Labels       map[string]string `json:"labels,omitempty"`
+	SwapBehavior string `json:"swap_behavior,omitempty"`
+	// MemoryRequestBytes and MemoryLimitBytes are the pod's own (pod-level resources),
+	// not the sums of its containers'.
+	MemoryRequestBytes Opt[uint64]       `json:"memory_request_bytes,omitzero"`
+	MemoryLimitBytes   Opt[uint64]       `json:"memory_limit_bytes,omitzero"`
+	Labels             map[string]string `json:"labels,omitempty"`
 }
 
 // Victim is the process that was killed or marked.
@@ -255,7 +312,11 @@ type CgroupLimit struct {
 	SwapUsageBytes Opt[uint64] `json:"swap_usage_bytes,omitzero"`
 	SwapMaxBytes   Opt[uint64] `json:"swap_max_bytes,omitzero"`
 	MemswMaxBytes  Opt[uint64] `json:"memsw_max_bytes,omitzero"`
-	OOMGroup       Opt[bool]   `json:"oom_group,omitzero"`
+	// MinBytes and LowBytes are v2's protections (memory.min, memory.low); absent when
+	// there is none.
+	MinBytes Opt[uint64] `json:"min_bytes,omitzero"`
+	LowBytes Opt[uint64] `json:"low_bytes,omitzero"`
+	OOMGroup Opt[bool]   `json:"oom_group,omitzero"`
 	// Swappiness is the cgroup's own (v1 only).
 	Swappiness Opt[uint32] `json:"swappiness,omitzero"`
 }
@@ -327,6 +388,8 @@ type Limit struct {
 	// Swappiness is the cgroup's own (v1 only).
 	Swappiness Opt[uint32] `json:"swappiness,omitzero"`
 	OOMGroup   Opt[bool]   `json:"oom_group,omitzero"`
+	// Changed is the last time the limit was lowered before the kill.
+	Changed *LimitChange `json:"changed,omitempty"`
 	// Version is 1 or 2: the cgroup version of the memory controller.
 	Version Opt[uint32] `json:"version,omitzero"`
 	// Stat is memory.stat of this cgroup and its children, in bytes.
@@ -352,6 +415,30 @@ type Memory struct {
 	// Stat has the names of /proc/vmstat with the suffix _bytes.
 	Stat  Stats  `json:"stat,omitempty"`
 	Zones []Zone `json:"zones,omitempty"`
+	// SlabCaches are the kernel's biggest slab caches and Allocations its biggest
+	// allocation sites, worst first: from the kernel's own report, or sampled after a
+	// kill that kernel memory caused.
+	SlabCaches  []SlabCache  `json:"slab_caches,omitempty"`
+	Allocations []Allocation `json:"allocations,omitempty"`
+	// History is the machine's memory up to the kill.
+	History *MemoryHistory `json:"history,omitempty"`
+}
+
+// SlabCache is one slab cache, as in the report's "Unreclaimable slab info" or
+// /proc/slabinfo.
+type SlabCache struct {
+	Name       string      `json:"name"`
+	UsedBytes  Opt[uint64] `json:"used_bytes,omitzero"`
+	TotalBytes Opt[uint64] `json:"total_bytes,omitzero"`
+}
+
+// Allocation is what one place in the kernel's source has allocated
+// (CONFIG_MEM_ALLOC_PROFILING, Documentation/mm/allocation-profiling.rst).
+type Allocation struct {
+	// Site is "file:line func:name", as the kernel prints it.
+	Site  string      `json:"site"`
+	Bytes Opt[uint64] `json:"bytes,omitzero"`
+	Calls Opt[uint64] `json:"calls,omitzero"`
 }
 
 // SwapDevice is one row of /proc/swaps.
@@ -377,6 +464,135 @@ type Zone struct {
 	LowmemReserveBytes []uint64 `json:"lowmem_reserve_bytes,omitempty"`
 	// FreeBlocks counts the free blocks by order: index 0 is single pages.
 	FreeBlocks []uint64 `json:"free_blocks,omitempty"`
+}
+
+// LimitChange is a limit that was lowered before the kill, and by which process.
+type LimitChange struct {
+	FromBytes Opt[uint64] `json:"from_bytes,omitzero"`
+	ToBytes   Opt[uint64] `json:"to_bytes,omitzero"`
+	// AgoNS is how long before the kill.
+	AgoNS  Opt[uint64] `json:"ago_ns,omitzero"`
+	PID    Opt[int32]  `json:"pid,omitzero"`
+	Comm   string      `json:"comm,omitempty"`
+	Cgroup string      `json:"cgroup,omitempty"`
+}
+
+// HistorySource says how growth was followed.
+type HistorySource string
+
+// The sources of a history.
+const (
+	// HistoryExact was counted in the kernel at each charge.
+	HistoryExact HistorySource = "exact"
+	// HistorySampled was read from user space at intervals.
+	HistorySampled HistorySource = "sampled"
+)
+
+// History is how the memory of one cgroup, or of one process, grew up to the kill.
+type History struct {
+	Source HistorySource `json:"source"`
+	// SpanNS is how far back the first point lies.
+	SpanNS Opt[uint64] `json:"span_ns,omitzero"`
+	// Points are oldest first.
+	Points     []HistoryPoint `json:"points,omitempty"`
+	StartBytes Opt[uint64]    `json:"start_bytes,omitzero"`
+	PeakBytes  Opt[uint64]    `json:"peak_bytes,omitzero"`
+	// RateBytesPerS is the growth over the part of the span in which it grew to the
+	// kill; negative where it shrank.
+	RateBytesPerS Opt[int64] `json:"rate_bytes_per_s,omitzero"`
+	// NearLimitNS is how long the usage had been at 95 % of the limit or more without
+	// a break; LimitHits how many charges met the limit within the span.
+	NearLimitNS Opt[uint64] `json:"near_limit_ns,omitzero"`
+	LimitHits   Opt[uint64] `json:"limit_hits,omitzero"`
+	// Growers are the processes that charged most, worst first.
+	Growers []Grower `json:"growers,omitempty"`
+}
+
+// HistoryPoint is the usage at one moment.
+type HistoryPoint struct {
+	AgoNS uint64 `json:"ago_ns"`
+	Bytes uint64 `json:"bytes"`
+}
+
+// Grower is a process that charged memory to the cgroup. Charged is not held: what it
+// has freed since is not taken off.
+type Grower struct {
+	PID          Opt[int32]  `json:"pid,omitzero"`
+	Comm         string      `json:"comm,omitempty"`
+	Cmdline      string      `json:"cmdline,omitempty"`
+	Args         string      `json:"-"`
+	StartTime    time.Time   `json:"start_time,omitzero"`
+	ChargedBytes Opt[uint64] `json:"charged_bytes,omitzero"`
+	// Exited is set when the process was not there any more at the kill.
+	Exited Opt[bool] `json:"exited,omitzero"`
+	// Points are its resident memory, oldest first.
+	Points []HistoryPoint `json:"points,omitempty"`
+}
+
+// MemoryHistory is the machine's memory up to the kill.
+type MemoryHistory struct {
+	Source HistorySource `json:"source"`
+	SpanNS Opt[uint64]   `json:"span_ns,omitzero"`
+	// Points are oldest first.
+	Points []MemoryPoint `json:"points,omitempty"`
+}
+
+// MemoryPoint is the machine's memory at one moment, from /proc/meminfo.
+type MemoryPoint struct {
+	AgoNS                  uint64      `json:"ago_ns"`
+	FreeBytes              Opt[uint64] `json:"free_bytes,omitzero"`
+	AnonBytes              Opt[uint64] `json:"anon_bytes,omitzero"`
+	FileBytes              Opt[uint64] `json:"file_bytes,omitzero"`
+	SlabUnreclaimableBytes Opt[uint64] `json:"slab_unreclaimable_bytes,omitzero"`
+	SwapFreeBytes          Opt[uint64] `json:"swap_free_bytes,omitzero"`
+}
+
+// Holder is an owner of memory in the OOM's domain: a pod, a container, a unit, or a
+// cgroup without one. In a record from the kernel log it is a sum over the report's
+// table of tasks, by cgroup or, without one, by Comm.
+type Holder struct {
+	Cgroup string `json:"cgroup,omitempty"`
+	// Comm is set where tasks were summed up by their name.
+	Comm  string `json:"comm,omitempty"`
+	Level Level  `json:"level,omitempty"`
+	Owner
+	UsageBytes Opt[uint64] `json:"usage_bytes,omitzero"`
+	SwapBytes  Opt[uint64] `json:"swap_bytes,omitzero"`
+	Tasks      Opt[uint64] `json:"tasks,omitzero"`
+	// RequestBytes is what the pod's containers, or the pod, requested.
+	RequestBytes Opt[uint64] `json:"request_bytes,omitzero"`
+	// GrewBytes is the growth over the span of Record.Memory.History; negative where
+	// it shrank.
+	GrewBytes Opt[int64] `json:"grew_bytes,omitzero"`
+}
+
+// Sender is the process that sent a SIGKILL.
+type Sender struct {
+	PID     Opt[int32]  `json:"pid,omitzero"`
+	TID     Opt[int32]  `json:"tid,omitzero"`
+	PPID    Opt[int32]  `json:"ppid,omitzero"`
+	UID     Opt[uint32] `json:"uid,omitzero"`
+	Comm    string      `json:"comm,omitempty"`
+	Cmdline string      `json:"cmdline,omitempty"`
+	Args    string      `json:"-"`
+	Exe     string      `json:"exe,omitempty"`
+	// Parents are the sender's ancestors, innermost first, up to one that has a name:
+	// a unit, a container, a pod.
+	Parents   []Parent    `json:"parents,omitempty"`
+	Cgroup    string      `json:"cgroup,omitempty"`
+	CgroupID  Opt[uint64] `json:"cgroup_id,omitzero"`
+	CgroupCut Opt[bool]   `json:"cgroup_cut,omitzero"`
+	// Manager is the memory manager that the sender was recognised as, such as
+	// "systemd-oomd", and Says its own words for the reason.
+	Manager string `json:"manager,omitempty"`
+	Says    string `json:"says,omitempty"`
+	Owner
+}
+
+// Parent is one ancestor of a sender.
+type Parent struct {
+	PID  Opt[int32] `json:"pid,omitzero"`
+	Comm string     `json:"comm,omitempty"`
 }
 
 // Candidate is one task that the kernel weighed.

@@ -19,11 +19,16 @@ func constraints() map[string]map[string]any {
 	enum := func(v ...any) map[string]any { return map[string]any{"enum": v} }
 	return map[string]map[string]any{
 		"schema":                enum(Schema),
-		"kind":                  enum(KindKill, KindAlreadyExiting, KindNoVictim, KindExit, KindLost),
+		"kind":                  enum(KindKill, KindAlreadyExiting, KindNoVictim, KindExit, KindLost, KindOOM, KindPanic, KindSigkill),
 		"lost_kind":             enum(LostKill, LostNoVictim, LostExit, LostUnreadable),
 		"source":                enum(SourceBPF, SourceKmsg),
 		"scope":                 enum(ScopeSystem, ScopeCgroup, ScopeCpuset, ScopeMempolicy),
 		"limit.level":           enum(LevelContainer, LevelPod, LevelQoS, LevelKubepods, LevelService, LevelScope, LevelSlice, LevelCgroup, LevelRoot),
+		"holders.level":         enum(LevelContainer, LevelPod, LevelQoS, LevelKubepods, LevelService, LevelScope, LevelSlice, LevelCgroup, LevelRoot),
+		"panic":                 enum(PanicOnOOM, PanicNoKillable),
+		"cause":                 enum(CauseUser, CauseCgroupKill, CausePIDNamespace, CauseSharedMM, CauseMemoryManager, CauseKernel),
+		"history.source":        enum(HistoryExact, HistorySampled),
+		"memory.history.source": enum(HistoryExact, HistorySampled),
 		"victim.pod.qos":        enum("guaranteed", "burstable", "besteffort"),
 		"trigger.pod.qos":       enum("guaranteed", "burstable", "besteffort"),
 		"memory.swappiness":     {"maximum": 200},
@@ -48,6 +53,7 @@ func TestSchema(t *testing.T) {
 	s["allOf"] = []any{
 		kindNeeds("kill", "time", "victim"), kindNeeds("already_exiting", "time", "victim"),
 		kindNeeds("exit", "victim", "exit"), kindNeeds("lost", "lost"),
+		kindNeeds("panic", "panic"), kindNeeds("sigkill", "time", "victim", "cause"),
 	}
 	got, err := json.MarshalIndent(s, "", "  ")
 	if err != nil {

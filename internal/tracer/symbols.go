@@ -3,42 +3,32 @@ package tracer
 import (
 	"bufio"
 	"bytes"
-	"encoding/binary"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"slices"
-	"sort"
 	"strconv"
 )
 
-// Symbols is the kernel's symbol table. A distribution kernel has well over
-// 100 000 names and all of this stays in memory as long as the tracer runs, so
-// it is packed: functions go by address in groups, and within a group each has
-// the distance from the one before and the numbers of the words that its name is
-// made of. A kernel has few words: some 10 000 for 60 000 functions.
+// Symbols is the kernel's symbol table: the functions, and what was asked for by
+// name. Some 2 MiB of a distribution kernel's stay in memory as long as the tracer
+// runs.
 type Symbols struct {
-	groups  []group
-	packed  []byte
-	words   []byte   // one after the other, the most frequent first
-	wordEnd []uint32 // where in words each ends
-	count   int
-	data    map[string]uint64
-	split   map[string]string
-	ranges  map[string][2]uint64 // of the functions asked for
-	core    [2]uint64            // _stext and _etext: the kernel's own text
-	hidden  bool                 // some function's address is zero
+	functions []function // by address
+	text      []byte     // their names, each with a NUL
+	data      map[string]uint64
+	split     map[string]string
+	ranges    map[string][2]uint64 // of the functions asked for
+	core      [2]uint64            // _stext and _etext: the kernel's own text
+	hidden    bool                 // some function's address is zero
 }
 
-// group is where some functions start: in the kernel, and in packed.
-type group struct {
+type function struct {
 	address uint64
-	at      uint32
+	name    uint32 // where in text it starts
 }
-
-// groupSize is how many functions have to be passed over at most to find one.
-const groupSize = 32
 
 // symbolNames are what the loader asks for by name.
 type symbolNames struct {
@@ -67,7 +57,7 @@ func readSymbols(path string, want symbolNames) (*Symbols, error) {
 	if err != nil {
 		return nil, fmt.Errorf("kernel symbols: read %s: %w", path, err)
 	}
-	if s.count == 0 {
+	if len(s.functions) == 0 {
 		why := errNoSymbols
 		if s.hidden {
 			why = errHiddenAddresses
@@ -77,26 +67,34 @@ func readSymbols(path string, want symbolNames) (*Symbols, error) {
 	return s, nil
 }
 
+// Room for the functions of nearly any kernel, of which only what is used comes
+// into memory: growing would leave twice as much behind.
+const (
+	functionsRoom = 256 << 10
+	textRoom      = 8 << 20
+)
+
 func parseSymbols(r io.Reader, want symbolNames) (*Symbols, error) {
-	s := &Symbols{data: map[string]uint64{}, split: map[string]string{}}
-	var t table
+	s := &Symbols{
+		functions: make([]function, 0, functionsRoom), text: make([]byte, 0, textRoom),
+		data: map[string]uint64{}, split: map[string]string{}, ranges: map[string][2]uint64{},
+	}
 	lines := bufio.NewScanner(r)
 	lines.Buffer(make([]byte, 64<<10), 1<<20)
 	for lines.Scan() {
-		address, kind, name, ok := parseSymbol(lines.Bytes())
-		if !ok {
-			continue
+		if address, kind, name, ok := parseSymbol(lines.Bytes()); ok {
+			s.add(address, kind, name, want)
 		}
-		s.add(&t, address, kind, name, want)
 	}
 	if err := lines.Err(); err != nil {
 		return nil, err
 	}
-	if !sort.IsSorted(&t) {
-		sort.Stable(&t)
+	s.functions, s.text = slices.Clone(s.functions), slices.Clone(s.text)
+	byAddress := func(a, b function) int { return cmp.Compare(a.address, b.address) }
+	if !slices.IsSortedFunc(s.functions, byAddress) {
+		slices.SortStableFunc(s.functions, byAddress)
 	}
-	s.ranges = t.ranges(s.split)
-	s.pack(&t)
+	s.findRanges()
 	return s, nil
 }
 
@@ -116,7 +114,7 @@ func parseSymbol(line []byte) (address uint64, kind byte, name []byte, ok bool) 
 	return address, line[i+1], name, len(name) > 0
 }
 
-func (s *Symbols) add(t *table, address uint64, kind byte, name []byte, want symbolNames) {
+func (s *Symbols) add(address uint64, kind byte, name []byte, want symbolNames) {
 	for _, w := range want.data {
 		// Whatever its kind: 7.3 shows the read-only data within the text as 't'.
 		if string(name) == w && address != 0 {
@@ -132,11 +130,11 @@ func (s *Symbols) add(t *table, address uint64, kind byte, name []byte, want sym
 	}
 	switch kind {
 	case 't', 'T', 'w', 'W':
-		s.addFunction(t, address, name, want.functions)
+		s.addFunction(address, name, want.functions)
 	}
 }
 
-func (s *Symbols) addFunction(t *table, address uint64, name []byte, want []string) {
+func (s *Symbols) addFunction(address uint64, name []byte, want []string) {
 	for _, w := range want {
 		if symbol, ok := splitSymbol(name, w); ok && s.split[w] != w {
 			s.split[w] = symbol
@@ -146,9 +144,8 @@ func (s *Symbols) addFunction(t *table, address uint64, name []byte, want []stri
 	if address == 0 || isPadding(name) {
 		return
 	}
-	t.addresses = append(t.addresses, address)
-	t.names = append(t.names, uint32(len(t.text)))
-	t.text = append(append(t.text, name...), 0)
+	s.functions = append(s.functions, function{address: address, name: uint32(len(s.text))})
+	s.text = append(append(s.text, name...), 0)
 }
 
 // isPadding says that nothing runs there: the room before a function for a
@@ -200,180 +197,46 @@ func (s *Symbols) Core(address uint64) bool {
 // code that had no symbol yet when the table was read, such as a BPF program.
 const maxFunction = 1 << 20
 
-// Append adds "symbol+0xoffset" for an address, or the bare address where no
-// symbol is known.
-func (s *Symbols) Append(dst []byte, address uint64) []byte {
-	name, start, ok := s.find(address)
-	if !ok || address-start > maxFunction {
-		return strconv.AppendUint(append(dst, "0x"...), address, 16)
+// Name is "symbol+0xoffset" for an address, or the bare address where no symbol is
+// known. Of several symbols at one address it is the last.
+func (s *Symbols) Name(address uint64) string {
+	after, _ := slices.BinarySearchFunc(s.functions, address, func(f function, a uint64) int {
+		if f.address > a {
+			return 1
+		}
+		return -1
+	})
+	if after == 0 {
+		return fmt.Sprintf("0x%x", address)
 	}
-	dst = s.appendName(dst, name)
-	return strconv.AppendUint(append(dst, "+0x"...), address-start, 16)
+	f := s.functions[after-1]
+	if address-f.address > maxFunction {
+		return fmt.Sprintf("0x%x", address)
+	}
+	return fmt.Sprintf("%s+0x%x", s.name(f), address-f.address)
+}
+
+func (s *Symbols) name(f function) []byte {
+	name, _, _ := bytes.Cut(s.text[f.name:], []byte{0})
+	return name
 }
 
 // Len is how many functions have a known address.
-func (s *Symbols) Len() int { return s.count }
+func (s *Symbols) Len() int { return len(s.functions) }
 
-// find returns the packed name and the address of the last function at or below
-// an address. In packed, a function is its distance, its number of words, and
-// their numbers.
-func (s *Symbols) find(address uint64) (name []byte, start uint64, ok bool) {
-	i := sort.Search(len(s.groups), func(i int) bool { return s.groups[i].address > address }) - 1
-	if i < 0 {
-		return nil, 0, false
-	}
-	packed := s.packed[s.groups[i].at:]
-	if i+1 < len(s.groups) {
-		packed = s.packed[s.groups[i].at:s.groups[i+1].at]
-	}
-	start = s.groups[i].address
-	for len(packed) > 0 {
-		distance, n := binary.Uvarint(packed)
-		if start+distance > address {
-			break
-		}
-		start += distance
-		name, packed = packed[n:], skipName(packed[n:])
-	}
-	return name, start, true
-}
-
-func skipName(packed []byte) []byte {
-	words, at := binary.Uvarint(packed)
-	for ; words > 0; at++ {
-		if packed[at] < 0x80 {
-			words-- // the last byte of a number
-		}
-	}
-	return packed[at:]
-}
-
-func (s *Symbols) appendName(dst, packed []byte) []byte {
-	words, n := binary.Uvarint(packed)
-	for i := range words {
-		if i > 0 {
-			dst = append(dst, '_')
-		}
-		packed = packed[n:]
-		var word uint64
-		word, n = binary.Uvarint(packed)
-		start := uint32(0)
-		if word > 0 {
-			start = s.wordEnd[word-1]
-		}
-		dst = append(dst, s.words[start:s.wordEnd[word]]...)
-	}
-	return dst
-}
-
-// pack takes over a sorted table. Its last entry for an address is the one that
-// is found, as there can be several names.
-func (s *Symbols) pack(t *table) {
-	v := t.vocabulary()
-	number := s.takeWords(v)
-	packed := make([]byte, 0, 2*len(v.of))
-	of := v.of
-	for i, address := range t.addresses {
-		distance := uint64(0)
-		if i%groupSize == 0 {
-			s.groups = append(s.groups, group{address: address, at: uint32(len(packed))})
-		} else {
-			distance = address - t.addresses[i-1]
-		}
-		packed = binary.AppendUvarint(packed, distance)
-		packed = binary.AppendUvarint(packed, uint64(v.lengths[i]))
-		for _, w := range of[:v.lengths[i]] {
-			packed = binary.AppendUvarint(packed, uint64(number[w]))
-		}
-		of = of[v.lengths[i]:]
-	}
-	s.count, s.packed, s.groups = len(t.addresses), slices.Clone(packed), slices.Clone(s.groups)
-}
-
-// takeWords stores the words, the most frequent first, and returns their new
-// numbers by the old ones.
-func (s *Symbols) takeWords(v *vocabulary) []uint32 {
-	order := make([]uint32, len(v.words))
-	size := 0
-	for i, w := range v.words {
-		order[i] = uint32(i)
-		size += len(w)
-	}
-	slices.SortStableFunc(order, func(a, b uint32) int { return v.uses[b] - v.uses[a] })
-	number := make([]uint32, len(v.words))
-	s.words, s.wordEnd = make([]byte, 0, size), make([]uint32, 0, len(v.words))
-	for n, old := range order {
-		number[old] = uint32(n)
-		s.words = append(s.words, v.words[old]...)
-		s.wordEnd = append(s.wordEnd, uint32(len(s.words)))
-	}
-	return number
-}
-
-// vocabulary is the words of a table's names, numbered as they came.
-type vocabulary struct {
-	words   []string
-	uses    []int
-	of      []uint32 // the words of all names
-	lengths []uint32 // how many of them each name has
-}
-
-func (t *table) vocabulary() *vocabulary {
-	v := &vocabulary{of: make([]uint32, 0, 4*len(t.names)), lengths: make([]uint32, 0, len(t.names))}
-	numbers := map[string]uint32{}
-	for i := range t.names {
-		n := uint32(0)
-		for word := range bytes.SplitSeq(t.name(i), []byte{'_'}) {
-			number, known := numbers[string(word)]
-			if !known {
-				number = uint32(len(v.words))
-				v.words, v.uses = append(v.words, string(word)), append(v.uses, 0)
-				numbers[v.words[number]] = number
-			}
-			v.uses[number]++
-			v.of = append(v.of, number)
-			n++
-		}
-		v.lengths = append(v.lengths, n)
-	}
-	return v
-}
-
-// table is the functions of the symbol table as they are read.
-type table struct {
-	addresses []uint64
-	names     []uint32 // where in text the name starts
-	text      []byte   // names, each with a NUL
-}
-
-func (t *table) name(i int) []byte {
-	b := t.text[t.names[i]:]
-	return b[:bytes.IndexByte(b, 0)]
-}
-
-// ranges finds what the functions asked for span; symbols are their names here.
-func (t *table) ranges(symbols map[string]string) map[string][2]uint64 {
-	out := map[string][2]uint64{}
-	for i, start := range t.addresses {
-		name := t.name(i)
-		for function, symbol := range symbols {
-			if _, done := out[function]; done || string(name) != symbol {
+// findRanges finds what the functions asked for span: up to the next symbol.
+func (s *Symbols) findRanges() {
+	for i, f := range s.functions {
+		for function, symbol := range s.split {
+			if _, done := s.ranges[function]; done || string(s.name(f)) != symbol {
 				continue
 			}
-			for _, end := range t.addresses[i+1:] {
-				if end > start {
-					out[function] = [2]uint64{start, end}
+			for _, next := range s.functions[i+1:] {
+				if next.address > f.address {
+					s.ranges[function] = [2]uint64{f.address, next.address}
 					break
 				}
 			}
 		}
 	}
-	return out
-}
-
-func (t *table) Len() int           { return len(t.addresses) }
-func (t *table) Less(i, j int) bool { return t.addresses[i] < t.addresses[j] }
-func (t *table) Swap(i, j int) {
-	t.addresses[i], t.addresses[j] = t.addresses[j], t.addresses[i]
-	t.names[i], t.names[j] = t.names[j], t.names[i]
 }
