@@ -20,6 +20,8 @@ func openFailure(err error, btfFile string) error {
 		return &failure{err: err, code: exitUnsupported, hint: "give the types of this very kernel with --btf FILE; \"oomtrace --source kmsg\" reads its log"}
 	case errors.Is(err, tracer.ErrBTF):
 		return &failure{err: err, code: exitError, hint: fmt.Sprintf("is %s the BTF of this kernel, such as /sys/kernel/btf/vmlinux?", btfFile)}
+	case errors.Is(err, tracer.ErrResources):
+		return &failure{err: err, code: exitError, hint: "raise the limit on open files (LimitNOFILE=, ulimit -n) or memory (MemoryMax=), then try again"}
 	case errors.Is(err, tracer.ErrPermission):
 		return &failure{err: err, code: exitPermission, hint: "run it as root, or with CAP_BPF, CAP_PERFMON and CAP_SYSLOG"}
 	case errors.Is(err, tracer.ErrUnsupported):

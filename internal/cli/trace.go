@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
-	"path/filepath"
 	"strings"
 	"time"
 
@@ -78,9 +76,17 @@ func (s *session) openOutput() error {
 	if s.traceFlags.file.path == "" {
 		return s.env.StdoutErr
 	}
-	f, err := sink.Open(s.traceFlags.file.options())
+	opts := s.traceFlags.file.options()
+	opts.Notify = func(err error) {
+		if err != nil {
+			say(s.env, "warning: the output file cannot be rotated, and grows beyond --output-max-bytes: %v", err)
+		} else {
+			say(s.env, "the output file is rotated again")
+		}
+	}
+	f, err := sink.Open(opts)
 	if err != nil {
-		return &failure{err: err, code: exitError, hint: "give --output-file a file in a directory that can be written"}
+		return &failure{err: err, code: exitError, hint: "give --output-file a regular file, not a link, in a directory that can be written"}
 	}
 	s.file, s.out = f, f
 	return nil
@@ -275,26 +281,15 @@ func createReady(path string) error {
 	if path == "" {
 		return nil
 	}
-	f, err := os.Create(path)
-	if err == nil {
-		err = f.Close()
-	}
-	return readyFailure(err)
+	return readyFailure(sink.CreateMark(path))
 }
 
 // removeReady removes the ready file of an earlier run, which would be believed.
-func removeReady(name string) error {
-	path, err := filepath.EvalSymlinks(name)
-	if name == "" || errors.Is(err, os.ErrNotExist) {
+func removeReady(path string) error {
+	if path == "" {
 		return nil
 	}
-	if err != nil {
-		return readyFailure(err)
-	}
-	if info, err := os.Stat(path); err == nil && info.Mode().IsRegular() {
-		return readyFailure(os.Remove(path))
-	}
-	return nil
+	return readyFailure(sink.RemoveMark(path))
 }
 
 func readyFailure(err error) error {

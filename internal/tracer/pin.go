@@ -407,7 +407,7 @@ func (t *Tracer) attachAgain(a *attacher, path string, h *hook, kind string) err
 	}
 	at.Kind, at.Tried = "", []Attempt{{Kind: kind, Err: plainError(err)}}
 	t.attachments = append(t.attachments, at)
-	if h.needed {
+	if h.needed || isExhausted(err) {
 		return &AttachError{Hook: h.name, Attempts: at.Tried}
 	}
 	t.notes = append(t.notes, fmt.Sprintf("%s is not attached again: %v", h.name, plainError(err)))

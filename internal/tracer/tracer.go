@@ -12,6 +12,7 @@ import (
 	"io"
 	"os"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"unsafe"
@@ -111,7 +112,7 @@ type Tracer struct {
 }
 
 // Open loads and attaches the programs. The error is ErrUnsupported,
-// ErrPermission or ErrBTF where one of those is the cause.
+// ErrPermission, ErrResources or ErrBTF where one of those is the cause.
 func Open(ctx context.Context, opts Options) (t *Tracer, err error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
@@ -123,6 +124,9 @@ func Open(ctx context.Context, opts Options) (t *Tracer, err error) {
 			t = nil
 		}
 	}()
+	if err := checkDescriptors(); err != nil {
+		return t, err
+	}
 	// Needed below 5.11 only, where BPF memory counts against the limit; the
 	// load tells if that was the trouble.
 	_ = rlimit.RemoveMemlock()
@@ -242,7 +246,9 @@ func prepare(opts Options, t *Tracer) (*attacher, error) {
 	if a.types, err = kernelTypes(opts.BTF); err != nil {
 		return nil, err
 	}
-	if _, err := a.kernelTypes(); err != nil {
+	if _, err := a.kernelTypes(); isExhausted(err) {
+		return nil, fmt.Errorf("read the kernel's types: %w: %w", ErrResources, err)
+	} else if err != nil {
 		return nil, fmt.Errorf("%w: %w: %w", ErrUnsupported, ErrNoBTF, err)
 	}
 	t.readSymbols("/proc/kallsyms")
@@ -286,8 +292,16 @@ func kernelTypes(path string) (*btf.Spec, error) {
 	if path == "" {
 		return nil, nil
 	}
+	// A device or a pipe may have no end.
+	if info, err := os.Stat(path); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrBTF, err)
+	} else if !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("%w: %s: not a regular file", ErrBTF, path)
+	}
 	spec, err := btf.LoadSpec(path)
-	if err != nil {
+	if isExhausted(err) {
+		return nil, fmt.Errorf("read %s: %w: %w", path, ErrResources, err)
+	} else if err != nil {
 		return nil, fmt.Errorf("%w: %s: %w", ErrBTF, path, err)
 	}
 	return spec, nil
@@ -299,10 +313,7 @@ func (t *Tracer) openMaps(a *attacher) error {
 	clear(spec.Programs)
 	coll, err := ebpf.NewCollectionWithOptions(spec, ebpf.CollectionOptions{Cache: a.cache})
 	if err != nil {
-		if isPermission(err) {
-			return fmt.Errorf("create BPF maps: %w: %w", ErrPermission, plainError(err))
-		}
-		return fmt.Errorf("create BPF maps: %w: %w", ErrUnsupported, plainError(err))
+		return loadError("create BPF maps", err, ErrUnsupported)
 	}
 	t.maps = coll.Maps
 	a.maps, a.variables = coll.Maps, coll.Variables
@@ -313,6 +324,15 @@ func (t *Tracer) openMaps(a *attacher) error {
 	}
 	if t.pin != nil {
 		return t.pin.pinMaps(t.maps)
+	}
+	return nil
+}
+
+// exhausted is the error of a hook that failed, or got a lesser attach type, for
+// lack of resources: that one would be kept for good.
+func exhausted(at Attachment) error {
+	if slices.ContainsFunc(at.Tried, func(try Attempt) bool { return isExhausted(try.Err) }) {
+		return &AttachError{Hook: at.Hook, Attempts: at.Tried}
 	}
 	return nil
 }
@@ -328,6 +348,11 @@ func (t *Tracer) attach(a *attacher, tier Tier) error {
 		t.attachments = append(t.attachments, at)
 		if l != nil {
 			t.links = append(t.links, l)
+		}
+		if err := exhausted(at); err != nil {
+			return err
+		}
+		if l != nil {
 			if err := a.tellPrograms(h); err != nil {
 				return err
 			}
