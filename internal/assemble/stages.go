@@ -22,7 +22,7 @@ import (
 // StageOptions say what the stages do. The zero value works: no metadata of
 // containers, nothing hidden.
 type StageOptions struct {
-	// Notify takes a message for the user; nil is nobody.
+	// Notify takes a message for the user; nil drops it.
 	Notify  func(text string)
 	Filters pipeline.Filters
 	// NoWhy leaves the explanation out.
@@ -32,15 +32,25 @@ type StageOptions struct {
 	Sockets  []string
 	// EnrichWait bounds how long a record waits for metadata; 0 is not at all.
 	EnrichWait time.Duration
-	// Redact hides arguments that look like secrets, and those of RedactNames.
-	Redact      bool
-	RedactNames []string
+	// Redact hides arguments that look like secrets, and those of RedactNames;
+	// RedactStrict all values.
+	Redact, RedactStrict bool
+	RedactNames          []string
 }
+
+// origin is where a line's records come from.
+type origin int
+
+const (
+	fromPrograms origin = iota
+	fromLiveLog
+	fromFiles // of a log that is read afterwards
+)
 
 // stages are the stages of a line, with what they share.
 type stages struct {
 	o          StageOptions
-	live       bool // records of now; not of a log that is read afterwards
+	from       origin
 	sampler    sample.Sampler
 	victims    *victims.Table
 	containers *container.Cache // nil: no runtime is asked
@@ -52,12 +62,12 @@ type stages struct {
 }
 
 // newStages must be closed. Pending says that another kill waits; nil is never.
-func newStages(ctx context.Context, o StageOptions, live bool, pending func() bool) *stages {
+func newStages(ctx context.Context, o StageOptions, from origin, pending func() bool) *stages {
 	if o.Notify == nil {
 		o.Notify = func(string) {}
 	}
-	s := &stages{o: o, live: live}
-	owners := enrich.Options{Log: !live, Wait: o.EnrichWait, Pending: pending}
+	s := &stages{o: o, from: from}
+	owners := enrich.Options{Log: from == fromFiles, Wait: o.EnrichWait, Pending: pending}
 	if o.EnrichWait == 0 {
 		owners.Wait = -1
 	}
@@ -66,13 +76,16 @@ func newStages(ctx context.Context, o StageOptions, live bool, pending func() bo
 		owners.Containers = s.containers
 	}
 	s.enricher = enrich.New(owners)
-	if o.Redact {
+	switch {
+	case o.RedactStrict:
+		s.redactor = redact.NewStrict()
+	case o.Redact:
 		s.redactor = redact.New(o.RedactNames...)
 	}
 	var table victims.Options
-	if live {
+	if from == fromPrograms {
 		s.sampler.Cgroups = memoryMount()
-		table.Overdue = s.overdue
+		table.Overdue = s.overdue // a log need not have the exits
 	}
 	s.victims = victims.New(table)
 	return s
@@ -127,9 +140,9 @@ func (s *stages) list() []pipeline.Stage {
 	}
 }
 
-// notice tells the user of records that were lost.
+// notice reports records that were lost to the user.
 func (s *stages) notice(_ context.Context, rec *oom.Record) error {
-	if s.live && rec.Kind == oom.KindLost && rec.Source == oom.SourceBPF {
+	if s.from == fromPrograms && rec.Kind == oom.KindLost && rec.Source == oom.SourceBPF {
 		s.o.Notify(fmt.Sprintf("%d records lost: %s", rec.Lost.Value, lostWhy(rec.LostKind)))
 	}
 	return nil
@@ -141,6 +154,8 @@ func lostWhy(kind oom.LostKind) string {
 		return "no-victim records exceeded their share of the ring buffer"
 	case oom.LostExit:
 		return "exit records dropped: ring buffer full"
+	case oom.LostSigkill:
+		return "SIGKILL records exceeded their share of the ring buffer"
 	case oom.LostUnreadable:
 		return "they could not be decoded"
 	}
@@ -153,8 +168,8 @@ func (s *stages) sample(_ context.Context, rec *oom.Record) error {
 }
 
 func (s *stages) enrich(ctx context.Context, rec *oom.Record) error {
-	if v := rec.Victim; s.live && v != nil && rec.Source == oom.SourceKmsg {
-		s.onCgroup(v.Cgroup) // without BPF the kill is the first sign of a container
+	if v := rec.Victim; s.from == fromLiveLog && v != nil {
+		s.onCgroup(v.Cgroup) // without programs the kill is the first sign of a container
 	}
 	s.enricher.Record(ctx, rec)
 	return nil
@@ -183,6 +198,9 @@ func (s *stages) redact(_ context.Context, rec *oom.Record) error {
 	}
 	if t := rec.Trigger; t != nil {
 		t.Args, t.Cmdline = "", s.redacted(t.Args, t.Cmdline)
+	}
+	if k := rec.Sender; k != nil {
+		k.Args, k.Cmdline = "", s.redacted(k.Args, k.Cmdline)
 	}
 	return nil
 }

@@ -33,8 +33,9 @@ func (o Opt[T]) Or(def T) T {
 	return def
 }
 
-// IsZero reports that the value is unknown; encoding/json's omitzero uses it.
-func (o Opt[T]) IsZero() bool { return !o.Known }
+// IsZero reports that the value is unknown; for omitzero, which copies the value to
+// the heap for a method that has no pointer receiver.
+func (o *Opt[T]) IsZero() bool { return !o.Known }
 
 // MarshalJSON writes the bare value, or null when it is unknown.
 func (o Opt[T]) MarshalJSON() ([]byte, error) {

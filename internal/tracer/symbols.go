@@ -4,31 +4,39 @@ import (
 	"bufio"
 	"bytes"
 	"cmp"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"slices"
+	"sort"
 	"strconv"
 )
 
 // Symbols is the kernel's symbol table: the functions, and what was asked for by
-// name. Some 2 MiB of a distribution kernel's stay in memory as long as the tracer
-// runs.
+// name. Some 1.5 MiB of a distribution kernel's stay in memory as long as the
+// tracer runs: by address in groups, within which each function has the distance
+// from the one before and its name with a NUL.
 type Symbols struct {
-	functions []function // by address
-	text      []byte     // their names, each with a NUL
-	data      map[string]uint64
-	split     map[string]string
-	ranges    map[string][2]uint64 // of the functions asked for
-	core      [2]uint64            // _stext and _etext: the kernel's own text
-	hidden    bool                 // some function's address is zero
+	groups []group
+	packed []byte
+	count  int
+	data   map[string]uint64
+	split  map[string]string
+	ranges map[string][2]uint64 // of the functions asked for
+	core   [2]uint64            // _stext and _etext: the kernel's own text
+	hidden bool                 // some function's address is zero
 }
 
-type function struct {
+// group is where some functions start: in the kernel, and in packed.
+type group struct {
 	address uint64
-	name    uint32 // where in text it starts
+	at      uint32
 }
+
+// groupSize is how many functions have to be passed over at most to find one.
+const groupSize = 16
 
 // symbolNames are what the loader asks for by name.
 type symbolNames struct {
@@ -57,7 +65,7 @@ func readSymbols(path string, want symbolNames) (*Symbols, error) {
 	if err != nil {
 		return nil, fmt.Errorf("kernel symbols: read %s: %w", path, err)
 	}
-	if len(s.functions) == 0 {
+	if s.count == 0 {
 		why := errNoSymbols
 		if s.hidden {
 			why = errHiddenAddresses
@@ -65,6 +73,22 @@ func readSymbols(path string, want symbolNames) (*Symbols, error) {
 		return s, fmt.Errorf("kernel symbols: %s: %w", path, why)
 	}
 	return s, nil
+}
+
+// table is the functions as they are read.
+type table struct {
+	functions []function
+	text      []byte // their names, each with a NUL
+}
+
+type function struct {
+	address uint64
+	name    uint32 // where in text it starts
+}
+
+func (t *table) name(f function) []byte {
+	name, _, _ := bytes.Cut(t.text[f.name:], []byte{0})
+	return name
 }
 
 // Room for the functions of nearly any kernel, of which only what is used comes
@@ -75,27 +99,42 @@ const (
 )
 
 func parseSymbols(r io.Reader, want symbolNames) (*Symbols, error) {
-	s := &Symbols{
-		functions: make([]function, 0, functionsRoom), text: make([]byte, 0, textRoom),
-		data: map[string]uint64{}, split: map[string]string{}, ranges: map[string][2]uint64{},
-	}
+	s := &Symbols{data: map[string]uint64{}, split: map[string]string{}, ranges: map[string][2]uint64{}}
+	t := &table{functions: make([]function, 0, functionsRoom), text: make([]byte, 0, textRoom)}
 	lines := bufio.NewScanner(r)
 	lines.Buffer(make([]byte, 64<<10), 1<<20)
 	for lines.Scan() {
 		if address, kind, name, ok := parseSymbol(lines.Bytes()); ok {
-			s.add(address, kind, name, want)
+			s.add(t, address, kind, name, want)
 		}
 	}
 	if err := lines.Err(); err != nil {
 		return nil, err
 	}
-	s.functions, s.text = slices.Clone(s.functions), slices.Clone(s.text)
 	byAddress := func(a, b function) int { return cmp.Compare(a.address, b.address) }
-	if !slices.IsSortedFunc(s.functions, byAddress) {
-		slices.SortStableFunc(s.functions, byAddress)
+	if !slices.IsSortedFunc(t.functions, byAddress) {
+		slices.SortStableFunc(t.functions, byAddress)
 	}
-	s.findRanges()
+	s.findRanges(t)
+	s.pack(t)
 	return s, nil
+}
+
+// pack takes over a sorted table.
+func (s *Symbols) pack(t *table) {
+	packed := make([]byte, 0, len(t.text)+2*len(t.functions))
+	s.groups = make([]group, 0, len(t.functions)/groupSize+1)
+	before := uint64(0)
+	for i, f := range t.functions {
+		if i%groupSize == 0 {
+			s.groups = append(s.groups, group{address: f.address, at: uint32(len(packed))})
+			before = f.address
+		}
+		packed = binary.AppendUvarint(packed, f.address-before)
+		packed = append(append(packed, t.name(f)...), 0)
+		before = f.address
+	}
+	s.packed, s.count = slices.Clone(packed), len(t.functions)
 }
 
 func parseSymbol(line []byte) (address uint64, kind byte, name []byte, ok bool) {
@@ -114,7 +153,7 @@ func parseSymbol(line []byte) (address uint64, kind byte, name []byte, ok bool) 
 	return address, line[i+1], name, len(name) > 0
 }
 
-func (s *Symbols) add(address uint64, kind byte, name []byte, want symbolNames) {
+func (s *Symbols) add(t *table, address uint64, kind byte, name []byte, want symbolNames) {
 	for _, w := range want.data {
 		// Whatever its kind: 7.3 shows the read-only data within the text as 't'.
 		if string(name) == w && address != 0 {
@@ -130,11 +169,11 @@ func (s *Symbols) add(address uint64, kind byte, name []byte, want symbolNames) 
 	}
 	switch kind {
 	case 't', 'T', 'w', 'W':
-		s.addFunction(address, name, want.functions)
+		s.addFunction(t, address, name, want.functions)
 	}
 }
 
-func (s *Symbols) addFunction(address uint64, name []byte, want []string) {
+func (s *Symbols) addFunction(t *table, address uint64, name []byte, want []string) {
 	for _, w := range want {
 		if symbol, ok := splitSymbol(name, w); ok && s.split[w] != w {
 			s.split[w] = symbol
@@ -144,8 +183,8 @@ func (s *Symbols) addFunction(address uint64, name []byte, want []string) {
 	if address == 0 || isPadding(name) {
 		return
 	}
-	s.functions = append(s.functions, function{address: address, name: uint32(len(s.text))})
-	s.text = append(append(s.text, name...), 0)
+	t.functions = append(t.functions, function{address: address, name: uint32(len(t.text))})
+	t.text = append(append(t.text, name...), 0)
 }
 
 // isPadding says that nothing runs there: the room before a function for a
@@ -198,40 +237,50 @@ func (s *Symbols) Core(address uint64) bool {
 const maxFunction = 1 << 20
 
 // Name is "symbol+0xoffset" for an address, or the bare address where no symbol is
-// known. Of several symbols at one address it is the last.
+// known.
 func (s *Symbols) Name(address uint64) string {
-	after, _ := slices.BinarySearchFunc(s.functions, address, func(f function, a uint64) int {
-		if f.address > a {
-			return 1
-		}
-		return -1
-	})
-	if after == 0 {
+	name, start, ok := s.find(address)
+	if !ok || address-start > maxFunction {
 		return fmt.Sprintf("0x%x", address)
 	}
-	f := s.functions[after-1]
-	if address-f.address > maxFunction {
-		return fmt.Sprintf("0x%x", address)
-	}
-	return fmt.Sprintf("%s+0x%x", s.name(f), address-f.address)
+	return fmt.Sprintf("%s+0x%x", name, address-start)
 }
 
-func (s *Symbols) name(f function) []byte {
-	name, _, _ := bytes.Cut(s.text[f.name:], []byte{0})
-	return name
+// find returns the name and the address of the last function at or below an
+// address.
+func (s *Symbols) find(address uint64) (name []byte, start uint64, ok bool) {
+	i := sort.Search(len(s.groups), func(i int) bool { return s.groups[i].address > address }) - 1
+	if i < 0 {
+		return nil, 0, false
+	}
+	packed := s.packed[s.groups[i].at:]
+	if i+1 < len(s.groups) {
+		packed = s.packed[s.groups[i].at:s.groups[i+1].at]
+	}
+	start = s.groups[i].address
+	for len(packed) > 0 {
+		distance, n := binary.Uvarint(packed)
+		if start+distance > address {
+			break
+		}
+		start += distance
+		name, packed, _ = bytes.Cut(packed[n:], []byte{0})
+	}
+	return name, start, true
 }
 
 // Len is how many functions have a known address.
-func (s *Symbols) Len() int { return len(s.functions) }
+func (s *Symbols) Len() int { return s.count }
 
 // findRanges finds what the functions asked for span: up to the next symbol.
-func (s *Symbols) findRanges() {
-	for i, f := range s.functions {
+func (s *Symbols) findRanges(t *table) {
+	for i, f := range t.functions {
+		name := t.name(f)
 		for function, symbol := range s.split {
-			if _, done := s.ranges[function]; done || string(s.name(f)) != symbol {
+			if _, done := s.ranges[function]; done || string(name) != symbol {
 				continue
 			}
-			for _, next := range s.functions[i+1:] {
+			for _, next := range t.functions[i+1:] {
 				if next.address > f.address {
 					s.ranges[function] = [2]uint64{f.address, next.address}
 					break

@@ -222,9 +222,9 @@ func FuzzSymbols(f *testing.F) {
 		if err != nil {
 			return
 		}
-		byAddress := func(a, b function) int { return cmp.Compare(a.address, b.address) }
-		if !slices.IsSortedFunc(s.functions, byAddress) {
-			t.Errorf("%x", s.functions)
+		byAddress := func(a, b group) int { return cmp.Compare(a.address, b.address) }
+		if !slices.IsSortedFunc(s.groups, byAddress) || len(s.groups) != (s.Len()+groupSize-1)/groupSize {
+			t.Errorf("%x, %d functions", s.groups, s.Len())
 		}
 		if got := s.Name(address); len(got) == 0 {
 			t.Error("an address without a name at all")

@@ -16,7 +16,7 @@ import (
 	"github.com/oomtrace/oomtrace/internal/wire"
 )
 
-// older is a set of pins of another build whose hooks are gone. Its ring stays
+// older is a set of pins of another build whose programs are detached. Its ring stays
 // pinned until all of its records are done, so that a reader that dies before
 // leaves them for the next one.
 type older struct {
@@ -27,7 +27,7 @@ type older struct {
 	removed bool       // all of its records are done
 }
 
-// takeOver ends the hooks of other builds' sets, once this build's own are
+// takeOver detaches the programs of other builds' sets, once this build's own are
 // attached: what both see has the same id. The records in their rings are read
 // first of all.
 func (t *Tracer) takeOver(paths []string) error {
@@ -74,9 +74,9 @@ func (t *Tracer) replace(paths []string) error {
 	for _, path := range paths {
 		n, err := undelivered(path)
 		if err != nil {
-			t.warnings = append(t.warnings, fmt.Sprintf("%s, of a version with another record layout, is replaced; what its ring held is not known: %v", path, err))
+			t.warnings = append(t.warnings, fmt.Sprintf("replacing %s, pinned by an incompatible version; its unread records are lost (how many is not known: %v)", path, err))
 		} else {
-			t.warnings = append(t.warnings, fmt.Sprintf("%s, of a version with another record layout, is replaced; %d records in its ring, which only that version can read, are lost", path, n))
+			t.warnings = append(t.warnings, fmt.Sprintf("replacing %s, pinned by an incompatible version; its %d unread records are lost", path, n))
 		}
 		if err := removeHooks(path); err != nil {
 			return err
