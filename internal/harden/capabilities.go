@@ -83,7 +83,9 @@ func DropCapabilities(kept []uint) error {
 	if err := unix.Capget(&header, &data[0]); err != nil {
 		return fmt.Errorf("capget: %w", err)
 	}
-	if err := emptyBoundingSet(data[0].Effective&(1<<unix.CAP_SETPCAP) != 0); err != nil {
+	if err := emptyBoundingSet(data[0].Effective&(1<<unix.CAP_SETPCAP) != 0); errors.Is(err, unix.ENOTSUP) {
+		return fmt.Errorf("this build has cgo, whose threads are out of reach; build it with CGO_ENABLED=0: %w", err)
+	} else if err != nil {
 		return err
 	}
 	data.limit(kept)
