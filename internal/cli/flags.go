@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"strconv"
 	"strings"
 	"time"
@@ -214,6 +213,7 @@ type traceFlags struct {
 	readyFile   string
 	source      string
 	sinceBoot   bool
+	sigkill     string
 	attach      string
 	btf         string
 	ringBytes   int
@@ -233,7 +233,10 @@ func (t *traceFlags) groups() *flagGroups {
 		t.outputFlags.define(f)
 		f.IntVar(&t.top, "top", tracer.DefaultTop, "number of OOM candidates to record, at most 32")
 	})
-	g.add("Which kills", t.filterFlags.define)
+	g.add("Which kills", func(f *pflag.FlagSet) {
+		t.filterFlags.define(f)
+		f.StringVar(&t.sigkill, "sigkill", "memory", "SIGKILLs not sent by the OOM killer: memory (by memory managers, or drawn by an OOM kill), all or off")
+	})
 	g.add("Ownership", t.ownerFlags.define)
 	g.add("Run control", func(f *pflag.FlagSet) {
 		f.BoolVar(&t.sinceBoot, "since-boot", false, "first print kills still in the kernel log")
@@ -270,6 +273,11 @@ func (t *traceFlags) check(env Env) error {
 	if err := t.checkSource(); err != nil {
 		return err
 	}
+	switch t.sigkill {
+	case "memory", "all", "off":
+	default:
+		return usage("use memory, all or off", "--sigkill %q is unknown", t.sigkill)
+	}
 	if t.oomScoreAdj < -1000 || t.oomScoreAdj > 1000 {
 		return usage("use -1000 to 1000", "--oom-score-adj %d is out of range", t.oomScoreAdj)
 	}
@@ -292,24 +300,17 @@ func (t *traceFlags) checkSource() error {
 	return usage("use auto, bpf or kmsg", "unknown source %q", t.source)
 }
 
-const (
-	// minRingBytes has room for the longest record, and is a multiple of any
-	// kernel's page size.
-	minRingBytes = 64 << 10
-	maxRingBytes = 1 << 30
-)
-
 // options are the tracer's part of the flags.
 func (t *traceFlags) options() (tracer.Options, error) {
 	tier, err := tracer.ParseTier(t.attach)
 	if err != nil {
 		return tracer.Options{}, usage("use auto, fentry, kprobe, tp_btf, raw_tp or tracepoint", "%w", err)
 	}
-	if n := t.ringBytes; n < minRingBytes || n > maxRingBytes || n&(n-1) != 0 || n%os.Getpagesize() != 0 {
-		return tracer.Options{}, usage(fmt.Sprintf("use a power of two from %d to %d", minRingBytes, maxRingBytes),
+	if n := t.ringBytes; !tracer.ValidRingBytes(n) {
+		return tracer.Options{}, usage(fmt.Sprintf("use a power of two from %d to %d", tracer.MinRingBytes, tracer.MaxRingBytes),
 			"--ring-bytes %d is not a valid ring buffer size", n)
 	}
-	opts := tracer.Options{Tier: tier, BTF: t.btf, Top: t.top, Pin: t.pin, RingBytes: t.ringBytes, NoSigkills: true}
+	opts := tracer.Options{Tier: tier, BTF: t.btf, Top: t.top, Pin: t.pin, RingBytes: t.ringBytes, NoSigkills: t.sigkill == "off"}
 	if t.top == 0 {
 		opts.Top = -1
 	}
