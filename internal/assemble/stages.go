@@ -35,9 +35,10 @@ type StageOptions struct {
 	EnrichWait time.Duration
 	// Sigkill says which SIGKILLs of others are records; "memory", "all" or "off"; memory when empty.
 	Sigkill string
-	// Redact hides arguments that look like secrets, and those of RedactNames.
-	Redact      bool
-	RedactNames []string
+	// Redact hides arguments that look like secrets, and those of RedactNames;
+	// RedactStrict all values.
+	Redact, RedactStrict bool
+	RedactNames          []string
 }
 
 // origin is where a line's records come from.
@@ -81,7 +82,10 @@ func newStages(ctx context.Context, o StageOptions, from origin, pending func() 
 		owners.Containers = s.containers
 	}
 	s.enricher = enrich.New(owners)
-	if o.Redact {
+	switch {
+	case o.RedactStrict:
+		s.redactor = redact.NewStrict()
+	case o.Redact:
 		s.redactor = redact.New(o.RedactNames...)
 	}
 	var table victims.Options

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 	"time"
 
@@ -118,14 +119,40 @@ func (f *filterFlags) check() error {
 type ownerFlags struct {
 	sockets    []string
 	enrichWait time.Duration
-	redact     bool
+	redact     redaction
 	secrets    []string
 }
+
+// redaction is the value of --redact: true, false or strict.
+type redaction struct{ on, strict bool }
+
+// String implements pflag.Value.
+func (r *redaction) String() string {
+	if r.strict {
+		return "strict"
+	}
+	return strconv.FormatBool(r.on)
+}
+
+// Set implements pflag.Value.
+func (r *redaction) Set(s string) (err error) {
+	r.strict = s == "strict"
+	if r.on = r.strict; r.strict {
+		return nil
+	}
+	if r.on, err = strconv.ParseBool(s); err != nil {
+		return errors.New("use true, false or strict")
+	}
+	return nil
+}
+
+// Type implements pflag.Value.
+func (r *redaction) Type() string { return "mode" }
 
 func (o *ownerFlags) stages(env Env) assemble.StageOptions {
 	return assemble.StageOptions{
 		Notify:  func(text string) { say(env, "%s", text) },
-		Sockets: o.sockets, EnrichWait: o.enrichWait, Redact: o.redact, RedactNames: o.secrets,
+		Sockets: o.sockets, EnrichWait: o.enrichWait, Redact: o.redact.on, RedactStrict: o.redact.strict, RedactNames: o.secrets,
 	}
 }
 
@@ -139,7 +166,9 @@ func (o *ownerFlags) check() error {
 func (o *ownerFlags) define(f *pflag.FlagSet) {
 	f.StringArrayVar(&o.sockets, "runtime-socket", nil, "ask this container runtime too; a `path`, may be repeated")
 	f.DurationVar(&o.enrichWait, "enrich-wait", 500*time.Millisecond, "longest `time` a record waits for container metadata")
-	f.BoolVar(&o.redact, "redact", true, "hide arguments that look like secrets")
+	o.redact.on = true
+	f.Var(&o.redact, "redact", "hide arguments that look like secrets; strict: all values; false: none")
+	f.Lookup("redact").NoOptDefVal = "true"
 	f.StringArrayVar(&o.secrets, "redact-name", nil, "hide arguments of this `name` too; may be repeated")
 }
 
@@ -191,8 +220,11 @@ type traceFlags struct {
 	pin         string
 	top         int
 	metrics     string
+	health      string
 	oomScoreAdj int
 	verbose     bool
+	// allowPrivileges: a refused drop of privileges does not end the program.
+	allowPrivileges bool
 }
 
 func (t *traceFlags) groups() *flagGroups {
@@ -216,6 +248,8 @@ func (t *traceFlags) groups() *flagGroups {
 		t.file.define(f)
 		f.StringVar(&t.pin, "pin", "", "keep programs and records in this bpffs `directory` while oomtrace is stopped")
 		f.StringVar(&t.metrics, "metrics", "", "serve Prometheus metrics at this `address`, such as 127.0.0.1:9497")
+		f.StringVar(&t.health, "health", "", "serve /healthz at this `address` of its own too")
+		f.BoolVar(&t.allowPrivileges, "allow-privileges", false, "go on if privileges that are not needed cannot be dropped")
 		f.IntVar(&t.oomScoreAdj, "oom-score-adj", defaultScoreAdj, "this process's own `adjustment`")
 	})
 	g.add("How to trace", t.defineHooks)

@@ -170,12 +170,17 @@ func (m *Metrics) sigkill(rec *oom.Record) {
 
 // Handler serves /metrics, and /healthz with 200 or, with the reason, 503.
 func (m *Metrics) Handler() http.Handler {
-	mux := http.NewServeMux()
+	mux := m.healthHandler()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{
 		// The rest is still of use when a collector fails.
 		ErrorHandling:       promhttp.ContinueOnError,
 		MaxRequestsInFlight: 4,
 	}))
+	return mux
+}
+
+func (m *Metrics) healthHandler() *http.ServeMux {
+	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", m.health)
 	return mux
 }
