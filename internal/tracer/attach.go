@@ -106,6 +106,13 @@ func (h *hook) attachment(kind string) Attachment {
 	}
 }
 
+// function is the kernel's name of the place: a word after it tells hooks on one
+// function apart.
+func (h *hook) function() string {
+	name, _, _ := strings.Cut(h.name, " ")
+	return name
+}
+
 func attachTracing(_ *attacher, prog *ebpf.Program, _ string) (link.Link, error) {
 	return link.AttachTracing(link.TracingOptions{Program: prog})
 }
@@ -376,7 +383,7 @@ func (a *attacher) attach(h hook, c candidate, at *Attachment, prog *ebpf.Progra
 		return nil, fmt.Errorf("attach: %w", plainError(err))
 	}
 	at.Kind = c.kind
-	if c.function && symbol != strings.TrimSuffix(h.name, " return") {
+	if c.function && symbol != h.function() {
 		at.Symbol = symbol
 	}
 	if err := pin(l, prog, at); err != nil {
@@ -388,7 +395,7 @@ func (a *attacher) attach(h hook, c candidate, at *Attachment, prog *ebpf.Progra
 // symbol finds what to probe: the function, or the copy of it that the
 // compiler made and suffixed.
 func (a *attacher) symbol(h hook, c candidate) (string, error) {
-	name := strings.TrimSuffix(h.name, " return")
+	name := h.function()
 	if !c.function {
 		return name, nil
 	}

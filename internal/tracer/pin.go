@@ -108,10 +108,19 @@ func pinName() (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("BPF object: %w", err)
 	}
+	growth, err := probe.LoadHistory()
+	if err != nil {
+		return "", fmt.Errorf("BPF object: %w", err)
+	}
 	sum := sha256.New()
-	for _, h := range plan(TierAuto) {
-		for _, c := range h.candidates {
-			_, _ = fmt.Fprintf(sum, "%s %v\n", c.program, spec.Programs[c.program].Instructions)
+	for _, part := range []struct {
+		spec  *ebpf.CollectionSpec
+		hooks []hook
+	}{{spec, plan(TierAuto)}, {growth, historyPlan()}} {
+		for _, h := range part.hooks {
+			for _, c := range h.candidates {
+				_, _ = fmt.Fprintf(sum, "%s %v\n", c.program, part.spec.Programs[c.program].Instructions)
+			}
 		}
 	}
 	return layoutPrefix(wire.Layout) + hex.EncodeToString(sum.Sum(nil)[:6]), nil

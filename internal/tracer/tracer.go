@@ -58,6 +58,8 @@ type Options struct {
 	// Pin is a bpffs directory where hooks and records stay while no reader
 	// runs; the next Open goes on there. Empty: all ends with Close.
 	Pin string
+	// NoHistory leaves out what counts the growth of memory cgroups at each charge.
+	NoHistory bool
 }
 
 func (o Options) top() int {
@@ -98,6 +100,7 @@ type Tracer struct {
 	notes       []string
 	warnings    []string
 	counters    counters
+	growth      growth
 	set         uint32 // number of the ring's map, which no other set of this boot has
 	drained     atomic.Uint64
 	drainEnd    uint64 // where the ring ended when this reader came
@@ -152,6 +155,7 @@ func (t *Tracer) load(opts Options) error {
 	if err := t.attach(a, opts.Tier); err != nil {
 		return err
 	}
+	t.openHistory(a, opts)
 	if err := scanCmdlines("/proc", t.maps[probe.OomtraceMapCmdlines]); err != nil {
 		t.notes = append(t.notes, err.Error())
 	}
@@ -211,6 +215,7 @@ func (t *Tracer) resume(opts Options) (done bool, err error) {
 	if err := t.attachPinned(t.pin.path); err != nil {
 		return false, err
 	}
+	t.resumeHistory(t.pin.path)
 	t.resumed = true
 	if text := t.pin.differs(opts); text != "" {
 		t.warnings = append(t.warnings, text)
@@ -570,6 +575,7 @@ func (t *Tracer) Close() error {
 	for _, m := range t.maps {
 		errs = append(errs, m.Close())
 	}
+	errs = append(errs, t.growth.close())
 	for _, old := range t.older {
 		errs = append(errs, old.close())
 	}
