@@ -10,9 +10,9 @@ import (
 	"github.com/cilium/ebpf"
 )
 
-// TestHistoryAttach: what counts growth attaches by every function hook that the
+// TestGuestHistoryAttach: what counts growth attaches by every function hook that the
 // guest's kernel has.
-func TestHistoryAttach(t *testing.T) {
+func TestGuestHistoryAttach(t *testing.T) {
 	for _, tier := range []Tier{TierFentry, TierKprobe} {
 		if string(tier) == os.Getenv("OOMTRACE_NO_TIER") {
 			continue
