@@ -10,13 +10,9 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
-	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
-
-	"github.com/oomtrace/oomtrace/internal/oom"
-	"github.com/oomtrace/oomtrace/internal/render"
 )
 
 // softLimit is where Go's collector starts to work harder: well below the
@@ -41,7 +37,7 @@ func frugal() {
 func (s *session) guard(ctx context.Context) error {
 	s.note("oom_score_adj", setScoreAdj(s.oomScoreAdj))
 	s.note("release code", releaseCode())
-	if err := s.rehearse(ctx); err != nil {
+	if err := s.live.WarmUp(ctx); err != nil {
 		return err
 	}
 	if os.Getenv("GOGC") == "" {
@@ -55,12 +51,6 @@ func (s *session) guard(ctx context.Context) error {
 	}
 	s.note("drop privileges", dropCapabilities(kept))
 	return nil
-}
-
-func (s *session) note(what string, err error) {
-	if err != nil && s.verbose {
-		say(s.env, "note: %s: %v", what, err)
-	}
 }
 
 // setScoreAdj changes the own adjustment. Below the current one it needs
@@ -132,53 +122,6 @@ func madvise(from, to uintptr, advice int) error {
 	}
 	return nil
 }
-
-// rehearse runs a record through the pipeline before the first real one, so
-// that its code and buffers are in memory already.
-func (s *session) rehearse(ctx context.Context) error {
-	p := s.p
-	out, filters, metrics, kills, written := p.out, p.filters, p.metrics, p.kills, p.written
-	defer func() { p.out, p.filters, p.metrics, p.kills, p.written = out, filters, metrics, kills, written }()
-	p.filters, p.metrics = nil, nil
-	var nowhere discard
-	for _, w := range []recordWriter{render.NewJSON(nowhere), render.NewText(nowhere, render.TextOptions{Wide: true})} {
-		p.out = w
-		for _, scope := range []oom.Scope{oom.ScopeSystem, oom.ScopeCgroup} {
-			if err := p.write(ctx, rehearsal(scope)); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
-// rehearsal is a kill of this very process: so its owner is looked for, too.
-func rehearsal(scope oom.Scope) *oom.Record {
-	size, n, pid := oom.Some(uint64(1<<20)), oom.Some(uint64(1)), oom.Some(int32(os.Getpid()))
-	now := time.Now()
-	rec := &oom.Record{
-		Schema: oom.Schema, ID: "rehearsal", Kind: oom.KindKill, Time: now, UptimeNS: n, Source: oom.SourceBPF, Scope: scope,
-		Victim: &oom.Victim{
-			PID: pid, TID: pid, PPID: pid, Comm: "rehearsal", Cmdline: "rehearsal --again", Args: "rehearsal\x00--again", StartTime: now, TotalVMBytes: size,
-			RSSBytes: size, AnonRSSBytes: size, FileRSSBytes: size, ShmemRSSBytes: size, SwapBytes: size, PgtablesBytes: size,
-			Cgroup: "/rehearsal", CgroupLimits: []oom.CgroupLimit{{Cgroup: "/rehearsal", UsageBytes: size, MaxBytes: size}},
-		},
-		Trigger: &oom.Trigger{
-			PID: pid, TID: pid, Comm: "rehearsal", Cgroup: "/rehearsal", GFPFlags: []string{"GFP_KERNEL"}, KernelStack: []string{"out_of_memory+0x0"},
-		},
-		Memory:      &oom.Memory{TotalBytes: size, FreeBytes: size, SwapTotalBytes: size, SwapFreeBytes: size},
-		DomainBytes: size, CandidatesTotal: n,
-		Candidates: []oom.Candidate{{PID: pid, Comm: "rehearsal", RSSBytes: size, AnonRSSBytes: size}},
-	}
-	if scope == oom.ScopeCgroup {
-		rec.Limit = &oom.Limit{Cgroup: "/rehearsal", UsageBytes: size, MaxBytes: size, Failures: n}
-	}
-	return rec
-}
-
-type discard struct{}
-
-func (discard) Write(p []byte) (int, error) { return len(p), nil }
 
 // keptCapabilities are what is needed after the hooks are attached: BPF to read
 // the counters, the others to reach a runtime's sockets and files below

@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -474,18 +475,26 @@ func newCgroup(t *testing.T, name string) {
 }
 
 // nextCgroup reads until a notice of a new cgroup.
-func nextCgroup(t *testing.T, tr *tracer.Tracer) string {
+func nextCgroup(t *testing.T, tr *tracer.Tracer) (path string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	var ev wire.Event
-	for ev.Cgroup.Path == "" {
-		if err := tr.Read(ctx, &ev); err != nil {
+	source := tracer.NewSource(tr, tracer.SourceOptions{OnCgroup: func(p string) {
+		path = p
+		cancel()
+	}})
+	defer func() { _ = source.Close() }()
+	for {
+		switch _, err := source.Next(ctx); {
+		case errors.Is(err, io.EOF):
+			return path
+		case err != nil:
 			t.Fatalf("no notice of a cgroup: %v", err)
 		}
-		tr.Ack(&ev)
+		if err := source.Done(); err != nil {
+			t.Fatal(err)
+		}
 	}
-	return ev.Cgroup.Path
 }
 
 // TestServiceLog: the kernel log as the source, and as the past.
@@ -563,7 +572,7 @@ func TestServiceErrors(t *testing.T) {
 		{name: "not even the log", uid: 1234, code: exitPermission, says: "hint: run it as root"},
 		{name: "no BTF file", args: []string{"--btf", "/nonexistent"}, code: exitError, says: "/nonexistent"},
 		{name: "not BTF", args: []string{"--btf", "/proc/version"}, code: exitError, says: "is /proc/version the BTF of this kernel"},
-		{name: "full output", args: []string{"-o", "json", "-n", "1"}, out: full, kill: true, code: exitError, says: "make room"},
+		{name: "full output", args: []string{"-o", "json", "-n", "1"}, out: full, kill: true, code: exitError, says: "free disk space"},
 		{name: "not a bpffs", args: []string{"--pin", "/tmp/pins"}, code: exitError, says: "not on a bpffs"},
 		{name: "no such pin", args: []string{"unpin", "/sys/fs/bpf/nothing-here"}, code: exitError, says: "no such file"},
 	} {

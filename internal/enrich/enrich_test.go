@@ -8,7 +8,6 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
-	"unsafe"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -132,44 +131,6 @@ func TestNames(t *testing.T) {
 	}
 }
 
-// TestExit holds that an exit has the owner of its kill, and no other.
-func TestExit(t *testing.T) {
-	path := podPath + "/" + idA
-	e := New(Options{Containers: &fake{known: map[string]container.Info{idA: info("app", uid)}}, ProcRoot: none(t)})
-	buf := []byte(path) // is used again, as the ring's reader does
-	kill := func(kind oom.Kind, pid int32, incident string) {
-		copy(buf, path)
-		r := record(unsafe.String(&buf[0], len(buf)))
-		r.Kind, r.Incident, r.Victim.PID, r.Victim.CgroupID = kind, incident, oom.Some(pid), oom.Some(uint64(7))
-		e.Record(t.Context(), r)
-		for i := range buf {
-			buf[i] = 'x'
-		}
-	}
-	exit := func(pid int32, incident string) *oom.Victim {
-		r := &oom.Record{Kind: oom.KindExit, Source: oom.SourceBPF, Incident: incident, Victim: &oom.Victim{PID: oom.Some(pid)}}
-		e.Record(t.Context(), r)
-		return r.Victim
-	}
-	kill(oom.KindKill, 1, "a")
-	kill(oom.KindKill, 1, "a") // an oom.group marks the chosen one twice
-	if v := exit(1, "a"); v.Cgroup != path || v.CgroupID.Value != 7 || v.Container == nil || v.Container.Name != "app" || v.Pod.Name != "cart" {
-		t.Errorf("%+v", v)
-	}
-	kill(oom.KindAlreadyExiting, 2, "a")
-	for what, v := range map[string]*oom.Victim{"gone already": exit(1, "a"), "another incident": exit(2, "b"), "never seen": exit(3, "a")} {
-		if v.Cgroup != "" || v.Container != nil || v.Pod != nil {
-			t.Errorf("%s: %+v", what, v)
-		}
-	}
-	for pid := range int32(2 * maxDying) {
-		kill(oom.KindKill, 10+pid, "storm")
-	}
-	if len(e.dying) > maxDying {
-		t.Errorf("%d victims kept", len(e.dying))
-	}
-}
-
 // TestBound holds that no record waits longer than the bound, and has the path's
 // own words then, and that it says so.
 func TestBound(t *testing.T) {
@@ -190,12 +151,12 @@ func TestBound(t *testing.T) {
 	}
 }
 
-// TestHurry holds that a wait ends when another kill is there.
-func TestHurry(t *testing.T) {
+// TestPending holds that a wait ends when another kill is pending.
+func TestPending(t *testing.T) {
 	f := &fake{hang: true}
 	var looks atomic.Int32
-	hurry := func() bool { return looks.Add(1) > 2 }
-	e := New(Options{Containers: f, Wait: time.Hour, Hurry: hurry, ProcRoot: none(t)})
+	pending := func() bool { return looks.Add(1) > 2 }
+	e := New(Options{Containers: f, Wait: time.Hour, Pending: pending, ProcRoot: none(t)})
 	e.Record(t.Context(), record(podPath+"/"+idA))
 	if n := looks.Load(); n != 3 {
 		t.Errorf("%d looks", n)

@@ -36,7 +36,7 @@ func TestHostSteadyState(t *testing.T) {
 		if _, err := tr.Stats(); err != nil {
 			t.Fatal(err)
 		}
-		if lost, err := tr.Untold(nil); err != nil || len(lost) > 0 {
+		if lost, err := tr.unreported(nil); err != nil || len(lost) > 0 {
 			t.Fatal(lost, err)
 		}
 		tr.readClock()

@@ -82,19 +82,19 @@ func start(t *testing.T, tier Tier, form *rssForm) *live {
 func (l *live) collect(ctx context.Context) error {
 	var ev wire.Event
 	for {
-		err := l.tracer.Read(ctx, &ev)
+		err := l.tracer.read(ctx, &ev)
 		if errors.Is(err, io.EOF) {
 			return nil
 		}
 		if err != nil {
 			return err
 		}
-		if ev.Cgroup.Path == "" {
+		if isRecord(&ev) {
 			if err := l.keep(&ev); err != nil {
 				return err
 			}
 		}
-		l.tracer.Ack(&ev)
+		l.tracer.ack(&ev)
 	}
 }
 

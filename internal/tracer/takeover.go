@@ -52,18 +52,17 @@ func (t *Tracer) takeOver(paths []string) error {
 	return nil
 }
 
-// inherit adds the losses of another set that were not told to this one's.
+// inherit adds the unreported losses of another set to this one's.
 func (t *Tracer) inherit(old *Tracer) error {
-	var untold []Loss
-	untold, err := old.Untold(untold)
+	losses, err := old.unreported(nil)
 	if err != nil {
 		return err
 	}
-	for _, l := range untold {
+	for _, l := range losses {
 		if err := t.counters.inherit(t.maps[probe.OomtraceMapLedger], l.counter, l.To-l.From); err != nil {
 			return err
 		}
-		if err := old.Told(l); err != nil {
+		if err := old.reported(l); err != nil {
 			return err
 		}
 	}
@@ -149,7 +148,9 @@ func (t *Tracer) readOlder(ev *wire.Event) (bool, error) {
 		}
 		if took {
 			ev.Ring = t.draining + 1
-			t.drained.Add(1)
+			if isRecord(ev) {
+				t.drained.Add(1)
+			}
 			return true, nil
 		}
 	}

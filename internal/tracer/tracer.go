@@ -23,7 +23,6 @@ import (
 	"github.com/cilium/ebpf/rlimit"
 	"golang.org/x/sys/unix"
 
-	"github.com/oomtrace/oomtrace/internal/oom"
 	"github.com/oomtrace/oomtrace/internal/probe"
 	"github.com/oomtrace/oomtrace/internal/ring"
 	"github.com/oomtrace/oomtrace/internal/wire"
@@ -87,8 +86,8 @@ type Stats struct {
 	Undecoded uint64
 }
 
-// Tracer is a running trace. One goroutine may call Read; Ack, Stats and Close
-// may come from others.
+// Tracer is a running trace; a Source gives its records. Stats and Close may come
+// from any goroutine.
 type Tracer struct {
 	maps        map[string]*ebpf.Map
 	links       []link.Link
@@ -110,7 +109,6 @@ type Tracer struct {
 	others      pinSets  // of other builds, to take over from
 	older       []*older // the rings that were taken over
 	draining    int      // the one of them that is being read
-	shared      map[int32][]oom.SharedProcess
 	hookNames   [][]string
 }
 
@@ -120,7 +118,7 @@ func Open(ctx context.Context, opts Options) (t *Tracer, err error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	t = &Tracer{shared: map[int32][]oom.SharedProcess{}}
+	t = &Tracer{}
 	defer func() {
 		if err != nil {
 			_ = t.Close()
@@ -439,10 +437,10 @@ func (t *Tracer) HiddenData() []string {
 // Symbols is the kernel's symbol table, as far as it is readable.
 func (t *Tracer) Symbols() *Symbols { return t.symbols }
 
-// Read waits for the next event and decodes it into ev. After ctx is done it
-// goes on until the ring is empty and then returns io.EOF. Records that cannot
-// be decoded are counted and passed over.
-func (t *Tracer) Read(ctx context.Context, ev *wire.Event) error {
+// read waits for the next event and decodes it into ev. After ctx is done it
+// goes on until the ring buffer is empty and then returns io.EOF. Records that
+// cannot be decoded are counted and passed over.
+func (t *Tracer) read(ctx context.Context, ev *wire.Event) error {
 	if t.draining < len(t.older) {
 		if ok, err := t.readOlder(ev); ok || err != nil {
 			return err
@@ -463,29 +461,29 @@ func (t *Tracer) Read(ctx context.Context, ev *wire.Event) error {
 		if !took {
 			continue
 		}
-		if rec.Pos < t.drainEnd && ev.Cgroup.Path == "" {
+		if rec.Pos < t.drainEnd && isRecord(ev) {
 			t.drained.Add(1)
 		}
 		return nil
 	}
 }
 
-// take decodes a record of a ring. False: it is none for the caller, and is done
-// with.
+// isRecord says that an event is a record of its own, not a word for one.
+func isRecord(ev *wire.Event) bool { return ev.Record.Kind != "" }
+
+// take decodes a record of a ring. False: it cannot be decoded, and is counted.
 func (t *Tracer) take(from *ring.Reader, rec ring.Record, ev *wire.Event) (bool, error) {
 	t.readClock()
 	err := ev.Decode(rec.Bytes, &t.machine)
 	ev.Pos = rec.Pos
-	if err != nil {
-		if err := t.counters.inherit(t.maps[probe.OomtraceMapLedger], probe.OomtraceCounterCOUNTER_UNREADABLE, 1); err != nil {
-			return false, err
-		}
+	if err == nil {
+		return true, nil
 	}
-	if err != nil || t.absorb(ev) {
-		from.Ack(rec.Pos)
-		return false, nil
+	if err := t.counters.inherit(t.maps[probe.OomtraceMapLedger], probe.OomtraceCounterCOUNTER_UNREADABLE, 1); err != nil {
+		return false, err
 	}
-	return true, nil
+	from.Ack(rec.Pos)
+	return false, nil
 }
 
 // Resumed says that the hooks were attached by an earlier reader.
@@ -501,25 +499,8 @@ func (t *Tracer) Drained() uint64 { return t.drained.Load() }
 // CLOCK_MONOTONIC.
 func (t *Tracer) AttachedMonotonic() uint64 { return t.attachedAt }
 
-// absorb keeps the processes that shared a victim's mm until its exit record.
-func (t *Tracer) absorb(ev *wire.Event) bool {
-	if ev.Shared.PID != 0 {
-		t.shared[ev.Shared.VictimPID] = append(t.shared[ev.Shared.VictimPID],
-			oom.SharedProcess{PID: oom.Some(ev.Shared.PID), Comm: string([]byte(ev.Shared.Comm))})
-		return true
-	}
-	if ev.Record.Kind == oom.KindExit {
-		pid := ev.Record.Victim.PID.Value
-		if shared, ok := t.shared[pid]; ok {
-			ev.Record.Exit.SharedMM = append(ev.Record.Exit.SharedMM, shared...)
-			delete(t.shared, pid)
-		}
-	}
-	return false
-}
-
-// Waiting is how many records wait in the ring: those that Read has returned and
-// nobody has acknowledged, too. Any goroutine may ask.
+// Waiting is how many records wait in the ring buffer: the one that was given out
+// and is not acknowledged, too. Any goroutine may ask.
 func (t *Tracer) Waiting() int {
 	n := unread(t.ring)
 	for _, old := range t.older {
@@ -543,12 +524,8 @@ func unread(r *ring.Reader) int {
 	})
 }
 
-// KillWaits says that the ring holds another kill than those that were read.
-func (t *Tracer) KillWaits() bool { return t.ring.Ahead(wire.IsKill) }
-
-// Ack says that the event has been delivered: the kernel may forget it. Events
-// may be acknowledged out of order.
-func (t *Tracer) Ack(ev *wire.Event) {
+// ack says that the event has been delivered: the kernel may forget it.
+func (t *Tracer) ack(ev *wire.Event) {
 	if ev.Ring > 0 && ev.Ring <= len(t.older) {
 		t.older[ev.Ring-1].ack(ev.Pos)
 		return

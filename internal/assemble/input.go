@@ -1,4 +1,4 @@
-package cli
+package assemble
 
 import (
 	"context"
@@ -18,10 +18,10 @@ const quietAfter = 3500 * time.Millisecond
 // with its context, and tells when nothing came for a while.
 type input struct {
 	ctx   context.Context
+	end   context.CancelFunc
 	f     io.Reader
 	raw   interface{ Control(func(fd uintptr)) error } // nil: cannot be waited for
 	wake  [2]int                                       // a pipe, written to when the context ends
-	stop  func() bool
 	after time.Duration
 	// quiet is called after so long without input; its error ends the input.
 	quiet func() error
@@ -30,7 +30,8 @@ type input struct {
 
 // newInput must be closed; it leaves r open.
 func newInput(ctx context.Context, r io.Reader, quiet func() error) (*input, error) {
-	in := &input{ctx: ctx, f: r, quiet: quiet, after: quietAfter, wake: [2]int{-1, -1}}
+	ctx, end := context.WithCancel(ctx)
+	in := &input{ctx: ctx, end: end, f: r, quiet: quiet, after: quietAfter, wake: [2]int{-1, -1}}
 	f, ok := r.(*os.File)
 	if !ok {
 		return in, nil
@@ -46,19 +47,21 @@ func newInput(ctx context.Context, r io.Reader, quiet func() error) (*input, err
 		return nil, os.NewSyscallError("pipe2", err)
 	}
 	in.raw = raw
-	in.stop = context.AfterFunc(ctx, func() { _, _ = unix.Write(in.wake[1], []byte{0}) })
+	context.AfterFunc(ctx, func() { _, _ = unix.Write(in.wake[1], []byte{0}) })
 	return in, nil
 }
 
+// interrupt ends a Read that waits.
+func (in *input) interrupt() { in.end() }
+
 // Close releases what waiting took.
 func (in *input) Close() error {
+	in.end()
 	if in.raw == nil {
 		return nil
 	}
-	if !in.stop() {
-		// The context ended: its write, to a pipe that is ours, may be under way.
-		_, _ = unix.Poll([]unix.PollFd{{Fd: int32(in.wake[0]), Events: unix.POLLIN}}, -1)
-	}
+	// The context has ended: its write, to a pipe that is ours, may be under way.
+	_, _ = unix.Poll([]unix.PollFd{{Fd: int32(in.wake[0]), Events: unix.POLLIN}}, -1)
 	return errors.Join(unix.Close(in.wake[0]), unix.Close(in.wake[1]))
 }
 

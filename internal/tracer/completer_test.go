@@ -1,11 +1,9 @@
-package cli
+package tracer
 
 import (
 	"context"
 	"errors"
 	"io"
-	"slices"
-	"strings"
 	"testing"
 	"time"
 
@@ -18,7 +16,9 @@ type scripted struct {
 	err     error
 }
 
-func (s *scripted) Read(ctx context.Context) (*oom.Record, error) {
+func (s *scripted) Done() error { return nil }
+
+func (s *scripted) Next(ctx context.Context) (*oom.Record, error) {
 	if len(s.reports) > 0 {
 		rec := s.reports[0]
 		s.reports = s.reports[1:]
@@ -46,36 +46,6 @@ func logReport(tid int32, uptime time.Duration) *oom.Record {
 		Candidates: []oom.Candidate{{Comm: "a"}}, CandidatesTotal: oom.Some(uint64(1)), Sysrq: oom.Some(false),
 		Victim:  &oom.Victim{TID: oom.Some(tid)},
 		Trigger: &oom.Trigger{Comm: "b", GFPMask: oom.Some(uint32(7)), GFPFlags: []string{"GFP_KERNEL"}, Order: oom.Some(int32(0)), MemsAllowed: "0", Cpuset: "/"},
-	}
-}
-
-func TestFillIn(t *testing.T) {
-	rec := liveKill(7, time.Second)
-	fillIn(rec, logReport(7, time.Second))
-	tr := rec.Trigger
-	if rec.Scope != oom.ScopeCgroup || rec.Limit == nil || rec.Limit.Cgroup != "/a" || len(rec.Candidates) != 1 || rec.CandidatesTotal != oom.Some(uint64(1)) ||
-		rec.Sysrq != oom.Some(false) || tr.Comm != "a" || tr.GFPMask != oom.Some(uint32(7)) || !slices.Equal(tr.GFPFlags, []string{"GFP_KERNEL"}) ||
-		tr.Order != oom.Some(int32(0)) || tr.MemsAllowed != "0" || tr.Cpuset != "/" || !slices.Equal(rec.Hooks, []string{"tracepoint", "kmsg"}) {
-		t.Errorf("filled in: %+v, trigger %+v", rec, tr)
-	}
-
-	// What the hooks saw stays, and a report that adds nothing is no hook.
-	full := logReport(7, time.Second)
-	full.Hooks, full.Trigger.Nodemask = []string{"fentry"}, "0-1"
-	other := logReport(7, time.Second)
-	other.Scope, other.Limit.Cgroup, other.Trigger.GFPMask, other.Trigger.Order, other.Trigger.Nodemask = oom.ScopeSystem, "/b", oom.Some(uint32(8)), oom.Some(int32(3)), "1"
-	fillIn(full, other)
-	if full.Scope != oom.ScopeCgroup || full.Limit.Cgroup != "/a" || full.Trigger.GFPMask != oom.Some(uint32(7)) || full.Trigger.Order != oom.Some(int32(0)) ||
-		full.Trigger.Nodemask != "0-1" || !slices.Equal(full.Hooks, []string{"fentry"}) {
-		t.Errorf("changed: %+v, trigger %+v", full, full.Trigger)
-	}
-
-	// A limit is a cgroup OOM's only.
-	system := liveKill(7, time.Second)
-	system.Scope = oom.ScopeSystem
-	fillIn(system, logReport(7, time.Second))
-	if system.Limit != nil {
-		t.Error("a system OOM with a limit")
 	}
 }
 
@@ -147,15 +117,5 @@ func TestCompleteBound(t *testing.T) {
 	}
 	if len(c.reports) != completeKeep || c.reports[completeKeep-1].Victim.TID != oom.Some(int32(3*completeKeep-1)) {
 		t.Errorf("%d reports kept", len(c.reports))
-	}
-}
-
-// TestCompleteTold: a log that ends is told of, once.
-func TestCompleteTold(t *testing.T) {
-	var stderr strings.Builder
-	s := &session{env: Env{Stderr: &stderr}, completer: newCompleter(&scripted{err: errors.New("kernel log: gone")})}
-	s.complete(context.Background())()
-	if n := strings.Count(stderr.String(), "kernel log: gone"); n != 1 {
-		t.Errorf("told %d times: %s", n, stderr.String())
 	}
 }

@@ -1,10 +1,8 @@
-package cli
+package pipeline
 
 import (
 	"strings"
 	"testing"
-
-	"github.com/spf13/pflag"
 
 	"github.com/oomtrace/oomtrace/internal/oom"
 )
@@ -55,17 +53,12 @@ func TestFilterOwners(t *testing.T) {
 		{"nobody", "comm", "*", nil, false, false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			var f filterFlags
-			set := pflag.NewFlagSet("", pflag.ContinueOnError)
-			f.define(set)
-			if err := set.Set(tt.flag, tt.pattern); err != nil {
-				t.Fatal(err)
-			}
-			passes, unknown := match(f.filters(), &oom.Record{Kind: oom.KindKill, Victim: tt.victim})
+			f := filtersOf(tt.flag, tt.pattern)
+			passes, unknown := match(f.list(), &oom.Record{Kind: oom.KindKill, Victim: tt.victim})
 			if passes != tt.passes || unknown != tt.unknown {
 				t.Errorf("passes %v, unknown %v", passes, unknown)
 			}
-			if passes, _ := match(f.filters(), &oom.Record{Kind: oom.KindLost}); !passes {
+			if passes, _ := match(f.list(), &oom.Record{Kind: oom.KindLost}); !passes {
 				t.Error("a loss is kept back")
 			}
 		})

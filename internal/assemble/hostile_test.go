@@ -1,4 +1,4 @@
-package cli
+package assemble
 
 import (
 	"bytes"
@@ -74,19 +74,14 @@ func seen(s string) string {
 func outputs(t *testing.T, cgroup, format string) []byte {
 	t.Helper()
 	var out bytes.Buffer
-	code := Run(t.Context(), []string{"read", "-o", format, "-"}, Env{
-		Stdin: strings.NewReader(kernelLog(cgroup)), Stdout: &out, Stderr: &bytes.Buffer{},
-	})
-	if code != exitOK {
-		t.Fatalf("read: exit %d", code)
-	}
-	p := newPipeline(Env{}, &out, &outputFlags{output: format}, nil)
-	rec := rehearsal(oom.ScopeCgroup)
-	rec.Victim.Cgroup, rec.Trigger.Cgroup, rec.Limit.Cgroup = cgroup, cgroup, cgroup
-	rec.Victim.Cmdline, rec.Victim.Comm = cgroup, cgroup[1:min(len(cgroup), 16)]
-	if err := p.write(t.Context(), rec); err != nil {
+	to := Output{To: &out, Format: format}
+	if _, err := Read(t.Context(), ReadOptions{Output: to, Files: []string{"-"}, Stdin: strings.NewReader(kernelLog(cgroup))}); err != nil {
 		t.Fatal(err)
 	}
+	rec := madeUpKill(oom.ScopeCgroup)
+	rec.Victim.Cgroup, rec.Trigger.Cgroup, rec.Limit.Cgroup = cgroup, cgroup, cgroup
+	rec.Victim.Cmdline, rec.Victim.Comm = cgroup, cgroup[1:min(len(cgroup), 16)]
+	run(t, liveStages(t, StageOptions{}), to, rec)
 	return out.Bytes()
 }
 
@@ -131,7 +126,7 @@ func checkPrintable(t *testing.T, out []byte) {
 func checkScrape(t *testing.T, cgroup string) {
 	t.Helper()
 	m := metrics.New(metrics.Options{})
-	rec := rehearsal(oom.ScopeCgroup)
+	rec := madeUpKill(oom.ScopeCgroup)
 	rec.Victim.Owner = oom.Owner{Unit: cgroup[1:] + ".service"}
 	m.Observe(rec)
 	w := httptest.NewRecorder()
@@ -174,8 +169,9 @@ func TestJqReadsEveryLog(t *testing.T) {
 		t.Fatalf("%d logs, %v", len(logs), err)
 	}
 	var out bytes.Buffer
-	if code := Run(t.Context(), append([]string{"read", "-o", "json"}, logs...), Env{Stdin: strings.NewReader(""), Stdout: &out, Stderr: &bytes.Buffer{}}); code != exitOK {
-		t.Fatalf("exit %d", code)
+	sum, err := Read(t.Context(), ReadOptions{Output: Output{To: &out, Format: "json"}, Files: logs})
+	if err != nil || sum.Failed > 0 {
+		t.Fatalf("%d files failed, %v", sum.Failed, err)
 	}
 	n := bytes.Count(out.Bytes(), []byte("\n"))
 	if n < len(logs)/2 {
