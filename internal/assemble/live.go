@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/oomtrace/oomtrace/internal/history"
 	"github.com/oomtrace/oomtrace/internal/metrics"
 	"github.com/oomtrace/oomtrace/internal/pipeline"
 	"github.com/oomtrace/oomtrace/internal/sample"
@@ -68,6 +69,9 @@ func OpenLive(ctx context.Context, tr *tracer.Tracer, log *KernelLog, o LiveOpti
 		pending = tr.Pending
 	}
 	l.stages = newStages(ctx, o.StageOptions, true, pending)
+	if err := l.openHistory(); err != nil {
+		return nil, err
+	}
 	l.openLogs()
 	if err := l.openMetrics(); err != nil {
 		return nil, err
@@ -77,6 +81,22 @@ func OpenLive(ctx context.Context, tr *tracer.Tracer, log *KernelLog, o LiveOpti
 		l.line.Sink = pipeline.Retry(l.line.Sink, &l.health, o.Notify)
 	}
 	return l, nil
+}
+
+// openHistory starts to follow growth.
+func (l *Live) openHistory() (err error) {
+	if l.o.History == "" || l.o.History == history.ModeOff {
+		return nil
+	}
+	o := history.Options{Name: l.stages.enricher.Name, Top: l.o.Top}
+	if o.Top == 0 {
+		o.Top = -1
+	}
+	if l.tr != nil && l.o.History != history.ModeSampled {
+		o.Maps = l.tr.HistoryMaps()
+	}
+	l.stages.recorder, err = history.Open(o)
+	return err
 }
 
 // openLogs opens what is read of the kernel log beside the programs, while the

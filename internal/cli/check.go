@@ -8,6 +8,7 @@ import (
 	"os"
 
 	"github.com/oomtrace/oomtrace/internal/assemble"
+	"github.com/oomtrace/oomtrace/internal/history"
 	"github.com/oomtrace/oomtrace/internal/render"
 	"github.com/oomtrace/oomtrace/internal/tracer"
 )
@@ -61,7 +62,7 @@ func printCheck(ctx context.Context, env Env, tr *tracer.Tracer, t *traceFlags) 
 			return err
 		}
 	}
-	for _, line := range describe(tr.Attachments()) {
+	for _, line := range append(describe(tr.Attachments()), describeHistory(tr, t.history)...) {
 		if err := printLine(w, "%s", line); err != nil {
 			return err
 		}
@@ -75,6 +76,31 @@ func printCheck(ctx context.Context, env Env, tr *tracer.Tracer, t *traceFlags) 
 		return err
 	}
 	return printLine(w, "OK: oomtrace can run here")
+}
+
+// describeHistory says how growth is followed, and why not exactly.
+func describeHistory(tr *tracer.Tracer, mode string) []string {
+	const row = "%-21s %s"
+	attachments, err := tr.History()
+	switch {
+	case mode == string(history.ModeOff):
+		return []string{fmt.Sprintf(row, "history", "off")}
+	case mode == string(history.ModeSampled):
+		return []string{fmt.Sprintf(row, "history", "sampled every second")}
+	case err != nil:
+		lines := []string{fmt.Sprintf(row, "history", "sampled every second; charges are not counted:")}
+		var at *tracer.AttachError
+		if !errors.As(err, &at) {
+			return append(lines, fmt.Sprintf(row, "", "  "+err.Error()))
+		}
+		return append(lines, describe([]tracer.Attachment{{Hook: at.Hook, Tried: at.Attempts}})[1:]...)
+	}
+	for _, a := range attachments {
+		if a.Hook == "page_counter_try_charge" {
+			return []string{fmt.Sprintf(row, "history", "exact: "+a.Kind+" on "+a.Hook)}
+		}
+	}
+	return nil
 }
 
 // printLine writes one line, and nothing in it that a terminal obeys.

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/oomtrace/oomtrace/internal/assemble"
+	"github.com/oomtrace/oomtrace/internal/history"
 	"github.com/oomtrace/oomtrace/internal/sink"
 	"github.com/oomtrace/oomtrace/internal/tracer"
 )
@@ -95,7 +96,7 @@ func (s *session) openSource(ctx context.Context, opts tracer.Options) (*assembl
 	tr, err := tracer.Open(ctx, opts)
 	if err == nil {
 		s.tr = tr
-		return nil, nil
+		return nil, s.needExact()
 	}
 	if s.source == "auto" && opts.Tier == tracer.TierAuto && s.pin == "" && canFallBack(err) {
 		if log, logErr := assemble.OpenKernelLog(s.sinceBoot); logErr == nil {
@@ -104,6 +105,17 @@ func (s *session) openSource(ctx context.Context, opts tracer.Options) (*assembl
 		}
 	}
 	return nil, openFailure(err, s.btf)
+}
+
+// needExact: --history exact is an error where growth cannot be counted.
+func (s *session) needExact() error {
+	if s.history != string(history.ModeExact) {
+		return nil
+	}
+	if _, err := s.tr.History(); err != nil {
+		return &failure{err: fmt.Errorf("--history exact: %w", err), code: exitUnsupported, hint: "\"--history auto\" samples instead"}
+	}
+	return nil
 }
 
 // canFallBack: what the user got wrong is to be reported, not worked around.
@@ -117,6 +129,7 @@ func (s *session) liveOptions() assemble.LiveOptions {
 		Queue: s.file != nil, SinceBoot: s.sinceBoot, Note: s.note, Metrics: s.metrics, Version: versionOf(s.env),
 	}
 	o.Filters, o.NoWhy, o.Metadata = s.filters, s.noWhy, true
+	o.History, o.Top = history.Mode(s.history), s.top
 	return o
 }
 
@@ -182,7 +195,7 @@ func (s *session) greet() {
 	if !s.verbose {
 		return
 	}
-	for _, line := range describe(s.tr.Attachments()) {
+	for _, line := range append(describe(s.tr.Attachments()), describeHistory(s.tr, s.history)...) {
 		say(s.env, "%s", line)
 	}
 	for _, n := range s.tr.Notes() {

@@ -241,6 +241,13 @@ func (e *Enricher) names(o *oom.Owner) (named bool) {
 	return named
 }
 
+// Name fills in the names of an owner that a path gave, without waiting for them.
+func (e *Enricher) Name(o *oom.Owner) {
+	if e.containers != nil {
+		e.names(o)
+	}
+}
+
 // podOf takes the pod from a container's information, unless the path names
 // another: around a node in a container there may be a second cluster.
 func (e *Enricher) podOf(o *oom.Owner, info *container.Info, inner bool) {

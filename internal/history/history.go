@@ -58,7 +58,8 @@ type Options struct {
 	// Name fills in the names of an owner's container and pod, without waiting;
 	// nil leaves them out.
 	Name func(*oom.Owner)
-	// Top is how many holders and growers a record carries; 0 means 10.
+	// Top is how many holders and growers a record carries; 0 means 10, a
+	// negative number none.
 	Top int
 	// Interval is the time between two samples; 0 means a second.
 	Interval time.Duration
@@ -101,8 +102,11 @@ func Open(opts Options) (*Recorder, error) {
 }
 
 func newRecorder(opts Options) (*Recorder, error) {
-	if opts.Top == 0 {
+	switch {
+	case opts.Top == 0:
 		opts.Top = 10
+	case opts.Top < 0:
+		opts.Top = 0
 	}
 	if opts.Interval <= 0 {
 		opts.Interval = time.Second

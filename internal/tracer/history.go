@@ -3,6 +3,7 @@ package tracer
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -54,13 +55,15 @@ type growth struct {
 // is none.
 func (t *Tracer) History() ([]Attachment, error) { return t.growth.attachments, t.growth.err }
 
-// HistoryMaps are the maps of bpf/history.bpf.c by name, as long as the tracer is
+// HistoryMaps are the maps of bpf/history.bpf.c, and of the command lines, by name, as long as the tracer is
 // open; nil where growth is not counted.
 func (t *Tracer) HistoryMaps() map[string]*ebpf.Map {
 	if t.growth.err != nil {
 		return nil
 	}
-	return t.growth.maps
+	maps := maps.Clone(t.growth.maps)
+	maps[probe.OomtraceMapCmdlines] = t.maps[probe.OomtraceMapCmdlines]
+	return maps
 }
 
 // errNoHistory is why growth is not counted: nobody asked for it.
@@ -82,9 +85,9 @@ func (t *Tracer) loadHistory(a *attacher, opts Options) error {
 	if err != nil {
 		return fmt.Errorf("BPF object: %w", err)
 	}
-	maps := spec.Copy()
-	clear(maps.Programs)
-	coll, err := ebpf.NewCollectionWithOptions(maps, ebpf.CollectionOptions{Cache: a.cache})
+	empty := spec.Copy()
+	clear(empty.Programs)
+	coll, err := ebpf.NewCollectionWithOptions(empty, ebpf.CollectionOptions{Cache: a.cache})
 	if err != nil {
 		return fmt.Errorf("create BPF maps: %w", plainError(err))
 	}
