@@ -89,8 +89,12 @@ type readyStep struct {
 	path   []byte
 	bind   uint64
 	buf    []byte
-	pipes  [][4]int32 // of Holes: the pipe to keep, and the one to close
+	pipes  [][4]int32    // of Holes: the pipe to keep, and the one to close
+	wait   unix.Timespec // after each paceBytes, or of Pause
 }
+
+// paceBytes is what a step with a Rate takes at once.
+const paceBytes = 64 << 10
 
 func plan(h Hog) (*work, error) {
 	w := &work{
@@ -113,10 +117,13 @@ func plan(h Hog) (*work, error) {
 		}
 		w.procsFD = fd
 	}
-	for _, s := range h.Steps {
+	for i, s := range h.Steps {
 		r, err := planStep(s)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", s.Kind, err)
+		}
+		if s.Kind == Drop && i > 0 {
+			r.region = w.steps[i-1].region
 		}
 		w.steps = append(w.steps, r)
 	}
@@ -143,11 +150,15 @@ func planStep(s Step) (readyStep, error) {
 	if s.Node > 0 {
 		r.bind = 1 << (s.Node - 1)
 	}
+	if s.Rate > 0 {
+		r.wait = unix.NsecToTimespec(paceBytes * int64(time.Second) / s.Rate)
+	}
 	var err error
 	flags, size := unix.MAP_PRIVATE|unix.MAP_ANON|unix.MAP_NORESERVE, s.Bytes
 	switch s.Kind {
-	case Anon:
-	case Swapoff:
+	case Anon, THP:
+	case Swapoff, Drop, Pause:
+		r.wait = unix.NsecToTimespec(int64(s.Time))
 		return r, nil
 	case Noise:
 		r.buf = make([]byte, pageSize)
@@ -200,6 +211,9 @@ func planStep(s Step) (readyStep, error) {
 	r.region, err = unix.Mmap(max(r.fd, -1), 0, int(size), unix.PROT_READ|unix.PROT_WRITE, flags)
 	if err != nil {
 		return r, err
+	}
+	if s.Kind == THP {
+		return r, unix.Madvise(r.region, unix.MADV_HUGEPAGE)
 	}
 	// Small pages make the counts exact.
 	if err := unix.Madvise(r.region, unix.MADV_NOHUGEPAGE); err != nil && !errors.Is(err, unix.EINVAL) {
@@ -440,10 +454,17 @@ func take(s *readyStep) {
 		call(unix.SYS_MLOCK, addr(s.region), uintptr(len(s.region)), 0)
 	}
 	switch s.kind {
-	case Anon, Shmem, File:
+	case Anon, Shmem, File, THP:
 		for i := 0; i < len(s.region); i += pageSize {
 			s.region[i] = 1
+			if i%paceBytes == 0 {
+				pause(s)
+			}
 		}
+	case Drop:
+		call(unix.SYS_MADVISE, addr(s.region), uintptr(len(s.region)), unix.MADV_DONTNEED)
+	case Pause:
+		pause(s)
 	case Noise:
 		for i := 0; i < len(s.region); i += pageSize {
 			copy(s.region[i:i+pageSize], s.buf)
@@ -461,6 +482,7 @@ func take(s *readyStep) {
 	case Write:
 		for range s.count {
 			call(unix.SYS_WRITE, uintptr(s.fd), addr(s.buf), uintptr(len(s.buf)))
+			pause(s)
 		}
 	case Sync:
 		call(unix.SYS_WRITE, uintptr(s.fd), addr(s.buf), uintptr(len(s.buf)))
@@ -474,6 +496,15 @@ func take(s *readyStep) {
 		takeSockets(s)
 	case Dirs:
 		takeDirs(s)
+	}
+}
+
+// pause waits as long as the step says, if at all.
+//
+//go:nosplit
+func pause(s *readyStep) {
+	if s.wait.Sec != 0 || s.wait.Nsec != 0 {
+		_, _, _ = syscall.RawSyscall6(unix.SYS_NANOSLEEP, uintptr(unsafe.Pointer(&s.wait)), 0, 0, 0, 0, 0)
 	}
 }
 

@@ -63,6 +63,12 @@ const (
 	// Pgtables reads one page in every 2 MiB, which maps the zero page and
 	// leaves nothing but page tables.
 	Pgtables Kind = "pgtables"
+	// THP is private memory in transparent huge pages, where the machine has any.
+	THP Kind = "thp"
+	// Drop gives the memory of the step before back.
+	Drop Kind = "drop"
+	// Pause waits for Step.Time.
+	Pause Kind = "pause"
 )
 
 // Step is one piece of memory that a process takes.
@@ -75,6 +81,9 @@ type Step struct {
 	Path string
 	// Node binds the memory to a NUMA node, counted from 1; 0 binds to none.
 	Node int
+	// Rate is how many bytes a second Anon and Write take; 0 is as fast as can be.
+	Rate int64
+	Time time.Duration
 }
 
 // Hog is a process that takes memory and then sleeps until it is killed.
