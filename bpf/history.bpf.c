@@ -38,6 +38,18 @@ struct {
 	__type(value, struct limit_writes);
 } limits SEC(".maps");
 
+/*
+ * What a CPU has in stock: most of a charge is for later, and what is left of it is
+ * given back when the CPU's stock goes to another cgroup (mm/memcontrol.c,
+ * refill_stock). The last charger of each cgroup on this CPU gets it.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__type(value, struct stock);
+} stocks SEC(".maps");
+
 const enum growth_flag *history_growth_flag __attribute__((unused));
 
 /* What a new entry starts as; nothing writes to it. */
@@ -349,6 +361,28 @@ static __always_inline u32 refusing_level(bool typed, struct page_counter *count
 	return MAX_DEPTH;
 }
 
+static __always_inline struct stock_owner *stock_of(struct stock *stock, u64 counter)
+{
+	return &stock->owners[(counter >> 11 ^ counter >> 15) % STOCK_OWNERS];
+}
+
+/* A charge has gone through: it may put the rest of its batch into the stock. */
+static __always_inline void remember_stock(u64 counter, u64 start)
+{
+	u32 zero = 0;
+	struct stock *stock = bpf_map_lookup_elem(&stocks, &zero);
+	struct stock_owner *owner;
+
+	if (!stock)
+		return;
+	stock->task = bpf_get_current_task();
+	stock->counter = counter;
+	owner = stock_of(stock, counter);
+	owner->counter = counter;
+	owner->start_boot_ns = start;
+	owner->tgid = bpf_get_current_pid_tgid() >> 32;
+}
+
 /*
  * The cgroup that is charged, and those above it that have a limit. A charge that
  * one of them refuses is taken back from those below.
@@ -357,19 +391,84 @@ static __always_inline int on_try_charge(bool typed, struct page_counter *counte
 {
 	u64 now = bpf_ktime_get_boot_ns(), start = process_start(), what, sizes;
 	u32 i, refused = refusing_level(typed, counter, pages);
+	u64 leaf = number(counter);
 
 	pages &= MAX_PAGES;
 	for (i = 0; i < MAX_DEPTH && counter; i++) {
 		sizes = counter_sizes(typed, counter);
 		what = pages | (refused == MAX_DEPTH ? CHARGED : 0) | (refused == i ? HIT : 0);
 		if ((!i || (sizes & MAX_PAGES) != MAX_PAGES) &&
-		    !grow(number(counter), sizes, what, now, start))
+		    !grow(i ? number(counter) : leaf, sizes, what, now, start))
 			return 0;
 		if (refused == i)
 			return 0;
 		counter = COUNTER(typed, counter, parent);
 	}
+	if (pages <= BATCH)
+		remember_stock(leaf, start);
 	return 0;
+}
+
+/* Takes pages from what a process charged. */
+VERIFIED_ONCE int take_back(u64 counter, u32 tgid, u64 start, u32 pages)
+{
+	struct growth *growth = known_growth(counter);
+	u32 i;
+
+	if (!growth)
+		return 0;
+	for (i = 0; i < CHARGERS; i++) {
+		struct growth_charger *charger = &growth->chargers[i];
+
+		if (charger->tgid != tgid || charger->start_boot_ns != start)
+			continue;
+		if (charger->pages >= pages)
+			__sync_fetch_and_add(&charger->pages, -pages);
+		else if (charger->before >= pages)
+			charger->before -= pages;
+		break;
+	}
+	return 0;
+}
+
+/* A stock is given back by the task that fills it for another cgroup, right after
+ * that one's charge. */
+static __always_inline int on_uncharge(bool typed, struct page_counter *counter, u64 pages)
+{
+	u32 i, zero = 0, tgid;
+	struct stock *stock = bpf_map_lookup_elem(&stocks, &zero);
+	struct stock_owner *owner;
+	u64 address, start;
+
+	if (!stock || pages >= BATCH || stock->task != bpf_get_current_task())
+		return 0;
+	address = number(counter);
+	if (address == stock->counter)
+		return 0;
+	stock->task = 0;
+	owner = stock_of(stock, address);
+	if (owner->counter != address)
+		return 0;
+	tgid = owner->tgid;
+	start = owner->start_boot_ns;
+	for (i = 0; i < MAX_DEPTH && counter; i++) {
+		if (!i || (counter_sizes(typed, counter) & MAX_PAGES) != MAX_PAGES)
+			take_back(number(counter), tgid, start, pages);
+		counter = COUNTER(typed, counter, parent);
+	}
+	return 0;
+}
+
+SEC("fentry/page_counter_uncharge")
+int fentry_uncharge(u64 *ctx)
+{
+	return on_uncharge(true, (struct page_counter *)ctx[0], ctx[1]);
+}
+
+SEC("kprobe/page_counter_uncharge")
+int kprobe_uncharge(struct pt_regs *ctx)
+{
+	return on_uncharge(false, (struct page_counter *)PT_REGS_PARM1(ctx), PT_REGS_PARM2(ctx));
 }
 
 SEC("fentry/page_counter_try_charge")

@@ -67,6 +67,22 @@ struct limit_writes {
 	struct limit_write before; /* the last one that changed the limit before that */
 };
 
+#define BATCH 64 /* MEMCG_CHARGE_BATCH (5.10: 32) */
+#define STOCK_OWNERS 16
+
+struct stock_owner {
+	u64 counter;
+	u64 start_boot_ns;
+	u32 tgid;
+	u32 pad;
+};
+
+struct stock {
+	u64 task;    /* that charged last on this CPU, until it gave a stock back */
+	u64 counter; /* what it charged */
+	struct stock_owner owners[STOCK_OWNERS];
+};
+
 struct killed {
 	u64 boot_ns; /* CLOCK_BOOTTIME of the decision; 0: being written */
 	u64 cgroup_id;

@@ -179,8 +179,8 @@ func (r *Recorder) run(ctx context.Context) {
 
 // sample is one tick.
 func (r *Recorder) sample() {
-	now := stampAt(bootNS())
 	m, ok := r.meminfo.read()
+	now := stampAt(bootNS())
 	r.mu.Lock()
 	r.ticks++
 	if ok {
@@ -191,7 +191,7 @@ func (r *Recorder) sample() {
 		return
 	}
 	left := cgroupsATick
-	r.tree.step(now, func(n *node) {
+	r.tree.step(func(n *node, now uint32) {
 		if left > 0 && r.tree.near(n) {
 			left--
 			r.sampleProcesses(n, now)

@@ -239,7 +239,7 @@ func (t *tree) notice(dir string) {
 
 // step is one tick: a few directories are looked at, and the cgroups that are due
 // are read.
-func (t *tree) step(now uint32, changed func(*node)) {
+func (t *tree) step(changed func(*node, uint32)) {
 	t.mu.Lock()
 	t.tick++
 	t.forget()
@@ -266,8 +266,8 @@ func (t *tree) step(now uint32, changed func(*node)) {
 	}
 	for i, n := range t.due {
 		if i >= looks {
-			if t.readUsage(n, now) {
-				changed(n)
+			if now, ok := t.readUsage(n); ok {
+				changed(n, now)
 			}
 		} else if n.gone == 0 { // written by this goroutine alone
 			t.walk(n)
@@ -276,11 +276,12 @@ func (t *tree) step(now uint32, changed func(*node)) {
 }
 
 // readUsage takes a sample. The less a cgroup changes the rarer it is read.
-func (t *tree) readUsage(n *node, now uint32) bool {
+func (t *tree) readUsage(n *node) (now uint32, ok bool) {
 	v, err := t.usage(n.path)
+	now = stampAt(bootNS())
 	if (errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENODEV)) && n.path != "/" {
 		t.remove(n)
-		return false
+		return 0, false
 	}
 	most := n.max
 	if err == nil && int32(t.tick-n.maxDue) >= 0 {
@@ -296,11 +297,11 @@ func (t *tree) readUsage(n *node, now uint32) bool {
 	}
 	n.due = t.tick + n.every
 	if err != nil { // v2's root has no such file
-		return false
+		return 0, false
 	}
 	n.last, n.lastAt, n.max = v, now, most
 	n.usageAt.add(now, v)
-	return true
+	return now, true
 }
 
 // forget drops what is gone for a while: a kill's record may still come.

@@ -85,6 +85,19 @@ type HistoryLimitWrites struct {
 	}
 }
 
+type HistoryStock struct {
+	_       structs.HostLayout
+	Task    uint64
+	Counter uint64
+	Owners  [16]struct {
+		_           structs.HostLayout
+		Counter     uint64
+		StartBootNs uint64
+		Tgid        uint32
+		Pad         uint32
+	}
+}
+
 // Names of all BPF objects in the ELF.
 //
 // Used for safe lookups in a Collection or CollectionSpec.
@@ -92,13 +105,16 @@ const (
 	HistoryMapGrowths               = "growths"
 	HistoryMapKilled                = "killed"
 	HistoryMapLimits                = "limits"
+	HistoryMapStocks                = "stocks"
 	HistoryProgFentryKill           = "fentry_kill"
 	HistoryProgFentryMaxWrite       = "fentry_max_write"
 	HistoryProgFentryTryCharge      = "fentry_try_charge"
+	HistoryProgFentryUncharge       = "fentry_uncharge"
 	HistoryProgFentryV1Write        = "fentry_v1_write"
 	HistoryProgKprobeKill           = "kprobe_kill"
 	HistoryProgKprobeMaxWrite       = "kprobe_max_write"
 	HistoryProgKprobeTryCharge      = "kprobe_try_charge"
+	HistoryProgKprobeUncharge       = "kprobe_uncharge"
 	HistoryProgKprobeV1Write        = "kprobe_v1_write"
 	HistoryProgRawCgroupRmdir       = "raw_cgroup_rmdir"
 	HistoryVarHistoryGrowthFlag     = "history_growth_flag"
@@ -163,10 +179,12 @@ type HistoryProgramSpecs struct {
 	FentryKill      *ebpf.ProgramSpec `ebpf:"fentry_kill"`
 	FentryMaxWrite  *ebpf.ProgramSpec `ebpf:"fentry_max_write"`
 	FentryTryCharge *ebpf.ProgramSpec `ebpf:"fentry_try_charge"`
+	FentryUncharge  *ebpf.ProgramSpec `ebpf:"fentry_uncharge"`
 	FentryV1Write   *ebpf.ProgramSpec `ebpf:"fentry_v1_write"`
 	KprobeKill      *ebpf.ProgramSpec `ebpf:"kprobe_kill"`
 	KprobeMaxWrite  *ebpf.ProgramSpec `ebpf:"kprobe_max_write"`
 	KprobeTryCharge *ebpf.ProgramSpec `ebpf:"kprobe_try_charge"`
+	KprobeUncharge  *ebpf.ProgramSpec `ebpf:"kprobe_uncharge"`
 	KprobeV1Write   *ebpf.ProgramSpec `ebpf:"kprobe_v1_write"`
 	RawCgroupRmdir  *ebpf.ProgramSpec `ebpf:"raw_cgroup_rmdir"`
 }
@@ -178,6 +196,7 @@ type HistoryMapSpecs struct {
 	Growths *ebpf.MapSpec `ebpf:"growths"`
 	Killed  *ebpf.MapSpec `ebpf:"killed"`
 	Limits  *ebpf.MapSpec `ebpf:"limits"`
+	Stocks  *ebpf.MapSpec `ebpf:"stocks"`
 }
 
 // HistoryVariableSpecs contains global variables before they are loaded into the kernel.
@@ -224,6 +243,7 @@ type HistoryMaps struct {
 	Growths *ebpf.Map `ebpf:"growths"`
 	Killed  *ebpf.Map `ebpf:"killed"`
 	Limits  *ebpf.Map `ebpf:"limits"`
+	Stocks  *ebpf.Map `ebpf:"stocks"`
 }
 
 func (m *HistoryMaps) Close() error {
@@ -231,6 +251,7 @@ func (m *HistoryMaps) Close() error {
 		m.Growths,
 		m.Killed,
 		m.Limits,
+		m.Stocks,
 	)
 }
 
@@ -262,10 +283,12 @@ type HistoryPrograms struct {
 	FentryKill      *ebpf.Program `ebpf:"fentry_kill"`
 	FentryMaxWrite  *ebpf.Program `ebpf:"fentry_max_write"`
 	FentryTryCharge *ebpf.Program `ebpf:"fentry_try_charge"`
+	FentryUncharge  *ebpf.Program `ebpf:"fentry_uncharge"`
 	FentryV1Write   *ebpf.Program `ebpf:"fentry_v1_write"`
 	KprobeKill      *ebpf.Program `ebpf:"kprobe_kill"`
 	KprobeMaxWrite  *ebpf.Program `ebpf:"kprobe_max_write"`
 	KprobeTryCharge *ebpf.Program `ebpf:"kprobe_try_charge"`
+	KprobeUncharge  *ebpf.Program `ebpf:"kprobe_uncharge"`
 	KprobeV1Write   *ebpf.Program `ebpf:"kprobe_v1_write"`
 	RawCgroupRmdir  *ebpf.Program `ebpf:"raw_cgroup_rmdir"`
 }
@@ -275,10 +298,12 @@ func (p *HistoryPrograms) Close() error {
 		p.FentryKill,
 		p.FentryMaxWrite,
 		p.FentryTryCharge,
+		p.FentryUncharge,
 		p.FentryV1Write,
 		p.KprobeKill,
 		p.KprobeMaxWrite,
 		p.KprobeTryCharge,
+		p.KprobeUncharge,
 		p.KprobeV1Write,
 		p.RawCgroupRmdir,
 	)
