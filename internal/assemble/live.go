@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/oomtrace/oomtrace/internal/history"
+	"github.com/oomtrace/oomtrace/internal/host"
 	"github.com/oomtrace/oomtrace/internal/metrics"
 	"github.com/oomtrace/oomtrace/internal/pipeline"
 	"github.com/oomtrace/oomtrace/internal/sample"
@@ -39,7 +40,6 @@ type Live struct {
 	tr      *tracer.Tracer // nil: log is the source
 	log     *KernelLog     // the source, or beside tr what completes its records
 	past    *KernelLog     // for SinceBoot beside tr
-	stacks  *sample.Stacks
 	source  *tracer.Source
 	stages  *stages
 	server  *metrics.Server
@@ -64,11 +64,11 @@ func OpenLive(ctx context.Context, tr *tracer.Tracer, log *KernelLog, o LiveOpti
 			err = errors.Join(err, l.Close())
 		}
 	}()
-	var pending func() bool
 	if tr != nil {
-		pending = tr.Pending
+		l.stages = newStages(ctx, o.StageOptions, fromPrograms, tr.Pending)
+	} else {
+		l.stages = newStages(ctx, o.StageOptions, fromLiveLog, nil)
 	}
-	l.stages = newStages(ctx, o.StageOptions, true, pending)
 	if err := l.openHistory(); err != nil {
 		return nil, err
 	}
@@ -125,9 +125,9 @@ func (l *Live) openSource() pipeline.Source {
 	if l.tr == nil {
 		return l.log
 	}
-	l.stacks = sample.NewStacks(sample.StackOptions{})
+	stacks := sample.NewStacks(sample.StackOptions{})
 	o := tracer.SourceOptions{
-		UserStack: l.stacks.UserStack, OnCgroup: l.stages.onCgroup, OnShared: l.stages.victims.Shared,
+		UserStack: stacks.UserStack, OnCgroup: l.stages.onCgroup, OnShared: l.stages.victims.Shared,
 		OnLogEnd: func(err error) {
 			l.o.Notify(fmt.Sprintf("%v: from here on records lack gfp mask, order and limit", err))
 		},
@@ -170,7 +170,7 @@ func (l *Live) stats() (metrics.Stats, error) {
 	}
 	st, err := l.tr.Stats()
 	out := metrics.Stats{
-		Lost: st.Lost, LostExit: st.LostExit, LostCgroup: st.LostCgroup, LostNoVictim: st.LostNoVictim,
+		Lost: st.Lost, LostExit: st.LostExit, LostSigkill: st.LostSigkill, LostCgroup: st.LostCgroup, LostNoVictim: st.LostNoVictim,
 		Repeated: st.Repeated, Undecoded: st.Undecoded, Drained: l.tr.Drained(),
 	}
 	for _, a := range l.tr.Attachments() {
@@ -180,7 +180,7 @@ func (l *Live) stats() (metrics.Stats, error) {
 }
 
 // Node is the name of this machine.
-func (l *Live) Node() string { return tracer.ThisMachine().Node }
+func (l *Live) Node() string { return host.Identify().Node }
 
 // Completes says that the kernel log completes the programs' records.
 func (l *Live) Completes() bool { return l.tr != nil && l.log != nil }
@@ -280,9 +280,6 @@ func (l *Live) Close() error {
 		if log != nil {
 			errs = append(errs, log.Close())
 		}
-	}
-	if l.stacks != nil {
-		l.stacks.Close()
 	}
 	if l.tr != nil {
 		errs = append(errs, l.tr.Close())

@@ -34,8 +34,6 @@ type ReadOptions struct {
 type ReadSummary struct {
 	pipeline.Counts
 	kernlog.Stats
-	// Duplicates were in more than one file.
-	Duplicates int
 	// Failed is how many files could not be read to the end.
 	Failed int
 }
@@ -43,26 +41,23 @@ type ReadSummary struct {
 // Read moves the records of logs. A file that cannot be read does not keep the
 // others from it: Notify gets the reason.
 func Read(ctx context.Context, o ReadOptions) (ReadSummary, error) {
-	s := newStages(ctx, o.StageOptions, false, nil)
+	s := newStages(ctx, o.StageOptions, fromFiles, nil)
 	defer func() { _ = s.Close() }()
 	if s.containers != nil {
 		s.containers.Ready(ctx)
 	}
-	var once pipeline.Dedupe
-	files := &logFiles{o: &o, notify: s.o.Notify, once: &once}
-	line := pipeline.Line{
-		Source: files, Stages: append([]pipeline.Stage{once.Stage}, s.list()...), Sink: o.sink(o.NoWhy), Limit: o.Limit,
-	}
+	files := &logFiles{o: &o, notify: s.o.Notify}
+	line := pipeline.Line{Source: files, Stages: s.list(), Sink: o.sink(o.NoWhy), Limit: o.Limit}
 	err := line.Run(ctx)
 	files.close()
-	return ReadSummary{Counts: line.Counts(), Stats: files.total, Duplicates: once.Dropped(), Failed: files.failed}, err
+	return ReadSummary{Counts: line.Counts(), Stats: files.total, Failed: files.failed}, err
 }
 
 // logFiles is a source of the records of several logs.
 type logFiles struct {
 	o      *ReadOptions
 	notify func(string)
-	once   *pipeline.Dedupe
+	seen   kernlog.Seen // in any of them
 	next   int
 	name   string // of the file that is read
 	file   logFile
@@ -103,12 +98,10 @@ func (l *logFiles) Next(ctx context.Context) (*oom.Record, error) {
 func (l *logFiles) Done() error { return nil }
 
 func (l *logFiles) open(ctx context.Context) {
-	if l.next > 0 {
-		l.once.NextInput()
-	}
+	l.seen.Next()
 	l.name = l.o.Files[l.next]
 	l.next++
-	file, err := openLogFile(ctx, l.name, l.o)
+	file, err := l.openFile(ctx)
 	if err != nil && ctx.Err() == nil {
 		l.fail(err)
 	}
@@ -129,41 +122,45 @@ func (l *logFiles) close() {
 	}
 	_ = l.file.Close() // it was read
 	s := l.file.Stats()
-	l.total.Lines += s.Lines
-	l.total.Unplaced += s.Unplaced
-	l.total.Unknown += s.Unknown
-	l.total.CutLines += s.CutLines
+	l.total.Add(&s)
 	l.file = nil
 }
 
-func openLogFile(ctx context.Context, name string, o *ReadOptions) (logFile, error) {
-	opts := kernlog.Options{Year: o.Year}
-	if o.OnUnplaced != nil {
-		opts.OnUnplaced = func(line int, text string) { o.OnUnplaced(name, line, text) }
+func (l *logFiles) openFile(ctx context.Context) (logFile, error) {
+	opts := kernlog.Options{Year: l.o.Year, Seen: &l.seen}
+	if l.o.OnUnplaced != nil {
+		name := l.name
+		opts.OnUnplaced = func(line int, text string) { l.o.OnUnplaced(name, line, text) }
 	}
-	if name == "-" {
-		return newTextLog(ctx, o.Stdin, nil, opts)
+	if l.name == "-" {
+		return kernlog.NewSource(l.o.Stdin, opts)
 	}
-	f, err := openFile(ctx, name)
+	f, err := openFile(ctx, l.name)
 	if err != nil {
 		return nil, err
 	}
-	if !isKernelBuffer(f) {
-		return newTextLog(ctx, f, f, opts)
+	if isKernelBuffer(f) {
+		if err := f.Close(); err != nil {
+			return nil, err
+		}
+		here := machineLog()
+		opts.Node, opts.BootID, opts.Kernel, opts.BootTime = here.Node, here.BootID, here.Kernel, here.BootTime
+		return kernlog.OpenKmsg(kernlog.KmsgOptions{Options: opts, FromStart: true, UntilNow: true, Path: l.name})
 	}
-	here := machineLog()
-	opts.Node, opts.BootID, opts.Kernel, opts.BootTime = here.Node, here.BootID, here.Kernel, here.BootTime
-	k, err := kernlog.OpenKmsg(kernlog.KmsgOptions{Options: opts, FromStart: true, UntilNow: true, Path: name})
-	if err = errors.Join(err, f.Close()); err != nil {
-		return nil, err
+	s, err := kernlog.NewSource(f, opts)
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
 	}
-	return bufferLog{&KernelLog{k}}, nil
+	return &ownedLog{s, f}, nil
 }
 
-// bufferLog is what the kernel's buffer holds.
-type bufferLog struct{ *KernelLog }
+// ownedLog is a log whose file closes with it.
+type ownedLog struct {
+	*kernlog.Source
+	file *os.File
+}
 
-func (b bufferLog) Stats() kernlog.Stats { return b.kmsg.Stats() }
+func (o *ownedLog) Close() error { return errors.Join(o.Source.Close(), o.file.Close()) }
 
 // openFile opens a file. The kernel's buffer would wait for what comes next, and
 // a FIFO waits for a writer until the context ends.

@@ -18,6 +18,7 @@ import (
 	"github.com/oomtrace/oomtrace/internal/pipeline"
 	"github.com/oomtrace/oomtrace/internal/redact"
 	"github.com/oomtrace/oomtrace/internal/sample"
+	"github.com/oomtrace/oomtrace/internal/senders"
 	"github.com/oomtrace/oomtrace/internal/victims"
 )
 
@@ -34,6 +35,8 @@ type StageOptions struct {
 	Sockets  []string
 	// EnrichWait bounds how long a record waits for metadata; 0 is not at all.
 	EnrichWait time.Duration
+	// Sigkill says which SIGKILLs of others are records; "memory", "all" or "off"; memory when empty.
+	Sigkill string
 	// Redact hides arguments that look like secrets, and those of RedactNames.
 	Redact      bool
 	RedactNames []string
@@ -43,12 +46,22 @@ type StageOptions struct {
 	Top int
 }
 
+// origin is where a line's records come from.
+type origin int
+
+const (
+	fromPrograms origin = iota
+	fromLiveLog
+	fromFiles // of a log that is read afterwards
+)
+
 // stages are the stages of a line, with what they share.
 type stages struct {
 	o          StageOptions
-	live       bool // records of now; not of a log that is read afterwards
+	from       origin
 	sampler    sample.Sampler
 	victims    *victims.Table
+	senders    *senders.Tracker
 	containers *container.Cache // nil: no runtime is asked
 	enricher   *enrich.Enricher
 	metrics    *metrics.Metrics // nil: not counted
@@ -59,12 +72,15 @@ type stages struct {
 }
 
 // newStages must be closed. Pending says that another kill waits; nil is never.
-func newStages(ctx context.Context, o StageOptions, live bool, pending func() bool) *stages {
+func newStages(ctx context.Context, o StageOptions, from origin, pending func() bool) *stages {
 	if o.Notify == nil {
 		o.Notify = func(string) {}
 	}
-	s := &stages{o: o, live: live}
-	owners := enrich.Options{Log: !live, Wait: o.EnrichWait, Pending: pending}
+	if from == fromFiles {
+		o.Sigkill = string(senders.ModeAll) // the records were chosen when they were made
+	}
+	s := &stages{o: o, from: from, senders: senders.New(senders.Options{Mode: senders.Mode(o.Sigkill)})}
+	owners := enrich.Options{Log: from == fromFiles, Wait: o.EnrichWait, Pending: pending}
 	if o.EnrichWait == 0 {
 		owners.Wait = -1
 	}
@@ -77,9 +93,9 @@ func newStages(ctx context.Context, o StageOptions, live bool, pending func() bo
 		s.redactor = redact.New(o.RedactNames...)
 	}
 	var table victims.Options
-	if live {
+	if from == fromPrograms {
 		s.sampler.Cgroups = memoryMount()
-		table.Overdue = s.overdue
+		table.Overdue = s.overdue // a log need not have the exits
 	}
 	s.victims = victims.New(table)
 	return s
@@ -131,6 +147,7 @@ func (s *stages) onCgroup(path string) {
 func (s *stages) list() []pipeline.Stage {
 	return []pipeline.Stage{
 		s.notice,
+		s.relate,
 		s.sample,
 		s.victims.Record,
 		s.enrich,
@@ -144,7 +161,7 @@ func (s *stages) list() []pipeline.Stage {
 
 // notice tells the user of records that were lost.
 func (s *stages) notice(_ context.Context, rec *oom.Record) error {
-	if s.live && rec.Kind == oom.KindLost && rec.Source == oom.SourceBPF {
+	if s.from == fromPrograms && rec.Kind == oom.KindLost && rec.Source == oom.SourceBPF {
 		s.o.Notify(fmt.Sprintf("%d records lost: %s", rec.Lost.Value, lostWhy(rec.LostKind)))
 	}
 	return nil
@@ -156,10 +173,22 @@ func lostWhy(kind oom.LostKind) string {
 		return "no-victim records exceeded their share of the ring buffer"
 	case oom.LostExit:
 		return "exit records dropped: ring buffer full"
+	case oom.LostSigkill:
+		return "SIGKILL records exceeded their share of the ring buffer"
 	case oom.LostUnreadable:
 		return "they could not be decoded"
 	}
 	return "ring buffer full"
+}
+
+// relate says what a SIGKILL has to do with memory. It comes early, by what the
+// paths of cgroups say: most of them are dropped here, and cost no more.
+func (s *stages) relate(_ context.Context, rec *oom.Record) error {
+	s.enricher.Paths(rec)
+	if !s.senders.Observe(rec) {
+		return pipeline.ErrSkip
+	}
+	return nil
 }
 
 func (s *stages) sample(_ context.Context, rec *oom.Record) error {
@@ -168,8 +197,8 @@ func (s *stages) sample(_ context.Context, rec *oom.Record) error {
 }
 
 func (s *stages) enrich(ctx context.Context, rec *oom.Record) error {
-	if v := rec.Victim; s.live && v != nil && rec.Source == oom.SourceKmsg {
-		s.onCgroup(v.Cgroup) // without BPF the kill is the first sign of a container
+	if v := rec.Victim; s.from == fromLiveLog && v != nil {
+		s.onCgroup(v.Cgroup) // without programs the kill is the first sign of a container
 	}
 	s.enricher.Record(ctx, rec)
 	return nil
@@ -211,6 +240,9 @@ func (s *stages) redact(_ context.Context, rec *oom.Record) error {
 			g := &h.Growers[i]
 			g.Args, g.Cmdline = "", s.redacted(g.Args, g.Cmdline)
 		}
+	}
+	if k := rec.Sender; k != nil {
+		k.Args, k.Cmdline = "", s.redacted(k.Args, k.Cmdline)
 	}
 	return nil
 }

@@ -8,6 +8,7 @@ import (
 	"os"
 
 	"github.com/oomtrace/oomtrace/internal/assemble"
+	"github.com/oomtrace/oomtrace/internal/harden"
 	"github.com/oomtrace/oomtrace/internal/history"
 	"github.com/oomtrace/oomtrace/internal/render"
 	"github.com/oomtrace/oomtrace/internal/tracer"
@@ -33,9 +34,8 @@ func runCheck(ctx context.Context, args []string, env Env) error {
 	}
 	tr, err := tracer.Open(ctx, opts)
 	if err != nil {
-		checkFailed(env, err)
 		// The runtimes are of use all the same: the kernel's log has paths too.
-		return errors.Join(openFailure(err, t.btf), printRuntimes(ctx, env, t.sockets))
+		return errors.Join(openFailure(err, t.btf), printLines(env.Stdout, append(refused(err), runtimes(ctx, t.sockets)...)))
 	}
 	defer func() { _ = tr.Close() }()
 	return printCheck(ctx, env, tr, &t)
@@ -50,106 +50,81 @@ func (t *traceFlags) checkGroups() *flagGroups {
 }
 
 func printCheck(ctx context.Context, env Env, tr *tracer.Tracer, t *traceFlags) error {
-	w := env.Stdout
-	rows := [][2]string{
-		{"kernel", tr.Kernel()},
-		{"kernel types", present("/sys/kernel/btf/vmlinux")},
-		{"kernel symbols", symbols(tr)},
-		{"kernel log", readable("/dev/kmsg")},
+	lines := []string{
+		row("kernel", tr.Kernel()),
+		row("kernel types", readable("/sys/kernel/btf/vmlinux")),
+		row("kernel symbols", symbols(tr)),
+		row("kernel log", readable("/dev/kmsg")),
 	}
-	for _, r := range rows {
-		if err := printLine(w, "%-21s %s", r[0], r[1]); err != nil {
-			return err
-		}
+	for _, a := range tr.Attachments() {
+		lines = append(lines, a.Lines()...)
 	}
-	for _, line := range append(describe(tr.Attachments()), describeHistory(tr, t.history)...) {
-		if err := printLine(w, "%s", line); err != nil {
-			return err
-		}
-	}
+	lines = append(lines, describeHistory(tr, t.history)...)
 	for _, n := range append(tr.Warnings(), tr.Notes()...) {
-		if err := printLine(w, "%-21s %s", "note", n); err != nil {
-			return err
-		}
+		lines = append(lines, row("note", n))
 	}
-	if err := printRuntimes(ctx, env, t.sockets); err != nil {
-		return err
-	}
-	return printLine(w, "OK: oomtrace can run here")
+	lines = append(lines, runtimes(ctx, t.sockets)...)
+	return printLines(env.Stdout, append(lines, "OK: oomtrace can run here"))
 }
 
-// describeHistory says how growth is followed, and why not exactly.
+// describeHistory says how growth is followed, and why charges are not counted.
 func describeHistory(tr *tracer.Tracer, mode string) []string {
-	const row = "%-21s %s"
-	attachments, err := tr.History()
+	by, err := tr.History()
 	switch {
 	case mode == string(history.ModeOff):
-		return []string{fmt.Sprintf(row, "history", "off")}
+		return []string{row("history", "off")}
 	case mode == string(history.ModeSampled):
-		return []string{fmt.Sprintf(row, "history", "sampled every second")}
-	case err != nil:
-		lines := []string{fmt.Sprintf(row, "history", "sampled every second; charges are not counted:")}
-		var at *tracer.AttachError
-		if !errors.As(err, &at) {
-			return append(lines, fmt.Sprintf(row, "", "  "+err.Error()))
-		}
-		return append(lines, describe([]tracer.Attachment{{Hook: at.Hook, Tried: at.Attempts}})[1:]...)
+		return []string{row("history", "sampled every second")}
+	case err == nil:
+		return []string{row("history", "exact: "+by.Kind+" on "+by.Hook)}
 	}
-	for _, a := range attachments {
-		if a.Hook == "page_counter_try_charge" {
-			return []string{fmt.Sprintf(row, "history", "exact: "+a.Kind+" on "+a.Hook)}
+	lines := []string{row("history", "sampled every second; charges are not counted:")}
+	if attempts := refused(err); attempts != nil {
+		return append(lines, attempts[1:]...)
+	}
+	return append(lines, row("", "  "+err.Error()))
+}
+
+func row(what, state string) string { return fmt.Sprintf("%-21s %s", what, state) }
+
+// printLines writes lines, and nothing in them that a terminal obeys.
+func printLines(w io.Writer, lines []string) error {
+	for _, line := range lines {
+		if _, err := fmt.Fprintln(w, render.Message(line)); err != nil {
+			return err
 		}
 	}
 	return nil
 }
 
-// printLine writes one line, and nothing in it that a terminal obeys.
-func printLine(w io.Writer, format string, args ...any) error {
-	_, err := fmt.Fprintln(w, render.Message(fmt.Sprintf(format, args...)))
-	return err
-}
-
-// printRuntimes reports which container runtimes answer. The trace has given up
+// runtimes describes the container runtimes that answer. The trace has given up
 // most of its privileges when it asks, so that is done here too: a user's own
 // socket may be out of reach then.
-func printRuntimes(ctx context.Context, env Env, sockets []string) error {
-	if err := dropCapabilities(keptCapabilities()); err != nil {
-		if err := printLine(env.Stdout, "%-21s privileges are kept: %v", "note", err); err != nil {
-			return err
-		}
+func runtimes(ctx context.Context, sockets []string) (lines []string) {
+	if err := harden.DropCapabilities(keptCapabilities()); err != nil {
+		lines = append(lines, row("note", fmt.Sprintf("privileges are kept: %v", err)))
 	}
-	sources := assemble.Runtimes(ctx, sockets)
-	if len(sources) == 0 {
-		return printLine(env.Stdout, "%-21s none found; containers are identified by cgroup path only", "container runtimes")
+	all := assemble.Runtimes(ctx, sockets)
+	if len(all) == 0 {
+		return append(lines, row("container runtimes", "none found; containers are identified by cgroup path only"))
 	}
-	for _, s := range sources {
+	for _, s := range all {
 		state := fmt.Sprintf("%s, %d containers", s.Name, s.Containers)
 		if s.Err != nil {
 			state = s.Err.Error()
 		}
-		if err := printLine(env.Stdout, "%-21s %s: %s", "container runtime", s.Socket, state); err != nil {
-			return err
-		}
+		lines = append(lines, row("container runtime", s.Socket+": "+state))
 	}
-	return nil
+	return lines
 }
 
-// checkFailed shows the attempts behind a refusal.
-func checkFailed(env Env, err error) {
+// refused are the attempts behind a refusal.
+func refused(err error) []string {
 	var at *tracer.AttachError
-	if !asAttachError(err, &at) {
-		return
+	if !errors.As(err, &at) {
+		return nil
 	}
-	for _, line := range describe([]tracer.Attachment{{Hook: at.Hook, Tried: at.Attempts}}) {
-		_ = printLine(env.Stdout, "%s", line)
-	}
-}
-
-func present(path string) string {
-	if _, err := os.Stat(path); err != nil {
-		return "missing: " + path
-	}
-	return path
+	return tracer.Attachment{Hook: at.Hook, Tried: at.Attempts}.Lines()
 }
 
 func readable(path string) string {
@@ -172,5 +147,3 @@ func symbols(tr *tracer.Tracer) string {
 	}
 	return fmt.Sprintf("%d functions; data not in this kernel's table: %v", n, hidden)
 }
-
-func asAttachError(err error, to **tracer.AttachError) bool { return errors.As(err, to) }

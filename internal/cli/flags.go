@@ -186,6 +186,7 @@ type traceFlags struct {
 	readyFile   string
 	source      string
 	sinceBoot   bool
+	sigkill     string
 	attach      string
 	history     string
 	btf         string
@@ -203,7 +204,10 @@ func (t *traceFlags) groups() *flagGroups {
 		t.outputFlags.define(f)
 		f.IntVar(&t.top, "top", tracer.DefaultTop, "number of OOM candidates to record, at most 32")
 	})
-	g.add("Which kills", t.filterFlags.define)
+	g.add("Which kills", func(f *pflag.FlagSet) {
+		t.filterFlags.define(f)
+		f.StringVar(&t.sigkill, "sigkill", "memory", "SIGKILLs not sent by the OOM killer: memory (by memory managers, or drawn by an OOM kill), all or off")
+	})
 	g.add("Ownership", t.ownerFlags.define)
 	g.add("Run control", func(f *pflag.FlagSet) {
 		f.BoolVar(&t.sinceBoot, "since-boot", false, "first print kills still in the kernel log")
@@ -238,6 +242,11 @@ func (t *traceFlags) check(env Env) error {
 	}
 	if err := t.checkSource(); err != nil {
 		return err
+	}
+	switch t.sigkill {
+	case "memory", "all", "off":
+	default:
+		return usage("use memory, all or off", "--sigkill %q is unknown", t.sigkill)
 	}
 	if t.oomScoreAdj < -1000 || t.oomScoreAdj > 1000 {
 		return usage("use -1000 to 1000", "--oom-score-adj %d is out of range", t.oomScoreAdj)
@@ -284,7 +293,7 @@ func (t *traceFlags) options() (tracer.Options, error) {
 	}
 	opts := tracer.Options{
 		Tier: tier, BTF: t.btf, Top: t.top, Pin: t.pin, RingBytes: t.ringBytes,
-		NoHistory: mode == history.ModeOff || mode == history.ModeSampled,
+		NoSigkills: t.sigkill == "off", NoHistory: mode == history.ModeOff || mode == history.ModeSampled,
 	}
 	if t.top == 0 {
 		opts.Top = -1

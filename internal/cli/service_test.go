@@ -309,7 +309,7 @@ func TestServiceLayout(t *testing.T) {
 		p := newTracee(t, "--pin", dir, "-o", "json").startReady()
 		eventually(t, "the lost record", p.ended, func() bool { return len(parse(t, wholeLines(p.out.Bytes()))) > 0 })
 		p.interrupt()
-		for _, says := range []string{theirs, "another record layout", "2 records in its ring", "only that version can read"} {
+		for _, says := range []string{"replacing " + theirs + ", pinned by an incompatible version", "its 2 unread records are lost"} {
 			if !strings.Contains(p.stderr.String(), says) {
 				t.Errorf("%s: no %q in %s", layout, says, p.stderr.String())
 			}
@@ -388,7 +388,7 @@ func TestServiceUnpinnable(t *testing.T) {
 	}
 	p = newTracee(t, "--pin", dir, "--top", "3", "-o", "json").startReady()
 	p.interrupt()
-	if says := "go on as they were attached, with --attach kprobe, --top 10:"; !strings.Contains(p.stderr.String(), says) {
+	if says := "keep their settings (--attach kprobe, --top 10);"; !strings.Contains(p.stderr.String(), says) {
 		t.Errorf("no %q in %s", says, p.stderr.String())
 	}
 	unpin(t, dir)
@@ -600,7 +600,7 @@ func TestServiceErrors(t *testing.T) {
 	}
 }
 
-// TestServiceTypes: on a kernel that does not tell its types, a file with them
+// TestServiceTypes: on a kernel without BTF a file with it
 // does; without one the error says so.
 func TestServiceTypes(t *testing.T) {
 	const own = "/sys/kernel/btf/vmlinux"

@@ -1,12 +1,9 @@
 // Package enrich adds to a record whose processes they were: unit, container and
-// pod by the cgroup path, names by the runtimes' cache; and the few numbers of
-// the machine that the kernel side cannot see.
+// pod by the cgroup path, names by the runtimes' cache.
 package enrich
 
 import (
 	"context"
-	"path/filepath"
-	"strings"
 	"sync"
 	"time"
 
@@ -27,8 +24,7 @@ type Lookup interface {
 	Nested() bool
 }
 
-// Options are the settings of an Enricher. The zero value works: no names, this
-// machine's /proc.
+// Options are the settings of an Enricher. The zero value works: no names.
 type Options struct {
 	// Containers gives names; nil leaves them out.
 	Containers Lookup
@@ -41,8 +37,6 @@ type Options struct {
 	// Log is that the records are of a log, read at leisure: of any age, they
 	// are waited for, but once for each container.
 	Log bool
-	// ProcRoot is where proc is mounted; empty means /proc.
-	ProcRoot string
 }
 
 const (
@@ -63,7 +57,6 @@ type Enricher struct {
 	wait       time.Duration
 	pending    func() bool
 	log        bool
-	swaps      string
 
 	mu    sync.Mutex
 	asked map[string]bool // containers of a log
@@ -74,26 +67,24 @@ func New(o Options) *Enricher {
 	if o.Wait == 0 {
 		o.Wait = defaultWait
 	}
-	if o.ProcRoot == "" {
-		o.ProcRoot = "/proc"
-	}
 	return &Enricher{
 		containers: o.Containers, wait: o.Wait, pending: o.Pending, log: o.Log,
-		swaps: filepath.Join(o.ProcRoot, "swaps"), asked: map[string]bool{},
+		asked: map[string]bool{},
 	}
 }
 
-// Record fills in the owners of victim and trigger, the level of the limit, and
-// what can only be sampled. It returns within Options.Wait; what cannot be had
-// stays out.
+// Record fills in the owners of victim and trigger and the level of the limit. It
+// returns within Options.Wait; what cannot be had stays out.
 func (e *Enricher) Record(ctx context.Context, rec *oom.Record) {
-	owners := e.paths(rec)
-	e.sample(rec)
+	owners := e.Paths(rec)
 	if e.containers == nil {
 		return
 	}
-	unknown := [2]bool{e.missing(owners[0]) != "", e.missing(owners[1]) != ""}
-	if unknown[0] || unknown[1] {
+	var unknown [roleCount]bool
+	for i, o := range owners {
+		unknown[i] = e.missing(o) != ""
+	}
+	if unknown != [roleCount]bool{} {
 		e.await(ctx, rec, owners)
 	}
 	for i, o := range owners {
@@ -109,11 +100,14 @@ func (e *Enricher) Record(ctx context.Context, rec *oom.Record) {
 	}
 }
 
-// roles are whose the owners of paths are, in the record's words.
-var roles = [2]string{"victim", "trigger"}
+const roleCount = 3
 
-// paths fills in what the cgroup paths say. It returns the owners found.
-func (e *Enricher) paths(rec *oom.Record) (owners [2]*oom.Owner) {
+// roles are whose the owners of Paths are, in the record's words.
+var roles = [roleCount]string{"victim", "trigger", "sender"}
+
+// Paths fills in what the cgroup paths say, without asking anything else. It returns
+// the owners found.
+func (e *Enricher) Paths(rec *oom.Record) (owners [roleCount]*oom.Owner) {
 	if v := rec.Victim; v != nil && v.Cgroup != "" {
 		v.Owner = cgroup.Parse(v.Cgroup).Owner
 		owners[0] = &v.Owner
@@ -121,6 +115,10 @@ func (e *Enricher) paths(rec *oom.Record) (owners [2]*oom.Owner) {
 	if t := rec.Trigger; t != nil && t.Cgroup != "" {
 		t.Owner = cgroup.Parse(t.Cgroup).Owner
 		owners[1] = &t.Owner
+	}
+	if s := rec.Sender; s != nil && s.Cgroup != "" {
+		s.Owner = cgroup.Parse(s.Cgroup).Owner
+		owners[2] = &s.Owner
 	}
 	if l := rec.Limit; l != nil && l.Cgroup != "" {
 		member := ""
@@ -134,7 +132,7 @@ func (e *Enricher) paths(rec *oom.Record) (owners [2]*oom.Owner) {
 
 // await waits for containers that the cache does not know yet, but not for those
 // of an old log: they are known already, or never will be.
-func (e *Enricher) await(ctx context.Context, rec *oom.Record, owners [2]*oom.Owner) {
+func (e *Enricher) await(ctx context.Context, rec *oom.Record, owners [roleCount]*oom.Owner) {
 	if !e.worth(rec) {
 		return
 	}
@@ -153,8 +151,8 @@ func (e *Enricher) await(ctx context.Context, rec *oom.Record, owners [2]*oom.Ow
 // worth says whether names may be waited for.
 func (e *Enricher) worth(rec *oom.Record) bool {
 	switch {
-	case e.wait < 0 || rec.Kind == oom.KindExit:
-		return false
+	case e.wait < 0 || rec.Kind == oom.KindExit, rec.Kind == oom.KindSigkill:
+		return false // of many at once none shall hold up a kill
 	case e.log || rec.Source == oom.SourceBPF:
 		return true
 	}
@@ -189,7 +187,7 @@ func (e *Enricher) first(id string) bool {
 	if e.asked[id] || len(e.asked) >= maxAsked {
 		return false
 	}
-	e.asked[strings.Clone(id)] = true
+	e.asked[id] = true
 	return true
 }
 

@@ -2,8 +2,6 @@ package enrich
 
 import (
 	"context"
-	"os"
-	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -70,11 +68,9 @@ func record(path string) *oom.Record {
 }
 
 // none is a directory without any file.
-func none(t *testing.T) string { return t.TempDir() }
-
 func TestPathAlone(t *testing.T) {
 	rec := record(podPath + "/" + idA)
-	New(Options{ProcRoot: none(t)}).Record(t.Context(), rec)
+	New(Options{}).Record(t.Context(), rec)
 	want := oom.Owner{Container: &oom.Container{ID: idA}, Pod: &oom.Pod{UID: uid, QoS: "burstable"}}
 	if d := cmp.Diff(want, rec.Victim.Owner); d != "" {
 		t.Error(d)
@@ -123,7 +119,7 @@ func TestNames(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			rec := record(c.path)
-			New(Options{Containers: c.fake, ProcRoot: none(t)}).Record(t.Context(), rec)
+			New(Options{Containers: c.fake}).Record(t.Context(), rec)
 			if d := cmp.Diff(c.want, rec.Victim.Owner); d != "" {
 				t.Error(d)
 			}
@@ -135,7 +131,7 @@ func TestNames(t *testing.T) {
 // own words then, and that it says so.
 func TestBound(t *testing.T) {
 	f := &fake{hang: true}
-	e := New(Options{Containers: f, Wait: 20 * time.Millisecond, ProcRoot: none(t)})
+	e := New(Options{Containers: f, Wait: 20 * time.Millisecond})
 	start := time.Now()
 	rec := record(podPath + "/" + idA)
 	rec.Trigger.Cgroup = podPath + "/" + idB
@@ -156,7 +152,7 @@ func TestPending(t *testing.T) {
 	f := &fake{hang: true}
 	var looks atomic.Int32
 	pending := func() bool { return looks.Add(1) > 2 }
-	e := New(Options{Containers: f, Wait: time.Hour, Pending: pending, ProcRoot: none(t)})
+	e := New(Options{Containers: f, Wait: time.Hour, Pending: pending})
 	e.Record(t.Context(), record(podPath+"/"+idA))
 	if n := looks.Load(); n != 3 {
 		t.Errorf("%d looks", n)
@@ -189,7 +185,7 @@ func TestWaited(t *testing.T) {
 			if tt.change != nil {
 				tt.change(rec)
 			}
-			o := Options{ProcRoot: none(t)}
+			o := Options{}
 			if tt.fake != nil {
 				o.Containers = tt.fake
 			}
@@ -219,7 +215,7 @@ func TestLogs(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			f := &fake{}
-			e := New(Options{Containers: f, Log: tt.log, ProcRoot: none(t)})
+			e := New(Options{Containers: f, Log: tt.log})
 			for range 2 {
 				rec := record(podPath + "/" + idA)
 				rec.Source, rec.Time = oom.SourceKmsg, time.Now().Add(-tt.age)
@@ -237,7 +233,7 @@ func TestLogs(t *testing.T) {
 func TestNestedWait(t *testing.T) {
 	for _, nested := range []bool{false, true} {
 		f := &fake{known: map[string]container.Info{idB: info("node", "")}, nested: nested}
-		New(Options{Containers: f, ProcRoot: none(t)}).Record(t.Context(), record("/docker/"+idB+podPath+"/"+idA))
+		New(Options{Containers: f}).Record(t.Context(), record("/docker/"+idB+podPath+"/"+idA))
 		if waited := f.waits.Load() > 0; waited != nested {
 			t.Errorf("nested %v: waited %v", nested, waited)
 		}
@@ -254,60 +250,11 @@ func TestNoWait(t *testing.T) {
 		},
 	} {
 		f := &fake{hang: true}
-		rec, o := record(podPath+"/"+idA), Options{Containers: f, ProcRoot: none(t)}
+		rec, o := record(podPath+"/"+idA), Options{Containers: f}
 		change(rec, &o)
 		New(o).Record(t.Context(), rec)
 		if f.waits.Load() != 0 {
 			t.Errorf("%s: waited", name)
 		}
 	}
-}
-
-func TestSwaps(t *testing.T) {
-	dir := t.TempDir()
-	const text = "Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n" +
-		"/dev/zram0                              partition\t1048572\t\t512\t\t100\n" +
-		"/swap\\040file\\040(deleted)             file\t\t2097148\t\t0\t\t-2\n" +
-		"short line\n" +
-		"/x file -1 x 99999999999\n"
-	if err := os.WriteFile(filepath.Join(dir, "swaps"), []byte(text), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	want := []oom.SwapDevice{
-		{Name: "/dev/zram0", Type: "partition", SizeBytes: oom.Some(uint64(1048572 << 10)), UsedBytes: oom.Some(uint64(512 << 10)), Priority: oom.Some(int32(100))},
-		{Name: "/swap file", Type: "file", SizeBytes: oom.Some(uint64(2097148 << 10)), UsedBytes: oom.Some(uint64(0)), Priority: oom.Some(int32(-2))},
-		{Name: "/x", Type: "file"},
-	}
-	e := New(Options{ProcRoot: dir})
-	rec := record("/a.service")
-	e.Record(t.Context(), rec)
-	if d := cmp.Diff(want, rec.Memory.SwapDevices); d != "" {
-		t.Error(d)
-	}
-	if d := cmp.Diff([]string{"memory.swap_devices"}, rec.Sampled); d != "" {
-		t.Error(d)
-	}
-	for name, rec := range map[string]*oom.Record{
-		"of a log":   {Kind: oom.KindKill, Source: oom.SourceKmsg},
-		"exit":       {Kind: oom.KindExit, Source: oom.SourceBPF},
-		"no swap":    {Kind: oom.KindKill, Source: oom.SourceBPF, Memory: &oom.Memory{SwapTotalBytes: oom.Some(uint64(0))}},
-		"known":      {Kind: oom.KindKill, Source: oom.SourceBPF, Memory: &oom.Memory{SwapDevices: want[:1]}},
-		"of nothing": {Kind: oom.KindLost},
-	} {
-		e.Record(t.Context(), rec)
-		if len(rec.Sampled) != 0 {
-			t.Errorf("%s: sampled %v", name, rec.Sampled)
-		}
-	}
-}
-
-func FuzzSwaps(f *testing.F) {
-	f.Add("Filename Type Size Used Priority\n/a file 1 2 3\n")
-	f.Fuzz(func(t *testing.T, s string) {
-		for _, d := range parseSwaps(s) {
-			if d.Type == "" {
-				t.Fatalf("%+v", d)
-			}
-		}
-	})
 }

@@ -44,7 +44,13 @@ type Reader struct {
 	obj    objects
 	entry  entry
 	// unknown counts the objects in which no text was found.
-	unknown uint64
+	unknown   uint64
+	ord       order
+	joined    []byte // a line put together, see rejoin
+	foreign   uint64
+	inMessage bool     // of journalctl -o verbose: the last field
+	columns   []string // of a table
+	comma     byte
 }
 
 type format int
@@ -53,6 +59,8 @@ const (
 	formatText format = iota
 	formatJSON
 	formatExport
+	formatVerbose
+	formatTable
 )
 
 // NewReader returns a reader of a log. It finds out by the content whether that
@@ -62,6 +70,7 @@ func NewReader(r io.Reader, o Options) *Reader {
 	rd := &Reader{o: o, in: r, start: startLines}
 	rd.p = NewParser(o)
 	rd.x = prefixes{o: &rd.o, now: time.Now}
+	rd.ord.give = rd.p.Line
 	return rd
 }
 
@@ -72,6 +81,7 @@ func (r *Reader) Stats() Stats {
 		return s
 	}
 	s.Lines, s.CutLines, s.Unknown = r.src.lines, r.src.cuts, r.unknown+r.obj.broken
+	s.DoubledLines, s.Reversed, s.Foreign = r.ord.doubled, r.ord.mode == newestFirst, r.foreign
 	return s
 }
 
@@ -96,10 +106,20 @@ func (r *Reader) Next() (*oom.Record, error) {
 			more = r.stepJSON()
 		case formatExport:
 			more = r.stepExport()
+		case formatVerbose:
+			more = r.stepVerbose()
+		case formatTable:
+			more = r.stepTable()
 		default:
 			more = r.stepText()
 		}
-		if !more {
+		switch {
+		case more:
+		case r.src.again():
+			r.ord.flush()
+			r.p.quiet()
+		default:
+			r.ord.flush()
 			r.p.Flush()
 			r.err = r.src.err
 		}
@@ -109,6 +129,7 @@ func (r *Reader) Next() (*oom.Record, error) {
 // Quiet gives out the kills that wait for more lines, because none came for a
 // while. An input may call it from within its Read.
 func (r *Reader) Quiet() []*oom.Record {
+	r.ord.flush()
 	r.p.quiet()
 	var all []*oom.Record
 	for rec := r.p.Take(); rec != nil; rec = r.p.Take() {
@@ -212,6 +233,11 @@ func detect(head []byte) format {
 		return formatJSON
 	case hasPrefix(b, "__CURSOR="), hasPrefix(b, "__REALTIME_TIMESTAMP="), hasPrefix(b, "MESSAGE="):
 		return formatExport
+	case isVerbose(b):
+		return formatVerbose
+	}
+	if columns, _ := tableHead(b); columns != nil {
+		return formatTable
 	}
 	return formatText
 }
@@ -229,13 +255,13 @@ func b0(b []byte) byte {
 
 // stepText moves on by a line, or over many that cannot matter.
 func (r *Reader) stepText() bool {
-	if r.start > 0 || r.p.busy() {
+	if r.start > 0 || r.close() {
 		line, cut, ok := r.src.line()
 		if !ok {
 			return false
 		}
 		r.start--
-		if r.p.busy() && r.start == 0 {
+		if r.close() && r.start == 0 {
 			r.start = 1 // stay close while it is about a report
 		}
 		r.feed(line, cut, int(r.src.lines))
@@ -243,6 +269,9 @@ func (r *Reader) stepText() bool {
 		return true
 	}
 	whole := r.src.whole()
+	if len(whole) == 0 && r.src.quiet {
+		return false
+	}
 	if len(whole) == 0 {
 		line, cut, ok := r.src.line() // the last line, or one that is too long
 		if ok && mayAnchor(line) {
@@ -268,6 +297,9 @@ func (r *Reader) stepText() bool {
 	return true
 }
 
+// close says whether ordinary lines may still matter.
+func (r *Reader) close() bool { return r.p.busy() || r.ord.holding() }
+
 // needsPast says whether a line ends a report whose other lines may have gone
 // by unseen.
 func (r *Reader) needsPast(line []byte) bool {
@@ -290,11 +322,23 @@ func (r *Reader) feed(raw []byte, cut bool, number int) {
 
 func (r *Reader) feedLine(raw []byte, cut bool, number int) {
 	l, ok := r.x.line(raw)
+	l.Number, l.Cut = number, cut
 	if !ok {
+		r.another(&l, raw)
 		return
 	}
-	l.Number, l.Cut = number, cut
-	r.p.Line(l)
+	r.ord.push(r.rejoin(l, raw))
+}
+
+// another takes note of a line that is not the kernel's.
+func (r *Reader) another(l *Line, raw []byte) {
+	if contains(raw, killedMark) || contains(raw, headerMark) {
+		r.foreign++
+	}
+	if r.ord.mode == undecided {
+		l.Text = nil
+		r.ord.weigh(l)
+	}
 }
 
 // lookBack feeds the lines before a kill that look like a report's. They have

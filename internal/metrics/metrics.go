@@ -6,7 +6,7 @@
 //	oomtrace_records_total{kind,scope}       every combination from the start, at 0
 //	oomtrace_victim_rss_bytes                histogram of the killed
 //	oomtrace_last_kill_timestamp_seconds     0 before the first
-//	oomtrace_lost_total{kind}                kill, exit, no_victim and cgroup notices
+//	oomtrace_lost_total{kind}                kill, exit, no_victim, sigkill and cgroup notices
 //	oomtrace_no_victim_repeats_total         OOMs without a victim, counted and not told
 //	oomtrace_undecoded_total
 //	oomtrace_drained_total                   found in the pinned ring at the start
@@ -53,6 +53,8 @@ type Stats struct {
 	// Lost counts the victims, LostExit the exits, LostCgroup the cgroup notices
 	// and LostNoVictim the OOMs without a victim that found the ring full.
 	Lost, LostExit, LostCgroup, LostNoVictim uint64
+	// LostSigkill counts the SIGKILLs of others that found no room in theirs.
+	LostSigkill uint64
 	// Repeated counts the OOMs without a victim that have no record, since one of
 	// the same cgroup was just told.
 	Repeated uint64
@@ -80,6 +82,7 @@ type Metrics struct {
 	rss      prometheus.Histogram
 	last     prometheus.Gauge
 	kills    *kills
+	sigkills *prometheus.CounterVec
 }
 
 // New returns a Metrics with a registry of its own.
@@ -101,6 +104,9 @@ func New(opts Options) *Metrics {
 			Name: "oomtrace_last_kill_timestamp_seconds", Help: "Time of the last kill, 0 before the first.",
 		}),
 		kills: newKills(opts.MaxSeries),
+		sigkills: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "oomtrace_sigkills_total", Help: "SIGKILLs that the kernel's OOM killer did not send, by cause and by the program that sent them.",
+		}, []string{"cause", "program"}),
 	}
 	// A counter that first appears with a value of 1 has no increase; these are
 	// there from the start.
@@ -109,7 +115,7 @@ func New(opts Options) *Metrics {
 			m.records.WithLabelValues(kind, scope)
 		}
 	}
-	m.registry.MustRegister(m.records, m.rss, m.last, m.kills.vec,
+	m.registry.MustRegister(m.records, m.rss, m.last, m.kills.vec, m.sigkills,
 		&statsCollector{stats: opts.Stats}, buildInfo(opts.Version),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
@@ -133,6 +139,9 @@ func (m *Metrics) Observe(rec *oom.Record) {
 	if kind := kindOf(rec.Kind); kind != "" {
 		m.records.WithLabelValues(kind, scope).Inc()
 	}
+	if rec.Kind == oom.KindSigkill {
+		m.sigkill(rec)
+	}
 	if rec.Kind != oom.KindKill {
 		return
 	}
@@ -146,6 +155,16 @@ func (m *Metrics) Observe(rec *oom.Record) {
 	if rss, ok := rec.Victim.RSSBytes.Get(); ok {
 		m.rss.Observe(float64(rss))
 	}
+}
+
+// sigkill counts by what can only be one of a few: a cause, and a program that was
+// recognised.
+func (m *Metrics) sigkill(rec *oom.Record) {
+	program := ""
+	if rec.Sender != nil && rec.Sender.Role != "" {
+		program = rec.Sender.Program
+	}
+	m.sigkills.WithLabelValues(string(rec.Cause), program).Inc()
 }
 
 // Handler serves /metrics, and /healthz with 200 or, with the reason, 503.
@@ -235,6 +254,7 @@ func counters(ch chan<- prometheus.Metric, d *statsDescs, s *Stats) {
 	count(d.lost, s.LostExit, "exit")
 	count(d.lost, s.LostCgroup, "cgroup")
 	count(d.lost, s.LostNoVictim, "no_victim")
+	count(d.lost, s.LostSigkill, "sigkill")
 	count(d.repeated, s.Repeated)
 	count(d.undecoded, s.Undecoded)
 	count(d.drained, s.Drained)

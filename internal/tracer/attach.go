@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/cilium/ebpf"
@@ -13,10 +14,10 @@ import (
 	"github.com/oomtrace/oomtrace/internal/probe"
 )
 
-// Tier says which kinds of hooks may be used. The zero Tier is TierAuto.
+// Tier is the attach type of the programs. The zero Tier is TierAuto.
 type Tier string
 
-// The tiers, as --attach names them.
+// The attach types, as --attach names them.
 const (
 	TierAuto       Tier = ""
 	TierFentry     Tier = "fentry"
@@ -26,7 +27,7 @@ const (
 	TierTracepoint Tier = "tracepoint"
 )
 
-// Tiers lists the tiers a user can ask for, best first.
+// Tiers lists the attach types a user can ask for, best first.
 func Tiers() []Tier {
 	return []Tier{TierFentry, TierKprobe, TierTPBTF, TierRawTP, TierTracepoint}
 }
@@ -41,7 +42,7 @@ func ParseTier(s string) (Tier, error) {
 			return t, nil
 		}
 	}
-	return TierAuto, fmt.Errorf("unknown tier %q", s)
+	return TierAuto, fmt.Errorf("unknown attach type %q", s)
 }
 
 // Attempt is one try at a hook, and why the kernel refused it.
@@ -72,6 +73,34 @@ type Attachment struct {
 	Unpinned bool
 	// Tried are the attempts that failed before Kind.
 	Tried []Attempt
+}
+
+// Lines describes the attachment for a person: what is attached, and a line for
+// each refusal.
+func (a Attachment) Lines() []string {
+	kind := a.Kind
+	if kind == "" {
+		kind = "not attached"
+	}
+	if a.Symbol != "" {
+		kind += " on " + a.Symbol
+	}
+	lines := []string{fmt.Sprintf("%-21s %s", a.Hook, kind)}
+	for _, try := range a.Tried {
+		lines = append(lines, fmt.Sprintf("%-21s   %s refused: %v", "", try.Kind, try.Err))
+	}
+	return lines
+}
+
+// Kinds lists how the programs that see a kill are attached, the decision's first.
+func Kinds(all []Attachment) []string {
+	var kinds []string
+	for _, a := range all {
+		if a.Sees && a.Kind != "" && !slices.Contains(kinds, a.Kind) {
+			kinds = append(kinds, a.Kind)
+		}
+	}
+	return kinds
 }
 
 // candidate is one way to attach a hook.
@@ -406,23 +435,30 @@ func (a *attacher) symbol(h hook, c candidate) (string, error) {
 	return symbol, nil
 }
 
-// load loads one program alone, on the maps that all share.
+// load loads one program alone, on those of the shared maps that it uses.
 func (a *attacher) load(name string) (*ebpf.Program, error) {
-	spec := a.spec.Copy()
-	for other := range spec.Programs {
-		if other != name {
-			delete(spec.Programs, other)
+	prog := a.spec.Programs[name]
+	if prog == nil {
+		return nil, fmt.Errorf("load: no program %s in the BPF object", name)
+	}
+	spec := &ebpf.CollectionSpec{
+		Programs: map[string]*ebpf.ProgramSpec{name: prog}, Maps: map[string]*ebpf.MapSpec{}, Types: a.spec.Types, ByteOrder: a.spec.ByteOrder,
+	}
+	maps := map[string]*ebpf.Map{}
+	for _, ins := range prog.Instructions {
+		if m := a.maps[ins.Reference()]; m != nil && ins.IsLoadFromMap() {
+			spec.Maps[ins.Reference()], maps[ins.Reference()] = a.spec.Maps[ins.Reference()], m
 		}
 	}
 	coll, err := ebpf.NewCollectionWithOptions(spec, ebpf.CollectionOptions{
 		Programs:        ebpf.ProgramOptions{KernelTypes: a.types},
-		MapReplacements: a.maps,
+		MapReplacements: maps,
 		Cache:           a.cache,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("load: %w", plainError(err))
 	}
-	prog := coll.DetachProgram(name)
+	loaded := coll.DetachProgram(name)
 	coll.Close()
-	return prog, nil
+	return loaded, nil
 }

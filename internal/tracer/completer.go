@@ -5,6 +5,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/oomtrace/oomtrace/internal/host"
 	"github.com/oomtrace/oomtrace/internal/oom"
 )
 
@@ -34,7 +35,7 @@ type completer struct {
 
 func newCompleter(log Log) *completer {
 	c := &completer{
-		log: log, more: make(chan struct{}, 1), ended: make(chan struct{}), wait: completeWait, asleep: asleep,
+		log: log, more: make(chan struct{}, 1), ended: make(chan struct{}), wait: completeWait, asleep: host.Asleep,
 		timer: time.NewTimer(completeWait),
 	}
 	c.timer.Stop()
@@ -122,13 +123,4 @@ func (c *completer) sameTime(rec, report *oom.Record) bool {
 	}
 	apart := time.Duration(at) - c.asleep() - time.Duration(printed)
 	return apart.Abs() < ClockSlack
-}
-
-// asleep is how long the machine has slept since it booted.
-func asleep() time.Duration {
-	boot, awake := bootNS(), monotonic()
-	if boot == 0 || awake == 0 {
-		return 0
-	}
-	return time.Duration(boot - awake)
 }

@@ -305,7 +305,7 @@ func drain(t *testing.T, tr *Tracer) (got map[oom.Kind]uint64, repeats uint64) {
 		}
 		got[ev.Record.Kind]++
 		repeats += ev.Record.Repeats.Value
-		tr.ack(&ev)
+		tr.done()
 	}
 }
 
@@ -336,6 +336,6 @@ func TestGuestOpenErrors(t *testing.T) {
 		t.Errorf("a missing file: %v", err)
 	}
 	if _, err := ParseTier("jprobe"); err == nil || !strings.Contains(err.Error(), "jprobe") {
-		t.Errorf("unknown tier: %v", err)
+		t.Errorf("unknown attach type: %v", err)
 	}
 }

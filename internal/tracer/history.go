@@ -53,9 +53,16 @@ type growth struct {
 	err         error // why there is none
 }
 
-// History tells how the counting of growth is attached. The error says why there
-// is none.
-func (t *Tracer) History() ([]Attachment, error) { return t.growth.attachments, t.growth.err }
+// History tells how the counting of charges is attached. The error says why it is
+// not.
+func (t *Tracer) History() (by Attachment, err error) {
+	for _, a := range t.growth.attachments {
+		if a.Hook == hookTryCharge {
+			by = a
+		}
+	}
+	return by, t.growth.err
+}
 
 // HistoryMaps are the maps of bpf/history.bpf.c, and of the command lines, by name, as long as the tracer is
 // open; nil where growth is not counted.

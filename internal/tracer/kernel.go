@@ -1,15 +1,12 @@
 package tracer
 
 import (
-	"bytes"
 	"fmt"
 	"math/bits"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/cilium/ebpf"
 
@@ -48,7 +45,12 @@ func setConstants(spec *ebpf.CollectionSpec, s *Symbols, opts Options) error {
 	if err != nil {
 		return err
 	}
+	follow := uint32(1)
+	if opts.NoSigkills {
+		follow = 0
+	}
 	values := map[string]any{
+		probe.OomtraceVarFollowSigkills:        follow,
 		probe.OomtraceVarPageShift:             uint32(bits.TrailingZeros(uint(os.Getpagesize()))),
 		probe.OomtraceVarNrCpus:                min(cpus, maxCPUs),
 		probe.OomtraceVarNrNodes:               nodes,
@@ -110,21 +112,4 @@ func possible(path string) (uint32, error) {
 		return 0, fmt.Errorf("read %s: %w", path, err)
 	}
 	return uint32(n) + 1, nil
-}
-
-// bootID identifies this boot (Documentation/admin-guide/sysctl/kernel.rst).
-func bootID() string {
-	b, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
-	if err != nil {
-		return ""
-	}
-	return string(bytes.TrimSpace(b))
-}
-
-func kernelRelease() string {
-	var u unix.Utsname
-	if unix.Uname(&u) != nil {
-		return ""
-	}
-	return unix.ByteSliceToString(u.Release[:])
 }

@@ -3,6 +3,7 @@ package tracer
 import (
 	"time"
 
+	"github.com/oomtrace/oomtrace/internal/host"
 	"github.com/oomtrace/oomtrace/internal/oom"
 	"github.com/oomtrace/oomtrace/internal/probe"
 	"github.com/oomtrace/oomtrace/internal/wire"
@@ -19,12 +20,13 @@ type loss struct {
 
 // losses are the counters that a lost record is due for, by what they count. A
 // notice of a cgroup is none: no record goes missing with it.
-func losses() [4]loss {
+func losses() [5]loss {
 	return [...]loss{
 		{Kind: oom.LostKill, counter: probe.OomtraceCounterCOUNTER_LOST},
 		{Kind: oom.LostNoVictim, counter: probe.OomtraceCounterCOUNTER_LOST_NO_VICTIM},
 		{Kind: oom.LostExit, counter: probe.OomtraceCounterCOUNTER_LOST_EXIT},
 		{Kind: oom.LostUnreadable, counter: probe.OomtraceCounterCOUNTER_UNREADABLE},
+		{Kind: oom.LostSigkill, counter: probe.OomtraceCounterCOUNTER_LOST_SIGKILL},
 	}
 }
 
@@ -50,7 +52,7 @@ func (t *Tracer) reported(l loss) error {
 
 // lossRecord is what stands in the stream for a loss.
 func (t *Tracer) lossRecord(l loss) *oom.Record {
-	now := bootNS()
+	now := host.BootNS()
 	rec := &oom.Record{
 		Schema: oom.Schema, Kind: oom.KindLost, Source: oom.SourceBPF, Time: time.Now(),
 		ID:   wire.LossID(t.machine.BootID, t.set, string(l.Kind), l.From, l.To),

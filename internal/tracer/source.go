@@ -8,6 +8,7 @@ import (
 
 	"github.com/oomtrace/oomtrace/internal/oom"
 	"github.com/oomtrace/oomtrace/internal/probe"
+	"github.com/oomtrace/oomtrace/internal/ring"
 	"github.com/oomtrace/oomtrace/internal/wire"
 )
 
@@ -55,7 +56,7 @@ type Source struct {
 // events is what a Source needs of a Tracer.
 type events interface {
 	read(ctx context.Context, ev *wire.Event) error
-	ack(ev *wire.Event)
+	done()
 	unreported(to []loss) ([]loss, error)
 	reported(loss) error
 	lossRecord(loss) *oom.Record
@@ -109,7 +110,7 @@ func (s *Source) Next(ctx context.Context) (*oom.Record, error) {
 		}
 		s.counted = false
 		if s.aside() {
-			s.t.ack(&s.event)
+			s.t.done()
 			continue
 		}
 		return s.whole(ctx), nil
@@ -166,7 +167,7 @@ func (s *Source) Done() error {
 	if s.last != nil {
 		return s.t.reported(*s.last)
 	}
-	s.t.ack(&s.event)
+	s.t.done()
 	return nil
 }
 
@@ -183,7 +184,10 @@ func (t *Tracer) NeedsLog() bool {
 
 // Pending says that the ring buffer holds another kill behind those that were
 // read. Any goroutine may ask.
-func (t *Tracer) Pending() bool { return t.ring.Ahead(wire.IsKill) }
+func (t *Tracer) Pending() bool {
+	_, behind := t.ring.Unread(func(h ring.Head) bool { return wire.IsKill(h) })
+	return behind > 0
+}
 
 // Unreported is how many kills and OOMs without a victim were lost and have no
 // record of it in the stream yet.

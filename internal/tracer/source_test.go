@@ -19,6 +19,7 @@ type fakeEvents struct {
 	all    []func(*wire.Event)
 	losses map[int][]loss
 	given  int
+	last   string
 	order  []string
 }
 
@@ -28,15 +29,14 @@ func (f *fakeEvents) read(_ context.Context, ev *wire.Event) error {
 	}
 	*ev = wire.Event{}
 	f.all[f.given](ev)
+	f.last = ev.Record.ID + ev.Cgroup.Path + ev.Shared.Comm
 	f.given++
 	return nil
 }
 
 func (f *fakeEvents) note(what string) { f.order = append(f.order, what) }
 
-func (f *fakeEvents) ack(ev *wire.Event) {
-	f.note("ack " + ev.Record.ID + ev.Cgroup.Path + ev.Shared.Comm)
-}
+func (f *fakeEvents) done() { f.note("ack " + f.last) }
 
 func (f *fakeEvents) unreported(to []loss) ([]loss, error) {
 	return append(to, f.losses[f.given]...), nil

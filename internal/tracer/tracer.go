@@ -14,7 +14,6 @@ import (
 	"runtime/debug"
 	"strings"
 	"sync/atomic"
-	"time"
 	"unsafe"
 
 	"github.com/cilium/ebpf"
@@ -23,6 +22,7 @@ import (
 	"github.com/cilium/ebpf/rlimit"
 	"golang.org/x/sys/unix"
 
+	"github.com/oomtrace/oomtrace/internal/host"
 	"github.com/oomtrace/oomtrace/internal/probe"
 	"github.com/oomtrace/oomtrace/internal/ring"
 	"github.com/oomtrace/oomtrace/internal/wire"
@@ -54,6 +54,8 @@ type Options struct {
 	// CmdlineEntries bounds the command lines kept in the kernel, 280 bytes
 	// each; 0 means DefaultCmdlineEntries.
 	CmdlineEntries int
+	// NoSigkills leaves out the SIGKILLs that the OOM killer did not send.
+	NoSigkills bool
 	// Pin is a bpffs directory where hooks and records stay while no reader
 	// runs; the next Open goes on there. Empty: all ends with Close.
 	Pin string
@@ -79,6 +81,8 @@ type Stats struct {
 	// Lost victim records, exit records, cgroup notices and records of OOMs
 	// without a victim found the ring full, or the half of it that is theirs.
 	Lost, LostExit, LostCgroup, LostNoVictim uint64
+	// LostSigkill records of other SIGKILLs found their half of the ring full.
+	LostSigkill uint64
 	// Repeated OOMs without a victim came within a second after another one in
 	// the same cgroup, and were only counted.
 	Repeated uint64
@@ -86,15 +90,15 @@ type Stats struct {
 	Undecoded uint64
 }
 
-// Tracer is a running trace; a Source gives its records. Stats and Close may come
-// from any goroutine.
+// Tracer is a running trace; a Source gives its records. Stats, Waiting and
+// Pending may be called by any goroutine.
 type Tracer struct {
 	maps        map[string]*ebpf.Map
 	links       []link.Link
 	ring        *ring.Reader
 	attachments []Attachment
 	machine     wire.Machine
-	anchor      *anchor
+	clock       host.BootClock
 	symbols     *Symbols
 	notes       []string
 	warnings    []string
@@ -105,10 +109,11 @@ type Tracer struct {
 	drainEnd    uint64 // where the ring ended when this reader came
 	pin         *pinDir
 	resumed     bool
-	attachedAt  uint64   // CLOCK_MONOTONIC, ns
-	others      pinSets  // of other builds, to take over from
-	older       []*older // the rings that were taken over
-	draining    int      // the one of them that is being read
+	attachedAt  uint64       // CLOCK_MONOTONIC, ns
+	others      pinSets      // of other builds, to take over from
+	older       []*older     // the rings that were taken over
+	draining    int          // the one of them that is being read
+	reading     *ring.Reader // which has the event that is not done
 	hookNames   [][]string
 }
 
@@ -136,8 +141,8 @@ func Open(ctx context.Context, opts Options) (t *Tracer, err error) {
 	if err != nil {
 		return t, err
 	}
-	t.machine.Symbol, t.machine.Core = t.symbols.Append, t.symbols.Core
-	t.attachedAt = monotonic()
+	t.machine.Symbol, t.machine.Core = t.symbols.Name, t.symbols.Core
+	t.attachedAt = host.MonotonicNS()
 	return t, nil
 }
 
@@ -182,7 +187,7 @@ func (t *Tracer) followUp() error {
 	return t.replace(t.others.foreign)
 }
 
-// warnUnpinned names the hooks that see nothing while no reader runs.
+// warnUnpinned names the programs that see nothing while no reader runs.
 func (t *Tracer) warnUnpinned() {
 	var names []string
 	for _, at := range t.attachments {
@@ -191,7 +196,7 @@ func (t *Tracer) warnUnpinned() {
 		}
 	}
 	if len(names) > 0 {
-		t.warnings = append(t.warnings, "this kernel cannot pin "+strings.Join(names, ", ")+": while no reader runs, records lack what these see")
+		t.warnings = append(t.warnings, "this kernel cannot pin "+strings.Join(names, ", ")+"; data from it is missing while oomtrace is stopped")
 	}
 }
 
@@ -235,18 +240,17 @@ func (t *Tracer) readSymbols(path string) {
 
 // prepare gathers what the programs need to know before they are loaded.
 func prepare(opts Options, t *Tracer) (*attacher, error) {
-	spec, err := probe.LoadOomtrace()
+	read := make(chan struct{})
+	go func() {
+		defer close(read)
+		t.readSymbols("/proc/kallsyms")
+	}()
+	a, err := newAttacher(opts)
+	<-read
 	if err != nil {
-		return nil, fmt.Errorf("BPF object: %w", err)
-	}
-	a := &attacher{spec: spec, cache: btf.NewCache()}
-	if a.types, err = kernelTypes(opts.BTF); err != nil {
 		return nil, err
 	}
-	if _, err := a.kernelTypes(); err != nil {
-		return nil, fmt.Errorf("%w: %w: %w", ErrUnsupported, ErrNoBTF, err)
-	}
-	t.readSymbols("/proc/kallsyms")
+	spec := a.spec
 	a.symbols = t.symbols
 	if err := setConstants(spec, a.symbols, opts); err != nil {
 		return nil, err
@@ -268,6 +272,22 @@ func prepare(opts Options, t *Tracer) (*attacher, error) {
 		return nil, err
 	}
 	return a, setVariable(spec, probe.OomtraceVarPercpuOffsetsKnown, uint32(1))
+}
+
+// newAttacher reads the programs and the kernel's types.
+func newAttacher(opts Options) (*attacher, error) {
+	spec, err := probe.LoadOomtrace()
+	if err != nil {
+		return nil, fmt.Errorf("BPF object: %w", err)
+	}
+	a := &attacher{spec: spec, cache: btf.NewCache()}
+	if a.types, err = kernelTypes(opts.BTF); err != nil {
+		return nil, err
+	}
+	if _, err := a.kernelTypes(); err != nil {
+		return nil, fmt.Errorf("%w: %w: %w", ErrUnsupported, ErrNoBTF, err)
+	}
+	return a, nil
 }
 
 func size(spec *ebpf.CollectionSpec, opts Options) {
@@ -296,9 +316,9 @@ func kernelTypes(path string) (*btf.Spec, error) {
 
 // openMaps creates the maps, without any program.
 func (t *Tracer) openMaps(a *attacher) error {
-	spec := a.spec.Copy()
-	clear(spec.Programs)
-	coll, err := ebpf.NewCollectionWithOptions(spec, ebpf.CollectionOptions{Cache: a.cache})
+	spec := *a.spec
+	spec.Programs = nil
+	coll, err := ebpf.NewCollectionWithOptions(&spec, ebpf.CollectionOptions{Cache: a.cache})
 	if err != nil {
 		if isPermission(err) {
 			return fmt.Errorf("create BPF maps: %w: %w", ErrPermission, plainError(err))
@@ -361,39 +381,12 @@ func anyDecides(attachments []Attachment) error {
 
 // describeMachine fills what every record says of this machine.
 func (t *Tracer) describeMachine() {
-	m := ThisMachine()
+	m := host.Identify()
 	cpus, _, _ := topology("/sys") // 0, which is unknown, where it cannot be read
 	t.machine = wire.Machine{
 		Node: m.Node, BootID: m.BootID, Kernel: m.Kernel, CPUs: cpus,
-		PageSize: uint64(os.Getpagesize()), Hooks: t.namesOf, GFP: appendGFP,
+		PageSize: uint64(os.Getpagesize()), Hooks: t.namesOf, GFP: gfpFlags,
 	}
-	t.anchor = newAnchor()
-	t.readClock()
-}
-
-// readClock is for each record anew: the wall clock may have been set.
-func (t *Tracer) readClock() { t.machine.BootTime = t.anchor.time() }
-
-// Machine is what identifies this machine and its boot.
-type Machine struct {
-	Node, BootID, Kernel string
-	// MonotonicStart is the wall clock at 0 of CLOCK_MONOTONIC, which the
-	// kernel log's stamps follow.
-	MonotonicStart time.Time
-}
-
-// ThisMachine reads it; what cannot be read is empty.
-func ThisMachine() Machine {
-	// In a pod the host name is the pod's; its manifest passes the node's.
-	node := os.Getenv("NODE_NAME")
-	if node == "" {
-		node, _ = os.Hostname()
-	}
-	m := Machine{Node: node, BootID: bootID(), Kernel: kernelRelease()}
-	if ns := monotonic(); ns != 0 {
-		m.MonotonicStart = time.Now().Add(-time.Duration(ns))
-	}
-	return m
 }
 
 // namesOf turns a record's hook mask into names such as "fentry:oom_kill_process".
@@ -473,16 +466,16 @@ func isRecord(ev *wire.Event) bool { return ev.Record.Kind != "" }
 
 // take decodes a record of a ring. False: it cannot be decoded, and is counted.
 func (t *Tracer) take(from *ring.Reader, rec ring.Record, ev *wire.Event) (bool, error) {
-	t.readClock()
+	t.machine.BootTime = t.clock.Start() // the wall clock may have been set
 	err := ev.Decode(rec.Bytes, &t.machine)
-	ev.Pos = rec.Pos
 	if err == nil {
+		t.reading = from
 		return true, nil
 	}
 	if err := t.counters.inherit(t.maps[probe.OomtraceMapLedger], probe.OomtraceCounterCOUNTER_UNREADABLE, 1); err != nil {
 		return false, err
 	}
-	from.Ack(rec.Pos)
+	from.Done()
 	return false, nil
 }
 
@@ -502,35 +495,28 @@ func (t *Tracer) AttachedMonotonic() uint64 { return t.attachedAt }
 // Waiting is how many records wait in the ring buffer: the one that was given out
 // and is not acknowledged, too. Any goroutine may ask.
 func (t *Tracer) Waiting() int {
-	n := unread(t.ring)
+	n := waiting(t.ring)
 	for _, old := range t.older {
-		n += old.unread()
+		n += old.waiting()
 	}
 	return n
 }
 
-func unread(r *ring.Reader) int {
-	return r.Unread(func(b []byte) bool {
-		var hdr probe.OomtraceEventHeader
-		if uintptr(len(b)) < unsafe.Sizeof(hdr) {
-			return false
-		}
-		copy(unsafe.Slice((*byte)(unsafe.Pointer(&hdr)), unsafe.Sizeof(hdr)), b)
-		switch probe.OomtraceEventType(hdr.Type) {
-		case probe.OomtraceEventTypeEVENT_VICTIM, probe.OomtraceEventTypeEVENT_NO_VICTIM, probe.OomtraceEventTypeEVENT_EXIT:
-			return true
-		}
-		return false
-	})
+func waiting(r *ring.Reader) int {
+	inUse, n := r.Unread(func(h ring.Head) bool { return wire.IsRecord(h) })
+	if inUse {
+		n++
+	}
+	return n
 }
 
-// ack says that the event has been delivered: the kernel may forget it.
-func (t *Tracer) ack(ev *wire.Event) {
-	if ev.Ring > 0 && ev.Ring <= len(t.older) {
-		t.older[ev.Ring-1].ack(ev.Pos)
-		return
+// done says that the event that read returned has been delivered: the kernel may
+// forget it.
+func (t *Tracer) done() {
+	if t.reading != nil {
+		t.reading.Done()
+		t.reading = nil
 	}
-	t.ring.Ack(ev.Pos)
 }
 
 // Stats reads the programs' counters.

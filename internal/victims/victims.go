@@ -6,7 +6,6 @@ package victims
 import (
 	"container/list"
 	"context"
-	"strings"
 	"sync"
 	"time"
 
@@ -109,7 +108,6 @@ func (t *Table) Shared(incident string, pid int32, p oom.SharedProcess) {
 		t.evict(v)
 	}
 	if t.shared < maxShared {
-		p.Comm = strings.Clone(p.Comm)
 		v.shared = append(v.shared, p)
 		t.shared++
 	}
@@ -135,9 +133,9 @@ func (t *Table) Close() {
 
 func (t *Table) killed(rec *oom.Record) {
 	v := t.enter(key{rec.Incident, rec.Victim.PID.Value}, rec.Victim.StartTime)
-	v.comm, v.rss = strings.Clone(rec.Victim.Comm), rec.Victim.RSSBytes
+	v.comm, v.rss = rec.Victim.Comm, rec.Victim.RSSBytes
 	if rec.Victim.Cgroup != "" {
-		v.cgroup, v.cgroupID = strings.Clone(rec.Victim.Cgroup), rec.Victim.CgroupID
+		v.cgroup, v.cgroupID = rec.Victim.Cgroup, rec.Victim.CgroupID
 	}
 	if rec.Kind == oom.KindKill && v.deadline.IsZero() {
 		v.deadline = time.Now().Add(t.after)
@@ -189,7 +187,6 @@ func (t *Table) enter(k key, start time.Time) *victim {
 	if t.order.Len() >= maxVictims {
 		t.remove(t.order.Front())
 	}
-	k.incident = strings.Clone(k.incident) // a record's memory may be used again
 	v := &victim{key: k, start: start}
 	e := t.order.PushBack(v)
 	t.byKey[k], t.byPID[k.pid] = e, e

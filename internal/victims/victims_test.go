@@ -7,7 +7,6 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
-	"unsafe"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -118,18 +117,6 @@ func TestExit(t *testing.T) {
 				t.Errorf("cgroup %q, want %q; shared: %s", tt.exit.Victim.Cgroup, tt.cgroup, d)
 			}
 		})
-	}
-}
-
-// TestKeepsCopies: the memory of a record may be used again once it is written.
-func TestKeepsCopies(t *testing.T) {
-	table := New(Options{})
-	defer table.Close()
-	buf := []byte("/a")
-	kill(t, table, unsafe.String(&buf[1], 1), 1, unsafe.String(&buf[0], 2))
-	copy(buf, "xx")
-	if v := put(t, table, record(oom.KindExit, "a", 1)).Victim; v.Cgroup != "/a" {
-		t.Errorf("cgroup %q", v.Cgroup)
 	}
 }
 
