@@ -10,6 +10,7 @@ import (
 	"os"
 	"runtime"
 	"strconv"
+	"sync/atomic"
 	"syscall"
 	"time"
 	"unsafe"
@@ -65,6 +66,14 @@ func hog(spec string) (int, error) {
 	if err != nil {
 		return 0, err
 	}
+	if h.OneCPU {
+		runtime.LockOSThread()
+		first := unix.CPUSet{}
+		first.Set(0)
+		if err := unix.SchedSetaffinity(0, &first); err != nil {
+			return 0, err
+		}
+	}
 	if h.LeaderExits {
 		return 0, threads(p)
 	}
@@ -75,6 +84,7 @@ func hog(spec string) (int, error) {
 // all strings ended by a NUL, all memory mapped, all files open.
 type work struct {
 	procsFD  int
+	eachFD   []int // of the copies
 	adjPath  []byte
 	adj      []byte
 	name     []byte
@@ -97,6 +107,7 @@ type readyStep struct {
 	bind   uint64
 	buf    []byte
 	pipes  [][4]int32    // of Holes: the pipe to keep, and the one to close
+	pages  []byte        // Churn's counter
 	wait   unix.Timespec // after each paceBytes, or of Pause
 }
 
@@ -123,6 +134,13 @@ func plan(h Hog) (*work, error) {
 			return nil, fmt.Errorf("open %s: %w", h.Procs, err)
 		}
 		w.procsFD = fd
+	}
+	for _, path := range h.EachProcs {
+		fd, err := unix.Open(path, unix.O_WRONLY|unix.O_CLOEXEC, 0)
+		if err != nil {
+			return nil, fmt.Errorf("open %s: %w", path, err)
+		}
+		w.eachFD = append(w.eachFD, fd)
 	}
 	for i, s := range h.Steps {
 		r, err := planStep(s)
@@ -164,6 +182,10 @@ func planStep(s Step) (readyStep, error) {
 	flags, size := unix.MAP_PRIVATE|unix.MAP_ANON|unix.MAP_NORESERVE, s.Bytes
 	switch s.Kind {
 	case Anon, THP:
+	case Churn:
+		if r.pages, err = mapCounter(s.Path); err != nil {
+			return r, err
+		}
 	case Swapoff, Drop, Pause:
 		r.wait = unix.NsecToTimespec(int64(s.Time))
 		return r, nil
@@ -229,6 +251,16 @@ func planStep(s Step) (readyStep, error) {
 	return r, nil
 }
 
+// mapCounter maps the first page of a file.
+func mapCounter(path string) ([]byte, error) {
+	fd, err := unix.Open(path, unix.O_RDWR|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, err
+	}
+	b, err := unix.Mmap(fd, 0, pageSize, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
+	return b, errors.Join(err, unix.Close(fd))
+}
+
 // launch makes the hog's process: a copy of this one with a single thread, so
 // that what the kernel counts for it is exact and its pid is its only tid. Only
 // the calling thread is copied, hence the child must not need Go's scheduler,
@@ -251,6 +283,9 @@ func launch(w *work) (int, error) {
 		w.gated = true
 	}
 	for i := range max(w.copies, 1) {
+		if i < len(w.eachFD) {
+			w.procsFD = w.eachFD[i]
+		}
 		pid, _, errno := syscall.RawSyscall6(unix.SYS_CLONE, uintptr(unix.SIGCHLD), 0, 0, 0, 0, 0)
 		if errno != 0 {
 			return 0, fmt.Errorf("clone: %w", errno)
@@ -467,6 +502,15 @@ func take(s *readyStep) {
 			if i%paceBytes == 0 {
 				pause(s)
 			}
+		}
+	case Churn:
+		count := (*uint64)(unsafe.Pointer(unsafe.SliceData(s.pages)))
+		for {
+			for i := 0; i < len(s.region); i += pageSize {
+				s.region[i] = 1
+			}
+			atomic.AddUint64(count, uint64(len(s.region)/pageSize))
+			call(unix.SYS_MADVISE, addr(s.region), uintptr(len(s.region)), unix.MADV_DONTNEED)
 		}
 	case Drop:
 		call(unix.SYS_MADVISE, addr(s.region), uintptr(len(s.region)), unix.MADV_DONTNEED)

@@ -67,6 +67,9 @@ const (
 	THP Kind = "thp"
 	// Drop gives the memory of the step before back.
 	Drop Kind = "drop"
+	// Churn takes and gives back private memory for ever, and counts the pages in the
+	// first 8 bytes of the file at Step.Path.
+	Churn Kind = "churn"
 	// Pause waits for Step.Time.
 	Pause Kind = "pause"
 )
@@ -97,6 +100,11 @@ type Hog struct {
 	UID   int
 	// Adj is the oom_score_adj.
 	Adj int
+	// EachProcs are the cgroup.procs files of the copies, one each; empty is Procs for
+	// all.
+	EachProcs []string
+	// OneCPU keeps the process, and its copies, on the machine's first CPU.
+	OneCPU bool
 	// LeaderExits makes a process of several threads whose first thread has
 	// ended before another one takes the memory.
 	LeaderExits bool
