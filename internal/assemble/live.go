@@ -176,6 +176,15 @@ func (l *Live) stats() (metrics.Stats, error) {
 	for _, a := range l.tr.Attachments() {
 		out.Hooks = append(out.Hooks, metrics.Hook{Name: a.Hook, Kind: a.Kind})
 	}
+	for _, p := range l.tr.Programs() {
+		out.Programs = append(out.Programs, metrics.Program{Name: p.Name, Runs: p.Runs, Seconds: p.Time.Seconds()})
+	}
+	if l.stages.recorder != nil {
+		const nearest = 10
+		for _, n := range l.stages.recorder.Nearest(nearest) {
+			out.Near = append(out.Near, metrics.Near{Cgroup: n.Cgroup, Seconds: n.Seconds})
+		}
+	}
 	return out, err
 }
 

@@ -523,3 +523,29 @@ func TestJSON(t *testing.T) {
 		t.Errorf("%s %v", b, err)
 	}
 }
+
+// TestNearest: the time to the limit is told of those that grow, soonest first.
+func TestNearest(t *testing.T) {
+	r := openFake(t, Options{Root: fakeRoot(t, map[string]uint64{"/a": 1})})
+	now := bootNS()
+	grow := func(path string, from, to, most uint64) {
+		n := &node{path: path, last: to * mib, lastAt: stampAt(now), max: most * mib}
+		n.usageAt.add(stampAt(now-100*second), from*mib)
+		n.usageAt.add(n.lastAt, n.last)
+		r.tree.order = append(r.tree.order, n)
+	}
+	r.tree.mu.Lock()
+	grow("/soon", 10, 110, 210)
+	grow("/late", 10, 20, 1000)
+	grow("/shrinks", 20, 10, 30)
+	grow("/free", 10, 20, unlimited/mib)
+	r.tree.order[len(r.tree.order)-1].max = unlimited
+	r.tree.mu.Unlock()
+	got := r.Nearest(2)
+	if len(got) != 2 || got[0].Cgroup != "/soon" || got[1].Cgroup != "/late" || got[0].Seconds < 99 || got[0].Seconds > 101 {
+		t.Errorf("%+v", got)
+	}
+	if n := len(r.Nearest(1)); n != 1 {
+		t.Errorf("%d, one was asked for", n)
+	}
+}

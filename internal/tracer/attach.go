@@ -290,6 +290,7 @@ type attacher struct {
 	cache     *btf.Cache
 	types     *btf.Spec
 	symbols   *Symbols
+	watched   *watched
 }
 
 // keep makes what was attached outlive its reader, as far as it can.
@@ -418,6 +419,7 @@ func (a *attacher) attach(h hook, c candidate, at *Attachment, prog *ebpf.Progra
 	if err := pin(l, prog, at); err != nil {
 		return nil, errors.Join(err, l.Close())
 	}
+	a.watched.add(at, prog)
 	return l, nil
 }
 

@@ -106,7 +106,7 @@ func (t *Tracer) loadHistory(a *attacher, opts Options) error {
 	if err := t.pin.pinHistory(t.growth.maps); err != nil {
 		return err
 	}
-	own := &attacher{spec: spec, maps: t.growth.maps, cache: a.cache, types: a.types, symbols: a.symbols}
+	own := &attacher{spec: spec, maps: t.growth.maps, cache: a.cache, types: a.types, symbols: a.symbols, watched: a.watched}
 	return t.attachHistory(own, opts.Tier)
 }
 
@@ -161,7 +161,7 @@ func (t *Tracer) openPinnedHistory(path string) error {
 	if err != nil {
 		return err
 	}
-	plan, a := historyPlan(), &attacher{symbols: t.symbols}
+	plan, a := historyPlan(), &attacher{symbols: t.symbols, watched: &t.watched}
 	counts := false
 	for _, p := range found {
 		i := slices.IndexFunc(plan, func(h hook) bool { return h.name == p.hook })
@@ -176,6 +176,8 @@ func (t *Tracer) openPinnedHistory(path string) error {
 			}
 			again.Unpinned = true
 			at, t.links = again, append(t.links, l)
+		} else {
+			t.watched.addPinned(path, p)
 		}
 		t.growth.attachments = append(t.growth.attachments, at)
 		counts = counts || p.hook == hookTryCharge

@@ -390,13 +390,14 @@ func (t *Tracer) attachPinned(path string) error {
 		return err
 	}
 	hooks := plan(TierAuto)
-	a := &attacher{symbols: t.symbols}
+	a := &attacher{symbols: t.symbols, watched: &t.watched}
 	for _, p := range found {
 		i := slices.IndexFunc(hooks, func(h hook) bool { return h.name == p.hook })
 		switch {
 		case i < 0:
 		case p.what == pinLink:
 			t.attachments = append(t.attachments, hooks[i].attachment(p.kind))
+			t.watched.addPinned(path, p)
 		case p.what == pinProgram:
 			if err := t.attachAgain(a, filepath.Join(path, p.String()), &hooks[i], p.kind); err != nil {
 				return err

@@ -104,6 +104,7 @@ type Tracer struct {
 	warnings    []string
 	counters    counters
 	growth      growth
+	watched     watched
 	set         uint32 // number of the ring's map, which no other set of this boot has
 	drained     atomic.Uint64
 	drainEnd    uint64 // where the ring ended when this reader came
@@ -152,6 +153,7 @@ func (t *Tracer) load(opts Options) error {
 	if err != nil {
 		return err
 	}
+	a.watched = &t.watched
 	if err := t.openMaps(a); err != nil {
 		return err
 	}
@@ -538,7 +540,7 @@ func (t *Tracer) Close() error {
 	for _, m := range t.maps {
 		errs = append(errs, m.Close())
 	}
-	errs = append(errs, t.growth.close())
+	errs = append(errs, t.growth.close(), t.watched.close())
 	for _, old := range t.older {
 		errs = append(errs, old.close())
 	}
