@@ -218,7 +218,7 @@ const podSlice = "/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-po
 var containerID = fmt.Sprintf("%064x", 0xabc)
 
 // fakeRoot makes a machine with a v2 hierarchy of these cgroups, in MiB.
-func fakeRoot(t *testing.T, usage map[string]uint64) string {
+func fakeRoot(t testing.TB, usage map[string]uint64) string {
 	t.Helper()
 	root := t.TempDir()
 	write(t, root, "proc/self/mountinfo", "30 23 0:26 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n")
@@ -230,7 +230,7 @@ func fakeRoot(t *testing.T, usage map[string]uint64) string {
 	return root
 }
 
-func setUsage(t *testing.T, root, path string, v uint64) {
+func setUsage(t testing.TB, root, path string, v uint64) {
 	t.Helper()
 	write(t, root, "sys/fs/cgroup"+path+"/memory.current", strconv.FormatUint(v, 10)+"\n")
 	write(t, root, "sys/fs/cgroup"+path+"/memory.max", "max\n")
@@ -238,7 +238,7 @@ func setUsage(t *testing.T, root, path string, v uint64) {
 	write(t, root, "sys/fs/cgroup"+path+"/cgroup.procs", "1\n2\n")
 }
 
-func write(t *testing.T, root, path, text string) {
+func write(t testing.TB, root, path, text string) {
 	t.Helper()
 	path = filepath.Join(root, path)
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {

@@ -21,12 +21,12 @@ import (
 // instead.
 const (
 	maxNodes    = 16384
-	readsATick  = 256
-	looksATick  = 32
-	slowest     = 16 // ticks between two readings of a cgroup that stands still
+	readsATick  = 192
+	looksATick  = 12
+	slowest     = 32 // ticks between two readings of a cgroup that stands still
 	stillBytes  = 256 << 10
-	maxLevelAge = 30 // ticks between two readings of a limit
-	keepGone    = 30 // ticks that a removed cgroup's history is kept
+	maxLevelAge = 128 // ticks between two readings of a limit
+	keepGone    = 30  // ticks that a removed cgroup's history is kept
 )
 
 // node is one memory cgroup.
