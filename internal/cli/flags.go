@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/oomtrace/oomtrace/internal/assemble"
+	"github.com/oomtrace/oomtrace/internal/history"
 	"github.com/oomtrace/oomtrace/internal/pipeline"
 	"github.com/oomtrace/oomtrace/internal/sink"
 	"github.com/oomtrace/oomtrace/internal/tracer"
@@ -215,6 +216,7 @@ type traceFlags struct {
 	sinceBoot   bool
 	sigkill     string
 	attach      string
+	history     string
 	btf         string
 	ringBytes   int
 	pin         string
@@ -259,6 +261,7 @@ func (t *traceFlags) groups() *flagGroups {
 func (t *traceFlags) defineHooks(f *pflag.FlagSet) {
 	f.StringVar(&t.source, "source", "auto", "auto, bpf or kmsg (the kernel log)")
 	f.StringVar(&t.attach, "attach", "auto", "attach `type` of the programs: auto, fentry, kprobe, tp_btf, raw_tp or tracepoint")
+	f.StringVar(&t.history, "history", "auto", "how to follow `growth`: auto, exact, sampled or off")
 	f.StringVar(&t.btf, "btf", "", "read the kernel's types from this `file`")
 	f.IntVar(&t.ringBytes, "ring-bytes", tracer.DefaultRingBytes, "ring buffer `size` (power of two); holds records while output is blocked")
 }
@@ -310,7 +313,14 @@ func (t *traceFlags) options() (tracer.Options, error) {
 		return tracer.Options{}, usage(fmt.Sprintf("use a power of two from %d to %d", tracer.MinRingBytes, tracer.MaxRingBytes),
 			"--ring-bytes %d is not a valid ring buffer size", n)
 	}
-	opts := tracer.Options{Tier: tier, BTF: t.btf, Top: t.top, Pin: t.pin, RingBytes: t.ringBytes, NoSigkills: t.sigkill == "off"}
+	mode, err := history.ParseMode(t.history)
+	if err != nil {
+		return tracer.Options{}, usage("use auto, exact, sampled or off", "--history: %w", err)
+	}
+	opts := tracer.Options{
+		Tier: tier, BTF: t.btf, Top: t.top, Pin: t.pin, RingBytes: t.ringBytes,
+		NoSigkills: t.sigkill == "off", NoHistory: mode == history.ModeOff || mode == history.ModeSampled,
+	}
 	if t.top == 0 {
 		opts.Top = -1
 	}

@@ -232,6 +232,14 @@ func (e *Enricher) names(o owner) (named bool) {
 	return named
 }
 
+// Name fills in the names of an owner that a cgroup's path gave, without waiting for
+// them.
+func (e *Enricher) Name(path string, o *oom.Owner) {
+	if e.containers != nil {
+		e.names(owner{o, path})
+	}
+}
+
 // podOf takes the pod from a container's information, unless the path names
 // another: around a node in a container there may be a second cluster.
 func (e *Enricher) podOf(o *oom.Owner, info *container.Info, inner bool) {
