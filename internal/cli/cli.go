@@ -14,11 +14,9 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
-	"strings"
 	"syscall"
 
 	"github.com/spf13/pflag"
-	"golang.org/x/sys/unix"
 
 	"github.com/oomtrace/oomtrace/internal/render"
 	"github.com/oomtrace/oomtrace/internal/sink"
@@ -51,8 +49,8 @@ func Main(version string) int {
 	out := sink.NewStream(os.Stdout)
 	return Run(ctx, os.Args[1:], Env{
 		Stdin: os.Stdin, Stdout: out, Stderr: os.Stderr, StdoutErr: stdoutFailure(out),
-		StdoutTerminal: isTerminal(os.Stdout), NoColor: noColor && os.Getenv("NO_COLOR") != "", Version: version,
-		Columns: terminalColumns(os.Stdout), ASCII: asciiLocale(os.Getenv),
+		StdoutTerminal: render.IsTerminal(os.Stdout), NoColor: noColor && os.Getenv("NO_COLOR") != "", Version: version,
+		Columns: render.TerminalColumns(os.Stdout), ASCII: render.ASCIILocale(os.Getenv),
 	})
 }
 
@@ -77,31 +75,6 @@ func interruptible() (context.Context, func()) {
 		close(signals)
 		cancel()
 	}
-}
-
-func isTerminal(f *os.File) bool {
-	_, err := unix.IoctlGetTermios(int(f.Fd()), unix.TCGETS)
-	return err == nil
-}
-
-func terminalColumns(f *os.File) int {
-	size, err := unix.IoctlGetWinsize(int(f.Fd()), unix.TIOCGWINSZ)
-	if err != nil {
-		return 0
-	}
-	return int(size.Col)
-}
-
-// asciiLocale reports that the locale names another character set than UTF-8. The
-// first variable that is set counts (locale(7)); with none, as under a service manager,
-// UTF-8 is assumed.
-func asciiLocale(getenv func(string) string) bool {
-	for _, name := range []string{"LC_ALL", "LC_CTYPE", "LANG"} {
-		if v := strings.ToLower(getenv(name)); v != "" {
-			return !strings.Contains(v, "utf-8") && !strings.Contains(v, "utf8")
-		}
-	}
-	return false
 }
 
 // verb runs one verb with its arguments.

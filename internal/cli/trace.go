@@ -10,7 +10,6 @@ import (
 
 	"github.com/oomtrace/oomtrace/internal/assemble"
 	"github.com/oomtrace/oomtrace/internal/harden"
-	"github.com/oomtrace/oomtrace/internal/history"
 	"github.com/oomtrace/oomtrace/internal/pipeline"
 	"github.com/oomtrace/oomtrace/internal/sink"
 	"github.com/oomtrace/oomtrace/internal/tracer"
@@ -118,10 +117,7 @@ func (s *session) openSource(ctx context.Context, opts tracer.Options) (*assembl
 
 // needExact: --history exact is an error where growth cannot be counted.
 func (s *session) needExact() error {
-	if s.history != string(history.ModeExact) {
-		return nil
-	}
-	if _, err := s.tr.History(); err != nil {
+	if _, err := s.tr.History(); err != nil && s.history == "exact" {
 		return &failure{err: fmt.Errorf("--history exact: %w", err), code: exitUnsupported, hint: "\"--history auto\" samples instead"}
 	}
 	return nil
@@ -132,7 +128,7 @@ func (s *session) liveOptions() assemble.LiveOptions {
 		StageOptions: s.stages(s.env), Output: s.to(s.out, s.env), Limit: s.count,
 		Queue: s.file != nil, SinceBoot: s.sinceBoot, Note: s.note, Metrics: s.metrics, Health: s.health, Version: versionOf(s.env),
 	}
-	o.History, o.Top = history.Mode(s.history), s.top
+	o.History, o.Top = assemble.HistoryMode(s.history), s.top
 	o.Filters, o.NoWhy, o.Metadata, o.Sigkill = s.filters, s.noWhy, true, s.sigkill
 	return o
 }
@@ -203,7 +199,7 @@ func (s *session) greet() {
 			say(s.env, "%s", line)
 		}
 	}
-	for _, line := range describeHistory(s.tr, s.history) {
+	for _, line := range assemble.DescribeHistory(s.tr, s.history) {
 		say(s.env, "%s", line)
 	}
 	for _, n := range s.tr.Notes() {
