@@ -43,10 +43,9 @@ func Main(version string) int {
 	signal.Ignore(syscall.SIGPIPE)
 	ctx, stop := interruptible()
 	defer stop()
-	_, noColor := os.LookupEnv("NO_COLOR")
 	return Run(ctx, os.Args[1:], Env{
 		Stdin: os.Stdin, Stdout: sink.NewStream(os.Stdout), Stderr: os.Stderr,
-		StdoutTerminal: render.IsTerminal(os.Stdout), NoColor: noColor && os.Getenv("NO_COLOR") != "", Version: version,
+		StdoutTerminal: render.IsTerminal(os.Stdout), NoColor: os.Getenv("NO_COLOR") != "", Version: version,
 		Columns: render.TerminalColumns(os.Stdout), ASCII: render.ASCIILocale(os.Getenv),
 	})
 }
