@@ -24,9 +24,11 @@ func (s *session) guard(ctx context.Context) error {
 		return err
 	}
 	for _, step := range harden.Apply(harden.Options{OOMScoreAdj: s.oomScoreAdj, Capabilities: kept}) {
-		if step.Err != nil && step.Name == harden.DropPrivileges {
-			say(s.env, "warning: %s: %v", step.Name, step.Err)
-			continue
+		if step.Err != nil && step.Required && !s.allowPrivileges {
+			return &failure{
+				err: fmt.Errorf("%s: %w", step.Name, step.Err), code: exitError,
+				hint: "--allow-privileges goes on with more privileges than needed",
+			}
 		}
 		s.note(step.Name, step.Err)
 	}

@@ -1,0 +1,281 @@
+package lines
+
+import (
+	"encoding/json"
+	"github.com/oomtrace/oomtrace/internal/kernlog/scan"
+	"math"
+	"strings"
+)
+
+// objects cuts JSON into the objects that are one entry of a log each, with all
+// that is nested in them: one object a line, objects spread over lines, the
+// elements of an array, also of one that is a known key's. Where an object is
+// longer than it may be, it is passed over and counted.
+type objects struct {
+	start     int  // of the object that is open, from source.pos; -1: none
+	at        int  // how far it was looked at, from source.pos
+	depth     int  // of braces and brackets in the object
+	text      int  // where the last string began, from source.pos
+	list      bool // the last string is a key whose value holds entries
+	listDepth int  // where that key is
+	skipping  bool // within an object that is too long
+	inString  bool
+	escaped   bool
+	newline   bool // the last byte was one
+	begun     bool
+	broken    uint64 // objects without an end
+}
+
+// next returns the next object; false at the end of the input.
+func (o *objects) next(s *source) ([]byte, bool) {
+	if !o.begun {
+		o.begun, o.start = true, -1
+	}
+	most := max(s.max, min(4*s.max, len(s.buf)/3))
+	for {
+		b := s.buf[s.pos:s.end]
+		if end := o.scan(b); end >= 0 {
+			obj := b[o.start:end]
+			s.lines++
+			s.pos += end
+			o.start, o.at = -1, 0
+			return obj, true
+		}
+		switch {
+		case o.start < 0:
+			s.pos, o.at = s.end, 0
+		case s.end-s.pos-o.start > most:
+			s.cuts++
+			s.pos, o.start, o.at, o.skipping = s.end, -1, 0, true
+		case o.start > 0:
+			s.pos += o.start
+			o.at -= o.start
+			o.text -= o.start
+			o.start = 0
+		}
+		if !s.fill() {
+			return nil, false
+		}
+	}
+}
+
+// scan looks on for an object's end and returns what is behind it, or -1.
+func (o *objects) scan(b []byte) int {
+	for o.at < len(b) {
+		if o.inString {
+			if !o.skipString(b) {
+				return -1
+			}
+			continue
+		}
+		c := b[o.at]
+		o.at++
+		first := o.newline
+		o.newline = c == '\n'
+		switch c {
+		case '"':
+			// Outside of any object a quote is rubbish, or the rest of an object
+			// that was too long.
+			o.inString, o.text = true, o.at
+		case '{':
+			o.open(first)
+		case '[':
+			if o.depth > 0 && o.start >= 0 && o.list && o.listDepth == o.depth {
+				o.start, o.depth = -1, 0 // the entries are in it
+			} else if o.depth > 0 {
+				o.depth++
+			}
+		case '}', ']':
+			if o.depth == 0 {
+				continue
+			}
+			if o.depth--; o.depth == 0 && !o.skipping {
+				return o.at
+			}
+			o.skipping = o.skipping && o.depth > 0
+		}
+	}
+	return -1
+}
+
+// open begins an object, in another or not. At the very beginning of a line no
+// nested one stands: there the one before lacks its end.
+func (o *objects) open(first bool) {
+	if o.depth > 0 && first {
+		if !o.skipping {
+			o.broken++
+		}
+		o.depth, o.skipping = 0, false
+	}
+	if o.depth == 0 {
+		o.start = o.at - 1
+	}
+	o.depth++
+}
+
+// skipString goes to the end of a string; false when that is not there yet. A
+// raw line end cannot be in a string: there the log was cut.
+func (o *objects) skipString(b []byte) bool {
+	for ; o.at < len(b); o.at++ {
+		c := b[o.at]
+		switch {
+		case o.escaped:
+			o.escaped = false
+		case c == '\\':
+			o.escaped = true
+		case c == '"', c == '\n':
+			if o.depth > 0 && o.depth <= maxNested && o.start >= 0 {
+				o.list, o.listDepth = isList(b[max(0, o.text):o.at]), o.depth
+			}
+			o.at++
+			o.inString, o.newline = false, c == '\n'
+			return true
+		}
+	}
+	return false
+}
+
+// isList says whether a key holds the entries of a log.
+func isList(key []byte) bool {
+	switch string(key) {
+	case "dmesg", "entries", "events", "items", "hits", "result", "results", "logs":
+		return true
+	}
+	return false
+}
+
+// stepJSON reads an object.
+func (r *Reader) stepJSON() bool {
+	obj, ok := r.obj.next(r.src)
+	if !ok {
+		return false
+	}
+	if r.start <= 0 && !r.close() && !MayMatter(obj) && !scan.Contains(obj, `"[`) {
+		r.sink.Skip(1)
+		return true
+	}
+	r.start--
+	var fields map[string]json.RawMessage
+	if json.Unmarshal(obj, &fields) != nil {
+		r.stats.unknown(int(r.src.lines), obj)
+		return true
+	}
+	if console := fields["Output"]; console != nil { // "aws ec2 get-console-output"
+		r.console(jsonText(console))
+		return true
+	}
+	if !r.object(fields) {
+		r.stats.unknown(int(r.src.lines), obj)
+	}
+	return true
+}
+
+// console reads a whole log in one string.
+func (r *Reader) console(text string) {
+	for line := range strings.Lines(text) {
+		r.feed([]byte(line[:min(len(line), r.src.max)]), len(line) > r.src.max, int(r.src.lines))
+	}
+}
+
+// fields flattens an object into an entry: nested keys are joined by a dot.
+func (e *entry) fields(prefix string, obj map[string]json.RawMessage, depth int) {
+	for key, raw := range obj {
+		name := strings.ToLower(prefix + key)
+		if len(raw) > 0 && raw[0] == '{' {
+			var inner map[string]json.RawMessage
+			if depth < maxNested && json.Unmarshal(raw, &inner) == nil {
+				e.fields(name+".", inner, depth+1)
+			}
+			continue
+		}
+		if r, _ := roleOf(name); r != roleNone {
+			e.set(name, jsonText(raw))
+		}
+	}
+}
+
+// maxNested is how deep a known field may be in an object.
+const maxNested = 3
+
+// wrappers hold the entry that a shipper or a cloud was given.
+var wrappers = [...]string{"jsonPayload", "_source", "result"}
+
+// object reads an object of dmesg --json, journalctl -o json, or a container's or
+// cloud's log. False when there is no text in it that is known.
+func (r *Reader) object(obj map[string]json.RawMessage) bool {
+	var e entry
+	for _, key := range wrappers {
+		var inner map[string]json.RawMessage
+		if raw := obj[key]; len(raw) > 0 && raw[0] == '{' && json.Unmarshal(raw, &inner) == nil {
+			e.fields("", inner, 0)
+		}
+	}
+	if !e.has(roleText) {
+		e.fields("", obj, 0)
+	}
+	if obj["msg"] != nil && (obj["pri"] != nil || obj["time"] != nil && isClock(obj["time"])) {
+		// dmesg --json, with the kernel's own clock; -x has "fac".
+		e.set("uptime", strings.TrimSpace(jsonText(obj["time"])))
+		if !e.has(roleFacility) && !e.has(roleTransport) {
+			e.set("facility", "kern")
+		}
+	}
+	if values := obj["values"]; !e.has(roleText) && len(values) > 0 && values[0] == '[' {
+		return r.values(values)
+	}
+	return r.takeEntry(&e, int(r.src.lines))
+}
+
+// isClock says whether a value is seconds since the boot, as the kernel prints them.
+func isClock(raw json.RawMessage) bool {
+	_, ok := uptime([]byte(jsonText(raw)))
+	return ok && len(raw) < 20
+}
+
+// values reads the pairs of time and line that Loki's interface gives for a stream.
+func (r *Reader) values(raw json.RawMessage) bool {
+	var pairs [][]json.RawMessage
+	if json.Unmarshal(raw, &pairs) != nil {
+		return false
+	}
+	for _, pair := range pairs {
+		if len(pair) < 2 {
+			return false
+		}
+		var e entry
+		e.set("timestamp", jsonText(pair[0]))
+		e.set("line", jsonText(pair[1]))
+		r.takeEntry(&e, int(r.src.lines))
+	}
+	return true
+}
+
+// jsonText reads a string, a number, or the array of bytes that journalctl
+// writes for what is not UTF-8.
+func jsonText(raw json.RawMessage) string {
+	if len(raw) == 0 {
+		return ""
+	}
+	switch raw[0] {
+	case '"':
+		var s string
+		if json.Unmarshal(raw, &s) != nil {
+			return ""
+		}
+		return s
+	case '[':
+		var list []uint8
+		var numbers []uint16
+		if json.Unmarshal(raw, &numbers) != nil {
+			return ""
+		}
+		for _, v := range numbers {
+			if v > math.MaxUint8 {
+				return ""
+			}
+			list = append(list, uint8(v))
+		}
+		return string(list)
+	}
+	return string(raw)
+}

@@ -1,0 +1,216 @@
+package lines
+
+import (
+	"bytes"
+	"cmp"
+	"github.com/oomtrace/oomtrace/internal/kernlog/scan"
+	"slices"
+	"time"
+)
+
+const (
+	// decideLines is how many lines show at most which way a log runs.
+	decideLines = 64
+	// decideSteps is how many steps of the clock decide it at once.
+	decideSteps = 8
+	// turnLines and turnBytes bound what of a log that is newest first waits for the
+	// beginning of its report.
+	turnLines = 20000
+	turnBytes = 8 << 20
+	// nearLines is how far apart, in lines, the two of a line that was written twice are.
+	nearLines = 8
+)
+
+// order gives lines on, oldest first and each once. Log viewers export newest first:
+// the stamps of the first lines tell, and where these are all the same, the order of a
+// report's parts. Two loggers on one machine write each line twice.
+type order struct {
+	give  func(*Line)
+	g     Grammar
+	mode  orderMode
+	kept  []Line
+	bytes int
+	kill  bool // among the kept ones is a line that ends a report
+
+	last         Line // with a stamp
+	rises, falls int
+	place        int
+	ups, downs   int // of a report's parts
+
+	near    [nearLines]Line
+	next    int
+	doubled uint64
+}
+
+type orderMode int
+
+const (
+	undecided orderMode = iota
+	oldestFirst
+	newestFirst
+)
+
+// holding says whether lines wait for others.
+func (o *order) holding() bool {
+	return o.mode == undecided && len(o.kept) > 0 || o.mode == newestFirst && o.kill
+}
+
+// push takes the next line of the log.
+func (o *order) push(l *Line) {
+	if o.mode != undecided && o.again(l) {
+		return
+	}
+	switch o.mode {
+	case oldestFirst:
+		o.give(l)
+	case undecided:
+		o.keep(l)
+		o.weigh(l)
+	case newestFirst:
+		o.keep(l)
+		header := o.g.Class(scan.SkipSpaces(l.Text)).Header
+		o.kill = o.kill || !header && MayMatter(l.Text)
+		if header || len(o.kept) >= turnLines || o.bytes >= turnBytes {
+			o.turn()
+		}
+	}
+}
+
+// keep copies a line: its text is the source's.
+func (o *order) keep(l *Line) {
+	own := *l
+	own.Text = bytes.Clone(l.Text)
+	o.kept = append(o.kept, own)
+	o.bytes += len(l.Text)
+}
+
+// weigh notes which way the clock and a report's parts go, and decides when that is clear.
+func (o *order) weigh(l *Line) {
+	o.note(l)
+	if o.rises >= 2 && o.rises > o.falls || o.rises+o.falls >= decideSteps || len(o.kept) >= decideLines {
+		o.decide()
+	}
+}
+
+func (o *order) note(l *Line) {
+	if l.Uptime.Known || !l.Time.IsZero() {
+		if (o.last.Uptime.Known || !o.last.Time.IsZero()) && sameOrigin(&o.last, l) {
+			switch c := compareStamps(&o.last, l); {
+			case c < 0:
+				o.rises++
+			case c > 0:
+				o.falls++
+			}
+		}
+		o.last = *l
+		o.last.Text = nil
+	}
+	if l.Text == nil {
+		return
+	}
+	c := o.g.Class(scan.SkipSpaces(l.Text))
+	switch {
+	case c.Place < 0:
+		return
+	case c.Place > o.place:
+		o.ups++
+	case c.Place < o.place:
+		o.downs++
+	}
+	o.place = c.Place
+}
+
+// compareStamps compares two stamps by the finest clock that both have; 0 where that
+// does not tell.
+func compareStamps(a, b *Line) int {
+	switch {
+	case a.Uptime.Known && b.Uptime.Known:
+		return cmp.Compare(a.Uptime.Value, b.Uptime.Value)
+	case !a.Time.IsZero() && !b.Time.IsZero():
+		return a.Time.Compare(b.Time)
+	}
+	return 0
+}
+
+// sameOrigin says whether two lines can come from one boot of one machine.
+func sameOrigin(a, b *Line) bool {
+	return (a.BootID == "" || b.BootID == "" || a.BootID == b.BootID) && (a.Node == "" || b.Node == "" || a.Node == b.Node)
+}
+
+// decide settles which way the log runs, and gives on what was kept.
+func (o *order) decide() {
+	kept := o.kept
+	o.kept, o.bytes, o.mode = nil, 0, oldestFirst
+	turned := o.falls > 4*o.rises && (o.falls >= 2 || o.downs > o.ups) || o.rises == 0 && o.falls == 0 && o.downs >= 2 && o.downs > o.ups
+	if turned {
+		o.mode = newestFirst
+	}
+	for i := range kept {
+		o.push(&kept[i])
+	}
+}
+
+// turn gives on what was kept, the last line first.
+func (o *order) turn() {
+	for i := range slices.Backward(o.kept) {
+		o.give(&o.kept[i])
+	}
+	clear(o.kept)
+	o.kept, o.bytes, o.kill = o.kept[:0], 0, false
+}
+
+// flush gives on all that waits: no more comes, or not for a while.
+func (o *order) flush() {
+	if o.mode == undecided {
+		o.decide()
+	}
+	if len(o.kept) > 0 {
+		o.turn()
+	}
+}
+
+// again says whether a line is empty or was just there. A report has no line twice but
+// frames, so that these count only in a log that is doubled.
+func (o *order) again(l *Line) bool {
+	if len(l.Text) == 0 {
+		return true
+	}
+	for i := range o.near {
+		n := &o.near[(o.next+nearLines-1-i)%nearLines]
+		if !bytes.Equal(n.Text, l.Text) || !sameMoment(n, l) || i > 0 && (!n.Uptime.Known || !l.Uptime.Known) {
+			continue
+		}
+		c := o.g.Class(scan.SkipSpaces(l.Text))
+		if c.Frame && o.doubled < 3 || !c.Frame && !c.Part && !c.Header && !c.Own {
+			continue
+		}
+		o.doubled++
+		n.Text = n.Text[:0] // the third is another's
+		return true
+	}
+	n := &o.near[o.next]
+	text := append(n.Text[:0], l.Text...)
+	*n = *l
+	n.Text = text
+	o.next = (o.next + 1) % nearLines
+	return false
+}
+
+// sameMoment says whether nothing in two stamps tells them apart. One of two loggers may
+// leave out what the other writes.
+func sameMoment(a, b *Line) bool {
+	if !sameOrigin(a, b) || a.Caller != 0 && b.Caller != 0 && a.Caller != b.Caller {
+		return false
+	}
+	if a.Uptime.Known && b.Uptime.Known {
+		return a.Uptime == b.Uptime
+	}
+	if !a.Time.IsZero() && !b.Time.IsZero() {
+		gap := a.Time.Sub(b.Time)
+		if a.Time.Nanosecond() != 0 && b.Time.Nanosecond() != 0 {
+			return gap == 0
+		}
+		return gap.Abs() < time.Second
+	}
+	return a.Uptime.Known == b.Uptime.Known || !a.Time.IsZero() || !b.Time.IsZero()
+}

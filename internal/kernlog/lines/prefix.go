@@ -1,0 +1,683 @@
+package lines
+
+import (
+	"bytes"
+	"math"
+	"time"
+
+	"github.com/oomtrace/oomtrace/internal/kernlog/scan"
+	"github.com/oomtrace/oomtrace/internal/oom"
+)
+
+// prefixes takes off what the sources put before the kernel's text, line by
+// line: a file may hold several kinds.
+type prefixes struct {
+	o     *Options
+	g     Grammar
+	clean []byte // scratch for lines with escapes
+	text  []byte // the same for the text behind the prefixes
+	escapes
+	believed, contained bool   // the source says that it is the kernel's, or a container's
+	afterUser           bool   // the last line that had a prefix was another program's
+	node                string // the last node seen, so that it is made a string once
+	human               time.Time
+	year                int
+	month               time.Month
+}
+
+// maxWraps is how many sources may have put their prefixes around each other.
+const maxWraps = 4
+
+// line reads a raw line. False when it is no kernel message: another program's
+// line in a syslog file may quote a kernel message and must not count as one.
+func (x *prefixes) line(raw []byte) (l Line, ok bool) {
+	b := scan.TrimEnd(raw)
+	if len(b) > 0 && (b[0] == 0 || b[len(b)-1] == 0) {
+		b = bytes.TrimLeft(bytes.TrimRight(b, "\r\n \t\x00"), "\x00")
+	}
+	b = bytes.TrimPrefix(b, []byte("\ufeff"))
+	if len(b) == 0 {
+		x.afterUser = false
+		return l, true
+	}
+	text, kernel, ok := x.kmsg(&l, b)
+	if !ok {
+		if special(b) {
+			x.clean = append(x.clean[:0], plain(x.clean, b)...)
+			b = x.clean
+		}
+		if bare := undecorate(b, x.g); len(bare) < len(b) {
+			b = bare
+			text, kernel, ok = x.kmsg(&l, b)
+		}
+	}
+	if ok {
+		l.Text, l.Exact = text, true
+		x.afterUser = !kernel
+		return l, kernel
+	}
+	whole := len(b)
+	x.escapes = escapeNone
+	if b, ok = x.unwrap(&l, b); !ok {
+		return l, false
+	}
+	l.Text, l.Indent = x.undo(b), whole-len(b)
+	return l, true
+}
+
+// special is a quick test for bytes that plain takes out.
+func special(b []byte) bool {
+	return bytes.IndexByte(b, 0x1b) >= 0 || bytes.IndexByte(b, 0xc2) >= 0 || bytes.Contains(b, []byte("^[["))
+}
+
+// unwrap takes off prefix after prefix. False when it is no kernel message: another
+// program's, or a further line of one, which has no prefix of its own.
+func (x *prefixes) unwrap(l *Line, b []byte) ([]byte, bool) {
+	whole := len(b)
+	for range maxWraps {
+		rest, st := x.wrap(l, b)
+		switch st {
+		case wrapUser:
+			x.afterUser = true
+			return b, false
+		case wrapMore:
+			b = rest
+			continue
+		case wrapText:
+			x.afterUser = false
+			return rest, true
+		}
+		break
+	}
+	if !l.Exact {
+		b = x.anywhere(l, b)
+	}
+	if len(b) == whole && (x.afterUser && !x.believed || x.contained) {
+		return b, false
+	}
+	x.afterUser = false
+	return b, true
+}
+
+// escapes is how a source writes bytes that are no text.
+type escapes int
+
+const (
+	escapeNone  escapes = iota
+	escapeHex           // dmesg's \xNN
+	escapeOctal         // rsyslog's #0NN
+)
+
+// undo takes the source's escapes back, of control characters and of what is
+// not ASCII only: neither source escapes its own mark, so that in any other
+// place it is what the name holds.
+func (x *prefixes) undo(b []byte) []byte {
+	switch {
+	case x.escapes == escapeHex && bytes.Contains(b, []byte(`\x`)):
+		x.text = unescape(x.text[:0], b, true)
+	case x.escapes == escapeOctal && bytes.Contains(b, []byte("#0")):
+		x.text = unescapeOctal(x.text[:0], b)
+	default:
+		return b
+	}
+	return x.text
+}
+
+type wrapState int
+
+const (
+	wrapNone wrapState = iota // no prefix here
+	wrapMore                  // taken off; there may be more
+	wrapText                  // taken off; the kernel's text follows
+	wrapUser                  // not the kernel's
+)
+
+func (x *prefixes) wrap(l *Line, b []byte) ([]byte, wrapState) {
+	if len(b) == 0 {
+		return b, wrapNone
+	}
+	switch c := b[0]; {
+	case c == '<':
+		return x.priority(l, b)
+	case c == '[':
+		return x.bracket(l, b)
+	case l.Exact:
+		return b, wrapNone // behind the kernel's tag only its own level and stamp
+	case scan.IsDigit(c):
+		if rest, st := x.iso(l, b); st != wrapNone {
+			return rest, st
+		}
+		if rest, st := x.logcat(l, b); st != wrapNone {
+			return rest, st
+		}
+		return x.unix(l, b)
+	case c >= 'A' && c <= 'Z':
+		if len(b) > 2 && b[1] == '/' {
+			return logcatTag(l, b[2:])
+		}
+		return x.syslog(l, b)
+	case scan.HasPrefix(b, "kernel: "):
+		l.Exact = true
+		return b[len("kernel: "):], wrapMore
+	case c >= 'a' && c <= 'z':
+		return facility(b)
+	}
+	return b, wrapNone
+}
+
+// kmsg reads the form of /dev/kmsg: "prio,seq,usec,flags[,caller=T1];text"
+// (Documentation/ABI/testing/dev-kmsg). Other programs write there too, but
+// not with the kernel's facility.
+func (x *prefixes) kmsg(l *Line, b []byte) (text []byte, kernel, ok bool) {
+	h, ok := ParseKmsg(b)
+	if !ok {
+		return b, false, false
+	}
+	l.Uptime, l.Caller = h.Uptime, h.Caller
+	return h.Message(&x.clean), h.Prio>>3 == 0, true
+}
+
+// Message is the text without escapes, which takes scratch, and without the dictionary's
+// lines behind it.
+func (h *KmsgHeader) Message(scratch *[]byte) []byte {
+	text := h.Text
+	if i := bytes.IndexByte(text, '\n'); i >= 0 {
+		text = text[:i]
+	}
+	if !bytes.Contains(text, []byte(`\x`)) {
+		return text
+	}
+	*scratch = unescape((*scratch)[:0], text, false)
+	return *scratch
+}
+
+// KmsgHeader is what stands before a text in /dev/kmsg.
+type KmsgHeader struct {
+	Prio, Seq uint64
+	Uptime    oom.Opt[uint64]
+	Caller    int
+	Text      []byte
+}
+
+// ParseKmsg reads a record of /dev/kmsg: "prio,seq,usec,flags[,caller=T1];text".
+func ParseKmsg(b []byte) (h KmsgHeader, ok bool) {
+	if len(b) == 0 || !scan.IsDigit(b[0]) {
+		return h, false
+	}
+	field := func() (v uint64) {
+		var rest []byte
+		if v, rest, ok = scan.Uint(b); ok {
+			ok = len(rest) > 0 && rest[0] == ','
+		}
+		if ok {
+			b = rest[1:]
+		}
+		return v
+	}
+	if h.Prio = field(); !ok {
+		return h, false
+	}
+	if h.Seq = field(); !ok {
+		return h, false
+	}
+	usec := field()
+	if !ok {
+		return h, false
+	}
+	h.Uptime = scan.Times(usec, 1000)
+	flags, text, ok := bytes.Cut(b, []byte(";"))
+	if !ok || len(flags) > 64 {
+		return h, false
+	}
+	if s, found := scan.After(flags, "caller="); found {
+		h.Caller = caller(s)
+	}
+	h.Text = text
+	return h, true
+}
+
+// caller reads "T123" or "C0".
+func caller(b []byte) int {
+	if len(b) < 2 {
+		return 0
+	}
+	v, _, ok := scan.Uint(b[1:])
+	switch {
+	case !ok || v >= math.MaxInt32:
+		return 0
+	case b[0] == 'T':
+		return int(v)
+	case b[0] == 'C':
+		return -1 - int(v)
+	}
+	return 0
+}
+
+// priority reads "<4>" (dmesg -r, console) and RFC 5424's "<4>1 TIME HOST
+// kernel - - - ".
+func (x *prefixes) priority(l *Line, b []byte) ([]byte, wrapState) {
+	v, rest, ok := scan.Uint(b[1:])
+	if !ok || v > 1023 || len(rest) == 0 || rest[0] != '>' {
+		return b, wrapNone
+	}
+	if v>>3 != 0 {
+		return b, wrapUser
+	}
+	rest = rest[1:]
+	if !scan.HasPrefix(rest, "1 ") {
+		return rest, wrapMore
+	}
+	stampText, fields := scan.Field(rest[2:])
+	t, _, ok := parseISO(stampText, x.o.location())
+	if !ok && string(stampText) != "-" {
+		return rest, wrapMore // "<4>1 pages in swap cache"
+	}
+	if ok {
+		l.Time = t
+	}
+	host, rest := scan.Field(fields)
+	app, rest := scan.Field(rest)
+	if string(app) != "kernel" && string(app) != "-" {
+		return b, wrapUser
+	}
+	x.setNode(l, host)
+	_, rest = scan.Field(rest) // PROCID
+	_, rest = scan.Field(rest) // MSGID
+	rest = skipStructured(rest)
+	l.Exact = true
+	return bytes.TrimPrefix(rest, []byte("\ufeff")), wrapMore
+}
+
+// skipStructured takes RFC 5424's structured data off: "-" or "[id k="v"]…".
+func skipStructured(b []byte) []byte {
+	b = scan.SkipSpaces(b)
+	if scan.HasPrefix(b, "- ") {
+		return b[2:]
+	}
+	for len(b) > 1 && b[0] == '[' && (b[1] < '0' || b[1] > '9') && b[1] != ' ' {
+		quoted := false
+		i := 1
+		for ; i < len(b) && (quoted || b[i] != ']'); i++ {
+			switch b[i] {
+			case '\\':
+				i++
+			case '"':
+				quoted = !quoted
+			}
+		}
+		if i >= len(b) {
+			return b
+		}
+		b = b[i+1:]
+	}
+	return scan.SkipSpaces(b)
+}
+
+func (x *prefixes) setNode(l *Line, host []byte) {
+	if len(host) == 0 || len(host) > 255 || string(host) == "-" {
+		return
+	}
+	if !isHost(host) {
+		return
+	}
+	if x.node != string(host) {
+		x.node = scan.Keep(host)
+	}
+	l.Node = x.node
+}
+
+// isHost says whether a word can be a host's name or address.
+func isHost(b []byte) bool {
+	for _, c := range b {
+		if !scan.IsDigit(c) && (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && c != '.' && c != '_' && c != ':' && c != '-' {
+			return false
+		}
+	}
+	return len(b) > 0
+}
+
+// bracket reads what dmesg and the console put in brackets.
+func (x *prefixes) bracket(l *Line, b []byte) ([]byte, wrapState) {
+	end := bytes.IndexByte(b, ']')
+	if end < 0 {
+		return b, wrapNone
+	}
+	in, rest := b[1:end], b[end+1:]
+	if up, ok := uptime(in); ok {
+		l.Uptime = oom.Some(up)
+		return x.afterClock(l, rest)
+	}
+	if _, after, ok := scan.Uint(in); ok && len(after) > 1 && after[0] == '-' { // a vendor's "[CPU-uptime]"
+		if up, ok := uptime(after[1:]); ok {
+			l.Uptime = oom.Some(up)
+			return x.afterClock(l, rest)
+		}
+	}
+	switch {
+	case len(in) > 0 && in[0] == '<': // an address
+	case x.ctime(l, in), x.humanTime(l, in):
+		return x.afterClock(l, rest)
+	case x.isoStamp(l, in) && scan.HasPrefix(rest, ": "): // Talos: "[2025-11-24T01:02:03.123456789Z]: "
+		l.Exact = true
+		return rest[2:], wrapText
+	case bytes.IndexByte(in, '/') > 0 && bytes.IndexByte(in, ' ') < 0 && len(rest) > 0 && rest[0] == ' ':
+		return rest[1:], wrapMore // kubectl logs --prefix: "[pod/NAME/CONTAINER] "
+	}
+	return b, wrapNone
+}
+
+// isoStamp reads a stamp that is nothing else.
+func (x *prefixes) isoStamp(l *Line, b []byte) bool {
+	t, rest, ok := parseISO(b, x.o.location())
+	if !ok || len(rest) > 0 {
+		return false
+	}
+	l.Time = t
+	return true
+}
+
+// afterClock takes off the caller's "[ T123]" and, after journalctl's
+// monotonic stamps, the host and "kernel:".
+func (x *prefixes) afterClock(l *Line, b []byte) ([]byte, wrapState) {
+	b = cutCaller(l, b)
+	l.Exact = true
+	host, rest := scan.Field(b)
+	if tag, text, ok := bytes.Cut(rest, []byte(": ")); ok && string(tag) == "kernel" && isHost(host) {
+		x.setNode(l, host)
+		return text, wrapText
+	}
+	x.escapes = escapeHex
+	return b, wrapText
+}
+
+// cutCaller takes off who printed it: right behind the stamp as the console has
+// it, behind a space as dmesg has it, and padded to six by both. Vendors of phones
+// have forms of their own.
+func cutCaller(l *Line, b []byte) []byte {
+	in := bytes.TrimPrefix(b, []byte(" "))
+	if rest, ok := vendorCaller(in); ok {
+		return rest
+	}
+	if end := bytes.IndexByte(in, ']'); end > 0 && in[0] == '[' && (in[1] == ' ' || end >= len("[T12345")) {
+		who := scan.SkipSpaces(in[1:end])
+		if c := caller(who); c != 0 || string(who) == "T0" {
+			l.Caller, b = c, in[end+1:]
+		}
+	}
+	return bytes.TrimPrefix(b, []byte(" "))
+}
+
+// vendorCaller takes off "<4>.(1)[214:kswapd0]" and "[1:        kswapd0:  214] ".
+func vendorCaller(b []byte) (rest []byte, ok bool) {
+	if len(b) > 8 && b[0] == '<' && scan.IsDigit(b[1]) {
+		if i := bytes.IndexByte(b, '['); i > 3 && i < 12 && b[i-1] == ')' {
+			if end := bytes.IndexByte(b[i:], ']'); end > 0 {
+				return bytes.TrimPrefix(b[i+end+1:], []byte(" ")), true
+			}
+		}
+		return b, false
+	}
+	if len(b) > 8 && b[0] == '[' && scan.IsDigit(b[1]) && (b[2] == ':' || b[3] == ':') {
+		if end := bytes.IndexByte(b, ']'); end > 0 && end < 48 && bytes.Count(b[:end], []byte(":")) >= 2 && scan.IsDigit(b[end-1]) {
+			return bytes.TrimPrefix(b[end+1:], []byte(" ")), true
+		}
+	}
+	return b, false
+}
+
+// iso reads stamps of journalctl -o short-iso, rsyslog's file format, dmesg
+// --time-format iso, CRI and docker logs.
+func (x *prefixes) iso(l *Line, b []byte) ([]byte, wrapState) {
+	t, rest, ok := parseISO(b, x.o.location())
+	if !ok {
+		return b, wrapNone
+	}
+	l.Time = t
+	rest = scan.SkipSpaces(rest)
+	for _, stream := range [...]string{"stdout ", "stderr "} {
+		if s, ok := bytes.CutPrefix(rest, []byte(stream)); ok {
+			if len(s) > 2 && s[1] == ' ' { // CRI: "F " or "P "
+				s = s[2:]
+			}
+			if !stamped(s) {
+				return s, wrapUser // the container's own words
+			}
+			return s, wrapMore
+		}
+	}
+	if len(b) > 19 && b[19] == ',' { // dmesg's own
+		l.Exact, x.escapes = true, escapeHex
+		return cutCaller(l, rest), wrapText
+	}
+	return x.tag(l, rest, false)
+}
+
+// logcat reads Android's "03-07 04:11:09.123   214   214 W kernel  : text".
+func (x *prefixes) logcat(l *Line, b []byte) ([]byte, wrapState) {
+	if len(b) < 20 || b[2] != '-' || b[5] != ' ' || b[14] != '.' {
+		return b, wrapNone
+	}
+	mon, ok := digits(b[:2])
+	day, ok2 := digits(b[3:5])
+	h, m, s, ok3 := clock(b[6:])
+	ms, rest, ok4 := scan.Uint(b[15:])
+	if !ok || !ok2 || !ok3 || !ok4 || mon < 1 || mon > 12 || ms > 999 {
+		return b, wrapNone
+	}
+	l.Time = x.withYear(time.Month(mon), day, h, m, s, int(ms)*1_000_000)
+	var id []byte
+	for range 2 { // pid and tid
+		if id, rest = scan.Field(rest); len(id) > 0 && !scan.IsDigit(id[0]) {
+			break
+		}
+	}
+	if len(id) > 2 && id[1] == '/' {
+		return logcatTag(l, b[len(b)-len(rest)-len(id)+1:])
+	}
+	level, rest := scan.Field(rest)
+	if len(level) != 1 {
+		return b, wrapUser
+	}
+	return logcatTag(l, scan.SkipSpaces(rest))
+}
+
+// logcatTag reads "kernel  : text" and "kernel  (  214): text".
+func logcatTag(l *Line, b []byte) ([]byte, wrapState) {
+	tag, text, ok := bytes.Cut(b, []byte(": "))
+	if i := bytes.IndexByte(tag, '('); i >= 0 {
+		tag = tag[:i]
+	}
+	switch {
+	case !ok:
+		return b, wrapNone
+	case string(bytes.TrimSpace(tag)) != "kernel":
+		return b, wrapUser
+	}
+	l.Exact = true
+	return text, wrapMore
+}
+
+// unix reads journalctl -o short-unix: "1732410123.123456 host kernel: ".
+func (x *prefixes) unix(l *Line, b []byte) ([]byte, wrapState) {
+	f, rest := scan.Field(b)
+	sec, frac, ok := scan.Uint(f)
+	if !ok || sec < 1e8 || sec > 1e11 || len(frac) != 7 || frac[0] != '.' {
+		return b, wrapNone
+	}
+	usec, tail, ok := scan.Uint(frac[1:])
+	if !ok || len(tail) > 0 {
+		return b, wrapNone
+	}
+	l.Time = time.Unix(int64(sec), int64(usec)*1000)
+	return x.tag(l, rest, true)
+}
+
+// syslog reads RFC 3164's "Nov 24 01:02:03 host kernel: ", journalctl's
+// short-full "Mon 2025-11-24 01:02:03 UTC host kernel: ", and OpenWrt's "Mon
+// Nov 24 01:02:03 2025 kern.err kernel: ".
+func (x *prefixes) syslog(l *Line, b []byte) ([]byte, wrapState) {
+	if t, rest, ok := x.stamp3164(b); ok {
+		l.Time = t
+		return x.tag(l, rest, true)
+	}
+	if len(b) < 24 || b[3] != ' ' {
+		return b, wrapNone
+	}
+	if t, rest, ok := parseISO(b[4:], x.o.location()); ok {
+		if zone, after := scan.Field(rest); len(zone) > 0 && len(zone) < 6 {
+			t, rest = inZone(t, zone), after
+		}
+		l.Time = t
+		return x.tag(l, rest, true)
+	}
+	for _, n := range [...]int{24, 23} { // a day of one digit has a second blank, or lost it
+		if x.ctime(l, b[:n]) && (n == len(b) || b[n] == ' ') {
+			return x.tag(l, scan.SkipSpaces(b[n:]), true)
+		}
+	}
+	return b, wrapNone
+}
+
+// inZone reads a wall clock in the zone that is named. Such names are not
+// unique: one that is not the location's own leaves the time unknown.
+func inZone(t time.Time, zone []byte) time.Time {
+	if own, _ := t.Zone(); string(zone) == own {
+		return t
+	}
+	if string(zone) != "UTC" && string(zone) != "GMT" {
+		return time.Time{}
+	}
+	return time.Date(t.Year(), t.Month(), t.Day(), t.Hour(), t.Minute(), t.Second(), t.Nanosecond(), time.UTC)
+}
+
+// tag reads "host kernel: ", "kernel: " or "host kern.err kernel: ". Another program's
+// tag or facility means that this is not the kernel's line. A tag may have blanks in it;
+// what stands before the kernel's own stamp without one may be a shipper's words.
+func (x *prefixes) tag(l *Line, b []byte, strict bool) ([]byte, wrapState) {
+	b = scan.SkipSpaces(b)
+	if len(b) == 0 || b[0] == '[' || b[0] == '<' || b[0] == '{' {
+		return b, wrapMore // no host: a stamp, or what a log shipper puts there
+	}
+	first, rest := scan.Field(b)
+	second, text := scan.Field(rest)
+	host, level := first, first
+	switch {
+	case isKernelTag(first):
+		return x.tagged(l, nil, rest)
+	case isLevel(first):
+		host = nil
+	case !strict && x.known(b, isKernelTag(second)):
+		return b, wrapMore
+	}
+	if isLevel(second) && host != nil {
+		level = second
+		second, text = scan.Field(text)
+	}
+	if isLevel(level) && !scan.HasPrefix(level, "kern.") {
+		return b, wrapUser
+	}
+	switch {
+	case isKernelTag(second):
+		return x.tagged(l, host, text)
+	case string(second) == "kernel" && scan.HasPrefix(text, "- - "):
+		_, text = scan.Field(text)
+		_, text = scan.Field(text)
+		return x.tagged(l, host, skipStructured(text))
+	case len(second) > 0 && second[0] == ':' && !strict: // "kern  :notice: "
+		return b, wrapMore
+	case strict:
+		return b, wrapUser
+	}
+	for more := rest; len(more) > 0; {
+		var word []byte
+		word, more = scan.Field(more)
+		switch {
+		case len(word) == 0:
+		case word[0] == '[', word[0] == '<' && word[len(word)-1] != ':', string(word) == "Guest:":
+			return b, wrapMore
+		case word[len(word)-1] == ':' && string(word) != "kern:" && string(word) != "warning:":
+			return b, wrapUser
+		}
+	}
+	return b, wrapMore
+}
+
+// isKernelTag says whether a syslog tag is the kernel's; old syslog daemons
+// name it after the image's file.
+func isKernelTag(b []byte) bool { return string(b) == "kernel:" || string(b) == "vmunix:" }
+
+func (x *prefixes) tagged(l *Line, host, text []byte) ([]byte, wrapState) {
+	x.setNode(l, host)
+	l.Exact, x.escapes = true, escapeOctal
+	return text, wrapMore
+}
+
+// isLevel says whether this is syslog's "facility.level".
+func isLevel(b []byte) bool {
+	i := bytes.IndexByte(b, '.')
+	if i <= 0 {
+		return false
+	}
+	switch string(b[i+1:]) {
+	case "emerg", "alert", "crit", "err", "warn", "notice", "info", "debug":
+		return true
+	}
+	return false
+}
+
+// facility reads dmesg -x's "kern  :warn  : ".
+func facility(b []byte) ([]byte, wrapState) {
+	name, rest, ok := bytes.Cut(b, []byte(":"))
+	if !ok || len(name) > 8 || len(name) < 4 || name[len(name)-1] != ' ' {
+		return b, wrapNone
+	}
+	level, rest, ok := bytes.Cut(rest, []byte(": "))
+	if !ok || len(level) > 7 || len(level) < 3 || bytes.IndexByte(bytes.TrimSpace(level), ' ') >= 0 {
+		return b, wrapNone
+	}
+	name = bytes.TrimSpace(name)
+	if bytes.IndexByte(name, ' ') >= 0 {
+		return b, wrapNone
+	}
+	if string(name) != "kern" {
+		return b, wrapUser
+	}
+	return rest, wrapMore
+}
+
+// anywhere looks for the kernel's own stamp, or for "kernel: ", behind a prefix
+// that is not known: serial consoles and log shippers have many. In a line that
+// begins as the kernel's and has a name in it there is nothing to look for.
+func (x *prefixes) anywhere(l *Line, b []byte) []byte {
+	const most = 512
+	if x.g.Class(b).Own {
+		return b
+	}
+	head := b[:min(len(b), most)]
+	if i := bytes.Index(head, []byte(" cpuset=")); i >= 0 {
+		head = head[:i]
+	}
+	for at := 0; ; {
+		i := bytes.IndexByte(head[at:], '[')
+		if i < 0 {
+			break
+		}
+		at += i
+		if rest, st := x.bracket(l, b[at:]); st == wrapText {
+			return rest
+		}
+		at++
+	}
+	if i := bytes.Index(head, []byte(" kernel: ")); i >= 0 && isHost(head[bytes.LastIndexByte(head[:i], ' ')+1:i]) {
+		l.Exact, x.escapes = true, escapeOctal
+		return b[i+len(" kernel: "):]
+	}
+	return b
+}
+
+// known says whether a text is a report's, or begins as a line of the kernel's. A tag in
+// the second place counts for more than what the first word may be.
+func (x *prefixes) known(b []byte, tagged bool) bool {
+	c := x.g.Class(b)
+	return c.Own || !tagged && (c.Header || c.Part)
+}

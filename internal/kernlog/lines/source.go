@@ -1,0 +1,259 @@
+package lines
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"os"
+)
+
+// source buffers an input and cuts it into lines. Memory is the buffer's,
+// whatever the input.
+type source struct {
+	in    io.Reader
+	buf   []byte
+	pos   int // of what was not yet used
+	end   int // of what was read
+	floor int // what lies before was used already
+	max   int
+	err   error
+	quiet bool // nothing came for a while; there may be more
+	lines uint64
+	cuts  uint64
+	// The next place of each mark, -1 for none in the buffer; stale when before
+	// pos.
+	next  [len(marks)]int
+	limit int // marks have been looked for up to here
+	// skipping: in the rest of a line that was cut.
+	skipping bool
+}
+
+// fill reads more, keeping some history. False when nothing came.
+func (s *source) fill() bool {
+	if s.err != nil {
+		return false
+	}
+	if len(s.buf)-s.end < len(s.buf)/2 {
+		from := max(0, s.pos-historyBytes)
+		copy(s.buf, s.buf[from:s.end])
+		s.pos, s.end, s.floor, s.limit = s.pos-from, s.end-from, max(0, s.floor-from), 0
+	}
+	for range 100 {
+		room := s.buf[s.end:min(len(s.buf), s.end+readBytes)]
+		n, err := s.in.Read(room)
+		n = min(max(n, 0), len(room))
+		s.end += n
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			s.quiet = n == 0
+			return n > 0
+		}
+		if err != nil {
+			s.err = err
+		}
+		if n > 0 || err != nil {
+			return n > 0
+		}
+	}
+	s.err = io.ErrNoProgress
+	return false
+}
+
+// peek returns the first bytes: at most peekBytes, and enough to know the input by. It
+// does not wait for more of a log that is still being written.
+func (s *source) peek() []byte {
+	const enough = 64
+	for s.end-s.pos < enough && (s.fill() || s.again() && s.end == s.pos) {
+	}
+	return s.buf[s.pos:min(s.end, s.pos+peekBytes)]
+}
+
+// again says whether the input was only quiet, and forgets it.
+func (s *source) again() bool {
+	quiet := s.quiet
+	s.quiet = false
+	return quiet
+}
+
+// line returns the next line without its end. A line longer than max is cut.
+// False at the end of the input.
+func (s *source) line() (line []byte, cut, ok bool) {
+	if !s.skipRest() || !s.skipHole() {
+		return nil, false, false
+	}
+	for from := s.pos; ; {
+		if i := bytes.IndexByte(s.buf[from:s.end], '\n'); i >= 0 {
+			line = s.buf[s.pos : from+i]
+			s.pos = from + i + 1
+			s.lines++
+			if len(line) > s.max {
+				s.cuts++
+				return line[:s.max], true, true
+			}
+			return line, false, true
+		}
+		if s.end-s.pos > s.max {
+			line = s.buf[s.pos : s.pos+s.max]
+			s.pos += s.max
+			s.skipping = true
+			s.lines++
+			s.cuts++
+			return line, true, true
+		}
+		used := s.end - s.pos
+		if !s.fill() {
+			break
+		}
+		from = s.pos + used
+	}
+	if s.pos == s.end || s.quiet {
+		return nil, false, false
+	}
+	line = s.buf[s.pos:s.end]
+	s.pos = s.end
+	s.lines++
+	return line, false, true
+}
+
+// peekLine returns the next line without taking it; false where there is none, or one that
+// is too long. What line returned before is no longer valid.
+func (s *source) peekLine() ([]byte, bool) {
+	if s.skipping {
+		return nil, false
+	}
+	for from := s.pos; ; {
+		if i := bytes.IndexByte(s.buf[from:s.end], '\n'); i >= 0 {
+			return s.buf[s.pos : from+i], true
+		}
+		used := s.end - s.pos
+		if used > s.max || !s.fill() {
+			return s.buf[s.pos:s.end], used > 0 && used <= s.max && !s.quiet
+		}
+		from = s.pos + used
+	}
+}
+
+// skipLine passes over the line that peekLine returned.
+func (s *source) skipLine() { _, _, _ = s.line() }
+
+// skipRest passes over what is left of a line that was cut.
+func (s *source) skipRest() bool {
+	for s.skipping {
+		if i := bytes.IndexByte(s.buf[s.pos:s.end], '\n'); i >= 0 {
+			s.pos += i + 1
+			s.skipping = false
+			break
+		}
+		s.pos = s.end
+		if !s.fill() {
+			return false
+		}
+	}
+	return true
+}
+
+// skipHole passes over the zeros that a crash left where lines were to be
+// written. False at the end of the input.
+func (s *source) skipHole() bool {
+	for {
+		for s.pos < s.end && s.buf[s.pos] == 0 {
+			s.pos++
+		}
+		if s.pos < s.end {
+			return true
+		}
+		if !s.fill() {
+			return false
+		}
+	}
+}
+
+// whole returns the lines in the buffer that are complete, reading more when
+// there are none.
+func (s *source) whole() []byte {
+	if !s.skipRest() {
+		return nil
+	}
+	for {
+		if i := bytes.LastIndexByte(s.buf[s.pos:s.end], '\n'); i >= 0 {
+			return s.buf[s.pos : s.pos+i+1]
+		}
+		if s.end-s.pos > s.max || !s.fill() {
+			return nil
+		}
+	}
+}
+
+// find returns where in the whole lines the next mark is, or -1. Each mark is
+// looked for once in each part of the buffer.
+func (s *source) find() int {
+	last := s.pos + bytes.LastIndexByte(s.buf[s.pos:s.end], '\n') + 1
+	best := -1
+	for i := range marks {
+		if s.limit != last || s.next[i] >= 0 && s.next[i] < s.pos {
+			s.next[i] = -1
+			if at := marks[i].index(s.buf[s.pos:last]); at >= 0 {
+				s.next[i] = s.pos + at
+			}
+		}
+		if s.next[i] >= 0 && (best < 0 || s.next[i] < best) {
+			best = s.next[i]
+		}
+	}
+	s.limit = last
+	if best < 0 {
+		return -1
+	}
+	return best - s.pos
+}
+
+// pass goes over n bytes of whole lines and returns how many lines these were.
+func (s *source) pass(n int) int {
+	lines := bytes.Count(s.buf[s.pos:s.pos+n], []byte("\n"))
+	s.pos += n
+	s.lines += uint64(lines)
+	return lines
+}
+
+// take returns the next n bytes, of which at most max are kept; ok is false
+// when the input ends before.
+func (s *source) take(n uint64) (b []byte, cut, ok bool) {
+	keep := min(n, uint64(s.max))
+	for uint64(s.end-s.pos) < keep {
+		if !s.fill() && !s.again() {
+			return nil, false, false
+		}
+	}
+	b = append([]byte(nil), s.buf[s.pos:s.pos+int(keep)]...)
+	s.pos += int(keep)
+	for n -= keep; n > 0; {
+		if s.pos == s.end && !s.fill() {
+			if s.again() {
+				continue
+			}
+			return b, true, false
+		}
+		step := min(n, uint64(s.end-s.pos))
+		s.pos += int(step)
+		n -= step
+		cut = true
+	}
+	return b, cut, true
+}
+
+// packed gives a source's bytes to a decompressor.
+type packed struct{ s *source }
+
+func (p *packed) Read(b []byte) (int, error) {
+	for p.s.pos == p.s.end && !p.s.fill() {
+		if p.s.again() {
+			continue // the packed stream knows no pauses
+		}
+		if p.s.err == nil || errors.Is(p.s.err, io.EOF) {
+			return 0, io.EOF
+		}
+		return 0, p.s.err
+	}
+	n := copy(b, p.s.buf[p.s.pos:p.s.end])
+	p.s.pos += n
+	return n, nil
+}
