@@ -634,3 +634,34 @@ func TestText(t *testing.T) {
 		}
 	}
 }
+
+// TestMemoryTree holds where the whole tree of cgroups is found.
+func TestMemoryTree(t *testing.T) {
+	const v2 = "1 0 0:1 %s /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n"
+	for name, tt := range map[string]struct{ own, first, want string }{
+		"the machine's":               {own: fmt.Sprintf(v2, "/"), want: "/sys/fs/cgroup"},
+		"mounted into a container":    {own: fmt.Sprintf(v2, "/../../.."), want: "/sys/fs/cgroup"},
+		"a part of v1":                {own: "1 0 0:1 /docker/x /sys/fs/cgroup rw - cgroup cgroup rw,memory\n"},
+		"of v1":                       {own: "1 0 0:1 / /sys/fs/cgroup rw - cgroup cgroup rw,memory\n", want: "/sys/fs/cgroup"},
+		"in the first process's root": {own: "", first: fmt.Sprintf(v2, "/../.."), want: "/proc/1/root/sys/fs/cgroup"},
+		"a part in both":              {own: fmt.Sprintf(v2, "/x"), first: fmt.Sprintf(v2, "/x")},
+		"none":                        {},
+	} {
+		root := shortDir(t)
+		write(t, root+"/proc/self/mountinfo", tt.own)
+		write(t, root+"/proc/1/mountinfo", tt.first)
+		for _, dir := range []string{"", "/proc/1/root"} {
+			write(t, root+dir+"/sys/fs/cgroup/cgroup.controllers", "memory\n")
+			if strings.HasPrefix(name, "a part") {
+				write(t, root+dir+"/sys/fs/cgroup/cgroup.type", "domain\n")
+			}
+		}
+		want := tt.want
+		if want != "" {
+			want = root + want
+		}
+		if got := memoryTree(root); got != want {
+			t.Errorf("%s: %q, want %q", name, got, want)
+		}
+	}
+}

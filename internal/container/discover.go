@@ -222,7 +222,7 @@ func (c *Cache) node(proc, pid string) []candidate {
 		if err != nil {
 			return nil, daemon{}, err
 		}
-		d, err := daemonOf(proc, fmt.Sprintf("/proc/self/fd/%d", dir.Fd()))
+		d, err := daemonOf(fmt.Sprintf("/proc/self/fd/%d", dir.Fd()))
 		if err != nil {
 			return nil, d, errors.Join(err, dir.Close())
 		}

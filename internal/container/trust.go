@@ -218,10 +218,14 @@ type daemon struct {
 	domain
 }
 
+// initialUserNS is the initial user namespace, on every kernel (USER_NS_INIT_INO,
+// include/uapi/linux/nsfs.h).
+const initialUserNS = "user:[4026531837]"
+
 // daemonOf judges a process by its directory below /proc; dir stays that process's,
 // whatever becomes of its number. Only root's processes are heard, and in the
 // initial user namespace only: everybody is root in one of their own.
-func daemonOf(proc, dir string) (daemon, error) {
+func daemonOf(dir string) (daemon, error) {
 	status, err := os.ReadFile(filepath.Join(dir, "status"))
 	if err != nil {
 		return daemon{}, err
@@ -233,8 +237,8 @@ func daemonOf(proc, dir string) (daemon, error) {
 	if err != nil {
 		return daemon{}, err
 	}
-	if initial, err := os.Readlink(filepath.Join(proc, "1/ns/user")); err != nil || ns != initial {
-		return daemon{}, errors.Join(fmt.Errorf("%w: in a user namespace", errUntrusted), err)
+	if ns != initialUserNS {
+		return daemon{}, fmt.Errorf("%w: in a user namespace", errUntrusted)
 	}
 	path, err := cgroupOf(dir)
 	if err != nil {
