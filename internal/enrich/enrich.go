@@ -137,7 +137,7 @@ func (e *Enricher) Paths(rec *oom.Record) (owners [roleCount]owner) {
 // await waits for containers that the cache does not know yet, but not for those
 // of an old log: they are known already, or never will be.
 func (e *Enricher) await(ctx context.Context, rec *oom.Record, owners [roleCount]owner) {
-	if !e.worth(rec) {
+	if !e.mayWait(rec) {
 		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, e.wait)
@@ -152,8 +152,8 @@ func (e *Enricher) await(ctx context.Context, rec *oom.Record, owners [roleCount
 	}
 }
 
-// worth says whether names may be waited for.
-func (e *Enricher) worth(rec *oom.Record) bool {
+// mayWait says whether metadata may be waited for.
+func (e *Enricher) mayWait(rec *oom.Record) bool {
 	switch {
 	case e.wait < 0 || rec.Kind == oom.KindExit, rec.Kind == oom.KindSigkill:
 		return false // of many at once none shall hold up a kill
@@ -230,6 +230,14 @@ func (e *Enricher) names(o owner) (named bool) {
 		}
 	}
 	return named
+}
+
+// Name fills in the names of an owner that a cgroup's path gave, without waiting for
+// them.
+func (e *Enricher) Name(path string, o *oom.Owner) {
+	if e.containers != nil {
+		e.names(owner{o, path})
+	}
 }
 
 // podOf takes the pod from a container's information, unless the path names
