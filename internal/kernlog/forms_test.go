@@ -263,6 +263,25 @@ func TestOldKernels(t *testing.T) {
 	}
 }
 
+// TestForks are the lines of kernels that print others.
+func TestForks(t *testing.T) {
+	for name, c := range map[string]struct {
+		lines []string
+		want  []wanted
+	}{
+		"OpenVZ": {[]string{headerLine, "Out of memory in UB 101: OOM killed process 812 (php-cgi) score 0 vm:409580kB, rss:123456kB, swap:0kB"}, []wanted{{oom.KindKill, "812 php-cgi", "squid", func(r *oom.Record) bool {
+			return r.Victim.TotalVMBytes == oom.Some(uint64(409580<<10)) && r.Scope == ""
+		}}}},
+		"2.6.9": {[]string{"oom-killer: gfp_mask=0x1d2", "Mem-info:", "Free swap:            0kB", "131056 pages of RAM", "2503 reserved pages", "103 pages swap cached", "Out of Memory: Killed process 812 (httpd)."}, []wanted{{oom.KindKill, "812 httpd", "", func(r *oom.Record) bool {
+			return r.Memory.TotalBytes == oom.Some(uint64((131056-2503)*4096)) && r.Memory.SwapFreeBytes == oom.Some(uint64(0)) && r.Trigger.GFPMask == oom.Some(uint32(0x1d2)) && r.Scope == oom.ScopeSystem
+		}}}},
+	} {
+		for source, log := range sources(c.lines...) {
+			t.Run(name+", "+source, func(t *testing.T) { checkWanted(t, log, c.want...) })
+		}
+	}
+}
+
 // TestVendors are the prefixes that phones and televisions have.
 func TestVendors(t *testing.T) {
 	kill := wanted{oom.KindKill, "812 hostapd", "squid", nil}

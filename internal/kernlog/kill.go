@@ -105,6 +105,32 @@ func parseKilled(b []byte, exact bool) (k killLine, ok bool) {
 	return k, true
 }
 
+// vzMark is how kernels of OpenVZ and Virtuozzo name a victim.
+const vzMark = ": OOM killed process "
+
+// parseVZ reads "Out of memory in UB 101: OOM killed process 77 (a) score 0 vm:400kB,
+// rss:40kB, swap:0kB": the limit is a container's, of a kind that nothing else prints.
+func parseVZ(b []byte) (k killLine, ok bool) {
+	b, ok = scan.After(b, vzMark)
+	if !ok {
+		return k, false
+	}
+	if k.pid, b, ok = scan.PID(b); !ok || !scan.HasPrefix(b, " (") {
+		return k, false
+	}
+	end := bytes.LastIndex(b, []byte(") score "))
+	if end < 0 {
+		return k, false
+	}
+	k.comm = scan.Keep(b[2:end])
+	fieldsKB(bytes.ReplaceAll(b[end:], []byte(","), nil), func(name []byte, kb uint64) {
+		if string(name) == "vm" {
+			k.totalVM = scan.Kilobytes(kb)
+		}
+	})
+	return k, true
+}
+
 func uidOf(v uint64) oom.Opt[uint32] {
 	if v > math.MaxUint32 {
 		return oom.Opt[uint32]{}
