@@ -131,6 +131,31 @@ func TestNewestFirst(t *testing.T) {
 	}
 }
 
+// TestAlmostNewestFirst: CPUs stamp their lines apart, so that a few are out of order.
+func TestAlmostNewestFirst(t *testing.T) {
+	lines := strings.Split(strings.TrimSuffix(textWrappings()[0].wrap(original(t)), "\n"), "\n")
+	swap := func(lines []string, at ...int) []string {
+		out := slices.Clone(lines)
+		for _, i := range at {
+			out[i], out[i+1] = out[i+1], out[i]
+		}
+		return out
+	}
+	for name, c := range map[string]struct {
+		lines    []string
+		reversed bool
+	}{
+		"newest first, one out of order": {swap(turned(lines), 2), true},
+		"oldest first, one out of order": {swap(lines, 2), false},
+		"oldest first, two out of order": {swap(lines, 1, 4), false},
+	} {
+		all, st := readAll(t, strings.NewReader(strings.Join(c.lines, "\n")+"\n"), testOptions())
+		if len(all) != 1 || all[0].Kind != oom.KindKill || st.Reversed != c.reversed {
+			t.Errorf("%s: %d records, %+v", name, len(all), st)
+		}
+	}
+}
+
 // TestWrapped: mail wraps at blanks, at 72 to 80 columns.
 func TestWrapped(t *testing.T) {
 	lines := original(t)
