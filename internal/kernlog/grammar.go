@@ -20,7 +20,7 @@ func (grammar) Class(b []byte) (c lines.Class) {
 	}
 	k := classify(b)
 	c.Own = ownWords(b) || k != partCpuset && named(k)
-	c.Alone, c.Frame = orphan(k), k == partFrame
+	c.Alone, c.Frame, c.Recurs = orphan(k), k == partFrame, k == partFrame || k == partReserve
 	c.Weak = k == partStat || k == partPages || k == partCount
 	c.Part = k != partNone
 	switch {

@@ -131,6 +131,39 @@ func TestNewestFirst(t *testing.T) {
 	}
 }
 
+// TestRecurring: what a report has twice by itself stays.
+func TestRecurring(t *testing.T) {
+	const at = "[    5.000001] "
+	zone := func(name string) string {
+		return at + "Node 0 " + name + " free:4kB min:4kB low:4kB high:4kB\n" + at + "lowmem_reserve[]: 0 0\n"
+	}
+	frames := strings.Repeat(at+" walk+0x1/0x2\n", 3)
+	all, st := readAll(t, strings.NewReader(at+headerLine+"\n"+at+"Call Trace:\n"+frames+at+"Mem-Info:\n"+zone("DMA")+zone("Normal")+at+killLineText+"\n"), testOptions())
+	if len(all) != 1 || len(all[0].Trigger.KernelStack) != 3 || len(all[0].Memory.Zones) != 2 || all[0].Memory.Zones[1].LowmemReserveBytes == nil || st.DoubledLines != 0 {
+		t.Errorf("%d records, %+v", len(all), st)
+	}
+}
+
+// TestTwoLoggers: of two, one is some lines behind.
+func TestTwoLoggers(t *testing.T) {
+	lines := strings.Split(strings.TrimSuffix(textWrappings()[0].wrap(original(t)), "\n"), "\n")
+	for behind, dropped := range map[int]bool{1: true, 4: true, 7: true, 20: false} {
+		var b strings.Builder
+		for i := range len(lines) + behind {
+			if i < len(lines) {
+				b.WriteString(lines[i] + "\n")
+			}
+			if j := i - behind; j >= 0 {
+				b.WriteString(lines[j] + "\n")
+			}
+		}
+		all, st := readAll(t, strings.NewReader(b.String()), testOptions())
+		if len(all) != 1 && dropped || st.Kills != 1 || (st.DoubledLines > 60) != dropped {
+			t.Errorf("%d behind: %d records, %+v", behind, len(all), st)
+		}
+	}
+}
+
 // TestAlmostNewestFirst: CPUs stamp their lines apart, so that a few are out of order.
 func TestAlmostNewestFirst(t *testing.T) {
 	lines := strings.Split(strings.TrimSuffix(textWrappings()[0].wrap(original(t)), "\n"), "\n")
