@@ -169,3 +169,53 @@ func TestSpreadNames(t *testing.T) {
 		}
 	}
 }
+
+// TestScores: from 2.6.36 on a score is a share of a thousand, and an adjustment doubles it
+// at most; before it was any number.
+func TestScores(t *testing.T) {
+	for score, want := range map[int]bool{0: true, 1000: true, 2000: true, 2001: false, 61341: false} {
+		log := fmt.Sprintf("Out of memory: Kill process 77 (a) score %d or sacrifice child\nKilled process 77 (a) total-vm:400kB, anon-rss:40kB, file-rss:4kB\n", score)
+		if all := readText(t, log, testOptions()); len(all) != 1 || all[0].Victim.Score.Known != want {
+			t.Errorf("%d: %+v", score, all[0].Victim.Score)
+		}
+	}
+}
+
+// TestGroupOfOneName: what the first line says of its task is not another's, though it has
+// the same name.
+func TestGroupOfOneName(t *testing.T) {
+	kill := "Memory cgroup out of memory: Killed process %d (a) total-vm:400kB, anon-rss:40kB, file-rss:4kB\n"
+	log := headerLine + "\nTask in /g/h killed as a result of limit of /g\n" + fmt.Sprintf(kill, 77) +
+		"Tasks in /g are going to be killed due to memory.oom.group set\n" + fmt.Sprintf(kill, 78)
+	all := readText(t, log, testOptions())
+	if len(all) != 2 || all[0].Victim.Cgroup != "/g/h" || all[1].Victim.Cgroup != "" || all[1].Victim.PID != oom.Some(int32(78)) {
+		t.Errorf("%d records, %+v", len(all), all[1].Victim)
+	}
+}
+
+// TestWaits: how long a report waits for its kill line, by the log's clock forth and back,
+// and a kill for the reaper.
+func TestWaits(t *testing.T) {
+	for at, same := range map[string]bool{
+		"   70.000000": true, "   70.000001": false, // a minute
+		"    9.000000": true, "    8.999999": false, // a second
+	} {
+		all := readText(t, "[   10.000000] "+headerLine+"\n["+at+"] "+killLineText+"\n", testOptions())
+		if (len(all) == 1) != same {
+			t.Errorf("a kill at %s: %d records", at, len(all))
+		}
+	}
+	for at, same := range map[string]bool{"   20.000000": true, "   20.000001": false} {
+		all := readText(t, "[   10.000000] "+killLineText+"\n["+at+"] oom_reaper: reaped process 77 (a), now anon-rss:0kB, file-rss:0kB, shmem-rss:0kB\n", testOptions())
+		if len(all) != 1 || (all[0].Exit != nil) != same {
+			t.Errorf("the reaper at %s: %d records", at, len(all))
+		}
+	}
+	for lines, same := range map[int]bool{63: true, 64: false} {
+		rows := "[  pid  ]   uid  tgid total_vm      rss pgtables_bytes swapents oom_score_adj name\n[     77]     5    77      100       11    40960        3             7 a\n"
+		all := readText(t, rows+strings.Repeat("usb 1-1: new\n", lines)+killLineText+"\n", testOptions())
+		if len(all) != 1 || all[0].Victim.SwapBytes.Known != same {
+			t.Errorf("a row %d lines before: %d records", lines, len(all))
+		}
+	}
+}
