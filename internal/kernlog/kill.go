@@ -304,10 +304,15 @@ const maxComm = 15
 // taken from the end, and a comm is not longer than 15 bytes.
 func parseSummary(b []byte) (s summary, ok bool) {
 	b = b[len(lines.SummaryMark):]
-	constraint, b, ok := bytes.Cut(b, []byte(",nodemask="))
-	if !ok {
-		return s, false
+	constraint, rest, ok := bytes.Cut(b, []byte(",nodemask="))
+	if !ok { // what is between was left out by whoever passed it on
+		constraint, b, ok = bytes.Cut(b, []byte(","))
+		s.scope, s.global = scopeOf(constraint), scan.Contains(b, ",global_oom,")
+		ok = ok && s.parseTask(append([]byte(","), b...))
+		s.victimCgroup = ""
+		return s, ok
 	}
+	b = rest
 	s.scope = scopeOf(constraint)
 	head, task, ok := cutGlobal(b, &s)
 	if !ok {

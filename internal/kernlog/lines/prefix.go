@@ -168,6 +168,10 @@ func (x *prefixes) wrap(l *Line, b []byte) ([]byte, wrapState) {
 	case scan.HasPrefix(b, "time="), scan.HasPrefix(b, "level="), scan.HasPrefix(b, "ts="): // logfmt
 		return b, wrapUser
 	case c >= 'a' && c <= 'z':
+		if t, rest, ok := x.stamp3164(b); ok { // a month in another language
+			l.Time = t
+			return x.tag(l, rest, true)
+		}
 		return facility(b)
 	}
 	return b, wrapNone
@@ -648,7 +652,7 @@ func isKernelTag(b []byte) bool { return string(b) == "kernel:" || string(b) == 
 func (x *prefixes) tagged(l *Line, host, text []byte) ([]byte, wrapState) {
 	x.setNode(l, host)
 	l.Exact, x.escapes = true, escapeOctal
-	return text, wrapMore
+	return bytes.TrimPrefix(text, []byte(": ")), wrapMore // RHEL 6 has it twice
 }
 
 // isLevel says whether this is syslog's "facility.level".
