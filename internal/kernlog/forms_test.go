@@ -177,8 +177,12 @@ func TestTorn(t *testing.T) {
 		"the kill line cut in the name": {[]string{headerLine, "oom-kill:constraint=CONSTRAINT_NONE,nodemask=(null),cpuset=/,mems_allowed=0,global_oom,task_memcg=/a,task=hostapd,pid=812,uid=0", "Out of memory: Killed process 812 (host"}, kill},
 		"the header cut":                {[]string{"squid invoked oom-killer: gfp_mask=0xcc0(GFP_KERN", killedLine}, kill},
 		"wrapped after the pid":         {[]string{headerLine, "Out of memory: Killed process 812\n(hostapd) total-vm:6196kB, anon-rss:1024kB, file-rss:4kB, shmem-rss:0kB, UID:0 pgtables:28kB oom_score_adj:0"}, kill},
-		"the summary shortened":         {[]string{headerLine, "oom-kill:constraint=CONSTRAINT_NONE,...,task=hostapd,pid=812,uid=0", killedLine}, kill},
-		"stars behind":                  {[]string{headerLine, killedLine + "**"}, kill},
+		"indented sizes": {[]string{headerLine, "Out of memory: Killed process 812 (hostapd)\n               total-vm:6196kB, anon-rss:1024kB,\n  file-rss:4kB, shmem-rss:0kB, UID:0 pgtables:28kB\n               oom_score_adj:0"}, wanted{oom.KindKill, "812 hostapd", "squid", func(r *oom.Record) bool {
+			return r.Victim.RSSBytes == oom.Some(uint64(1028<<10)) && r.Victim.OOMScoreAdj.Known
+		}}},
+		"the score cut":         {[]string{headerLine, "Out of memory: Kill process 812 (hostapd)"}, kill},
+		"the summary shortened": {[]string{headerLine, "oom-kill:constraint=CONSTRAINT_NONE,...,task=hostapd,pid=812,uid=0", killedLine}, kill},
+		"stars behind":          {[]string{headerLine, killedLine + "**"}, kill},
 	} {
 		for source, log := range sources(c.lines...) {
 			t.Run(name+", "+source, func(t *testing.T) { checkWanted(t, log, c.want) })

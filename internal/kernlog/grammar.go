@@ -98,7 +98,7 @@ func unfinishedKill(b []byte) bool {
 		return !ok
 	case scan.Contains(b, lines.KilledMark):
 		k, ok := parseKilled(b, false)
-		return !ok || k.cut
+		return !ok || k.cut || b[len(b)-1] == ',' || scan.Contains(b, ", UID:") && !k.adj.Known
 	case killIndex(b) >= 0:
 		return !scan.Contains(b, ") score ") && !scan.Contains(b, "sharing same memory")
 	}

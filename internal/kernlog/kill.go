@@ -268,7 +268,8 @@ func parseScore(b []byte, exact bool) (s scoreLine, ok bool) {
 	rest = rest[2:]
 	end := bytes.LastIndex(rest, []byte(") score "))
 	if end < 0 {
-		return s, false
+		s.pid, s.comm = pid, scan.Keep(bytes.TrimSuffix(rest, []byte(")")))
+		return s, bytes.HasSuffix(rest, []byte(")")) // cut behind the name
 	}
 	v, _, ok := scan.Uint(rest[end+len(") score "):])
 	if !ok {
