@@ -129,6 +129,9 @@ func (e *explanation) limitThrashing() bool {
 // limitSwapped is what the cgroup at its limit has in swap.
 func (f *facts) limitSwapped() uint64 {
 	l := f.rec.Limit
+	if l == nil {
+		return 0
+	}
 	if l.SwapUsageBytes.Known {
 		return l.SwapUsageBytes.Value
 	}
@@ -299,7 +302,7 @@ func (e *explanation) limitKind() {
 	case code == codeLimitFile && !e.pinnedCache():
 		// Clean cache is dropped before the kernel kills, unless it cannot be.
 		e.unsure(code, "cache that reclaim was too slow to drop")
-	case code == codeLimitDirty && !e.swapcached.Known && e.rec.Limit != nil && e.limitSwapped() > 0:
+	case code == codeLimitDirty && !e.swapcached.Known && e.limitSwapped() > 0:
 		// NR_SWAPCACHE is there since 5.12.
 		e.unsure(code, "memory on its way to swap: this kernel counts it as page cache")
 	}
