@@ -126,6 +126,9 @@ func TestCases(t *testing.T) {
 		{"memory.low gives way in the end", system(swap(0, 0), func(r *oom.Record) {
 			r.Victim.CgroupLimits = []oom.CgroupLimit{{Cgroup: "/a", UsageBytes: b(gib), LowBytes: b(3 * gib)}}
 		}), codeMemoryProtected, "memory.low keeps 1 GiB of 4 GiB (25 %) of the victim's cgroups from reclaim while other memory can be had", "min"},
+		{"the victim's adjustment is not known", system(spareBig(8*gib, -998), func(r *oom.Record) { r.Victim.OOMScoreAdj = oom.Opt[int32]{} }), codeVictimAdj, "", "spared"},
+		{"no trigger, and the task that asks is killed", system(func(r *oom.Record) { r.Trigger, r.Memory.OOMKillAllocatingTask = nil, oom.Some(true) }), codeVictimTrigger, "", "asked"},
+		{"nothing of the machine", system(func(r *oom.Record) { r.Memory = nil }), "", "out of memory; this process held 4.9 GiB", "swap"},
 		{"allocations by site", system(stat(oom.StatSlabUnrecl, 3*gib), stat(oom.StatActiveAnon, 0), stat(oom.StatInactiveAnon, 0), func(r *oom.Record) {
 			r.Memory.Allocations = []oom.Allocation{{Site: "mm/slub.c:1 func:x", Bytes: b(2 * gib)}}
 		}), codeMemoryKernel, `most was allocated by "mm/slub.c:1 func:x" (2 GiB)`, ""},
