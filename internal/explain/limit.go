@@ -8,7 +8,7 @@ import (
 	"github.com/oomtrace/oomtrace/internal/oom"
 )
 
-// limit explains an OOM at a cgroup's limit: what fills it, whose it is, and why
+// limit explains an OOM at a cgroup's limit: what fills it, its owner, and why
 // swap did not make room.
 func (e *explanation) limit() {
 	e.lowered()
@@ -184,7 +184,7 @@ func (f *facts) levelWord() string {
 	return "the cgroup's"
 }
 
-// ancestor tells the limit of a pod or slice from the victim's own. Where the
+// ancestor distinguishes the limit of a pod or slice from the victim's own. Where the
 // processes of a memory.oom.group die together, the group stands for the victim.
 func (e *explanation) ancestor() {
 	v, l := e.rec.Victim, e.rec.Limit
@@ -288,7 +288,7 @@ func (e *explanation) limitKind() {
 		return
 	}
 	code := top.code
-	// Half of the cache: the clean half could have gone to make room.
+	// Half of the cache: the clean half could have made room.
 	if code == codeLimitFile && ratio(e.dirty.Value, top.size.Value, 1, 2) {
 		code = codeLimitDirty
 	}
