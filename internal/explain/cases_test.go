@@ -129,6 +129,9 @@ func TestCases(t *testing.T) {
 		{"the victim's adjustment is not known", system(spareBig(8*gib, -998), func(r *oom.Record) { r.Victim.OOMScoreAdj = oom.Opt[int32]{} }), codeVictimAdj, "", "spared"},
 		{"no trigger, and the task that asks is killed", system(func(r *oom.Record) { r.Trigger, r.Memory.OOMKillAllocatingTask = nil, oom.Some(true) }), codeVictimTrigger, "", "asked"},
 		{"nothing of the machine", system(func(r *oom.Record) { r.Memory = nil }), "", "out of memory; this process held 4.9 GiB", "swap"},
+		{"the cgroup at its limit may not swap, above the levels that are known", limited(func(r *oom.Record) {
+			r.Victim.Cgroup, r.Victim.CgroupLimits, r.Limit.SwapMaxBytes = "/a/b/c", []oom.CgroupLimit{{Cgroup: "/a/b/c"}, {Cgroup: "/a/b"}}, b(0)
+		}), codeSwapForbidden, "the cgroup at its limit may not swap", "levels"},
 		{"allocations by site", system(stat(oom.StatSlabUnrecl, 3*gib), stat(oom.StatActiveAnon, 0), stat(oom.StatInactiveAnon, 0), func(r *oom.Record) {
 			r.Memory.Allocations = []oom.Allocation{{Site: "mm/slub.c:1 func:x", Bytes: b(2 * gib)}}
 		}), codeMemoryKernel, `most was allocated by "mm/slub.c:1 func:x" (2 GiB)`, ""},
