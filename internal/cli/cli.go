@@ -125,8 +125,8 @@ func Run(ctx context.Context, args []string, env Env) int {
 	return report(env, run(ctx, args, env))
 }
 
-// stdoutFailure says that nothing can be written: nobody would notice records
-// that go to the /dev/null which stands for a closed stdout.
+// stdoutFailure says that nothing can be written: records that go to the
+// /dev/null which stands for a closed stdout would be missed by no process.
 func stdoutFailure(out *sink.Stream) error {
 	err := out.Check()
 	if err == nil {
