@@ -132,6 +132,9 @@ func TestCases(t *testing.T) {
 		{"the cgroup at its limit may not swap, above the levels that are known", limited(func(r *oom.Record) {
 			r.Victim.Cgroup, r.Victim.CgroupLimits, r.Limit.SwapMaxBytes = "/a/b/c", []oom.CgroupLimit{{Cgroup: "/a/b/c"}, {Cgroup: "/a/b"}}, b(0)
 		}), codeSwapForbidden, "the cgroup at its limit may not swap", "levels"},
+		{"a limit without its cgroup's scope", system(func(r *oom.Record) { r.Limit = &oom.Limit{UsageBytes: b(gib), MaxBytes: b(gib)} }), "", "swap (2 GiB) is used up", "limit"},
+		{"v1, the maximum of memory and swap is not known", limitedV1(func(r *oom.Record) { r.Limit.MemswUsageBytes = b(300 * mib) }), "", "limit of 256 MiB is used up", "swap is used up"},
+		{"nodes in a list that is none", system(numa(oom.ScopeCpuset, "0-x", 2*gib), swap(0, 0)), "", "memory was not short", "nodes of"},
 		{"allocations by site", system(stat(oom.StatSlabUnrecl, 3*gib), stat(oom.StatActiveAnon, 0), stat(oom.StatInactiveAnon, 0), func(r *oom.Record) {
 			r.Memory.Allocations = []oom.Allocation{{Site: "mm/slub.c:1 func:x", Bytes: b(2 * gib)}}
 		}), codeMemoryKernel, `most was allocated by "mm/slub.c:1 func:x" (2 GiB)`, ""},
