@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/oomtrace/oomtrace/internal/history"
 	"github.com/oomtrace/oomtrace/internal/host"
 	"github.com/oomtrace/oomtrace/internal/metrics"
 	"github.com/oomtrace/oomtrace/internal/pipeline"
@@ -70,6 +71,9 @@ func OpenLive(ctx context.Context, tr *tracer.Tracer, log *KernelLog, o LiveOpti
 	} else {
 		l.stages = newStages(ctx, o.StageOptions, fromLiveLog, nil)
 	}
+	if err := l.openHistory(); err != nil {
+		return nil, err
+	}
 	l.openLogs()
 	if err := l.openMetrics(); err != nil {
 		return nil, err
@@ -79,6 +83,22 @@ func OpenLive(ctx context.Context, tr *tracer.Tracer, log *KernelLog, o LiveOpti
 		l.line.Sink = pipeline.Retry(l.line.Sink, &l.health, o.Notify)
 	}
 	return l, nil
+}
+
+// openHistory starts to follow growth.
+func (l *Live) openHistory() (err error) {
+	if l.o.History == "" || l.o.History == history.ModeOff {
+		return nil
+	}
+	o := history.Options{Name: l.stages.enricher.Name, Top: l.o.Top}
+	if o.Top == 0 {
+		o.Top = -1
+	}
+	if l.tr != nil && l.o.History != history.ModeSampled {
+		o.Maps = l.tr.HistoryMaps()
+	}
+	l.stages.recorder, err = history.Open(o)
+	return err
 }
 
 // openLogs opens what is read of the kernel log beside the programs, while the
@@ -174,6 +194,15 @@ func (l *Live) stats() (metrics.Stats, error) {
 	}
 	for _, a := range l.tr.Attachments() {
 		out.Hooks = append(out.Hooks, metrics.Hook{Name: a.Hook, Kind: a.Kind})
+	}
+	for _, p := range l.tr.Programs() {
+		out.Programs = append(out.Programs, metrics.Program{Name: p.Name, Runs: p.Runs, Seconds: p.Time.Seconds()})
+	}
+	if l.stages.recorder != nil {
+		const nearest = 10
+		for _, n := range l.stages.recorder.Nearest(nearest) {
+			out.Near = append(out.Near, metrics.Near{Cgroup: n.Cgroup, Seconds: n.Seconds})
+		}
 	}
 	return out, err
 }

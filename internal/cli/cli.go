@@ -17,7 +17,6 @@ import (
 	"syscall"
 
 	"github.com/spf13/pflag"
-	"golang.org/x/sys/unix"
 
 	"github.com/oomtrace/oomtrace/internal/render"
 	"github.com/oomtrace/oomtrace/internal/sink"
@@ -32,6 +31,10 @@ type Env struct {
 	// StdoutTerminal says that a person reads stdout; NoColor is NO_COLOR.
 	StdoutTerminal bool
 	NoColor        bool
+	// Columns is the terminal's width, 0 without one, and ASCII that the locale is not
+	// UTF-8.
+	Columns int
+	ASCII   bool
 	// Version as the build set it; empty means the module's own.
 	Version string
 }
@@ -46,7 +49,8 @@ func Main(version string) int {
 	out := sink.NewStream(os.Stdout)
 	return Run(ctx, os.Args[1:], Env{
 		Stdin: os.Stdin, Stdout: out, Stderr: os.Stderr, StdoutErr: stdoutFailure(out),
-		StdoutTerminal: isTerminal(os.Stdout), NoColor: noColor && os.Getenv("NO_COLOR") != "", Version: version,
+		StdoutTerminal: render.IsTerminal(os.Stdout), NoColor: noColor && os.Getenv("NO_COLOR") != "", Version: version,
+		Columns: render.TerminalColumns(os.Stdout), ASCII: render.ASCIILocale(os.Getenv),
 	})
 }
 
@@ -71,11 +75,6 @@ func interruptible() (context.Context, func()) {
 		close(signals)
 		cancel()
 	}
-}
-
-func isTerminal(f *os.File) bool {
-	_, err := unix.IoctlGetTermios(int(f.Fd()), unix.TCGETS)
-	return err == nil
 }
 
 // verb runs one verb with its arguments.

@@ -5,7 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"strconv"
+	"slices"
 	"strings"
 	"time"
 
@@ -92,7 +92,7 @@ func (o *outputFlags) check(env Env) error {
 }
 
 func (o *outputFlags) to(w io.Writer, env Env) assemble.Output {
-	return assemble.Output{To: w, Format: o.output, Color: env.StdoutTerminal && !env.NoColor}
+	return assemble.Output{To: w, Format: o.output, Color: env.StdoutTerminal && !env.NoColor, Columns: env.Columns, ASCII: env.ASCII}
 }
 
 // filterFlags choose records.
@@ -119,40 +119,14 @@ func (f *filterFlags) check() error {
 type ownerFlags struct {
 	sockets    []string
 	enrichWait time.Duration
-	redact     redaction
+	redact     string
 	secrets    []string
 }
-
-// redaction is the value of --redact: true, false or strict.
-type redaction struct{ on, strict bool }
-
-// String implements pflag.Value.
-func (r *redaction) String() string {
-	if r.strict {
-		return "strict"
-	}
-	return strconv.FormatBool(r.on)
-}
-
-// Set implements pflag.Value.
-func (r *redaction) Set(s string) (err error) {
-	r.strict = s == "strict"
-	if r.on = r.strict; r.strict {
-		return nil
-	}
-	if r.on, err = strconv.ParseBool(s); err != nil {
-		return errors.New("use true, false or strict")
-	}
-	return nil
-}
-
-// Type implements pflag.Value.
-func (r *redaction) Type() string { return "mode" }
 
 func (o *ownerFlags) stages(env Env) assemble.StageOptions {
 	return assemble.StageOptions{
 		Notify:  func(text string) { say(env, "%s", text) },
-		Sockets: o.sockets, EnrichWait: o.enrichWait, Redact: o.redact.on, RedactStrict: o.redact.strict, RedactNames: o.secrets,
+		Sockets: o.sockets, EnrichWait: o.enrichWait, Redact: o.redact != "false", RedactStrict: o.redact == "strict", RedactNames: o.secrets,
 	}
 }
 
@@ -160,14 +134,16 @@ func (o *ownerFlags) check() error {
 	if o.enrichWait < 0 {
 		return usage("use a positive time, such as 500ms, or 0", "--enrich-wait %v is negative", o.enrichWait)
 	}
+	if !slices.Contains([]string{"true", "false", "strict"}, o.redact) {
+		return usage("use true, false or strict", "unknown mode %q of --redact", o.redact)
+	}
 	return nil
 }
 
 func (o *ownerFlags) define(f *pflag.FlagSet) {
 	f.StringArrayVar(&o.sockets, "runtime-socket", nil, "ask this container runtime too; a `path`, may be repeated")
 	f.DurationVar(&o.enrichWait, "enrich-wait", 500*time.Millisecond, "longest `time` a record waits for container metadata")
-	o.redact.on = true
-	f.Var(&o.redact, "redact", "hide arguments that look like secrets; strict: all values; false: none")
+	f.StringVar(&o.redact, "redact", "true", "hide arguments that look like secrets; `mode` strict: all values; false: none")
 	f.Lookup("redact").NoOptDefVal = "true"
 	f.StringArrayVar(&o.secrets, "redact-name", nil, "hide arguments of this `name` too; may be repeated")
 }
@@ -215,6 +191,7 @@ type traceFlags struct {
 	sinceBoot   bool
 	sigkill     string
 	attach      string
+	history     string
 	btf         string
 	ringBytes   int
 	pin         string
@@ -250,7 +227,7 @@ func (t *traceFlags) groups() *flagGroups {
 		f.StringVar(&t.metrics, "metrics", "", "serve Prometheus metrics at this `address`, such as 127.0.0.1:9497; systemd: on the socket it passed")
 		f.StringVar(&t.health, "health", "", "serve /healthz at this `address` of its own too")
 		f.BoolVar(&t.allowPrivileges, "allow-privileges", false, "go on if privileges that are not needed cannot be dropped")
-		f.IntVar(&t.oomScoreAdj, "oom-score-adj", -1000, "this process's own `adjustment`")
+		f.IntVar(&t.oomScoreAdj, "oom-score-adj", defaultScoreAdj, "this process's own `adjustment`")
 	})
 	g.add("How to trace", t.defineHooks)
 	return g
@@ -259,6 +236,7 @@ func (t *traceFlags) groups() *flagGroups {
 func (t *traceFlags) defineHooks(f *pflag.FlagSet) {
 	f.StringVar(&t.source, "source", "auto", "auto, bpf or kmsg (the kernel log)")
 	f.StringVar(&t.attach, "attach", "auto", "attach `type` of the programs: auto, fentry, kprobe, tp_btf, raw_tp or tracepoint")
+	f.StringVar(&t.history, "history", "auto", "how to follow `growth`: auto, exact, sampled or off")
 	f.StringVar(&t.btf, "btf", "", "read the kernel's types from this `file`")
 	f.IntVar(&t.ringBytes, "ring-bytes", tracer.DefaultRingBytes, "ring buffer `size` (power of two); holds records while output is blocked")
 }
@@ -310,7 +288,14 @@ func (t *traceFlags) options() (tracer.Options, error) {
 		return tracer.Options{}, usage(fmt.Sprintf("use a power of two from %d to %d", tracer.MinRingBytes, tracer.MaxRingBytes),
 			"--ring-bytes %d is not a valid ring buffer size", n)
 	}
-	opts := tracer.Options{Tier: tier, BTF: t.btf, Top: t.top, Pin: t.pin, RingBytes: t.ringBytes, NoSigkills: t.sigkill == "off"}
+	mode, err := assemble.ParseHistory(t.history)
+	if err != nil {
+		return tracer.Options{}, usage("use auto, exact, sampled or off", "--history: %w", err)
+	}
+	opts := tracer.Options{
+		Tier: tier, BTF: t.btf, Top: t.top, Pin: t.pin, RingBytes: t.ringBytes,
+		NoSigkills: t.sigkill == "off", NoHistory: !mode.Counts(),
+	}
 	if t.top == 0 {
 		opts.Top = -1
 	}

@@ -10,6 +10,9 @@ import (
 	"github.com/oomtrace/oomtrace/internal/harden"
 )
 
+// defaultScoreAdj is the lowest there is: the OOM killer passes the process over.
+const defaultScoreAdj = -1000
+
 // guard makes this process fit for a machine without memory. What cannot be had is
 // reported with -v, and is done without.
 func (s *session) guard(ctx context.Context) error {

@@ -102,7 +102,7 @@ func (s *session) openSource(ctx context.Context, opts tracer.Options) (*assembl
 	tr, err := tracer.Open(ctx, opts)
 	if err == nil {
 		s.tr = tr
-		return nil, nil
+		return nil, s.needExact()
 	}
 	// What the user got wrong is to be reported, not worked around.
 	refused := errors.Is(err, tracer.ErrUnsupported) || errors.Is(err, tracer.ErrPermission)
@@ -115,11 +115,20 @@ func (s *session) openSource(ctx context.Context, opts tracer.Options) (*assembl
 	return nil, openFailure(err, s.btf)
 }
 
+// needExact: --history exact is an error where growth cannot be counted.
+func (s *session) needExact() error {
+	if _, err := s.tr.History(); err != nil && s.history == "exact" {
+		return &failure{err: fmt.Errorf("--history exact: %w", err), code: exitUnsupported, hint: "\"--history auto\" samples instead"}
+	}
+	return nil
+}
+
 func (s *session) liveOptions() assemble.LiveOptions {
 	o := assemble.LiveOptions{
 		StageOptions: s.stages(s.env), Output: s.to(s.out, s.env), Limit: s.count,
 		Queue: s.file != nil, SinceBoot: s.sinceBoot, Note: s.note, Metrics: s.metrics, Health: s.health, Version: versionOf(s.env),
 	}
+	o.History, o.Top = assemble.HistoryMode(s.history), s.top
 	o.Filters, o.NoWhy, o.Metadata, o.Sigkill = s.filters, s.noWhy, true, s.sigkill
 	return o
 }
@@ -189,6 +198,9 @@ func (s *session) greet() {
 		for _, line := range a.Lines() {
 			say(s.env, "%s", line)
 		}
+	}
+	for _, line := range assemble.DescribeHistory(s.tr, s.history) {
+		say(s.env, "%s", line)
 	}
 	for _, n := range s.tr.Notes() {
 		say(s.env, "note: %s", n)

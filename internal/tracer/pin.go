@@ -143,10 +143,19 @@ func pinName() (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("BPF object: %w", err)
 	}
+	growth, err := probe.LoadHistory()
+	if err != nil {
+		return "", fmt.Errorf("BPF object: %w", err)
+	}
 	sum := sha256.New()
-	for _, h := range plan(TierAuto) {
-		for _, c := range h.candidates {
-			_, _ = fmt.Fprintf(sum, "%s %v\n", c.program, spec.Programs[c.program].Instructions)
+	for _, part := range []struct {
+		spec  *ebpf.CollectionSpec
+		hooks []hook
+	}{{spec, plan(TierAuto)}, {growth, historyPlan()}} {
+		for _, h := range part.hooks {
+			for _, c := range h.candidates {
+				_, _ = fmt.Fprintf(sum, "%s %v\n", c.program, part.spec.Programs[c.program].Instructions)
+			}
 		}
 	}
 	return layoutPrefix(wire.Layout) + hex.EncodeToString(sum.Sum(nil)[:6]), nil
@@ -380,13 +389,14 @@ func (t *Tracer) attachPinned(path string) error {
 		return err
 	}
 	hooks := plan(TierAuto)
-	a := &attacher{symbols: t.symbols}
+	a := &attacher{symbols: t.symbols, watched: &t.watched}
 	for _, p := range found {
 		i := slices.IndexFunc(hooks, func(h hook) bool { return h.name == p.hook })
 		switch {
 		case i < 0:
 		case p.what == pinLink:
 			t.attachments = append(t.attachments, hooks[i].attachment(p.kind))
+			t.watched.addPinned(path, p)
 		case p.what == pinProgram:
 			if err := t.attachAgain(a, filepath.Join(path, p.String()), &hooks[i], p.kind); err != nil {
 				return err

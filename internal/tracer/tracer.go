@@ -72,6 +72,8 @@ type Options struct {
 	// Pin is a bpffs directory where programs and records stay while no reader
 	// runs; the next Open resumes there. Empty: all ends with Close.
 	Pin string
+	// NoHistory leaves out what counts the growth of memory cgroups at each charge.
+	NoHistory bool
 }
 
 func (o Options) top() int {
@@ -114,6 +116,8 @@ type Tracer struct {
 	notes       []string
 	warnings    []string
 	counters    counters
+	growth      growth
+	watched     watched
 	set         uint32 // number of the ring's map, which no other set of this boot has
 	drained     atomic.Uint64
 	drainEnd    uint64 // where the ring ended when this reader came
@@ -165,12 +169,14 @@ func (t *Tracer) load(opts Options) error {
 	if err != nil {
 		return err
 	}
+	a.watched = &t.watched
 	if err := t.openMaps(a); err != nil {
 		return err
 	}
 	if err := t.attach(a, opts.Tier); err != nil {
 		return err
 	}
+	t.openHistory(a, opts)
 	if err := scanCmdlines("/proc", t.maps[probe.OomtraceMapCmdlines]); err != nil {
 		t.notes = append(t.notes, err.Error())
 	}
@@ -233,6 +239,7 @@ func (t *Tracer) resume(opts Options) (done bool, err error) {
 	if err := t.attachPinned(t.pin.path); err != nil {
 		return false, err
 	}
+	t.resumeHistory(t.pin.path)
 	t.resumed = true
 	if text := t.pin.differs(opts); text != "" {
 		t.warnings = append(t.warnings, text)
@@ -574,6 +581,7 @@ func (t *Tracer) Close() error {
 	for _, m := range t.maps {
 		errs = append(errs, m.Close())
 	}
+	errs = append(errs, t.growth.close(), t.watched.close())
 	for _, old := range t.older {
 		errs = append(errs, old.close())
 	}
