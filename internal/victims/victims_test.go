@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -167,8 +168,13 @@ func TestBoundShared(t *testing.T) {
 // exited is not.
 func TestOverdue(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
+		var mu sync.Mutex
 		var got []Overdue
-		table := New(Options{Overdue: func(o Overdue) { got = append(got, o) }})
+		table := New(Options{Overdue: func(o Overdue) {
+			mu.Lock()
+			defer mu.Unlock()
+			got = append(got, o)
+		}})
 		add := func(kind oom.Kind, incident string, pid int32) {
 			rec := record(kind, incident, pid)
 			rec.Victim.Comm, rec.Victim.RSSBytes = "victim", oom.Some(uint64(pid))
@@ -178,6 +184,8 @@ func TestOverdue(t *testing.T) {
 			t.Helper()
 			time.Sleep(d)
 			synctest.Wait()
+			mu.Lock()
+			defer mu.Unlock()
 			var pids []int32
 			for _, o := range got {
 				pids = append(pids, o.PID)
