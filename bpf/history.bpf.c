@@ -14,9 +14,13 @@
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
-/* By the address of the cgroup's counter; growth.serial tells a reused one. */
+/*
+ * By the address of the cgroup's counter; growth.serial tells a reused one. Those
+ * that find it full are not followed. An LRU map would forget what it need not: on a
+ * machine of many CPUs each of them keeps 128 free elements for itself.
+ */
 struct {
-	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 4096);
 	__type(key, u64);
 	__type(value, struct growth);
@@ -32,8 +36,8 @@ struct {
 
 /* Writes of limits, by the serial number of the cgroup's css. */
 struct {
-	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, 512);
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 1024);
 	__type(key, u64);
 	__type(value, struct limit_writes);
 } limits SEC(".maps");
