@@ -121,7 +121,7 @@ VERIFIED_ONCE int follow(u64 counter)
 	u64 cgroup = 0;
 
 	if (bpf_core_read(&cgroup, sizeof(cgroup), &memcg->css.cgroup) || !cgroup ||
-	    cgroup_memcg(cgroup) != (u64)memcg)
+	    cgroup_memcg(cgroup) != (u64)memcg || BPF_CORE_READ(memcg, css.flags) & CSS_DYING)
 		return 0;
 	bpf_map_update_elem(&growths, &counter, &nothing, BPF_ANY);
 	growth = bpf_map_lookup_elem(&growths, &counter);

@@ -223,6 +223,7 @@ struct cgroup_subsys_state {
 	struct cgroup *cgroup;
 	struct cgroup_subsys_state *parent;
 	u64 serial_nr;
+	unsigned int flags;
 };
 
 struct css_set {
@@ -440,6 +441,9 @@ enum {
 enum { PIDTYPE_PID = 0, PIDTYPE_TGID = 1 };
 
 #define PF_EXITING 0x00000004
+/* css.flags (include/linux/cgroup-defs.h, since 4.13): set when it is being removed */
+#define CSS_DYING (1U << 4)
+
 #define PF_KTHREAD 0x00200000
 #define MMF_OOM_SKIP 21
 #define SIGKILL 9
