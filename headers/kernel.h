@@ -340,6 +340,17 @@ struct mem_cgroup___vmstats {
 	struct memcg_vmstats *vmstats;
 };
 
+/* mm/memcontrol.c: what a CPU has charged ahead, for one cgroup or for several */
+struct memcg_stock_pcp {
+	struct mem_cgroup *cached;
+	unsigned int nr_pages;
+};
+
+struct memcg_stock_pcp___slots {
+	struct mem_cgroup *cached[1];
+	u8 nr_pages[1];
+};
+
 struct oom_control {
 	struct zonelist *zonelist;
 	nodemask_t *nodemask;
