@@ -15,13 +15,18 @@ type Output struct {
 	// Format is "json", "text" or "wide".
 	Format string
 	Color  bool
+	// Columns is the width of text, 0 for the usual; ASCII draws without UTF-8.
+	Columns int
+	ASCII   bool
 }
 
 func (o Output) sink(noWhy bool) pipeline.Sink {
 	if o.Format == "json" {
 		return sinkOf(render.NewJSON(o.To))
 	}
-	return sinkOf(render.NewText(o.To, render.TextOptions{Wide: o.Format == "wide", NoWhy: noWhy, Color: o.Color}))
+	return sinkOf(render.NewText(o.To, render.TextOptions{
+		Wide: o.Format == "wide", NoWhy: noWhy, Color: o.Color, Width: o.Columns, ASCII: o.ASCII,
+	}))
 }
 
 func sinkOf(w interface{ Write(*oom.Record) error }) pipeline.Sink {

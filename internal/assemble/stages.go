@@ -25,7 +25,7 @@ import (
 // StageOptions say what the stages do. The zero value works: no metadata of
 // containers, nothing hidden.
 type StageOptions struct {
-	// Notify takes a message for the user; nil is nobody.
+	// Notify takes a message for the user; nil drops it.
 	Notify  func(text string)
 	Filters pipeline.Filters
 	// NoWhy leaves the explanation out.
@@ -37,9 +37,10 @@ type StageOptions struct {
 	EnrichWait time.Duration
 	// Sigkill says which SIGKILLs of others are records; "memory", "all" or "off"; memory when empty.
 	Sigkill string
-	// Redact hides arguments that look like secrets, and those of RedactNames.
-	Redact      bool
-	RedactNames []string
+	// Redact hides arguments that look like secrets, and those of RedactNames;
+	// RedactStrict all values.
+	Redact, RedactStrict bool
+	RedactNames          []string
 	// History says how growth is followed; empty is not at all.
 	History history.Mode
 	// Top is how many candidates and holders a record has; 0 is none.
@@ -64,9 +65,8 @@ type stages struct {
 	senders    *senders.Tracker
 	containers *container.Cache // nil: no runtime is asked
 	enricher   *enrich.Enricher
-	metrics    *metrics.Metrics // nil: not counted
-	redactor   *redact.Redactor // nil: nothing is hidden
-	explainer  explain.Explainer
+	metrics    *metrics.Metrics  // nil: not counted
+	redactor   *redact.Redactor  // nil: nothing is hidden
 	recorder   *history.Recorder // nil: growth is not followed
 	unresolved bool              // the user knows that names are missing
 }
@@ -89,7 +89,10 @@ func newStages(ctx context.Context, o StageOptions, from origin, pending func() 
 		owners.Containers = s.containers
 	}
 	s.enricher = enrich.New(owners)
-	if o.Redact {
+	switch {
+	case o.RedactStrict:
+		s.redactor = redact.NewStrict()
+	case o.Redact:
 		s.redactor = redact.New(o.RedactNames...)
 	}
 	var table victims.Options
@@ -159,7 +162,7 @@ func (s *stages) list() []pipeline.Stage {
 	}
 }
 
-// notice tells the user of records that were lost.
+// notice reports records that were lost to the user.
 func (s *stages) notice(_ context.Context, rec *oom.Record) error {
 	if s.from == fromPrograms && rec.Kind == oom.KindLost && rec.Source == oom.SourceBPF {
 		s.o.Notify(fmt.Sprintf("%d records lost: %s", rec.Lost.Value, lostWhy(rec.LostKind)))
@@ -256,7 +259,7 @@ func (s *stages) redacted(args, cmdline string) string {
 
 func (s *stages) explain(_ context.Context, rec *oom.Record) error {
 	if !s.o.NoWhy {
-		s.explainer.Explain(rec)
+		explain.Explain(rec)
 	}
 	return nil
 }

@@ -97,13 +97,23 @@ func printLines(w io.Writer, lines []string) error {
 	return nil
 }
 
+// hardening takes the measures that the trace takes, and says what came of them.
+func hardening() (lines []string) {
+	for _, step := range harden.Apply(harden.Options{OOMScoreAdj: defaultScoreAdj, Capabilities: keptCapabilities()}) {
+		state := "done"
+		if step.Err != nil {
+			state = "refused: " + step.Err.Error()
+		}
+		lines = append(lines, row(step.Name, state))
+	}
+	return lines
+}
+
 // runtimes describes the container runtimes that answer. The trace has given up
 // most of its privileges when it asks, so that is done here too: a user's own
 // socket may be out of reach then.
-func runtimes(ctx context.Context, sockets []string) (lines []string) {
-	if err := harden.DropCapabilities(keptCapabilities()); err != nil {
-		lines = append(lines, row("note", fmt.Sprintf("privileges are kept: %v", err)))
-	}
+func runtimes(ctx context.Context, sockets []string) []string {
+	lines := hardening()
 	all := assemble.Runtimes(ctx, sockets)
 	if len(all) == 0 {
 		return append(lines, row("container runtimes", "none found; containers are identified by cgroup path only"))

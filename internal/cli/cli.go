@@ -14,6 +14,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/pflag"
@@ -32,6 +33,10 @@ type Env struct {
 	// StdoutTerminal says that a person reads stdout; NoColor is NO_COLOR.
 	StdoutTerminal bool
 	NoColor        bool
+	// Columns is the terminal's width, 0 without one, and ASCII that the locale is not
+	// UTF-8.
+	Columns int
+	ASCII   bool
 	// Version as the build set it; empty means the module's own.
 	Version string
 }
@@ -47,6 +52,7 @@ func Main(version string) int {
 	return Run(ctx, os.Args[1:], Env{
 		Stdin: os.Stdin, Stdout: out, Stderr: os.Stderr, StdoutErr: stdoutFailure(out),
 		StdoutTerminal: isTerminal(os.Stdout), NoColor: noColor && os.Getenv("NO_COLOR") != "", Version: version,
+		Columns: terminalColumns(os.Stdout), ASCII: asciiLocale(os.Getenv),
 	})
 }
 
@@ -78,6 +84,26 @@ func isTerminal(f *os.File) bool {
 	return err == nil
 }
 
+func terminalColumns(f *os.File) int {
+	size, err := unix.IoctlGetWinsize(int(f.Fd()), unix.TIOCGWINSZ)
+	if err != nil {
+		return 0
+	}
+	return int(size.Col)
+}
+
+// asciiLocale reports that the locale names another character set than UTF-8. The
+// first variable that is set counts (locale(7)); with none, as under a service manager,
+// UTF-8 is assumed.
+func asciiLocale(getenv func(string) string) bool {
+	for _, name := range []string{"LC_ALL", "LC_CTYPE", "LANG"} {
+		if v := strings.ToLower(getenv(name)); v != "" {
+			return !strings.Contains(v, "utf-8") && !strings.Contains(v, "utf8")
+		}
+	}
+	return false
+}
+
 // verb runs one verb with its arguments.
 type verb func(ctx context.Context, args []string, env Env) error
 
@@ -99,8 +125,8 @@ func Run(ctx context.Context, args []string, env Env) int {
 	return report(env, run(ctx, args, env))
 }
 
-// stdoutFailure says that nothing can be written: nobody would notice records
-// that go to the /dev/null which stands for a closed stdout.
+// stdoutFailure says that nothing can be written: records that go to the
+// /dev/null which stands for a closed stdout would be missed by no process.
 func stdoutFailure(out *sink.Stream) error {
 	err := out.Check()
 	if err == nil {

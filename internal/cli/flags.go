@@ -5,7 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
+	"strconv"
 	"strings"
 	"time"
 
@@ -93,7 +93,7 @@ func (o *outputFlags) check(env Env) error {
 }
 
 func (o *outputFlags) to(w io.Writer, env Env) assemble.Output {
-	return assemble.Output{To: w, Format: o.output, Color: env.StdoutTerminal && !env.NoColor}
+	return assemble.Output{To: w, Format: o.output, Color: env.StdoutTerminal && !env.NoColor, Columns: env.Columns, ASCII: env.ASCII}
 }
 
 // filterFlags choose records.
@@ -120,14 +120,40 @@ func (f *filterFlags) check() error {
 type ownerFlags struct {
 	sockets    []string
 	enrichWait time.Duration
-	redact     bool
+	redact     redaction
 	secrets    []string
 }
+
+// redaction is the value of --redact: true, false or strict.
+type redaction struct{ on, strict bool }
+
+// String implements pflag.Value.
+func (r *redaction) String() string {
+	if r.strict {
+		return "strict"
+	}
+	return strconv.FormatBool(r.on)
+}
+
+// Set implements pflag.Value.
+func (r *redaction) Set(s string) (err error) {
+	r.strict = s == "strict"
+	if r.on = r.strict; r.strict {
+		return nil
+	}
+	if r.on, err = strconv.ParseBool(s); err != nil {
+		return errors.New("use true, false or strict")
+	}
+	return nil
+}
+
+// Type implements pflag.Value.
+func (r *redaction) Type() string { return "mode" }
 
 func (o *ownerFlags) stages(env Env) assemble.StageOptions {
 	return assemble.StageOptions{
 		Notify:  func(text string) { say(env, "%s", text) },
-		Sockets: o.sockets, EnrichWait: o.enrichWait, Redact: o.redact, RedactNames: o.secrets,
+		Sockets: o.sockets, EnrichWait: o.enrichWait, Redact: o.redact.on, RedactStrict: o.redact.strict, RedactNames: o.secrets,
 	}
 }
 
@@ -141,7 +167,9 @@ func (o *ownerFlags) check() error {
 func (o *ownerFlags) define(f *pflag.FlagSet) {
 	f.StringArrayVar(&o.sockets, "runtime-socket", nil, "ask this container runtime too; a `path`, may be repeated")
 	f.DurationVar(&o.enrichWait, "enrich-wait", 500*time.Millisecond, "longest `time` a record waits for container metadata")
-	f.BoolVar(&o.redact, "redact", true, "hide arguments that look like secrets")
+	o.redact.on = true
+	f.Var(&o.redact, "redact", "hide arguments that look like secrets; strict: all values; false: none")
+	f.Lookup("redact").NoOptDefVal = "true"
 	f.StringArrayVar(&o.secrets, "redact-name", nil, "hide arguments of this `name` too; may be repeated")
 }
 
@@ -194,8 +222,11 @@ type traceFlags struct {
 	pin         string
 	top         int
 	metrics     string
+	health      string
 	oomScoreAdj int
 	verbose     bool
+	// allowPrivileges: a refused drop of privileges does not end the program.
+	allowPrivileges bool
 }
 
 func (t *traceFlags) groups() *flagGroups {
@@ -219,7 +250,9 @@ func (t *traceFlags) groups() *flagGroups {
 		t.file.define(f)
 		f.StringVar(&t.pin, "pin", "", "keep programs and records in this bpffs `directory` while oomtrace is stopped")
 		f.StringVar(&t.metrics, "metrics", "", "serve Prometheus metrics at this `address`, such as 127.0.0.1:9497")
-		f.IntVar(&t.oomScoreAdj, "oom-score-adj", -1000, "this process's own `adjustment`")
+		f.StringVar(&t.health, "health", "", "serve /healthz at this `address` of its own too")
+		f.BoolVar(&t.allowPrivileges, "allow-privileges", false, "go on if privileges that are not needed cannot be dropped")
+		f.IntVar(&t.oomScoreAdj, "oom-score-adj", defaultScoreAdj, "this process's own `adjustment`")
 	})
 	g.add("How to trace", t.defineHooks)
 	return g
@@ -273,21 +306,14 @@ func (t *traceFlags) checkSource() error {
 	return usage("use auto, bpf or kmsg", "unknown source %q", t.source)
 }
 
-const (
-	// minRingBytes has room for the longest record, and is a multiple of any
-	// kernel's page size.
-	minRingBytes = 64 << 10
-	maxRingBytes = 1 << 30
-)
-
 // options are the tracer's part of the flags.
 func (t *traceFlags) options() (tracer.Options, error) {
 	tier, err := tracer.ParseTier(t.attach)
 	if err != nil {
 		return tracer.Options{}, usage("use auto, fentry, kprobe, tp_btf, raw_tp or tracepoint", "%w", err)
 	}
-	if n := t.ringBytes; n < minRingBytes || n > maxRingBytes || n&(n-1) != 0 || n%os.Getpagesize() != 0 {
-		return tracer.Options{}, usage(fmt.Sprintf("use a power of two from %d to %d", minRingBytes, maxRingBytes),
+	if n := t.ringBytes; !tracer.ValidRingBytes(n) {
+		return tracer.Options{}, usage(fmt.Sprintf("use a power of two from %d to %d", tracer.MinRingBytes, tracer.MaxRingBytes),
 			"--ring-bytes %d is not a valid ring buffer size", n)
 	}
 	mode, err := history.ParseMode(t.history)

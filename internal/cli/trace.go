@@ -78,9 +78,17 @@ func (s *session) openOutput() error {
 	if s.traceFlags.file.path == "" {
 		return s.env.StdoutErr
 	}
-	f, err := sink.Open(s.traceFlags.file.options())
+	opts := s.traceFlags.file.options()
+	opts.Notify = func(err error) {
+		if err != nil {
+			say(s.env, "warning: the output file cannot be rotated, and grows beyond --output-max-bytes: %v", err)
+		} else {
+			say(s.env, "the output file is rotated again")
+		}
+	}
+	f, err := sink.Open(opts)
 	if err != nil {
-		return &failure{err: err, code: exitError, hint: "give --output-file a file in a directory that can be written"}
+		return &failure{err: err, code: exitError, hint: "give --output-file a regular file, not a link, in a directory that can be written"}
 	}
 	s.file, s.out = f, f
 	return nil
@@ -122,7 +130,7 @@ func (s *session) needExact() error {
 func (s *session) liveOptions() assemble.LiveOptions {
 	o := assemble.LiveOptions{
 		StageOptions: s.stages(s.env), Output: s.to(s.out, s.env), Limit: s.count,
-		Queue: s.file != nil, SinceBoot: s.sinceBoot, Note: s.note, Metrics: s.metrics, Version: versionOf(s.env),
+		Queue: s.file != nil, SinceBoot: s.sinceBoot, Note: s.note, Metrics: s.metrics, Health: s.health, Version: versionOf(s.env),
 	}
 	o.History, o.Top = history.Mode(s.history), s.top
 	o.Filters, o.NoWhy, o.Metadata, o.Sigkill = s.filters, s.noWhy, true, s.sigkill

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/spf13/pflag"
@@ -34,7 +35,11 @@ func runUnpin(_ context.Context, args []string, env Env) error {
 		return usage("oomtrace unpin takes one directory", "unexpected argument %q", rest[1])
 	}
 	if err := tracer.Unpin(dir); err != nil {
-		return &failure{err: err, code: exitError, hint: "stop the oomtrace that uses it; the directory is that of its --pin"}
+		hint := "stop the oomtrace that uses it; the directory is that of its --pin"
+		if errors.As(err, new(*tracer.ForeignPinError)) {
+			hint = "nothing that is not oomtrace's is removed; is this the directory of its --pin, and are you the user who runs it?"
+		}
+		return &failure{err: err, code: exitError, hint: hint}
 	}
 	return nil
 }

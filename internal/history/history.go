@@ -55,9 +55,9 @@ type Options struct {
 	// lines, by name; they stay open as long as the Recorder is. Nil: nothing is
 	// counted, all is sampled.
 	Maps map[string]*ebpf.Map
-	// Name fills in the names of an owner's container and pod, without waiting;
-	// nil leaves them out.
-	Name func(*oom.Owner)
+	// Name fills in the names of a container and a pod on a cgroup path, without
+	// waiting; nil leaves them out.
+	Name func(cgroup string, o *oom.Owner)
 	// Top is how many holders and growers a record carries; 0 means 10, a
 	// negative number none.
 	Top int

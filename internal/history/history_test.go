@@ -305,7 +305,7 @@ func systemKill() *oom.Record {
 
 func TestHolders(t *testing.T) {
 	root := fakeRoot(t, machineCgroups())
-	r := openFake(t, Options{Root: root, Top: 3, Name: func(o *oom.Owner) {
+	r := openFake(t, Options{Root: root, Top: 3, Name: func(_ string, o *oom.Owner) {
 		if o.Container != nil {
 			o.Container.MemoryRequestBytes = oom.Some[uint64](123)
 		}

@@ -224,7 +224,7 @@ func (r *Recorder) name(h *oom.Holder) {
 	if r.opts.Name == nil {
 		return
 	}
-	r.opts.Name(&h.Owner)
+	r.opts.Name(h.Cgroup, &h.Owner)
 	switch {
 	case h.Level != oom.LevelPod:
 		if h.Container != nil {
@@ -243,7 +243,7 @@ func (r *Recorder) requests(h *oom.Holder) oom.Opt[uint64] {
 	sum := oom.Opt[uint64]{}
 	for _, dir := range r.tree.containersOf(h.Cgroup) {
 		owner := cgroup.Parse(dir).Owner
-		r.opts.Name(&owner)
+		r.opts.Name(dir, &owner)
 		if owner.Container == nil || !owner.Container.MemoryRequestBytes.Known {
 			return oom.Opt[uint64]{}
 		}

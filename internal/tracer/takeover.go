@@ -16,7 +16,7 @@ import (
 	"github.com/oomtrace/oomtrace/internal/wire"
 )
 
-// older is a set of pins of another build whose hooks are gone. Its ring stays
+// older is a set of pins of another build whose programs are detached. Its ring stays
 // pinned until all of its records are done, so that a reader that dies before
 // leaves them for the next one.
 type older struct {
@@ -27,7 +27,7 @@ type older struct {
 	removed bool       // all of its records are done
 }
 
-// takeOver ends the hooks of other builds' sets, once this build's own are
+// takeOver detaches the programs of other builds' sets, once this build's own are
 // attached: what both see has the same id. The records in their rings are read
 // first of all.
 func (t *Tracer) takeOver(paths []string) error {
@@ -110,15 +110,20 @@ func undelivered(path string) (n uint64, err error) {
 
 // removeHooks ends the links and programs of a set, and leaves its maps.
 func removeHooks(path string) error {
-	entries, err := os.ReadDir(path)
+	set, err := openOwnDir(path)
 	if err != nil {
-		return fmt.Errorf("%w: %w", ErrPin, err)
+		return err
 	}
-	for _, e := range entries {
-		if p, ok := parsePinned(e.Name()); !ok || p.what != pinLink && p.what != pinProgram {
+	defer func() { _ = set.Close() }()
+	pins, _, err := lookSet(set.FS(), ".", newOwnNames(), uint32(os.Geteuid()))
+	if err != nil {
+		return err
+	}
+	for _, name := range pins {
+		if _, ok := parsePinned(name); !ok {
 			continue
 		}
-		if err := ignoreMissing(os.Remove(filepath.Join(path, e.Name()))); err != nil {
+		if err := ignoreMissing(set.Remove(name)); err != nil {
 			return fmt.Errorf("%w: remove: %w", ErrPin, err)
 		}
 	}

@@ -1,8 +1,8 @@
 // Package tracer attaches the BPF programs and reads what they send.
 //
 // It tries each way into the kernel for real, keeps the reason of every
-// refusal and takes the next one: what a kernel offers cannot be told from its
-// version.
+// refusal and takes the next one: the version does not say what a kernel
+// supports.
 package tracer
 
 import (
@@ -12,6 +12,7 @@ import (
 	"io"
 	"os"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"unsafe"
@@ -35,12 +36,24 @@ const (
 	DefaultCmdlineEntries = 8192
 )
 
+// The sizes that a ring buffer can have: the least has room for the longest record,
+// and is a multiple of any kernel's page size.
+const (
+	MinRingBytes = 64 << 10
+	MaxRingBytes = 1 << 30
+)
+
+// ValidRingBytes says whether a ring buffer can have this size.
+func ValidRingBytes(n int) bool {
+	return n >= MinRingBytes && n <= MaxRingBytes && n&(n-1) == 0 && n%os.Getpagesize() == 0
+}
+
 // MaxTop is the most candidates a record can carry (MAX_CANDIDATES).
 const MaxTop = 32
 
 // Options says how to trace. The zero value works.
 type Options struct {
-	// Tier pins the kinds of hooks; TierAuto takes the best that attach.
+	// Tier pins the attach type; TierAuto takes the best that attaches.
 	Tier Tier
 	// BTF is a file with the kernel's types, for a kernel that has none of its
 	// own; empty means the kernel's.
@@ -56,8 +69,8 @@ type Options struct {
 	CmdlineEntries int
 	// NoSigkills leaves out the SIGKILLs that the OOM killer did not send.
 	NoSigkills bool
-	// Pin is a bpffs directory where hooks and records stay while no reader
-	// runs; the next Open goes on there. Empty: all ends with Close.
+	// Pin is a bpffs directory where programs and records stay while no reader
+	// runs; the next Open resumes there. Empty: all ends with Close.
 	Pin string
 	// NoHistory leaves out what counts the growth of memory cgroups at each charge.
 	NoHistory bool
@@ -75,8 +88,8 @@ func (o Options) top() int {
 
 // Stats counts since the programs were loaded.
 type Stats struct {
-	// Victims is how often mark_victim fired, NoVictim how often nobody was
-	// found.
+	// Victims is how often mark_victim fired, NoVictim how often no
+	// process could be killed.
 	Victims, NoVictim uint64
 	// Lost victim records, exit records, cgroup notices and records of OOMs
 	// without a victim found the ring full, or the half of it that is theirs.
@@ -119,7 +132,7 @@ type Tracer struct {
 }
 
 // Open loads and attaches the programs. The error is ErrUnsupported,
-// ErrPermission or ErrBTF where one of those is the cause.
+// ErrPermission, ErrResources or ErrBTF where one of those is the cause.
 func Open(ctx context.Context, opts Options) (t *Tracer, err error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
@@ -131,8 +144,11 @@ func Open(ctx context.Context, opts Options) (t *Tracer, err error) {
 			t = nil
 		}
 	}()
+	if err := checkDescriptors(); err != nil {
+		return t, err
+	}
 	// Needed below 5.11 only, where BPF memory counts against the limit; the
-	// load tells if that was the trouble.
+	// load reports whether that was the cause.
 	_ = rlimit.RemoveMemlock()
 	t.describeMachine()
 	done, err := t.resume(opts)
@@ -183,6 +199,9 @@ func (t *Tracer) finishPin(opts Options) error {
 // a reader may have died at any point of it.
 func (t *Tracer) followUp() error {
 	t.warnUnpinned()
+	if len(t.others.left) > 0 {
+		t.warnings = append(t.warnings, (&ForeignPinError{Dir: t.pin.root, Names: t.others.left, Removed: true}).Error())
+	}
 	if err := t.takeOver(t.others.readable); err != nil {
 		return err
 	}
@@ -202,7 +221,7 @@ func (t *Tracer) warnUnpinned() {
 	}
 }
 
-// resume goes on with what an earlier reader pinned, if there is something.
+// resume takes what an earlier reader pinned, if there is something.
 func (t *Tracer) resume(opts Options) (done bool, err error) {
 	if opts.Pin == "" {
 		return false, nil
@@ -286,7 +305,9 @@ func newAttacher(opts Options) (*attacher, error) {
 	if a.types, err = kernelTypes(opts.BTF); err != nil {
 		return nil, err
 	}
-	if _, err := a.kernelTypes(); err != nil {
+	if _, err := a.kernelTypes(); isExhausted(err) {
+		return nil, fmt.Errorf("read the kernel's types: %w: %w", ErrResources, err)
+	} else if err != nil {
 		return nil, fmt.Errorf("%w: %w: %w", ErrUnsupported, ErrNoBTF, err)
 	}
 	return a, nil
@@ -309,8 +330,16 @@ func kernelTypes(path string) (*btf.Spec, error) {
 	if path == "" {
 		return nil, nil
 	}
+	// A device or a pipe may have no end.
+	if info, err := os.Stat(path); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrBTF, err)
+	} else if !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("%w: %s: not a regular file", ErrBTF, path)
+	}
 	spec, err := btf.LoadSpec(path)
-	if err != nil {
+	if isExhausted(err) {
+		return nil, fmt.Errorf("read %s: %w: %w", path, ErrResources, err)
+	} else if err != nil {
 		return nil, fmt.Errorf("%w: %s: %w", ErrBTF, path, err)
 	}
 	return spec, nil
@@ -322,10 +351,7 @@ func (t *Tracer) openMaps(a *attacher) error {
 	spec.Programs = nil
 	coll, err := ebpf.NewCollectionWithOptions(&spec, ebpf.CollectionOptions{Cache: a.cache})
 	if err != nil {
-		if isPermission(err) {
-			return fmt.Errorf("create BPF maps: %w: %w", ErrPermission, plainError(err))
-		}
-		return fmt.Errorf("create BPF maps: %w: %w", ErrUnsupported, plainError(err))
+		return loadError("create BPF maps", err, ErrUnsupported)
 	}
 	t.maps = coll.Maps
 	a.maps, a.variables = coll.Maps, coll.Variables
@@ -340,8 +366,17 @@ func (t *Tracer) openMaps(a *attacher) error {
 	return nil
 }
 
-// attach carries out the plan. Only a hook that is needed can make it fail, or
-// none on the decision where the tier asks for them.
+// exhausted is the error of a hook that failed, or got a lesser attach type, for
+// lack of resources: that one would be kept for good.
+func exhausted(at Attachment) error {
+	if slices.ContainsFunc(at.Tried, func(try Attempt) bool { return isExhausted(try.Err) }) {
+		return &AttachError{Hook: at.Hook, Attempts: at.Tried}
+	}
+	return nil
+}
+
+// attach carries out the plan. Only a program that is needed can make it fail, or
+// none on the decision where the attach type asks for one.
 func (t *Tracer) attach(a *attacher, tier Tier) error {
 	for n, h := range plan(tier) {
 		if h.wanted != nil && !h.wanted(a) {
@@ -351,6 +386,11 @@ func (t *Tracer) attach(a *attacher, tier Tier) error {
 		t.attachments = append(t.attachments, at)
 		if l != nil {
 			t.links = append(t.links, l)
+		}
+		if err := exhausted(at); err != nil {
+			return err
+		}
+		if l != nil {
 			if err := a.tellPrograms(h); err != nil {
 				return err
 			}
@@ -366,7 +406,8 @@ func (t *Tracer) attach(a *attacher, tier Tier) error {
 	return nil
 }
 
-// anyDecides fails when none of the hooks that a tier stands for is attached.
+// anyDecides fails when none of the programs that an attach type stands for is
+// attached.
 func anyDecides(attachments []Attachment) error {
 	var refused AttachError
 	for _, at := range attachments {
@@ -403,7 +444,7 @@ func (t *Tracer) namesOf(mask uint32) []string {
 	return t.hookNames[mask]
 }
 
-// Attachments tells what is attached, and what was refused and why.
+// Attachments are what is attached, and what was refused and why.
 func (t *Tracer) Attachments() []Attachment { return t.attachments }
 
 // Notes are findings that make records poorer but prevent none, in one line
@@ -481,16 +522,16 @@ func (t *Tracer) take(from *ring.Reader, rec ring.Record, ev *wire.Event) (bool,
 	return false, nil
 }
 
-// Resumed says that the hooks were attached by an earlier reader.
+// Resumed says that the programs were attached by an earlier reader.
 func (t *Tracer) Resumed() bool { return t.resumed }
 
-// RingBytes is the ring's size: that of its pin, where the hooks were pinned.
+// RingBytes is the ring buffer's size: that of its pin, where there is one.
 func (t *Tracer) RingBytes() int { return int(t.maps[probe.OomtraceMapEvents].MaxEntries()) }
 
 // Drained is how many records of those read were sent before this reader came.
 func (t *Tracer) Drained() uint64 { return t.drained.Load() }
 
-// AttachedMonotonic is when the last hook was attached, in nanoseconds of
+// AttachedMonotonic is when the last program was attached, in nanoseconds of
 // CLOCK_MONOTONIC.
 func (t *Tracer) AttachedMonotonic() uint64 { return t.attachedAt }
 
@@ -551,7 +592,7 @@ func (t *Tracer) Close() error {
 	return errors.Join(errs...)
 }
 
-// release lets go of the kernel's types, which are some 50 MB once parsed, and of
+// release frees the kernel's types, which are some 50 MB once parsed, and of
 // the binary's pages with the programs: the page cache has them, should they be
 // wanted again.
 func (a *attacher) release() {

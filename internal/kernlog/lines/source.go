@@ -1,4 +1,4 @@
-package kernlog
+package lines
 
 import (
 	"bytes"
@@ -58,13 +58,13 @@ func (s *source) fill() bool {
 	return false
 }
 
-// peek returns the first bytes: at most n, and enough to know the input by. It
+// peek returns the first bytes: at most peekBytes, and enough to know the input by. It
 // does not wait for more of a log that is still being written.
-func (s *source) peek(n int) []byte {
+func (s *source) peek() []byte {
 	const enough = 64
 	for s.end-s.pos < enough && (s.fill() || s.again() && s.end == s.pos) {
 	}
-	return s.buf[s.pos:min(s.end, s.pos+n)]
+	return s.buf[s.pos:min(s.end, s.pos+peekBytes)]
 }
 
 // again says whether the input was only quiet, and forgets it.
@@ -126,7 +126,7 @@ func (s *source) peekLine() ([]byte, bool) {
 		}
 		used := s.end - s.pos
 		if used > s.max || !s.fill() {
-			return s.buf[s.pos:s.end], used > 0 && used <= s.max && !s.again()
+			return s.buf[s.pos:s.end], used > 0 && used <= s.max && !s.quiet
 		}
 		from = s.pos + used
 	}
@@ -179,46 +179,6 @@ func (s *source) whole() []byte {
 		}
 		if s.end-s.pos > s.max || !s.fill() {
 			return nil
-		}
-	}
-}
-
-// mark is a text, or two, that are found by a byte in them that is rare in
-// logs; that byte stands at the same place in both.
-type mark struct {
-	rare   byte
-	at     int
-	second [2]byte // the byte before, or at the start the one behind the rare one
-	texts  [2]string
-}
-
-// marks are what every line holds that begins, decides or ends a report. An "m"
-// is half as frequent as an "o", capitals are rarer still.
-var marks = [...]mark{
-	{'m', 2, [2]byte{'o', 'o'}, [2]string{"oom", "oom"}},
-	{'O', 0, [2]byte{'u', 'O'}, [2]string{"Out of ", "OOM victim "}},
-	{'K', 0, [2]byte{'i', 'e'}, [2]string{"Kill", "Kernel panic"}},
-}
-
-// index returns where one of the texts is, or -1.
-func (m *mark) index(b []byte) int {
-	second := 1
-	if m.at > 0 {
-		second = -1
-	}
-	for from := 0; ; from++ {
-		i := bytes.IndexByte(b[from:], m.rare)
-		if i < 0 {
-			return -1
-		}
-		from += i
-		j := from + second
-		if j < 0 || j >= len(b) || b[j] != m.second[0] && b[j] != m.second[1] {
-			continue
-		}
-		start := from - m.at
-		if start >= 0 && (hasPrefix(b[start:], m.texts[0]) || hasPrefix(b[start:], m.texts[1])) {
-			return start
 		}
 	}
 }
