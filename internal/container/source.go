@@ -164,6 +164,9 @@ func (s *source) wants(runtime string) bool {
 	return runtime != "podman" && runtime != "nerdctl" // kubelet's
 }
 
+// ahead is longer than anything waits to be tried again.
+const ahead = time.Hour
+
 // push queues a container; again asks even if it is known. It says whether an
 // answer is to be expected soon.
 func (s *source) push(e *entry, old, again bool) (expected bool) {
@@ -171,6 +174,8 @@ func (s *source) push(e *entry, old, again bool) (expected bool) {
 	defer s.mu.Unlock()
 	due := time.Now()
 	switch s.rank { // a runtime knows more; let it be first
+	case rankRuntime:
+		due = due.Add(-ahead) // before those that are tried again, however many
 	case rankFiles:
 		due = due.Add(delays[3])
 	case rankKubelet:
