@@ -162,8 +162,8 @@ func TestManifestIsTight(t *testing.T) {
 	for name := range strings.FieldsSeq(setting(t, "CapabilityBoundingSet")) {
 		unit = append(unit, corev1.Capability(strings.TrimPrefix(name, "CAP_")))
 	}
-	// What systemd does itself: oom_score_adj, the limit on locked memory.
-	unit = append(unit, "SYS_RESOURCE", "IPC_LOCK")
+	// What systemd does itself: oom_score_adj, the limit on locked memory, the priority.
+	unit = append(unit, "SYS_RESOURCE", "IPC_LOCK", "SYS_NICE")
 	added := slices.Sorted(slices.Values(s.Capabilities.Add))
 	slices.Sort(unit)
 	if !slices.Equal(unit, added) {

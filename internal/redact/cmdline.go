@@ -213,7 +213,7 @@ func (p *pass) assigned(i int) int {
 	}
 	whole := p.starts(start) && !p.isScript(start)
 	switch {
-	case key == "" || p.s[i] == ':' && (p.isPlace(start, from, spaced) || spaced && p.program == "grep"):
+	case key == "" || p.s[i] == ':' && p.isPlace(start, from, spaced) || spaced && isProse(p.program, key):
 		return i + 1
 	case p.secret(key, from, whole):
 		if spaced && isLongFlag(p.s[from:]) {
@@ -222,6 +222,8 @@ func (p *pass) assigned(i int) int {
 		return p.value(from, kindOf(key, whole))
 	case isUserFlag(key):
 		return p.userPassword(from, ":", whole)
+	case p.s[i] == '=' && start > 0 && strings.IndexByte("?&", p.s[start-1]) >= 0 && (strings.EqualFold(key, "sig") || strings.EqualFold(key, "signature")):
+		return p.value(from, value{})
 	case p.s[i] == ':' && !spaced && p.atHost(from) > 0:
 		return p.hideIn(from, p.atHost(from))
 	case p.pairs(start, i):
@@ -234,7 +236,7 @@ func (p *pass) assigned(i int) int {
 // that the value is the rest of the argument.
 func (p *pass) secret(key string, from int, whole bool) bool {
 	value := p.s[from:p.argEnd(from)]
-	if key == "--secret" && (isEngine(p.program) || p.program == "pulumi") {
+	if key == "--secret" && (isEngine(p.program) || p.program == "pulumi" || p.program == "gcloud") {
 		return false // its name, or none
 	}
 	return p.r.secret(key, value, whole || p.starts(from))
@@ -255,6 +257,17 @@ func (p *pass) isPlace(start, from int, spaced bool) bool {
 	}
 	tag := bare(p.s[from:])
 	return (p.s[start-1] == '/' || word == start) && isTag(tag)
+}
+
+// isProse says whether "name: value" is what a program looks for, or a message.
+func isProse(program, key string) bool {
+	switch program {
+	case "grep", "rg", "ag":
+		return true
+	case "git": // its http.extraheader is a header
+		return !(name{text: authorization}).within(key)
+	}
+	return false
 }
 
 // isTag says whether s looks like the tag of an image, or a port.

@@ -33,7 +33,7 @@ func habits() map[string][]habit {
 		verbs    string
 		habit    habit
 	}{
-		{"ssh scp sftp rsync mkdir nmap cp tar python python3 node java git grep sort ps kill", "", habit{}},
+		{"ssh scp sftp rsync mkdir nmap cp tar python python3 node java git grep rg ag sort ps kill gcloud", "", habit{}},
 		{"sshpass mongo mongosh mongodump mongorestore mongoexport mongoimport cqlsh beeline rabbitmqadmin ncftp ncftpput", "", habit{flags: []string{"-p"}, joined: []string{"-p"}}},
 		{"redis-cli valkey-cli keydb-cli", "", habit{flags: []string{"-a"}}},
 		{"redis-cli valkey-cli keydb-cli", "config set", habit{bare: true}},
@@ -103,7 +103,11 @@ func habits() map[string][]habit {
 		{"twine", "upload", habit{flags: []string{"-p"}}},
 		{"ngrok", "authtoken", habit{at: 1}},
 		{"ngrok", "config add-authtoken", habit{at: 1}},
-		{"consul", "agent", habit{flags: []string{"-encrypt"}}},
+		{"consul", "agent", habit{flags: []string{"-encrypt"}, joined: []string{"-encrypt="}}},
+		{"consul", "kv put", habit{bare: true}},
+		{"etcdctl", "put", habit{bare: true}},
+		{"redis-sentinel", "auth-pass", habit{at: 2}},
+		{"poetry", "config http-basic.*", habit{at: 2}},
 		{"serf", "agent", habit{flags: []string{"-encrypt"}}},
 		{"ss-server ss-local ss-redir ss-tunnel sslocal ssserver ss-manager", "", habit{flags: []string{"-k"}}},
 		{"db2", "", habit{flags: []string{"using"}}},

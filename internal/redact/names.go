@@ -56,7 +56,7 @@ func harmless() []string {
 		stoptoken starttoken specialtoken imagetoken numberoftokens initialclustertoken csrftokenheader
 		existingsecret pullsecret pullsecrets tlssecret publickey pubkey publishablekey primarykey foreignkey partitionkey sortkey cachekey
 		routingkey rowkey groupkey idempotencykey hostkey sshkey trustedkey keykey objectkey s3key configkey labelkey mapkey messagekey
-		dedupkey shardkey clusteringkey servicekeyname kmskey gpgkey aptkey signkeyid keyring statuskey`)
+		signingkeyid dedupkey shardkey clusteringkey servicekeyname kmskey gpgkey aptkey signkeyid keyring statuskey`)
 }
 
 // attributes are the words after a secret one that make the whole the name of
@@ -150,7 +150,7 @@ func (r *Redactor) isAttribute(rest string) bool {
 			continue
 		}
 		end := i + 1
-		for end < len(rest) && isLetter(rest[end]) && !(isUpper(rest[end]) && !isUpper(rest[end-1])) {
+		for end < len(rest) && isLetter(rest[end]) && (!isUpper(rest[end]) || isUpper(rest[end-1])) {
 			end++
 		}
 		var word [16]byte
