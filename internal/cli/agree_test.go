@@ -106,6 +106,9 @@ func modernName(path string) string {
 // logOnly are the fields that the log alone has: what oomtrace does not read,
 // since nothing is explained by it.
 func logOnly(path string) bool {
+	if strings.HasPrefix(path, "holders") {
+		return true // sums over the log's table of tasks; live, they are of owners, where there are any
+	}
 	if path == "limit.failures" {
 		return true // v2 takes them from memory.events where page_counter.track_failcnt is there (seen 7.x)
 	}

@@ -143,6 +143,9 @@ func TestCases(t *testing.T) {
 			r.Victim.Pod.SwapBehavior, r.Limit.Level = "", oom.LevelContainer
 			r.Limit.MemswMaxBytes, r.Limit.MemswUsageBytes = b(256*mib), b(256*mib)
 		}), codeKubeletUnsure, "on cgroup v1 kubelet sets the limit on memory and swap", "burstable"},
+		{"the first limit of a new cgroup was not lowered", limited(func(r *oom.Record) {
+			r.Limit.Changed = &oom.LimitChange{ToBytes: b(256 * mib), AgoNS: oom.Some(uint64(2e9)), PID: oom.Some(int32(5)), Comm: "runc"}
+		}), "", "98 % of it anonymous memory", "lowered"},
 		{"allocations by site", system(stat(oom.StatSlabUnrecl, 3*gib), stat(oom.StatActiveAnon, 0), stat(oom.StatInactiveAnon, 0), func(r *oom.Record) {
 			r.Memory.Allocations = []oom.Allocation{{Site: "mm/slub.c:1 func:x", Bytes: b(2 * gib)}}
 		}), codeMemoryKernel, `most was allocated by "mm/slub.c:1 func:x" (2 GiB)`, ""},

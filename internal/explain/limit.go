@@ -78,8 +78,8 @@ func (e *explanation) lowered() {
 		return
 	}
 	c, writes := l.Changed, e.writesLimit()
-	if c != nil && (!c.ToBytes.Known || sub(l.MaxBytes.Value, c.ToBytes.Value) >= 64<<10) {
-		c = nil // it was raised again
+	if c != nil && (!c.FromBytes.Known || !c.ToBytes.Known || sub(l.MaxBytes.Value, c.ToBytes.Value) >= 64<<10) {
+		c = nil // the first limit of a new cgroup, or one that was raised again
 	}
 	// No charge passes a limit, but for a few that the kernel may not refuse.
 	over := ratio(l.UsageBytes.Value, l.MaxBytes.Value, 11, 10) && sub(l.UsageBytes.Value, l.MaxBytes.Value) >= loweredOver
@@ -87,7 +87,7 @@ func (e *explanation) lowered() {
 		return
 	}
 	text := e.levelWord() + " limit was lowered"
-	if c != nil && c.FromBytes.Known {
+	if c != nil {
 		text += " from " + sizeText(c.FromBytes.Value)
 	}
 	text += " to " + sizeText(l.MaxBytes.Value)

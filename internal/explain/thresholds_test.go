@@ -60,7 +60,7 @@ func TestThresholds(t *testing.T) {
 		{"4 MiB more than the limit are in use", 20 * mib, 20*mib - 1, is(codeLimitLowered), overTheLimit(16 * mib)},
 		{"lowered 10 s before", 10e9, 10e9 + 1, is(codeLimitLowered), loweredBefore},
 		{"lowered to what it is", 256*mib - 64<<10 + 1, 256*mib - 64<<10, has(codeLimitLowered), func(v uint64) *oom.Record {
-			return limited(func(r *oom.Record) { r.Limit.Changed = &oom.LimitChange{ToBytes: b(v)} })
+			return limited(func(r *oom.Record) { r.Limit.Changed = &oom.LimitChange{FromBytes: b(gib), ToBytes: b(v)} })
 		}},
 		{"a quarter is of no task", 187 * mib, 187*mib + 1, has(codeLimitNoTask), func(v uint64) *oom.Record {
 			return limited(func(r *oom.Record) { r.CandidatesBytes = b(v) })
