@@ -60,7 +60,7 @@ type legend struct {
 const logFrom = 120e9
 
 func (c *chart) draw(title, desc string) {
-	c.Title, c.Desc = title, desc
+	c.Title, c.Desc = visible(title), visible(desc)
 	for _, s := range c.series {
 		for _, p := range s.points {
 			c.spanNS, c.top = max(c.spanNS, p.agoNS), max(c.top, p.bytes)
@@ -74,10 +74,11 @@ func (c *chart) draw(title, desc string) {
 	if c.log {
 		c.Scale = "logarithmic time"
 	}
+	c.top = min(c.top, 1<<62) // the axis has room above
 	c.top = max(c.top+c.top/12, 1)
-	var b strings.Builder
+	var b, names strings.Builder
 	fmt.Fprintf(&b, `<svg class="plot" width="100%%" height="%d" role="img" aria-label="%s">`, plotTop+plotHeight+axisHeight, text(title+". "+desc))
-	c.grid(&b)
+	c.grid(&b, &names)
 	fmt.Fprintf(&b, `<svg x="0" y="%d" width="100%%" height="%d" viewBox="0 0 %d %d" preserveAspectRatio="none" overflow="visible" aria-hidden="true">`,
 		plotTop, plotHeight, boxWidth, plotHeight)
 	for _, s := range c.series {
@@ -87,7 +88,7 @@ func (c *chart) draw(title, desc string) {
 		y := c.y(m.bytes)
 		fmt.Fprintf(&b, `<path class="mark" vector-effect="non-scaling-stroke" d="M%s %sH%s"/>`, coord(c.x(m.fromNS)), coord(y), coord(c.x(m.untilN)))
 	}
-	b.WriteString(`</svg>`)
+	b.WriteString(`</svg>` + names.String())
 	c.labels(&b)
 	b.WriteString(`</svg>`)
 	c.SVG = template.HTML(b.String()) //nolint:gosec // numbers, and what text escaped
@@ -107,7 +108,7 @@ func (c *chart) x(agoNS uint64) float64 {
 }
 
 func (c *chart) y(bytes uint64) float64 {
-	return plotHeight * (1 - float64(bytes)/float64(c.top))
+	return plotHeight * (1 - min(float64(bytes)/float64(c.top), 1))
 }
 
 func (c *chart) line(b *strings.Builder, s series) {
@@ -133,8 +134,8 @@ func coord(v float64) string {
 	return strings.TrimSuffix(fmt.Sprintf("%.1f", v), ".0")
 }
 
-// grid draws sizes at round steps.
-func (c *chart) grid(b *strings.Builder) {
+// grid draws sizes at round steps; their names go on top of the lines.
+func (c *chart) grid(b, names *strings.Builder) {
 	step := uint64(1)
 	for c.top/step > 5 && step < 1<<62 {
 		step *= 2
@@ -143,7 +144,7 @@ func (c *chart) grid(b *strings.Builder) {
 		y := plotTop + c.y(v)
 		fmt.Fprintf(b, `<line class="grid" x1="0" x2="100%%" y1="%[1]s" y2="%[1]s"/>`, coord(y))
 		if v > 0 {
-			fmt.Fprintf(b, `<text class="tick" x="0" y="%s">%s</text>`, coord(y-4), short(v))
+			fmt.Fprintf(names, `<text class="tick" x="0" y="%s">%s</text>`, coord(y-4), short(v))
 		}
 	}
 }
@@ -151,15 +152,15 @@ func (c *chart) grid(b *strings.Builder) {
 // labels draws the times, the kill and the marks' names.
 func (c *chart) labels(b *strings.Builder) {
 	bottom := plotTop + plotHeight
-	fmt.Fprintf(b, `<line class="kill" x1="100%%" x2="100%%" y1="0" y2="%d"/>`, bottom)
+	fmt.Fprintf(b, `<line class="killed-at" x1="100%%" x2="100%%" y1="0" y2="%d"/>`, bottom)
 	fmt.Fprintf(b, `<text class="tick killed" x="100%%" y="%d" text-anchor="end">kill</text>`, bottom+17)
-	last := float64(boxWidth - 80)
+	last := float64(boxWidth - 150)
 	for _, ns := range c.ticks() {
 		x := c.x(ns)
 		if x > last {
 			continue
 		}
-		last = x - 130
+		last = x - 180
 		anchor := "middle"
 		if x < 60 {
 			anchor = "start"

@@ -30,6 +30,7 @@ type kill struct {
 	Limit    template.HTML
 	limit    uint64
 	Facts    []fact
+	More     []fact
 	Reasons  []reason
 	Growth   *growth
 	Filled   []*stack
@@ -55,6 +56,7 @@ type kill struct {
 type fact struct {
 	Name  string
 	Value template.HTML
+	Wide  bool
 }
 
 // reason is one of why's, with what to look at.
@@ -85,7 +87,7 @@ func (p *Page) kill(rec *oom.Record, line []byte) *kill {
 		}
 	}
 	p.why(k)
-	k.Facts = k.facts()
+	k.Facts, k.More = k.facts()
 	k.Growth = growthOf(rec)
 	k.Filled = filled(rec)
 	k.Levels, k.Changed = levels(rec), changed(rec)
@@ -154,7 +156,7 @@ func sentence(s string) string {
 	}
 	if c := s[0]; c >= 'a' && c <= 'z' {
 		// A name keeps its spelling: vm.swappiness, memory.max.
-		if word, _, _ := strings.Cut(s, " "); !strings.ContainsAny(word, "._/=") {
+		if word, _, _ := strings.Cut(s, " "); !strings.ContainsAny(word, "._/=") && word != "kubelet" {
 			s = strings.ToUpper(s[:1]) + s[1:]
 		}
 	}
@@ -169,7 +171,7 @@ type list []fact
 
 func (l *list) add(name string, value template.HTML) {
 	if value != "" && value != dash {
-		*l = append(*l, fact{name, value})
+		*l = append(*l, fact{name, value, false})
 	}
 }
 
@@ -181,18 +183,23 @@ func (l *list) text(name, s string) {
 
 func (l *list) code(name, s string) {
 	if s != "" {
-		l.add(name, mono(s))
+		*l = append(*l, fact{name, mono(s), len(s) > 24})
 	}
 }
 
-func (k *kill) facts() []fact {
-	var l list
+// facts are what a reader asks first; more is the rest.
+func (k *kill) facts() (first, more []fact) {
+	var l, m list
 	rec := k.rec
-	if v := rec.Victim; v != nil {
-		k.victimFacts(&l, v)
+	v := rec.Victim
+	if v != nil {
+		l.text("Owner", owner(&v.Owner, v.Cgroup))
 	}
-	if r := rec.Limit; r != nil {
-		k.limitFact(&l, r)
+	if rec.Limit != nil {
+		k.limitFacts(&l, &m, rec.Limit)
+	}
+	if v != nil {
+		victimFacts(&l, &m, v)
 	}
 	if g := rec.Trigger; g != nil && g.Comm != "" {
 		by := text(process(g.Comm, pid(g.PID, g.TID)))
@@ -205,47 +212,53 @@ func (k *kill) facts() []fact {
 		l.text("Requested", "with SysRq-f")
 	}
 	l.text("Scope", string(rec.Scope))
-	l.add("RAM and swap of this OOM", sizeOpt(rec.DomainBytes))
 	l.text("Panic", string(rec.Panic))
 	l.add("Repeated", number(rec.Repeats))
-	return l
+	m.add("RAM and swap of this OOM", sizeOpt(rec.DomainBytes))
+	if v == nil {
+		return l, m
+	}
+	if !v.StartTime.IsZero() && rec.Time.After(v.StartTime) {
+		l.text("Had run for", span(uint64(rec.Time.Sub(v.StartTime))))
+	}
+	if v.Cmdline != "" {
+		l = append(l, fact{"Command", mono(v.Cmdline), len(v.Cmdline) > 24})
+	}
+	return l, m
 }
 
-func (k *kill) victimFacts(l *list, v *oom.Victim) {
-	l.text("Owner", owner(&v.Owner, ""))
-	l.code("Cgroup", v.Cgroup)
+func victimFacts(l, m *list, v *oom.Victim) {
 	if v.RSSBytes.Known {
 		var parts []template.HTML
 		for _, p := range []struct {
-			name string
+			name template.HTML
 			v    oom.Opt[uint64]
-		}{{"anonymous", v.AnonRSSBytes}, {"file", v.FileRSSBytes}, {"shared", v.ShmemRSSBytes}} {
+		}{{" anonymous", v.AnonRSSBytes}, {" file", v.FileRSSBytes}, {" shared", v.ShmemRSSBytes}} {
 			if p.v.Value > 0 {
-				parts = append(parts, size(p.v.Value)+template.HTML(" "+p.name)) //nolint:gosec // a constant
+				parts = append(parts, size(p.v.Value)+p.name)
 			}
 		}
 		l.add("Resident", "<b>"+size(v.RSSBytes.Value)+"</b>"+bracketed(parts))
 	}
 	l.add("Swapped out", sizeOpt(v.SwapBytes))
-	l.add("Page tables", sizeOpt(v.PgtablesBytes))
-	l.add("Locked", sizeOpt(v.LockedVMBytes))
-	l.add("Virtual", sizeOpt(v.TotalVMBytes))
-	adj := number(v.OOMScoreAdj)
-	if v.OOMScoreAdj.Known && v.BadnessPages.Known {
-		adj += template.HTML(fmt.Sprintf(" (badness %d pages)", v.BadnessPages.Value)) //nolint:gosec // a number
-	}
-	l.add("oom_score_adj", adj)
-	l.add("Score", number(v.Score))
+	m.code("Cgroup", v.Cgroup)
+	m.add("Page tables", sizeOpt(v.PgtablesBytes))
+	m.add("Locked", sizeOpt(v.LockedVMBytes))
+	m.add("Virtual", sizeOpt(v.TotalVMBytes))
+	m.add("oom_score_adj", number(v.OOMScoreAdj))
+	m.add("Badness, in pages", number(v.BadnessPages))
+	m.add("Score", number(v.Score))
 	if v.OOMOrigin.Value {
-		l.text("Chosen", "without weighing: it was taking memory out of swap or KSM")
+		m.text("Chosen", "without weighing: it was taking memory out of swap or KSM")
 	}
-	l.code("Command", v.Cmdline)
-	l.code("Executable", v.Exe)
-	l.add("User id", number(v.UID))
-	if !v.StartTime.IsZero() && !k.rec.Time.IsZero() && k.rec.Time.After(v.StartTime) {
-		l.text("Had run for", span(uint64(k.rec.Time.Sub(v.StartTime))))
+	m.code("Executable", v.Exe)
+	m.add("User id", number(v.UID))
+	m.add("Parent", number(v.PPID))
+	if v.TID != v.PID {
+		m.add("Marked thread", number(v.TID))
 	}
-	containerFacts(l, &v.Owner)
+	m.add("Id in its namespace", number(v.NSPID))
+	containerFacts(m, &v.Owner)
 }
 
 func containerFacts(l *list, o *oom.Owner) {
@@ -282,7 +295,7 @@ func bracketed(parts []template.HTML) template.HTML {
 	return out + ")"
 }
 
-func (k *kill) limitFact(l *list, r *oom.Limit) {
+func (k *kill) limitFacts(l, m *list, r *oom.Limit) {
 	level := string(r.Level)
 	if level == "" {
 		level = "cgroup"
@@ -298,19 +311,19 @@ func (k *kill) limitFact(l *list, r *oom.Limit) {
 	}
 	l.add("Limit hit", what)
 	if k.rec.Victim == nil || r.Cgroup != k.rec.Victim.Cgroup {
-		l.code("Limit of", r.Cgroup)
+		m.code("Limit of", r.Cgroup)
 	}
 	if r.SwapUsageBytes.Known && r.SwapMaxBytes.Known {
-		l.add("Its swap", sizeOpt(r.SwapUsageBytes)+" of "+sizeOpt(r.SwapMaxBytes))
+		m.add("Its swap", sizeOpt(r.SwapUsageBytes)+" of "+sizeOpt(r.SwapMaxBytes))
 	} else {
-		l.add("Its swap", sizeOpt(r.SwapUsageBytes))
+		m.add("Its swap", sizeOpt(r.SwapUsageBytes))
 	}
 	if r.MemswUsageBytes.Known && r.MemswMaxBytes.Known {
-		l.add("With swap", sizeOpt(r.MemswUsageBytes)+" of "+sizeOpt(r.MemswMaxBytes))
+		m.add("With swap", sizeOpt(r.MemswUsageBytes)+" of "+sizeOpt(r.MemswMaxBytes))
 	}
-	l.add("Failed charges", number(r.Failures))
+	m.add("Failed charges", number(r.Failures))
 	if r.OOMGroup.Value {
-		l.text("memory.oom.group", "1: all of it is killed")
+		m.text("memory.oom.group", "1: all of it is killed")
 	}
 }
 
@@ -341,7 +354,7 @@ func (k *kill) setExit(e *oom.Exit) {
 	if what == "" {
 		return
 	}
-	f := fact{"Exited", what}
+	f := fact{Name: "Exited", Value: what}
 	if k.exitFact >= 0 {
 		k.Facts[k.exitFact] = f
 		return

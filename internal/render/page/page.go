@@ -17,6 +17,7 @@ import (
 	"html/template"
 	"io"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/oomtrace/oomtrace/internal/oom"
@@ -136,7 +137,14 @@ func sections(tmpl *template.Template, kills []*kill, many bool) error {
 	render := func(k *kill, full bool) error {
 		k.Full = full
 		b.Reset()
-		return tmpl.ExecuteTemplate(&b, "kill", k)
+		if err := tmpl.ExecuteTemplate(&b, "kill", k); err != nil || many {
+			return err
+		}
+		// Alone, a kill's heading is the page's, and its parts are a level higher.
+		out := strings.NewReplacer("<h3>", `<h2 class="part">`, "</h3>", "</h2>", "<h4>", `<h3 class="part">`, "</h4>", "</h3>").Replace(b.String())
+		b.Reset()
+		b.WriteString(out)
+		return nil
 	}
 	for _, k := range kills {
 		k.Many = many

@@ -73,7 +73,7 @@ func (g *growth) cgroup(rec *oom.Record, h *oom.History) {
 		if h.StartBytes.Known && h.PeakBytes.Known {
 			desc += fmt.Sprintf(", from %s to at most %s", short(h.StartBytes.Value), short(h.PeakBytes.Value))
 		}
-		c.draw("Memory of "+name+sourceWords(h.Source), visible(desc))
+		c.draw("Memory of "+name+sourceWords(h.Source), desc)
 		g.Charts = append(g.Charts, c)
 	}
 	g.cgroupFacts(h)
