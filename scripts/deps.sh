@@ -1,5 +1,5 @@
 #!/bin/sh
-# Installs what the named purposes (build, test, release, generate) need, on Debian and
+# Installs what the named purposes (build, test, page, release, generate) need, on Debian and
 # Ubuntu. Does nothing, and asks no network, where all of it is there.
 set -eu
 
@@ -73,6 +73,11 @@ for purpose in "$@"; do
 		need promtool prometheus
 		# The kernels of the guests come from Debian's archive, on Ubuntu too.
 		[ -e /usr/share/keyrings/debian-archive-keyring.gpg ] || missing="$missing debian-archive-keyring"
+		;;
+	page)
+		need chromium chromium
+		need node nodejs
+		need npm npm
 		;;
 	release)
 		need jq jq
