@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/oomtrace/oomtrace/internal/procfs"
 )
 
 // Mode says which versions of cgroups a machine has mounted.
@@ -124,7 +126,7 @@ func mount(line string) (m Mount, kind, options string, ok bool) {
 	if len(f) < 6 || len(g) < 3 {
 		return m, "", "", false
 	}
-	return Mount{Root: unescape(f[3]), Point: unescape(f[4])}, g[0], g[2], true
+	return Mount{Root: procfs.Unescape(f[3]), Point: procfs.Unescape(f[4])}, g[0], g[2], true
 }
 
 func hasOption(list, option string) bool {
@@ -135,22 +137,3 @@ func hasOption(list, option string) bool {
 	}
 	return false
 }
-
-// unescape undoes the octal escapes of space, tab, newline and backslash.
-func unescape(s string) string {
-	if !strings.Contains(s, `\`) {
-		return s
-	}
-	b := make([]byte, 0, len(s))
-	for i := 0; i < len(s); i++ {
-		if s[i] == '\\' && i+3 < len(s) && s[i+1] >= '0' && s[i+1] <= '3' && octal(s[i+2]) && octal(s[i+3]) {
-			b = append(b, (s[i+1]-'0')<<6|(s[i+2]-'0')<<3|(s[i+3]-'0'))
-			i += 3
-			continue
-		}
-		b = append(b, s[i])
-	}
-	return string(b)
-}
-
-func octal(c byte) bool { return c >= '0' && c <= '7' }

@@ -7,19 +7,20 @@ import (
 	"io"
 	"os"
 
-	"github.com/oomtrace/oomtrace/internal/container"
+	"github.com/oomtrace/oomtrace/internal/assemble"
+	"github.com/oomtrace/oomtrace/internal/harden"
 	"github.com/oomtrace/oomtrace/internal/render"
 	"github.com/oomtrace/oomtrace/internal/tracer"
 )
 
-// runCheck really attaches, tells what came of it, and lets go again: what a
-// kernel offers cannot be told otherwise.
+// runCheck really attaches, reports what came of it, and detaches: there is no
+// other way to know what a kernel supports.
 func runCheck(ctx context.Context, args []string, env Env) error {
 	var t traceFlags
 	flags := t.checkGroups()
 	if err := flags.parse(args); err != nil {
 		if isHelp(err) {
-			_, err = fmt.Fprintf(env.Stdout, "oomtrace check [flags]: tell what this machine offers\n%s", flags.usages())
+			_, err = fmt.Fprintf(env.Stdout, "oomtrace check [flags]: report what this system supports\n%s", flags.usages())
 		}
 		return err
 	}
@@ -33,8 +34,7 @@ func runCheck(ctx context.Context, args []string, env Env) error {
 	tr, err := tracer.Open(ctx, opts)
 	if err != nil {
 		checkFailed(env, err)
-		// Who could name the owners is worth knowing all the same: the kernel's
-		// log has paths too.
+		// The runtimes are of use all the same: the kernel's log has paths too.
 		return errors.Join(openFailure(err, t.btf), printRuntimes(ctx, env, t.sockets))
 	}
 	defer func() { _ = tr.Close() }()
@@ -45,7 +45,7 @@ func runCheck(ctx context.Context, args []string, env Env) error {
 func (t *traceFlags) checkGroups() *flagGroups {
 	g := newFlags("oomtrace check")
 	g.add("How to trace", t.defineHooks)
-	g.add("Whose they were", t.ownerFlags.define)
+	g.add("Ownership", t.ownerFlags.define)
 	return g
 }
 
@@ -75,7 +75,7 @@ func printCheck(ctx context.Context, env Env, tr *tracer.Tracer, t *traceFlags) 
 	if err := printRuntimes(ctx, env, t.sockets); err != nil {
 		return err
 	}
-	return printLine(w, "this machine can be traced")
+	return printLine(w, "OK: oomtrace can run here")
 }
 
 // printLine writes one line, and nothing in it that a terminal obeys.
@@ -84,21 +84,18 @@ func printLine(w io.Writer, format string, args ...any) error {
 	return err
 }
 
-// printRuntimes tells which container runtimes answer, those that sleep until
-// they are asked included. The trace has given up most of its privileges when it
-// asks, so that is done here too: a user's own socket may be out of reach then.
+// printRuntimes reports which container runtimes answer. The trace has given up
+// most of its privileges when it asks, so that is done here too: a user's own
+// socket may be out of reach then.
 func printRuntimes(ctx context.Context, env Env, sockets []string) error {
-	if err := dropCapabilities(keptCapabilities()); err != nil {
+	if err := harden.DropCapabilities(keptCapabilities()); err != nil {
 		if err := printLine(env.Stdout, "%-21s privileges are kept: %v", "note", err); err != nil {
 			return err
 		}
 	}
-	names := container.Open(ctx, container.Options{Sockets: sockets, Wake: true})
-	defer func() { _ = names.Close() }()
-	names.Ready(ctx)
-	sources := names.Sources()
+	sources := assemble.Runtimes(ctx, sockets)
 	if len(sources) == 0 {
-		return printLine(env.Stdout, "%-21s none found: records name containers by their cgroup path", "container runtimes")
+		return printLine(env.Stdout, "%-21s none found; containers are identified by cgroup path only", "container runtimes")
 	}
 	for _, s := range sources {
 		state := fmt.Sprintf("%s, %d containers", s.Name, s.Containers)
@@ -142,7 +139,7 @@ func readable(path string) string {
 func symbols(tr *tracer.Tracer) string {
 	n := tr.Symbols().Len()
 	if n == 0 {
-		return "none: stacks stay without names, see the note"
+		return "none (kernel stacks will not be symbolized; see note)"
 	}
 	hidden := tr.HiddenData()
 	if len(hidden) == 0 {

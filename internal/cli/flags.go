@@ -11,6 +11,8 @@ import (
 
 	"github.com/spf13/pflag"
 
+	"github.com/oomtrace/oomtrace/internal/assemble"
+	"github.com/oomtrace/oomtrace/internal/pipeline"
 	"github.com/oomtrace/oomtrace/internal/sink"
 	"github.com/oomtrace/oomtrace/internal/tracer"
 )
@@ -89,7 +91,31 @@ func (o *outputFlags) check(env Env) error {
 	return nil
 }
 
-// ownerFlags say where names of containers and pods come from.
+func (o *outputFlags) to(w io.Writer, env Env) assemble.Output {
+	return assemble.Output{To: w, Format: o.output, Color: env.StdoutTerminal && !env.NoColor}
+}
+
+// filterFlags choose records.
+type filterFlags struct{ filters pipeline.Filters }
+
+func (f *filterFlags) define(set *pflag.FlagSet) {
+	set.StringVar(&f.filters.Comm, "comm", "", "victims whose name matches this shell `pattern`")
+	set.StringVar(&f.filters.Cgroup, "cgroup", "", "victims whose cgroup path matches; a last /** means it and all below")
+	set.StringVar(&f.filters.Unit, "unit", "", "victims of matching systemd units")
+	set.StringVar(&f.filters.Namespace, "namespace", "", "victims in matching Kubernetes namespaces")
+	set.StringVar(&f.filters.Pod, "pod", "", "victims in matching pods, by name or uid")
+	set.StringVar(&f.filters.Container, "container", "", "victims in matching containers, by name or id")
+}
+
+func (f *filterFlags) check() error {
+	var bad *pipeline.PatternError
+	if errors.As(f.filters.Check(), &bad) {
+		return usage("a pattern knows * ? [a-z] and \\; quote it from the shell", "--%s %q: %w", bad.Name, bad.Pattern, bad.Err)
+	}
+	return nil
+}
+
+// ownerFlags say where the metadata of containers and pods comes from.
 type ownerFlags struct {
 	sockets    []string
 	enrichWait time.Duration
@@ -97,9 +123,23 @@ type ownerFlags struct {
 	secrets    []string
 }
 
+func (o *ownerFlags) stages(env Env) assemble.StageOptions {
+	return assemble.StageOptions{
+		Notify:  func(text string) { say(env, "%s", text) },
+		Sockets: o.sockets, EnrichWait: o.enrichWait, Redact: o.redact, RedactNames: o.secrets,
+	}
+}
+
+func (o *ownerFlags) check() error {
+	if o.enrichWait < 0 {
+		return usage("use a positive time, such as 500ms, or 0", "--enrich-wait %v is negative", o.enrichWait)
+	}
+	return nil
+}
+
 func (o *ownerFlags) define(f *pflag.FlagSet) {
 	f.StringArrayVar(&o.sockets, "runtime-socket", nil, "ask this container runtime too; a `path`, may be repeated")
-	f.DurationVar(&o.enrichWait, "enrich-wait", 500*time.Millisecond, "longest `time` a record waits for names")
+	f.DurationVar(&o.enrichWait, "enrich-wait", 500*time.Millisecond, "longest `time` a record waits for container metadata")
 	f.BoolVar(&o.redact, "redact", true, "hide arguments that look like secrets")
 	f.StringArrayVar(&o.secrets, "redact-name", nil, "hide arguments of this `name` too; may be repeated")
 }
@@ -115,6 +155,24 @@ func (o *fileFlags) define(f *pflag.FlagSet) {
 	f.StringVar(&o.path, "output-file", "", "append the records to this `file` instead of stdout")
 	f.Int64Var(&o.maxBytes, "output-max-bytes", 0, "rotate the file at this `size`; 0 never")
 	f.IntVar(&o.keep, "output-keep", sink.DefaultKeep, "how many rotated files to keep")
+}
+
+func (o *fileFlags) options() sink.Options {
+	opts := sink.Options{Path: o.path, MaxBytes: o.maxBytes, Keep: o.keep}
+	if o.keep == 0 {
+		opts.Keep = -1 // none
+	}
+	return opts
+}
+
+func (o *fileFlags) check() error {
+	switch {
+	case o.maxBytes < 0:
+		return usage("use a positive size, or 0 for no rotation", "--output-max-bytes %d is negative", o.maxBytes)
+	case o.keep < 0:
+		return usage("use a positive number, or 0 to keep none", "--output-keep %d is negative", o.keep)
+	}
+	return nil
 }
 
 // traceFlags are those of the live trace.
@@ -141,19 +199,19 @@ func (t *traceFlags) groups() *flagGroups {
 	g := newFlags("oomtrace")
 	g.add("What to show", func(f *pflag.FlagSet) {
 		t.outputFlags.define(f)
-		f.IntVar(&t.top, "top", tracer.DefaultTop, "how many of the weighed tasks to keep, at most 32")
+		f.IntVar(&t.top, "top", tracer.DefaultTop, "number of OOM candidates to record, at most 32")
 	})
 	g.add("Which kills", t.filterFlags.define)
-	g.add("Whose they were", t.ownerFlags.define)
-	g.add("When to start and stop, and signs of life", func(f *pflag.FlagSet) {
-		f.BoolVar(&t.sinceBoot, "since-boot", false, "first the kills that the kernel log still holds")
+	g.add("Ownership", t.ownerFlags.define)
+	g.add("Run control", func(f *pflag.FlagSet) {
+		f.BoolVar(&t.sinceBoot, "since-boot", false, "first print kills still in the kernel log")
 		f.DurationVarP(&t.duration, "duration", "d", 0, "stop after this `time`, such as 30s or 10m")
-		f.StringVar(&t.readyFile, "ready-file", "", "create this `file` once every hook is attached")
-		f.BoolVarP(&t.verbose, "verbose", "v", false, "tell which hooks are used and why others are not")
+		f.StringVar(&t.readyFile, "ready-file", "", "create this `file` once every program is attached")
+		f.BoolVarP(&t.verbose, "verbose", "v", false, "report which programs are attached, and why others are not")
 	})
 	g.add("As a service", func(f *pflag.FlagSet) {
 		t.file.define(f)
-		f.StringVar(&t.pin, "pin", "", "keep hooks and records in this bpffs `directory` while no reader runs")
+		f.StringVar(&t.pin, "pin", "", "keep programs and records in this bpffs `directory` while oomtrace is stopped")
 		f.StringVar(&t.metrics, "metrics", "", "serve Prometheus metrics at this `address`, such as 127.0.0.1:9497")
 		f.IntVar(&t.oomScoreAdj, "oom-score-adj", -1000, "this process's own `adjustment`")
 	})
@@ -163,9 +221,9 @@ func (t *traceFlags) groups() *flagGroups {
 
 func (t *traceFlags) defineHooks(f *pflag.FlagSet) {
 	f.StringVar(&t.source, "source", "auto", "auto, bpf or kmsg (the kernel log)")
-	f.StringVar(&t.attach, "attach", "auto", "`tier` of hooks: auto, fentry, kprobe, tp_btf, raw_tp or tracepoint")
+	f.StringVar(&t.attach, "attach", "auto", "attach `type` of the programs: auto, fentry, kprobe, tp_btf, raw_tp or tracepoint")
 	f.StringVar(&t.btf, "btf", "", "read the kernel's types from this `file`")
-	f.IntVar(&t.ringBytes, "ring-bytes", tracer.DefaultRingBytes, "the ring's `size`, a power of two: what waits while the output does not go on")
+	f.IntVar(&t.ringBytes, "ring-bytes", tracer.DefaultRingBytes, "ring buffer `size` (power of two); holds records while output is blocked")
 }
 
 func (t *traceFlags) check(env Env) error {
@@ -184,7 +242,7 @@ func (t *traceFlags) check(env Env) error {
 	if t.duration < 0 {
 		return usage("use a positive time, such as 30s", "--duration %v is negative", t.duration)
 	}
-	return t.filterFlags.check()
+	return errors.Join(t.filterFlags.check(), t.ownerFlags.check(), t.file.check())
 }
 
 func (t *traceFlags) checkSource() error {
@@ -193,7 +251,7 @@ func (t *traceFlags) checkSource() error {
 		return nil
 	case "kmsg":
 		if t.pin != "" || t.attach != "auto" || t.btf != "" || t.ringBytes != tracer.DefaultRingBytes {
-			return usage("--pin, --attach, --btf and --ring-bytes are for --source bpf", "--source kmsg uses no hooks")
+			return usage("--pin, --attach, --btf and --ring-bytes are for --source bpf", "--source kmsg attaches no programs")
 		}
 		return nil
 	}
@@ -215,7 +273,7 @@ func (t *traceFlags) options() (tracer.Options, error) {
 	}
 	if n := t.ringBytes; n < minRingBytes || n > maxRingBytes || n&(n-1) != 0 || n%os.Getpagesize() != 0 {
 		return tracer.Options{}, usage(fmt.Sprintf("use a power of two from %d to %d", minRingBytes, maxRingBytes),
-			"--ring-bytes %d is no size for a ring", n)
+			"--ring-bytes %d is not a valid ring buffer size", n)
 	}
 	opts := tracer.Options{Tier: tier, BTF: t.btf, Top: t.top, Pin: t.pin, RingBytes: t.ringBytes}
 	if t.top == 0 {
@@ -236,7 +294,7 @@ func printHelp(w io.Writer) error {
 
   oomtrace [flags]                 trace live until interrupted (needs root)
   oomtrace read [flags] [FILE...]  the kills in kernel logs: dmesg, journalctl -k, kern.log, - for stdin
-  oomtrace check [flags]           tell what this machine offers; exit 0 if it can be traced
+  oomtrace check [flags]           report what this system supports; exit 0 if oomtrace can run
   oomtrace unpin [DIR]             remove what --pin left in the kernel
   oomtrace version | help
 %s
@@ -244,3 +302,5 @@ Exit: 0 fine, 1 run-time error, 2 usage, 3 this kernel cannot be traced, 4 privi
 `, new(traceFlags).groups().usages())
 	return err
 }
+
+func isHelp(err error) bool { return errors.Is(err, pflag.ErrHelp) }

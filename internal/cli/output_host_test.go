@@ -109,9 +109,9 @@ func TestHostFullOutputFile(t *testing.T) {
 	says := func(text string) func() bool {
 		return func() bool { return strings.Contains(p.stderr.String(), text) }
 	}
-	waits := says("no space left on device; records wait until there is room")
+	waits := says("no space left on device; records are queued until there is room")
 	cgroups := killUntil(t, waits)
-	if code, body := httpGet(t, health); code != http.StatusServiceUnavailable || body != "the output file cannot grow: records wait" {
+	if code, body := httpGet(t, health); code != http.StatusServiceUnavailable || body != "disk full: records are queued" {
 		t.Errorf("full: %d %q", code, body)
 	}
 	cgroups = append(cgroups, "oomtrace-output-waits-"+strconv.Itoa(os.Getpid()))
@@ -119,10 +119,10 @@ func TestHostFullOutputFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	makeRoom()
-	eventually(t, "the end of the wait", p.ended, says("there is room again: writing goes on"))
+	eventually(t, "the end of the wait", p.ended, says("there is room again; writing continues"))
 	p.interrupt()
 	checkEach(t, killsIn(t, path), cgroups)
-	if n := strings.Count(p.stderr.String(), "records wait"); n != 1 {
+	if n := strings.Count(p.stderr.String(), "records are queued until"); n != 1 {
 		t.Errorf("told %d times: %s", n, p.stderr.String())
 	}
 }
@@ -141,7 +141,7 @@ func TestHostFullStdout(t *testing.T) {
 		p.startReady()
 		killUntil(t, func() bool { return strings.Contains(p.stderr.String(), "no space left on device") })
 		_ = p.wait()
-		if code := p.cmd.ProcessState.ExitCode(); code != exitError || !strings.Contains(p.stderr.String(), "hint: make room") {
+		if code := p.cmd.ProcessState.ExitCode(); code != exitError || !strings.Contains(p.stderr.String(), "hint: free disk space") {
 			t.Errorf("exit code %d: %s", code, p.stderr.String())
 		}
 		killsIn(t, path)

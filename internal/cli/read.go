@@ -4,16 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"os"
 
 	"github.com/spf13/pflag"
-	"golang.org/x/sys/unix"
 
-	"github.com/oomtrace/oomtrace/internal/container"
-	"github.com/oomtrace/oomtrace/internal/enrich"
-	"github.com/oomtrace/oomtrace/internal/kernlog"
-	"github.com/oomtrace/oomtrace/internal/oom"
+	"github.com/oomtrace/oomtrace/internal/assemble"
 )
 
 // readFlags are those of "oomtrace read".
@@ -24,7 +18,6 @@ type readFlags struct {
 	year    int
 	names   bool
 	verbose bool
-	seen    seenIDs
 }
 
 func (r *readFlags) groups() *flagGroups {
@@ -34,14 +27,18 @@ func (r *readFlags) groups() *flagGroups {
 		f.BoolVarP(&r.verbose, "verbose", "v", false, "show lines that look like part of a report and were not understood")
 	})
 	g.add("Which kills", r.filterFlags.define)
-	g.add("Whose they were", func(f *pflag.FlagSet) {
+	g.add("Ownership", func(f *pflag.FlagSet) {
 		r.ownerFlags.define(f)
-		f.BoolVar(&r.names, "names", false, "ask this machine's container runtimes for names; --runtime-socket implies it")
+		f.BoolVar(&r.names, "names", false, "ask this machine's container runtimes for metadata; --runtime-socket implies it")
 	})
 	g.add("The log", func(f *pflag.FlagSet) {
 		f.IntVar(&r.year, "year", 0, "the `year` of the first stamp in a log that has none (default the latest that fits)")
 	})
 	return g
+}
+
+func (r *readFlags) check(env Env) error {
+	return errors.Join(r.outputFlags.check(env), r.filterFlags.check(), r.ownerFlags.check())
 }
 
 func runRead(ctx context.Context, args []string, env Env) error {
@@ -53,7 +50,7 @@ func runRead(ctx context.Context, args []string, env Env) error {
 		}
 		return err
 	}
-	if err := errors.Join(r.outputFlags.check(env), r.filterFlags.check()); err != nil {
+	if err := r.check(env); err != nil {
 		return err
 	}
 	files := flags.all.Args()
@@ -63,212 +60,45 @@ func runRead(ctx context.Context, args []string, env Env) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer untilHangup(ctx, env.Stdout, cancel, func(error) {})()
-	p := newPipeline(env, env.Stdout, &r.outputFlags, r.filters())
-	owners := enrich.Options{Log: true}
-	if r.names || len(r.sockets) > 0 {
-		names := container.Open(ctx, container.Options{Sockets: r.sockets, Warn: func(text string) { say(env, "%s", text) }})
-		defer func() { _ = names.Close() }()
-		names.Ready(ctx)
-		owners.Containers = names
+	sum, err := assemble.Read(ctx, r.options(env, files))
+	if err != nil {
+		return outputFailure(err, "free disk space; later kills were not written")
 	}
-	p.owners(&r.ownerFlags, owners)
-	return r.readAll(ctx, env, p, files)
-}
-
-// readAll reads every file; one that cannot be read does not keep the others
-// from it.
-func (r *readFlags) readAll(ctx context.Context, env Env, p *pipeline, files []string) error {
-	var failed error
-	var total kernlog.Stats
-	for i, name := range files {
-		if p.full() || ctx.Err() != nil {
-			break
-		}
-		r.seen.file = i
-		stats, err := r.readFile(ctx, env, p, name)
-		total.Lines += stats.Lines
-		total.Unplaced += stats.Unplaced
-		total.Unknown += stats.Unknown
-		total.CutLines += stats.CutLines
-		var w *failure
-		switch {
-		case err == nil:
-		case errors.As(err, &w) && w.code == exitError && w.hint == readHint:
-			say(env, "%v", err)
-			failed = err
-		default:
-			return err
-		}
-	}
-	r.sumUp(env, p, total)
-	if failed != nil {
-		return &failure{err: errors.New("not every file could be read"), code: exitError, hint: readHint}
+	r.sumUp(env, sum)
+	if sum.Failed > 0 {
+		return &failure{err: errors.New("not every file could be read"), code: exitError, hint: "give kernel logs as text, or packed with gzip, xz or zstd"}
 	}
 	return nil
 }
 
-const readHint = "give kernel logs as text, or packed with gzip, xz or zstd"
-
-func (r *readFlags) sumUp(env Env, p *pipeline, total kernlog.Stats) {
-	say(env, "%s in %d lines", kills(p.kills), total.Lines)
-	if r.seen.twice > 0 {
-		say(env, "%d records read twice, from more than one file, and written once", r.seen.twice)
+func (r *readFlags) options(env Env, files []string) assemble.ReadOptions {
+	o := assemble.ReadOptions{
+		StageOptions: r.ownerFlags.stages(env), Output: r.outputFlags.to(env.Stdout, env), Limit: r.count,
+		Files: files, Stdin: env.Stdin, Year: r.year,
 	}
-	if total.Unplaced > 0 {
+	o.Filters, o.NoWhy, o.Metadata = r.filters, r.noWhy, r.names || len(r.sockets) > 0
+	if r.verbose {
+		o.OnUnplaced = func(file string, line int, text string) { say(env, "%s:%d: %q", file, line, text) }
+	}
+	return o
+}
+
+func (r *readFlags) sumUp(env Env, sum assemble.ReadSummary) {
+	say(env, "%s in %d lines", kills(sum.Counts.Kills), sum.Lines)
+	if sum.Duplicates > 0 {
+		say(env, "%d duplicate records skipped", sum.Duplicates)
+	}
+	if sum.Unplaced > 0 {
 		how := "; -v shows them"
 		if r.verbose {
 			how = ""
 		}
-		say(env, "%d lines look like part of a report and were not understood%s", total.Unplaced, how)
+		say(env, "%d lines look like part of a report and were not understood%s", sum.Unplaced, how)
 	}
-	if total.Unknown > 0 {
-		say(env, "%d objects of JSON without a text that is known, such as MESSAGE, message, msg or log", total.Unknown)
+	if sum.Unknown > 0 {
+		say(env, "%d JSON objects had no recognized message field, such as MESSAGE, message, msg or log", sum.Unknown)
 	}
-	if total.CutLines > 0 {
-		say(env, "%d lines were too long and cut", total.CutLines)
+	if sum.CutLines > 0 {
+		say(env, "%d overlong lines truncated", sum.CutLines)
 	}
-}
-
-func (r *readFlags) readFile(ctx context.Context, env Env, p *pipeline, name string) (kernlog.Stats, error) {
-	opts := kernlog.Options{Year: r.year}
-	if r.verbose {
-		opts.OnUnplaced = func(line int, text string) { say(env, "%s:%d: %q", name, line, text) }
-	}
-	file := env.Stdin
-	if name != "-" {
-		f, err := openLog(name)
-		if err != nil {
-			return kernlog.Stats{}, &failure{err: err, code: exitError, hint: readHint}
-		}
-		defer func() { _ = f.Close() }()
-		file = f
-		if isKernelBuffer(f) {
-			return r.readBuffer(ctx, p, name, opts)
-		}
-	}
-	write := writeOnce{ctx: ctx, p: p, seen: &r.seen}
-	var log *kernlog.Reader
-	in, err := newInput(ctx, file, func() error { return write.all(log.Quiet()) })
-	if err != nil {
-		return kernlog.Stats{}, &failure{err: fmt.Errorf("read %s: %w", name, err), code: exitError, hint: readHint}
-	}
-	defer func() { _ = in.Close() }()
-	log = kernlog.NewReader(in, opts)
-	err = readRecords(p, name, log.Next, &write)
-	return log.Stats(), err
-}
-
-// openLog opens a file. The kernel's buffer would wait for what comes next.
-func openLog(name string) (*os.File, error) {
-	flags := os.O_RDONLY
-	if info, err := os.Stat(name); err == nil && info.Mode()&os.ModeCharDevice != 0 {
-		flags |= unix.O_NONBLOCK
-	}
-	return os.OpenFile(name, flags, 0)
-}
-
-// isKernelBuffer says whether this is /dev/kmsg, by whatever name.
-func isKernelBuffer(f *os.File) bool {
-	var st unix.Stat_t
-	const memory, kmsg = 1, 11 // Documentation/admin-guide/devices.txt
-	return unix.Fstat(int(f.Fd()), &st) == nil && st.Mode&unix.S_IFMT == unix.S_IFCHR && st.Rdev == unix.Mkdev(memory, kmsg)
-}
-
-// readBuffer reads what the kernel's buffer holds.
-func (r *readFlags) readBuffer(ctx context.Context, p *pipeline, name string, opts kernlog.Options) (kernlog.Stats, error) {
-	here := machineLog()
-	opts.Node, opts.BootID, opts.Kernel, opts.BootTime = here.Node, here.BootID, here.Kernel, here.BootTime
-	k, err := kernlog.OpenKmsg(kernlog.KmsgOptions{Options: opts, FromStart: true, UntilNow: true, Path: name})
-	if err != nil {
-		return kernlog.Stats{}, &failure{err: err, code: exitError, hint: readHint}
-	}
-	defer func() { _ = k.Close() }()
-	err = readRecords(p, name, func() (*oom.Record, error) { return k.Read(ctx) }, &writeOnce{ctx: ctx, p: p, seen: &r.seen})
-	return k.Stats(), err
-}
-
-// readRecords writes all records that next gives. A log that ends because the
-// run ends is no failure, and what was read of it is written.
-func readRecords(p *pipeline, name string, next func() (*oom.Record, error), write *writeOnce) error {
-	for !p.full() {
-		rec, err := next()
-		switch {
-		case write.err != nil:
-			return write.err
-		case errors.Is(err, io.EOF), errors.Is(err, context.Canceled), errors.Is(err, errFull):
-			return nil
-		case err != nil:
-			return &failure{err: fmt.Errorf("read %s: %w", name, err), code: exitError, hint: readHint}
-		}
-		if err := write.all([]*oom.Record{rec}); err != nil && !errors.Is(err, errFull) {
-			return err
-		}
-	}
-	return nil
-}
-
-// errFull ends an input once as many records are written as were asked for.
-var errFull = errors.New("as many records as asked for")
-
-// writeOnce writes records that no other file had, and keeps a failure of that
-// apart from those of the input that it ends.
-type writeOnce struct {
-	ctx  context.Context
-	p    *pipeline
-	seen *seenIDs
-	err  error
-}
-
-func (w *writeOnce) all(records []*oom.Record) error {
-	for _, rec := range records {
-		if w.p.full() {
-			return errFull
-		}
-		if w.seen.again(rec) {
-			continue
-		}
-		if w.err = w.p.write(w.ctx, rec); w.err != nil {
-			return w.err
-		}
-	}
-	return nil
-}
-
-// seenIDs knows the records of the files before: syslog and kern.log have the same
-// lines.
-type seenIDs struct {
-	file  int // the one that is read
-	files map[string]int
-	order []string
-	twice int
-}
-
-// maxSeen bounds the ids that are kept, of the last records.
-const maxSeen = 1 << 16
-
-// again says whether a record was in another file. Its id tells only where that
-// hangs on a clock, and for a wall clock on a machine too.
-func (s *seenIDs) again(rec *oom.Record) bool {
-	if !rec.UptimeNS.Known && (rec.Time.IsZero() || rec.Node == "") {
-		return false
-	}
-	file, ok := s.files[rec.ID]
-	if ok {
-		if file != s.file {
-			s.twice++
-		}
-		return file != s.file
-	}
-	if s.files == nil {
-		s.files = map[string]int{}
-	}
-	if len(s.order) == maxSeen {
-		for _, id := range s.order[:maxSeen/2] {
-			delete(s.files, id)
-		}
-		s.order = append(s.order[:0], s.order[maxSeen/2:]...)
-	}
-	s.files[rec.ID] = s.file
-	s.order = append(s.order, rec.ID)
-	return false
 }

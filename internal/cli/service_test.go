@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -308,7 +309,7 @@ func TestServiceLayout(t *testing.T) {
 		p := newTracee(t, "--pin", dir, "-o", "json").startReady()
 		eventually(t, "the lost record", p.ended, func() bool { return len(parse(t, wholeLines(p.out.Bytes()))) > 0 })
 		p.interrupt()
-		for _, says := range []string{theirs, "another record layout", "2 records in its ring", "only that version can read"} {
+		for _, says := range []string{"replacing " + theirs + ", pinned by an incompatible version", "its 2 unread records are lost"} {
 			if !strings.Contains(p.stderr.String(), says) {
 				t.Errorf("%s: no %q in %s", layout, says, p.stderr.String())
 			}
@@ -387,7 +388,7 @@ func TestServiceUnpinnable(t *testing.T) {
 	}
 	p = newTracee(t, "--pin", dir, "--top", "3", "-o", "json").startReady()
 	p.interrupt()
-	if says := "go on as they were attached, with --attach kprobe, --top 10:"; !strings.Contains(p.stderr.String(), says) {
+	if says := "keep their settings (--attach kprobe, --top 10);"; !strings.Contains(p.stderr.String(), says) {
 		t.Errorf("no %q in %s", says, p.stderr.String())
 	}
 	unpin(t, dir)
@@ -474,18 +475,26 @@ func newCgroup(t *testing.T, name string) {
 }
 
 // nextCgroup reads until a notice of a new cgroup.
-func nextCgroup(t *testing.T, tr *tracer.Tracer) string {
+func nextCgroup(t *testing.T, tr *tracer.Tracer) (path string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	var ev wire.Event
-	for ev.Cgroup.Path == "" {
-		if err := tr.Read(ctx, &ev); err != nil {
+	source := tracer.NewSource(tr, tracer.SourceOptions{OnCgroup: func(p string) {
+		path = p
+		cancel()
+	}})
+	defer func() { _ = source.Close() }()
+	for {
+		switch _, err := source.Next(ctx); {
+		case errors.Is(err, io.EOF):
+			return path
+		case err != nil:
 			t.Fatalf("no notice of a cgroup: %v", err)
 		}
-		tr.Ack(&ev)
+		if err := source.Done(); err != nil {
+			t.Fatal(err)
+		}
 	}
-	return ev.Cgroup.Path
 }
 
 // TestServiceLog: the kernel log as the source, and as the past.
@@ -563,7 +572,7 @@ func TestServiceErrors(t *testing.T) {
 		{name: "not even the log", uid: 1234, code: exitPermission, says: "hint: run it as root"},
 		{name: "no BTF file", args: []string{"--btf", "/nonexistent"}, code: exitError, says: "/nonexistent"},
 		{name: "not BTF", args: []string{"--btf", "/proc/version"}, code: exitError, says: "is /proc/version the BTF of this kernel"},
-		{name: "full output", args: []string{"-o", "json", "-n", "1"}, out: full, kill: true, code: exitError, says: "make room"},
+		{name: "full output", args: []string{"-o", "json", "-n", "1"}, out: full, kill: true, code: exitError, says: "free disk space"},
 		{name: "not a bpffs", args: []string{"--pin", "/tmp/pins"}, code: exitError, says: "not on a bpffs"},
 		{name: "no such pin", args: []string{"unpin", "/sys/fs/bpf/nothing-here"}, code: exitError, says: "no such file"},
 	} {
@@ -591,7 +600,7 @@ func TestServiceErrors(t *testing.T) {
 	}
 }
 
-// TestServiceTypes: on a kernel that does not tell its types, a file with them
+// TestServiceTypes: on a kernel without BTF a file with it
 // does; without one the error says so.
 func TestServiceTypes(t *testing.T) {
 	const own = "/sys/kernel/btf/vmlinux"

@@ -44,7 +44,7 @@ func TestGuestStuck(t *testing.T) {
 	if _, err := g.Fill(t.Context(), workload.Hog{Name: "grower", Procs: c.Procs(), Steps: []workload.Step{{Kind: workload.Anon, Bytes: 24 * mib}}}); err != nil {
 		t.Error(err)
 	}
-	warning := fmt.Sprintf("victim %d (\"stuck\") is not gone 5s after the kill", stuck.PID)
+	warning := fmt.Sprintf("victim %d (\"stuck\") is still alive 5s after SIGKILL", stuck.PID)
 	eventually(t, "the warning of a victim that stays", p.ended, func() bool { return strings.Contains(p.stderr.String(), warning) })
 	if s := state(t, stuck.PID); s != "D" {
 		t.Errorf("state %s: it was to wait for the disk", s)

@@ -25,7 +25,7 @@ func runUnpin(_ context.Context, args []string, env Env) error {
 	flags := unpinGroups(&dir)
 	if err := flags.parse(args); err != nil {
 		if isHelp(err) {
-			_, err = fmt.Fprintf(env.Stdout, "oomtrace unpin [DIR]: remove the hooks and records that --pin left in the kernel\n%s", flags.usages())
+			_, err = fmt.Fprintf(env.Stdout, "oomtrace unpin [DIR]: remove the programs and records that --pin left in the kernel\n%s", flags.usages())
 		}
 		return err
 	}

@@ -310,7 +310,6 @@ func (c *Cache) Wait(ctx context.Context, id, runtime string) bool {
 	if !plausible(id) {
 		return false
 	}
-	id = strings.Clone(id)
 	start := time.Now()
 	w, asked := c.enter(id, runtime)
 	defer c.leave(id, w)

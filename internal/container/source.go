@@ -172,7 +172,7 @@ func (s *source) push(id string, again bool) bool {
 		if len(s.asks) >= maxAsks {
 			return false
 		}
-		a := &ask{id: strings.Clone(id), due: due, again: again}
+		a := &ask{id: id, due: due, again: again}
 		s.pending[a.id] = a
 		heap.Push(&s.asks, a)
 	}

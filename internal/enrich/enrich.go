@@ -1,12 +1,9 @@
 // Package enrich adds to a record whose processes they were: unit, container and
-// pod by the cgroup path, names by the runtimes' cache; and the few numbers of
-// the machine that the kernel side cannot see.
+// pod by the cgroup path, names by the runtimes' cache.
 package enrich
 
 import (
 	"context"
-	"path/filepath"
-	"strings"
 	"sync"
 	"time"
 
@@ -27,21 +24,19 @@ type Lookup interface {
 	Nested() bool
 }
 
-// Options are the settings of an Enricher. The zero value works: no names, this
-// machine's /proc.
+// Options are the settings of an Enricher. The zero value works: no names.
 type Options struct {
 	// Containers gives names; nil leaves them out.
 	Containers Lookup
 	// Wait bounds how long a record waits for names that were not known at
 	// the kill; zero means 500 ms, negative not at all.
 	Wait time.Duration
-	// Hurry ends a wait: another kill is to be written. Nil is never.
-	Hurry func() bool
+	// Pending says that another kill waits behind the one that is being enriched:
+	// it ends a wait for names. Nil is never.
+	Pending func() bool
 	// Log is that the records are of a log, read at leisure: of any age, they
 	// are waited for, but once for each container.
 	Log bool
-	// ProcRoot is where proc is mounted; empty means /proc.
-	ProcRoot string
 }
 
 const (
@@ -49,9 +44,9 @@ const (
 	// recent is how old a record of the kernel's log may be for its container to
 	// be waited for: a runtime may know it still.
 	recent = time.Minute
-	// hurryPause is how often a wait looks whether there is reason to hurry; a
-	// runtime that is well has answered by the first time.
-	hurryPause = 10 * time.Millisecond
+	// pendingPause is how often a wait asks whether another kill is pending; a
+	// healthy runtime has answered by the first time.
+	pendingPause = 10 * time.Millisecond
 	// maxAsked bounds the containers of a log that are asked for.
 	maxAsked = 1024
 )
@@ -60,47 +55,28 @@ const (
 type Enricher struct {
 	containers Lookup
 	wait       time.Duration
-	hurry      func() bool
+	pending    func() bool
 	log        bool
-	swaps      string
 
 	mu    sync.Mutex
-	dying map[int32]place // by process id, until the exit record
 	asked map[string]bool // containers of a log
 }
-
-// place is where a victim was when it was killed.
-type place struct {
-	cgroup   string
-	id       oom.Opt[uint64]
-	incident string
-}
-
-// maxDying bounds the victims whose exit is awaited: exit records may be lost,
-// and logs have few.
-const maxDying = 4096
 
 // New returns an Enricher.
 func New(o Options) *Enricher {
 	if o.Wait == 0 {
 		o.Wait = defaultWait
 	}
-	if o.ProcRoot == "" {
-		o.ProcRoot = "/proc"
-	}
 	return &Enricher{
-		containers: o.Containers, wait: o.Wait, hurry: o.Hurry, log: o.Log,
-		swaps: filepath.Join(o.ProcRoot, "swaps"), dying: map[int32]place{}, asked: map[string]bool{},
+		containers: o.Containers, wait: o.Wait, pending: o.Pending, log: o.Log,
+		asked: map[string]bool{},
 	}
 }
 
-// Record fills in the owners of victim and trigger, the level of the limit, and
-// what can only be sampled. It returns within Options.Wait; what cannot be had
-// stays out.
+// Record fills in the owners of victim and trigger and the level of the limit. It
+// returns within Options.Wait; what cannot be had stays out.
 func (e *Enricher) Record(ctx context.Context, rec *oom.Record) {
-	e.follow(rec)
 	owners := e.paths(rec)
-	e.sample(rec)
 	if e.containers == nil {
 		return
 	}
@@ -123,37 +99,6 @@ func (e *Enricher) Record(ctx context.Context, rec *oom.Record) {
 
 // roles are whose the owners of paths are, in the record's words.
 var roles = [2]string{"victim", "trigger"}
-
-// follow gives a victim's exit the cgroup that it was killed in: by then it has
-// left it (kernel/exit.c, cgroup_exit).
-func (e *Enricher) follow(rec *oom.Record) {
-	v := rec.Victim
-	if v == nil || !v.PID.Known {
-		return
-	}
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	was, ok := e.dying[v.PID.Value]
-	switch rec.Kind {
-	case oom.KindExit:
-		delete(e.dying, v.PID.Value)
-		if ok && v.Cgroup == "" && (was.incident == rec.Incident || rec.Incident == "") {
-			v.Cgroup, v.CgroupID = was.cgroup, was.id
-		}
-	case oom.KindKill, oom.KindAlreadyExiting:
-		if v.Cgroup == "" || ok && was.incident == rec.Incident {
-			return
-		}
-		if !ok && len(e.dying) >= maxDying {
-			for pid := range e.dying {
-				delete(e.dying, pid)
-				break
-			}
-		}
-		// The record's memory is used again.
-		e.dying[v.PID.Value] = place{cgroup: strings.Clone(v.Cgroup), id: v.CgroupID, incident: strings.Clone(rec.Incident)}
-	}
-}
 
 // paths fills in what the cgroup paths say. It returns the owners found.
 func (e *Enricher) paths(rec *oom.Record) (owners [2]*oom.Owner) {
@@ -183,7 +128,7 @@ func (e *Enricher) await(ctx context.Context, rec *oom.Record, owners [2]*oom.Ow
 	}
 	ctx, cancel := context.WithTimeout(ctx, e.wait)
 	defer cancel()
-	if e.hurry != nil {
+	if e.pending != nil {
 		go e.watch(ctx, cancel)
 	}
 	for _, o := range owners {
@@ -205,9 +150,9 @@ func (e *Enricher) worth(rec *oom.Record) bool {
 	return !rec.Time.IsZero() && age < recent && age > -recent
 }
 
-// watch ends a wait when there is reason to hurry.
+// watch ends a wait once another kill is pending.
 func (e *Enricher) watch(ctx context.Context, cancel context.CancelFunc) {
-	t := time.NewTicker(hurryPause)
+	t := time.NewTicker(pendingPause)
 	defer t.Stop()
 	for {
 		select {
@@ -215,7 +160,7 @@ func (e *Enricher) watch(ctx context.Context, cancel context.CancelFunc) {
 			return
 		case <-t.C:
 		}
-		if e.hurry() {
+		if e.pending() {
 			cancel()
 			return
 		}
@@ -232,7 +177,7 @@ func (e *Enricher) first(id string) bool {
 	if e.asked[id] || len(e.asked) >= maxAsked {
 		return false
 	}
-	e.asked[strings.Clone(id)] = true
+	e.asked[id] = true
 	return true
 }
 

@@ -2,13 +2,10 @@ package enrich
 
 import (
 	"context"
-	"os"
-	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
-	"unsafe"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -71,11 +68,9 @@ func record(path string) *oom.Record {
 }
 
 // none is a directory without any file.
-func none(t *testing.T) string { return t.TempDir() }
-
 func TestPathAlone(t *testing.T) {
 	rec := record(podPath + "/" + idA)
-	New(Options{ProcRoot: none(t)}).Record(t.Context(), rec)
+	New(Options{}).Record(t.Context(), rec)
 	want := oom.Owner{Container: &oom.Container{ID: idA}, Pod: &oom.Pod{UID: uid, QoS: "burstable"}}
 	if d := cmp.Diff(want, rec.Victim.Owner); d != "" {
 		t.Error(d)
@@ -124,7 +119,7 @@ func TestNames(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			rec := record(c.path)
-			New(Options{Containers: c.fake, ProcRoot: none(t)}).Record(t.Context(), rec)
+			New(Options{Containers: c.fake}).Record(t.Context(), rec)
 			if d := cmp.Diff(c.want, rec.Victim.Owner); d != "" {
 				t.Error(d)
 			}
@@ -132,49 +127,11 @@ func TestNames(t *testing.T) {
 	}
 }
 
-// TestExit holds that an exit has the owner of its kill, and no other.
-func TestExit(t *testing.T) {
-	path := podPath + "/" + idA
-	e := New(Options{Containers: &fake{known: map[string]container.Info{idA: info("app", uid)}}, ProcRoot: none(t)})
-	buf := []byte(path) // is used again, as the ring's reader does
-	kill := func(kind oom.Kind, pid int32, incident string) {
-		copy(buf, path)
-		r := record(unsafe.String(&buf[0], len(buf)))
-		r.Kind, r.Incident, r.Victim.PID, r.Victim.CgroupID = kind, incident, oom.Some(pid), oom.Some(uint64(7))
-		e.Record(t.Context(), r)
-		for i := range buf {
-			buf[i] = 'x'
-		}
-	}
-	exit := func(pid int32, incident string) *oom.Victim {
-		r := &oom.Record{Kind: oom.KindExit, Source: oom.SourceBPF, Incident: incident, Victim: &oom.Victim{PID: oom.Some(pid)}}
-		e.Record(t.Context(), r)
-		return r.Victim
-	}
-	kill(oom.KindKill, 1, "a")
-	kill(oom.KindKill, 1, "a") // an oom.group marks the chosen one twice
-	if v := exit(1, "a"); v.Cgroup != path || v.CgroupID.Value != 7 || v.Container == nil || v.Container.Name != "app" || v.Pod.Name != "cart" {
-		t.Errorf("%+v", v)
-	}
-	kill(oom.KindAlreadyExiting, 2, "a")
-	for what, v := range map[string]*oom.Victim{"gone already": exit(1, "a"), "another incident": exit(2, "b"), "never seen": exit(3, "a")} {
-		if v.Cgroup != "" || v.Container != nil || v.Pod != nil {
-			t.Errorf("%s: %+v", what, v)
-		}
-	}
-	for pid := range int32(2 * maxDying) {
-		kill(oom.KindKill, 10+pid, "storm")
-	}
-	if len(e.dying) > maxDying {
-		t.Errorf("%d victims kept", len(e.dying))
-	}
-}
-
 // TestBound holds that no record waits longer than the bound, and has the path's
 // own words then, and that it says so.
 func TestBound(t *testing.T) {
 	f := &fake{hang: true}
-	e := New(Options{Containers: f, Wait: 20 * time.Millisecond, ProcRoot: none(t)})
+	e := New(Options{Containers: f, Wait: 20 * time.Millisecond})
 	start := time.Now()
 	rec := record(podPath + "/" + idA)
 	rec.Trigger.Cgroup = podPath + "/" + idB
@@ -190,12 +147,12 @@ func TestBound(t *testing.T) {
 	}
 }
 
-// TestHurry holds that a wait ends when another kill is there.
-func TestHurry(t *testing.T) {
+// TestPending holds that a wait ends when another kill is pending.
+func TestPending(t *testing.T) {
 	f := &fake{hang: true}
 	var looks atomic.Int32
-	hurry := func() bool { return looks.Add(1) > 2 }
-	e := New(Options{Containers: f, Wait: time.Hour, Hurry: hurry, ProcRoot: none(t)})
+	pending := func() bool { return looks.Add(1) > 2 }
+	e := New(Options{Containers: f, Wait: time.Hour, Pending: pending})
 	e.Record(t.Context(), record(podPath+"/"+idA))
 	if n := looks.Load(); n != 3 {
 		t.Errorf("%d looks", n)
@@ -228,7 +185,7 @@ func TestWaited(t *testing.T) {
 			if tt.change != nil {
 				tt.change(rec)
 			}
-			o := Options{ProcRoot: none(t)}
+			o := Options{}
 			if tt.fake != nil {
 				o.Containers = tt.fake
 			}
@@ -258,7 +215,7 @@ func TestLogs(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			f := &fake{}
-			e := New(Options{Containers: f, Log: tt.log, ProcRoot: none(t)})
+			e := New(Options{Containers: f, Log: tt.log})
 			for range 2 {
 				rec := record(podPath + "/" + idA)
 				rec.Source, rec.Time = oom.SourceKmsg, time.Now().Add(-tt.age)
@@ -276,7 +233,7 @@ func TestLogs(t *testing.T) {
 func TestNestedWait(t *testing.T) {
 	for _, nested := range []bool{false, true} {
 		f := &fake{known: map[string]container.Info{idB: info("node", "")}, nested: nested}
-		New(Options{Containers: f, ProcRoot: none(t)}).Record(t.Context(), record("/docker/"+idB+podPath+"/"+idA))
+		New(Options{Containers: f}).Record(t.Context(), record("/docker/"+idB+podPath+"/"+idA))
 		if waited := f.waits.Load() > 0; waited != nested {
 			t.Errorf("nested %v: waited %v", nested, waited)
 		}
@@ -293,60 +250,11 @@ func TestNoWait(t *testing.T) {
 		},
 	} {
 		f := &fake{hang: true}
-		rec, o := record(podPath+"/"+idA), Options{Containers: f, ProcRoot: none(t)}
+		rec, o := record(podPath+"/"+idA), Options{Containers: f}
 		change(rec, &o)
 		New(o).Record(t.Context(), rec)
 		if f.waits.Load() != 0 {
 			t.Errorf("%s: waited", name)
 		}
 	}
-}
-
-func TestSwaps(t *testing.T) {
-	dir := t.TempDir()
-	const text = "Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n" +
-		"/dev/zram0                              partition\t1048572\t\t512\t\t100\n" +
-		"/swap\\040file\\040(deleted)             file\t\t2097148\t\t0\t\t-2\n" +
-		"short line\n" +
-		"/x file -1 x 99999999999\n"
-	if err := os.WriteFile(filepath.Join(dir, "swaps"), []byte(text), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	want := []oom.SwapDevice{
-		{Name: "/dev/zram0", Type: "partition", SizeBytes: oom.Some(uint64(1048572 << 10)), UsedBytes: oom.Some(uint64(512 << 10)), Priority: oom.Some(int32(100))},
-		{Name: "/swap file", Type: "file", SizeBytes: oom.Some(uint64(2097148 << 10)), UsedBytes: oom.Some(uint64(0)), Priority: oom.Some(int32(-2))},
-		{Name: "/x", Type: "file"},
-	}
-	e := New(Options{ProcRoot: dir})
-	rec := record("/a.service")
-	e.Record(t.Context(), rec)
-	if d := cmp.Diff(want, rec.Memory.SwapDevices); d != "" {
-		t.Error(d)
-	}
-	if d := cmp.Diff([]string{"memory.swap_devices"}, rec.Sampled); d != "" {
-		t.Error(d)
-	}
-	for name, rec := range map[string]*oom.Record{
-		"of a log":   {Kind: oom.KindKill, Source: oom.SourceKmsg},
-		"exit":       {Kind: oom.KindExit, Source: oom.SourceBPF},
-		"no swap":    {Kind: oom.KindKill, Source: oom.SourceBPF, Memory: &oom.Memory{SwapTotalBytes: oom.Some(uint64(0))}},
-		"known":      {Kind: oom.KindKill, Source: oom.SourceBPF, Memory: &oom.Memory{SwapDevices: want[:1]}},
-		"of nothing": {Kind: oom.KindLost},
-	} {
-		e.Record(t.Context(), rec)
-		if len(rec.Sampled) != 0 {
-			t.Errorf("%s: sampled %v", name, rec.Sampled)
-		}
-	}
-}
-
-func FuzzSwaps(f *testing.F) {
-	f.Add("Filename Type Size Used Priority\n/a file 1 2 3\n")
-	f.Fuzz(func(t *testing.T, s string) {
-		for _, d := range parseSwaps(s) {
-			if d.Type == "" {
-				t.Fatalf("%+v", d)
-			}
-		}
-	})
 }

@@ -29,7 +29,7 @@ func TestStopped(t *testing.T) {
 	}
 	var second atomic.Bool
 	const wait = time.Minute
-	e := New(Options{Containers: c, Wait: wait, Hurry: second.Load, ProcRoot: none(t)})
+	e := New(Options{Containers: c, Wait: wait, Pending: second.Load})
 	time.AfterFunc(10*time.Millisecond, func() { second.Store(true) })
 	start := time.Now()
 	for range 2 {
@@ -43,9 +43,9 @@ func TestStopped(t *testing.T) {
 		t.Errorf("two kills took %v", d)
 	}
 	second.Store(false)
-	e = New(Options{Containers: c, Wait: 50 * time.Millisecond, Hurry: second.Load, ProcRoot: none(t)})
+	e = New(Options{Containers: c, Wait: 50 * time.Millisecond, Pending: second.Load})
 	e.Record(t.Context(), record(podPath+"/"+idA)) // to its end
-	e = New(Options{Containers: c, Wait: wait, ProcRoot: none(t)})
+	e = New(Options{Containers: c, Wait: wait})
 	start = time.Now()
 	e.Record(t.Context(), record(podPath+"/"+idA))
 	if d := time.Since(start); d > wait/2 {

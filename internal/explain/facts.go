@@ -189,7 +189,7 @@ func (f *facts) gatherMemory(m *oom.Memory) {
 	}
 	huge, hugeFree := first(st, oom.StatHugepagesTotal), first(st, oom.StatHugepagesFree)
 	f.hugeKnown = huge.Known
-	f.hugeLate = slices.Contains(f.rec.Sampled, "memory.stat.hugepages")
+	f.hugeLate = slices.Contains(f.rec.Sampled, oom.SampledHugepages)
 	if hugeFree.Known {
 		// Reserved pages are promised to a mapping: free, but not unused.
 		f.hugeIdle = oom.Some(sub(hugeFree.Value, first(st, oom.StatHugepagesRsvd).Value))
@@ -208,7 +208,7 @@ func (f *facts) gatherMemory(m *oom.Memory) {
 // kill has happened, and what the victim had there may be free by then. It is
 // taken off, for the question is what was free before.
 func (f *facts) gatherLateSwap() {
-	if f.swapLate = slices.Contains(f.rec.Sampled, "memory.swap_free_bytes"); !f.swapLate || !f.swapFree.Known {
+	if f.swapLate = slices.Contains(f.rec.Sampled, oom.SampledSwapFree); !f.swapLate || !f.swapFree.Known {
 		return
 	}
 	if v := f.rec.Victim; v != nil && v.SwapBytes.Known {

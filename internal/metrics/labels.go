@@ -74,8 +74,6 @@ func (k *kills) counter(o owner) prometheus.Counter {
 func (k *kills) get(o owner, limit int) prometheus.Counter {
 	c, ok := k.series[o]
 	if !ok && len(k.series) < limit {
-		// The record's memory is used again; a series stays.
-		o = owner{o.scope, strings.Clone(o.namespace), strings.Clone(o.pod), strings.Clone(o.container), strings.Clone(o.unit)}
 		c = k.vec.WithLabelValues(o.scope, o.namespace, o.pod, o.container, o.unit)
 		k.series[o] = c
 	}

@@ -185,7 +185,7 @@ type statsDescs struct{ lost, repeated, undecoded, drained, hook *prometheus.Des
 func (c *statsCollector) init() *statsDescs {
 	c.once.Do(func() {
 		c.descs = statsDescs{
-			lost:      prometheus.NewDesc("oomtrace_lost_total", "Records that found the ring full.", []string{"kind"}, nil),
+			lost:      prometheus.NewDesc("oomtrace_lost_total", "Records dropped because the ring buffer was full.", []string{"kind"}, nil),
 			repeated:  prometheus.NewDesc("oomtrace_no_victim_repeats_total", "OOMs without a victim that were only counted.", nil, nil),
 			undecoded: prometheus.NewDesc("oomtrace_undecoded_total", "Records that could not be decoded.", nil, nil),
 			drained:   prometheus.NewDesc("oomtrace_drained_total", "Records that waited in the pinned ring at the start.", nil, nil),

@@ -10,7 +10,6 @@ import (
 	"testing"
 	"time"
 	"unicode/utf8"
-	"unsafe"
 
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
@@ -224,27 +223,5 @@ func TestConcurrentUse(t *testing.T) {
 	wg.Wait()
 	if n := testutil.CollectAndCount(m.kills.vec); n > 4+len(scopes()) {
 		t.Errorf("%d series", n)
-	}
-}
-
-// TestKeepsNoMemoryOfTheRecord: the tracer decodes the next record into the
-// memory of the last one.
-func TestKeepsNoMemoryOfTheRecord(t *testing.T) {
-	m := New(Options{})
-	memory := []byte("first.service")
-	m.Observe(kill(oom.ScopeCgroup, 1, oom.Owner{Unit: unsafe.String(&memory[0], len(memory))}))
-	copy(memory, "other")
-	m.Observe(kill(oom.ScopeCgroup, 1, oom.Owner{Unit: "first.service"}))
-	if _, body := get(t, m, "/metrics"); !strings.Contains(body, `unit="first.service"} 2`) || strings.Contains(body, "other.service") {
-		t.Error(body)
-	}
-}
-
-func TestObserveDoesNotAllocate(t *testing.T) {
-	m := New(Options{})
-	rec := kill(oom.ScopeCgroup, 1, pod("shop", "cart", "app"))
-	m.Observe(rec)
-	if n := testing.AllocsPerRun(100, func() { m.Observe(rec) }); n != 0 {
-		t.Errorf("%v allocations", n)
 	}
 }

@@ -4,11 +4,11 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"strconv"
 )
 
 // Stats are named sizes in bytes, in the order of their source. They are an
-// object in JSON. A slice rather than a map, so that filling one again and
-// again needs no allocation.
+// object in JSON that keeps this order.
 type Stats []Stat
 
 // Stat is one named size. Name carries the suffix "_bytes".
@@ -29,21 +29,24 @@ func (s Stats) Get(name string) (uint64, bool) {
 
 // MarshalJSON writes an object that keeps the order.
 func (s Stats) MarshalJSON() ([]byte, error) {
-	var b bytes.Buffer
-	b.WriteByte('{')
+	b := make([]byte, 0, 2+len(s)*statBytes)
+	b = append(b, '{')
 	for i, st := range s {
 		if i > 0 {
-			b.WriteByte(',')
+			b = append(b, ',')
 		}
 		name, err := json.Marshal(st.Name)
 		if err != nil {
 			return nil, err
 		}
-		fmt.Fprintf(&b, "%s:%d", name, st.Bytes)
+		b = append(append(b, name...), ':')
+		b = strconv.AppendUint(b, st.Bytes, 10)
 	}
-	b.WriteByte('}')
-	return b.Bytes(), nil
+	return append(b, '}'), nil
 }
+
+// statBytes is about what one size takes as JSON.
+const statBytes = 36
 
 // UnmarshalJSON reads an object, keeping its order.
 func (s *Stats) UnmarshalJSON(data []byte) error {

@@ -4,28 +4,30 @@ package render
 
 import (
 	"bytes"
+	"encoding/json"
 	"fmt"
 	"io"
-	"reflect"
 	"unicode"
+	"unicode/utf16"
 	"unicode/utf8"
 
 	"github.com/oomtrace/oomtrace/internal/oom"
 )
 
 // JSON writes records as JSON, one object a line. Each line is a single Write,
-// so that a reader of a pipe sees it at once and whole. Writing allocates
-// nothing once its buffer is as long as the records are. One goroutine may use
-// it.
+// so that a reader of a pipe sees it at once and whole. One goroutine may use it.
 type JSON struct {
-	w      io.Writer
-	record appender
-	buf    []byte
+	w       io.Writer
+	buf     bytes.Buffer
+	encoder *json.Encoder // writes to buf
 }
 
 // NewJSON returns a JSON that writes to w.
 func NewJSON(w io.Writer) *JSON {
-	return &JSON{w: w, record: appenderOf(reflect.TypeFor[*oom.Record]()), buf: make([]byte, 0, lineBytes)}
+	j := &JSON{w: w}
+	j.buf.Grow(lineBytes)
+	j.encoder = json.NewEncoder(&j.buf)
+	return j
 }
 
 // lineBytes is room for a record of an ordinary kill, candidates and zones
@@ -34,19 +36,18 @@ const lineBytes = 32 << 10
 
 // Write writes one record. Invalid UTF-8 in it becomes U+FFFD.
 func (j *JSON) Write(rec *oom.Record) error {
-	line, err := j.record(j.buf[:0], reflect.ValueOf(rec))
-	if err != nil {
+	j.buf.Reset()
+	if err := j.encoder.Encode(rec); err != nil {
 		return fmt.Errorf("encode record %s: %w", rec.ID, err)
 	}
-	j.buf = append(line, '\n')
-	return writeLine(j.w, j.buf)
+	return writeLine(j.w, escapeControls(j.buf.Bytes()))
 }
 
 // escapeControls writes as \u.... what JSON allows as it is and a terminal
 // obeys: DEL, the C1 controls and format characters. They occur within strings
 // only.
 func escapeControls(line []byte) []byte {
-	if bytes.IndexFunc(line, isControl) < 0 {
+	if isPlain(line) || bytes.IndexFunc(line, isControl) < 0 {
 		return line
 	}
 	out := make([]byte, 0, len(line)+16)
@@ -60,7 +61,26 @@ func escapeControls(line []byte) []byte {
 	return out
 }
 
+// isPlain reports that line is ASCII without DEL, as nearly every record is.
+func isPlain(line []byte) bool {
+	for _, c := range line {
+		if c >= 0x7f {
+			return false
+		}
+	}
+	return true
+}
+
 func isControl(r rune) bool { return r >= 0x7f && unicode.In(r, unicode.Cc, unicode.Cf) }
+
+// appendEscape appends \u.... for a character, two of them beyond 16 bits.
+func appendEscape(dst []byte, r rune) []byte {
+	if r > 0xffff {
+		high, low := utf16.EncodeRune(r)
+		return appendEscape(appendEscape(dst, high), low)
+	}
+	return fmt.Appendf(dst, `\u%04x`, r)
+}
 
 // writeLine passes on what the writer said, whole lines only.
 func writeLine(w io.Writer, line []byte) error {

@@ -8,6 +8,7 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 	"unicode"
 	"unicode/utf8"
 
@@ -170,4 +171,25 @@ func FuzzJSON(f *testing.F) {
 	f.Fuzz(func(t *testing.T, s string, n uint64) {
 		checkJSON(t, writeJSON(t, hostile(s, n)))
 	})
+}
+
+// TestTimeOutOfRange: such a time has no form in RFC 3339.
+func TestTimeOutOfRange(t *testing.T) {
+	rec := &oom.Record{ID: "x", Time: time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC)}
+	if err := NewJSON(io.Discard).Write(rec); err == nil {
+		t.Error("no error")
+	}
+	if got := writeJSON(t, nil); string(got) != "null\n" {
+		t.Errorf("no record is %s", got)
+	}
+}
+
+func BenchmarkJSON(b *testing.B) {
+	rec, j := cgroupKill(), NewJSON(io.Discard)
+	b.ReportAllocs()
+	for b.Loop() {
+		if err := j.Write(rec); err != nil {
+			b.Fatal(err)
+		}
+	}
 }

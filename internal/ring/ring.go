@@ -1,6 +1,10 @@
 // Package ring reads a BPF ring buffer and gives the kernel back what was read
-// only when it is acknowledged: a record counts as delivered once it has been
-// written out, so a reader that dies before leaves it for the next one.
+// only when it is done: a record counts as delivered once it has been written
+// out, so a reader that dies before leaves it for the next one.
+//
+//	rec, err := r.Next(ctx)
+//	... write it ...
+//	r.Done()
 //
 // The layout is the kernel's (kernel/bpf/ringbuf.c, ringbuf_map_mmap): a page
 // with the consumer position, which user space writes, a page with the producer
@@ -15,7 +19,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -29,13 +32,11 @@ const (
 	busyBit     = 1 << 31
 	discardBit  = 1 << 30
 	lengthMask  = discardBit - 1
-	// window bounds the records that are handed out and not acknowledged.
-	window = 512
 )
 
-// heldWait is how often the ring is looked at while records are not
-// acknowledged: its descriptor then always says that there is something.
-const heldWait = 10 * time.Millisecond
+// busyPause is how long a record that is still being written is left alone: it
+// is finished in a moment, since BPF cannot sleep in between.
+const busyPause = 50 * time.Microsecond
 
 var (
 	// ErrClosed is returned by a reader that was closed.
@@ -46,12 +47,15 @@ var (
 )
 
 // Record is one record of the ring. Bytes alias the ring, or the reader's buffer
-// for a record that wraps: they are valid until the record is acknowledged.
+// for a record that wraps: they are valid until Done.
 type Record struct {
 	Bytes []byte
-	// Pos names the record to Ack.
+	// Pos is where the record lies.
 	Pos uint64
 }
+
+// Head is how a record begins; a shorter one is filled up with zeros.
+type Head [8]byte
 
 // memory is the mapped ring: apart from Reader, so that it can be tested
 // without a kernel.
@@ -60,8 +64,7 @@ type memory struct {
 	producer *atomic.Uint64
 	data     []byte
 	size     uint64
-	// wrapped holds the record that goes on at the start of data. There is only
-	// one before the kernel gets back the space that it lies in.
+	// wrapped holds the record that goes on at the start of data.
 	wrapped []byte
 }
 
@@ -69,73 +72,50 @@ type memory struct {
 // nothing; a longer one makes more room.
 const wrapBytes = 36 << 10
 
-// pending is a record handed out, or passed over, that the kernel has not got
-// back yet.
-type pending struct {
-	start, end uint64
-	done       bool
-}
-
-// Reader reads one ring. Next is for one goroutine; Ack and Close may come
-// from others.
+// Reader reads one ring. Next and Done are for one goroutine; the other methods
+// may be called from any.
 type Reader struct {
-	mem    memory
-	epoll  int
-	event  int
-	pages  [][]byte
-	events [2]unix.EpollEvent
+	mem   memory
+	mapFD int // the caller's
+	wake  int // an eventfd
+	pages [][]byte
 
 	ctx     context.Context // what wakes a wait, and how to let go of it
 	unwatch func() bool
 
 	mu      sync.Mutex
-	changed *sync.Cond // acknowledged, closed or no longer waiting
-	queue   []pending  // ascending, a ring of its own
-	first   int
-	count   int
-	next    uint64 // where Next goes on
-	waiting bool   // Next is using the descriptors
+	idle    *sync.Cond // Next has stopped waiting
+	end     uint64     // where the record in use ends; 0: none is in use
+	waiting bool       // Next is using the descriptors
 	closed  bool
 }
 
 // Open maps the ring of a BPF_MAP_TYPE_RINGBUF map with size bytes of data. It
 // goes on at the position where the last reader stopped. The descriptor stays
-// the caller's.
+// the caller's, who closes it after the reader.
 func Open(mapFD, size int) (*Reader, error) {
-	r := &Reader{epoll: -1, event: -1}
-	r.init()
+	r := newReader(mapFD)
 	err := r.mapPages(mapFD, size)
 	if err == nil {
-		err = r.openWait(mapFD)
+		err = r.openWake()
 	}
 	if err != nil {
-		_ = r.Close()
-		return nil, err
+		return nil, errors.Join(err, r.Close())
 	}
-	r.next = r.mem.consumer.Load()
 	return r, nil
 }
 
-// openWait opens what a wait for the ring needs.
-func (r *Reader) openWait(mapFD int) (err error) {
-	if r.epoll, err = unix.EpollCreate1(unix.EPOLL_CLOEXEC); err != nil {
-		return fmt.Errorf("create epoll: %w", err)
-	}
-	if r.event, err = unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK); err != nil {
-		return fmt.Errorf("create eventfd: %w", err)
-	}
-	for _, fd := range []int{mapFD, r.event} {
-		ev := unix.EpollEvent{Events: unix.EPOLLIN, Fd: int32(fd)}
-		if err := unix.EpollCtl(r.epoll, unix.EPOLL_CTL_ADD, fd, &ev); err != nil {
-			return fmt.Errorf("watch ring: %w", err)
-		}
-	}
-	return nil
+func newReader(mapFD int) *Reader {
+	r := &Reader{mapFD: mapFD, wake: -1}
+	r.idle = sync.NewCond(&r.mu)
+	return r
 }
 
-func (r *Reader) init() {
-	r.queue = make([]pending, window)
-	r.changed = sync.NewCond(&r.mu)
+func (r *Reader) openWake() (err error) {
+	if r.wake, err = unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK); err != nil {
+		return fmt.Errorf("create eventfd: %w", err)
+	}
+	return nil
 }
 
 func (r *Reader) mapPages(fd, size int) error {
@@ -162,41 +142,14 @@ func (r *Reader) mapPages(fd, size int) error {
 
 // slot is what lies at a position of the ring.
 type slot struct {
-	bytes     []byte
+	at, n     uint64 // where in data the bytes are, and how many
 	end       uint64 // where the next one starts
 	discarded bool
+	busy      bool // there is a record, and it is still being written
 	ready     bool // there is a record, and it is finished
 }
 
-// head is how a record begins, and where it ends. Its first 8 bytes never wrap,
-// so that nothing is put together: another record may be, and be in use.
-type head struct {
-	bytes [8]byte
-	whole bool
-	end   uint64
-}
-
-func (m *memory) head(pos uint64) (head, bool) {
-	producer := m.producer.Load()
-	at := pos & (m.size - 1)
-	if pos >= producer || at%headerBytes != 0 {
-		return head{}, false
-	}
-	length := (*atomic.Uint32)(unsafe.Pointer(&m.data[at])).Load()
-	n := uint64(length & lengthMask)
-	h := head{end: pos + (headerBytes+n+7)&^7}
-	if length&busyBit != 0 || h.end > producer || h.end-pos > m.size {
-		return head{}, false
-	}
-	if n >= 8 && length&discardBit == 0 {
-		h.whole = true
-		copy(h.bytes[:], m.data[(at+headerBytes)&(m.size-1):])
-	}
-	return h, true
-}
-
-// peek looks at pos. The slot is not ready when the ring is empty, or when the
-// record is still being written.
+// peek looks at pos. The slot is neither ready nor busy when the ring is empty.
 func (m *memory) peek(pos uint64) (slot, error) {
 	producer := m.producer.Load()
 	if pos >= producer {
@@ -208,22 +161,26 @@ func (m *memory) peek(pos uint64) (slot, error) {
 	}
 	length := (*atomic.Uint32)(unsafe.Pointer(&m.data[at])).Load()
 	if length&busyBit != 0 {
-		return slot{}, nil
+		return slot{busy: true}, nil
 	}
 	n := uint64(length & lengthMask)
 	end := pos + (headerBytes+n+7)&^7
 	if end > producer || end-pos > m.size {
 		return slot{}, fmt.Errorf("%w: %d bytes at %d of %d", ErrCorrupt, n, pos, producer)
 	}
-	s := slot{end: end, discarded: length&discardBit != 0, ready: true}
-	if !s.discarded {
-		s.bytes = m.at((at+headerBytes)&(m.size-1), n)
-	}
-	return s, nil
+	return slot{at: (at + headerBytes) & (m.size - 1), n: n, end: end, discarded: length&discardBit != 0, ready: true}, nil
 }
 
-// at returns n bytes from at on.
-func (m *memory) at(at, n uint64) []byte {
+// head is how a record begins. It never wraps, so nothing is put together: the
+// record in use may be.
+func (m *memory) head(s slot) (h Head) {
+	copy(h[:min(s.n, uint64(len(h)))], m.data[s.at:])
+	return h
+}
+
+// bytes returns the whole record.
+func (m *memory) bytes(s slot) []byte {
+	at, n := s.at, s.n
 	if at+n <= m.size {
 		return m.data[at : at+n]
 	}
@@ -235,21 +192,26 @@ func (m *memory) at(at, n uint64) []byte {
 	return m.wrapped[:n]
 }
 
-// Next waits for the next record. Once ctx is done it returns what the ring
-// still holds and then io.EOF. It waits, too, while too many records are
-// unacknowledged.
+// Next waits for the next record; without a Done in between it is the same again.
+// Once ctx is done it returns what the ring still holds and then io.EOF.
 func (r *Reader) Next(ctx context.Context) (Record, error) {
 	r.watch(ctx)
 	for {
-		rec, ok, err := r.take()
-		if ok || err != nil {
-			return rec, err
-		}
-		if ctx.Err() != nil && !r.busy() {
-			return Record{}, io.EOF
-		}
-		if err := r.wait(); err != nil {
+		last := ctx.Err() != nil
+		rec, found, err := r.take()
+		switch {
+		case err != nil:
 			return Record{}, err
+		case found.ready:
+			return rec, nil
+		case found.busy:
+			time.Sleep(busyPause)
+		case last:
+			return Record{}, io.EOF
+		default:
+			if err := r.wait(); err != nil {
+				return Record{}, err
+			}
 		}
 	}
 }
@@ -265,175 +227,60 @@ func (r *Reader) watch(ctx context.Context) {
 	if r.unwatch != nil {
 		r.unwatch()
 	}
-	r.ctx, r.unwatch = ctx, context.AfterFunc(ctx, r.wake)
+	r.ctx, r.unwatch = ctx, context.AfterFunc(ctx, r.wakeUp)
 }
 
-// take hands out the record at next, if there is one.
-func (r *Reader) take() (Record, bool, error) {
+// take gives the first record that the kernel has not got back, and gives back
+// those that were discarded before it.
+func (r *Reader) take() (Record, slot, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for {
-		for r.count == window && !r.closed {
-			r.changed.Wait()
-		}
 		if r.closed {
-			return Record{}, false, ErrClosed
+			return Record{}, slot{}, ErrClosed
 		}
-		s, err := r.mem.peek(r.next)
+		pos := r.mem.consumer.Load()
+		s, err := r.mem.peek(pos)
 		if err != nil || !s.ready {
-			return Record{}, false, err
+			return Record{}, s, err
 		}
-		start := r.next
-		r.next = s.end
-		r.queue[(r.first+r.count)%window] = pending{start: start, end: s.end, done: s.discarded}
-		r.count++
 		if !s.discarded {
-			return Record{Bytes: s.bytes, Pos: start}, true, nil
+			r.end = s.end
+			return Record{Bytes: r.mem.bytes(s), Pos: pos}, s, nil
 		}
-		r.advance()
+		r.mem.consumer.Store(s.end)
 	}
 }
 
-// Ahead says whether a finished record that has not been handed out begins with
-// bytes that f accepts; of a shorter one than 8 bytes it is not asked.
-func (r *Reader) Ahead(f func(head [8]byte) bool) bool {
+// Done gives the record that Next returned back to the kernel.
+func (r *Reader) Done() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for pos := r.next; !r.closed; {
-		h, ok := r.mem.head(pos)
-		if !ok {
-			return false
-		}
-		if h.whole && f(h.bytes) {
-			return true
-		}
-		pos = h.end
+	if r.end != 0 && !r.closed {
+		r.mem.consumer.Store(r.end)
 	}
-	return false
+	r.end = 0
 }
 
-// busy says that a record has been reserved and not been finished: it will be
-// in a moment, since BPF cannot sleep in between.
-func (r *Reader) busy() bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return !r.closed && r.next < r.mem.producer.Load()
-}
-
-// wait waits until there may be something new. Close waits for it to return
-// before it closes the descriptors: their numbers could be somebody else's next.
-func (r *Reader) wait() error {
-	if r.busy() {
-		runtime.Gosched()
-		time.Sleep(50 * time.Microsecond)
-		return nil
-	}
+// Unread counts the finished records that the kernel has not got back and that
+// of says yes to: whether the one in use is such a one, and how many are behind it.
+func (r *Reader) Unread(of func(Head) bool) (inUse bool, behind int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.closed {
-		return ErrClosed
+		return false, 0
 	}
-	r.waiting = true
-	held := r.count > 0
-	r.mu.Unlock()
-	err := r.sleep(held)
-	r.mu.Lock()
-	r.waiting = false
-	r.changed.Broadcast()
-	if err != nil {
-		return fmt.Errorf("wait for ring: %w", err)
-	}
-	return nil
-}
-
-// sleep waits for the ring or a wake. While records are held the ring's
-// descriptor would end each wait at once, so only a wake ends it early.
-func (r *Reader) sleep(held bool) error {
-	var err error
-	if held {
-		fds := []unix.PollFd{{Fd: int32(r.event), Events: unix.POLLIN}}
-		_, err = unix.Poll(fds, int(heldWait.Milliseconds()))
-	} else {
-		_, err = unix.EpollWait(r.epoll, r.events[:], -1)
-	}
-	var woken [8]byte
-	_, _ = unix.Read(r.event, woken[:])
-	if errors.Is(err, unix.EINTR) {
-		return nil
-	}
-	return err
-}
-
-// wake ends a wait.
-func (r *Reader) wake() {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.bell()
-}
-
-// bell ends a wait; mu is held.
-func (r *Reader) bell() {
-	if r.event >= 0 {
-		one := [8]byte{0: 1}
-		_, _ = unix.Write(r.event, one[:])
-	}
-}
-
-// Ack gives the record at pos back to the kernel, as soon as all before it are
-// acknowledged too. A position that is not pending is ignored.
-func (r *Reader) Ack(pos uint64) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	for i := range r.count {
-		p := &r.queue[(r.first+i)%window]
-		if p.start == pos {
-			p.done = true
-			break
-		}
-	}
-	r.advance()
-}
-
-// advance moves the consumer position over the acknowledged prefix.
-func (r *Reader) advance() {
-	moved := false
-	for r.count > 0 && r.queue[r.first].done && !r.closed {
-		r.mem.consumer.Store(r.queue[r.first].end)
-		r.first = (r.first + 1) % window
-		r.count--
-		moved = true
-	}
-	if moved {
-		r.changed.Broadcast()
-	}
-}
-
-// Pending is how many records are handed out and not acknowledged.
-func (r *Reader) Pending() int {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.count
-}
-
-// Unread is how many records, of those that of says yes to, the kernel has not
-// got back: those handed out and not acknowledged, and those behind them. It may
-// be called while a Next hangs on an earlier record.
-func (r *Reader) Unread(of func([]byte) bool) int {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.closed {
-		return 0
-	}
-	n := 0
-	view := r.mem
-	view.wrapped = nil // the reader's may be in use
-	for pos := view.consumer.Load(); ; {
-		s, err := view.peek(pos)
+	for pos := r.mem.consumer.Load(); ; {
+		s, err := r.mem.peek(pos)
 		if err != nil || !s.ready {
-			return n
+			return inUse, behind
 		}
-		if !s.discarded && of(s.bytes) {
-			n++
+		if !s.discarded && of(r.mem.head(s)) {
+			if s.end == r.end {
+				inUse = true
+			} else {
+				behind++
+			}
 		}
 		pos = s.end
 	}
@@ -449,18 +296,51 @@ func (r *Reader) End() uint64 {
 	return r.mem.producer.Load()
 }
 
-// Available is how many bytes lie between the two positions.
-func (r *Reader) Available() uint64 {
+// wait waits until there may be something new. Close waits for it to return
+// before the descriptors are closed: their numbers could be another file's next.
+func (r *Reader) wait() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.closed {
-		return 0
+		return ErrClosed
 	}
-	return r.mem.producer.Load() - r.mem.consumer.Load()
+	r.waiting = true
+	r.mu.Unlock()
+	fds := [...]unix.PollFd{{Fd: int32(r.mapFD), Events: unix.POLLIN}, {Fd: int32(r.wake), Events: unix.POLLIN}}
+	_, err := unix.Poll(fds[:], -1)
+	if err == nil && fds[1].Revents != 0 {
+		var woken [8]byte
+		_, err = unix.Read(r.wake, woken[:])
+	}
+	r.mu.Lock()
+	r.waiting = false
+	r.idle.Broadcast()
+	switch {
+	case fds[0].Revents&^unix.POLLIN != 0:
+		return fmt.Errorf("wait for ring: %w", unix.EBADF)
+	case err != nil && !errors.Is(err, unix.EINTR) && !errors.Is(err, unix.EAGAIN):
+		return fmt.Errorf("wait for ring: %w", err)
+	}
+	return nil
 }
 
-// Close unmaps the ring; what was not acknowledged stays in it. A Next that
-// waits returns ErrClosed. It can be called again.
+// wakeUp ends a wait.
+func (r *Reader) wakeUp() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.signal()
+}
+
+// signal ends a wait; mu is held.
+func (r *Reader) signal() {
+	if r.wake >= 0 {
+		one := [8]byte{0: 1}
+		_, _ = unix.Write(r.wake, one[:])
+	}
+}
+
+// Close unmaps the ring; what is not done stays in it. A Next that waits returns
+// ErrClosed. It can be called again.
 func (r *Reader) Close() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -471,20 +351,17 @@ func (r *Reader) Close() error {
 	if r.unwatch != nil {
 		r.unwatch()
 	}
-	r.bell()
-	r.changed.Broadcast()
+	r.signal()
 	for r.waiting {
-		r.changed.Wait()
+		r.idle.Wait()
 	}
 	var errs []error
 	for _, p := range r.pages {
 		errs = append(errs, unix.Munmap(p))
 	}
-	for _, fd := range []int{r.epoll, r.event} {
-		if fd >= 0 {
-			errs = append(errs, unix.Close(fd))
-		}
+	if r.wake >= 0 {
+		errs = append(errs, unix.Close(r.wake))
 	}
-	r.pages, r.epoll, r.event, r.mem = nil, -1, -1, memory{}
+	r.pages, r.wake, r.mem = nil, -1, memory{}
 	return errors.Join(errs...)
 }

@@ -39,9 +39,9 @@ func newFake(t *testing.T, size uint64) *fake {
 	f := &fake{t: t, fd: fd}
 	words := make([]uint64, size/8) // aligned
 	data := unsafe.Slice((*byte)(unsafe.Pointer(&words[0])), size)
-	f.r = &Reader{epoll: -1, event: -1, mem: memory{consumer: &f.consumer, producer: &f.producer, data: data, size: size}}
-	f.r.init()
-	if err := f.r.openWait(fd); err != nil {
+	f.r = newReader(fd)
+	f.r.mem = memory{consumer: &f.consumer, producer: &f.producer, data: data, size: size}
+	if err := f.r.openWake(); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
@@ -128,11 +128,8 @@ func TestWrap(t *testing.T) {
 		if err != nil || !bytes.Equal(rec.Bytes, b) || rec.Pos%8 != 0 {
 			t.Fatalf("record %d at %d of %d bytes: %v", i, rec.Pos, len(b), err)
 		}
-		f.r.Ack(rec.Pos)
+		f.r.Done()
 		f.consumed(f.producer.Load())
-	}
-	if f.r.Pending() != 0 || f.r.Available() != 0 {
-		t.Errorf("%d pending, %d bytes left", f.r.Pending(), f.r.Available())
 	}
 }
 
@@ -145,7 +142,9 @@ func TestBusy(t *testing.T) {
 		finish(0)
 	}()
 	f.next("late") // in order, though the one after was ready first
+	f.r.Done()
 	f.next("after")
+	f.r.Done()
 
 	// The end of the context does not lose what is being written.
 	finish = f.reserve([]byte("last"))
@@ -157,6 +156,7 @@ func TestBusy(t *testing.T) {
 	if err != nil || string(rec.Bytes) != "last" {
 		t.Fatalf("%q, %v", rec.Bytes, err)
 	}
+	f.r.Done()
 	if _, err := f.r.Next(done()); !errors.Is(err, io.EOF) {
 		t.Errorf("at the end: %v", err)
 	}
@@ -168,76 +168,19 @@ func TestDiscard(t *testing.T) {
 	f.put([]byte("one"))
 	f.reserve([]byte("neither"))(discardBit)
 	f.put([]byte("two"))
-	one := f.next("one")
+	f.next("one")
 	f.consumed(16) // what was discarded first is given back at once
-	two := f.next("two")
-	f.r.Ack(two.Pos)
-	f.consumed(16)
-	f.r.Ack(one.Pos)
+	f.r.Done()
+	f.consumed(32)
+	f.next("two")
+	f.consumed(48)
+	f.r.Done()
 	f.consumed(f.producer.Load())
 	f.reserve([]byte("no"))(discardBit)
 	if _, err := f.r.Next(done()); !errors.Is(err, io.EOF) {
 		t.Errorf("nothing but a discarded record: %v", err)
 	}
 	f.consumed(f.producer.Load())
-}
-
-// TestUnread: what is left is counted, handed out or not, one that wraps too.
-func TestUnread(t *testing.T) {
-	f := newFake(t, 64)
-	unread := func(want int) {
-		t.Helper()
-		var seen string
-		n := f.r.Unread(func(b []byte) bool {
-			seen += string(b) + " "
-			return b[0] != 'n'
-		})
-		if n != want {
-			t.Errorf("%d unread, want %d: %q", n, want, seen)
-		}
-	}
-	unread(0)
-	for range 6 { // to the ring's end
-		f.put([]byte("y"))
-		f.r.Ack(f.next("y").Pos)
-	}
-	unread(0)
-	f.reserve([]byte("dropped"))(discardBit)
-	f.put([]byte("a record that wraps"))
-	f.put([]byte("no"))
-	unread(1)
-	rec := f.next("a record that wraps")
-	f.reserve([]byte("x")) // not finished
-	unread(1)
-	f.r.Ack(rec.Pos)
-	unread(0)
-	if err := f.r.Close(); err != nil {
-		t.Error(err)
-	}
-	unread(0)
-}
-
-func TestAckOutOfOrder(t *testing.T) {
-	f := newFake(t, 4096)
-	var recs []Record
-	for _, s := range []string{"a", "b", "c", "d"} {
-		f.put([]byte(s))
-		recs = append(recs, f.next(s))
-	}
-	for _, step := range []struct {
-		ack     uint64
-		pending int
-		at      uint64
-	}{
-		{recs[2].Pos, 4, 0}, {recs[1].Pos, 4, 0}, {12345, 4, 0}, {recs[0].Pos + 1, 4, 0}, {recs[0].Pos, 1, 48}, {recs[0].Pos, 1, 48},
-		{recs[3].Pos, 0, 64}, {recs[3].Pos, 0, 64},
-	} {
-		f.r.Ack(step.ack)
-		f.consumed(step.at)
-		if n := f.r.Pending(); n != step.pending || f.r.Available() != 64-step.at {
-			t.Errorf("after ack of %d: %d pending, %d bytes", step.ack, n, f.r.Available())
-		}
-	}
 }
 
 // TestDrain shows that the end of the context is no end of the records there
@@ -251,6 +194,7 @@ func TestDrain(t *testing.T) {
 		if rec, err := f.r.Next(ctx); err != nil || string(rec.Bytes) != want {
 			t.Fatalf("%q, %v", rec.Bytes, err)
 		}
+		f.r.Done()
 	}
 	for range 2 {
 		if _, err := f.r.Next(ctx); !errors.Is(err, io.EOF) {
@@ -259,6 +203,7 @@ func TestDrain(t *testing.T) {
 	}
 	f.put([]byte("c"))
 	f.next("c")
+	f.r.Done()
 }
 
 // TestWaits lets Next wait for a record, and for the context.
@@ -269,9 +214,9 @@ func TestWaits(t *testing.T) {
 			time.Sleep(time.Millisecond)
 			f.put([]byte("here"))
 		}()
-		rec := f.next("here")
+		f.next("here")
 		f.quiet()
-		f.r.Ack(rec.Pos)
+		f.r.Done()
 	}
 	for range 20 {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
@@ -280,79 +225,6 @@ func TestWaits(t *testing.T) {
 		}
 		cancel()
 	}
-}
-
-// TestWindow holds more records than the reader hands out at once.
-func TestWindow(t *testing.T) {
-	f := newFake(t, 1<<20)
-	for range window + 1 {
-		f.put([]byte("x"))
-	}
-	first := f.next("x")
-	for range window - 1 {
-		f.next("x")
-	}
-	got := make(chan Record)
-	go func() {
-		rec, _ := f.r.Next(t.Context())
-		got <- rec
-	}()
-	select {
-	case rec := <-got:
-		t.Fatalf("one more than the window: %d", rec.Pos)
-	case <-time.After(20 * time.Millisecond):
-	}
-	f.r.Ack(first.Pos)
-	if rec := <-got; string(rec.Bytes) != "x" {
-		t.Errorf("%q", rec.Bytes)
-	}
-	closed := make(chan error)
-	f.put([]byte("x"))
-	go func() {
-		_, err := f.r.Next(t.Context())
-		closed <- err
-	}()
-	time.Sleep(5 * time.Millisecond)
-	if err := f.r.Close(); err != nil {
-		t.Error(err)
-	}
-	if err := <-closed; !errors.Is(err, ErrClosed) {
-		t.Errorf("closed at the window: %v", err)
-	}
-}
-
-// TestHeldIsNotBusy waits while a record is not acknowledged: the ring's
-// descriptor is readable all that time, which must not keep a CPU busy.
-func TestHeldIsNotBusy(t *testing.T) {
-	f := newFake(t, 4096)
-	f.put([]byte("slow"))
-	rec := f.next("slow")
-	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
-	defer cancel()
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
-	before := cpuTime(t)
-	if _, err := f.r.Next(ctx); !errors.Is(err, io.EOF) {
-		t.Fatal(err)
-	}
-	if used := cpuTime(t) - before; used > 100*time.Millisecond {
-		t.Errorf("%v of CPU in 300 ms of waiting", used)
-	}
-	go func() {
-		time.Sleep(time.Millisecond)
-		f.put([]byte("next"))
-	}()
-	f.next("next") // comes although nothing was acknowledged
-	f.r.Ack(rec.Pos)
-}
-
-func cpuTime(t *testing.T) time.Duration {
-	t.Helper()
-	var u unix.Rusage
-	if err := unix.Getrusage(unix.RUSAGE_THREAD, &u); err != nil {
-		t.Fatal(err)
-	}
-	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
 // TestClose closes while Next is at any point of its wait: it must return, and
@@ -414,17 +286,17 @@ func openFiles(t *testing.T) int {
 func TestAfterClose(t *testing.T) {
 	f := newFake(t, 4096)
 	f.put([]byte("a"))
-	rec := f.next("a")
+	f.next("a")
 	f.put([]byte("b"))
 	for range 2 {
 		if err := f.r.Close(); err != nil {
 			t.Error(err)
 		}
 	}
-	f.r.Ack(rec.Pos)
+	f.r.Done()
 	f.consumed(0) // the next reader gets it again
-	if n := f.r.Available(); n != 0 {
-		t.Errorf("%d bytes in a closed ring", n)
+	if inUse, behind := f.r.Unread(func(Head) bool { return true }); inUse || behind != 0 || f.r.End() != 0 {
+		t.Errorf("in a closed ring: %v, %d, end %d", inUse, behind, f.r.End())
 	}
 	for _, ctx := range []context.Context{t.Context(), done()} {
 		if _, err := f.r.Next(ctx); !errors.Is(err, ErrClosed) {
@@ -433,26 +305,114 @@ func TestAfterClose(t *testing.T) {
 	}
 }
 
-// TestConcurrent acknowledges from many goroutines while records come.
+// TestInUse: a record is the reader's until it is done, come what may: others are
+// sent, it is asked for again, the ring is looked through. One that wraps is in
+// the reader's buffer.
+func TestInUse(t *testing.T) {
+	f := newFake(t, 64)
+	for _, first := range []string{"y", "a record that wraps"} {
+		for f.producer.Load()%64 != 48 { // 8 bytes of it lie before the ring's end
+			f.put([]byte("y"))
+			f.next("y")
+			f.r.Done()
+		}
+		at := f.consumer.Load()
+		f.put([]byte(first))
+		rec := f.next(first)
+		f.put([]byte("another"))
+		if inUse, behind := f.r.Unread(func(Head) bool { return true }); !inUse || behind != 1 {
+			t.Errorf("in use %v, %d behind it", inUse, behind)
+		}
+		if again := f.next(first); again.Pos != rec.Pos || rec.Pos != at {
+			t.Errorf("at %d, again at %d", rec.Pos, again.Pos)
+		}
+		f.consumed(at)
+		if string(rec.Bytes) != first {
+			t.Errorf("%q turned into %q", first, rec.Bytes)
+		}
+		f.r.Done()
+		f.r.Done() // is nothing
+		f.next("another")
+		f.r.Done()
+		f.consumed(f.producer.Load())
+	}
+}
+
+// TestUnread looks at how the records begin that are left, without touching any,
+// past what was discarded, up to the first that is still being written.
+func TestUnread(t *testing.T) {
+	f := newFake(t, 4096)
+	unread := func(kind string, wantInUse bool, wantBehind int) {
+		t.Helper()
+		inUse, behind := f.r.Unread(func(h Head) bool { return string(h[:4]) == kind })
+		if inUse != wantInUse || behind != wantBehind {
+			t.Errorf("%s: in use %v, %d behind; want %v, %d", kind, inUse, behind, wantInUse, wantBehind)
+		}
+	}
+	unread("kill", false, 0)
+	f.put([]byte("kill    1"))
+	unread("kill", false, 1)
+	f.next("kill    1")
+	unread("kill", true, 0)
+	unread("exit", false, 0)
+	f.put([]byte("sh"))
+	unread("sh\x00\x00", false, 1) // nothing of the one before shows through
+	f.reserve([]byte("kill    dropped"))(discardBit)
+	f.put([]byte("exit    1"))
+	f.put([]byte("kill    2"))
+	unread("kill", true, 1)
+	unread("exit", false, 1)
+	finish := f.reserve([]byte("late    3"))
+	m := f.r.mem
+	copy(m.data[(f.producer.Load()-16)&(m.size-1):], "late    3") // written, but not finished
+	f.put([]byte("exit    2"))
+	unread("late", false, 0)
+	unread("exit", false, 1)
+	finish(0)
+	unread("late", false, 1)
+	unread("exit", false, 2)
+	for _, want := range []string{"kill    1", "sh", "exit    1", "kill    2", "late    3", "exit    2"} {
+		f.next(want)
+		f.r.Done()
+	}
+	if f.r.End() != f.producer.Load() {
+		t.Errorf("end %d, want %d", f.r.End(), f.producer.Load())
+	}
+}
+
+// TestConcurrent looks through the ring while records come and are read.
 func TestConcurrent(t *testing.T) {
-	f := newFake(t, 1<<16)
+	f := newFake(t, 1<<12)
 	const n = 2000
 	go func() {
-		var b [8]byte
+		var b [24]byte
 		for i := range uint64(n) {
-			for f.producer.Load()-f.consumer.Load() > 1<<15 {
+			for f.producer.Load()-f.consumer.Load() > 1<<11 {
 				time.Sleep(time.Microsecond)
 			}
 			binary.LittleEndian.PutUint64(b[:], i)
-			f.put(append([]byte(nil), b[:]...))
+			f.put(b[:])
 		}
 	}()
-	acks := make(chan uint64, 64)
+	stop := make(chan struct{})
 	var wg sync.WaitGroup
-	for range 4 {
+	for range 2 {
 		wg.Go(func() {
-			for pos := range acks {
-				f.r.Ack(pos)
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				last := uint64(0)
+				f.r.Unread(func(h Head) bool {
+					if i := binary.LittleEndian.Uint64(h[:]); last != 0 && i != last+1 {
+						t.Errorf("%d after %d", i, last)
+					} else {
+						last = i
+					}
+					return true
+				})
 			}
 		})
 	}
@@ -461,9 +421,9 @@ func TestConcurrent(t *testing.T) {
 		if err != nil || binary.LittleEndian.Uint64(rec.Bytes) != i {
 			t.Fatalf("record %d: %v", i, err)
 		}
-		acks <- rec.Pos
+		f.r.Done()
 	}
-	close(acks)
+	close(stop)
 	wg.Wait()
 	f.consumed(f.producer.Load())
 }
@@ -471,8 +431,8 @@ func TestConcurrent(t *testing.T) {
 // TestCorrupt reads a ring whose consumer page somebody else wrote to.
 func TestCorrupt(t *testing.T) {
 	for name, scribble := range map[string]func(*fake){
-		"position between records": func(f *fake) { f.r.next = 16 },
-		"position not aligned":     func(f *fake) { f.r.next = 3 },
+		"position between records": func(f *fake) { f.consumer.Store(16) },
+		"position not aligned":     func(f *fake) { f.consumer.Store(3) },
 		"longer than the ring":     func(f *fake) { f.header(&f.r.mem, 0).Store(lengthMask) },
 		"longer than what is there": func(f *fake) {
 			f.header(&f.r.mem, 0).Store(4000)
@@ -506,7 +466,6 @@ func TestOpenRefused(t *testing.T) {
 	}{
 		{"no descriptor", -1, page, "map consumer page"},
 		{"no such size", file, -page, "map ring"},
-		{"no ring", file, page, "watch ring"}, // a plain file cannot be waited for
 	} {
 		r, err := Open(tc.fd, tc.size)
 		if err == nil || r != nil || !strings.HasPrefix(err.Error(), tc.want+": ") {
@@ -537,33 +496,16 @@ func FuzzPeek(f *testing.F) {
 		if err != nil && !errors.Is(err, ErrCorrupt) {
 			t.Error(err)
 		}
-		if s.ready && (err != nil || s.end <= pos || s.end > producer || len(s.bytes) > size-headerBytes || s.end%8 != 0) {
-			t.Errorf("%d bytes from %d to %d of %d", len(s.bytes), pos, s.end, producer)
+		if s.ready && (err != nil || s.busy || s.end <= pos || s.end > producer || s.n > size-headerBytes || s.end%8 != 0) {
+			t.Errorf("%d bytes from %d to %d of %d", s.n, pos, s.end, producer)
+		}
+		if s.ready {
+			whole := m.bytes(s)
+			if h := m.head(s); uint64(len(whole)) != s.n || !bytes.HasPrefix(whole, h[:min(len(whole), len(h))]) {
+				t.Errorf("%d bytes %x, head %x", s.n, whole, h)
+			}
 		}
 	})
-}
-
-func TestNextDoesNotAllocate(t *testing.T) {
-	f := newFake(t, 1<<16)
-	payload, ctx := make([]byte, 1000), t.Context()
-	for range 200 { // each of 1008 bytes: some wrap
-		f.put(payload)
-		rec := f.next(string(payload))
-		f.r.Ack(rec.Pos)
-	}
-	const runs = 50
-	for range runs + 1 { // AllocsPerRun runs it once before
-		f.put(payload)
-	}
-	if n := testing.AllocsPerRun(runs, func() {
-		rec, err := f.r.Next(ctx)
-		if err != nil {
-			t.Fatal(err)
-		}
-		f.r.Ack(rec.Pos)
-	}); n != 0 {
-		t.Errorf("%v allocations", n)
-	}
 }
 
 func BenchmarkNext(b *testing.B) {
@@ -572,45 +514,9 @@ func BenchmarkNext(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		f.reserve(payload)(0)
-		rec, err := f.r.Next(b.Context())
-		if err != nil {
+		if _, err := f.r.Next(b.Context()); err != nil {
 			b.Fatal(err)
 		}
-		f.r.Ack(rec.Pos)
-	}
-}
-
-// TestAhead looks at what is not handed out yet, without touching it, and past
-// what was dropped.
-func TestAhead(t *testing.T) {
-	f := newFake(t, 4096)
-	is := func(want string) bool {
-		return f.r.Ahead(func(head [8]byte) bool { return string(head[:]) == want })
-	}
-	if is("kill    ") {
-		t.Error("something in an empty ring")
-	}
-	f.put([]byte("kill    1"))
-	f.next("kill    1")
-	if is("kill    ") {
-		t.Error("what was handed out")
-	}
-	f.put([]byte("short"))
-	f.reserve([]byte("kill    dropped"))(discardBit)
-	f.put([]byte("exit    1"))
-	if is("kill    ") || !is("exit    ") {
-		t.Error("not as it was put")
-	}
-	f.put([]byte("kill    2"))
-	finish := f.reserve([]byte("kill!   3"))
-	if !is("kill    ") || is("kill!   ") {
-		t.Error("not the one that is finished")
-	}
-	finish(0)
-	if !is("kill!   ") {
-		t.Error("not the last one")
-	}
-	for _, want := range []string{"short", "exit    1", "kill    2", "kill!   3"} {
-		f.next(want)
+		f.r.Done()
 	}
 }

@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/oomtrace/oomtrace/internal/host"
 	"github.com/oomtrace/oomtrace/internal/oom"
 )
 
@@ -70,13 +71,13 @@ func TestRecordFillsOnlyWhatIsMissing(t *testing.T) {
 func TestRecordLeavesUnknownOut(t *testing.T) {
 	for name, files := range map[string]map[string]string{
 		"no files": {},
-		"rubbish":  {"swaps": "\x00\xff", "meminfo": "HugePages_Total: many\nHugepagesize\n", "sys/vm/swappiness": "-1"},
+		"rubbish":  {"swaps": "\x00\xff", "meminfo": "HugePages_Total: many\nHugepagesize\n", "sys/vm/swappiness": "-1", "sys/vm/oom_kill_allocating_task": "yes"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := Sampler{Root: root(t, files), Sys: root(t, map[string]string{"kernel/mm/lru_gen/enabled": "on"})}
 			rec := &oom.Record{Source: oom.SourceBPF, Memory: &oom.Memory{}}
 			s.Record(rec)
-			if len(rec.Sampled) != 0 || !reflect.DeepEqual(*rec.Memory, oom.Memory{}) {
+			if len(rec.Sampled) != 0 || rec.Memory != nil {
 				t.Errorf("record %+v", rec)
 			}
 		})
@@ -123,7 +124,7 @@ func TestSampleIsOfAfterTheKill(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(s.Root, "meminfo"), []byte("SwapFree: 20 kB\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	s.readAt = bootNS() // fresh, however slow this machine is
+	s.readAt = host.BootNS() // fresh, however slow this machine is
 	if got := free(1); got != 10<<10 {
 		t.Errorf("a kill before the read: swap free is %d", got)
 	}
@@ -132,13 +133,24 @@ func TestSampleIsOfAfterTheKill(t *testing.T) {
 	}
 }
 
-// The kernel log is no place to add today's numbers to.
-func TestRecordOfTheLogStays(t *testing.T) {
+// The kernel log is no place to add today's numbers to, nor is the end of a
+// victim; an OOM whose hooks saw nothing of the machine is.
+func TestRecordsWithoutMemory(t *testing.T) {
 	s := Sampler{Root: root(t, map[string]string{"swaps": swapsText})}
-	rec := &oom.Record{Source: oom.SourceKmsg, Memory: &oom.Memory{}}
-	s.Record(rec)
-	if len(rec.Sampled) != 0 {
-		t.Errorf("sampled %v", rec.Sampled)
+	for name, tt := range map[string]struct {
+		rec  oom.Record
+		want []string
+	}{
+		"of a log":    {oom.Record{Kind: oom.KindKill, Source: oom.SourceKmsg, Memory: &oom.Memory{}}, nil},
+		"exit":        {oom.Record{Kind: oom.KindExit, Source: oom.SourceBPF}, nil},
+		"kill":        {oom.Record{Kind: oom.KindKill, Source: oom.SourceBPF}, []string{oom.SampledSwapDevices, oom.SampledLRUGen}},
+		"no victim":   {oom.Record{Kind: oom.KindNoVictim, Source: oom.SourceBPF}, []string{oom.SampledSwapDevices, oom.SampledLRUGen}},
+		"has devices": {oom.Record{Source: oom.SourceBPF, Memory: &oom.Memory{SwapDevices: make([]oom.SwapDevice, 1)}}, []string{oom.SampledLRUGen}},
+	} {
+		s.Record(&tt.rec)
+		if !slices.Equal(tt.rec.Sampled, tt.want) || (tt.rec.Memory == nil) != (tt.rec.Kind == oom.KindExit) {
+			t.Errorf("%s: sampled %v, memory %v", name, tt.rec.Sampled, tt.rec.Memory)
+		}
 	}
 }
 
@@ -153,7 +165,7 @@ func userFrames(addresses ...uint64) []oom.UserFrame {
 func TestUserStack(t *testing.T) {
 	maps := "00400000-00500000 r-xp 00001000 08:01 7 /usr/bin/hog with space\n" +
 		"7f0000000000-7f0000010000 r-xp 00002000 08:01 8 /lib/libc.so.6\n7f0000020000-7f0000030000 rw-p 00000000 00:00 0 \n"
-	s := newStacks(t, StackOptions{Root: root(t, map[string]string{"7/maps": maps}), Wait: time.Minute})
+	s := NewStacks(StackOptions{Root: root(t, map[string]string{"7/maps": maps}), Wait: time.Minute})
 	rec := &oom.Record{Trigger: &oom.Trigger{PID: oom.Some(int32(7))}}
 	s.UserStack(rec, userFrames(0x400010, 0x7f0000000100, 0x7f0000020000, 0x1, 0, 0x400010))
 	want := []string{"hog+0x1010", "libc.so.6+0x2100", "0x7f0000020000", "0x1"}
@@ -173,7 +185,7 @@ func TestUserStack(t *testing.T) {
 // process, which may be gone by then, is read once.
 func TestUserStackOfGroup(t *testing.T) {
 	dir := root(t, map[string]string{"7/maps": "00400000-00500000 r-xp 00001000 08:01 7 /usr/bin/hog\n"})
-	s := newStacks(t, StackOptions{Root: dir, Wait: time.Minute})
+	s := NewStacks(StackOptions{Root: dir, Wait: time.Minute})
 	stack := func(incident string, address uint64) string {
 		rec := &oom.Record{Incident: incident, Trigger: &oom.Trigger{PID: oom.Some(int32(7))}}
 		s.UserStack(rec, userFrames(address))
@@ -194,13 +206,6 @@ func TestUserStackOfGroup(t *testing.T) {
 	if got := stack("b", 0x400020); got != "0x400020" {
 		t.Errorf("another stack: %q", got)
 	}
-}
-
-func newStacks(t *testing.T, o StackOptions) *Stacks {
-	t.Helper()
-	s := NewStacks(o)
-	t.Cleanup(s.Close)
-	return s
 }
 
 // TestUserStackHangs: a process whose maps cannot be read now, here a pipe that
@@ -248,7 +253,6 @@ func TestUserStackHangs(t *testing.T) {
 	if got := stack(7); got != "0x400010" {
 		t.Errorf("again: %q", got)
 	}
-	s.Close() // while it hangs
 	let()
 	for deadline := time.Now().Add(time.Minute); runtime.NumGoroutine() > before; time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
@@ -257,30 +261,32 @@ func TestUserStackHangs(t *testing.T) {
 	}
 }
 
-func TestDoesNotAllocate(t *testing.T) {
+// TestGarbage: what a kill's record takes of the heap, of a process with as many
+// mappings as are read.
+func TestGarbage(t *testing.T) {
 	maps := "00400000-00500000 r-xp 00001000 08:01 7 /usr/bin/hog\n7f0000000000-7f0000010000 r-xp 00002000 08:01 8 /lib/libc.so.6\n"
 	dir := root(t, map[string]string{
-		"swaps": strings.ReplaceAll(swapsText, `\040`, "_"), "meminfo": meminfoText, // a name with a space is made anew
-		"sys/vm/swappiness": "60\n", "sys/vm/oom_kill_allocating_task": "1\n",
+		"swaps": swapsText, "meminfo": meminfoText, "sys/vm/swappiness": "60\n", "sys/vm/oom_kill_allocating_task": "1\n",
 		"7/maps": strings.Repeat(maps[:len(maps)/2], 1000) + maps,
 	})
-	s, stacks := Sampler{Root: dir, Sys: root(t, map[string]string{"kernel/mm/lru_gen/enabled": "0x0000\n"})}, newStacks(t, StackOptions{Root: dir, Wait: time.Minute})
-	rec := &oom.Record{Source: oom.SourceBPF, Trigger: &oom.Trigger{PID: oom.Some(int32(7))}, Memory: &oom.Memory{}}
+	s, stacks := Sampler{Root: dir, Sys: root(t, map[string]string{"kernel/mm/lru_gen/enabled": "0x0000\n"})}, NewStacks(StackOptions{Root: dir, Wait: time.Minute})
 	stack := userFrames(0x400010, 0x7f0000000100, 0x1)
 	stack[2].BuildID[0] = 7
-	once := func() {
-		s.readAt = 0 // not fresh any more
-		*rec.Memory = oom.Memory{Stat: rec.Memory.Stat[:0]}
-		rec.Sampled, rec.Trigger.UserStack = rec.Sampled[:0], rec.Trigger.UserStack[:0]
-		s.Record(rec)
-		stacks.UserStack(rec, stack)
-	}
-	once()
-	if n := testing.AllocsPerRun(50, once); n != 0 {
-		t.Errorf("%v allocations", n)
-	}
-	if len(rec.Sampled) != 11 {
-		t.Errorf("sampled %v", rec.Sampled)
+	r := testing.Benchmark(func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			s.readAt = 0 // not fresh any more
+			rec := &oom.Record{Source: oom.SourceBPF, Trigger: &oom.Trigger{PID: oom.Some(int32(7))}, Memory: &oom.Memory{}}
+			s.Record(rec)
+			stacks.UserStack(rec, stack)
+			if len(rec.Sampled) != 11 {
+				b.Fatalf("sampled %v", rec.Sampled)
+			}
+		}
+	})
+	t.Logf("%d bytes a record, %v", r.AllocedBytesPerOp(), r)
+	if r.AllocedBytesPerOp() > 16<<10 {
+		t.Errorf("%d bytes a record", r.AllocedBytesPerOp())
 	}
 }
 
@@ -295,7 +301,7 @@ func FuzzMaps(f *testing.F) {
 		if err := os.WriteFile(filepath.Join(dir, "7/maps"), maps, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		s := newStacks(t, StackOptions{Root: dir, Wait: time.Minute})
+		s := NewStacks(StackOptions{Root: dir, Wait: time.Minute})
 		rec := &oom.Record{Trigger: &oom.Trigger{PID: oom.Some(int32(7))}}
 		s.UserStack(rec, userFrames(address, address))
 		if got := rec.Trigger.UserStack; address != 0 && (len(got) != 2 || got[0] != got[1] || got[0] == "") {

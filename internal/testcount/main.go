@@ -37,6 +37,7 @@ type counter struct {
 	blamed                  map[string]bool     // packages with a failed test
 	prefix                  string
 	own                     []string // closing lines of the runs within the tests
+	seconds                 int      // of those, the ones that came of a second guest
 }
 
 func main() {
@@ -89,7 +90,7 @@ func run(tier string, args []string) (lines []string, ok bool, err error) {
 		fmt.Printf("%s: go test: %v\n", tier, waitErr)
 	}
 	line := fmt.Sprintf("%s: %d passed, %d failed, %d skipped", tier, c.passed, c.failed, c.skipped)
-	fmt.Printf("%s (%s)\n", line, time.Since(started).Round(time.Second))
+	fmt.Printf("%s (%s%s)\n", line, time.Since(started).Round(time.Second), c.again())
 	lines = c.own
 	if len(lines) == 0 {
 		lines = []string{line}
@@ -120,6 +121,9 @@ func (c *counter) add(e event) {
 			if counts(e.Output) {
 				c.own = append(c.own, strings.TrimSpace(e.Output))
 			}
+			if strings.Contains(e.Output, "; failed at first") {
+				c.seconds++
+			}
 			_, _ = fmt.Fprint(c.w, strings.TrimLeft(e.Output, " "))
 		}
 		return
@@ -143,6 +147,14 @@ func (c *counter) add(e event) {
 
 // tiersOwn are the lines that a test prints to tell of the runs within it.
 func tiersOwn(line string) bool { return strings.HasPrefix(strings.TrimLeft(line, " "), "vm ") }
+
+// again is how many runs within the tests needed a second guest.
+func (c *counter) again() string {
+	if len(c.own) == 0 {
+		return ""
+	}
+	return fmt.Sprintf("; second guests: %d", c.seconds)
+}
 
 // counts says that such a line has the counts of a run: "vm 6.12 small: 3 passed,".
 func counts(line string) bool {

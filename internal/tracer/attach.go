@@ -13,10 +13,10 @@ import (
 	"github.com/oomtrace/oomtrace/internal/probe"
 )
 
-// Tier says which kinds of hooks may be used. The zero Tier is TierAuto.
+// Tier is the attach type of the programs. The zero Tier is TierAuto.
 type Tier string
 
-// The tiers, as --attach names them.
+// The attach types, as --attach names them.
 const (
 	TierAuto       Tier = ""
 	TierFentry     Tier = "fentry"
@@ -26,7 +26,7 @@ const (
 	TierTracepoint Tier = "tracepoint"
 )
 
-// Tiers lists the tiers a user can ask for, best first.
+// Tiers lists the attach types a user can ask for, best first.
 func Tiers() []Tier {
 	return []Tier{TierFentry, TierKprobe, TierTPBTF, TierRawTP, TierTracepoint}
 }
@@ -41,7 +41,7 @@ func ParseTier(s string) (Tier, error) {
 			return t, nil
 		}
 	}
-	return TierAuto, fmt.Errorf("unknown tier %q", s)
+	return TierAuto, fmt.Errorf("unknown attach type %q", s)
 }
 
 // Attempt is one try at a hook, and why the kernel refused it.

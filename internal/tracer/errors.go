@@ -12,24 +12,24 @@ import (
 
 // What Open reports when it cannot trace; test with errors.Is.
 var (
-	// ErrUnsupported: this kernel offers no hook that can be used.
+	// ErrUnsupported: no program that is needed can be attached to this kernel.
 	ErrUnsupported = errors.New("this kernel cannot be traced")
 	// ErrPermission: the privileges for BPF are missing.
 	ErrPermission = errors.New("missing privileges")
-	// ErrNoBTF: the kernel does not tell its types; Options.BTF can. It comes
-	// along with ErrUnsupported.
-	ErrNoBTF = errors.New("the kernel does not tell its types (BTF)")
+	// ErrNoBTF: the kernel has no BTF; Options.BTF can give it. It comes along with
+	// ErrUnsupported.
+	ErrNoBTF = errors.New("kernel has no BTF")
 	// ErrBTF: the file given for the kernel's BTF cannot be used.
 	ErrBTF = errors.New("unusable BTF")
 )
 
-// AttachError reports that a needed hook could not be attached, with every
+// AttachError reports that a needed program could not be attached, with every
 // attempt. It is ErrPermission when all of them failed for lack of privileges,
 // else ErrUnsupported.
 type AttachError struct {
 	Hook     string
 	Attempts []Attempt
-	// Privileged is set when another hook was attached: privileges are not what
+	// Privileged is set when another program was attached: privileges are not what
 	// is missing.
 	Privileged bool
 }

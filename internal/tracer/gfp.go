@@ -84,14 +84,14 @@ func gfpNames() [34]gfpName {
 	}
 }
 
-// appendGFP names a mask as the kernel's own report does. Bits above those
+// gfpFlags names a mask as the kernel's own report does. Bits above those
 // above stay unnamed: they differ from kernel to kernel.
-func appendGFP(dst []string, mask uint32) []string {
+func gfpFlags(mask uint32) (names []string) {
 	for _, n := range gfpNames() {
 		if mask&n.mask == n.mask {
-			dst = append(dst, n.name)
+			names = append(names, n.name)
 			mask &^= n.mask
 		}
 	}
-	return dst
+	return names
 }

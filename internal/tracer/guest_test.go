@@ -296,7 +296,7 @@ func drain(t *testing.T, tr *Tracer) (got map[oom.Kind]uint64, repeats uint64) {
 	got = map[oom.Kind]uint64{}
 	var ev wire.Event
 	for {
-		err := tr.Read(done, &ev)
+		err := tr.read(done, &ev)
 		if errors.Is(err, io.EOF) {
 			return got, repeats
 		}
@@ -305,7 +305,7 @@ func drain(t *testing.T, tr *Tracer) (got map[oom.Kind]uint64, repeats uint64) {
 		}
 		got[ev.Record.Kind]++
 		repeats += ev.Record.Repeats.Value
-		tr.Ack(&ev)
+		tr.done()
 	}
 }
 
@@ -336,6 +336,6 @@ func TestGuestOpenErrors(t *testing.T) {
 		t.Errorf("a missing file: %v", err)
 	}
 	if _, err := ParseTier("jprobe"); err == nil || !strings.Contains(err.Error(), "jprobe") {
-		t.Errorf("unknown tier: %v", err)
+		t.Errorf("unknown attach type: %v", err)
 	}
 }

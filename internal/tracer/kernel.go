@@ -1,15 +1,12 @@
 package tracer
 
 import (
-	"bytes"
 	"fmt"
 	"math/bits"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/cilium/ebpf"
 
@@ -110,21 +107,4 @@ func possible(path string) (uint32, error) {
 		return 0, fmt.Errorf("read %s: %w", path, err)
 	}
 	return uint32(n) + 1, nil
-}
-
-// bootID identifies this boot (Documentation/admin-guide/sysctl/kernel.rst).
-func bootID() string {
-	b, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
-	if err != nil {
-		return ""
-	}
-	return string(bytes.TrimSpace(b))
-}
-
-func kernelRelease() string {
-	var u unix.Utsname
-	if unix.Uname(&u) != nil {
-		return ""
-	}
-	return unix.ByteSliceToString(u.Release[:])
 }

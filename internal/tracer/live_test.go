@@ -4,7 +4,6 @@ package tracer
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -14,10 +13,12 @@ import (
 	"sync"
 	"testing"
 	"time"
+	"unsafe"
 
 	"github.com/cilium/ebpf/btf"
 
 	"github.com/oomtrace/oomtrace/internal/oom"
+	"github.com/oomtrace/oomtrace/internal/probe"
 	"github.com/oomtrace/oomtrace/internal/vmtest/witness"
 	"github.com/oomtrace/oomtrace/internal/vmtest/workload"
 	"github.com/oomtrace/oomtrace/internal/wire"
@@ -82,32 +83,29 @@ func start(t *testing.T, tier Tier, form *rssForm) *live {
 func (l *live) collect(ctx context.Context) error {
 	var ev wire.Event
 	for {
-		err := l.tracer.Read(ctx, &ev)
+		err := l.tracer.read(ctx, &ev)
 		if errors.Is(err, io.EOF) {
 			return nil
 		}
 		if err != nil {
 			return err
 		}
-		if ev.Cgroup.Path == "" {
-			if err := l.keep(&ev); err != nil {
+		if isRecord(&ev) {
+			if err := l.keep(ctx, &ev); err != nil {
 				return err
 			}
 		}
-		l.tracer.Ack(&ev)
+		l.tracer.done()
 	}
 }
 
-// keep copies a record: the event is decoded into again.
-func (l *live) keep(ev *wire.Event) error {
-	b, err := json.Marshal(&ev.Record)
+// keep keeps a record, and the witness beside it.
+func (l *live) keep(ctx context.Context, ev *wire.Event) error {
+	raw, err := l.tracer.ring.Next(ctx) // the same again, as it is not done yet
 	if err != nil {
 		return err
 	}
-	s := seen{count: ev.RSSCountBytes}
-	if err := json.Unmarshal(b, &s.rec); err != nil {
-		return err
-	}
+	s := seen{rec: ev.Record, count: rssCount(raw.Bytes)}
 	l.mu.Lock()
 	if s.rec.Kind == oom.KindExit {
 		l.exits = append(l.exits, s.rec)
@@ -120,6 +118,21 @@ func (l *live) keep(ev *wire.Event) error {
 	default:
 	}
 	return nil
+}
+
+// rssCount is the victim's rss without what the CPUs still hold: what kernels 6.2
+// to 6.18 print in their kill line. No record has it.
+func rssCount(b []byte) oom.Opt[uint64] {
+	var raw probe.OomtraceVictimEvent
+	size := int(unsafe.Sizeof(raw))
+	if len(b) < size {
+		return oom.Opt[uint64]{} // an exit
+	}
+	copy(unsafe.Slice((*byte)(unsafe.Pointer(&raw)), size), b)
+	if pages := raw.Mm.RssCountPages; pages != ^uint64(0) {
+		return oom.Some(pages * uint64(os.Getpagesize()))
+	}
+	return oom.Opt[uint64]{}
 }
 
 // settled is how long nothing must come before the log and the tracer are

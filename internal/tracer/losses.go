@@ -3,14 +3,15 @@ package tracer
 import (
 	"time"
 
+	"github.com/oomtrace/oomtrace/internal/host"
 	"github.com/oomtrace/oomtrace/internal/oom"
 	"github.com/oomtrace/oomtrace/internal/probe"
 	"github.com/oomtrace/oomtrace/internal/wire"
 )
 
-// Loss is a run of records of one kind that could not be delivered: those after
+// loss is a run of records of one kind that could not be delivered: those after
 // the first From of that kind that were lost, up to the Toth.
-type Loss struct {
+type loss struct {
 	Kind     oom.LostKind
 	From, To uint64
 
@@ -19,8 +20,8 @@ type Loss struct {
 
 // losses are the counters that a lost record is due for, by what they count. A
 // notice of a cgroup is none: no record goes missing with it.
-func losses() [4]Loss {
-	return [...]Loss{
+func losses() [4]loss {
+	return [...]loss{
 		{Kind: oom.LostKill, counter: probe.OomtraceCounterCOUNTER_LOST},
 		{Kind: oom.LostNoVictim, counter: probe.OomtraceCounterCOUNTER_LOST_NO_VICTIM},
 		{Kind: oom.LostExit, counter: probe.OomtraceCounterCOUNTER_LOST_EXIT},
@@ -28,29 +29,29 @@ func losses() [4]Loss {
 	}
 }
 
-// Untold appends the losses that no reader has told of yet.
-func (t *Tracer) Untold(to []Loss) ([]Loss, error) {
+// unreported appends the losses that no reader has reported yet.
+func (t *Tracer) unreported(to []loss) ([]loss, error) {
 	for _, l := range losses() {
-		total, told, err := t.counters.total(t.maps, l.counter)
+		total, reported, err := t.counters.total(t.maps, l.counter)
 		if err != nil {
 			return to, err
 		}
-		if total > told {
-			l.From, l.To = told, total
+		if total > reported {
+			l.From, l.To = reported, total
 			to = append(to, l)
 		}
 	}
 	return to, nil
 }
 
-// Told says that the stream has the loss: no reader tells of it again.
-func (t *Tracer) Told(l Loss) error {
+// reported says that the stream has the loss: no reader reports it again.
+func (t *Tracer) reported(l loss) error {
 	return t.counters.tell(t.maps[probe.OomtraceMapLedger], l.counter, l.To)
 }
 
-// LossRecord is what stands in the stream for a loss.
-func (t *Tracer) LossRecord(l Loss) *oom.Record {
-	now := bootNS()
+// lossRecord is what stands in the stream for a loss.
+func (t *Tracer) lossRecord(l loss) *oom.Record {
+	now := host.BootNS()
 	rec := &oom.Record{
 		Schema: oom.Schema, Kind: oom.KindLost, Source: oom.SourceBPF, Time: time.Now(),
 		ID:   wire.LossID(t.machine.BootID, t.set, string(l.Kind), l.From, l.To),

@@ -334,7 +334,7 @@ func (d *pinDir) differs(opts Options) string {
 			}
 		}
 		if len(other) > 0 {
-			return fmt.Sprintf("the hooks pinned in %s go on as they were attached, with %s: end oomtrace and run \"oomtrace unpin\" to have it otherwise", d.root, strings.Join(other, ", "))
+			return fmt.Sprintf("pinned programs in %s keep their settings (%s); stop oomtrace and run \"oomtrace unpin\" to change them", d.root, strings.Join(other, ", "))
 		}
 	}
 	return ""

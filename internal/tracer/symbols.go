@@ -3,6 +3,7 @@ package tracer
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -13,22 +14,19 @@ import (
 	"strconv"
 )
 
-// Symbols is the kernel's symbol table. A distribution kernel has well over
-// 100 000 names and all of this stays in memory as long as the tracer runs, so
-// it is packed: functions go by address in groups, and within a group each has
-// the distance from the one before and the numbers of the words that its name is
-// made of. A kernel has few words: some 10 000 for 60 000 functions.
+// Symbols is the kernel's symbol table: the functions, and what was asked for by
+// name. Some 1.5 MiB of a distribution kernel's stay in memory as long as the
+// tracer runs: by address in groups, within which each function has the distance
+// from the one before and its name with a NUL.
 type Symbols struct {
-	groups  []group
-	packed  []byte
-	words   []byte   // one after the other, the most frequent first
-	wordEnd []uint32 // where in words each ends
-	count   int
-	data    map[string]uint64
-	split   map[string]string
-	ranges  map[string][2]uint64 // of the functions asked for
-	core    [2]uint64            // _stext and _etext: the kernel's own text
-	hidden  bool                 // some function's address is zero
+	groups []group
+	packed []byte
+	count  int
+	data   map[string]uint64
+	split  map[string]string
+	ranges map[string][2]uint64 // of the functions asked for
+	core   [2]uint64            // _stext and _etext: the kernel's own text
+	hidden bool                 // some function's address is zero
 }
 
 // group is where some functions start: in the kernel, and in packed.
@@ -38,7 +36,7 @@ type group struct {
 }
 
 // groupSize is how many functions have to be passed over at most to find one.
-const groupSize = 32
+const groupSize = 16
 
 // symbolNames are what the loader asks for by name.
 type symbolNames struct {
@@ -77,27 +75,66 @@ func readSymbols(path string, want symbolNames) (*Symbols, error) {
 	return s, nil
 }
 
+// table is the functions as they are read.
+type table struct {
+	functions []function
+	text      []byte // their names, each with a NUL
+}
+
+type function struct {
+	address uint64
+	name    uint32 // where in text it starts
+}
+
+func (t *table) name(f function) []byte {
+	name, _, _ := bytes.Cut(t.text[f.name:], []byte{0})
+	return name
+}
+
+// Room for the functions of nearly any kernel, of which only what is used comes
+// into memory: growing would leave twice as much behind.
+const (
+	functionsRoom = 256 << 10
+	textRoom      = 8 << 20
+)
+
 func parseSymbols(r io.Reader, want symbolNames) (*Symbols, error) {
-	s := &Symbols{data: map[string]uint64{}, split: map[string]string{}}
-	var t table
+	s := &Symbols{data: map[string]uint64{}, split: map[string]string{}, ranges: map[string][2]uint64{}}
+	t := &table{functions: make([]function, 0, functionsRoom), text: make([]byte, 0, textRoom)}
 	lines := bufio.NewScanner(r)
 	lines.Buffer(make([]byte, 64<<10), 1<<20)
 	for lines.Scan() {
-		address, kind, name, ok := parseSymbol(lines.Bytes())
-		if !ok {
-			continue
+		if address, kind, name, ok := parseSymbol(lines.Bytes()); ok {
+			s.add(t, address, kind, name, want)
 		}
-		s.add(&t, address, kind, name, want)
 	}
 	if err := lines.Err(); err != nil {
 		return nil, err
 	}
-	if !sort.IsSorted(&t) {
-		sort.Stable(&t)
+	byAddress := func(a, b function) int { return cmp.Compare(a.address, b.address) }
+	if !slices.IsSortedFunc(t.functions, byAddress) {
+		slices.SortStableFunc(t.functions, byAddress)
 	}
-	s.ranges = t.ranges(s.split)
-	s.pack(&t)
+	s.findRanges(t)
+	s.pack(t)
 	return s, nil
+}
+
+// pack takes over a sorted table.
+func (s *Symbols) pack(t *table) {
+	packed := make([]byte, 0, len(t.text)+2*len(t.functions))
+	s.groups = make([]group, 0, len(t.functions)/groupSize+1)
+	before := uint64(0)
+	for i, f := range t.functions {
+		if i%groupSize == 0 {
+			s.groups = append(s.groups, group{address: f.address, at: uint32(len(packed))})
+			before = f.address
+		}
+		packed = binary.AppendUvarint(packed, f.address-before)
+		packed = append(append(packed, t.name(f)...), 0)
+		before = f.address
+	}
+	s.packed, s.count = slices.Clone(packed), len(t.functions)
 }
 
 func parseSymbol(line []byte) (address uint64, kind byte, name []byte, ok bool) {
@@ -146,8 +183,7 @@ func (s *Symbols) addFunction(t *table, address uint64, name []byte, want []stri
 	if address == 0 || isPadding(name) {
 		return
 	}
-	t.addresses = append(t.addresses, address)
-	t.names = append(t.names, uint32(len(t.text)))
+	t.functions = append(t.functions, function{address: address, name: uint32(len(t.text))})
 	t.text = append(append(t.text, name...), 0)
 }
 
@@ -200,23 +236,18 @@ func (s *Symbols) Core(address uint64) bool {
 // code that had no symbol yet when the table was read, such as a BPF program.
 const maxFunction = 1 << 20
 
-// Append adds "symbol+0xoffset" for an address, or the bare address where no
-// symbol is known.
-func (s *Symbols) Append(dst []byte, address uint64) []byte {
+// Name is "symbol+0xoffset" for an address, or the bare address where no symbol is
+// known.
+func (s *Symbols) Name(address uint64) string {
 	name, start, ok := s.find(address)
 	if !ok || address-start > maxFunction {
-		return strconv.AppendUint(append(dst, "0x"...), address, 16)
+		return fmt.Sprintf("0x%x", address)
 	}
-	dst = s.appendName(dst, name)
-	return strconv.AppendUint(append(dst, "+0x"...), address-start, 16)
+	return fmt.Sprintf("%s+0x%x", name, address-start)
 }
 
-// Len is how many functions have a known address.
-func (s *Symbols) Len() int { return s.count }
-
-// find returns the packed name and the address of the last function at or below
-// an address. In packed, a function is its distance, its number of words, and
-// their numbers.
+// find returns the name and the address of the last function at or below an
+// address.
 func (s *Symbols) find(address uint64) (name []byte, start uint64, ok bool) {
 	i := sort.Search(len(s.groups), func(i int) bool { return s.groups[i].address > address }) - 1
 	if i < 0 {
@@ -233,147 +264,28 @@ func (s *Symbols) find(address uint64) (name []byte, start uint64, ok bool) {
 			break
 		}
 		start += distance
-		name, packed = packed[n:], skipName(packed[n:])
+		name, packed, _ = bytes.Cut(packed[n:], []byte{0})
 	}
 	return name, start, true
 }
 
-func skipName(packed []byte) []byte {
-	words, at := binary.Uvarint(packed)
-	for ; words > 0; at++ {
-		if packed[at] < 0x80 {
-			words-- // the last byte of a number
-		}
-	}
-	return packed[at:]
-}
+// Len is how many functions have a known address.
+func (s *Symbols) Len() int { return s.count }
 
-func (s *Symbols) appendName(dst, packed []byte) []byte {
-	words, n := binary.Uvarint(packed)
-	for i := range words {
-		if i > 0 {
-			dst = append(dst, '_')
-		}
-		packed = packed[n:]
-		var word uint64
-		word, n = binary.Uvarint(packed)
-		start := uint32(0)
-		if word > 0 {
-			start = s.wordEnd[word-1]
-		}
-		dst = append(dst, s.words[start:s.wordEnd[word]]...)
-	}
-	return dst
-}
-
-// pack takes over a sorted table. Its last entry for an address is the one that
-// is found, as there can be several names.
-func (s *Symbols) pack(t *table) {
-	v := t.vocabulary()
-	number := s.takeWords(v)
-	packed := make([]byte, 0, 2*len(v.of))
-	of := v.of
-	for i, address := range t.addresses {
-		distance := uint64(0)
-		if i%groupSize == 0 {
-			s.groups = append(s.groups, group{address: address, at: uint32(len(packed))})
-		} else {
-			distance = address - t.addresses[i-1]
-		}
-		packed = binary.AppendUvarint(packed, distance)
-		packed = binary.AppendUvarint(packed, uint64(v.lengths[i]))
-		for _, w := range of[:v.lengths[i]] {
-			packed = binary.AppendUvarint(packed, uint64(number[w]))
-		}
-		of = of[v.lengths[i]:]
-	}
-	s.count, s.packed, s.groups = len(t.addresses), slices.Clone(packed), slices.Clone(s.groups)
-}
-
-// takeWords stores the words, the most frequent first, and returns their new
-// numbers by the old ones.
-func (s *Symbols) takeWords(v *vocabulary) []uint32 {
-	order := make([]uint32, len(v.words))
-	size := 0
-	for i, w := range v.words {
-		order[i] = uint32(i)
-		size += len(w)
-	}
-	slices.SortStableFunc(order, func(a, b uint32) int { return v.uses[b] - v.uses[a] })
-	number := make([]uint32, len(v.words))
-	s.words, s.wordEnd = make([]byte, 0, size), make([]uint32, 0, len(v.words))
-	for n, old := range order {
-		number[old] = uint32(n)
-		s.words = append(s.words, v.words[old]...)
-		s.wordEnd = append(s.wordEnd, uint32(len(s.words)))
-	}
-	return number
-}
-
-// vocabulary is the words of a table's names, numbered as they came.
-type vocabulary struct {
-	words   []string
-	uses    []int
-	of      []uint32 // the words of all names
-	lengths []uint32 // how many of them each name has
-}
-
-func (t *table) vocabulary() *vocabulary {
-	v := &vocabulary{of: make([]uint32, 0, 4*len(t.names)), lengths: make([]uint32, 0, len(t.names))}
-	numbers := map[string]uint32{}
-	for i := range t.names {
-		n := uint32(0)
-		for word := range bytes.SplitSeq(t.name(i), []byte{'_'}) {
-			number, known := numbers[string(word)]
-			if !known {
-				number = uint32(len(v.words))
-				v.words, v.uses = append(v.words, string(word)), append(v.uses, 0)
-				numbers[v.words[number]] = number
-			}
-			v.uses[number]++
-			v.of = append(v.of, number)
-			n++
-		}
-		v.lengths = append(v.lengths, n)
-	}
-	return v
-}
-
-// table is the functions of the symbol table as they are read.
-type table struct {
-	addresses []uint64
-	names     []uint32 // where in text the name starts
-	text      []byte   // names, each with a NUL
-}
-
-func (t *table) name(i int) []byte {
-	b := t.text[t.names[i]:]
-	return b[:bytes.IndexByte(b, 0)]
-}
-
-// ranges finds what the functions asked for span; symbols are their names here.
-func (t *table) ranges(symbols map[string]string) map[string][2]uint64 {
-	out := map[string][2]uint64{}
-	for i, start := range t.addresses {
-		name := t.name(i)
-		for function, symbol := range symbols {
-			if _, done := out[function]; done || string(name) != symbol {
+// findRanges finds what the functions asked for span: up to the next symbol.
+func (s *Symbols) findRanges(t *table) {
+	for i, f := range t.functions {
+		name := t.name(f)
+		for function, symbol := range s.split {
+			if _, done := s.ranges[function]; done || string(name) != symbol {
 				continue
 			}
-			for _, end := range t.addresses[i+1:] {
-				if end > start {
-					out[function] = [2]uint64{start, end}
+			for _, next := range t.functions[i+1:] {
+				if next.address > f.address {
+					s.ranges[function] = [2]uint64{f.address, next.address}
 					break
 				}
 			}
 		}
 	}
-	return out
-}
-
-func (t *table) Len() int           { return len(t.addresses) }
-func (t *table) Less(i, j int) bool { return t.addresses[i] < t.addresses[j] }
-func (t *table) Swap(i, j int) {
-	t.addresses[i], t.addresses[j] = t.addresses[j], t.addresses[i]
-	t.names[i], t.names[j] = t.names[j], t.names[i]
 }

@@ -77,11 +77,11 @@ func TestSymbolNames(t *testing.T) {
 		{0xffffffff81000000 + maxFunction, "_text+0x100000"}, {0xffffffff81000000 + maxFunction + 1, "0xffffffff81100001"},
 		{^uint64(0), "0xffffffffffffffff"},
 	} {
-		if got := string(s.Append([]byte("in "), tc.address)); got != "in "+tc.want {
+		if got := s.Name(tc.address); got != tc.want {
 			t.Errorf("%x is %q, want %q", tc.address, got, tc.want)
 		}
 	}
-	if got := string((&Symbols{}).Append(nil, 0x1234)); got != "0x1234" {
+	if got := (&Symbols{}).Name(0x1234); got != "0x1234" {
 		t.Errorf("without symbols: %q", got)
 	}
 }
@@ -181,8 +181,8 @@ func TestNoSymbolsAreNoted(t *testing.T) {
 	}
 }
 
-// TestSymbolWords covers names that are odd to split into words.
-func TestSymbolWords(t *testing.T) {
+// TestOddNames covers names of all forms.
+func TestOddNames(t *testing.T) {
 	names := []string{"_", "__", "a", "_a", "a_", "__x64_sys_brk", "do__it_", "a.isra.0_b", "\xff_\xfe", strings.Repeat("a_", 300)}
 	var text strings.Builder
 	for i, name := range names {
@@ -190,18 +190,9 @@ func TestSymbolWords(t *testing.T) {
 	}
 	s := parsed(t, text.String())
 	for i, name := range names {
-		if got, want := string(s.Append(nil, 0xffffffff81000003+uint64(i)*16)), name+"+0x3"; got != want {
+		if got, want := s.Name(0xffffffff81000003+uint64(i)*16), name+"+0x3"; got != want {
 			t.Errorf("%q, want %q", got, want)
 		}
-	}
-}
-
-// TestSymbolsAllocate: a stack's names cost no allocation.
-func TestSymbolsAllocate(t *testing.T) {
-	s := parsed(t, kallsyms)
-	dst := make([]byte, 0, 1024)
-	if n := testing.AllocsPerRun(100, func() { _ = s.Append(dst, 0xffffffff812000ff) }); n != 0 {
-		t.Errorf("%v allocations", n)
 	}
 }
 
@@ -217,7 +208,7 @@ func TestManySymbols(t *testing.T) {
 	for i := range 5000 {
 		offset := random.Uint64N(32)
 		want := fmt.Sprintf("f%d+0x%x", i, offset)
-		if got := string(s.Append(nil, 0xffffffff81000000+uint64(i)*32+offset)); got != want {
+		if got := s.Name(0xffffffff81000000 + uint64(i)*32 + offset); got != want {
 			t.Fatalf("%q, want %q", got, want)
 		}
 	}
@@ -235,7 +226,7 @@ func FuzzSymbols(f *testing.F) {
 		if !slices.IsSortedFunc(s.groups, byAddress) || len(s.groups) != (s.Len()+groupSize-1)/groupSize {
 			t.Errorf("%x, %d functions", s.groups, s.Len())
 		}
-		if got := s.Append(nil, address); len(got) == 0 {
+		if got := s.Name(address); len(got) == 0 {
 			t.Error("an address without a name at all")
 		}
 		for _, name := range wantedSymbols().functions {
@@ -244,4 +235,13 @@ func FuzzSymbols(f *testing.F) {
 			}
 		}
 	})
+}
+
+func BenchmarkReadSymbols(b *testing.B) {
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := readSymbols("/proc/kallsyms", wantedSymbols()); err != nil && !errors.Is(err, errHiddenAddresses) {
+			b.Fatal(err)
+		}
+	}
 }

@@ -17,15 +17,14 @@ import (
 )
 
 // older is a set of pins of another build whose hooks are gone. Its ring stays
-// pinned until all of its records are acknowledged, so that a reader that dies
-// before leaves them for the next one.
+// pinned until all of its records are done, so that a reader that dies before
+// leaves them for the next one.
 type older struct {
 	path string
 	set  Tracer // its maps and its ring
 
-	mu    sync.Mutex // Ack comes from any goroutine
-	ended bool       // nothing more comes out of the ring
-	gone  bool
+	mu      sync.Mutex // Waiting comes from any goroutine
+	removed bool       // all of its records are done
 }
 
 // takeOver ends the hooks of other builds' sets, once this build's own are
@@ -52,18 +51,17 @@ func (t *Tracer) takeOver(paths []string) error {
 	return nil
 }
 
-// inherit adds the losses of another set that were not told to this one's.
+// inherit adds the unreported losses of another set to this one's.
 func (t *Tracer) inherit(old *Tracer) error {
-	var untold []Loss
-	untold, err := old.Untold(untold)
+	losses, err := old.unreported(nil)
 	if err != nil {
 		return err
 	}
-	for _, l := range untold {
+	for _, l := range losses {
 		if err := t.counters.inherit(t.maps[probe.OomtraceMapLedger], l.counter, l.To-l.From); err != nil {
 			return err
 		}
-		if err := old.Told(l); err != nil {
+		if err := old.reported(l); err != nil {
 			return err
 		}
 	}
@@ -76,9 +74,9 @@ func (t *Tracer) replace(paths []string) error {
 	for _, path := range paths {
 		n, err := undelivered(path)
 		if err != nil {
-			t.warnings = append(t.warnings, fmt.Sprintf("%s, of a version with another record layout, is replaced; what its ring held is not known: %v", path, err))
+			t.warnings = append(t.warnings, fmt.Sprintf("replacing %s, pinned by an incompatible version; its unread records are lost (how many is not known: %v)", path, err))
 		} else {
-			t.warnings = append(t.warnings, fmt.Sprintf("%s, of a version with another record layout, is replaced; %d records in its ring, which only that version can read, are lost", path, n))
+			t.warnings = append(t.warnings, fmt.Sprintf("replacing %s, pinned by an incompatible version; its %d unread records are lost", path, n))
 		}
 		if err := removeHooks(path); err != nil {
 			return err
@@ -106,7 +104,8 @@ func undelivered(path string) (n uint64, err error) {
 		return 0, err
 	}
 	defer func() { _ = r.Close() }()
-	return uint64(r.Unread(func([]byte) bool { return true })), nil
+	_, unread := r.Unread(func(ring.Head) bool { return true })
+	return uint64(unread), nil
 }
 
 // removeHooks ends the links and programs of a set, and leaves its maps.
@@ -135,7 +134,7 @@ func (t *Tracer) readOlder(ev *wire.Event) (bool, error) {
 		rec, err := old.set.ring.Next(done)
 		if errors.Is(err, io.EOF) {
 			t.draining++
-			if err := old.end(); err != nil {
+			if err := old.remove(); err != nil {
 				return false, err
 			}
 			continue
@@ -148,61 +147,38 @@ func (t *Tracer) readOlder(ev *wire.Event) (bool, error) {
 			return false, err
 		}
 		if took {
-			ev.Ring = t.draining + 1
-			t.drained.Add(1)
+			if isRecord(ev) {
+				t.drained.Add(1)
+			}
 			return true, nil
 		}
 	}
 	return false, nil
 }
 
-// end says that nothing more comes.
-func (o *older) end() error {
-	o.mu.Lock()
-	o.ended = true
-	o.mu.Unlock()
-	return o.settle()
-}
-
-// ack acknowledges a record. The set that cannot be removed stays, empty, for the
-// next reader.
-func (o *older) ack(pos uint64) {
-	o.mu.Lock()
-	gone := o.gone
-	o.mu.Unlock()
-	if gone {
-		return
-	}
-	o.set.ring.Ack(pos)
-	_ = o.settle()
-}
-
-// settle removes the set once all is delivered.
-func (o *older) settle() error {
+// remove removes the set, whose records are all done: the last was before its ring
+// could be found empty.
+func (o *older) remove() error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if !o.ended || o.gone || o.set.ring.Pending() > 0 {
-		return nil
-	}
-	o.gone = true
+	o.removed = true
 	return errors.Join(removeSet(o.path), o.set.Close())
 }
 
-func (o *older) unread() int {
+func (o *older) waiting() int {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if o.gone {
+	if o.removed {
 		return 0
 	}
-	return unread(o.set.ring)
+	return waiting(o.set.ring)
 }
 
 func (o *older) close() error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if o.gone {
+	if o.removed {
 		return nil
 	}
-	o.gone = true
 	return o.set.Close()
 }

@@ -14,7 +14,6 @@ import (
 	"runtime/debug"
 	"strings"
 	"sync/atomic"
-	"time"
 	"unsafe"
 
 	"github.com/cilium/ebpf"
@@ -23,7 +22,7 @@ import (
 	"github.com/cilium/ebpf/rlimit"
 	"golang.org/x/sys/unix"
 
-	"github.com/oomtrace/oomtrace/internal/oom"
+	"github.com/oomtrace/oomtrace/internal/host"
 	"github.com/oomtrace/oomtrace/internal/probe"
 	"github.com/oomtrace/oomtrace/internal/ring"
 	"github.com/oomtrace/oomtrace/internal/wire"
@@ -85,15 +84,15 @@ type Stats struct {
 	Undecoded uint64
 }
 
-// Tracer is a running trace. One goroutine may call Read; Ack, Stats and Close
-// may come from others.
+// Tracer is a running trace; a Source gives its records. Stats, Waiting and
+// Pending may be called by any goroutine.
 type Tracer struct {
 	maps        map[string]*ebpf.Map
 	links       []link.Link
 	ring        *ring.Reader
 	attachments []Attachment
 	machine     wire.Machine
-	anchor      *anchor
+	clock       host.BootClock
 	symbols     *Symbols
 	notes       []string
 	warnings    []string
@@ -103,11 +102,11 @@ type Tracer struct {
 	drainEnd    uint64 // where the ring ended when this reader came
 	pin         *pinDir
 	resumed     bool
-	attachedAt  uint64   // CLOCK_MONOTONIC, ns
-	others      pinSets  // of other builds, to take over from
-	older       []*older // the rings that were taken over
-	draining    int      // the one of them that is being read
-	shared      map[int32][]oom.SharedProcess
+	attachedAt  uint64       // CLOCK_MONOTONIC, ns
+	others      pinSets      // of other builds, to take over from
+	older       []*older     // the rings that were taken over
+	draining    int          // the one of them that is being read
+	reading     *ring.Reader // which has the event that is not done
 	hookNames   [][]string
 }
 
@@ -117,7 +116,7 @@ func Open(ctx context.Context, opts Options) (t *Tracer, err error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	t = &Tracer{shared: map[int32][]oom.SharedProcess{}}
+	t = &Tracer{}
 	defer func() {
 		if err != nil {
 			_ = t.Close()
@@ -135,8 +134,8 @@ func Open(ctx context.Context, opts Options) (t *Tracer, err error) {
 	if err != nil {
 		return t, err
 	}
-	t.machine.Symbol, t.machine.Core = t.symbols.Append, t.symbols.Core
-	t.attachedAt = monotonic()
+	t.machine.Symbol, t.machine.Core = t.symbols.Name, t.symbols.Core
+	t.attachedAt = host.MonotonicNS()
 	return t, nil
 }
 
@@ -180,7 +179,7 @@ func (t *Tracer) followUp() error {
 	return t.replace(t.others.foreign)
 }
 
-// warnUnpinned names the hooks that see nothing while no reader runs.
+// warnUnpinned names the programs that see nothing while no reader runs.
 func (t *Tracer) warnUnpinned() {
 	var names []string
 	for _, at := range t.attachments {
@@ -189,7 +188,7 @@ func (t *Tracer) warnUnpinned() {
 		}
 	}
 	if len(names) > 0 {
-		t.warnings = append(t.warnings, "this kernel cannot pin "+strings.Join(names, ", ")+": while no reader runs, records lack what these see")
+		t.warnings = append(t.warnings, "this kernel cannot pin "+strings.Join(names, ", ")+"; data from it is missing while oomtrace is stopped")
 	}
 }
 
@@ -358,39 +357,12 @@ func anyDecides(attachments []Attachment) error {
 
 // describeMachine fills what every record says of this machine.
 func (t *Tracer) describeMachine() {
-	m := ThisMachine()
+	m := host.Identify()
 	cpus, _, _ := topology("/sys") // 0, which is unknown, where it cannot be read
 	t.machine = wire.Machine{
 		Node: m.Node, BootID: m.BootID, Kernel: m.Kernel, CPUs: cpus,
-		PageSize: uint64(os.Getpagesize()), Hooks: t.namesOf, GFP: appendGFP,
+		PageSize: uint64(os.Getpagesize()), Hooks: t.namesOf, GFP: gfpFlags,
 	}
-	t.anchor = newAnchor()
-	t.readClock()
-}
-
-// readClock is for each record anew: the wall clock may have been set.
-func (t *Tracer) readClock() { t.machine.BootTime = t.anchor.time() }
-
-// Machine is what identifies this machine and its boot.
-type Machine struct {
-	Node, BootID, Kernel string
-	// MonotonicStart is the wall clock at 0 of CLOCK_MONOTONIC, which the
-	// kernel log's stamps follow.
-	MonotonicStart time.Time
-}
-
-// ThisMachine reads it; what cannot be read is empty.
-func ThisMachine() Machine {
-	// In a pod the host name is the pod's; its manifest passes the node's.
-	node := os.Getenv("NODE_NAME")
-	if node == "" {
-		node, _ = os.Hostname()
-	}
-	m := Machine{Node: node, BootID: bootID(), Kernel: kernelRelease()}
-	if ns := monotonic(); ns != 0 {
-		m.MonotonicStart = time.Now().Add(-time.Duration(ns))
-	}
-	return m
 }
 
 // namesOf turns a record's hook mask into names such as "fentry:oom_kill_process".
@@ -434,10 +406,10 @@ func (t *Tracer) HiddenData() []string {
 // Symbols is the kernel's symbol table, as far as it is readable.
 func (t *Tracer) Symbols() *Symbols { return t.symbols }
 
-// Read waits for the next event and decodes it into ev. After ctx is done it
-// goes on until the ring is empty and then returns io.EOF. Records that cannot
-// be decoded are counted and passed over.
-func (t *Tracer) Read(ctx context.Context, ev *wire.Event) error {
+// read waits for the next event and decodes it into ev. After ctx is done it
+// goes on until the ring buffer is empty and then returns io.EOF. Records that
+// cannot be decoded are counted and passed over.
+func (t *Tracer) read(ctx context.Context, ev *wire.Event) error {
 	if t.draining < len(t.older) {
 		if ok, err := t.readOlder(ev); ok || err != nil {
 			return err
@@ -458,29 +430,29 @@ func (t *Tracer) Read(ctx context.Context, ev *wire.Event) error {
 		if !took {
 			continue
 		}
-		if rec.Pos < t.drainEnd && ev.Cgroup.Path == "" {
+		if rec.Pos < t.drainEnd && isRecord(ev) {
 			t.drained.Add(1)
 		}
 		return nil
 	}
 }
 
-// take decodes a record of a ring. False: it is none for the caller, and is done
-// with.
+// isRecord says that an event is a record of its own, not a word for one.
+func isRecord(ev *wire.Event) bool { return ev.Record.Kind != "" }
+
+// take decodes a record of a ring. False: it cannot be decoded, and is counted.
 func (t *Tracer) take(from *ring.Reader, rec ring.Record, ev *wire.Event) (bool, error) {
-	t.readClock()
+	t.machine.BootTime = t.clock.Start() // the wall clock may have been set
 	err := ev.Decode(rec.Bytes, &t.machine)
-	ev.Pos = rec.Pos
-	if err != nil {
-		if err := t.counters.inherit(t.maps[probe.OomtraceMapLedger], probe.OomtraceCounterCOUNTER_UNREADABLE, 1); err != nil {
-			return false, err
-		}
+	if err == nil {
+		t.reading = from
+		return true, nil
 	}
-	if err != nil || t.absorb(ev) {
-		from.Ack(rec.Pos)
-		return false, nil
+	if err := t.counters.inherit(t.maps[probe.OomtraceMapLedger], probe.OomtraceCounterCOUNTER_UNREADABLE, 1); err != nil {
+		return false, err
 	}
-	return true, nil
+	from.Done()
+	return false, nil
 }
 
 // Resumed says that the hooks were attached by an earlier reader.
@@ -496,59 +468,31 @@ func (t *Tracer) Drained() uint64 { return t.drained.Load() }
 // CLOCK_MONOTONIC.
 func (t *Tracer) AttachedMonotonic() uint64 { return t.attachedAt }
 
-// absorb keeps the processes that shared a victim's mm until its exit record.
-func (t *Tracer) absorb(ev *wire.Event) bool {
-	if ev.Shared.PID != 0 {
-		t.shared[ev.Shared.VictimPID] = append(t.shared[ev.Shared.VictimPID],
-			oom.SharedProcess{PID: oom.Some(ev.Shared.PID), Comm: string([]byte(ev.Shared.Comm))})
-		return true
-	}
-	if ev.Record.Kind == oom.KindExit {
-		pid := ev.Record.Victim.PID.Value
-		if shared, ok := t.shared[pid]; ok {
-			ev.Record.Exit.SharedMM = append(ev.Record.Exit.SharedMM, shared...)
-			delete(t.shared, pid)
-		}
-	}
-	return false
-}
-
-// Waiting is how many records wait in the ring: those that Read has returned and
-// nobody has acknowledged, too. Any goroutine may ask.
+// Waiting is how many records wait in the ring buffer: the one that was given out
+// and is not acknowledged, too. Any goroutine may ask.
 func (t *Tracer) Waiting() int {
-	n := unread(t.ring)
+	n := waiting(t.ring)
 	for _, old := range t.older {
-		n += old.unread()
+		n += old.waiting()
 	}
 	return n
 }
 
-func unread(r *ring.Reader) int {
-	return r.Unread(func(b []byte) bool {
-		var hdr probe.OomtraceEventHeader
-		if uintptr(len(b)) < unsafe.Sizeof(hdr) {
-			return false
-		}
-		copy(unsafe.Slice((*byte)(unsafe.Pointer(&hdr)), unsafe.Sizeof(hdr)), b)
-		switch probe.OomtraceEventType(hdr.Type) {
-		case probe.OomtraceEventTypeEVENT_VICTIM, probe.OomtraceEventTypeEVENT_NO_VICTIM, probe.OomtraceEventTypeEVENT_EXIT:
-			return true
-		}
-		return false
-	})
+func waiting(r *ring.Reader) int {
+	inUse, n := r.Unread(func(h ring.Head) bool { return wire.IsRecord(h) })
+	if inUse {
+		n++
+	}
+	return n
 }
 
-// KillWaits says that the ring holds another kill than those that were read.
-func (t *Tracer) KillWaits() bool { return t.ring.Ahead(wire.IsKill) }
-
-// Ack says that the event has been delivered: the kernel may forget it. Events
-// may be acknowledged out of order.
-func (t *Tracer) Ack(ev *wire.Event) {
-	if ev.Ring > 0 && ev.Ring <= len(t.older) {
-		t.older[ev.Ring-1].ack(ev.Pos)
-		return
+// done says that the event that read returned has been delivered: the kernel may
+// forget it.
+func (t *Tracer) done() {
+	if t.reading != nil {
+		t.reading.Done()
+		t.reading = nil
 	}
-	t.ring.Ack(ev.Pos)
 }
 
 // Stats reads the programs' counters.

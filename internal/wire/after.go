@@ -11,15 +11,15 @@ func (ev *Event) decodeExit(b []byte, m *Machine) error {
 		return err
 	}
 	ev.header(&raw.Hdr, oom.KindExit, raw.Tid, m)
-	v, x := &ev.victim, &ev.exit
+	v, x := &oom.Victim{}, &oom.Exit{}
 	ev.Record.Victim, ev.Record.Exit = v, x
 	v.PID, v.TID = oom.Some(raw.Tgid), oom.Some(raw.Tid)
-	v.Comm = ev.string(trimNUL(raw.Comm[:]))
+	v.Comm = text(raw.Comm[:])
 	if raw.Hdr.BootNs >= raw.MarkedBootNs {
 		x.AfterNS = oom.Some(raw.Hdr.BootNs - raw.MarkedBootNs)
 	}
-	ev.reaper(&raw)
-	ev.exitMemory(&raw.Mm, pageSize(m))
+	fillReaper(x, &raw)
+	fillExitMemory(x, &raw.Mm, pageSize(m))
 	return nil
 }
 
@@ -27,10 +27,9 @@ func (ev *Event) decodeExit(b []byte, m *Machine) error {
 // mm/oom_kill.c).
 const reapRounds = 10
 
-// reaper tells what the OOM reaper did by its last round: a round is the last one
+// fillReaper says what the OOM reaper did by its last round: a round is the last one
 // when it was good, or when the victim went before the next.
-func (ev *Event) reaper(raw *probe.OomtraceExitEvent) {
-	x := &ev.exit
+func fillReaper(x *oom.Exit, raw *probe.OomtraceExitEvent) {
 	switch probe.OomtraceReapResult(raw.ReapLast) {
 	case probe.OomtraceReapResultREAP_DONE:
 		x.Reaped = oom.Some(true)
@@ -48,8 +47,7 @@ func (ev *Event) reaper(raw *probe.OomtraceExitEvent) {
 	// REAP_UNSURE and REAP_STARTED leave open what came of it.
 }
 
-func (ev *Event) exitMemory(mm *probe.OomtraceMmInfo, page uint64) {
-	x := &ev.exit
+func fillExitMemory(x *oom.Exit, mm *probe.OomtraceMmInfo, page uint64) {
 	x.AnonRSSBytes, x.FileRSSBytes = pageBytes(mm.AnonPages, page), pageBytes(mm.FilePages, page)
 	x.ShmemRSSBytes, x.SwapBytes = pageBytes(mm.ShmemPages, page), pageBytes(mm.SwapPages, page)
 	x.RSSBytes = rssBytes(mm, page)
@@ -64,8 +62,8 @@ func (ev *Event) decodeShared(b []byte, m *Machine) error {
 		return &DecodeError{Field: "shared mm process", Need: 1}
 	}
 	ev.Shared = Shared{
-		PID: raw.Tgid, VictimPID: raw.VictimTgid, Comm: ev.string(trimNUL(raw.Comm[:])),
-		Incident: ev.incident(raw.Hdr.IncidentNs, m),
+		PID: raw.Tgid, VictimPID: raw.VictimTgid, Comm: text(raw.Comm[:]),
+		Incident: incidentID(m.BootID, raw.Hdr.IncidentNs),
 	}
 	return nil
 }
@@ -81,6 +79,6 @@ func (ev *Event) decodeCgroup(b []byte) error {
 	if raw.Len == 0 {
 		return &DecodeError{Field: "cgroup path", Need: 1}
 	}
-	ev.Cgroup = Cgroup{ID: raw.Id, Path: ev.string(raw.Path[:raw.Len])}
+	ev.Cgroup = Cgroup{ID: raw.Id, Path: string(raw.Path[:raw.Len])}
 	return nil
 }

@@ -164,8 +164,8 @@ func machine() *Machine {
 	return &Machine{
 		Node: "node-3", BootID: "0b6a3d5e-0000-4000", Kernel: "6.12", PageSize: 4096, BootTime: time.Date(2026, 3, 14, 12, 0, 0, 0, time.UTC),
 		Hooks:  func(mask uint32) []string { return []string{fmt.Sprintf("mask:%d", mask)} },
-		Symbol: func(dst []byte, address uint64) []byte { return fmt.Appendf(dst, "f%x+0x1", address) },
-		GFP:    func(dst []string, mask uint32) []string { return append(dst, "GFP_KERNEL") },
+		Symbol: func(address uint64) string { return fmt.Sprintf("f%x+0x1", address) },
+		GFP:    func(uint32) []string { return []string{"GFP_KERNEL"} },
 	}
 }
 
@@ -176,13 +176,6 @@ func decode(t *testing.T, b []byte) *Event {
 		t.Fatal(err)
 	}
 	return &ev
-}
-
-// plain makes an empty list of a used event what a new event has.
-func plain(ev *Event) *Event {
-	out := *ev
-	out.UserStack = append([]oom.UserFrame{}, ev.UserStack...)
-	return &out
 }
 
 func jsonOf(t *testing.T, v any) string {

@@ -25,7 +25,7 @@ func TestHookFrames(t *testing.T) {
 			r := whole()
 			r.KernelStack = r.append(words(tt.addrs...))
 			m := machine()
-			m.Symbol = func(dst []byte, a uint64) []byte { return append(dst, names[a]...) }
+			m.Symbol = func(a uint64) string { return names[a] }
 			m.Core = func(a uint64) bool { return a < 100 }
 			var ev Event
 			if err := ev.Decode(r.encode(), m); err != nil {

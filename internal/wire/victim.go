@@ -2,9 +2,12 @@ package wire
 
 import (
 	"bytes"
+	"fmt"
 	"math"
 	"math/bits"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 	"unsafe"
 
@@ -25,43 +28,36 @@ const (
 const sysrqOrder = -1
 
 func (ev *Event) decodeVictim(b []byte, m *Machine, kind oom.Kind) error {
-	var err error
-	d := &ev.decoder // a variable would be allocated for the calls below
-	if d.raw, err = take[probe.OomtraceVictimEvent](b, "victim"); err != nil {
+	raw, err := take[probe.OomtraceVictimEvent](b, "victim")
+	if err != nil {
 		return err
 	}
-	raw := &d.raw
 	if kind == oom.KindKill && raw.Killed == 0 {
 		kind = oom.KindAlreadyExiting
 	}
-	d.ev, d.tail, d.m, d.page = ev, b[unsafe.Sizeof(*raw):], m, pageSize(m)
 	ev.header(&raw.Hdr, kind, raw.MarkTid, m)
+	d := victimDecoder{ev: ev, rec: &ev.Record, raw: &raw, tail: b[unsafe.Sizeof(raw):], m: m, page: pageSize(m)}
 	if m.Hooks != nil {
-		ev.Record.Hooks = append(ev.Record.Hooks, m.Hooks(raw.Hooks)...)
+		d.rec.Hooks = append(d.rec.Hooks, m.Hooks(raw.Hooks)...)
 	}
 	if kind != oom.KindNoVictim {
 		if err := d.victim(); err != nil {
 			return err
 		}
 	} else if raw.Repeats != 0 {
-		ev.Record.Repeats = oom.Some(raw.Repeats)
+		d.rec.Repeats = oom.Some(raw.Repeats)
 	}
-	for _, part := range [...]func(*victimDecoder) error{
-		(*victimDecoder).trigger, (*victimDecoder).stacks, (*victimDecoder).decision,
-		(*victimDecoder).limit, (*victimDecoder).memory, (*victimDecoder).candidates,
-	} {
-		if err := part(d); err != nil {
+	for _, part := range [...]func() error{d.trigger, d.stacks, d.decision, d.limit, d.memory, d.candidates} {
+		if err := part(); err != nil {
 			return err
 		}
 	}
 	if start := raw.Victim.StartBootNs; kind == oom.KindKill && start != unknown && start != 0 {
-		// A process is killed once: this id is the same however the kill was
-		// seen, be it by two tracers.
-		at := len(ev.text)
-		ev.text = appendKillID(ev.text, m.BootID, start, raw.Victim.Tgid)
-		ev.Record.ID = ev.since(at)
+		d.rec.ID = killID(m.BootID, start, raw.Victim.Tgid)
 	}
-	ev.limit.Stat = freshStat(&ev.Record, ev.limit.Stat)
+	if l := d.rec.Limit; l != nil && isOld(d.rec, l.Stat) {
+		l.Stat = nil
+	}
 	return nil
 }
 
@@ -75,7 +71,8 @@ func pageSize(m *Machine) uint64 {
 // victimDecoder carries what the parts of one victim record share.
 type victimDecoder struct {
 	ev   *Event
-	raw  probe.OomtraceVictimEvent
+	rec  *oom.Record // of ev
+	raw  *probe.OomtraceVictimEvent
 	tail []byte
 	m    *Machine
 	page uint64
@@ -122,16 +119,15 @@ func known32(v uint32) oom.Opt[uint32] {
 	return oom.Some(v)
 }
 
-func trimNUL(b []byte) []byte {
-	if i := bytes.IndexByte(b, 0); i >= 0 {
-		return b[:i]
-	}
-	return b
+// text is what a field of fixed size holds up to its first NUL.
+func text(b []byte) string {
+	s, _, _ := bytes.Cut(b, []byte{0})
+	return string(s)
 }
 
 func (d *victimDecoder) victim() error {
-	raw, v := &d.raw.Victim, &d.ev.victim
-	d.ev.Record.Victim = v
+	raw, v := &d.raw.Victim, &oom.Victim{}
+	d.rec.Victim = v
 	v.TID = oom.Some(d.raw.MarkTid)
 	if raw.Valid == 0 {
 		return nil
@@ -141,7 +137,7 @@ func (d *victimDecoder) victim() error {
 		v.NSPID = oom.Some(raw.NsTgid)
 	}
 	v.UID, v.OOMScoreAdj = oom.Some(raw.Uid), oom.Some(raw.OomScoreAdj)
-	v.Comm = d.ev.string(trimNUL(raw.Comm[:]))
+	v.Comm = text(raw.Comm[:])
 	if !d.m.BootTime.IsZero() {
 		v.StartTime = d.m.BootTime.Add(time.Duration(raw.StartBootNs))
 	}
@@ -164,11 +160,10 @@ func (d *victimDecoder) victim() error {
 }
 
 func (d *victimDecoder) victimMemory() {
-	mm, v := &d.raw.Mm, &d.ev.victim
+	mm, v := &d.raw.Mm, d.rec.Victim
 	if mm.TotalVmPages == unknown {
 		return
 	}
-	d.ev.RSSCountBytes = d.bytes(mm.RssCountPages)
 	v.TotalVMBytes = d.bytes(mm.TotalVmPages)
 	v.AnonRSSBytes, v.FileRSSBytes, v.ShmemRSSBytes = d.bytes(mm.AnonPages), d.bytes(mm.FilePages), d.bytes(mm.ShmemPages)
 	v.RSSBytes = rssBytes(mm, d.page)
@@ -191,16 +186,8 @@ func (d *victimDecoder) cmdline(t *probe.OomtraceTaskInfo) (args, joined string,
 	if err != nil {
 		return "", "", err
 	}
-	b = bytes.TrimRight(b, "\x00")
-	args = d.ev.string(b)
-	start := len(d.ev.text)
-	d.ev.text = append(d.ev.text, b...)
-	for i := start; i < len(d.ev.text); i++ {
-		if d.ev.text[i] == 0 {
-			d.ev.text[i] = ' '
-		}
-	}
-	return args, d.ev.since(start), nil
+	args = string(bytes.TrimRight(b, "\x00"))
+	return args, strings.ReplaceAll(args, "\x00", " "), nil
 }
 
 func (d *victimDecoder) exe(t *probe.OomtraceTaskInfo) (string, error) {
@@ -208,7 +195,7 @@ func (d *victimDecoder) exe(t *probe.OomtraceTaskInfo) (string, error) {
 	if err != nil || len(b) == 0 {
 		return "", err
 	}
-	return d.path(b, t.Flags&uint32(probe.OomtraceTaskFlagTASK_EXE_CUT) != 0), nil
+	return joinPath(b, t.Flags&uint32(probe.OomtraceTaskFlagTASK_EXE_CUT) != 0), nil
 }
 
 func (d *victimDecoder) taskCgroup(t *probe.OomtraceTaskInfo) (path string, cut oom.Opt[bool], err error) {
@@ -223,27 +210,25 @@ func (d *victimDecoder) taskCgroup(t *probe.OomtraceTaskInfo) (path string, cut 
 	if isCut {
 		cut = oom.Some(true)
 	}
-	return d.path(b, isCut), cut, nil
+	return joinPath(b, isCut), cut, nil
 }
 
-// path puts names that come leaf first, each with a NUL, into the usual order.
-// No names are the root.
-func (d *victimDecoder) path(names []byte, cut bool) string {
-	start := len(d.ev.text)
-	if cut {
-		d.ev.text = append(d.ev.text, "…"...)
+// joinPath puts names that come leaf first, each with a NUL, into the usual
+// order. No names are the root.
+func joinPath(names []byte, cut bool) string {
+	var parts []string
+	if rest := strings.TrimSuffix(string(names), "\x00"); rest != "" {
+		parts = strings.Split(rest, "\x00")
+		slices.Reverse(parts)
 	}
-	rest := bytes.TrimSuffix(names, []byte{0})
-	for len(rest) > 0 {
-		i := bytes.LastIndexByte(rest, 0)
-		d.ev.text = append(d.ev.text, '/')
-		d.ev.text = append(d.ev.text, rest[i+1:]...)
-		rest = rest[:max(i, 0)]
+	path := "/" + strings.Join(parts, "/")
+	switch {
+	case !cut:
+		return path
+	case len(parts) == 0:
+		return "…"
 	}
-	if start == len(d.ev.text) {
-		d.ev.text = append(d.ev.text, '/')
-	}
-	return d.ev.since(start)
+	return "…" + path
 }
 
 // chain fills the limits from the victim's own cgroup upwards. Their paths are
@@ -257,14 +242,15 @@ func (d *victimDecoder) chain() error {
 	if err != nil {
 		return err
 	}
-	cut := d.ev.victim.CgroupCut.Value
+	cut := d.rec.Victim.CgroupCut.Value
+	d.rec.Victim.CgroupLimits = make([]oom.CgroupLimit, 0, len(b)/int(unsafe.Sizeof(probe.OomtraceMemcgInfo{})))
 	for len(b) > 0 {
 		info, err := take[probe.OomtraceMemcgInfo](b, "cgroup limit")
 		if err != nil {
 			return err
 		}
 		b = b[unsafe.Sizeof(info):]
-		d.ev.victim.CgroupLimits = append(d.ev.victim.CgroupLimits, d.cgroupLimit(&info, d.path(names, cut)))
+		d.rec.Victim.CgroupLimits = append(d.rec.Victim.CgroupLimits, d.cgroupLimit(&info, joinPath(names, cut)))
 		if i := bytes.IndexByte(names, 0); i >= 0 {
 			names = names[i+1:]
 		}
@@ -294,14 +280,14 @@ func (d *victimDecoder) cgroupLimit(info *probe.OomtraceMemcgInfo, path string) 
 }
 
 func (d *victimDecoder) trigger() error {
-	raw, t := &d.raw.Trigger, &d.ev.trigger
+	raw, t := &d.raw.Trigger, &oom.Trigger{}
 	if raw.Valid == 0 {
 		return nil
 	}
-	d.ev.Record.Trigger = t
+	d.rec.Trigger = t
 	t.PID, t.TID, t.UID = oom.Some(raw.Tgid), oom.Some(raw.Tid), oom.Some(raw.Uid)
 	t.OOMScoreAdj = oom.Some(raw.OomScoreAdj)
-	t.Comm = d.ev.string(trimNUL(raw.Comm[:]))
+	t.Comm = text(raw.Comm[:])
 	var err error
 	if t.Args, t.Cmdline, err = d.cmdline(raw); err != nil {
 		return err
@@ -312,7 +298,7 @@ func (d *victimDecoder) trigger() error {
 }
 
 func (d *victimDecoder) decision() error {
-	raw, r := &d.raw.Decision, &d.ev.Record
+	raw, r := &d.raw.Decision, d.rec
 	if raw.Valid != uint32(probe.OomtraceDecisionValidDECISION_UNKNOWN) {
 		d.request()
 	}
@@ -346,41 +332,39 @@ func (d *victimDecoder) decision() error {
 
 // request is what the allocation asked for, be it decided upon or not.
 func (d *victimDecoder) request() {
-	raw, r := &d.raw.Decision, &d.ev.Record
+	raw, r := &d.raw.Decision, d.rec
 	if raw.Order == sysrqOrder {
 		r.Sysrq = oom.Some(true)
 	}
 	if t := r.Trigger; t != nil {
-		t.Nodemask, t.MemsAllowed = d.nodes(raw.Nodemask), d.nodes(raw.MemsAllowed)
+		t.Nodemask, t.MemsAllowed = nodeList(raw.Nodemask), nodeList(raw.MemsAllowed)
 		t.GFPMask, t.Order = oom.Some(raw.GfpMask), oom.Some(raw.Order)
 		if d.m.GFP != nil {
-			t.GFPFlags = d.m.GFP(t.GFPFlags, raw.GfpMask)
+			t.GFPFlags = d.m.GFP(raw.GfpMask)
 		}
 	}
 }
 
-// nodes is a mask as the kernel prints one ("0-1,4"); a mask that is absent, or
+// nodeList is a mask as the kernel prints one ("0-1,4"); a mask that is absent, or
 // holds every number there is, says nothing.
-func (d *victimDecoder) nodes(mask uint64) string {
+func nodeList(mask uint64) string {
 	if mask == unknown {
 		return ""
 	}
-	start := len(d.ev.text)
+	var ranges []string
 	for n := 0; n < 64; n++ {
 		if mask>>n&1 == 0 {
 			continue
 		}
-		last := n + bits.TrailingZeros64(^(mask >> n)) - 1
-		if len(d.ev.text) > start {
-			d.ev.text = append(d.ev.text, ',')
+		first := n
+		n += bits.TrailingZeros64(^(mask >> n)) - 1
+		if n > first {
+			ranges = append(ranges, fmt.Sprintf("%d-%d", first, n))
+		} else {
+			ranges = append(ranges, strconv.Itoa(n))
 		}
-		d.ev.text = strconv.AppendInt(d.ev.text, int64(n), 10)
-		if last > n {
-			d.ev.text = strconv.AppendInt(append(d.ev.text, '-'), int64(last), 10)
-		}
-		n = last
 	}
-	return d.ev.since(start)
+	return strings.Join(ranges, ",")
 }
 
 // isChosen tells the chosen task from the others of an oom.group. The kernel

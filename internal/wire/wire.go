@@ -54,14 +54,14 @@ type Machine struct {
 	// Hooks names the hooks of a mask of probe.OomtraceHookBit; nil leaves
 	// them out.
 	Hooks func(mask uint32) []string
-	// Symbol appends the name of a kernel address ("symbol+0x1f"); nil leaves
-	// the kernel stack out.
-	Symbol func(dst []byte, address uint64) []byte
+	// Symbol names a kernel address ("symbol+0x1f"); nil leaves the kernel stack
+	// out.
+	Symbol func(address uint64) string
 	// Core says whether an address is in the kernel's own text, neither a module's
 	// nor BPF's; nil counts all as such.
 	Core func(address uint64) bool
-	// GFP appends the names of a gfp mask; nil leaves them out.
-	GFP func(dst []string, mask uint32) []string
+	// GFP gives the names of a gfp mask; nil leaves them out.
+	GFP func(mask uint32) []string
 }
 
 // Cgroup is a memory cgroup that was just created.
@@ -77,39 +77,20 @@ type Shared struct {
 	Incident       string
 }
 
-// Event is one decoded ring record. The caller owns it and may decode into it
-// again; all that it holds lives until then. Exactly one of Record.Kind,
-// Cgroup.Path and Shared.PID is set.
+// Event is one decoded ring record, which owns all that it holds. Exactly one of
+// Record.Kind, Cgroup.Path and Shared.PID is set.
 type Event struct {
 	Record oom.Record
 	Cgroup Cgroup
 	Shared Shared
-	// RSSCountBytes is the victim's rss without what the CPUs still hold: what
-	// kernels 6.2 to 6.18 print in their kill line. It is a witness, not part of
-	// the record.
-	RSSCountBytes oom.Opt[uint64]
 	// UserStack are the trigger's frames, innermost first.
 	UserStack []oom.UserFrame
-	// Pos is where the record lies in the ring; the tracer acknowledges by it.
-	Pos uint64
-	// Ring says which ring Pos is of: 0 is the tracer's own.
-	Ring int
-
-	victim  oom.Victim
-	trigger oom.Trigger
-	limit   oom.Limit
-	memory  oom.Memory
-	exit    oom.Exit
-	decoder victimDecoder
-	text    []byte // backs the strings
-	reserve []uint64
-	blocks  []uint64
 }
 
-// Decode fills the event from one ring record. It returns ErrLayout, a
-// *DecodeError, or nil.
+// Decode fills the event from one ring record; what it held before stays with
+// those who have it. It returns ErrLayout, a *DecodeError, or nil.
 func (ev *Event) Decode(b []byte, m *Machine) error {
-	ev.reset()
+	*ev = Event{}
 	hdr, err := take[probe.OomtraceEventHeader](b, "header")
 	if err != nil {
 		return err
@@ -135,27 +116,23 @@ func (ev *Event) Decode(b []byte, m *Machine) error {
 // IsKill says by the first bytes of a ring record that it tells of a kill, or of
 // one that was not to be.
 func IsKill(head [8]byte) bool {
-	switch probe.OomtraceEventType(binary.NativeEndian.Uint16(head[2:])) {
-	case probe.OomtraceEventTypeEVENT_VICTIM, probe.OomtraceEventTypeEVENT_NO_VICTIM:
-		return binary.NativeEndian.Uint16(head[:]) == Layout
+	layout, kind := parseHead(head)
+	return layout == Layout && (kind == probe.OomtraceEventTypeEVENT_VICTIM || kind == probe.OomtraceEventTypeEVENT_NO_VICTIM)
+}
+
+// IsRecord says by the first bytes of a ring record, of whatever layout, that it
+// becomes a record of its own in the output.
+func IsRecord(head [8]byte) bool {
+	switch _, kind := parseHead(head); kind {
+	case probe.OomtraceEventTypeEVENT_VICTIM, probe.OomtraceEventTypeEVENT_NO_VICTIM, probe.OomtraceEventTypeEVENT_EXIT:
+		return true
 	}
 	return false
 }
 
-func (ev *Event) reset() {
-	ev.Record = oom.Record{
-		Hooks: ev.Record.Hooks[:0], Candidates: ev.Record.Candidates[:0], Sampled: ev.Record.Sampled[:0],
-	}
-	ev.Cgroup, ev.Shared, ev.Pos, ev.Ring, ev.RSSCountBytes = Cgroup{}, Shared{}, 0, 0, oom.Opt[uint64]{}
-	ev.UserStack = ev.UserStack[:0]
-	ev.text, ev.reserve, ev.blocks = ev.text[:0], ev.reserve[:0], ev.blocks[:0]
-	ev.victim = oom.Victim{CgroupLimits: ev.victim.CgroupLimits[:0]}
-	ev.trigger = oom.Trigger{
-		GFPFlags: ev.trigger.GFPFlags[:0], KernelStack: ev.trigger.KernelStack[:0], UserStack: ev.trigger.UserStack[:0],
-	}
-	ev.limit = oom.Limit{Stat: ev.limit.Stat[:0]}
-	ev.memory = oom.Memory{Stat: ev.memory.Stat[:0], Zones: ev.memory.Zones[:0], SwapDevices: ev.memory.SwapDevices[:0]}
-	ev.exit = oom.Exit{SharedMM: ev.exit.SharedMM[:0]}
+// parseHead reads the first fields of struct event_header.
+func parseHead(head [8]byte) (layout uint16, kind probe.OomtraceEventType) {
+	return binary.NativeEndian.Uint16(head[:]), probe.OomtraceEventType(binary.NativeEndian.Uint16(head[2:]))
 }
 
 // take copies a wire struct out of the record: ring memory is 8-byte aligned,
@@ -167,24 +144,6 @@ func take[T any](b []byte, field string) (out T, err error) {
 	}
 	copy(unsafe.Slice((*byte)(unsafe.Pointer(&out)), size), b)
 	return out, nil
-}
-
-// string keeps s until the next Decode without an allocation of its own.
-func (ev *Event) string(s []byte) string {
-	if len(s) == 0 {
-		return ""
-	}
-	start := len(ev.text)
-	ev.text = append(ev.text, s...)
-	return unsafe.String(&ev.text[start], len(s))
-}
-
-// since returns what was appended to text from start on.
-func (ev *Event) since(start int) string {
-	if start == len(ev.text) {
-		return ""
-	}
-	return unsafe.String(&ev.text[start], len(ev.text)-start)
 }
 
 // header fills what every record has. The id is made of the boot, the kernel's
@@ -200,14 +159,5 @@ func (ev *Event) header(hdr *probe.OomtraceEventHeader, kind oom.Kind, tid int32
 	if !m.BootTime.IsZero() {
 		r.Time = m.BootTime.Add(time.Duration(hdr.BootNs))
 	}
-	start := len(ev.text)
-	ev.text = appendID(ev.text, m.BootID, hdr.BootNs, tid)
-	r.ID = ev.since(start)
-	r.Incident = ev.incident(hdr.IncidentNs, m)
-}
-
-func (ev *Event) incident(ns uint64, m *Machine) string {
-	start := len(ev.text)
-	ev.text = appendIncident(ev.text, m.BootID, ns)
-	return ev.since(start)
+	r.ID, r.Incident = recordID(m.BootID, hdr.BootNs, tid), incidentID(m.BootID, hdr.IncidentNs)
 }

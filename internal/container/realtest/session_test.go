@@ -173,7 +173,7 @@ func (s *session) collect(ctx context.Context) error {
 				return err
 			}
 		}
-		s.tracer.Ack(&ev)
+		s.tracer.Done()
 	}
 }
 

@@ -15,6 +15,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -93,6 +94,11 @@ func TestVM(t *testing.T) {
 		t.Fatal(err)
 	}
 	b := &builds{root: root, dir: t.TempDir()}
+	t.Cleanup(func() {
+		if n := b.seconds.Load(); n > maxSeconds {
+			t.Errorf("%d suites needed a second guest: %d may, on a busy host; what failed first stands above", n, maxSeconds)
+		}
+	})
 	slots := make(chan struct{}, 2)
 	for _, name := range strings.Fields(*kernelList) {
 		for _, s := range suites() {
@@ -109,10 +115,15 @@ func TestVM(t *testing.T) {
 	}
 }
 
+// maxSeconds is how many suites of a run may need their second guest: more is no
+// chance, but a fault.
+const maxSeconds = 1
+
 // builds makes each test binary once.
 type builds struct {
 	root, dir string
 	mu        sync.Mutex
+	seconds   atomic.Int32 // suites that needed a second guest
 }
 
 func (b *builds) test(ctx context.Context, arch, pkg string) (string, error) {
@@ -157,7 +168,7 @@ func guest(t *testing.T, b *builds, name string, s suite) {
 		t.Fatal(err)
 	}
 	defer func() { _ = live.Close() }()
-	twice(t, name, s, vmtest.Options{
+	twice(t, b, name, s, vmtest.Options{
 		Output: live,
 		Kernel: k, Command: command, Env: append(s.env, "OOMTRACE_NO_TIER="+noTier(name)),
 		Files:     files,
@@ -168,7 +179,7 @@ func guest(t *testing.T, b *builds, name string, s suite) {
 // twice gives a suite a second guest when it fails in the first: a machine
 // without memory, emulated on a busy host, may come to an end that no test
 // foresaw. The closing line names what failed the first time.
-func twice(t *testing.T, name string, s suite, opts vmtest.Options) {
+func twice(t *testing.T, b *builds, name string, s suite, opts vmtest.Options) {
 	first := ""
 	for try := 1; ; try++ {
 		res, err := vmtest.Boot(t.Context(), opts)
@@ -177,6 +188,7 @@ func twice(t *testing.T, name string, s suite, opts vmtest.Options) {
 		}
 		why := judge(res, err)
 		if why != "" && try == 1 && t.Context().Err() == nil {
+			b.seconds.Add(1)
 			first = "; failed at first: " + blame(res, err)
 			t.Logf("first try: %s", why)
 			if res != nil {

@@ -349,9 +349,9 @@ func enterSplit(w *work) error {
 }
 
 //go:nosplit
-func call(number, a, b, c uintptr) (uintptr, bool) {
-	r, _, errno := syscall.RawSyscall(number, a, b, c)
-	return r, errno == 0
+func call(number, a, b, c uintptr) bool {
+	_, _, errno := syscall.RawSyscall(number, a, b, c)
+	return errno == 0
 }
 
 //go:nosplit
@@ -400,7 +400,7 @@ func sleepForever() {
 func enter(w *work) {
 	zero := [1]byte{'0'}
 	if w.procsFD >= 0 {
-		if _, ok := call(unix.SYS_WRITE, uintptr(w.procsFD), uintptr(unsafe.Pointer(&zero[0])), 1); !ok {
+		if ok := call(unix.SYS_WRITE, uintptr(w.procsFD), uintptr(unsafe.Pointer(&zero[0])), 1); !ok {
 			fail(3)
 		}
 	}
@@ -410,12 +410,12 @@ func enter(w *work) {
 	if errno != 0 {
 		fail(4)
 	}
-	if _, ok := call(unix.SYS_WRITE, r, addr(w.adj), uintptr(len(w.adj))); !ok {
+	if ok := call(unix.SYS_WRITE, r, addr(w.adj), uintptr(len(w.adj))); !ok {
 		fail(5)
 	}
 	call(unix.SYS_CLOSE, r, 0, 0)
 	if w.uid != 0 {
-		if _, ok := call(unix.SYS_SETRESUID, uintptr(w.uid), uintptr(w.uid), uintptr(w.uid)); !ok {
+		if ok := call(unix.SYS_SETRESUID, uintptr(w.uid), uintptr(w.uid), uintptr(w.uid)); !ok {
 			fail(6)
 		}
 	}

@@ -1,0 +1,268 @@
+package assemble
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/oomtrace/oomtrace/internal/host"
+	"github.com/oomtrace/oomtrace/internal/metrics"
+	"github.com/oomtrace/oomtrace/internal/pipeline"
+	"github.com/oomtrace/oomtrace/internal/sample"
+	"github.com/oomtrace/oomtrace/internal/tracer"
+)
+
+// namesWait bounds how long the kills of a log wait for the runtimes' first
+// answers.
+const namesWait = 2 * time.Second
+
+// LiveOptions say how a live line is built.
+type LiveOptions struct {
+	StageOptions
+	Output
+	// Limit ends it after so many written kills; 0 is no limit.
+	Limit int
+	// Queue lets records wait in the source while the output's disk is full.
+	Queue bool
+	// SinceBoot gives the kills first that the kernel log still holds.
+	SinceBoot bool
+	// Note takes what only a verbose run says; nil is nobody.
+	Note func(what string, err error)
+	// Metrics is where to serve metrics, as HOST:PORT; empty is nowhere.
+	Metrics, Version string
+}
+
+// Live is a line whose source is the kernel as it runs.
+type Live struct {
+	o       LiveOptions
+	tr      *tracer.Tracer // nil: log is the source
+	log     *KernelLog     // the source, or beside tr what completes its records
+	past    *KernelLog     // for SinceBoot beside tr
+	source  *tracer.Source
+	stages  *stages
+	server  *metrics.Server
+	line    pipeline.Line
+	health  pipeline.Health
+	repeats uint64 // what the tracer had counted of repeated OOMs before
+	stuck   bool
+}
+
+// OpenLive builds a line from the programs of tr, or from log where tr is nil.
+// Both are the line's then: it closes them, on failure too.
+func OpenLive(ctx context.Context, tr *tracer.Tracer, log *KernelLog, o LiveOptions) (_ *Live, err error) {
+	if o.Notify == nil {
+		o.Notify = func(string) {}
+	}
+	if o.Note == nil {
+		o.Note = func(string, error) {}
+	}
+	l := &Live{o: o, tr: tr, log: log}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, l.Close())
+		}
+	}()
+	var pending func() bool
+	if tr != nil {
+		pending = tr.Pending
+	}
+	l.stages = newStages(ctx, o.StageOptions, true, pending)
+	l.openLogs()
+	if err := l.openMetrics(); err != nil {
+		return nil, err
+	}
+	l.line = pipeline.Line{Source: l.openSource(), Stages: l.stages.list(), Sink: o.sink(o.NoWhy), Limit: o.Limit, Health: &l.health}
+	if o.Queue {
+		l.line.Sink = pipeline.Retry(l.line.Sink, &l.health, o.Notify)
+	}
+	return l, nil
+}
+
+// openLogs opens what is read of the kernel log beside the programs, while the
+// privileges for it are still there. Without it records are poorer, or missing
+// from before.
+func (l *Live) openLogs() {
+	if l.tr == nil {
+		return
+	}
+	var err error
+	if l.tr.NeedsLog() {
+		if l.log, err = openKernelLog(logOptions{atOnce: true}); err != nil {
+			l.o.Note("records will lack gfp mask, order and limit", err)
+		}
+	}
+	if l.o.SinceBoot && !l.tr.Resumed() {
+		if l.past, err = openKernelLog(logOptions{fromStart: true, untilNow: true}); err != nil {
+			l.sinceBootFailed(err)
+		}
+	}
+}
+
+func (l *Live) sinceBootFailed(err error) { l.o.Notify(fmt.Sprintf("--since-boot: %v", err)) }
+
+func (l *Live) openSource() pipeline.Source {
+	if l.tr == nil {
+		return l.log
+	}
+	stacks := sample.NewStacks(sample.StackOptions{})
+	o := tracer.SourceOptions{
+		UserStack: stacks.UserStack, OnCgroup: l.stages.onCgroup, OnShared: l.stages.victims.Shared,
+		OnLogEnd: func(err error) {
+			l.o.Notify(fmt.Sprintf("%v: from here on records lack gfp mask, order and limit", err))
+		},
+	}
+	if l.log != nil {
+		o.Log = l.log
+	}
+	l.source = tracer.NewSource(l.tr, o)
+	if l.past == nil {
+		return l.source
+	}
+	attached := l.tr.AttachedMonotonic()
+	return pipeline.Merge(l.past, l.source, attached-min(attached, uint64(tracer.ClockSlack)), l.sinceBootFailed)
+}
+
+func (l *Live) openMetrics() (err error) {
+	if l.o.Metrics == "" {
+		return nil
+	}
+	l.stages.metrics = metrics.New(metrics.Options{Version: l.o.Version, Stats: l.stats, Healthy: l.Healthy})
+	if l.server, err = metrics.Serve(l.o.Metrics, l.stages.metrics); err != nil {
+		return &MetricsError{BadAddress: errors.Is(err, metrics.ErrAddress), Err: err}
+	}
+	l.o.Notify(fmt.Sprintf("metrics on http://%s/metrics", l.server.Address()))
+	return nil
+}
+
+// MetricsError says that the metrics cannot be served.
+type MetricsError struct {
+	BadAddress bool // it is not HOST:PORT
+	Err        error
+}
+
+func (e *MetricsError) Error() string { return "metrics: " + e.Err.Error() }
+func (e *MetricsError) Unwrap() error { return e.Err }
+
+func (l *Live) stats() (metrics.Stats, error) {
+	if l.tr == nil {
+		return metrics.Stats{Hooks: []metrics.Hook{{Name: "kmsg", Kind: "kmsg"}}}, nil
+	}
+	st, err := l.tr.Stats()
+	out := metrics.Stats{
+		Lost: st.Lost, LostExit: st.LostExit, LostCgroup: st.LostCgroup, LostNoVictim: st.LostNoVictim,
+		Repeated: st.Repeated, Undecoded: st.Undecoded, Drained: l.tr.Drained(),
+	}
+	for _, a := range l.tr.Attachments() {
+		out.Hooks = append(out.Hooks, metrics.Hook{Name: a.Hook, Kind: a.Kind})
+	}
+	return out, err
+}
+
+// Node is the name of this machine.
+func (l *Live) Node() string { return host.Identify().Node }
+
+// Completes says that the kernel log completes the programs' records.
+func (l *Live) Completes() bool { return l.tr != nil && l.log != nil }
+
+// WarmUp brings what a record needs on its way into memory.
+func (l *Live) WarmUp(ctx context.Context) error { return l.stages.warmUp(ctx) }
+
+// Start makes the line healthy before it runs: whoever sees that oomtrace is
+// ready finds it so.
+func (l *Live) Start() error {
+	if l.tr != nil {
+		st, err := l.tr.Stats()
+		if err != nil {
+			return err
+		}
+		l.repeats = st.Repeated
+	}
+	l.health.Start()
+	return nil
+}
+
+// Run moves records until the context ends, the limit is reached or the output
+// fails. After pipeline.ErrStuck the line is still in use: Close then leaves to
+// the end of the process what it uses.
+func (l *Live) Run(ctx context.Context) error {
+	defer l.health.Stop()
+	if l.tr == nil || l.past != nil {
+		l.stages.ready(ctx, namesWait)
+	}
+	err := l.line.RunOrAbandon(ctx)
+	l.stuck = errors.Is(err, pipeline.ErrStuck)
+	return err
+}
+
+// Alive is what a watchdog asks.
+func (l *Live) Alive() bool { return l.health.Alive() }
+
+// Healthy says why kills are not written just now, if that is so.
+func (l *Live) Healthy() error {
+	if err := l.health.Err(); err != nil || l.tr == nil {
+		return err
+	}
+	_, err := l.tr.Stats()
+	return err
+}
+
+// Waiting is how many records the source holds that are not written: -1 where
+// that is not known.
+func (l *Live) Waiting() int {
+	if l.tr == nil {
+		return -1
+	}
+	return l.tr.Waiting()
+}
+
+// Summary is what a line has done.
+type Summary struct {
+	pipeline.Counts
+	// Traced is set where programs are the source: the rest is known then.
+	Traced bool
+	// Repeated OOMs without a victim were counted but not recorded.
+	Repeated uint64
+}
+
+// Summary is for when Run has ended, but not with pipeline.ErrStuck. What was lost
+// at the very end counts, too.
+func (l *Live) Summary() (Summary, error) {
+	s := Summary{Counts: l.line.Counts()}
+	if l.tr == nil {
+		return s, nil
+	}
+	s.Traced = true
+	st, err := l.tr.Stats()
+	if err != nil {
+		return s, err
+	}
+	s.Repeated = st.Repeated - l.repeats
+	late, err := l.tr.Unreported()
+	s.Lost += late
+	return s, err
+}
+
+// Close releases everything but the output.
+func (l *Live) Close() error {
+	var errs []error
+	if l.server != nil {
+		errs = append(errs, l.server.Close())
+	}
+	errs = append(errs, l.stages.Close())
+	if l.stuck {
+		return errors.Join(errs...) // the end of the process releases the rest
+	}
+	if l.source != nil {
+		errs = append(errs, l.source.Close())
+	}
+	for _, log := range []*KernelLog{l.log, l.past} {
+		if log != nil {
+			errs = append(errs, log.Close())
+		}
+	}
+	if l.tr != nil {
+		errs = append(errs, l.tr.Close())
+	}
+	return errors.Join(errs...)
+}

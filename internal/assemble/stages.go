@@ -1,0 +1,202 @@
+// Package assemble builds the line that a verb runs: its source, the stages in
+// their order and its sink, from what the flags say.
+package assemble
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/oomtrace/oomtrace/internal/cgroup"
+	"github.com/oomtrace/oomtrace/internal/container"
+	"github.com/oomtrace/oomtrace/internal/enrich"
+	"github.com/oomtrace/oomtrace/internal/explain"
+	"github.com/oomtrace/oomtrace/internal/metrics"
+	"github.com/oomtrace/oomtrace/internal/oom"
+	"github.com/oomtrace/oomtrace/internal/pipeline"
+	"github.com/oomtrace/oomtrace/internal/redact"
+	"github.com/oomtrace/oomtrace/internal/sample"
+	"github.com/oomtrace/oomtrace/internal/victims"
+)
+
+// StageOptions say what the stages do. The zero value works: no metadata of
+// containers, nothing hidden.
+type StageOptions struct {
+	// Notify takes a message for the user; nil is nobody.
+	Notify  func(text string)
+	Filters pipeline.Filters
+	// NoWhy leaves the explanation out.
+	NoWhy bool
+	// Metadata asks the container runtimes of this machine, and those at Sockets.
+	Metadata bool
+	Sockets  []string
+	// EnrichWait bounds how long a record waits for metadata; 0 is not at all.
+	EnrichWait time.Duration
+	// Redact hides arguments that look like secrets, and those of RedactNames.
+	Redact      bool
+	RedactNames []string
+}
+
+// stages are the stages of a line, with what they share.
+type stages struct {
+	o          StageOptions
+	live       bool // records of now; not of a log that is read afterwards
+	sampler    sample.Sampler
+	victims    *victims.Table
+	containers *container.Cache // nil: no runtime is asked
+	enricher   *enrich.Enricher
+	metrics    *metrics.Metrics // nil: not counted
+	redactor   *redact.Redactor // nil: nothing is hidden
+	explainer  explain.Explainer
+	unresolved bool // the user knows that names are missing
+}
+
+// newStages must be closed. Pending says that another kill waits; nil is never.
+func newStages(ctx context.Context, o StageOptions, live bool, pending func() bool) *stages {
+	if o.Notify == nil {
+		o.Notify = func(string) {}
+	}
+	s := &stages{o: o, live: live}
+	owners := enrich.Options{Log: !live, Wait: o.EnrichWait, Pending: pending}
+	if o.EnrichWait == 0 {
+		owners.Wait = -1
+	}
+	if o.Metadata {
+		s.containers = container.Open(ctx, container.Options{Sockets: o.Sockets, Warn: o.Notify})
+		owners.Containers = s.containers
+	}
+	s.enricher = enrich.New(owners)
+	if o.Redact {
+		s.redactor = redact.New(o.RedactNames...)
+	}
+	var table victims.Options
+	if live {
+		s.sampler.Cgroups = memoryMount()
+		table.Overdue = s.overdue
+	}
+	s.victims = victims.New(table)
+	return s
+}
+
+// memoryMount is where the whole hierarchy of memory cgroups is mounted; empty
+// where only a part of it shows.
+func memoryMount() string {
+	h, err := cgroup.ReadHierarchies("/")
+	if err != nil || h.Memory.Root != "/" {
+		return ""
+	}
+	return h.Memory.Point
+}
+
+func (s *stages) Close() error {
+	s.victims.Close()
+	if s.containers != nil {
+		return s.containers.Close()
+	}
+	return nil
+}
+
+// ready lets the runtimes report what they know already.
+func (s *stages) ready(ctx context.Context, wait time.Duration) {
+	if s.containers == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, wait)
+	defer cancel()
+	s.containers.Ready(ctx)
+}
+
+// onCgroup is called for each cgroup that is made.
+func (s *stages) onCgroup(path string) {
+	if s.containers != nil {
+		s.containers.Seen(path)
+	}
+}
+
+// list is the way of a record, in order.
+func (s *stages) list() []pipeline.Stage {
+	return []pipeline.Stage{
+		s.notice,
+		s.sample,
+		s.victims.Record,
+		s.enrich,
+		s.count,
+		s.o.Filters.Stage(s.noteUnresolved),
+		s.redact,
+		s.explain,
+	}
+}
+
+// notice tells the user of records that were lost.
+func (s *stages) notice(_ context.Context, rec *oom.Record) error {
+	if s.live && rec.Kind == oom.KindLost && rec.Source == oom.SourceBPF {
+		s.o.Notify(fmt.Sprintf("%d records lost: %s", rec.Lost.Value, lostWhy(rec.LostKind)))
+	}
+	return nil
+}
+
+func lostWhy(kind oom.LostKind) string {
+	switch kind {
+	case oom.LostNoVictim:
+		return "no-victim records exceeded their share of the ring buffer"
+	case oom.LostExit:
+		return "exit records dropped: ring buffer full"
+	case oom.LostUnreadable:
+		return "they could not be decoded"
+	}
+	return "ring buffer full"
+}
+
+func (s *stages) sample(_ context.Context, rec *oom.Record) error {
+	s.sampler.Record(rec)
+	return nil
+}
+
+func (s *stages) enrich(ctx context.Context, rec *oom.Record) error {
+	if v := rec.Victim; s.live && v != nil && rec.Source == oom.SourceKmsg {
+		s.onCgroup(v.Cgroup) // without BPF the kill is the first sign of a container
+	}
+	s.enricher.Record(ctx, rec)
+	return nil
+}
+
+func (s *stages) count(_ context.Context, rec *oom.Record) error {
+	if s.metrics != nil {
+		s.metrics.Observe(rec)
+	}
+	return nil
+}
+
+func (s *stages) noteUnresolved() {
+	if !s.unresolved {
+		s.unresolved = true
+		s.o.Notify("victims whose container or pod name could not be resolved are not filtered out")
+	}
+}
+
+func (s *stages) redact(_ context.Context, rec *oom.Record) error {
+	if s.redactor == nil {
+		return nil
+	}
+	if v := rec.Victim; v != nil {
+		v.Args, v.Cmdline = "", s.redacted(v.Args, v.Cmdline)
+	}
+	if t := rec.Trigger; t != nil {
+		t.Args, t.Cmdline = "", s.redacted(t.Args, t.Cmdline)
+	}
+	return nil
+}
+
+func (s *stages) redacted(args, cmdline string) string {
+	if args != "" {
+		return s.redactor.Args(args, cmdline)
+	}
+	return s.redactor.Cmdline(cmdline)
+}
+
+func (s *stages) explain(_ context.Context, rec *oom.Record) error {
+	if !s.o.NoWhy {
+		s.explainer.Explain(rec)
+	}
+	return nil
+}

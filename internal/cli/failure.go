@@ -1,0 +1,82 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"syscall"
+
+	"github.com/oomtrace/oomtrace/internal/assemble"
+	"github.com/oomtrace/oomtrace/internal/pipeline"
+	"github.com/oomtrace/oomtrace/internal/tracer"
+)
+
+// What an error of a layer below means to the user: an exit code, and what to do.
+
+// openFailure gives an error of the tracer its exit code and a hint.
+func openFailure(err error, btfFile string) error {
+	switch {
+	case errors.Is(err, tracer.ErrNoBTF):
+		return &failure{err: err, code: exitUnsupported, hint: "give the types of this very kernel with --btf FILE; \"oomtrace --source kmsg\" reads its log"}
+	case errors.Is(err, tracer.ErrBTF):
+		return &failure{err: err, code: exitError, hint: fmt.Sprintf("is %s the BTF of this kernel, such as /sys/kernel/btf/vmlinux?", btfFile)}
+	case errors.Is(err, tracer.ErrPermission):
+		return &failure{err: err, code: exitPermission, hint: "run it as root, or with CAP_BPF, CAP_PERFMON and CAP_SYSLOG"}
+	case errors.Is(err, tracer.ErrUnsupported):
+		return &failure{err: err, code: exitUnsupported, hint: "\"oomtrace check\" reports what this kernel supports; \"oomtrace --source kmsg\" reads its log"}
+	case errors.Is(err, tracer.ErrPin):
+		return &failure{err: err, code: exitError, hint: "\"oomtrace unpin\" removes what is pinned; --pin needs a bpffs directory such as /sys/fs/bpf/oomtrace"}
+	}
+	return err
+}
+
+// openLogFailure is openFailure for the kernel's log.
+func openLogFailure(err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, os.ErrPermission):
+		return &failure{err: err, code: exitPermission, hint: "run it as root, or with CAP_SYSLOG"}
+	}
+	return &failure{err: err, code: exitUnsupported, hint: "\"oomtrace read\" takes the output of dmesg too"}
+}
+
+// openLiveFailure is for a line that cannot be built.
+func (s *session) openLiveFailure(err error) error {
+	var m *assemble.MetricsError
+	switch {
+	case !errors.As(err, &m):
+		return err
+	case m.BadAddress:
+		return usage("use HOST:PORT, such as 127.0.0.1:9497, or :PORT for loopback", "--metrics %q: %w", s.metrics, m.Err)
+	}
+	return &failure{err: fmt.Errorf("metrics: %w", m.Err), code: exitError, hint: "give --metrics an address that is free"}
+}
+
+// outputFailure is for a line that ended; a closed pipe stays recognisable. The
+// hint is for a disk that is full.
+func outputFailure(err error, hint string) error {
+	var known *failure
+	switch {
+	case err == nil, errors.Is(err, syscall.EPIPE):
+		return err
+	case errors.As(err, &known):
+		return known
+	}
+	f := &failure{err: err, code: exitError}
+	if pipeline.NoRoom(err) {
+		f.hint = hint
+	}
+	return f
+}
+
+func isStuck(err error) bool { return errors.Is(err, pipeline.ErrStuck) }
+
+// stuckFailure says what a stuck output leaves unwritten.
+func (s *session) stuckFailure() error {
+	what := "the kernel log has the records that are not written"
+	if n := s.live.Waiting(); n >= 0 {
+		what = fmt.Sprintf("%s not written (%s)", count(n, "record"), s.fate())
+	}
+	return &failure{err: fmt.Errorf("%w: %s", pipeline.ErrStuck, what), code: exitError, hint: "is stdout still read? With --pin, records wait for the next start"}
+}

@@ -1,0 +1,73 @@
+package harden
+
+import (
+	"errors"
+	"fmt"
+	"runtime"
+	"syscall"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// capabilities are a thread's, in the kernel's two halves.
+type capabilities [2]unix.CapUserData
+
+// limit leaves no more than these.
+func (c *capabilities) limit(kept []uint) {
+	mask := capabilityMask(kept)
+	for i := range c {
+		c[i].Permitted &= mask[i]
+		c[i].Effective &= mask[i]
+		c[i].Inheritable = 0
+	}
+}
+
+func capabilityMask(caps []uint) (mask [2]uint32) {
+	for _, c := range caps {
+		mask[c/32] |= 1 << (c % 32)
+	}
+	return mask
+}
+
+// WithCapabilities runs f with no more than these effective, of those permitted.
+func WithCapabilities(caps []uint, f func() error) error {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	var before capabilities
+	if err := unix.Capget(&header, &before[0]); err != nil {
+		return fmt.Errorf("capget: %w", err)
+	}
+	less, mask := before, capabilityMask(caps)
+	for i := range less {
+		less[i].Effective = less[i].Permitted & mask[i]
+	}
+	if err := unix.Capset(&header, &less[0]); err != nil {
+		return fmt.Errorf("capset: %w", err)
+	}
+	err := f()
+	if back := unix.Capset(&header, &before[0]); back != nil {
+		err = errors.Join(err, fmt.Errorf("capset: %w", back))
+	}
+	return err
+}
+
+// DropCapabilities lets all threads keep no more than these, and of those only
+// what they have; no program that they start gets more.
+func DropCapabilities(kept []uint) error {
+	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	var data capabilities
+	if err := unix.Capget(&header, &data[0]); err != nil {
+		return fmt.Errorf("capget: %w", err)
+	}
+	data.limit(kept)
+	// Every thread has its own; what cgo made is out of reach, and there is none.
+	if _, _, errno := syscall.AllThreadsSyscall(unix.SYS_CAPSET, uintptr(unsafe.Pointer(&header)), uintptr(unsafe.Pointer(&data[0])), 0); errno != 0 {
+		return fmt.Errorf("capset: %w", errno)
+	}
+	if _, _, errno := syscall.AllThreadsSyscall6(unix.SYS_PRCTL, unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0, 0); errno != 0 {
+		return fmt.Errorf("no_new_privs: %w", errno)
+	}
+	return nil
+}

@@ -1,0 +1,149 @@
+// Package harden makes this process fit for a machine that has run out of memory:
+// the OOM killer passes it over, it runs ahead of others, the memory that it uses
+// and will use is there and locked, and the privileges that it no longer needs are
+// gone.
+package harden
+
+import (
+	"fmt"
+	"os"
+	"runtime"
+	"runtime/debug"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// Options say how much. The zero value keeps no capability.
+type Options struct {
+	// OOMScoreAdj is the process's own adjustment.
+	OOMScoreAdj int
+	// HeapBytes is how much of the heap is kept ready beyond what is in use; 0
+	// means DefaultHeapBytes.
+	HeapBytes uint64
+	// Capabilities are those to keep.
+	Capabilities []uint
+}
+
+// DefaultHeapBytes is what some forty kills leave behind.
+const DefaultHeapBytes = 1 << 20
+
+// Step is one of the measures, and what kept it from being taken.
+type Step struct {
+	Name string
+	Err  error
+}
+
+// Apply takes all measures it can. It is to be called once the process has done
+// all that it does at its start, and has run once through what it does later:
+// what is in memory then is locked there.
+func Apply(o Options) []Step {
+	if o.HeapBytes == 0 {
+		o.HeapBytes = DefaultHeapBytes
+	}
+	reserveHeap(o.HeapBytes)
+	return []Step{
+		{"oom_score_adj", setScoreAdj(o.OOMScoreAdj)},
+		{"raise priority", raisePriority()},
+		{"lock memory", lockMemory()},
+		{"drop privileges", DropCapabilities(o.Capabilities)},
+	}
+}
+
+// setScoreAdj changes the own adjustment. Below the current one it needs
+// CAP_SYS_RESOURCE (Documentation/filesystems/proc.rst, 3.1).
+func setScoreAdj(adj int) error {
+	return os.WriteFile("/proc/self/oom_score_adj", []byte(strconv.Itoa(adj)), 0)
+}
+
+// niceness is the best there is (setpriority(2)).
+const niceness = -20
+
+// raisePriority lets the process's threads run ahead of those that fight for
+// memory. It needs CAP_SYS_NICE.
+func raisePriority() error {
+	nice := niceness
+	if _, _, errno := syscall.AllThreadsSyscall(unix.SYS_SETPRIORITY, unix.PRIO_PROCESS, 0, uintptr(nice)); errno != 0 {
+		return fmt.Errorf("setpriority: %w", errno)
+	}
+	return nil
+}
+
+// startLimit is where Go's collector starts to work harder: well below the
+// 32 MiB that a small container has, with room for what is not Go's.
+const startLimit = 20 << 20
+
+// LimitHeap makes the collector keep the heap small while the process starts:
+// reading the kernel's types leaves much behind. GOGC and GOMEMLIMIT have their
+// say here and in Apply.
+func LimitHeap() {
+	if os.Getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(startLimit)
+	}
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(20)
+	}
+}
+
+// reserveHeap lets the heap have size bytes beyond what is in use before it is
+// collected, and brings them into memory. The runtime gives back to the kernel
+// what lies beyond a tenth more than that (runtime/mgcscavenge.go).
+func reserveHeap(size uint64) {
+	debug.FreeOSMemory()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(int(max(50, min(size*100/max(m.HeapAlloc, 1), 400))))
+	}
+	const chunk = 32 << 10
+	var touched []byte
+	for range size / chunk {
+		touched = make([]byte, chunk)
+		for i := 0; i < chunk; i += os.Getpagesize() {
+			touched[i] = 1
+		}
+	}
+	runtime.KeepAlive(touched)
+	runtime.GC()
+}
+
+// ReleaseCode lets go of the program's own pages, most of which were only needed
+// to start: those that are used again come back from the page cache.
+func ReleaseCode() error {
+	exe, err := os.Readlink("/proc/self/exe")
+	if err != nil {
+		return err
+	}
+	maps, err := os.ReadFile("/proc/self/maps")
+	if err != nil {
+		return err
+	}
+	for line := range strings.Lines(string(maps)) {
+		f := strings.Fields(line)
+		if len(f) < 6 || f[5] != exe || strings.Contains(f[1], "w") {
+			continue
+		}
+		var from, to uintptr
+		if _, err := fmt.Sscanf(f[0], "%x-%x", &from, &to); err != nil {
+			return err
+		}
+		if _, _, errno := unix.Syscall(unix.SYS_MADVISE, from, to-from, unix.MADV_DONTNEED); errno != 0 {
+			return fmt.Errorf("madvise: %w", errno)
+		}
+	}
+	return nil
+}
+
+// lockMemory keeps what is in use, or comes into use, from being swapped or
+// dropped. Without MCL_ONFAULT all of Go's reserved address space would be
+// filled. What is mapped later counts against the limit, too, and a runtime that
+// may map no more ends: without the limit lifted nothing is locked.
+func lockMemory() error {
+	unlimited := unix.Rlimit{Cur: unix.RLIM_INFINITY, Max: unix.RLIM_INFINITY}
+	if err := unix.Setrlimit(unix.RLIMIT_MEMLOCK, &unlimited); err != nil {
+		return fmt.Errorf("lift RLIMIT_MEMLOCK: %w", err)
+	}
+	return unix.Mlockall(unix.MCL_CURRENT | unix.MCL_FUTURE | unix.MCL_ONFAULT)
+}

@@ -1,0 +1,125 @@
+package harden
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// asHardened makes the test binary harden itself, and say what came of it.
+const asHardened = "OOMTRACE_TEST_HARDEN"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(asHardened) == "" {
+		os.Exit(m.Run())
+	}
+	adj, err := strconv.Atoi(os.Getenv(asHardened))
+	if err != nil {
+		panic(err)
+	}
+	for _, step := range Apply(Options{OOMScoreAdj: adj}) {
+		fmt.Printf("step %s: %v\n", step.Name, step.Err)
+	}
+	var before, after unix.Rusage
+	_ = unix.Getrusage(unix.RUSAGE_SELF, &before)
+	var kept []byte
+	for range 30 { // as kills do
+		kept = make([]byte, 32<<10)
+		kept[len(kept)/2] = 1
+	}
+	runtime.KeepAlive(kept)
+	_ = unix.Getrusage(unix.RUSAGE_SELF, &after)
+	fmt.Printf("faults %d\n", after.Minflt-before.Minflt)
+	tasks, _ := filepath.Glob("/proc/self/task/*/status")
+	for _, task := range append(tasks, "/proc/self/oom_score_adj") {
+		b, _ := os.ReadFile(task)
+		fmt.Printf("%s\n", b)
+	}
+}
+
+// hardened is what a process says that has hardened itself.
+func hardened(t *testing.T, adj int) string {
+	t.Helper()
+	cmd := exec.Command(os.Args[0])
+	cmd.Env = append(os.Environ(), fmt.Sprintf("%s=%d", asHardened, adj))
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	return string(out)
+}
+
+// TestApply: each thread has lost its capabilities, and the heap is there; all
+// but the last needs privileges, and is reported where they are missing.
+func TestApply(t *testing.T) {
+	out := hardened(t, 500)
+	threads := strings.Count(out, "Name:\t")
+	for what, n := range map[string]int{
+		"CapPrm:\t0000000000000000\n": threads, "CapEff:\t0000000000000000\n": threads, "CapInh:\t0000000000000000\n": threads,
+		"NoNewPrivs:\t1\n": threads, "step drop privileges: <nil>\n": 1, "step oom_score_adj: <nil>\n": 1, "step ": 4, "\n500\n": 1,
+	} {
+		if got := strings.Count(out, what); got != n || n == 0 {
+			t.Errorf("%d times %q, want %d", got, what, n)
+		}
+	}
+	_, rest, _ := strings.Cut(out, "faults ")
+	faults, err := strconv.Atoi(rest[:strings.IndexByte(rest, '\n')])
+	if err != nil || faults > 30 { // of some 240 pages
+		t.Errorf("%d page faults, %v", faults, err)
+	}
+	if t.Failed() {
+		t.Log(out)
+	}
+}
+
+// TestRefused: what the kernel refuses is said.
+func TestRefused(t *testing.T) {
+	if out := hardened(t, 2000); !strings.Contains(out, "step oom_score_adj: write ") || !strings.Contains(out, "step drop privileges: <nil>\n") {
+		t.Error(out)
+	}
+}
+
+func TestLimitCapabilities(t *testing.T) {
+	all := ^uint32(0)
+	c := capabilities{{Effective: 1<<unix.CAP_SYS_PTRACE | 1<<unix.CAP_CHOWN, Permitted: all, Inheritable: all}, {Effective: all, Permitted: all, Inheritable: all}}
+	c.limit([]uint{unix.CAP_SYS_PTRACE, unix.CAP_KILL, unix.CAP_BPF})
+	want := capabilities{
+		{Effective: 1 << unix.CAP_SYS_PTRACE, Permitted: 1<<unix.CAP_SYS_PTRACE | 1<<unix.CAP_KILL},
+		{Effective: 1 << (unix.CAP_BPF - 32), Permitted: 1 << (unix.CAP_BPF - 32)},
+	}
+	if c != want {
+		t.Errorf("%+v, want %+v", c, want)
+	}
+}
+
+// TestWithCapabilities: what it takes away is there again.
+func TestWithCapabilities(t *testing.T) {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	effective := func() string {
+		b, err := os.ReadFile("/proc/thread-self/status")
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, rest, _ := strings.Cut(string(b), "CapEff:\t")
+		return rest[:16]
+	}
+	before, failed := effective(), errors.New("failed")
+	err := WithCapabilities(nil, func() error {
+		if got := effective(); got != strings.Repeat("0", 16) {
+			t.Errorf("still effective: %s", got)
+		}
+		return failed
+	})
+	if !errors.Is(err, failed) || effective() != before {
+		t.Errorf("%v; effective %s, before %s", err, effective(), before)
+	}
+}

@@ -1,0 +1,81 @@
+// Package procfs parses the small text formats of /proc that more than one
+// package reads.
+package procfs
+
+import (
+	"strconv"
+	"strings"
+
+	"github.com/oomtrace/oomtrace/internal/oom"
+)
+
+// Unescape undoes the octal escapes of white space and backslashes in a name
+// (fs/seq_file.c, mangle_path): "\040" is a space.
+func Unescape(s string) string {
+	if !strings.Contains(s, `\`) {
+		return s
+	}
+	b := make([]byte, 0, len(s))
+	for i := 0; i < len(s); i++ {
+		if s[i] == '\\' && i+3 < len(s) {
+			if v, err := strconv.ParseUint(s[i+1:i+4], 8, 8); err == nil {
+				b = append(b, byte(v))
+				i += 3
+				continue
+			}
+		}
+		b = append(b, s[i])
+	}
+	return string(b)
+}
+
+// Swaps parses /proc/swaps (mm/swapfile.c, swap_show): a heading, then name, type,
+// size and used in KiB, and priority.
+func Swaps(text string) []oom.SwapDevice {
+	_, text, _ = strings.Cut(text, "\n")
+	var out []oom.SwapDevice
+	for line := range strings.Lines(text) {
+		f := strings.Fields(line)
+		if len(f) < 5 {
+			continue
+		}
+		d := oom.SwapDevice{
+			Name: strings.TrimSuffix(Unescape(f[0]), " (deleted)"), Type: f[1], SizeBytes: kib(f[2]), UsedBytes: kib(f[3]),
+		}
+		if n, err := strconv.ParseInt(f[4], 10, 32); err == nil {
+			d.Priority = oom.Some(int32(n))
+		}
+		out = append(out, d)
+	}
+	return out
+}
+
+// Meminfo parses /proc/meminfo (fs/proc/meminfo.c): sizes in bytes, and the
+// numbers of huge pages, which have no unit, as they are.
+func Meminfo(text string) map[string]uint64 {
+	out := map[string]uint64{}
+	for line := range strings.Lines(text) {
+		name, rest, ok := strings.Cut(line, ":")
+		f := strings.Fields(rest)
+		if !ok || len(f) == 0 {
+			continue
+		}
+		if len(f) == 1 {
+			if n, err := strconv.ParseUint(f[0], 10, 64); err == nil {
+				out[name] = n
+			}
+		} else if size := kib(f[0]); size.Known && f[1] == "kB" {
+			out[name] = size.Value
+		}
+	}
+	return out
+}
+
+// kib reads a number of KiB whose bytes fit into 64 bits.
+func kib(s string) oom.Opt[uint64] {
+	n, err := strconv.ParseUint(s, 10, 54)
+	if err != nil {
+		return oom.Opt[uint64]{}
+	}
+	return oom.Some(n << 10)
+}

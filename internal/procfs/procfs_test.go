@@ -1,0 +1,61 @@
+package procfs
+
+import (
+	"reflect"
+	"testing"
+
+	"github.com/oomtrace/oomtrace/internal/oom"
+)
+
+func TestUnescape(t *testing.T) {
+	for in, want := range map[string]string{
+		"": "", "/a": "/a", `/a\040b`: "/a b", `\011\012\134`: "\t\n\\", `\377`: "\xff", `\400`: `\400`, `\08`: `\08`, `\0409`: " 9",
+		`a\`: `a\`, `a\04`: `a\04`, `\-01`: `\-01`, `\+01`: `\+01`,
+	} {
+		if got := Unescape(in); got != want {
+			t.Errorf("%q is %q, want %q", in, got, want)
+		}
+	}
+}
+
+func TestSwaps(t *testing.T) {
+	const text = "Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n" +
+		"/dev/zram0                              partition\t1048572\t\t512\t\t100\n" +
+		"/swap\\040file\\040(deleted)             file\t\t2097148\t\t0\t\t-2\n" +
+		"short line\n" +
+		"/x file -1 x 99999999999\n"
+	want := []oom.SwapDevice{
+		{Name: "/dev/zram0", Type: "partition", SizeBytes: oom.Some(uint64(1048572 << 10)), UsedBytes: oom.Some(uint64(512 << 10)), Priority: oom.Some(int32(100))},
+		{Name: "/swap file", Type: "file", SizeBytes: oom.Some(uint64(2097148 << 10)), UsedBytes: oom.Some(uint64(0)), Priority: oom.Some(int32(-2))},
+		{Name: "/x", Type: "file"},
+	}
+	if got := Swaps(text); !reflect.DeepEqual(got, want) {
+		t.Errorf("%+v", got)
+	}
+	for _, text := range []string{"", "Filename Type Size Used Priority\n", "\x00\xff"} {
+		if got := Swaps(text); got != nil {
+			t.Errorf("%q: %+v", text, got)
+		}
+	}
+}
+
+func TestMeminfo(t *testing.T) {
+	const text = "MemTotal:         455920 kB\nHugePages_Total:     100\nHugepagesize:       2048 kB\nrubbish\n:\nMany: lots\nMore: lots kB\n" +
+		"Other: 1 MB\nBig: 18446744073709551615 kB\nLast: 7 kB"
+	want := map[string]uint64{"MemTotal": 455920 << 10, "HugePages_Total": 100, "Hugepagesize": 2 << 20, "Last": 7 << 10}
+	if got := Meminfo(text); !reflect.DeepEqual(got, want) {
+		t.Errorf("%v", got)
+	}
+}
+
+func FuzzSwaps(f *testing.F) {
+	f.Add("Filename Type Size Used Priority\n/a file 1 2 3\n")
+	f.Add("\n\\040 \\ 1 99999999999999999 -9\n")
+	f.Fuzz(func(t *testing.T, s string) {
+		for _, d := range Swaps(s) {
+			if d.Type == "" || d.SizeBytes.Value%1024 != 0 {
+				t.Fatalf("%+v", d)
+			}
+		}
+	})
+}
