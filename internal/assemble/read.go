@@ -50,10 +50,14 @@ func Read(ctx context.Context, o ReadOptions) (ReadSummary, error) {
 	}
 	var once pipeline.Dedupe
 	files := &logFiles{o: &o, notify: s.o.Notify, once: &once}
+	sink, end := o.sink(o.NoWhy)
 	line := pipeline.Line{
-		Source: files, Stages: append([]pipeline.Stage{once.Stage}, s.list()...), Sink: o.sink(o.NoWhy), Limit: o.Limit,
+		Source: files, Stages: append([]pipeline.Stage{once.Stage}, s.list()...), Sink: sink, Limit: o.Limit,
 	}
 	err := line.Run(ctx)
+	if err == nil {
+		err = end()
+	}
 	files.close()
 	return ReadSummary{Counts: line.Counts(), Stats: files.total, Duplicates: once.Dropped(), Failed: files.failed}, err
 }

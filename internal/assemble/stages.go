@@ -117,13 +117,24 @@ func (s *stages) onCgroup(path string) {
 func (s *stages) list() []pipeline.Stage {
 	return []pipeline.Stage{
 		s.notice,
-		s.sample,
-		s.victims.Record,
-		s.enrich,
+		madeHere(s.sample),
+		madeHere(s.victims.Record),
+		madeHere(s.enrich),
 		s.count,
 		s.o.Filters.Stage(s.noteUnresolved),
 		s.redact,
 		s.explain,
+	}
+}
+
+// madeHere keeps what only this machine can say out of records that were finished
+// elsewhere.
+func madeHere(stage pipeline.Stage) pipeline.Stage {
+	return func(ctx context.Context, rec *oom.Record) error {
+		if rec.Finished {
+			return nil
+		}
+		return stage(ctx, rec)
 	}
 }
 
@@ -184,6 +195,13 @@ func (s *stages) redact(_ context.Context, rec *oom.Record) error {
 	if t := rec.Trigger; t != nil {
 		t.Args, t.Cmdline = "", s.redacted(t.Args, t.Cmdline)
 	}
+	if rec.Unknown == nil {
+		return nil
+	}
+	var err error
+	if rec.Unknown, err = oom.MapStrings(rec.Unknown, s.redactor.Cmdline); err != nil {
+		return fmt.Errorf("redact unknown fields of record %s: %w", rec.ID, err)
+	}
 	return nil
 }
 
@@ -195,6 +213,10 @@ func (s *stages) redacted(args, cmdline string) string {
 }
 
 func (s *stages) explain(_ context.Context, rec *oom.Record) error {
+	if rec.Finished && rec.Why != nil && !s.o.NoWhy {
+		return nil
+	}
+	rec.Why = nil
 	if !s.o.NoWhy {
 		s.explainer.Explain(rec)
 	}

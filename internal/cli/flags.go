@@ -69,7 +69,7 @@ type outputFlags struct {
 }
 
 func (o *outputFlags) define(f *pflag.FlagSet) {
-	f.StringVarP(&o.output, "output", "o", "", "`format`: text, wide or json (default text on a terminal, else json)")
+	f.StringVarP(&o.output, "output", "o", "", "`format`: text, wide, json or html (default text on a terminal, else json)")
 	f.BoolVar(&o.noWhy, "no-why", false, "leave the explanation out")
 	f.IntVarP(&o.count, "count", "n", 0, "stop after `N` kills")
 }
@@ -81,9 +81,9 @@ func (o *outputFlags) check(env Env) error {
 		if env.StdoutTerminal {
 			o.output = "text"
 		}
-	case "text", "wide", "json":
+	case "text", "wide", "json", "html":
 	default:
-		return usage("use text, wide or json", "unknown output format %q", o.output)
+		return usage("use text, wide, json or html", "unknown output format %q", o.output)
 	}
 	if o.count < 0 {
 		return usage("use a positive number", "--count %d is negative", o.count)

@@ -198,6 +198,9 @@ type Record struct {
 	// Repeats is how many OOMs like this one, in the same cgroup and without a
 	// victim, came since the last record of one and have none of their own.
 	Repeats Opt[uint64] `json:"repeats,omitzero"`
+	// Finished is set on a record that was read as such, perhaps of another machine:
+	// nothing of this one belongs into it.
+	Finished bool `json:"-"`
 	// Unknown are fields of a record that was read and that this version does not know,
 	// as UnknownFields gives them. They are written again.
 	Unknown json.RawMessage `json:"-"`

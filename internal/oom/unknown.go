@@ -46,7 +46,7 @@ func unknownOfObject(raw json.RawMessage, t reflect.Type) json.RawMessage {
 			out = append(out, m)
 		}
 	}
-	return object(out)
+	return joinObject(out)
 }
 
 func unknownOfArray(raw json.RawMessage, t reflect.Type) json.RawMessage {
@@ -62,7 +62,7 @@ func unknownOfArray(raw json.RawMessage, t reflect.Type) json.RawMessage {
 	if !some {
 		return nil
 	}
-	return array(elements)
+	return joinArray(elements)
 }
 
 // jsonFields are the names of a struct's fields, those of embedded ones included.
@@ -125,7 +125,7 @@ func mergedObject(known, unknown json.RawMessage) (json.RawMessage, error) {
 			return nil, err
 		}
 	}
-	return object(members), nil
+	return joinObject(members), nil
 }
 
 func mergedArray(known, unknown json.RawMessage) (json.RawMessage, error) {
@@ -145,7 +145,7 @@ func mergedArray(known, unknown json.RawMessage) (json.RawMessage, error) {
 			return nil, err
 		}
 	}
-	return array(elements), nil
+	return joinArray(elements), nil
 }
 
 // MapStrings puts each string of JSON, but for the keys, through a function.
@@ -168,7 +168,7 @@ func MapStrings(raw json.RawMessage, f func(string) string) (json.RawMessage, er
 				members[i].value, err = MapStrings(members[i].value, f)
 			}
 		}
-		return object(members), err
+		return joinObject(members), err
 	case '[':
 		var elements []json.RawMessage
 		err := json.Unmarshal(raw, &elements)
@@ -177,7 +177,7 @@ func MapStrings(raw json.RawMessage, f func(string) string) (json.RawMessage, er
 				elements[i], err = MapStrings(elements[i], f)
 			}
 		}
-		return array(elements), err
+		return joinArray(elements), err
 	}
 	return raw, nil
 }
@@ -209,8 +209,8 @@ func membersOf(raw json.RawMessage) ([]member, error) {
 	return out, nil
 }
 
-// object is nil for no members.
-func object(members []member) json.RawMessage {
+// joinObject is nil for no members.
+func joinObject(members []member) json.RawMessage {
 	if len(members) == 0 {
 		return nil
 	}
@@ -225,7 +225,7 @@ func object(members []member) json.RawMessage {
 	return append(out, '}')
 }
 
-func array(elements []json.RawMessage) json.RawMessage {
+func joinArray(elements []json.RawMessage) json.RawMessage {
 	out := json.RawMessage("[")
 	for i, e := range elements {
 		if i > 0 {

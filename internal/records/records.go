@@ -181,6 +181,6 @@ func Parse(text []byte) (*oom.Record, error) {
 	if rec.ID == "" || rec.Kind == "" {
 		return nil, errors.New("not a record: it has no id or kind")
 	}
-	rec.Unknown = oom.UnknownFields(text)
+	rec.Finished, rec.Unknown = true, oom.UnknownFields(text)
 	return rec, nil
 }

@@ -63,6 +63,6 @@ func (f *filler) fill(v reflect.Value) {
 func (f *filler) record() *oom.Record {
 	rec := &oom.Record{}
 	f.fill(reflect.ValueOf(rec).Elem())
-	rec.Unknown = nil
+	rec.Finished, rec.Unknown = false, nil
 	return rec
 }

@@ -32,24 +32,26 @@ type kill struct {
 	Facts    []fact
 	More     []fact
 	Reasons  []reason
-	Growth   *growth
-	Filled   []*stack
-	Levels   []level
-	Changed  template.HTML
-	Holders  *holders
-	Tasks    *tasks
-	Zones    []zone
-	Orders   []int
-	Swap     *swap
-	Stats    []statTable
-	Caches   []named
-	Sites    []named
-	Trigger  []fact
-	Kernel   []string
-	User     []string
-	Sender   []fact
-	JSON     template.HTML
-	exitFact int
+	// Directory is the cgroup that C stands for in the advice.
+	Directory string
+	Growth    *growth
+	Filled    []*stack
+	Levels    []level
+	Changed   template.HTML
+	Holders   *holders
+	Tasks     *tasks
+	Zones     []zone
+	Orders    []int
+	Swap      *swap
+	Stats     []statTable
+	Caches    []named
+	Sites     []named
+	Trigger   []fact
+	Kernel    []string
+	User      []string
+	Sender    []fact
+	JSON      template.HTML
+	exitFact  int
 }
 
 // fact is one name with its value.
@@ -144,9 +146,23 @@ func (p *Page) why(k *kill) {
 		if p.opts.Advice != nil {
 			check, do := p.opts.Advice(r.Code)
 			out.Check, out.Do = prose(check), prose(do)
+			if strings.Contains(check+do, "C/") {
+				k.Directory = visible(k.directory())
+			}
 		}
 		k.Reasons = append(k.Reasons, out)
 	}
+}
+
+// directory is the cgroup that the advice is on.
+func (k *kill) directory() string {
+	switch {
+	case k.rec.Limit != nil && k.rec.Limit.Cgroup != "":
+		return k.rec.Limit.Cgroup
+	case k.rec.Victim != nil:
+		return k.rec.Victim.Cgroup
+	}
+	return ""
 }
 
 // sentence begins with a capital and ends with a stop.

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/oomtrace/oomtrace/internal/oom"
 )
 
 // overview is what several kills have in common.
@@ -87,8 +89,10 @@ func (p *Page) overview(kills []*kill) *overview {
 
 // laneName is the owner without the container's name, so that a pod has one lane.
 func (k *kill) laneName() string {
-	name, _, _ := strings.Cut(k.Owner, " (")
-	return name
+	if v := k.rec.Victim; v != nil && v.Pod != nil && v.Pod.Name != "" {
+		return visible(owner(&oom.Owner{Pod: &oom.Pod{Namespace: v.Pod.Namespace, Name: v.Pod.Name}}, ""))
+	}
+	return k.Owner
 }
 
 func (o *overview) counts(kills []*kill) {
