@@ -33,7 +33,7 @@ const Last = "last"
 const minID = 3
 
 // Choose picks an event by what a person calls it: "last", a process id, an id or its
-// beginning, a pod's name with or without its namespace. What follows up on it, the exit,
+// beginning, a pod's name with or without its namespace, a process's name. What follows up on it, the exit,
 // comes with it.
 func Choose(all []*oom.Record, which string) ([]*oom.Record, error) {
 	events := slices.DeleteFunc(slices.Clone(all), func(r *oom.Record) bool { return r.Kind == oom.KindExit || r.Kind == oom.KindLost })
@@ -54,7 +54,7 @@ func choose(events []*oom.Record, which string) []*oom.Record {
 		return events[max(0, len(events)-1):]
 	}
 	id := func(r *oom.Record) bool { return r.ID == which }
-	for _, is := range []func(*oom.Record) bool{id, byPID(which), byIDPrefix(which), byPod(which)} {
+	for _, is := range []func(*oom.Record) bool{id, byPID(which), byIDPrefix(which), byPod(which), byComm(which)} {
 		if is == nil {
 			continue
 		}
@@ -102,6 +102,13 @@ func byPod(which string) func(*oom.Record) bool {
 		p := r.Victim.Pod
 		return which == p.Name || which == p.Namespace+"/"+p.Name || which == p.UID
 	}
+}
+
+func byComm(which string) func(*oom.Record) bool {
+	if which == "" {
+		return nil
+	}
+	return func(r *oom.Record) bool { return r.Victim != nil && r.Victim.Comm == which }
 }
 
 // withExit is an event and the exit of its victim.

@@ -21,8 +21,10 @@ func rec(id string, pid int32, pod string) *oom.Record {
 func memory() []*oom.Record {
 	exit := rec("e1", 7, "")
 	exit.Kind, exit.Incident = oom.KindExit, "iabc123"
+	java := rec("abd999", 7000, "cart-1")
+	java.Victim.Comm = "java"
 	return []*oom.Record{
-		rec("abc123", 7, "cart-0"), exit, rec("abd999", 7000, "cart-1"), rec("7000f0", 9, "search-0"), rec("fff000", 11, "search-0"),
+		rec("abc123", 7, "cart-0"), exit, java, rec("7000f0", 9, "search-0"), rec("fff000", 11, "search-0"),
 		{ID: "lost", Kind: oom.KindLost}, {ID: "nov123", Kind: oom.KindNoVictim},
 	}
 }
@@ -45,6 +47,7 @@ func TestChoose(t *testing.T) {
 		{"a whole id", "abd999", "abd999"},
 		{"a pod", "cart-1", "abd999"},
 		{"a pod with its namespace", "shop/cart-1", "abd999"},
+		{"a process's name", "java", "abd999"},
 		{"an OOM without a victim", "nov", "nov123"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -23,11 +23,15 @@ type ReadOptions struct {
 	// Files are read one after the other; "-" is Stdin.
 	Files []string
 	Stdin io.Reader
+	// Programs are inputs that are no files, by their name in Files.
+	Programs map[string]func(context.Context) (io.ReadCloser, error)
 	// Year is the year of the first stamp in a log that has none.
 	Year int
 	// OnUnplaced is called for each line that looks like part of a report and
 	// was not understood; nil is not at all.
 	OnUnplaced func(file string, line int, text string)
+
+	collect pipeline.Sink // in place of an output
 }
 
 // ReadSummary is what was read and written.
@@ -51,6 +55,9 @@ func Read(ctx context.Context, o ReadOptions) (ReadSummary, error) {
 	var once pipeline.Dedupe
 	files := &logFiles{o: &o, notify: s.o.Notify, once: &once}
 	sink, end := o.sink(o.NoWhy)
+	if o.collect != nil {
+		sink = o.collect
+	}
 	line := pipeline.Line{
 		Source: files, Stages: append([]pipeline.Stage{once.Stage}, s.list()...), Sink: sink, Limit: o.Limit,
 	}
@@ -147,6 +154,13 @@ func openLogFile(ctx context.Context, name string, o *ReadOptions) (logFile, err
 	}
 	if name == "-" {
 		return newTextLog(ctx, o.Stdin, nil, opts)
+	}
+	if start := o.Programs[name]; start != nil {
+		out, err := start(ctx)
+		if err != nil {
+			return nil, err
+		}
+		return newTextLog(ctx, out, out, opts)
 	}
 	f, err := openFile(ctx, name)
 	if err != nil {

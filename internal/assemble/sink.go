@@ -14,9 +14,11 @@ import (
 // Output says where records go and in which form.
 type Output struct {
 	To io.Writer
-	// Format is "json", "text", "wide" or "html".
+	// Format is "json", "text", "wide", "html" or "list".
 	Format string
 	Color  bool
+	// Width is the terminal's; 0 where there is none.
+	Width int
 }
 
 // sink also gives what ends the output.
@@ -24,6 +26,8 @@ func (o Output) sink(noWhy bool) (pipeline.Sink, func() error) {
 	switch o.Format {
 	case "json":
 		return sinkOf(render.NewJSON(o.To)), nothing
+	case "list":
+		return sinkOf(render.NewList(o.To, render.ListOptions{Width: o.Width, Color: o.Color})), nothing
 	case "html":
 		p := page.New(o.To, page.Options{Advice: docs.Advice})
 		return sinkOf(p), p.Close

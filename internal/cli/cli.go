@@ -29,8 +29,10 @@ type Env struct {
 	Stdout, Stderr io.Writer
 	// StdoutErr says why nothing can be written to Stdout, where that is known.
 	StdoutErr error
-	// StdoutTerminal says that a person reads stdout; NoColor is NO_COLOR.
+	// StdoutTerminal says that a person reads stdout, Columns how wide the terminal is (0:
+	// not known); NoColor is NO_COLOR.
 	StdoutTerminal bool
+	Columns        int
 	NoColor        bool
 	// Version as the build set it; empty means the module's own.
 	Version string
@@ -46,7 +48,7 @@ func Main(version string) int {
 	out := sink.NewStream(os.Stdout)
 	return Run(ctx, os.Args[1:], Env{
 		Stdin: os.Stdin, Stdout: out, Stderr: os.Stderr, StdoutErr: stdoutFailure(out),
-		StdoutTerminal: isTerminal(os.Stdout), NoColor: noColor && os.Getenv("NO_COLOR") != "", Version: version,
+		StdoutTerminal: isTerminal(os.Stdout), Columns: columns(os.Stdout), NoColor: noColor && os.Getenv("NO_COLOR") != "", Version: version,
 	})
 }
 
@@ -75,6 +77,15 @@ func isTerminal(f *os.File) bool {
 	return err == nil
 }
 
+// columns is the width of a terminal; 0 where it is none, or does not say.
+func columns(f *os.File) int {
+	size, err := unix.IoctlGetWinsize(int(f.Fd()), unix.TIOCGWINSZ)
+	if err != nil {
+		return 0
+	}
+	return int(size.Col)
+}
+
 // command is one verb.
 type command struct {
 	name string
@@ -84,6 +95,8 @@ type command struct {
 func commands() []command {
 	return []command{
 		{"read", runRead},
+		{"list", runList},
+		{"show", runShow},
 		{"check", runCheck},
 		{"unpin", runUnpin},
 		{"version", runVersion},

@@ -14,6 +14,7 @@ import (
 	"github.com/oomtrace/oomtrace/internal/assemble"
 	"github.com/oomtrace/oomtrace/internal/pipeline"
 	"github.com/oomtrace/oomtrace/internal/sink"
+	"github.com/oomtrace/oomtrace/internal/timespec"
 	"github.com/oomtrace/oomtrace/internal/tracer"
 )
 
@@ -92,11 +93,36 @@ func (o *outputFlags) check(env Env) error {
 }
 
 func (o *outputFlags) to(w io.Writer, env Env) assemble.Output {
-	return assemble.Output{To: w, Format: o.output, Color: env.StdoutTerminal && !env.NoColor}
+	return assemble.Output{To: w, Format: o.output, Color: env.StdoutTerminal && !env.NoColor, Width: env.Columns}
 }
 
 // filterFlags choose records.
-type filterFlags struct{ filters pipeline.Filters }
+type filterFlags struct {
+	filters      pipeline.Filters
+	since, until string
+}
+
+// defineTimes is for what reads the past.
+func (f *filterFlags) defineTimes(set *pflag.FlagSet) {
+	set.StringVar(&f.since, "since", "", "kills from this `time` on, such as \"2026-11-26 03:00\", -2h or yesterday")
+	set.StringVar(&f.until, "until", "", "kills up to this `time`")
+}
+
+func (f *filterFlags) checkTimes(now time.Time) error {
+	for _, one := range []struct {
+		name, text string
+		to         *time.Time
+	}{{"since", f.since, &f.filters.Since}, {"until", f.until, &f.filters.Until}} {
+		if one.text == "" {
+			continue
+		}
+		var err error
+		if *one.to, err = timespec.Parse(one.text, now); err != nil {
+			return usage("such as \"2026-11-26 03:00\", 03:00, yesterday, -2h or \"2 days ago\"", "--%s %w", one.name, err)
+		}
+	}
+	return nil
+}
 
 func (f *filterFlags) define(set *pflag.FlagSet) {
 	set.StringVar(&f.filters.Comm, "comm", "", "victims whose name matches this shell `pattern`")
@@ -294,6 +320,9 @@ func printHelp(w io.Writer) error {
 
   oomtrace [flags]                 trace live until interrupted (needs root)
   oomtrace read [flags] [FILE...]  the kills in kernel logs: dmesg, journalctl -k, kern.log, - for stdin
+  oomtrace list [flags] [FILE...]  the kills that this machine remembers, a line each
+  oomtrace show [flags] [WHICH] [FILE...]
+                                   one of them in full: last, a pid, an id, a pod
   oomtrace check [flags]           report what this system supports; exit 0 if oomtrace can run
   oomtrace unpin [DIR]             remove what --pin left in the kernel
   oomtrace version | help

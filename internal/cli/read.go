@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/spf13/pflag"
 
@@ -26,19 +27,26 @@ func (r *readFlags) groups() *flagGroups {
 		r.outputFlags.define(f)
 		f.BoolVarP(&r.verbose, "verbose", "v", false, "show lines that look like part of a report and were not understood")
 	})
-	g.add("Which kills", r.filterFlags.define)
-	g.add("Ownership", func(f *pflag.FlagSet) {
-		r.ownerFlags.define(f)
-		f.BoolVar(&r.names, "names", false, "ask this machine's container runtimes for metadata; --runtime-socket implies it")
+	g.add("Which kills", func(f *pflag.FlagSet) {
+		r.filterFlags.define(f)
+		r.defineTimes(f)
 	})
-	g.add("The log", func(f *pflag.FlagSet) {
-		f.IntVar(&r.year, "year", 0, "the `year` of the first stamp in a log that has none (default the latest that fits)")
-	})
+	g.add("Ownership", r.defineOwners)
+	g.add("The log", r.defineLog)
 	return g
 }
 
+func (r *readFlags) defineOwners(f *pflag.FlagSet) {
+	r.ownerFlags.define(f)
+	f.BoolVar(&r.names, "names", false, "ask this machine's container runtimes for metadata; --runtime-socket implies it")
+}
+
+func (r *readFlags) defineLog(f *pflag.FlagSet) {
+	f.IntVar(&r.year, "year", 0, "the `year` of the first stamp in a log that has none (default the latest that fits)")
+}
+
 func (r *readFlags) check(env Env) error {
-	return errors.Join(r.outputFlags.check(env), r.filterFlags.check(), r.ownerFlags.check())
+	return errors.Join(r.outputFlags.check(env), r.filterFlags.check(), r.checkTimes(time.Now()), r.ownerFlags.check())
 }
 
 func runRead(ctx context.Context, args []string, env Env) error {

@@ -182,6 +182,20 @@ func MapStrings(raw json.RawMessage, f func(string) string) (json.RawMessage, er
 	return raw, nil
 }
 
+// Clone is a copy of a record's content that shares nothing with it.
+func (r *Record) Clone() (*Record, error) {
+	line, err := json.Marshal(r)
+	if err != nil {
+		return nil, fmt.Errorf("copy record %s: %w", r.ID, err)
+	}
+	own := new(Record)
+	if err := json.Unmarshal(line, own); err != nil {
+		return nil, fmt.Errorf("copy record %s: %w", r.ID, err)
+	}
+	own.Finished, own.Unknown = r.Finished, bytes.Clone(r.Unknown)
+	return own, nil
+}
+
 // member is one key of an object, in the order of the text.
 type member struct {
 	key   string

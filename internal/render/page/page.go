@@ -54,9 +54,14 @@ func (p *Page) Write(rec *oom.Record) error {
 	if err != nil {
 		return fmt.Errorf("encode record %s: %w", rec.ID, err)
 	}
-	own := new(oom.Record)
-	if err := json.Unmarshal(line, own); err != nil {
-		return fmt.Errorf("copy record %s: %w", rec.ID, err)
+	own, err := rec.Clone()
+	if err != nil {
+		return err
+	}
+	if rec.Unknown != nil {
+		if line, err = oom.AddUnknownFields(line, rec.Unknown); err != nil {
+			return fmt.Errorf("encode record %s: %w", rec.ID, err)
+		}
 	}
 	p.records, p.json = append(p.records, own), append(p.json, line)
 	return nil

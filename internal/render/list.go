@@ -1,0 +1,114 @@
+package render
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/oomtrace/oomtrace/internal/oom"
+)
+
+// ListOptions say how a list looks. The zero value is plain text of Columns columns, in
+// local time.
+type ListOptions struct {
+	// Width is the terminal's; 0 is Columns.
+	Width int
+	// Color uses the terminal's colours.
+	Color bool
+	// Location is the time zone; nil means the local one.
+	Location *time.Location
+}
+
+// List writes a line for each record, with what one is called by: its id and its process.
+type List struct {
+	w      io.Writer
+	opts   ListOptions
+	headed bool
+}
+
+// NewList returns a List that writes to w.
+func NewList(w io.Writer, opts ListOptions) *List {
+	if opts.Location == nil {
+		opts.Location = time.Local
+	}
+	if opts.Width == 0 {
+		opts.Width = Columns
+	}
+	return &List{w: w, opts: opts}
+}
+
+// The columns that have the same width at any terminal's; the owner and the cause share
+// what is left.
+const (
+	listTime, listID, listPID, listComm, listRSS, listLimit = 19, 8, 7, 15, 5, 5
+	listBlank                                               = 2
+	minOwner, minCause                                      = 12, 10
+)
+
+// Write writes a line. An exit has none: it goes with its kill.
+func (l *List) Write(rec *oom.Record) error {
+	if rec.Kind == oom.KindExit {
+		return nil
+	}
+	var b strings.Builder
+	if !l.headed {
+		l.headed = true
+		head := l.row("TIME", "ID", "PID", "COMM", "RSS", "LIMIT", "CAUSE", "OWNER")
+		if l.opts.Color {
+			head = bold + head + reset
+		}
+		b.WriteString(head + "\n")
+	}
+	b.WriteString(l.record(rec) + "\n")
+	return writeLine(l.w, []byte(b.String()))
+}
+
+func (l *List) record(rec *oom.Record) string {
+	pid, comm, rss, limit, cause := "-", "-", "-", "-", string(rec.Kind)
+	if v := rec.Victim; v != nil {
+		id := v.PID
+		if !id.Known {
+			id = v.TID
+		}
+		pid, comm, rss = number(id, "-"), clean(v.Comm), shortOpt(v.RSSBytes)
+	}
+	if rec.Limit != nil {
+		limit = shortOpt(rec.Limit.MaxBytes)
+	}
+	switch {
+	case rec.Kind == oom.KindLost:
+		cause = number(rec.Lost, "some") + " lost"
+	case rec.Why != nil && rec.Why.Verdict != "":
+		cause = rec.Why.Verdict
+	}
+	who := owner(rec)
+	if who == "-" && rec.Limit != nil && rec.Limit.Cgroup != "" {
+		who = rec.Limit.Cgroup
+	}
+	return l.row(l.time(rec), clean(rec.ID), pid, comm, rss, limit, clean(cause), clean(who))
+}
+
+func (l *List) time(rec *oom.Record) string {
+	if !rec.Time.IsZero() {
+		return rec.Time.In(l.opts.Location).Format(time.DateTime)
+	}
+	if ns, ok := rec.UptimeNS.Get(); ok {
+		return fmt.Sprintf("+%d.%03d s", ns/1e9, ns%1e9/1e6)
+	}
+	return "-"
+}
+
+func (l *List) row(at, id, pid, comm, rss, limit, cause, who string) string {
+	left := func(s string, n int) string { return pad(cutRight(s, n), n) }
+	right := func(s string, n int) string { return strings.Repeat(" ", max(0, n-width(s))) + cutRight(s, n) }
+	begin, _ := splitAt(id, listID)
+	cells := []string{left(at, listTime), pad(begin, listID), right(pid, listPID), left(comm, listComm), right(rss, listRSS), right(limit, listLimit)}
+	fixed := listTime + listID + listPID + listComm + listRSS + listLimit + listBlank*len(cells)
+	room := max(l.opts.Width-fixed, minOwner)
+	if room < minOwner+listBlank+minCause {
+		return strings.TrimRight(strings.Join(append(cells, cutLeft(who, room)), "  "), " ")
+	}
+	n := min(20, max(minCause, room-listBlank-24))
+	return strings.TrimRight(strings.Join(append(cells, left(cause, n), cutLeft(who, room-n-listBlank)), "  "), " ")
+}
