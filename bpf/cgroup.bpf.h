@@ -29,25 +29,27 @@ static __always_inline struct mem_cgroup *memcg_parent(struct mem_cgroup *memcg)
 	return (void *)css - bpf_core_field_offset(struct mem_cgroup, css);
 }
 
-static struct {
+struct path_walk {
 	u64 node;
 	u64 off;
-} path_walk;
+};
+
+static struct path_walk path_walk;
 
 /* One name. False at the root, which has no parent and no name of its own. */
-static __always_inline bool path_step(void)
+static __always_inline bool path_step(struct path_walk *walk, u8 *path)
 {
-	struct kernfs_node *kn = (struct kernfs_node *)path_walk.node;
-	u64 parent = (u64)kernfs_parent(kn), off = path_walk.off;
+	struct kernfs_node *kn = (struct kernfs_node *)walk->node;
+	u64 parent = (u64)kernfs_parent(kn), off = walk->off;
 	long len;
 
 	if (!parent || off > PATH_LEN - PATH_NAME_LEN)
 		return false;
-	len = bpf_probe_read_kernel_str(scratch.path + off, PATH_NAME_LEN, BPF_CORE_READ(kn, name));
+	len = bpf_probe_read_kernel_str(path + off, PATH_NAME_LEN, BPF_CORE_READ(kn, name));
 	if (len <= 0)
 		return false;
-	path_walk.off = off + len;
-	path_walk.node = parent;
+	walk->off = off + len;
+	walk->node = parent;
 	return true;
 }
 
@@ -62,7 +64,7 @@ VERIFIED_ONCE u64 walk_path(u64 kernfs_node)
 	path_walk.node = kernfs_node;
 	path_walk.off = 0;
 	for (i = 0; i < PATH_LEVELS; i++) {
-		if (!path_step())
+		if (!path_step(&path_walk, scratch.path))
 			break;
 	}
 	return path_walk.off;
@@ -104,6 +106,10 @@ static __always_inline void read_memcg(struct memcg_info *info, struct mem_cgrou
 	info->max_pages = BPF_CORE_READ(memcg, memory.max);
 	info->high_pages = BPF_CORE_READ(memcg, memory.high);
 	info->failures = memcg_failures(memcg);
+	info->min_pages = BPF_CORE_READ(memcg, memory.min);
+	info->low_pages = BPF_CORE_READ(memcg, memory.low);
+	info->children_min_pages = BPF_CORE_READ(memcg, memory.children_min_usage.counter);
+	info->children_low_pages = BPF_CORE_READ(memcg, memory.children_low_usage.counter);
 	info->swap_usage_pages = BPF_CORE_READ(memcg, swap.usage.counter);
 	info->swap_max_pages = BPF_CORE_READ(memcg, swap.max);
 	info->kmem_usage_pages = UNKNOWN;

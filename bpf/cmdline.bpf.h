@@ -56,7 +56,7 @@ static __always_inline void remember_cmdline(void)
  * A process that never called exec has the command line of the ancestor that
  * did, and shows it by the same address of the arguments.
  */
-static __always_inline void append_cmdline(struct task_info *info, struct task_struct *task, struct mm_struct *mm)
+static __always_inline struct cmdline *find_cmdline(struct task_struct *task, struct mm_struct *mm)
 {
 	u64 start = BPF_CORE_READ(mm, arg_start);
 	int i;
@@ -65,16 +65,22 @@ static __always_inline void append_cmdline(struct task_info *info, struct task_s
 		u32 tgid = BPF_CORE_READ(task, tgid);
 		struct cmdline *line = bpf_map_lookup_elem(&cmdlines, &tgid);
 
-		if (line && line->len && line->arg_start == start) {
-			u32 len = line->len;
-
-			if (line->cut)
-				info->flags |= TASK_CMDLINE_CUT;
-			info->cmdline = tail_append(line->text, len, CMDLINE_LEN);
-			return;
-		}
+		if (line && line->len && line->arg_start == start)
+			return line;
 		task = BPF_CORE_READ(task, real_parent);
 	}
+	return NULL;
+}
+
+static __always_inline void append_cmdline(struct task_info *info, struct task_struct *task, struct mm_struct *mm)
+{
+	struct cmdline *line = find_cmdline(task, mm);
+
+	if (!line)
+		return;
+	if (line->cut)
+		info->flags |= TASK_CMDLINE_CUT;
+	info->cmdline = tail_append(line->text, line->len, CMDLINE_LEN);
 }
 
 #endif

@@ -262,14 +262,19 @@ static __always_inline u64 memcg_stat_raw(struct mem_cgroup *memcg, u32 item)
 
 /*
  * page_counter.failcnt was counted always, and only where track_failcnt says so
- * since that is there (v1 alone; seen 6.18, 7.3).
+ * since that is there (v1 alone; seen 6.18, 7.3). There the kernel prints the
+ * event "max" of memory.events as failcnt (mem_cgroup_print_oom_meminfo).
  */
 static __always_inline u64 memcg_failures(struct mem_cgroup *memcg)
 {
-	if (bpf_core_field_exists(memcg->memory.track_failcnt) &&
-	    !BPF_CORE_READ(memcg, memory.track_failcnt))
+	if (!bpf_core_field_exists(memcg->memory.track_failcnt) ||
+	    BPF_CORE_READ(memcg, memory.track_failcnt))
+		return BPF_CORE_READ(memcg, memory.failcnt);
+	if (!bpf_core_field_exists(memcg->memory_events) ||
+	    !bpf_core_enum_value_exists(enum memcg_memory_event, MEMCG_MAX))
 		return UNKNOWN;
-	return BPF_CORE_READ(memcg, memory.failcnt);
+	return read_count_at((u64)memcg + bpf_core_field_offset(memcg->memory_events) +
+			     bpf_core_enum_value(enum memcg_memory_event, MEMCG_MAX) * sizeof(long));
 }
 
 /* mem_cgroup.swappiness is gone where cgroup v1 is compiled out (seen 7.3). */

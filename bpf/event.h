@@ -14,7 +14,7 @@
 #define OOMTRACE_EVENT_H
 
 /* Changes whenever a struct here does: pinned rings outlive their reader. */
-#define WIRE_LAYOUT 2
+#define WIRE_LAYOUT 3
 
 #define UNKNOWN (~0ULL)
 #define UNKNOWN32 (~0U)
@@ -37,6 +37,8 @@
 #define MAX_HUGE_SIZES 8
 #define BUILD_ID_LEN 20
 #define TAIL_LEN 32768
+#define SIGKILL_TAIL_LEN 12288
+#define MAX_PARENTS 8
 
 enum event_type {
 	EVENT_VICTIM = 1,
@@ -44,6 +46,7 @@ enum event_type {
 	EVENT_EXIT = 3,
 	EVENT_CGROUP = 4,
 	EVENT_SHARED_MM = 5,
+	EVENT_SIGKILL = 6,
 };
 
 /* which hooks had a hand in a victim record */
@@ -72,6 +75,7 @@ enum counter {
 	COUNTER_NO_VICTIM,      /* OOMs that found nobody */
 	COUNTER_REPEATED,       /* those of them that were only counted */
 	COUNTER_UNREADABLE,     /* records that user space could not decode: it counts them */
+	COUNTER_LOST_SIGKILL,   /* records of other SIGKILLs that found their half of the ring full */
 	COUNTER_COUNT,
 };
 
@@ -163,6 +167,10 @@ struct memcg_info {
 	u64 swap_max_pages;
 	u64 kmem_usage_pages;
 	u64 kmem_max_pages;
+	u64 min_pages;         /* memory.min, 0 for none */
+	u64 low_pages;         /* memory.low */
+	u64 children_min_pages; /* usage of the cgroups below that their memory.min protects */
+	u64 children_low_pages; /* the same of memory.low */
 	u32 flags;             /* enum memcg_flag */
 	u32 swappiness;        /* v1 only */
 };
@@ -322,6 +330,47 @@ struct shared_mm_event {
 	s32 tgid;
 	s32 victim_tgid;
 	u8 comm[COMM_LEN];
+};
+
+/* how a SIGKILL was sent: the second argument of signal_generate (include/linux/signal.h) */
+enum sigkill_info {
+	SIGKILL_INFO_NONE = 0,   /* SEND_SIG_NOINFO: by the kernel, on behalf of current */
+	SIGKILL_INFO_KERNEL = 1, /* SEND_SIG_PRIV: by the kernel itself */
+	SIGKILL_INFO_SENDER = 2, /* a siginfo: kill(2) and its kin */
+};
+
+enum sender_flag {
+	SENDER_EXITING = 1 << 0,   /* PF_EXITING: it sends as it dies */
+	SENDER_NS_INIT = 1 << 1,   /* the init of a pid namespace below the first one */
+	SENDER_VICTIM = 1 << 2,    /* a victim of the OOM killer, not gone yet */
+	SENDER_KTHREAD = 1 << 3,   /* PF_KTHREAD */
+	SENDER_SELF = 1 << 4,      /* the process itself */
+	SENDER_PTRACER = 1 << 6,   /* traces the target (PTRACE_KILL, PTRACE_O_EXITKILL) */
+	SENDER_OOM_KILLER = 1 << 5, /* the task that runs the OOM killer: the target shares a victim's mm */
+};
+
+struct parent_info {
+	s32 tgid;
+	u32 pad;
+	u8 comm[COMM_LEN];
+};
+
+/*
+ * A SIGKILL that the OOM killer did not choose its target for, when it was
+ * delivered. hdr.incident_ns is that of the OOM kill it follows from, 0 for none.
+ */
+struct sigkill_event {
+	struct event_header hdr;
+	s32 code;              /* si_code; SI_USER where there is no siginfo */
+	u32 info;              /* enum sigkill_info */
+	u32 group;             /* 1: to the process, 0: to one thread of it */
+	u32 sender_flags;      /* enum sender_flag */
+	struct task_info victim;
+	struct mm_info mm;
+	struct task_info sender; /* the task that ran when the signal was sent */
+	struct span chain;     /* struct memcg_info[], the victim's own first */
+	u32 parents;           /* entries of parent in use */
+	struct parent_info parent[MAX_PARENTS]; /* of the sender, innermost first */
 };
 
 struct cgroup_event {

@@ -17,6 +17,7 @@
 #include "memory.bpf.h"
 #include "candidates.bpf.h"
 #include "cmdline.bpf.h"
+#include "sigkill.bpf.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
@@ -56,6 +57,9 @@ const enum vm_stat *wire_vm_stat __attribute__((unused));
 const enum decision_valid *wire_decision_valid __attribute__((unused));
 const enum reap_result *wire_reap_result __attribute__((unused));
 const enum counter *wire_counter __attribute__((unused));
+const enum sigkill_info *wire_sigkill_info __attribute__((unused));
+const enum sender_flag *wire_sender_flag __attribute__((unused));
+const struct parent_info *wire_parent_info __attribute__((unused));
 
 #define MARKS_TOGETHER_NS (100 * 1000 * 1000ULL)
 #define MAX_MM_VICTIMS 16
@@ -121,6 +125,9 @@ static u64 live_victims;
 /* Set by the loader as it attaches; a link may have ended since, with its reader. */
 u32 kill_victim_hooked;
 u32 exit_mmap_hooked;
+
+/* 1: SIGKILLs other than the OOM killer's are sent too. */
+const volatile u32 follow_sigkills = 0;
 
 /* The address range of __oom_kill_process, 0 when unknown, which is looked for
  * in the stack that leads to mark_victim. */
@@ -901,19 +908,121 @@ static __always_inline void report_shared_mm(struct task_struct *task)
 
 /*
  * Processes that share the victim's mm are killed right after it, with neither
- * tracepoint nor log line of their own: their SIGKILL is what tells.
+ * tracepoint nor log line of their own: only their SIGKILL shows it.
  */
+static __always_inline bool shares_victim_mm(struct task_struct *task)
+{
+	return oom.last_mm && ours() && (u64)process_mm(task) == oom.last_mm &&
+	       BPF_CORE_READ(task, tgid) != oom.last_victim;
+}
+
+/*
+ * The OOM killer signals its victim before it marks it. Where neither a program on
+ * __oom_kill_process runs nor its address is known, the kernel's own SIGKILLs cannot
+ * be told apart, and only those of a dying sender are taken for others'.
+ */
+static __always_inline bool sent_by_oom_killer(struct sigkill_scratch *s, void *ctx, u32 flags, struct task_struct *task)
+{
+	if (ours() && (oom.hooks & HOOK_KILL_VICTIM) && oom.killing_tgid == BPF_CORE_READ(task, tgid))
+		return true;
+	if (kill_start)
+		return sigkill_stack_has(s, ctx, kill_start, kill_end);
+	return !kill_victim_hooked && !(flags & SENDER_EXITING);
+}
+
+static __always_inline u32 sender_flags(struct task_struct *sender, struct task_struct *task)
+{
+	u32 flags = BPF_CORE_READ(sender, flags), out = 0;
+
+	if (flags & PF_EXITING)
+		out |= SENDER_EXITING;
+	if (flags & PF_KTHREAD)
+		out |= SENDER_KTHREAD;
+	else if (BPF_CORE_READ(sender, tgid) > 1 && namespace_tgid(sender) == 1)
+		out |= SENDER_NS_INIT;
+	if (BPF_CORE_READ(sender, tgid) == BPF_CORE_READ(task, tgid))
+		out |= SENDER_SELF;
+	if (BPF_CORE_READ(task, ptrace) && BPF_CORE_READ(task, parent, tgid) == BPF_CORE_READ(sender, tgid))
+		out |= SENDER_PTRACER;
+	return out;
+}
+
+static __always_inline void fill_sigkill(struct sigkill_scratch *s, u64 siginfo, u32 flags, struct task_struct *task)
+{
+	struct task_struct *sender = (struct task_struct *)bpf_get_current_task();
+	struct sigkill_event *event = &s->event;
+	struct mm_struct *mm = process_mm(task);
+	struct marked *marked = marked_task(sender);
+
+	__builtin_memset(event, 0, sizeof(*event));
+	s->tail_len = 0;
+	fill_header(&event->hdr, EVENT_SIGKILL, 0);
+	if (marked) {
+		flags |= SENDER_VICTIM;
+		event->hdr.incident_ns = marked->event.hdr.incident_ns;
+	} else if (!(flags & SENDER_OOM_KILLER)) {
+		event->hdr.incident_ns = 0;
+	}
+	event->sender_flags = flags;
+	event->info = siginfo > SEND_SIG_PRIV ? SIGKILL_INFO_SENDER : siginfo;
+	event->code = siginfo == SEND_SIG_PRIV ? SI_KERNEL : SI_USER;
+	if (siginfo > SEND_SIG_PRIV)
+		event->code = BPF_CORE_READ((struct kernel_siginfo *)siginfo, si_code);
+	clear_mm(&event->mm);
+	sigkill_task(s, &event->victim, task, mm);
+	if (mm)
+		read_mm(&event->mm, mm);
+	sigkill_task(s, &event->sender, sender, BPF_CORE_READ(sender, mm));
+	sigkill_chain(s, task);
+	sigkill_parents(event, sender);
+}
+
+static __always_inline void send_sigkill(struct sigkill_scratch *s)
+{
+	u64 len = sizeof(s->event) + s->tail_len;
+
+	s->event.hdr.size = len;
+	if (ring_is_half_full() || len > sizeof(s->event) + SIGKILL_TAIL_LEN ||
+	    bpf_ringbuf_output(&events, s, len, 0))
+		count(COUNTER_LOST_SIGKILL);
+}
+
+static __always_inline int on_sigkill(void *ctx, u64 siginfo, struct task_struct *task, u32 group)
+{
+	struct task_struct *sender = (struct task_struct *)bpf_get_current_task();
+	struct sigkill_scratch *s;
+	u32 zero = 0, flags;
+
+	if (BPF_CORE_READ(task, flags) & PF_KTHREAD)
+		return 0;
+	s = bpf_map_lookup_elem(&sigkill_scratch, &zero);
+	if (!s)
+		return 0;
+	flags = sender_flags(sender, task);
+	if (shares_victim_mm(task))
+		flags |= SENDER_OOM_KILLER;
+	else if (siginfo == SEND_SIG_PRIV && sent_by_oom_killer(s, ctx, flags, task))
+		return 0;
+	fill_sigkill(s, siginfo, flags, task);
+	s->event.group = group;
+	send_sigkill(s);
+	return 0;
+}
+
 SEC("raw_tp/signal_generate")
 int raw_signal_generate(u64 *ctx)
 {
-	struct task_struct *task = (struct task_struct *)ctx[2];
+	struct task_struct *task;
 
-	if (!oom.last_mm || (int)ctx[0] != SIGKILL || ctx[1] != SEND_SIG_PRIV || !ours())
+	if ((int)ctx[0] != SIGKILL)
 		return 0;
-	if ((u64)process_mm(task) != oom.last_mm || BPF_CORE_READ(task, tgid) == oom.last_victim)
+	task = (struct task_struct *)ctx[2];
+	if (ctx[1] == SEND_SIG_PRIV && shares_victim_mm(task))
+		report_shared_mm(task);
+	/* One that was ignored or is pending already changes nothing. */
+	if (!follow_sigkills || (int)ctx[4] != TRACE_SIGNAL_DELIVERED)
 		return 0;
-	report_shared_mm(task);
-	return 0;
+	return on_sigkill(ctx, ctx[1], task, ctx[3]);
 }
 
 /* what has to be known before */

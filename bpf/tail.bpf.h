@@ -24,27 +24,32 @@ struct scratch {
 static struct scratch scratch;
 
 /*
- * Copies len bytes to the tail; max is len's bound, a constant. What does not
+ * Copies len bytes to a tail of that much room; max is len's bound, a constant. What does not
  * fit is left out: an empty span.
  */
-static __always_inline struct span tail_append(const void *from, u64 len, const u64 max)
+static __always_inline struct span append_to(u8 *tail, u32 *tail_len, const u64 room, const void *from, u64 len, const u64 max)
 {
 	struct span span = {};
-	u64 off = scratch.tail_len;
+	u64 off = *tail_len;
 
 	if (!len)
 		return span;
 	/* Keeps the compiler from folding the checks into one that the verifier
 	 * cannot follow, and from making them on copies. */
 	asm volatile("" : "+r"(len), "+r"(off));
-	if (len > max || off > TAIL_LEN - max)
+	if (len > max || off > room - max)
 		return span;
-	if (bpf_probe_read_kernel(scratch.tail + off, len, from))
+	if (bpf_probe_read_kernel(tail + off, len, from))
 		return span;
 	span.off = off;
 	span.len = len;
-	scratch.tail_len = (off + len + 7) & ~7U;
+	*tail_len = (off + len + 7) & ~7U;
 	return span;
+}
+
+static __always_inline struct span tail_append(const void *from, u64 len, const u64 max)
+{
+	return append_to(scratch.tail, &scratch.tail_len, TAIL_LEN, from, len, max);
 }
 
 #endif

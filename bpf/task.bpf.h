@@ -139,39 +139,55 @@ static __always_inline void read_task(struct task_info *info, struct task_struct
 }
 
 /* Where a walk up the directory tree has come to. */
-static struct {
+struct exe_walk {
 	u64 dentry;
 	u64 mount;
 	u64 off;
 	u64 cut;
-} exe_walk;
+};
+
+static struct exe_walk exe_walk;
 
 /* One step: a name, or from the root of a mount to where it is mounted. False
  * at the root of all. */
-static __always_inline bool exe_step(void)
+static __always_inline bool exe_step(struct exe_walk *walk, u8 *exe)
 {
-	struct dentry *dentry = (struct dentry *)exe_walk.dentry;
-	struct mount *mount = (struct mount *)exe_walk.mount;
-	u64 parent = (u64)BPF_CORE_READ(dentry, d_parent), off = exe_walk.off;
+	struct dentry *dentry = (struct dentry *)walk->dentry;
+	struct mount *mount = (struct mount *)walk->mount;
+	u64 parent = (u64)BPF_CORE_READ(dentry, d_parent), off = walk->off;
 	long len;
 
-	if (exe_walk.dentry == (u64)BPF_CORE_READ(mount, mnt.mnt_root) || exe_walk.dentry == parent) {
+	if (walk->dentry == (u64)BPF_CORE_READ(mount, mnt.mnt_root) || walk->dentry == parent) {
 		u64 up = (u64)BPF_CORE_READ(mount, mnt_parent);
 
-		if (up == exe_walk.mount)
+		if (up == walk->mount)
 			return false;
-		exe_walk.dentry = (u64)BPF_CORE_READ(mount, mnt_mountpoint);
-		exe_walk.mount = up;
+		walk->dentry = (u64)BPF_CORE_READ(mount, mnt_mountpoint);
+		walk->mount = up;
 		return true;
 	}
-	exe_walk.cut = off > EXE_LEN - PATH_NAME_LEN;
+	walk->cut = off > EXE_LEN - PATH_NAME_LEN;
 	if (off > EXE_LEN - PATH_NAME_LEN)
 		return false;
-	len = bpf_probe_read_kernel_str(scratch.exe + off, PATH_NAME_LEN, BPF_CORE_READ(dentry, d_name.name));
+	len = bpf_probe_read_kernel_str(exe + off, PATH_NAME_LEN, BPF_CORE_READ(dentry, d_name.name));
 	if (len <= 0)
 		return false;
-	exe_walk.off = off + len;
-	exe_walk.dentry = parent;
+	walk->off = off + len;
+	walk->dentry = parent;
+	return true;
+}
+
+/* Puts a walk at an mm's executable. False where it has none. */
+static __always_inline bool exe_begin(struct exe_walk *walk, struct mm_struct *mm)
+{
+	struct file *exe = BPF_CORE_READ(mm, exe_file);
+
+	walk->off = 0;
+	walk->cut = 0;
+	if (!exe)
+		return false;
+	walk->dentry = (u64)BPF_CORE_READ(exe, f_path.dentry);
+	walk->mount = (u64)BPF_CORE_READ(exe, f_path.mnt) - bpf_core_field_offset(struct mount, mnt);
 	return true;
 }
 
@@ -181,17 +197,12 @@ static __always_inline bool exe_step(void)
  */
 VERIFIED_ONCE u64 walk_exe(u64 mm_address)
 {
-	struct file *exe = BPF_CORE_READ((struct mm_struct *)mm_address, exe_file);
 	int i;
 
-	exe_walk.off = 0;
-	exe_walk.cut = 0;
-	if (!exe)
+	if (!exe_begin(&exe_walk, (struct mm_struct *)mm_address))
 		return 0;
-	exe_walk.dentry = (u64)BPF_CORE_READ(exe, f_path.dentry);
-	exe_walk.mount = (u64)BPF_CORE_READ(exe, f_path.mnt) - bpf_core_field_offset(struct mount, mnt);
 	for (i = 0; i < EXE_LEVELS; i++) {
-		if (!exe_step())
+		if (!exe_step(&exe_walk, scratch.exe))
 			return exe_walk.off;
 	}
 	exe_walk.cut = 1;

@@ -233,6 +233,8 @@ struct task_struct {
 	int tgid;
 	struct mm_struct *mm;
 	struct task_struct *real_parent;
+	struct task_struct *parent;
+	unsigned int ptrace;
 	struct task_struct *group_leader;
 	struct pid *thread_pid;
 	struct hlist_node pid_links[4];
@@ -260,6 +262,10 @@ struct page_counter {
 	unsigned long high;
 	unsigned long max;
 	unsigned long failcnt;
+	unsigned long min;
+	unsigned long low;
+	atomic_long_t children_min_usage;
+	atomic_long_t children_low_usage;
 	bool track_failcnt;
 };
 
@@ -316,6 +322,7 @@ struct mem_cgroup {
 	struct page_counter kmem;
 	bool oom_group;
 	int swappiness;
+	atomic_long_t memory_events[1];
 	atomic_long_t vmstats[1];
 	struct mem_cgroup_per_node *nodeinfo[1];
 };
@@ -334,6 +341,10 @@ struct oom_control {
 	struct task_struct *chosen;
 	long chosen_points;
 	enum oom_constraint constraint;
+};
+
+struct kernel_siginfo {
+	int si_code;
 };
 
 struct trace_entry {
@@ -396,6 +407,10 @@ enum zone_stat_item___zspages {
 	NR_ZSPAGES___zone,
 };
 
+enum memcg_memory_event {
+	MEMCG_MAX = 2,
+};
+
 enum memcg_stat_item {
 	MEMCG_SWAP,
 	MEMCG_SOCK,
@@ -420,7 +435,12 @@ enum { PIDTYPE_PID = 0, PIDTYPE_TGID = 1 };
 #define PF_KTHREAD 0x00200000
 #define MMF_OOM_SKIP 21
 #define SIGKILL 9
+#define SEND_SIG_NOINFO 0
 #define SEND_SIG_PRIV 1
+#define SI_USER 0
+#define SI_KERNEL 128
+#define PF_EXITING 0x00000004
+#define TRACE_SIGNAL_DELIVERED 0 /* include/trace/events/signal.h */
 
 #if defined(__TARGET_ARCH_x86)
 struct pt_regs {

@@ -65,11 +65,11 @@ func OpenLive(ctx context.Context, tr *tracer.Tracer, log *KernelLog, o LiveOpti
 			err = errors.Join(err, l.Close())
 		}
 	}()
-	var pending func() bool
 	if tr != nil {
-		pending = tr.Pending
+		l.stages = newStages(ctx, o.StageOptions, fromPrograms, tr.Pending)
+	} else {
+		l.stages = newStages(ctx, o.StageOptions, fromLiveLog, nil)
 	}
-	l.stages = newStages(ctx, o.StageOptions, true, pending)
 	l.openLogs()
 	if err := l.openMetrics(); err != nil {
 		return nil, err
@@ -154,7 +154,7 @@ func (l *Live) stats() (metrics.Stats, error) {
 	}
 	st, err := l.tr.Stats()
 	out := metrics.Stats{
-		Lost: st.Lost, LostExit: st.LostExit, LostCgroup: st.LostCgroup, LostNoVictim: st.LostNoVictim,
+		Lost: st.Lost, LostExit: st.LostExit, LostSigkill: st.LostSigkill, LostCgroup: st.LostCgroup, LostNoVictim: st.LostNoVictim,
 		Repeated: st.Repeated, Undecoded: st.Undecoded, Drained: l.tr.Drained(),
 	}
 	for _, a := range l.tr.Attachments() {

@@ -12,6 +12,7 @@ import (
 	"github.com/oomtrace/oomtrace/internal/kernlog"
 	"github.com/oomtrace/oomtrace/internal/oom"
 	"github.com/oomtrace/oomtrace/internal/pipeline"
+	"github.com/oomtrace/oomtrace/internal/records"
 )
 
 // ReadOptions say how logs are read.
@@ -38,8 +39,6 @@ type ReadOptions struct {
 type ReadSummary struct {
 	pipeline.Counts
 	kernlog.Stats
-	// Duplicates were in more than one file.
-	Duplicates int
 	// Failed is how many files could not be read to the end.
 	Failed int
 }
@@ -47,38 +46,37 @@ type ReadSummary struct {
 // Read moves the records of logs. A file that cannot be read does not keep the
 // others from it: Notify gets the reason.
 func Read(ctx context.Context, o ReadOptions) (ReadSummary, error) {
-	s := newStages(ctx, o.StageOptions, false, nil)
+	s := newStages(ctx, o.StageOptions, fromFiles, nil)
 	defer func() { _ = s.Close() }()
 	if s.containers != nil {
 		s.containers.Ready(ctx)
 	}
-	var once pipeline.Dedupe
-	files := &logFiles{o: &o, notify: s.o.Notify, once: &once}
+	files := &logFiles{o: &o, notify: s.o.Notify}
 	sink, end := o.sink(o.NoWhy)
 	if o.collect != nil {
 		sink = o.collect
 	}
-	line := pipeline.Line{
-		Source: files, Stages: append([]pipeline.Stage{once.Stage}, s.list()...), Sink: sink, Limit: o.Limit,
-	}
+	line := pipeline.Line{Source: files, Stages: s.list(), Sink: sink, Limit: o.Limit}
 	err := line.Run(ctx)
 	if err == nil {
 		err = end()
 	}
 	files.close()
-	return ReadSummary{Counts: line.Counts(), Stats: files.total, Duplicates: once.Dropped(), Failed: files.failed}, err
+	return ReadSummary{Counts: line.Counts(), Stats: files.total, Failed: files.failed}, err
 }
 
 // logFiles is a source of the records of several logs.
 type logFiles struct {
 	o      *ReadOptions
 	notify func(string)
-	once   *pipeline.Dedupe
+	seen   kernlog.Seen // in any of them
 	next   int
 	name   string // of the file that is read
 	file   logFile
-	total  kernlog.Stats
-	failed int
+	// records reads the file where oomtrace has written it.
+	records *records.Reader
+	total   kernlog.Stats
+	failed  int
 }
 
 // logFile is one of them, open.
@@ -114,12 +112,10 @@ func (l *logFiles) Next(ctx context.Context) (*oom.Record, error) {
 func (l *logFiles) Done() error { return nil }
 
 func (l *logFiles) open(ctx context.Context) {
-	if l.next > 0 {
-		l.once.NextInput()
-	}
+	l.seen.Next()
 	l.name = l.o.Files[l.next]
 	l.next++
-	file, err := openLogFile(ctx, l.name, l.o)
+	file, err := l.openFile(ctx)
 	if err != nil && ctx.Err() == nil {
 		l.fail(err)
 	}
@@ -140,48 +136,81 @@ func (l *logFiles) close() {
 	}
 	_ = l.file.Close() // it was read
 	s := l.file.Stats()
-	l.total.Lines += s.Lines
-	l.total.Unplaced += s.Unplaced
-	l.total.Unknown += s.Unknown
-	l.total.CutLines += s.CutLines
-	l.file = nil
+	l.total.Add(&s)
+	if l.records != nil {
+		s := l.records.Stats()
+		l.total.Add(&kernlog.Stats{Lines: s.Lines, Unplaced: s.Unreadable, CutLines: s.CutLines})
+	}
+	l.file, l.records = nil, nil
 }
 
-func openLogFile(ctx context.Context, name string, o *ReadOptions) (logFile, error) {
-	opts := kernlog.Options{Year: o.Year}
-	if o.OnUnplaced != nil {
-		opts.OnUnplaced = func(line int, text string) { o.OnUnplaced(name, line, text) }
+func (l *logFiles) openFile(ctx context.Context) (logFile, error) {
+	opts := kernlog.Options{Year: l.o.Year, Seen: &l.seen}
+	if l.o.OnUnplaced != nil {
+		name := l.name
+		opts.OnUnplaced = func(line int, text string) { l.o.OnUnplaced(name, line, text) }
 	}
-	if name == "-" {
-		return newTextLog(ctx, o.Stdin, nil, opts)
+	opts.Other = l.own(opts.OnUnplaced)
+	if l.name == "-" {
+		return kernlog.NewSource(l.o.Stdin, opts)
 	}
-	if start := o.Programs[name]; start != nil {
+	if start := l.o.Programs[l.name]; start != nil {
 		out, err := start(ctx)
 		if err != nil {
 			return nil, err
 		}
-		return newTextLog(ctx, out, out, opts)
+		return openText(out, opts)
 	}
-	f, err := openFile(ctx, name)
+	f, err := openFile(ctx, l.name)
 	if err != nil {
 		return nil, err
 	}
-	if !isKernelBuffer(f) {
-		return newTextLog(ctx, f, f, opts)
+	if isKernelBuffer(f) {
+		if err := f.Close(); err != nil {
+			return nil, err
+		}
+		here := machineLog()
+		opts.Node, opts.BootID, opts.Kernel, opts.BootTime = here.Node, here.BootID, here.Kernel, here.BootTime
+		return kernlog.OpenKmsg(kernlog.KmsgOptions{Options: opts, FromStart: true, UntilNow: true, Path: l.name})
 	}
-	here := machineLog()
-	opts.Node, opts.BootID, opts.Kernel, opts.BootTime = here.Node, here.BootID, here.Kernel, here.BootTime
-	k, err := kernlog.OpenKmsg(kernlog.KmsgOptions{Options: opts, FromStart: true, UntilNow: true, Path: name})
-	if err = errors.Join(err, f.Close()); err != nil {
-		return nil, err
-	}
-	return bufferLog{&KernelLog{k}}, nil
+	return openText(f, opts)
 }
 
-// bufferLog is what the kernel's buffer holds.
-type bufferLog struct{ *KernelLog }
+// own is the format of records that oomtrace has written.
+func (l *logFiles) own(onUnplaced func(int, string)) func([]byte, io.Reader) func() (*oom.Record, error) {
+	return func(begin []byte, in io.Reader) func() (*oom.Record, error) {
+		if !records.Detect(begin) {
+			return nil
+		}
+		l.records = records.NewReader(in)
+		if onUnplaced != nil {
+			l.records.OnUnreadable = func(line int, why error) { onUnplaced(line, why.Error()) }
+		}
+		return func() (*oom.Record, error) {
+			rec, err := l.records.Next()
+			for err == nil && l.seen.Again(rec) {
+				rec, err = l.records.Next()
+			}
+			return rec, err
+		}
+	}
+}
 
-func (b bufferLog) Stats() kernlog.Stats { return b.kmsg.Stats() }
+func openText(from io.ReadCloser, opts kernlog.Options) (logFile, error) {
+	s, err := kernlog.NewSource(from, opts)
+	if err != nil {
+		return nil, errors.Join(err, from.Close())
+	}
+	return &ownedLog{s, from}, nil
+}
+
+// ownedLog is a log whose file closes with it.
+type ownedLog struct {
+	*kernlog.Source
+	file io.Closer
+}
+
+func (o *ownedLog) Close() error { return errors.Join(o.Source.Close(), o.file.Close()) }
 
 // openFile opens a file. The kernel's buffer would wait for what comes next, and
 // a FIFO waits for a writer until the context ends.

@@ -37,10 +37,19 @@ type StageOptions struct {
 	RedactNames []string
 }
 
+// origin is where a line's records come from.
+type origin int
+
+const (
+	fromPrograms origin = iota
+	fromLiveLog
+	fromFiles // of a log that is read afterwards
+)
+
 // stages are the stages of a line, with what they share.
 type stages struct {
 	o          StageOptions
-	live       bool // records of now; not of a log that is read afterwards
+	from       origin
 	sampler    sample.Sampler
 	victims    *victims.Table
 	containers *container.Cache // nil: no runtime is asked
@@ -52,12 +61,12 @@ type stages struct {
 }
 
 // newStages must be closed. Pending says that another kill waits; nil is never.
-func newStages(ctx context.Context, o StageOptions, live bool, pending func() bool) *stages {
+func newStages(ctx context.Context, o StageOptions, from origin, pending func() bool) *stages {
 	if o.Notify == nil {
 		o.Notify = func(string) {}
 	}
-	s := &stages{o: o, live: live}
-	owners := enrich.Options{Log: !live, Wait: o.EnrichWait, Pending: pending}
+	s := &stages{o: o, from: from}
+	owners := enrich.Options{Log: from == fromFiles, Wait: o.EnrichWait, Pending: pending}
 	if o.EnrichWait == 0 {
 		owners.Wait = -1
 	}
@@ -70,9 +79,9 @@ func newStages(ctx context.Context, o StageOptions, live bool, pending func() bo
 		s.redactor = redact.New(o.RedactNames...)
 	}
 	var table victims.Options
-	if live {
+	if from == fromPrograms {
 		s.sampler.Cgroups = memoryMount()
-		table.Overdue = s.overdue
+		table.Overdue = s.overdue // a log need not have the exits
 	}
 	s.victims = victims.New(table)
 	return s
@@ -140,7 +149,7 @@ func madeHere(stage pipeline.Stage) pipeline.Stage {
 
 // notice tells the user of records that were lost.
 func (s *stages) notice(_ context.Context, rec *oom.Record) error {
-	if s.live && rec.Kind == oom.KindLost && rec.Source == oom.SourceBPF {
+	if s.from == fromPrograms && rec.Kind == oom.KindLost && rec.Source == oom.SourceBPF {
 		s.o.Notify(fmt.Sprintf("%d records lost: %s", rec.Lost.Value, lostWhy(rec.LostKind)))
 	}
 	return nil
@@ -152,6 +161,8 @@ func lostWhy(kind oom.LostKind) string {
 		return "no-victim records exceeded their share of the ring buffer"
 	case oom.LostExit:
 		return "exit records dropped: ring buffer full"
+	case oom.LostSigkill:
+		return "SIGKILL records exceeded their share of the ring buffer"
 	case oom.LostUnreadable:
 		return "they could not be decoded"
 	}
@@ -164,8 +175,8 @@ func (s *stages) sample(_ context.Context, rec *oom.Record) error {
 }
 
 func (s *stages) enrich(ctx context.Context, rec *oom.Record) error {
-	if v := rec.Victim; s.live && v != nil && rec.Source == oom.SourceKmsg {
-		s.onCgroup(v.Cgroup) // without BPF the kill is the first sign of a container
+	if v := rec.Victim; s.from == fromLiveLog && v != nil {
+		s.onCgroup(v.Cgroup) // without programs the kill is the first sign of a container
 	}
 	s.enricher.Record(ctx, rec)
 	return nil
@@ -194,6 +205,15 @@ func (s *stages) redact(_ context.Context, rec *oom.Record) error {
 	}
 	if t := rec.Trigger; t != nil {
 		t.Args, t.Cmdline = "", s.redacted(t.Args, t.Cmdline)
+	}
+	if k := rec.Sender; k != nil {
+		k.Args, k.Cmdline = "", s.redacted(k.Args, k.Cmdline)
+	}
+	if h := rec.History; h != nil {
+		for i := range h.Growers {
+			g := &h.Growers[i]
+			g.Args, g.Cmdline = "", s.redacted(g.Args, g.Cmdline)
+		}
 	}
 	if rec.Unknown == nil {
 		return nil

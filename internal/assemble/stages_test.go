@@ -17,7 +17,7 @@ import (
 // liveStages are the stages of a live line, without any runtime.
 func liveStages(t testing.TB, o StageOptions) *stages {
 	t.Helper()
-	s := newStages(t.Context(), o, true, nil)
+	s := newStages(t.Context(), o, fromPrograms, nil)
 	t.Cleanup(func() {
 		if err := s.Close(); err != nil {
 			t.Error(err)
@@ -50,9 +50,11 @@ func TestSecrets(t *testing.T) {
 				rec := madeUpKill(oom.ScopeCgroup)
 				rec.Victim.Args, rec.Victim.Cmdline = tt.args, tt.cmdline
 				rec.Trigger.Args, rec.Trigger.Cmdline = tt.args, tt.cmdline
+				rec.Sender = &oom.Sender{}
+				rec.Sender.Args, rec.Sender.Cmdline = tt.args, tt.cmdline
 				run(t, liveStages(t, StageOptions{Redact: true}), Output{To: &out, Format: format}, rec)
-				if rec.Victim.Cmdline != tt.want || rec.Trigger.Cmdline != tt.want {
-					t.Errorf("victim %q, trigger %q, want %q", rec.Victim.Cmdline, rec.Trigger.Cmdline, tt.want)
+				if rec.Victim.Cmdline != tt.want || rec.Trigger.Cmdline != tt.want || rec.Sender.Cmdline != tt.want {
+					t.Errorf("victim %q, trigger %q, sender %q, want %q", rec.Victim.Cmdline, rec.Trigger.Cmdline, rec.Sender.Cmdline, tt.want)
 				}
 				if got := out.String(); strings.Contains(got, "S3CRET") || format != "text" && !strings.Contains(got, tt.want) {
 					t.Errorf("%s", got)
@@ -97,6 +99,7 @@ func TestLossNotice(t *testing.T) {
 		oom.LostKill:       "7 records lost: ring buffer full",
 		oom.LostNoVictim:   "7 records lost: no-victim records exceeded their share of the ring buffer",
 		oom.LostExit:       "7 records lost: exit records dropped: ring buffer full",
+		oom.LostSigkill:    "7 records lost: SIGKILL records exceeded their share of the ring buffer",
 		oom.LostUnreadable: "7 records lost: they could not be decoded",
 	} {
 		var said []string
@@ -112,7 +115,7 @@ func TestLossNotice(t *testing.T) {
 // TestWarmUp: it leaves nothing behind, and its errors are not swallowed.
 func TestWarmUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newStages(t.Context(), StageOptions{Redact: true, Filters: pipeline.Filters{Comm: "x"}}, true, nil)
+		s := newStages(t.Context(), StageOptions{Redact: true, Filters: pipeline.Filters{Comm: "x"}}, fromPrograms, nil)
 		s.metrics = metrics.New(metrics.Options{})
 		if err := s.warmUp(t.Context()); err != nil {
 			t.Fatal(err)

@@ -33,9 +33,8 @@ func runCheck(ctx context.Context, args []string, env Env) error {
 	}
 	tr, err := tracer.Open(ctx, opts)
 	if err != nil {
-		checkFailed(env, err)
 		// The runtimes are of use all the same: the kernel's log has paths too.
-		return errors.Join(openFailure(err, t.btf), printRuntimes(ctx, env, t.sockets))
+		return errors.Join(openFailure(err, t.btf), printLines(env.Stdout, append(refused(err), runtimes(ctx, t.sockets)...)))
 	}
 	defer func() { _ = tr.Close() }()
 	return printCheck(ctx, env, tr, &t)
@@ -50,81 +49,62 @@ func (t *traceFlags) checkGroups() *flagGroups {
 }
 
 func printCheck(ctx context.Context, env Env, tr *tracer.Tracer, t *traceFlags) error {
-	w := env.Stdout
-	rows := [][2]string{
-		{"kernel", tr.Kernel()},
-		{"kernel types", present("/sys/kernel/btf/vmlinux")},
-		{"kernel symbols", symbols(tr)},
-		{"kernel log", readable("/dev/kmsg")},
+	lines := []string{
+		row("kernel", tr.Kernel()),
+		row("kernel types", readable("/sys/kernel/btf/vmlinux")),
+		row("kernel symbols", symbols(tr)),
+		row("kernel log", readable("/dev/kmsg")),
 	}
-	for _, r := range rows {
-		if err := printLine(w, "%-21s %s", r[0], r[1]); err != nil {
-			return err
-		}
-	}
-	for _, line := range describe(tr.Attachments()) {
-		if err := printLine(w, "%s", line); err != nil {
-			return err
-		}
+	for _, a := range tr.Attachments() {
+		lines = append(lines, a.Lines()...)
 	}
 	for _, n := range append(tr.Warnings(), tr.Notes()...) {
-		if err := printLine(w, "%-21s %s", "note", n); err != nil {
-			return err
-		}
+		lines = append(lines, row("note", n))
 	}
-	if err := printRuntimes(ctx, env, t.sockets); err != nil {
-		return err
-	}
-	return printLine(w, "OK: oomtrace can run here")
+	lines = append(lines, runtimes(ctx, t.sockets)...)
+	return printLines(env.Stdout, append(lines, "OK: oomtrace can run here"))
 }
 
-// printLine writes one line, and nothing in it that a terminal obeys.
-func printLine(w io.Writer, format string, args ...any) error {
-	_, err := fmt.Fprintln(w, render.Message(fmt.Sprintf(format, args...)))
-	return err
-}
+func row(what, state string) string { return fmt.Sprintf("%-21s %s", what, state) }
 
-// printRuntimes reports which container runtimes answer. The trace has given up
-// most of its privileges when it asks, so that is done here too: a user's own
-// socket may be out of reach then.
-func printRuntimes(ctx context.Context, env Env, sockets []string) error {
-	if err := harden.DropCapabilities(keptCapabilities()); err != nil {
-		if err := printLine(env.Stdout, "%-21s privileges are kept: %v", "note", err); err != nil {
-			return err
-		}
-	}
-	sources := assemble.Runtimes(ctx, sockets)
-	if len(sources) == 0 {
-		return printLine(env.Stdout, "%-21s none found; containers are identified by cgroup path only", "container runtimes")
-	}
-	for _, s := range sources {
-		state := fmt.Sprintf("%s, %d containers", s.Name, s.Containers)
-		if s.Err != nil {
-			state = s.Err.Error()
-		}
-		if err := printLine(env.Stdout, "%-21s %s: %s", "container runtime", s.Socket, state); err != nil {
+// printLines writes lines, and nothing in them that a terminal obeys.
+func printLines(w io.Writer, lines []string) error {
+	for _, line := range lines {
+		if _, err := fmt.Fprintln(w, render.Message(line)); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// checkFailed shows the attempts behind a refusal.
-func checkFailed(env Env, err error) {
-	var at *tracer.AttachError
-	if !asAttachError(err, &at) {
-		return
+// runtimes describes the container runtimes that answer. The trace has given up
+// most of its privileges when it asks, so that is done here too: a user's own
+// socket may be out of reach then.
+func runtimes(ctx context.Context, sockets []string) (lines []string) {
+	if err := harden.DropCapabilities(keptCapabilities()); err != nil {
+		lines = append(lines, row("note", fmt.Sprintf("privileges are kept: %v", err)))
 	}
-	for _, line := range describe([]tracer.Attachment{{Hook: at.Hook, Tried: at.Attempts}}) {
-		_ = printLine(env.Stdout, "%s", line)
+	all := assemble.Runtimes(ctx, sockets)
+	if len(all) == 0 {
+		return append(lines, row("container runtimes", "none found; containers are identified by cgroup path only"))
 	}
+	for _, s := range all {
+		state := fmt.Sprintf("%s, %d containers", s.Name, s.Containers)
+		if s.Err != nil {
+			state = s.Err.Error()
+		}
+		lines = append(lines, row("container runtime", s.Socket+": "+state))
+	}
+	return lines
 }
 
-func present(path string) string {
-	if _, err := os.Stat(path); err != nil {
-		return "missing: " + path
+// refused are the attempts behind a refusal.
+func refused(err error) []string {
+	var at *tracer.AttachError
+	if !errors.As(err, &at) {
+		return nil
 	}
-	return path
+	return tracer.Attachment{Hook: at.Hook, Tried: at.Attempts}.Lines()
 }
 
 func readable(path string) string {
@@ -147,5 +127,3 @@ func symbols(tr *tracer.Tracer) string {
 	}
 	return fmt.Sprintf("%d functions; data not in this kernel's table: %v", n, hidden)
 }
-
-func asAttachError(err error, to **tracer.AttachError) bool { return errors.As(err, to) }

@@ -52,12 +52,15 @@ func Main(version string) int {
 	})
 }
 
-// interruptible returns a context that the first SIGINT or SIGTERM ends; the
-// second kills, as it would have without a handler.
+// interruptible returns a context that the first SIGINT, SIGTERM or SIGHUP ends;
+// the second kills, as it would have without a handler. nohup(1) ignores SIGHUP.
 func interruptible() (context.Context, func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM)
+	if !signal.Ignored(syscall.SIGHUP) {
+		signal.Notify(signals, syscall.SIGHUP)
+	}
 	go func() {
 		<-signals
 		cancel()
@@ -86,33 +89,19 @@ func columns(f *os.File) int {
 	return int(size.Col)
 }
 
-// command is one verb.
-type command struct {
-	name string
-	run  func(ctx context.Context, args []string, env Env) error
-}
+// verb runs one verb with its arguments.
+type verb func(ctx context.Context, args []string, env Env) error
 
-func commands() []command {
-	return []command{
-		{"read", runRead},
-		{"list", runList},
-		{"show", runShow},
-		{"check", runCheck},
-		{"unpin", runUnpin},
-		{"version", runVersion},
-		{"help", runHelp},
-	}
+func verbs() map[string]verb {
+	return map[string]verb{"read": runRead, "list": runList, "show": runShow, "check": runCheck, "unpin": runUnpin, "version": runVersion, "help": runHelp}
 }
 
 // Run runs one command line and returns its exit code.
 func Run(ctx context.Context, args []string, env Env) int {
 	run := runTrace
 	if len(args) > 0 {
-		for _, c := range commands() {
-			if args[0] == c.name {
-				run, args = c.run, args[1:]
-				break
-			}
+		if v, ok := verbs()[args[0]]; ok {
+			run, args = v, args[1:]
 		}
 	}
 	if env.StdoutErr != nil {
@@ -130,6 +119,16 @@ func stdoutFailure(out *sink.Stream) error {
 	}
 	return &failure{err: fmt.Errorf("stdout is %w", sink.ErrStreamClosed), code: exitError,
 		hint: "give it a reader or a file, or give --output-file; \">/dev/null\" drops the records"}
+}
+
+// untilHangup calls end when no process can read stdout any more, as in
+// "oomtrace | head -1": that would show at the next kill only. The function
+// returned ends the watch.
+func untilHangup(ctx context.Context, w io.Writer, end func(), note func(error)) (stop func()) {
+	if out, ok := w.(*sink.Stream); ok {
+		return out.OnHangup(ctx, end, note)
+	}
+	return func() {}
 }
 
 // closedOut refuses what is written.

@@ -11,6 +11,16 @@ import (
 	"github.com/oomtrace/oomtrace/internal/tracer"
 )
 
+// Exit codes, as documented in the manual page.
+const (
+	exitOK          = 0
+	exitError       = 1 // something failed while running
+	exitUsage       = 2 // the command line is wrong
+	exitUnsupported = 3 // this kernel cannot be traced
+	exitPermission  = 4 // privileges are missing
+	exitSignal      = 128
+)
+
 // What an error of a layer below means to the user: an exit code, and what to do.
 
 // openFailure gives an error of the tracer its exit code and a hint.
@@ -32,10 +42,10 @@ func openFailure(err error, btfFile string) error {
 
 // openLogFailure is openFailure for the kernel's log.
 func openLogFailure(err error) error {
-	switch {
-	case err == nil:
+	if err == nil {
 		return nil
-	case errors.Is(err, os.ErrPermission):
+	}
+	if errors.Is(err, os.ErrPermission) {
 		return &failure{err: err, code: exitPermission, hint: "run it as root, or with CAP_SYSLOG"}
 	}
 	return &failure{err: err, code: exitUnsupported, hint: "\"oomtrace read\" takes the output of dmesg too"}
@@ -70,8 +80,6 @@ func outputFailure(err error, hint string) error {
 	return f
 }
 
-func isStuck(err error) bool { return errors.Is(err, pipeline.ErrStuck) }
-
 // stuckFailure says what a stuck output leaves unwritten.
 func (s *session) stuckFailure() error {
 	what := "the kernel log has the records that are not written"
@@ -79,4 +87,11 @@ func (s *session) stuckFailure() error {
 		what = fmt.Sprintf("%s not written (%s)", count(n, "record"), s.fate())
 	}
 	return &failure{err: fmt.Errorf("%w: %s", pipeline.ErrStuck, what), code: exitError, hint: "is stdout still read? With --pin, records wait for the next start"}
+}
+
+func readyFailure(err error) error {
+	return &failure{
+		err: fmt.Errorf("ready file: %w", err), code: exitError,
+		hint: "give --ready-file a path in a directory that this user can write to without further privileges",
+	}
 }

@@ -301,7 +301,7 @@ func (t *traceFlags) options() (tracer.Options, error) {
 		return tracer.Options{}, usage(fmt.Sprintf("use a power of two from %d to %d", minRingBytes, maxRingBytes),
 			"--ring-bytes %d is not a valid ring buffer size", n)
 	}
-	opts := tracer.Options{Tier: tier, BTF: t.btf, Top: t.top, Pin: t.pin, RingBytes: t.ringBytes}
+	opts := tracer.Options{Tier: tier, BTF: t.btf, Top: t.top, Pin: t.pin, RingBytes: t.ringBytes, NoSigkills: true}
 	if t.top == 0 {
 		opts.Top = -1
 	}

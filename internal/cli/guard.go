@@ -21,12 +21,16 @@ func (s *session) guard(ctx context.Context) error {
 		return err
 	}
 	for _, step := range harden.Apply(harden.Options{OOMScoreAdj: s.oomScoreAdj, Capabilities: kept}) {
+		if step.Err != nil && step.Name == harden.DropPrivileges {
+			say(s.env, "warning: %s: %v", step.Name, step.Err)
+			continue
+		}
 		s.note(step.Name, step.Err)
 	}
 	return nil
 }
 
-// keptCapabilities are what is needed after the hooks are attached: BPF to read
+// keptCapabilities are what is needed after the programs are attached: BPF to read
 // the counters, the others to reach a runtime's sockets and files below
 // /proc/PID/root.
 func keptCapabilities() []uint {
@@ -41,19 +45,12 @@ func (s *session) capabilities() ([]uint, error) {
 	if s.file == nil || s.traceFlags.file.maxBytes == 0 {
 		return kept, nil
 	}
-	var failed error
-	for _, more := range [][]uint{nil, {unix.CAP_DAC_OVERRIDE}, {unix.CAP_FOWNER}, {unix.CAP_DAC_OVERRIDE, unix.CAP_FOWNER}} {
-		all := append(kept[:len(kept):len(kept)], more...)
-		err := harden.WithCapabilities(all, s.file.CanRotate)
-		if err == nil {
-			return all, nil
-		}
-		if failed == nil {
-			failed = err
+	kept, err := harden.Enough(kept, []uint{unix.CAP_DAC_OVERRIDE, unix.CAP_FOWNER}, s.file.CanRotate)
+	if err != nil {
+		return nil, &failure{
+			err: fmt.Errorf("--output-max-bytes: the file could not be rotated: %w", err), code: exitError,
+			hint: "let this user write to the directory, or leave --output-max-bytes out",
 		}
 	}
-	return nil, &failure{
-		err: fmt.Errorf("--output-max-bytes: the file could not be rotated: %w", failed), code: exitError,
-		hint: "let this user write to the directory, or leave --output-max-bytes out",
-	}
+	return kept, nil
 }

@@ -81,7 +81,7 @@ func runRead(ctx context.Context, args []string, env Env) error {
 
 func (r *readFlags) options(env Env, files []string) assemble.ReadOptions {
 	o := assemble.ReadOptions{
-		StageOptions: r.ownerFlags.stages(env), Output: r.outputFlags.to(env.Stdout, env), Limit: r.count,
+		StageOptions: r.stages(env), Output: r.to(env.Stdout, env), Limit: r.count,
 		Files: files, Stdin: env.Stdin, Year: r.year,
 	}
 	o.Filters, o.NoWhy, o.Metadata = r.filters, r.noWhy, r.names || len(r.sockets) > 0
@@ -92,21 +92,20 @@ func (r *readFlags) options(env Env, files []string) assemble.ReadOptions {
 }
 
 func (r *readFlags) sumUp(env Env, sum assemble.ReadSummary) {
-	say(env, "%s in %d lines", kills(sum.Counts.Kills), sum.Lines)
-	if sum.Duplicates > 0 {
-		say(env, "%d duplicate records skipped", sum.Duplicates)
+	say(env, "%s in %d lines", count(sum.Counts.Kills, "kill"), sum.Lines)
+	if sum.Reversed {
+		say(env, "the log is newest first; it was read from its end")
 	}
-	if sum.Unplaced > 0 {
-		how := "; -v shows them"
-		if r.verbose {
-			how = ""
-		}
-		say(env, "%d lines look like part of a report and were not understood%s", sum.Unplaced, how)
+	unplaced := "lines look like part of a report and were not understood"
+	if !r.verbose {
+		unplaced += "; -v shows them"
 	}
-	if sum.Unknown > 0 {
-		say(env, "%d JSON objects had no recognized message field, such as MESSAGE, message, msg or log", sum.Unknown)
-	}
-	if sum.CutLines > 0 {
-		say(env, "%d overlong lines truncated", sum.CutLines)
+	sayCounts(env, counted{sum.Duplicates, "duplicate records skipped"}, counted{sum.DoubledLines, "duplicate lines skipped"},
+		counted{sum.Foreign, "lines about kills were written by other programs and do not count"},
+		counted{sum.LeftOut, "implausible numbers left out"}, counted{sum.Unplaced, unplaced},
+		counted{sum.Unknown, "JSON objects had no recognized message field, such as MESSAGE, message, msg or log"},
+		counted{sum.CutLines, "overlong lines truncated"})
+	if !r.verbose && sum.UnknownForm != "" && sum.Unplaced+sum.Unknown > 0 {
+		say(env, "line %d has a form that is not known: %q", sum.UnknownLine, sum.UnknownForm)
 	}
 }

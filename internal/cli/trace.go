@@ -5,13 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
-	"path/filepath"
 	"strings"
 	"time"
 
 	"github.com/oomtrace/oomtrace/internal/assemble"
 	"github.com/oomtrace/oomtrace/internal/harden"
+	"github.com/oomtrace/oomtrace/internal/pipeline"
 	"github.com/oomtrace/oomtrace/internal/sink"
 	"github.com/oomtrace/oomtrace/internal/tracer"
 )
@@ -36,8 +35,7 @@ func runTrace(ctx context.Context, args []string, env Env) error {
 		return err
 	}
 	s := &session{traceFlags: &t, env: env}
-	err = s.open(ctx, opts)
-	if err == nil {
+	if err = s.open(ctx, opts); err == nil {
 		err = s.trace(ctx)
 	}
 	return errors.Join(err, s.close())
@@ -58,8 +56,8 @@ type session struct {
 // open sets all up, in the order in which a failure is cheapest.
 func (s *session) open(ctx context.Context, opts tracer.Options) error {
 	harden.LimitHeap()
-	if err := removeReady(s.readyFile); err != nil {
-		return err
+	if err := sink.RemoveMark(s.readyFile); err != nil {
+		return readyFailure(err)
 	}
 	if err := s.openOutput(); err != nil {
 		return err
@@ -98,7 +96,9 @@ func (s *session) openSource(ctx context.Context, opts tracer.Options) (*assembl
 		s.tr = tr
 		return nil, nil
 	}
-	if s.source == "auto" && opts.Tier == tracer.TierAuto && s.pin == "" && canFallBack(err) {
+	// What the user got wrong is to be reported, not worked around.
+	refused := errors.Is(err, tracer.ErrUnsupported) || errors.Is(err, tracer.ErrPermission)
+	if refused && s.source == "auto" && opts.Tier == tracer.TierAuto && s.pin == "" {
 		if log, logErr := assemble.OpenKernelLog(s.sinceBoot); logErr == nil {
 			say(s.env, "cannot attach BPF programs (%v); falling back to the kernel log", err)
 			return log, nil
@@ -107,14 +107,9 @@ func (s *session) openSource(ctx context.Context, opts tracer.Options) (*assembl
 	return nil, openFailure(err, s.btf)
 }
 
-// canFallBack: what the user got wrong is to be reported, not worked around.
-func canFallBack(err error) bool {
-	return errors.Is(err, tracer.ErrUnsupported) || errors.Is(err, tracer.ErrPermission)
-}
-
 func (s *session) liveOptions() assemble.LiveOptions {
 	o := assemble.LiveOptions{
-		StageOptions: s.ownerFlags.stages(s.env), Output: s.outputFlags.to(s.out, s.env), Limit: s.count,
+		StageOptions: s.stages(s.env), Output: s.to(s.out, s.env), Limit: s.count,
 		Queue: s.file != nil, SinceBoot: s.sinceBoot, Note: s.note, Metrics: s.metrics, Version: versionOf(s.env),
 	}
 	o.Filters, o.NoWhy, o.Metadata = s.filters, s.noWhy, true
@@ -133,20 +128,19 @@ func (s *session) trace(ctx context.Context) error {
 	if err := s.live.Start(); err != nil {
 		return err
 	}
-	if err := createReady(s.readyFile); err != nil {
-		return err
+	if err := sink.CreateMark(s.readyFile); err != nil {
+		return readyFailure(err)
 	}
 	defer notifySystemd(ctx, s.live.Alive)()
 	defer untilHangup(ctx, s.out, cancel, func(err error) { s.note("the end of the reader", err) })()
 	started := time.Now()
 	err := s.live.Run(ctx)
-	if s.abandoned = isStuck(err); s.abandoned {
+	if s.abandoned = errors.Is(err, pipeline.ErrStuck); s.abandoned {
 		return s.stuckFailure() // its counts are not to be had
 	}
-	return errors.Join(outputFailure(err, traceFull), s.sumUp(time.Since(started), err))
+	const full = "free disk space; later kills were not written (with --pin they remain in the ring buffer)"
+	return errors.Join(outputFailure(err, full), s.sumUp(time.Since(started), err))
 }
-
-const traceFull = "free disk space; later kills were not written (with --pin they remain in the ring buffer)"
 
 // close releases everything; what was written is on disk then.
 func (s *session) close() error {
@@ -169,7 +163,7 @@ func (s *session) greet() {
 		say(s.env, "reading OOM kills of %s from the kernel log. Ctrl-C to stop.", s.live.Node())
 		return
 	}
-	what := strings.Join(kinds(s.tr.Attachments()), " + ")
+	what := strings.Join(tracer.Kinds(s.tr.Attachments()), " + ")
 	if s.live.Completes() {
 		what += " + kernel log"
 	}
@@ -183,8 +177,10 @@ func (s *session) greet() {
 	if !s.verbose {
 		return
 	}
-	for _, line := range describe(s.tr.Attachments()) {
-		say(s.env, "%s", line)
+	for _, a := range s.tr.Attachments() {
+		for _, line := range a.Lines() {
+			say(s.env, "%s", line)
+		}
 	}
 	for _, n := range s.tr.Notes() {
 		say(s.env, "note: %s", n)
@@ -197,59 +193,21 @@ func (s *session) note(what string, err error) {
 	}
 }
 
-// kinds lists the kinds of programs that see a kill, the decision's first.
-func kinds(all []tracer.Attachment) []string {
-	var out []string
-	seen := map[string]bool{"": true}
-	for _, a := range all {
-		if a.Sees && !seen[a.Kind] {
-			seen[a.Kind] = true
-			out = append(out, a.Kind)
-		}
-	}
-	return out
-}
-
-// describe gives one line for each attach point, with the refusals.
-func describe(all []tracer.Attachment) []string {
-	var lines []string
-	for _, a := range all {
-		kind := a.Kind
-		if kind == "" {
-			kind = "not attached"
-		}
-		if a.Symbol != "" {
-			kind += " on " + a.Symbol
-		}
-		lines = append(lines, fmt.Sprintf("%-21s %s", a.Hook, kind))
-		for _, try := range a.Tried {
-			lines = append(lines, fmt.Sprintf("%-21s   %s refused: %v", "", try.Kind, try.Err))
-		}
-	}
-	return lines
-}
-
 // sumUp closes the session on stderr. What an output that failed left unwritten
 // is counted.
 func (s *session) sumUp(d time.Duration, failed error) error {
 	sum, err := s.live.Summary()
+	done := fmt.Sprintf("%s in %s, %d written", count(sum.Kills, "kill"), d.Round(time.Second), sum.Written)
 	if !sum.Traced {
-		say(s.env, "%s in %s, %d written", kills(sum.Kills), d.Round(time.Second), sum.Written)
+		say(s.env, "%s", done)
 		return err
 	}
-	say(s.env, "%s in %s, %d written, %d lost", kills(sum.Kills), d.Round(time.Second), sum.Written, sum.Lost)
+	say(s.env, "%s, %d lost", done, sum.Lost)
 	if n := s.live.Waiting(); failed != nil && n > 0 {
 		say(s.env, "%s not written (%s)", count(n, "record"), s.fate())
 	}
-	if sum.LostExits > 0 {
-		say(s.env, "%d exit records lost", sum.LostExits)
-	}
-	if sum.Unreadable > 0 {
-		say(s.env, "%d records could not be decoded", sum.Unreadable)
-	}
-	if sum.Repeated > 0 {
-		say(s.env, "%d repeated no-victim OOMs were counted but not recorded", sum.Repeated)
-	}
+	sayCounts(s.env, counted{sum.LostExits, "exit records lost"}, counted{sum.LostSigkills, "SIGKILL records lost"},
+		counted{sum.Unreadable, "records could not be decoded"}, counted{sum.Repeated, "repeated no-victim OOMs were counted but not recorded"})
 	return err
 }
 
@@ -261,7 +219,19 @@ func (s *session) fate() string {
 	return "they are lost"
 }
 
-func kills(n int) string { return count(n, "kill") }
+// counted is what a summary mentions where there is any.
+type counted struct {
+	n    uint64
+	what string
+}
+
+func sayCounts(env Env, all ...counted) {
+	for _, c := range all {
+		if c.n > 0 {
+			say(env, "%d %s", c.n, c.what)
+		}
+	}
+}
 
 // count is "1 kill" or "2 kills".
 func count(n int, what string) string {
@@ -269,41 +239,4 @@ func count(n int, what string) string {
 		return "1 " + what
 	}
 	return fmt.Sprintf("%d %ss", n, what)
-}
-
-// createReady creates the ready file, if one is asked for.
-func createReady(path string) error {
-	if path == "" {
-		return nil
-	}
-	f, err := os.Create(path)
-	if err == nil {
-		err = f.Close()
-	}
-	return readyFailure(err)
-}
-
-// removeReady removes the ready file of an earlier run, which would be believed.
-func removeReady(name string) error {
-	path, err := filepath.EvalSymlinks(name)
-	if name == "" || errors.Is(err, os.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return readyFailure(err)
-	}
-	if info, err := os.Stat(path); err == nil && info.Mode().IsRegular() {
-		return readyFailure(os.Remove(path))
-	}
-	return nil
-}
-
-func readyFailure(err error) error {
-	if err == nil {
-		return nil
-	}
-	return &failure{
-		err: fmt.Errorf("ready file: %w", err), code: exitError,
-		hint: "give --ready-file a path in a directory that this user can write to without further privileges",
-	}
 }

@@ -9,13 +9,10 @@ import (
 	"github.com/oomtrace/oomtrace/internal/tracer"
 )
 
-// defaultPin is where "oomtrace unpin" looks unless told otherwise.
-const defaultPin = "/sys/fs/bpf/oomtrace"
-
 func unpinGroups(dir *string) *flagGroups {
 	g := newFlags("oomtrace unpin")
 	g.add("What to remove", func(f *pflag.FlagSet) {
-		f.StringVar(dir, "pin", defaultPin, "the bpffs `directory`")
+		f.StringVar(dir, "pin", "/sys/fs/bpf/oomtrace", "the bpffs `directory`")
 	})
 	return g
 }

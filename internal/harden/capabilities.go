@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"slices"
 	"syscall"
 	"unsafe"
 
@@ -51,6 +52,27 @@ func WithCapabilities(caps []uint, f func() error) error {
 		err = errors.Join(err, fmt.Errorf("capset: %w", back))
 	}
 	return err
+}
+
+// Enough adds to kept what f needs to succeed: nothing, one of extra, or all of
+// them. The error is that of f with kept alone.
+func Enough(kept, extra []uint, f func() error) ([]uint, error) {
+	tries := [][]uint{nil}
+	for i := range extra {
+		tries = append(tries, extra[i:i+1])
+	}
+	var failed error
+	for _, more := range append(tries, extra) {
+		all := slices.Concat(kept, more)
+		err := WithCapabilities(all, f)
+		if err == nil {
+			return all, nil
+		}
+		if failed == nil {
+			failed = err
+		}
+	}
+	return nil, failed
 }
 
 // DropCapabilities lets all threads keep no more than these, and of those only

@@ -36,6 +36,9 @@ type Step struct {
 	Err  error
 }
 
+// DropPrivileges is the step without which the process can do more than it should.
+const DropPrivileges = "drop privileges"
+
 // Apply takes all measures it can. It is to be called once the process has done
 // all that it does at its start, and has run once through what it does later:
 // what is in memory then is locked there.
@@ -48,7 +51,7 @@ func Apply(o Options) []Step {
 		{"oom_score_adj", setScoreAdj(o.OOMScoreAdj)},
 		{"raise priority", raisePriority()},
 		{"lock memory", lockMemory()},
-		{"drop privileges", DropCapabilities(o.Capabilities)},
+		{DropPrivileges, DropCapabilities(o.Capabilities)},
 	}
 }
 

@@ -394,7 +394,8 @@ func TestCompressed(t *testing.T) {
 			if all, _ := readAll(t, bytes.NewReader(packed), testOptions()); len(all) != 1 {
 				t.Errorf("%d records", len(all))
 			}
-			if all, _ := readAll(t, bytes.NewReader(append(packed, packed...)), testOptions()); len(all) != 2 {
+			later := pack(t, f, strings.ReplaceAll(log, "[   ", "[  9"))
+			if all, _ := readAll(t, bytes.NewReader(append(packed[:len(packed):len(packed)], later...)), testOptions()); len(all) != 2 {
 				t.Errorf("two in a row: %d records", len(all))
 			}
 			r := NewReader(bytes.NewReader(packed[:len(packed)-5]), testOptions())
@@ -420,7 +421,7 @@ func TestUnknownJSON(t *testing.T) {
 	}{
 		"known":              {string(kill) + "\n", 1, 0},
 		"another program's":  {`{"MESSAGE":"` + killLineText + `","_TRANSPORT":"stdout"}` + "\n", 0, 0},
-		"an unknown key":     {`{"body":"` + killLineText + `"}` + "\n", 0, 1},
+		"an unknown key":     {`{"payload":"` + killLineText + `"}` + "\n", 0, 1},
 		"no JSON":            {`{"MESSAGE":"` + killLineText + `","x":tru}` + "\n", 0, 1},
 		"cut in an object":   {`{"MESSAGE":"x","y":{"a":` + "\n" + string(kill) + "\n", 1, 1},
 		"cut in a string":    {`{"MESSAGE":"x","y":{"a":"b` + "\n" + string(kill) + "\n", 1, 1},

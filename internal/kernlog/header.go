@@ -101,11 +101,18 @@ func (r *report) byTrigger(comm []byte) bool {
 // parseCPU reads "CPU: 1 UID: 0 PID: 77 Comm: x Not tainted 6.12.0 #1" (the UID
 // from 6.11 on). The PID is the thread's. False when it is another task's.
 func (r *report) parseCPU(b []byte) bool {
-	head, tail, _ := bytes.Cut(b, []byte(" Comm: "))
+	head, tail, ok := bytes.Cut(b, []byte(" Comm: "))
+	if !ok { // up to 3.9: "Pid: 77, comm: x Not tainted 3.2.0 #1"
+		head, tail, _ = bytes.Cut(b, []byte(" comm: "))
+	}
 	if comm := r.trigger.Comm; !r.headless && comm != "" && !strings.HasPrefix(keep(tail), comm) {
 		return false
 	}
-	if s, ok := after(head, "PID: "); ok {
+	s, ok := after(head, "PID: ")
+	if !ok {
+		s, ok = after(head, "Pid: ")
+	}
+	if ok {
 		if v, _, ok := cutPID(s); ok {
 			r.trigger.TID = oom.Some(v)
 		}
@@ -152,12 +159,23 @@ func frame(b []byte) (name []byte, guessed, ok bool) {
 			b = b[19:]
 		}
 	}
+	if hasPrefix(b, "([<") { // s390, the innermost
+		b = bytes.TrimSuffix(b[1:], []byte(")"))
+	}
 	if hasPrefix(b, "[<") {
 		end := bytes.Index(b, []byte(">] "))
 		if end < 0 {
 			return nil, false, false
 		}
 		b = skipSpaces(b[end+3:])
+	} else if end := bytes.Index(b, []byte("] ")); end > 0 && b[0] == '[' && contains(b[:end], "+0x") {
+		b = b[end+2:] // klogd named them once more
+	}
+	if i := bytes.Index(b, []byte(" from ")); i > 0 { // 32-bit ARM: "(callee) from [<address>] (caller+0x1/0x2)"
+		b = b[i+len(" from "):]
+		if end := bytes.Index(b, []byte(">] (")); end > 0 && hasPrefix(b, "[<") {
+			b = bytes.TrimSuffix(b[end+4:], []byte(")"))
+		}
 	}
 	if hasPrefix(b, "? ") {
 		guessed, b = true, b[2:]
@@ -197,13 +215,12 @@ func printing(name []byte) bool {
 	return false
 }
 
-func (r *report) addFrame(name []byte, guessed bool) {
+// addFrame adds a frame that says something of the way into the allocator.
+func (r *report) addFrame(name []byte, guessed bool) bool {
 	t := &r.trigger
-	if r.stackState != stackOpen || guessed || len(t.KernelStack) >= maxFrames {
-		return
-	}
-	if len(t.KernelStack) == 0 && printing(name) {
-		return
+	if r.stackState != stackOpen || guessed || len(t.KernelStack) >= maxFrames || len(t.KernelStack) == 0 && printing(name) {
+		return false
 	}
 	t.KernelStack = append(t.KernelStack, keep(name))
+	return true
 }

@@ -1,14 +1,9 @@
 package kernlog
 
 import (
-	"bytes"
 	"encoding/json"
 	"math"
-	"strconv"
 	"strings"
-	"time"
-
-	"github.com/oomtrace/oomtrace/internal/oom"
 )
 
 // objects cuts JSON into the objects that are one entry of a log each, with all
@@ -16,17 +11,18 @@ import (
 // elements of an array, also of one that is a known key's. Where an object is
 // longer than it may be, it is passed over and counted.
 type objects struct {
-	start    int  // of the object that is open, from source.pos; -1: none
-	at       int  // how far it was looked at, from source.pos
-	depth    int  // of braces and brackets in the object
-	text     int  // where the last string began, from source.pos
-	list     bool // the last string is a key whose value is a list of entries
-	skipping bool // within an object that is too long
-	inString bool
-	escaped  bool
-	newline  bool // the last byte was one
-	begun    bool
-	broken   uint64 // objects without an end
+	start     int  // of the object that is open, from source.pos; -1: none
+	at        int  // how far it was looked at, from source.pos
+	depth     int  // of braces and brackets in the object
+	text      int  // where the last string began, from source.pos
+	list      bool // the last string is a key whose value holds entries
+	listDepth int  // where that key is
+	skipping  bool // within an object that is too long
+	inString  bool
+	escaped   bool
+	newline   bool // the last byte was one
+	begun     bool
+	broken    uint64 // objects without an end
 }
 
 // next returns the next object; false at the end of the input.
@@ -83,7 +79,7 @@ func (o *objects) scan(b []byte) int {
 		case '{':
 			o.open(first)
 		case '[':
-			if o.depth == 1 && o.start >= 0 && o.list {
+			if o.depth > 0 && o.start >= 0 && o.list && o.listDepth == o.depth {
 				o.start, o.depth = -1, 0 // the entries are in it
 			} else if o.depth > 0 {
 				o.depth++
@@ -127,8 +123,8 @@ func (o *objects) skipString(b []byte) bool {
 		case c == '\\':
 			o.escaped = true
 		case c == '"', c == '\n':
-			if o.depth == 1 && o.start >= 0 {
-				o.list = isList(b[max(0, o.text):o.at])
+			if o.depth > 0 && o.depth <= maxNested && o.start >= 0 {
+				o.list, o.listDepth = isList(b[max(0, o.text):o.at]), o.depth
 			}
 			o.at++
 			o.inString, o.newline = false, c == '\n'
@@ -140,7 +136,11 @@ func (o *objects) skipString(b []byte) bool {
 
 // isList says whether a key holds the entries of a log.
 func isList(key []byte) bool {
-	return string(key) == "dmesg" || string(key) == "entries" || string(key) == "events"
+	switch string(key) {
+	case "dmesg", "entries", "events", "items", "hits", "result", "results", "logs":
+		return true
+	}
+	return false
 }
 
 // stepJSON reads an object.
@@ -149,7 +149,7 @@ func (r *Reader) stepJSON() bool {
 	if !ok {
 		return false
 	}
-	if r.start <= 0 && !r.p.busy() && !mayAnchor(obj) && !contains(obj, `"[`) {
+	if r.start <= 0 && !r.close() && !mayAnchor(obj) && !contains(obj, `"[`) {
 		r.p.skip(1)
 		return true
 	}
@@ -163,13 +163,11 @@ func (r *Reader) stepJSON() bool {
 		r.console(jsonText(console))
 		return true
 	}
-	l, ok, known := r.decode(fields)
-	if !known {
+	if !r.object(fields) {
 		r.unknown++
-	}
-	if ok {
-		l.Number = int(r.src.lines)
-		r.p.Line(l)
+		if mayAnchor(obj) {
+			r.p.stats.unknown(int(r.src.lines), obj)
+		}
 	}
 	return true
 }
@@ -181,89 +179,77 @@ func (r *Reader) console(text string) {
 	}
 }
 
-// decode reads an object of dmesg --json, journalctl -o json, or a container's
-// or cloud's log. ok is false when it is no kernel message, known when there is
-// no key whose meaning is known.
-func (r *Reader) decode(fields map[string]json.RawMessage) (l Line, ok, known bool) {
-	text := func(key string) string { return jsonText(fields[key]) }
-	switch {
-	case fields["MESSAGE"] != nil:
-		e := entry{
-			message: []byte(text("MESSAGE")), transport: text("_TRANSPORT"), identifier: text("SYSLOG_IDENTIFIER"),
-			host: text("_HOSTNAME"), boot: text("_BOOT_ID"), uptimeUS: text("_SOURCE_MONOTONIC_TIMESTAMP"),
-			realtimeUS: text("__REALTIME_TIMESTAMP"), sourceRealtimeUS: text("_SOURCE_REALTIME_TIMESTAMP"),
-		}
-		l, ok = e.line()
-	case fields["msg"] != nil && (fields["time"] != nil || fields["pri"] != nil):
-		l, ok = dmesgLine(fields)
-	default:
-		l, ok, known = r.shipped(fields)
-		if !known {
-			return l, false, false
-		}
-	}
-	if l.Time.IsZero() && !l.Uptime.Known {
-		l.Time = r.stampOf(fields)
-	}
-	return l, ok, true
-}
-
-// shipped reads what log shippers and clouds make of a line.
-func (r *Reader) shipped(fields map[string]json.RawMessage) (l Line, ok, known bool) {
-	for _, key := range [...]string{"log", "message", "msg", "text", "textPayload"} {
-		if fields[key] == nil {
+// fields flattens an object into an entry: nested keys are joined by a dot.
+func (e *entry) fields(prefix string, obj map[string]json.RawMessage, depth int) {
+	for key, raw := range obj {
+		name := strings.ToLower(prefix + key)
+		if len(raw) > 0 && raw[0] == '{' {
+			var inner map[string]json.RawMessage
+			if depth < maxNested && json.Unmarshal(raw, &inner) == nil {
+				e.fields(name+".", inner, depth+1)
+			}
 			continue
 		}
-		line, ok := r.x.line([]byte(jsonText(fields[key])))
-		if !ok {
-			return l, false, true
+		if r, _ := roleOf(name); r != roleNone {
+			e.set(name, jsonText(raw))
 		}
-		if line.Time.IsZero() {
-			line.Time = r.stampOf(fields)
-		}
-		line.Text = bytes.Clone(line.Text)
-		return line, true, true
 	}
-	for _, key := range [...]string{"jsonPayload", "_source"} {
+}
+
+// maxNested is how deep a known field may be in an object.
+const maxNested = 3
+
+// wrappers hold the entry that a shipper or a cloud was given.
+var wrappers = [...]string{"jsonPayload", "_source", "result"}
+
+// object reads an object of dmesg --json, journalctl -o json, or a container's or
+// cloud's log. False when there is no text in it that is known.
+func (r *Reader) object(obj map[string]json.RawMessage) bool {
+	var e entry
+	for _, key := range wrappers {
 		var inner map[string]json.RawMessage
-		if raw := fields[key]; len(raw) == 0 || raw[0] != '{' || json.Unmarshal(raw, &inner) != nil {
-			continue
+		if raw := obj[key]; len(raw) > 0 && raw[0] == '{' && json.Unmarshal(raw, &inner) == nil {
+			e.fields("", inner, 0)
 		}
-		delete(inner, "jsonPayload") // no deeper
-		delete(inner, "_source")
-		line, ok, known := r.decode(inner)
-		if line.Time.IsZero() {
-			line.Time = r.stampOf(fields)
-		}
-		return line, ok, known
 	}
-	return l, false, false
+	if !e.has(roleText) {
+		e.fields("", obj, 0)
+	}
+	if obj["msg"] != nil && (obj["pri"] != nil || obj["time"] != nil && isClock(obj["time"])) {
+		// dmesg --json, with the kernel's own clock; -x has "fac".
+		e.set("uptime", strings.TrimSpace(jsonText(obj["time"])))
+		if !e.has(roleFacility) && !e.has(roleTransport) {
+			e.set("facility", "kern")
+		}
+	}
+	if values := obj["values"]; !e.has(roleText) && len(values) > 0 && values[0] == '[' {
+		return r.values(values)
+	}
+	return r.takeEntry(&e, int(r.src.lines))
 }
 
-// stampOf reads the time that is beside the text.
-func (r *Reader) stampOf(fields map[string]json.RawMessage) time.Time {
-	for _, stamp := range [...]string{"time", "timestamp", "ts", "@timestamp"} {
-		if t, _, ok := parseISO([]byte(jsonText(fields[stamp])), r.o.location()); ok {
-			return t
-		}
-	}
-	return time.Time{}
+// isClock says whether a value is seconds since the boot, as the kernel prints them.
+func isClock(raw json.RawMessage) bool {
+	_, ok := uptime([]byte(jsonText(raw)))
+	return ok && len(raw) < 20
 }
 
-// dmesgLine reads {"pri":6,"time":12.345678,"msg":"…"}; with -x there is "fac".
-func dmesgLine(fields map[string]json.RawMessage) (l Line, ok bool) {
-	if fac := jsonText(fields["fac"]); fac != "" && fac != "kern" {
-		return l, false
+// values reads the pairs of time and line that Loki's interface gives for a stream.
+func (r *Reader) values(raw json.RawMessage) bool {
+	var pairs [][]json.RawMessage
+	if json.Unmarshal(raw, &pairs) != nil {
+		return false
 	}
-	if pri, rest, ok := cutUint(fields["pri"]); ok && len(rest) == 0 && pri>>3 != 0 {
-		return l, false
+	for _, pair := range pairs {
+		if len(pair) < 2 {
+			return false
+		}
+		var e entry
+		e.set("timestamp", jsonText(pair[0]))
+		e.set("line", jsonText(pair[1]))
+		r.takeEntry(&e, int(r.src.lines))
 	}
-	if up, ok := uptime(bytes.TrimSpace(fields["time"])); ok {
-		l.Uptime = oom.Some(up)
-	}
-	l.Caller = caller([]byte(jsonText(fields["caller"])))
-	l.Text, l.exact = []byte(jsonText(fields["msg"])), true
-	return l, true
+	return true
 }
 
 // jsonText reads a string, a number, or the array of bytes that journalctl
@@ -294,40 +280,4 @@ func jsonText(raw json.RawMessage) string {
 		return string(list)
 	}
 	return string(raw)
-}
-
-// entry is one journal entry.
-type entry struct {
-	message                                []byte
-	transport, identifier, host, boot      string
-	uptimeUS, realtimeUS, sourceRealtimeUS string
-	cut, any                               bool
-}
-
-// line makes a kernel line of an entry; false when it is another program's.
-func (e *entry) line() (l Line, ok bool) {
-	if e.transport != "" && e.transport != "kernel" || e.transport == "" && e.identifier != "" && e.identifier != "kernel" {
-		return l, false
-	}
-	l.exact = true
-	l.Text, l.Node, l.BootID, l.Cut = e.message, e.host, bootID(e.boot), e.cut
-	if us, err := strconv.ParseUint(e.uptimeUS, 10, 64); err == nil {
-		l.Uptime = times(us, 1000)
-	}
-	for _, text := range [...]string{e.sourceRealtimeUS, e.realtimeUS} {
-		if us, err := strconv.ParseInt(text, 10, 64); err == nil && us > 0 && us < math.MaxInt64/1000 {
-			l.Time = time.UnixMicro(us)
-			break
-		}
-	}
-	return l, true
-}
-
-// bootID writes the journal's 32 digits with the dashes that
-// /proc/sys/kernel/random/boot_id has.
-func bootID(s string) string {
-	if len(s) != 32 {
-		return s
-	}
-	return s[:8] + "-" + s[8:12] + "-" + s[12:16] + "-" + s[16:20] + "-" + s[20:]
 }

@@ -18,6 +18,7 @@ package kernlog
 
 import (
 	"errors"
+	"io"
 	"time"
 
 	"github.com/oomtrace/oomtrace/internal/oom"
@@ -49,6 +50,13 @@ type Options struct {
 	// a kill at once. Otherwise the outcome goes into the exit block of the
 	// kill's own record, which waits for it (reaperWait): one record a victim.
 	ExitRecords bool
+	// Other is asked with the begin of the input, unpacked. Where it returns a function, that
+	// one reads the input: a format that is no kernel's log. The reader that it gets returns
+	// os.ErrDeadlineExceeded where nothing came for a while.
+	Other func(begin []byte, in io.Reader) (next func() (*oom.Record, error))
+	// Seen knows the records of other logs: what is in one of them is left out. Nil: of
+	// this log only.
+	Seen *Seen
 	// OnUnplaced is told of each line that looks like part of an OOM report
 	// but could not be read as one. The text is not to be changed.
 	OnUnplaced func(line int, text string)
@@ -93,6 +101,49 @@ type Stats struct {
 	Unknown uint64
 	// CutLines is how many lines were longer than Options.MaxLine.
 	CutLines uint64
+	// Unused is how many lines came within reports and are in no record: registers,
+	// titles, counters of events, lines of other subsystems.
+	Unused uint64
+	// LeftOut is how many numbers cannot be true and were left out.
+	LeftOut uint64
+	// Duplicates is how many records were read before, and DoubledLines how many lines
+	// were there twice in a row; both are left out.
+	Duplicates, DoubledLines uint64
+	// Foreign is how many lines have a kill's words but are another program's.
+	Foreign uint64
+	// Reversed is set when the log is newest first and was turned round.
+	Reversed bool
+	// UnknownForm is the first line that has a kill's words in a form that is not
+	// known, and UnknownLine its number.
+	UnknownForm string
+	UnknownLine int
+}
+
+// Add adds up the counts of another log.
+func (s *Stats) Add(o *Stats) {
+	s.Lines += o.Lines
+	s.Reports += o.Reports
+	s.Kills += o.Kills
+	s.Unplaced += o.Unplaced
+	s.Unknown += o.Unknown
+	s.CutLines += o.CutLines
+	s.Unused += o.Unused
+	s.LeftOut += o.LeftOut
+	s.Duplicates += o.Duplicates
+	s.DoubledLines += o.DoubledLines
+	s.Foreign += o.Foreign
+	s.Reversed = s.Reversed || o.Reversed
+	if s.UnknownForm == "" {
+		s.UnknownForm, s.UnknownLine = o.UnknownForm, o.UnknownLine
+	}
+}
+
+// unknown keeps the first line of a form that is not known.
+func (s *Stats) unknown(number int, text []byte) {
+	if s.UnknownForm == "" {
+		const most = 200
+		s.UnknownForm, s.UnknownLine = keep(text[:min(len(text), most)]), number
+	}
 }
 
 // Line is one line of the kernel log, without what the log's source put in

@@ -51,6 +51,7 @@ var messages = [...]struct {
 	{"Memory cgroup out of memory: ", message{scope: oom.ScopeCgroup}},
 	{"Out of memory (oom_kill_allocating_task): ", message{scope: oom.ScopeSystem, killAllocating: true}},
 	{"Out of memory: ", message{scope: oom.ScopeSystem}},
+	{"Out of Memory: ", message{scope: oom.ScopeSystem}},
 	{"Out of memory : ", message{scope: oom.ScopeSystem}},
 	{"kernel: ", message{bare: true}},
 	{"] ", message{bare: true}},
@@ -101,6 +102,9 @@ func parseKilled(b []byte, exact bool) (k killLine, ok bool) {
 		return k, false
 	}
 	k.comm = keep(rest[:end])
+	// Up to 2.6.32 the line ends here, with a full stop up to 2.6.23.
+	k.noSizes = string(rest[end+1:]) != "."
+	k.cut = k.noSizes
 	return k, true
 }
 
@@ -210,11 +214,24 @@ type scoreLine struct {
 	message
 	pid   int32
 	comm  string
-	score int64
+	score oom.Opt[int64]
+}
+
+// maxScore is the highest score that an oom_score_adj can make of a task's share of
+// all memory (oom_badness, 2.6.36 to 5.0).
+const maxScore = 2000
+
+// killIndex is where "Kill process " is; up to 2.6.31 it began with a small letter.
+func killIndex(b []byte) int {
+	i := bytes.Index(b, []byte(killMark))
+	if i < 0 && hasPrefix(b, "Out of memory: kill process ") {
+		return len("Out of memory: ")
+	}
+	return i
 }
 
 func parseScore(b []byte, exact bool) (s scoreLine, ok bool) {
-	i := bytes.Index(b, []byte(killMark))
+	i := killIndex(b)
 	if i < 0 {
 		return s, false
 	}
@@ -231,10 +248,14 @@ func parseScore(b []byte, exact bool) (s scoreLine, ok bool) {
 		return s, false
 	}
 	v, _, ok := cutUint(rest[end+len(") score "):])
-	if !ok || v > math.MaxInt32 {
+	if !ok {
 		return s, false
 	}
-	s.pid, s.comm, s.score = pid, keep(rest[:end]), int64(v)
+	s.pid, s.comm = pid, keep(rest[:end])
+	// Up to 2.6.35 the score is no share of a thousand, but the badness itself.
+	if v <= maxScore {
+		s.score = oom.Some(int64(v))
+	}
 	return s, true
 }
 
@@ -257,7 +278,8 @@ const maxComm = 15
 
 // parseSummary reads "oom-kill:constraint=C,nodemask=N,cpuset=S,
 // mems_allowed=M,oom_memcg=A,task_memcg=B,task=COMM,pid=P,uid=U", or with
-// global_oom for the whole system. Names may hold commas and keys: numbers are
+// global_oom for the whole system. A kernel without CONFIG_CPUSETS or CONFIG_MEMCG
+// prints none of their keys. Names may hold commas and keys: numbers are
 // taken from the end, and a comm is not longer than 15 bytes.
 func parseSummary(b []byte) (s summary, ok bool) {
 	b = b[len(summaryMark):]
@@ -268,14 +290,18 @@ func parseSummary(b []byte) (s summary, ok bool) {
 	s.scope = scopeOf(constraint)
 	head, task, ok := cutGlobal(b, &s)
 	if !ok {
-		return s, false
+		if s.scope == oom.ScopeCgroup || !s.parseTask(b) {
+			return s, false
+		}
+		// Without memory cgroups what is before the task is no cgroup's name.
+		head, task, s.global, s.victimCgroup = []byte(s.victimCgroup), nil, s.scope == oom.ScopeSystem, ""
 	}
 	if i := bytes.LastIndex(head, []byte(",mems_allowed=")); i >= 0 {
 		s.memsAllowed, head = keep(head[i+len(",mems_allowed="):]), head[:i]
 	}
 	nodes, cpuset, _ := bytes.Cut(head, []byte(",cpuset="))
 	s.nodemask, s.cpuset = nodeList(nodes), keep(cpuset)
-	return s, s.parseTask(task)
+	return s, task == nil || s.parseTask(task)
 }
 
 // cutGlobal parts what comes before the cgroups from what comes after the

@@ -117,6 +117,18 @@ func newKmsg(f device, o KmsgOptions) *Kmsg {
 // os.ErrClosed.
 func (k *Kmsg) Close() error { return k.f.Close() }
 
+// Next is Read for a pipeline: the end of the context is the end of the log.
+func (k *Kmsg) Next(ctx context.Context) (*oom.Record, error) {
+	rec, err := k.Read(ctx)
+	if err != nil && ctx.Err() != nil {
+		return nil, io.EOF
+	}
+	return rec, err
+}
+
+// Done has nothing to acknowledge: the log stays.
+func (k *Kmsg) Done() error { return nil }
+
 // Stats returns the counts so far.
 func (k *Kmsg) Stats() Stats { return k.p.Stats() }
 

@@ -82,7 +82,7 @@ func TestKmsgEnds(t *testing.T) {
 		write("4,1,5000000,-;a invoked oom-killer: gfp_mask=0xcc0(GFP_KERNEL), order=0, oom_score_adj=0\n")
 		cancel()
 	}()
-	if rec, err := k.Read(ctx); err != nil || rec.Kind != oom.KindNoVictim || rec.Incomplete != oom.Some(true) {
+	if rec, err := k.Read(ctx); err != nil || rec.Kind != oom.KindOOM || rec.Incomplete != oom.Some(true) {
 		t.Errorf("%v, %v", rec, err)
 	}
 	if _, err := k.Read(ctx); !errors.Is(err, context.Canceled) {

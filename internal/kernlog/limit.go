@@ -185,6 +185,16 @@ func (s limitStats) finish() oom.Stats {
 	return out
 }
 
+// sizes is how many of the counters are sizes.
+func (s limitStats) sizes() (n int) {
+	for i := range s {
+		if inBytes(strings.TrimPrefix(s[i].Name, oom.LimitV1TotalPrefix)) {
+			n++
+		}
+	}
+	return n
+}
+
 func (s limitStats) has(name string) bool {
 	for i := range s {
 		if s[i].Name == name {

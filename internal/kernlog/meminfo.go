@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"math"
 	"slices"
+	"strconv"
 
 	"github.com/oomtrace/oomtrace/internal/oom"
 )
@@ -38,6 +39,12 @@ type memInfo struct {
 	sums                    []oom.Stat // of nodes or zones, bytes
 	killAllocating          bool
 	panicOnOOM              oom.Opt[uint32]
+	slabs                   []oom.SlabCache
+	allocations             []oom.Allocation
+	leftOut                 int  // numbers that cannot be true
+	swapLeaves              bool // swapoff is at work: the free swap is printed below zero
+	unread                  int  // counters that are not known
+	sites                   part // the list that is open
 }
 
 // begin starts a block; false when it is not this report's.
@@ -60,7 +67,7 @@ func (m *memInfo) begin() bool {
 // missing says whether a line of the block is not there.
 func (m *memInfo) missing() bool {
 	if m.mixed || m.foreign || !m.free.Known || !m.cache.Known || managedUnknown(m) ||
-		m.swapTotalKB.Known != m.swapFreeKB.Known || m.swapTotalKB.Known != m.swapCache.Known || len(m.zones) == 0 {
+		m.swapTotalKB.Known != (m.swapFreeKB.Known || m.swapLeaves) || m.swapTotalKB.Known != m.swapCache.Known || len(m.zones) == 0 {
 		return true
 	}
 	for _, name := range [...]string{oom.StatActiveAnon, oom.StatActiveFile, oom.StatUnevictable, oom.StatSlabReclaimable, oom.StatMapped} {
@@ -113,6 +120,14 @@ func pageName(printed []byte) string {
 		return oom.StatFileWriteback
 	case "unstable":
 		return "unstable_bytes"
+	case "Active": // up to 2.6.27
+		return "active_bytes"
+	case "inactive":
+		return "inactive_bytes"
+	case "Active_anon": // up to 2.6.31
+		return oom.StatActiveAnon
+	case "slab": // both kinds, up to 2.6.31
+		return "slab_bytes"
 	case "slab_reclaimable":
 		return oom.StatSlabReclaimable
 	case "slab_unreclaimable":
@@ -159,9 +174,12 @@ func (m *memInfo) parsePages(b []byte) {
 		if !ok || len(rest) > 0 {
 			continue
 		}
-		if string(name) == "free" {
+		switch n := pageName(name); {
+		case string(name) == "free":
 			m.free = oom.Some(v)
-		} else if n := pageName(name); n != "" && len(m.pages) < maxStats {
+		case n == "":
+			m.unread++
+		case len(m.pages) < maxStats:
 			m.pages = append(m.pages, pageStat{n, v})
 		}
 	}
@@ -224,19 +242,23 @@ func (m *memInfo) parseZone(node oom.Opt[int32], name, b []byte) {
 	}
 	z := oom.Zone{Node: node, Zone: keep(name)}
 	if v, _, ok := cutUint(b); ok {
-		z.FreeBytes = kilobytes(v)
+		z.FreeBytes = m.size(v)
 	}
 	fieldsKB(b, func(name []byte, kb uint64) {
 		switch string(name) {
 		case "min":
-			z.MinBytes = kilobytes(kb)
+			z.MinBytes = m.size(kb)
 		case "low":
-			z.LowBytes = kilobytes(kb)
+			z.LowBytes = m.size(kb)
 		case "high":
-			z.HighBytes = kilobytes(kb)
+			z.HighBytes = m.size(kb)
 		case "managed":
-			z.ManagedBytes = kilobytes(kb)
+			z.ManagedBytes = m.size(kb)
 			m.managedKB += kb
+		case "free_cma":
+			z.FreeCMABytes = m.size(kb)
+		case "reserved_highatomic":
+			z.HighatomicBytes = m.size(kb)
 		case "mlocked":
 			m.sum(oom.StatMlocked, kb)
 		case "kernel_stack":
@@ -249,9 +271,23 @@ func (m *memInfo) parseZone(node oom.Opt[int32], name, b []byte) {
 	m.reserves = append(m.reserves, nil)
 }
 
+// size is a number of kB in bytes; what no machine has is left out.
+func (m *memInfo) size(kb uint64) oom.Opt[uint64] {
+	v := kilobytes(kb)
+	if !v.Known || v.Value > mostMemory {
+		m.leftOut++
+		return oom.Opt[uint64]{}
+	}
+	return v
+}
+
+// mostMemory is more than physical addresses reach (52 bits).
+const mostMemory = 1 << 52
+
 // parseNode reads a node's line (4.8 and later); the global lines have most of
 // it already.
 func (m *memInfo) parseNode(b []byte) {
+	used := false
 	fieldsKB(b, func(name []byte, kb uint64) {
 		switch string(name) {
 		case "kernel_stack":
@@ -264,8 +300,14 @@ func (m *memInfo) parseNode(b []byte) {
 			m.sum("gpu_active_bytes", kb)
 		case "gpu_reclaim":
 			m.sum("gpu_reclaim_bytes", kb)
+		default:
+			return
 		}
+		used = true
 	})
+	if !used {
+		m.unread++
+	}
 }
 
 func (m *memInfo) sum(name string, kb uint64) {
@@ -328,7 +370,71 @@ func (m *memInfo) parseBlocks(node oom.Opt[int32], name, b []byte) {
 			m.pageBytes = kb * 1024 // order 0 is a page
 		}
 		z.FreeBlocks = append(z.FreeBlocks, n)
+		types := ""
+		if next, rest := nextField(b); len(next) > 2 && next[0] == '(' && next[len(next)-1] == ')' {
+			types, b = keep(next[1:len(next)-1]), rest
+		}
+		z.FreeBlockTypes = append(z.FreeBlockTypes, types)
 	}
+	if !slices.ContainsFunc(z.FreeBlockTypes, func(s string) bool { return s != "" }) {
+		z.FreeBlockTypes = nil
+	}
+}
+
+// slabRow reads "kmalloc-2048 59164KB 60100KB": what is used, and what is taken.
+func slabRow(b []byte) (s oom.SlabCache, ok bool) {
+	b, total := lastField(b)
+	name, used := lastField(b)
+	u, unit, ok := cutUint(used)
+	t, unit2, ok2 := cutUint(total)
+	if !ok || !ok2 || string(unit) != "KB" || string(unit2) != "KB" || len(name) == 0 {
+		return s, false
+	}
+	return oom.SlabCache{Name: keep(name), UsedBytes: kilobytes(u), TotalBytes: kilobytes(t)}, true
+}
+
+// lastField cuts the last word off, and the spaces before it.
+func lastField(b []byte) (rest, field []byte) {
+	b = bytes.TrimRight(b, " ")
+	i := bytes.LastIndexByte(b, ' ')
+	return bytes.TrimRight(b[:max(i, 0)], " "), b[i+1:]
+}
+
+// allocationRow reads "4.00 GiB 1048576 mm/memory.c:1012 func:alloc_anon_folio", with a
+// module in brackets before the function. The size has three digits (string_get_size).
+func allocationRow(b []byte) (a oom.Allocation, ok bool) {
+	number, b := nextField(b)
+	unit, b := nextField(b)
+	calls, site := nextField(b)
+	n, rest, ok := cutUint(calls)
+	shift := slices.Index([]string{"B", "KiB", "MiB", "GiB", "TiB", "PiB"}, string(unit))
+	size, err := strconv.ParseFloat(string(number), 64)
+	if !ok || len(rest) > 0 || shift < 0 || err != nil || !isDigit(b0(number)) || !contains(site, " func:") || size >= 1024*1024 {
+		return a, false
+	}
+	return oom.Allocation{Site: keep(skipSpaces(site)), Bytes: oom.Some(uint64(size * float64(uint64(1)<<(10*shift)))), Calls: oom.Some(n)}, true
+}
+
+// maxSites is how many slab caches and allocation sites a record has.
+const maxSites = 10
+
+// addSlab keeps the biggest caches.
+func (m *memInfo) addSlab(s oom.SlabCache) {
+	m.slabs = insertTop(m.slabs, s, func(a, b oom.SlabCache) bool { return a.TotalBytes.Value > b.TotalBytes.Value })
+}
+
+func (m *memInfo) addAllocation(a oom.Allocation) {
+	m.allocations = insertTop(m.allocations, a, func(a, b oom.Allocation) bool { return a.Bytes.Value > b.Bytes.Value })
+}
+
+// insertTop keeps the first maxSites in order.
+func insertTop[T any](list []T, v T, before func(a, b T) bool) []T {
+	i := len(list)
+	for i > 0 && before(v, list[i-1]) {
+		i--
+	}
+	list = slices.Insert(list, i, v)
+	return list[:min(len(list), maxSites)]
 }
 
 // parseHuge reads "hugepages_total=4 hugepages_free=1 hugepages_surp=0
@@ -353,6 +459,9 @@ func (m *memInfo) parseHuge(b []byte) {
 			}
 		}
 	}
+	if n, ok := value("hugepages_total="); ok && n == 0 {
+		m.unread++
+	}
 	add(&m.hugeTotal, "hugepages_total=")
 	add(&m.hugeFree, "hugepages_free=")
 	add(&m.hugeSurp, "hugepages_surp=")
@@ -361,19 +470,33 @@ func (m *memInfo) parseHuge(b []byte) {
 // parseCount reads the lines that begin with a number of pages.
 func (m *memInfo) parseCount(v uint64, rest []byte) bool {
 	switch string(rest) {
-	case " total pagecache pages":
+	case " total pagecache pages", " pagecache pages":
 		m.cache = oom.Some(v)
-	case " pages in swap cache":
+	case " pages in swap cache", " pages swap cached":
 		m.swapCache = oom.Some(v)
-	case " pages RAM":
+	case " pages RAM", " pages of RAM":
 		m.ram = oom.Some(v)
-	case " pages reserved":
+	case " pages reserved", " reserved pages":
 		m.reserved = oom.Some(v)
-	case " pages HighMem/MovableOnly", " pages cma reserved", " pages hwpoisoned", " pages shared", " pages non-shared":
+	case " pages hwpoisoned":
+		m.notable("hwpoisoned_bytes", v)
+	case " pages cma reserved":
+		m.notable("cma_reserved_bytes", v)
+	case " pages HighMem/MovableOnly", " pages HighMem", " pages of HIGHMEM", " pages shared", " pages non-shared", " free pages", " slab pages":
+		m.unread++
 	default:
 		return false
 	}
 	return true
+}
+
+// notable keeps a counter that most machines have at zero.
+func (m *memInfo) notable(name string, pages uint64) {
+	if pages == 0 {
+		m.unread++
+	} else if len(m.pages) < maxStats {
+		m.pages = append(m.pages, pageStat{name, pages})
+	}
 }
 
 // finish turns pages into bytes.
@@ -394,6 +517,7 @@ func (m *memInfo) finish(page uint64) *oom.Memory {
 	if managed := m.managedPages(); managed > 0 {
 		out.TotalBytes = times(managed, page)
 	}
+	out.SlabCaches, out.Allocations = slices.Clone(m.slabs), slices.Clone(m.allocations)
 	if m.swapTotalKB.Known {
 		out.SwapTotalBytes = kilobytes(m.swapTotalKB.Value)
 	}

@@ -89,7 +89,24 @@ type ended struct {
 }
 
 // NewParser returns a parser.
-func NewParser(o Options) *Parser { return &Parser{o: o} }
+func NewParser(o Options) *Parser {
+	if o.Seen == nil {
+		o.Seen = &Seen{}
+	}
+	return &Parser{o: o}
+}
+
+// put gives a record out, once.
+func (p *Parser) put(rec *oom.Record) {
+	if p.o.Seen.Again(rec) {
+		p.stats.Duplicates++
+		if rec.Kind == oom.KindKill {
+			p.stats.Kills--
+		}
+		return
+	}
+	p.out = append(p.out, rec)
+}
 
 // Stats returns the counts so far.
 func (p *Parser) Stats() Stats { return p.stats }
@@ -226,7 +243,7 @@ func openName(b []byte, exact bool) bool {
 
 // maxPartials is how many lines a name may be spread over: 255 bytes can be
 // newlines, but whoever does that gets no more.
-const maxPartials = 16
+const maxPartials = 64
 
 // join adds a line to the one kept back. False when it is a line of its own.
 func (p *Parser) join(l *Line) bool {
@@ -243,11 +260,15 @@ func (p *Parser) join(l *Line) bool {
 		p.giveUpPartial()
 		return false
 	}
-	if p.partials >= maxPartials || len(p.partial)+len(text) > p.o.maxLine() {
+	coarse := !l.Uptime.Known
+	if coarse && (isHeader(text) || hasPrefix(text, summaryMark)) || p.partials >= maxPartials || len(p.partial)+len(text) > p.o.maxLine() {
 		p.giveUpPartial()
 		return false
 	}
-	p.partial = append(append(p.partial, '\n'), text...)
+	if !bytes.HasPrefix(text, []byte(",")) { // printed in pieces, else
+		p.partial = append(p.partial, '\n')
+	}
+	p.partial = append(p.partial, text...)
 	p.partials++
 	b := p.partial
 	whole := false
@@ -267,22 +288,22 @@ func (p *Parser) join(l *Line) bool {
 	return true
 }
 
-// giveUpPartial takes the line kept back as it is. What was joined to it may be
-// of a name, so that it counts for parts of a report at most.
+// giveUpPartial takes the line kept back as it is: its end is lost. So are the lines
+// behind it their own, but where there are as many as a name may be spread over by one
+// who means to hide in it.
 func (p *Parser) giveUpPartial() {
-	first, rest, more := bytes.Cut(p.partial, []byte("\n"))
-	p.partial = nil
-	if len(first) > 0 && !p.anchor(&p.partialLine, first) {
-		p.section(&p.partialLine, first)
-	}
-	for line := []byte(nil); more; {
-		line, rest, more = bytes.Cut(rest, []byte("\n"))
+	l, all := p.partialLine, p.partial
+	hostile := p.partials >= maxPartials && l.Uptime.Known
+	p.partial, p.partials = nil, 0
+	for first := true; len(all) > 0; first = false {
+		line, rest, _ := bytes.Cut(all, []byte("\n"))
+		all = rest
 		switch line = skipSpaces(line); {
 		case len(line) == 0:
-		case mayAnchor(line):
-			p.unplaced(&p.partialLine, line)
-		default:
-			p.section(&p.partialLine, line)
+		case !first && hostile && mayAnchor(line):
+			p.unplaced(&l, line)
+		case !p.anchor(&l, line):
+			p.section(&l, line)
 		}
 	}
 }
@@ -332,7 +353,7 @@ func (p *Parser) anchor(l *Line, b []byte) bool {
 			break
 		}
 		p.unplaced(l, b)
-	case contains(b, killMark):
+	case killIndex(b) >= 0:
 		p.scoreOrShared(l, b)
 	case contains(b, "is already exiting"):
 		if k, ok := parseExiting(b, l.exact); ok {
@@ -342,8 +363,10 @@ func (p *Parser) anchor(l *Line, b []byte) bool {
 		p.unplaced(l, b)
 	case contains(b, headerMark):
 		p.lateHeader(l, b)
+	case panicOf(b, l.exact) != "":
+		p.panicked(l, b, panicOf(b, l.exact))
 	case noVictimLine(b, l.exact):
-		p.noVictim(l, b)
+		p.noVictim(l)
 	default:
 		return false
 	}
@@ -361,15 +384,35 @@ func (p *Parser) lateHeader(l *Line, b []byte) {
 	p.header(l, b[i:])
 }
 
-// noVictimLine says whether this is "Out of memory and no killable
-// processes...", or the panic instead of a kill.
+// noVictimLine says whether this is "Out of memory and no killable processes...".
 func noVictimLine(b []byte, exact bool) bool {
-	i := bytes.Index(b, []byte("Out of memory"))
-	if i < 0 || exact && i > 0 && string(b[:i]) != "Kernel panic - not syncing: " || bytes.IndexByte(b[:i], '/') >= 0 {
-		return false
+	i := bytes.Index(b, []byte(noKillable))
+	return i == 0 || i > 0 && !exact && bytes.IndexByte(b[:i], '/') < 0
+}
+
+const (
+	noKillable = "Out of memory and no killable process"
+	panicMark  = "Kernel panic - not syncing: "
+)
+
+// panicOf says why the kernel panics, if this line says so (check_panic_on_oom,
+// out_of_memory). Empty for any other line, another panic's too.
+func panicOf(b []byte, exact bool) oom.Panic {
+	i := bytes.Index(b, []byte(panicMark))
+	if i > 0 && (exact || bytes.IndexByte(b[:i], '/') >= 0) {
+		return ""
 	}
-	b = b[i+len("Out of memory"):]
-	return hasPrefix(b, " and no killable process") || hasPrefix(b, ": ") && contains(b, "panic_on_oom is enabled")
+	said := i >= 0
+	if said {
+		b = b[i+len(panicMark):]
+	}
+	switch {
+	case (hasPrefix(b, "Out of memory: ") || said && hasPrefix(b, "out of memory")) && contains(b, "panic_on_oom is "):
+		return oom.PanicOnOOM
+	case said && (hasPrefix(b, noKillable) || hasPrefix(b, "System is deadlocked on memory")):
+		return oom.PanicNoKillable
+	}
+	return ""
 }
 
 // grouping handles "Tasks in PATH are going to be killed …".
@@ -382,9 +425,20 @@ func (p *Parser) grouping(l *Line, b []byte) {
 
 func (p *Parser) unplaced(l *Line, b []byte) {
 	p.stats.Unplaced++
+	p.stats.unknown(l.Number, b)
 	if p.o.OnUnplaced != nil {
 		p.o.OnUnplaced(l.Number, keep(b))
 	}
+}
+
+// count takes over what a report says of its own lines.
+func (p *Parser) count(r *report) {
+	if r.counted {
+		return
+	}
+	r.counted = true
+	p.stats.Unused += uint64(r.unused + r.mem.unread + r.stats.sizes() - len(r.stats.finish()))
+	p.stats.LeftOut += uint64(r.mem.leftOut)
 }
 
 func (p *Parser) newReport(l *Line, headless bool) *report {
@@ -395,9 +449,10 @@ func (p *Parser) newReport(l *Line, headless bool) *report {
 	if n := len(p.spare); n > 0 {
 		r, p.spare = p.spare[n-1], p.spare[:n-1]
 	}
-	rows, top := r.tasks.rows[:0], r.tasks.top[:0]
+	rows, top, names := r.tasks.rows[:0], r.tasks.top[:0], r.tasks.names
+	clear(names)
 	*r = report{stamp: stampOf(l), headless: headless, caller: l.Caller}
-	r.tasks.rows, r.tasks.top = rows, top
+	r.tasks.rows, r.tasks.top, r.tasks.names = rows, top, names
 	p.open = append(p.open, r)
 	p.touch(r, l)
 	return r
@@ -429,6 +484,8 @@ func (p *Parser) header(l *Line, b []byte) {
 		return
 	}
 	p.stats.Reports++
+	at := stampOf(l)
+	p.dropClaimed(&at)
 	p.endHeadless(l)
 	r := p.newReport(l, false)
 	p.overtake(l, r)
@@ -477,7 +534,7 @@ func (p *Parser) scoreOrShared(l *Line, b []byte) {
 		r = p.newReport(l, true)
 	}
 	p.touch(r, l)
-	r.stage, r.scored, r.score = stageScore, true, oom.Some(s.score)
+	r.stage, r.scored, r.score = stageScore, true, s.score
 	r.chosen = chosen{known: true, pid: s.pid, comm: s.comm, uid: r.chosen.uid}
 	r.note(s.message)
 }
@@ -528,7 +585,7 @@ func (p *Parser) bestReport(l *Line, m message, fits func(*report) int) (best *r
 	at := stampOf(l)
 	for i := len(p.open) - 1; i >= 0; i-- {
 		r := p.open[i]
-		if !at.sameOrigin(&r.stamp) {
+		if !at.sameOrigin(&r.stamp) || r.claim != nil {
 			continue
 		}
 		if l.Caller != 0 && r.caller != 0 && l.Caller != r.caller {
@@ -547,7 +604,8 @@ func (p *Parser) bestReport(l *Line, m message, fits func(*report) int) (best *r
 
 // How well a report fits a decision, 0 for not at all.
 const (
-	fitsNot = iota
+	fitsNot  = iota
+	fitsOpen // only if nothing more of the report comes
 	fitsAny
 	fitsTrigger
 	fitsTable
@@ -582,8 +640,10 @@ func killFits(r *report, k *killLine) int {
 		return fitsTrigger
 	case r.scored:
 		return fitsAny // up to 5.0 a child
-	case r.chosen.known, r.tasks.headed && r.tasks.total <= maxRows, r.stage > stageHeader && r.stage < stageTasks:
+	case r.chosen.known, r.tasks.headed && r.tasks.total <= maxRows:
 		return fitsNot // the kernel still speaks of another
+	case r.stage > stageHeader && r.stage < stageTasks:
+		return fitsOpen // no table: vm.oom_dump_tasks is 0, or it comes yet
 	}
 	return fitsAny // all between them is lost
 }
@@ -608,7 +668,7 @@ func (p *Parser) summary(l *Line, b []byte) {
 	r.victimCgroup = s.victimCgroup
 	t := &r.trigger
 	t.Nodemask, t.Cpuset, t.MemsAllowed = s.nodemask, s.cpuset, s.memsAllowed
-	if !s.global {
+	if s.limitCgroup != "" || s.scope == oom.ScopeCgroup {
 		r.hasLimit, r.limit.Cgroup = true, s.limitCgroup
 	}
 }
@@ -661,10 +721,64 @@ func (p *Parser) kill(l *Line, k *killLine) {
 		r = p.newReport(l, true)
 	}
 	r.note(k.message)
+	if !r.chosen.known && !k.bare {
+		// The only line that names a process, so it is the one that was chosen.
+		r.chosen, r.assumed = chosen{known: true, pid: k.pid, comm: k.comm, uid: k.uid}, true
+	}
 	inc := &incident{rep: r, id: p.incidentID(&r.stamp, k.pid), killed: map[int32]bool{}, message: k.message}
-	p.remove(r)
 	p.remember(inc)
-	p.groupKill(l, inc, k)
+	rec := p.groupKill(l, inc, k)
+	if fit == fitsOpen && !r.headless {
+		r.claim = &claim{rec: rec, inc: inc, kill: *k, at: s}
+		return
+	}
+	p.remove(r)
+}
+
+// claim is a kill that a report was taken for before its later parts came. If they do
+// come, the report is another kill's.
+type claim struct {
+	rec  *oom.Record
+	inc  *incident
+	kill killLine
+	at   stamp
+}
+
+// unclaim takes the report back from a kill, since it goes on. A record that was given
+// out stays as it is.
+func (p *Parser) unclaim(r *report) {
+	c := r.claim
+	r.claim = nil
+	if r.assumed {
+		r.assumed, r.chosen, r.scope = false, chosen{}, ""
+	}
+	for i := range p.held {
+		h := &p.held[i]
+		if h.rec != c.rec || h.out {
+			continue
+		}
+		alone := &report{stamp: c.at, last: c.at, headless: true}
+		alone.note(c.kill.message)
+		rec := oom.Record{
+			Schema: h.rec.Schema, ID: h.rec.ID, Kind: h.rec.Kind, Source: h.rec.Source, Hooks: h.rec.Hooks, UptimeNS: h.rec.UptimeNS,
+			Time: h.rec.Time, Node: h.rec.Node, BootID: h.rec.BootID, Kernel: p.o.Kernel,
+		}
+		alone.fill(&rec, &c.kill)
+		rec.Victim = alone.victim(&c.kill)
+		rec.Incident = p.incidentID(&c.at, c.kill.pid)
+		*h.rec, c.inc.rep, c.inc.id = rec, alone, rec.Incident
+	}
+}
+
+// dropClaimed closes the reports that a kill has taken: another one begins.
+func (p *Parser) dropClaimed(s *stamp) {
+	for i := 0; i < len(p.open); {
+		if r := p.open[i]; r.claim != nil && s.sameOrigin(&r.stamp) {
+			p.remove(r)
+			continue
+		}
+		i++
+	}
 }
 
 // late handles the line of a kill that was given already, from the kernel's
@@ -714,18 +828,19 @@ func (k *killLine) complete(rec *oom.Record, row *row) {
 	}
 }
 
-// groupKill writes one victim of an incident.
-func (p *Parser) groupKill(l *Line, inc *incident, k *killLine) {
+// groupKill writes one victim of an incident; nil if it has a record.
+func (p *Parser) groupKill(l *Line, inc *incident, k *killLine) *oom.Record {
 	s := stampOf(l)
 	inc.last, inc.lastTick = s, p.tick
 	if inc.killed[k.pid] {
-		return // an oom.group's chosen task, once more
+		return nil // an oom.group's chosen task, once more
 	}
 	if len(inc.killed) < maxRows {
 		inc.killed[k.pid] = true
 	}
 	rec := p.base(oom.KindKill, &s, k.pid)
 	rec.Incident = inc.id
+	p.count(inc.rep)
 	inc.rep.fill(rec, k)
 	rec.Victim = inc.rep.victim(k)
 	if k.cut {
@@ -733,6 +848,7 @@ func (p *Parser) groupKill(l *Line, inc *incident, k *killLine) {
 	}
 	p.stats.Kills++
 	p.hold(held{rec: rec, at: s, tick: p.tick, tid: k.pid})
+	return rec
 }
 
 // groupOf returns the oom.group incident that a kill belongs to, if any: the
@@ -822,40 +938,82 @@ func (p *Parser) exiting(l *Line, k *killLine) {
 	s := stampOf(l)
 	rec := p.base(oom.KindAlreadyExiting, &s, k.pid)
 	rec.Incident = p.incidentID(&r.stamp, k.pid)
+	p.count(r)
 	r.fill(rec, k)
 	rec.Victim = r.victim(k)
 	p.emit(rec)
 	p.reuse(r)
 }
 
-// noVictim handles an OOM that the kernel could or would not solve by a kill.
-func (p *Parser) noVictim(l *Line, b []byte) {
+// noVictim handles an OOM that the kernel could not solve by a kill. It waits as a kill
+// does: the panic may follow.
+func (p *Parser) noVictim(l *Line) {
+	r := p.withoutVictim(l)
+	s := stampOf(l)
+	rec := p.withoutKill(r, oom.KindNoVictim, &s)
+	p.hold(held{rec: rec, at: s, tick: p.tick, tid: -1})
+}
+
+// panicked handles a panic in place of a kill. Where the kernel found no process to kill
+// it says that first.
+func (p *Parser) panicked(l *Line, b []byte, why oom.Panic) {
+	s := stampOf(l)
+	for i := len(p.held) - 1; i >= 0 && why == oom.PanicNoKillable; i-- {
+		h := &p.held[i]
+		gap, ok := s.since(&h.at)
+		if h.rec.Kind == oom.KindNoVictim && !h.out && s.sameOrigin(&h.at) && (!ok || gap >= -clockSlack && gap <= reportWait) {
+			h.rec.Kind, h.rec.Panic, h.done = oom.KindPanic, why, true
+			h.rec.ID = p.identify(&h.at, string(oom.KindPanic), triggerTID(h.rec))
+			p.release(nil)
+			return
+		}
+	}
+	r := p.withoutVictim(l)
+	switch {
+	case contains(b, "compulsory panic_on_oom"):
+		r.mem.panicOnOOM = oom.Some(uint32(2))
+	case contains(b, "system-wide panic_on_oom"):
+		r.mem.panicOnOOM = oom.Some(uint32(1))
+	}
+	if r.scope == "" && r.mem.panicOnOOM == oom.Some(uint32(1)) { // for the whole system only
+		r.scope = oom.ScopeSystem
+	}
+	rec := p.withoutKill(r, oom.KindPanic, &s)
+	rec.Panic = why
+	p.emit(rec)
+}
+
+// triggerTID is the trigger's thread, 0 where it is not known.
+func triggerTID(rec *oom.Record) int32 {
+	if rec.Trigger == nil {
+		return 0
+	}
+	return rec.Trigger.TID.Value
+}
+
+// withoutVictim takes the report that ends without a kill.
+func (p *Parser) withoutVictim(l *Line) *report {
 	r := p.reportFor(l, message{}, withoutChoice)
 	if r == nil {
 		r = p.newReport(l, true)
 	}
 	switch {
-	case contains(b, "compulsory panic_on_oom"):
-		r.mem.panicOnOOM = oom.Some(uint32(2))
-	case contains(b, "panic_on_oom"):
-		r.mem.panicOnOOM = oom.Some(uint32(1))
-	}
-	switch {
 	case r.scope != "":
 	case r.hasLimit:
 		r.scope = oom.ScopeCgroup
-	case r.mem.seen, r.mem.panicOnOOM == oom.Some(uint32(1)): // which is for the whole system only
+	case r.mem.seen:
 		r.scope = oom.ScopeSystem
 	}
 	p.remove(r)
-	p.writeNoVictim(r, stampOf(l))
+	return r
 }
 
-func (p *Parser) writeNoVictim(r *report, s stamp) *oom.Record {
-	rec := p.base(oom.KindNoVictim, &s, r.trigger.TID.Value)
+// withoutKill makes the record of a report without a victim.
+func (p *Parser) withoutKill(r *report, kind oom.Kind, s *stamp) *oom.Record {
+	rec := p.base(kind, s, r.trigger.TID.Value)
 	rec.Incident = p.incidentID(&r.stamp, r.trigger.TID.Value)
+	p.count(r)
 	r.fill(rec, nil)
-	p.emit(rec)
 	p.reuse(r)
 	return rec
 }
@@ -865,10 +1023,12 @@ func (p *Parser) writeNoVictim(r *report, s stamp) *oom.Record {
 func (p *Parser) end(r *report) {
 	p.remove(r)
 	switch {
+	case r.claim != nil: // its kill has a record
 	case r.chosen.known:
 		k := killLine{pid: r.chosen.pid, comm: r.chosen.comm, uid: r.chosen.uid}
 		rec := p.base(oom.KindKill, &r.last, k.pid)
 		rec.Incident = p.incidentID(&r.stamp, k.pid)
+		p.count(r)
 		r.fill(rec, &k)
 		rec.Victim, rec.Incomplete = r.victim(&k), oom.Some(true)
 		p.stats.Kills++
@@ -880,7 +1040,7 @@ func (p *Parser) end(r *report) {
 			r.scope = oom.ScopeCgroup
 		}
 		r.doubtful = true // marks it incomplete
-		p.writeNoVictim(r, r.stamp)
+		p.emit(p.withoutKill(r, oom.KindOOM, &r.stamp))
 	default:
 		p.unplacedReport(r)
 		p.reuse(r)
@@ -975,7 +1135,7 @@ func (p *Parser) exitRecord(s *stamp, x *reaperLine, exit *oom.Exit, h *held) {
 func (p *Parser) emit(rec *oom.Record) {
 	if p.o.ExitRecords {
 		p.settle()
-		p.out = append(p.out, rec)
+		p.put(rec)
 		return
 	}
 	p.held = append(p.held, held{rec: rec, done: true})
@@ -996,7 +1156,7 @@ func (p *Parser) hold(h held) {
 func (p *Parser) settle() {
 	for i := range p.held {
 		if h := &p.held[i]; !h.out {
-			p.out = append(p.out, h.rec)
+			p.put(h.rec)
 			h.out = true
 		}
 	}
@@ -1006,7 +1166,7 @@ func (p *Parser) settle() {
 func (p *Parser) drop(n int) {
 	for i := range p.held[:n] {
 		if !p.held[i].out {
-			p.out = append(p.out, p.held[i].rec)
+			p.put(p.held[i].rec)
 		}
 	}
 	rest := copy(p.held, p.held[n:])
@@ -1046,7 +1206,7 @@ func (p *Parser) expire(l *Line) {
 	for i := 0; i < len(p.open); {
 		r := p.open[i]
 		limit := uint64(reportLines)
-		if r.headless {
+		if r.headless || r.claim != nil {
 			limit = headlessLines
 		}
 		gap, ok := now.since(&r.last)

@@ -17,10 +17,12 @@ type prefixes struct {
 	clean []byte // scratch for lines with escapes
 	text  []byte // the same for the text behind the prefixes
 	escapes
-	node  string // the last node seen, so that it is made a string once
-	human time.Time
-	year  int
-	month time.Month
+	believed, contained bool   // the source says that it is the kernel's, or a container's
+	afterUser           bool   // the last line that had a prefix was another program's
+	node                string // the last node seen, so that it is made a string once
+	human               time.Time
+	year                int
+	month               time.Month
 }
 
 // maxWraps is how many sources may have put their prefixes around each other.
@@ -31,12 +33,24 @@ const maxWraps = 4
 func (x *prefixes) line(raw []byte) (l Line, ok bool) {
 	b := bytes.TrimLeft(bytes.TrimRight(raw, "\r\n \t\x00"), "\x00")
 	b = bytes.TrimPrefix(b, []byte("\ufeff"))
-	if bytes.IndexByte(b, 0x1b) >= 0 {
-		x.clean = stripEscapes(x.clean[:0], b)
+	if len(b) == 0 {
+		x.afterUser = false
+		return l, true
+	}
+	if special(b) {
+		x.clean = append(x.clean[:0], plain(x.clean, b)...)
 		b = x.clean
 	}
-	if text, kernel, ok := x.kmsg(&l, b); ok {
+	text, kernel, ok := x.kmsg(&l, b)
+	if !ok {
+		if bare := undecorate(b); len(bare) < len(b) {
+			b = bare
+			text, kernel, ok = x.kmsg(&l, b)
+		}
+	}
+	if ok {
 		l.Text, l.exact = text, true
+		x.afterUser = !kernel
 		return l, kernel
 	}
 	whole := len(b)
@@ -48,17 +62,26 @@ func (x *prefixes) line(raw []byte) (l Line, ok bool) {
 	return l, true
 }
 
-// unwrap takes off prefix after prefix. False when it is no kernel message.
+// special is a quick test for bytes that plain takes out.
+func special(b []byte) bool {
+	return bytes.IndexByte(b, 0x1b) >= 0 || bytes.IndexByte(b, 0xc2) >= 0 || bytes.Contains(b, []byte("^[["))
+}
+
+// unwrap takes off prefix after prefix. False when it is no kernel message: another
+// program's, or a further line of one, which has no prefix of its own.
 func (x *prefixes) unwrap(l *Line, b []byte) ([]byte, bool) {
+	whole := len(b)
 	for range maxWraps {
 		rest, st := x.wrap(l, b)
 		switch st {
 		case wrapUser:
+			x.afterUser = true
 			return b, false
 		case wrapMore:
 			b = rest
 			continue
 		case wrapText:
+			x.afterUser = false
 			return rest, true
 		}
 		break
@@ -66,6 +89,10 @@ func (x *prefixes) unwrap(l *Line, b []byte) ([]byte, bool) {
 	if !l.exact {
 		b = x.anywhere(l, b)
 	}
+	if len(b) == whole && (x.afterUser && !x.believed || x.contained) {
+		return b, false
+	}
+	x.afterUser = false
 	return b, true
 }
 
@@ -117,8 +144,14 @@ func (x *prefixes) wrap(l *Line, b []byte) ([]byte, wrapState) {
 		if rest, st := x.iso(l, b); st != wrapNone {
 			return rest, st
 		}
+		if rest, st := x.logcat(l, b); st != wrapNone {
+			return rest, st
+		}
 		return x.unix(l, b)
 	case c >= 'A' && c <= 'Z':
+		if len(b) > 2 && b[1] == '/' {
+			return logcatTag(l, b[2:])
+		}
 		return x.syslog(l, b)
 	case hasPrefix(b, "kernel: "):
 		l.exact = true
@@ -354,6 +387,12 @@ func (x *prefixes) bracket(l *Line, b []byte) ([]byte, wrapState) {
 		l.Uptime = oom.Some(up)
 		return x.afterClock(l, rest)
 	}
+	if _, after, ok := cutUint(in); ok && len(after) > 1 && after[0] == '-' { // a vendor's "[CPU-uptime]"
+		if up, ok := uptime(after[1:]); ok {
+			l.Uptime = oom.Some(up)
+			return x.afterClock(l, rest)
+		}
+	}
 	switch {
 	case len(in) > 0 && in[0] == '<': // an address
 	case x.ctime(l, in), x.humanTime(l, in):
@@ -381,7 +420,7 @@ func (x *prefixes) isoStamp(l *Line, b []byte) bool {
 func uptime(b []byte) (ns uint64, ok bool) {
 	b = skipSpaces(b)
 	sec, rest, ok := cutUint(b)
-	if !ok || len(rest) < 7 || rest[0] != '.' || sec > math.MaxInt64/1_000_000_000-1 {
+	if !ok || len(rest) < 2 || rest[0] != '.' || sec > math.MaxInt64/1_000_000_000-1 {
 		return 0, false
 	}
 	digits := 0
@@ -390,7 +429,7 @@ func uptime(b []byte) (ns uint64, ok bool) {
 	for ; digits < len(rest) && digits < 9 && isDigit(rest[digits]); digits++ {
 		frac = frac*10 + uint64(rest[digits]-'0')
 	}
-	if digits < 6 {
+	if digits == 0 {
 		return 0, false
 	}
 	for i := digits; i < 9; i++ {
@@ -418,9 +457,13 @@ func (x *prefixes) afterClock(l *Line, b []byte) ([]byte, wrapState) {
 }
 
 // cutCaller takes off who printed it: right behind the stamp as the console has
-// it, behind a space as dmesg has it, and padded to six by both.
+// it, behind a space as dmesg has it, and padded to six by both. Vendors of phones
+// have forms of their own.
 func cutCaller(l *Line, b []byte) []byte {
 	in := bytes.TrimPrefix(b, []byte(" "))
+	if rest, ok := vendorCaller(in); ok {
+		return rest
+	}
 	if end := bytes.IndexByte(in, ']'); end > 0 && in[0] == '[' && (in[1] == ' ' || end >= len("[T12345")) {
 		who := skipSpaces(in[1:end])
 		if c := caller(who); c != 0 || string(who) == "T0" {
@@ -428,6 +471,24 @@ func cutCaller(l *Line, b []byte) []byte {
 		}
 	}
 	return bytes.TrimPrefix(b, []byte(" "))
+}
+
+// vendorCaller takes off "<4>.(1)[214:kswapd0]" and "[1:        kswapd0:  214] ".
+func vendorCaller(b []byte) (rest []byte, ok bool) {
+	if len(b) > 8 && b[0] == '<' && isDigit(b[1]) {
+		if i := bytes.IndexByte(b, '['); i > 3 && i < 12 && b[i-1] == ')' {
+			if end := bytes.IndexByte(b[i:], ']'); end > 0 {
+				return bytes.TrimPrefix(b[i+end+1:], []byte(" ")), true
+			}
+		}
+		return b, false
+	}
+	if len(b) > 8 && b[0] == '[' && isDigit(b[1]) && (b[2] == ':' || b[3] == ':') {
+		if end := bytes.IndexByte(b, ']'); end > 0 && end < 48 && bytes.Count(b[:end], []byte(":")) >= 2 && isDigit(b[end-1]) {
+			return bytes.TrimPrefix(b[end+1:], []byte(" ")), true
+		}
+	}
+	return b, false
 }
 
 // iso reads stamps of journalctl -o short-iso, rsyslog's file format, dmesg
@@ -444,6 +505,9 @@ func (x *prefixes) iso(l *Line, b []byte) ([]byte, wrapState) {
 			if len(s) > 2 && s[1] == ' ' { // CRI: "F " or "P "
 				s = s[2:]
 			}
+			if !stamped(s) {
+				return s, wrapUser // the container's own words
+			}
 			return s, wrapMore
 		}
 	}
@@ -451,7 +515,52 @@ func (x *prefixes) iso(l *Line, b []byte) ([]byte, wrapState) {
 		l.exact, x.escapes = true, escapeHex
 		return cutCaller(l, rest), wrapText
 	}
-	return x.tag(l, rest)
+	return x.tag(l, rest, false)
+}
+
+// logcat reads Android's "03-07 04:11:09.123   214   214 W kernel  : text".
+func (x *prefixes) logcat(l *Line, b []byte) ([]byte, wrapState) {
+	if len(b) < 20 || b[2] != '-' || b[5] != ' ' || b[14] != '.' {
+		return b, wrapNone
+	}
+	mon, ok := digits(b[:2])
+	day, ok2 := digits(b[3:5])
+	h, m, s, ok3 := clock(b[6:])
+	ms, rest, ok4 := cutUint(b[15:])
+	if !ok || !ok2 || !ok3 || !ok4 || mon < 1 || mon > 12 || ms > 999 {
+		return b, wrapNone
+	}
+	l.Time = x.withYear(time.Month(mon), day, h, m, s, int(ms)*1_000_000)
+	var id []byte
+	for range 2 { // pid and tid
+		if id, rest = nextField(rest); len(id) > 0 && !isDigit(id[0]) {
+			break
+		}
+	}
+	if len(id) > 2 && id[1] == '/' {
+		return logcatTag(l, b[len(b)-len(rest)-len(id)+1:])
+	}
+	level, rest := nextField(rest)
+	if len(level) != 1 {
+		return b, wrapUser
+	}
+	return logcatTag(l, skipSpaces(rest))
+}
+
+// logcatTag reads "kernel  : text" and "kernel  (  214): text".
+func logcatTag(l *Line, b []byte) ([]byte, wrapState) {
+	tag, text, ok := bytes.Cut(b, []byte(": "))
+	if i := bytes.IndexByte(tag, '('); i >= 0 {
+		tag = tag[:i]
+	}
+	switch {
+	case !ok:
+		return b, wrapNone
+	case string(bytes.TrimSpace(tag)) != "kernel":
+		return b, wrapUser
+	}
+	l.exact = true
+	return text, wrapMore
 }
 
 // unix reads journalctl -o short-unix: "1732410123.123456 host kernel: ".
@@ -466,7 +575,7 @@ func (x *prefixes) unix(l *Line, b []byte) ([]byte, wrapState) {
 		return b, wrapNone
 	}
 	l.Time = time.Unix(int64(sec), int64(usec)*1000)
-	return x.tag(l, rest)
+	return x.tag(l, rest, true)
 }
 
 // syslog reads RFC 3164's "Nov 24 01:02:03 host kernel: ", journalctl's
@@ -475,7 +584,7 @@ func (x *prefixes) unix(l *Line, b []byte) ([]byte, wrapState) {
 func (x *prefixes) syslog(l *Line, b []byte) ([]byte, wrapState) {
 	if t, rest, ok := x.stamp3164(b); ok {
 		l.Time = t
-		return x.tag(l, rest)
+		return x.tag(l, rest, true)
 	}
 	if len(b) < 24 || b[3] != ' ' {
 		return b, wrapNone
@@ -485,10 +594,12 @@ func (x *prefixes) syslog(l *Line, b []byte) ([]byte, wrapState) {
 			t, rest = inZone(t, zone), after
 		}
 		l.Time = t
-		return x.tag(l, rest)
+		return x.tag(l, rest, true)
 	}
-	if x.ctime(l, b[:24]) {
-		return x.tag(l, skipSpaces(b[24:]))
+	for _, n := range [...]int{24, 23} { // a day of one digit has a second blank, or lost it
+		if x.ctime(l, b[:n]) && (n == len(b) || b[n] == ' ') {
+			return x.tag(l, skipSpaces(b[n:]), true)
+		}
 	}
 	return b, wrapNone
 }
@@ -505,36 +616,54 @@ func inZone(t time.Time, zone []byte) time.Time {
 	return time.Date(t.Year(), t.Month(), t.Day(), t.Hour(), t.Minute(), t.Second(), t.Nanosecond(), time.UTC)
 }
 
-// tag reads "host kernel: ", "kernel: " or "host kern.err kernel: ". Another
-// program's tag means that this is not the kernel's line.
-func (x *prefixes) tag(l *Line, b []byte) ([]byte, wrapState) {
+// tag reads "host kernel: ", "kernel: " or "host kern.err kernel: ". Another program's
+// tag or facility means that this is not the kernel's line. A tag may have blanks in it;
+// what stands before the kernel's own stamp without one may be a shipper's words.
+func (x *prefixes) tag(l *Line, b []byte, strict bool) ([]byte, wrapState) {
 	b = skipSpaces(b)
 	if len(b) == 0 || b[0] == '[' || b[0] == '<' || b[0] == '{' {
 		return b, wrapMore // no host: a stamp, or what a log shipper puts there
 	}
 	first, rest := nextField(b)
+	host, level := first, first
 	switch {
 	case isKernelTag(first):
 		return x.tagged(l, nil, rest)
-	case ownLine(b):
+	case isLevel(first):
+		host = nil
+	case !strict && (ownLine(b) || isHeader(b) || classify(b) != partNone):
 		return b, wrapMore
 	}
 	second, text := nextField(rest)
-	if level := first; isLevel(level) {
-		first = nil
-	} else if isLevel(second) {
+	if isLevel(second) && host != nil {
+		level = second
 		second, text = nextField(text)
+	}
+	if isLevel(level) && !hasPrefix(level, "kern.") {
+		return b, wrapUser
 	}
 	switch {
 	case isKernelTag(second):
-		return x.tagged(l, first, text)
+		return x.tagged(l, host, text)
 	case string(second) == "kernel" && hasPrefix(text, "- - "):
 		_, text = nextField(text)
 		_, text = nextField(text)
-		return x.tagged(l, first, skipStructured(text))
-	case bytes.IndexByte(first, '\t') >= 0, len(second) > 0 && second[0] == ':': // "kern  :notice: "
-	case len(second) > 1 && second[len(second)-1] == ':' && string(second) != "Trace:" && string(second) != "trace:":
+		return x.tagged(l, host, skipStructured(text))
+	case len(second) > 0 && second[0] == ':' && !strict: // "kern  :notice: "
+		return b, wrapMore
+	case strict:
 		return b, wrapUser
+	}
+	for more := rest; len(more) > 0; {
+		var word []byte
+		word, more = nextField(more)
+		switch {
+		case len(word) == 0:
+		case word[0] == '[', word[0] == '<' && word[len(word)-1] != ':', string(word) == "Guest:":
+			return b, wrapMore
+		case word[len(word)-1] == ':' && string(word) != "kern:" && string(word) != "warning:":
+			return b, wrapUser
+		}
 	}
 	return b, wrapMore
 }
@@ -565,11 +694,11 @@ func isLevel(b []byte) bool {
 // facility reads dmesg -x's "kern  :warn  : ".
 func facility(b []byte) ([]byte, wrapState) {
 	name, rest, ok := bytes.Cut(b, []byte(":"))
-	if !ok || len(name) > 8 || len(name) < 6 {
+	if !ok || len(name) > 8 || len(name) < 4 || name[len(name)-1] != ' ' {
 		return b, wrapNone
 	}
 	level, rest, ok := bytes.Cut(rest, []byte(": "))
-	if !ok || len(level) != 6 && len(level) != 7 || bytes.IndexByte(bytes.TrimSpace(level), ' ') >= 0 {
+	if !ok || len(level) > 7 || len(level) < 3 || bytes.IndexByte(bytes.TrimSpace(level), ' ') >= 0 {
 		return b, wrapNone
 	}
 	name = bytes.TrimSpace(name)
@@ -615,7 +744,7 @@ func (x *prefixes) anywhere(l *Line, b []byte) []byte {
 // ownLine says whether a line begins as one that the kernel prints with a name
 // in it, which may look like anything.
 func ownLine(b []byte) bool {
-	for _, start := range [...]string{"Out of memory", "Memory cgroup ", killedMark, killMark, summaryMark, reaperMark, "Tasks in ", "cgroup: "} {
+	for _, start := range [...]string{"Out of memory", "Out of Memory", panicMark, "Memory cgroup ", killedMark, killMark, summaryMark, reaperMark, "Tasks in ", "cgroup: "} {
 		if hasPrefix(b, start) {
 			return true
 		}
@@ -731,16 +860,20 @@ func month(b []byte) (time.Month, bool) {
 
 // stamp3164 reads "Nov 24 01:02:03" and "Nov 24 01:02:03.123456".
 func (x *prefixes) stamp3164(b []byte) (time.Time, []byte, bool) {
-	if len(b) < 16 || b[3] != ' ' || b[6] != ' ' {
+	if len(b) < 16 || b[3] != ' ' {
 		return time.Time{}, b, false
+	}
+	at := 6
+	if b[5] == ' ' { // a second blank before a day of one digit, that is lost
+		at = 5
 	}
 	mon, ok := month(b[:3])
-	day, ok2 := digits(b[4:6])
-	h, m, s, ok3 := clock(b[7:])
-	if !ok || !ok2 || !ok3 {
+	day, ok2 := digits(b[4:at])
+	h, m, s, ok3 := clock(b[at+1:])
+	if !ok || !ok2 || !ok3 || b[at] != ' ' || len(b) < at+10 {
 		return time.Time{}, b, false
 	}
-	rest := b[15:]
+	rest := b[at+9:]
 	nanos := 0
 	if rest[0] == '.' {
 		n := 0

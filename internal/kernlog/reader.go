@@ -5,6 +5,7 @@ import (
 	"compress/gzip"
 	"fmt"
 	"io"
+	"os"
 	"time"
 
 	"github.com/klauspost/compress/zstd"
@@ -44,7 +45,14 @@ type Reader struct {
 	obj    objects
 	entry  entry
 	// unknown counts the objects in which no text was found.
-	unknown uint64
+	unknown   uint64
+	ord       order
+	joined    []byte // a line put together, see rejoin
+	foreign   uint64
+	inMessage bool                        // of journalctl -o verbose: the last field
+	columns   []string                    // of a table
+	other     func() (*oom.Record, error) // reads the input instead
+	comma     byte
 }
 
 type format int
@@ -53,6 +61,8 @@ const (
 	formatText format = iota
 	formatJSON
 	formatExport
+	formatVerbose
+	formatTable
 )
 
 // NewReader returns a reader of a log. It finds out by the content whether that
@@ -62,6 +72,7 @@ func NewReader(r io.Reader, o Options) *Reader {
 	rd := &Reader{o: o, in: r, start: startLines}
 	rd.p = NewParser(o)
 	rd.x = prefixes{o: &rd.o, now: time.Now}
+	rd.ord.give = rd.p.Line
 	return rd
 }
 
@@ -72,6 +83,7 @@ func (r *Reader) Stats() Stats {
 		return s
 	}
 	s.Lines, s.CutLines, s.Unknown = r.src.lines, r.src.cuts, r.unknown+r.obj.broken
+	s.DoubledLines, s.Reversed, s.Foreign = r.ord.doubled, r.ord.mode == newestFirst, r.foreign
 	return s
 }
 
@@ -82,6 +94,9 @@ func (r *Reader) Next() (*oom.Record, error) {
 	if !r.opened {
 		r.opened = true
 		r.err = r.open()
+	}
+	if r.other != nil {
+		return r.other()
 	}
 	for {
 		if rec := r.p.Take(); rec != nil {
@@ -96,10 +111,20 @@ func (r *Reader) Next() (*oom.Record, error) {
 			more = r.stepJSON()
 		case formatExport:
 			more = r.stepExport()
+		case formatVerbose:
+			more = r.stepVerbose()
+		case formatTable:
+			more = r.stepTable()
 		default:
 			more = r.stepText()
 		}
-		if !more {
+		switch {
+		case more:
+		case r.src.again():
+			r.ord.flush()
+			r.p.quiet()
+		default:
+			r.ord.flush()
 			r.p.Flush()
 			r.err = r.src.err
 		}
@@ -109,6 +134,7 @@ func (r *Reader) Next() (*oom.Record, error) {
 // Quiet gives out the kills that wait for more lines, because none came for a
 // while. An input may call it from within its Read.
 func (r *Reader) Quiet() []*oom.Record {
+	r.ord.flush()
 	r.p.quiet()
 	var all []*oom.Record
 	for rec := r.p.Take(); rec != nil; rec = r.p.Take() {
@@ -152,8 +178,34 @@ func (r *Reader) open() error {
 	case !printable(head):
 		return ErrNotText
 	}
-	r.format = detect(head)
+	if r.o.Other != nil {
+		if !bytes.Contains(head, []byte("\n")) && bytes.Contains(head, []byte("{")) {
+			head, _ = r.src.peekLine()
+		}
+		if r.other = r.o.Other(head, &rest{r.src}); r.other != nil {
+			return nil
+		}
+	}
+	r.format = detect(r.src.peek(peekBytes))
 	return nil
+}
+
+// rest is what follows in a source.
+type rest struct{ s *source }
+
+func (r *rest) Read(p []byte) (int, error) {
+	if r.s.pos == r.s.end && !r.s.fill() {
+		switch {
+		case r.s.again():
+			return 0, os.ErrDeadlineExceeded
+		case r.s.err != nil:
+			return 0, r.s.err
+		}
+		return 0, io.EOF
+	}
+	n := copy(p, r.s.buf[r.s.pos:r.s.end])
+	r.s.pos += n
+	return n, nil
 }
 
 // unpack returns a reader of what is packed, or nil.
@@ -212,6 +264,11 @@ func detect(head []byte) format {
 		return formatJSON
 	case hasPrefix(b, "__CURSOR="), hasPrefix(b, "__REALTIME_TIMESTAMP="), hasPrefix(b, "MESSAGE="):
 		return formatExport
+	case isVerbose(b):
+		return formatVerbose
+	}
+	if columns, _ := tableHead(b); columns != nil {
+		return formatTable
 	}
 	return formatText
 }
@@ -229,13 +286,13 @@ func b0(b []byte) byte {
 
 // stepText moves on by a line, or over many that cannot matter.
 func (r *Reader) stepText() bool {
-	if r.start > 0 || r.p.busy() {
+	if r.start > 0 || r.close() {
 		line, cut, ok := r.src.line()
 		if !ok {
 			return false
 		}
 		r.start--
-		if r.p.busy() && r.start == 0 {
+		if r.close() && r.start == 0 {
 			r.start = 1 // stay close while it is about a report
 		}
 		r.feed(line, cut, int(r.src.lines))
@@ -243,6 +300,9 @@ func (r *Reader) stepText() bool {
 		return true
 	}
 	whole := r.src.whole()
+	if len(whole) == 0 && r.src.quiet {
+		return false
+	}
 	if len(whole) == 0 {
 		line, cut, ok := r.src.line() // the last line, or one that is too long
 		if ok && mayAnchor(line) {
@@ -268,6 +328,9 @@ func (r *Reader) stepText() bool {
 	return true
 }
 
+// close says whether ordinary lines may still matter.
+func (r *Reader) close() bool { return r.p.busy() || r.ord.holding() }
+
 // needsPast says whether a line ends a report whose other lines may have gone
 // by unseen.
 func (r *Reader) needsPast(line []byte) bool {
@@ -290,11 +353,23 @@ func (r *Reader) feed(raw []byte, cut bool, number int) {
 
 func (r *Reader) feedLine(raw []byte, cut bool, number int) {
 	l, ok := r.x.line(raw)
+	l.Number, l.Cut = number, cut
 	if !ok {
+		r.another(&l, raw)
 		return
 	}
-	l.Number, l.Cut = number, cut
-	r.p.Line(l)
+	r.ord.push(r.rejoin(l, raw))
+}
+
+// another takes note of a line that is not the kernel's.
+func (r *Reader) another(l *Line, raw []byte) {
+	if contains(raw, killedMark) || contains(raw, headerMark) {
+		r.foreign++
+	}
+	if r.ord.mode == undecided {
+		l.Text = nil
+		r.ord.weigh(l)
+	}
 }
 
 // lookBack feeds the lines before a kill that look like a report's. They have

@@ -107,6 +107,7 @@ func (r *report) fill(rec *oom.Record, k *killLine) {
 	}
 	rec.Limit = r.finishLimit()
 	rec.Memory = r.memory(page)
+	rec.Holders, rec.HoldersTotal = r.tasks.holders(page)
 	if managed := r.mem.managedPages(); rec.Scope == oom.ScopeSystem && managed > 0 && r.mem.swapTotalKB.Known {
 		// constrained_alloc: all RAM and all swap.
 		if swap := kilobytes(r.mem.swapTotalKB.Value); swap.Known {
@@ -166,6 +167,8 @@ func (r *report) isChosen(k *killLine, row *row) bool {
 		return false
 	case c.pid == k.pid, row != nil && row.tgid == c.pid:
 		return true
+	case r.assumed:
+		return false
 	case c.comm != k.comm:
 		return false
 	case r.scored:

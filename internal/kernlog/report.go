@@ -105,6 +105,12 @@ type report struct {
 	score      oom.Opt[int64]
 	scored     bool
 	groupPath  string
+	unused     int // lines that are in no record
+	counted    bool
+	// assumed: chosen is the first task that was killed, for want of another word.
+	assumed bool
+	// claim is the kill that the report was taken for, until more of it comes.
+	claim *claim
 }
 
 // chosen is the task that the kernel picked, before it is killed.
@@ -195,7 +201,7 @@ func (r *report) missing(k *killLine) bool {
 	}
 	// From 5.0, and where that was ported back, the summary names the victim;
 	// before it the "Kill process" line.
-	if !r.hasSummary && (r.from(5, 0) || !r.scored) || r.trigger.MemsAllowed == "" {
+	if !r.hasSummary && (r.from(5, 0) || !r.scored && k.bare) || r.trigger.MemsAllowed == "" {
 		return true
 	}
 	return r.tasks.total <= maxRows && r.tasks.find(k.pid) == nil && (!r.chosen.known || r.tasks.find(r.chosen.pid) == nil)

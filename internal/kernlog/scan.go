@@ -85,6 +85,11 @@ func hexDigit(c byte) (byte, bool) {
 func nextField(b []byte) (field, rest []byte) {
 	b = skipSpaces(b)
 	i := bytes.IndexByte(b, ' ')
+	if t := bytes.IndexByte(b[:max(i, 0)], '\t'); t >= 0 {
+		i = t
+	} else if i < 0 {
+		i = bytes.IndexByte(b, '\t')
+	}
 	if i < 0 {
 		return b, nil
 	}

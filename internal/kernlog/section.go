@@ -2,6 +2,7 @@ package kernlog
 
 import (
 	"bytes"
+	"strings"
 
 	"github.com/oomtrace/oomtrace/internal/oom"
 )
@@ -28,6 +29,10 @@ const (
 	partReserve
 	partCount
 	partSwap
+	partSlabs // the heading of the slab caches
+	partSlab
+	partAllocations
+	partAllocation
 	partTasks
 	partHeading
 	partRow
@@ -47,7 +52,7 @@ func stageOf(k part) stage {
 		return stageStack
 	case k <= partStat:
 		return stageLimit
-	case k <= partSwap:
+	case k <= partAllocation:
 		return stageMemory
 	}
 	return stageTasks
@@ -83,6 +88,11 @@ func classify(b []byte) part {
 		return classifyBracket(b)
 	case c == ',' && contains(b, "order="):
 		return partOrder
+	case c == '(':
+		if _, _, ok := frame(b); ok {
+			return partFrame
+		}
+		return partNone
 	case c == '<':
 		switch {
 		case hasPrefix(b, "<TASK>"):
@@ -95,6 +105,9 @@ func classify(b []byte) part {
 		v, rest, ok := cutUint(b)
 		if m := (memInfo{}); ok && m.parseCount(v, rest) {
 			return partCount
+		}
+		if _, ok := allocationRow(b); ok {
+			return partAllocation
 		}
 	}
 	return classifyWord(b)
@@ -118,9 +131,9 @@ func classifyBracket(b []byte) part {
 
 func classifyWord(b []byte) part {
 	switch {
-	case hasPrefix(b, "CPU: ") && contains(b, " Comm: "):
+	case hasPrefix(b, "CPU: ") && contains(b, " Comm: "), hasPrefix(b, "Pid: ") && contains(b, ", comm: "):
 		return partCPU
-	case hasPrefix(b, "Call Trace:"), hasPrefix(b, "Call trace:"):
+	case hasPrefix(b, "Call Trace:"), hasPrefix(b, "Call trace:"), hasPrefix(b, "Backtrace:"):
 		return partTrace
 	case hasPrefix(b, "Task in "):
 		return partTaskIn
@@ -128,14 +141,18 @@ func classifyWord(b []byte) part {
 		return partCounter
 	case hasPrefix(b, statsMark):
 		return partStats
-	case hasPrefix(b, "Mem-Info:"):
+	case hasPrefix(b, "Mem-Info:"), hasPrefix(b, "Mem-info:"):
 		return partMemInfo
 	case isPages(b):
 		return partPages
 	case hasPrefix(b, "lowmem_reserve[]:"):
 		return partReserve
-	case hasPrefix(b, "Free swap  = "), hasPrefix(b, "Total swap = "):
+	case isSwap(b):
 		return partSwap
+	case hasPrefix(b, "Unreclaimable slab info:"):
+		return partSlabs
+	case hasPrefix(b, "Memory allocations"):
+		return partAllocations
 	case hasPrefix(b, "Tasks state (memory values"):
 		return partTasks
 	case isForeign(b):
@@ -151,7 +168,24 @@ func classifyWord(b []byte) part {
 	if _, _, ok := statLine(b); ok {
 		return partStat
 	}
+	if b[len(b)-1] == 'B' {
+		if _, ok := slabRow(b); ok {
+			return partSlab
+		}
+	}
 	return partNone
+}
+
+// isSwap says whether this is "Free swap  = 0kB" or "Total swap = 0kB"; up to 2.6.23
+// there were colons.
+func isSwap(b []byte) bool {
+	for _, name := range [...]string{"Free swap", "Total swap"} {
+		if hasPrefix(b, name) {
+			rest := skipSpaces(b[len(name):])
+			return len(rest) > 0 && (rest[0] == '=' || rest[0] == ':')
+		}
+	}
+	return false
 }
 
 func isNode(b []byte) bool {
@@ -184,8 +218,12 @@ func (p *Parser) section(l *Line, b []byte) {
 	k := classify(b)
 	switch k {
 	case partNone:
+		if p.openOf(l) {
+			p.stats.Unused++
+		}
 		return
 	case partForeign:
+		p.stats.Unused++
 		p.foreign(l)
 		return
 	}
@@ -201,6 +239,9 @@ func (p *Parser) section(l *Line, b []byte) {
 	}
 	for _, r := range order[:n] {
 		if r.apply(k, b) {
+			if r.claim != nil {
+				p.unclaim(r)
+			}
 			r.stage = max(r.stage, stageOf(k))
 			p.touch(r, l)
 			r.count(l, b)
@@ -209,6 +250,9 @@ func (p *Parser) section(l *Line, b []byte) {
 			}
 			return
 		}
+	}
+	if p.openOf(l) {
+		p.stats.Unused++
 	}
 	switch {
 	case n == 1 && k == partCPU && order[0].stackState != stackDone:
@@ -289,6 +333,8 @@ func (p *Parser) pick(l *Line, k part) (order [maxOpen]*report, n int) {
 // apply reads a line into the report; false when it is not this report's.
 func (r *report) apply(k part, b []byte) bool {
 	switch k {
+	case partTasks:
+		r.unused++
 	case partOrder:
 		if r.trigger.Order.Known {
 			return false
@@ -309,6 +355,7 @@ func (r *report) apply(k part, b []byte) bool {
 	case partStat:
 		return r.applyStat(b)
 	case partMemInfo:
+		r.unused++
 		ours := r.mem.begin()
 		r.doubtful = r.doubtful || r.mem.mixed
 		return ours
@@ -317,6 +364,8 @@ func (r *report) apply(k part, b []byte) bool {
 			return false
 		}
 		r.mem.apply(k, b)
+	case partSlabs, partSlab, partAllocations, partAllocation:
+		return r.mem.applySite(k, b)
 	case partHeading:
 		if r.tasks.total > 0 {
 			return false
@@ -335,13 +384,15 @@ func (r *report) applyTrace(k part, b []byte) bool {
 	switch {
 	case k == partTrace && r.stackState == stackNone:
 		r.stackState = stackOpen
+		r.unused++
 	case k == partTrace && r.stackState == stackOpen && len(r.trigger.KernelStack) > 0:
 		r.stackMixed, r.doubtful = true, true // someone else's, in the middle of it
 	case k == partTraceEnd && r.stackState == stackOpen:
 		r.stackState = stackDone
+		r.unused++
 	case k == partFrame && r.stackState == stackOpen:
-		if name, guessed, ok := frame(b); ok {
-			r.addFrame(name, guessed)
+		if name, guessed, ok := frame(b); !ok || !r.addFrame(name, guessed) {
+			r.unused++
 		}
 	default:
 		return false
@@ -358,6 +409,9 @@ func (r *report) applyStat(b []byte) bool {
 		// Each counter is printed once: one that comes again is another's.
 		r.statsMixed = r.statsMixed || !r.statsEach && r.stats.has(string(name))
 		r.stats.add(name, v)
+		if !inBytes(strings.TrimPrefix(string(name), oom.LimitV1TotalPrefix)) {
+			r.unused++
+		}
 	}
 	return ok
 }
@@ -376,21 +430,44 @@ func (m *memInfo) apply(k part, b []byte) {
 			m.parseCount(v, rest)
 		}
 	case partSwap:
-		_, number, _ := bytes.Cut(b, []byte("= "))
-		number, negative := bytes.CutPrefix(number, []byte("-"))
+		number := skipSpaces(b[bytes.IndexAny(b, "=:")+1:])
 		v, unit, ok := cutUint(number)
-		if negative { // during swapoff: what is used on the device that leaves
-			v = 0
-		}
-		if !ok || string(unit) != "kB" {
-			return
-		}
-		if b[0] == 'F' {
+		switch {
+		case hasPrefix(number, "-"): // during swapoff: less what is used on the device that leaves
+			m.leftOut++
+			m.swapLeaves = true
+		case !ok || string(unit) != "kB":
+			m.unread++
+		case b[0] == 'F':
 			m.swapFreeKB = oom.Some(v)
-		} else {
+		default:
 			m.swapTotalKB = oom.Some(v)
 		}
 	}
+}
+
+// applySite reads the slab caches and the allocation sites, which are such only below
+// their headings.
+func (m *memInfo) applySite(k part, b []byte) bool {
+	switch k {
+	case partSlabs, partAllocations:
+		m.sites = k
+		m.unread++
+	case partSlab:
+		s, ok := slabRow(b)
+		if !ok || m.sites != partSlabs {
+			return false
+		}
+		m.addSlab(s)
+	case partAllocation:
+		a, ok := allocationRow(b)
+		if !ok || m.sites != partAllocations {
+			return false
+		}
+		m.addAllocation(a)
+	}
+	m.seen = true
+	return true
 }
 
 func (m *memInfo) applyNode(b []byte) {

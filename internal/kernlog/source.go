@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"os"
 )
 
 // source buffers an input and cuts it into lines. Memory is the buffer's,
@@ -16,6 +17,7 @@ type source struct {
 	floor int // what lies before was used already
 	max   int
 	err   error
+	quiet bool // nothing came for a while; there may be more
 	lines uint64
 	cuts  uint64
 	// The next place of each mark, -1 for none in the buffer; stale when before
@@ -41,6 +43,10 @@ func (s *source) fill() bool {
 		n, err := s.in.Read(room)
 		n = min(max(n, 0), len(room))
 		s.end += n
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			s.quiet = n == 0
+			return n > 0
+		}
 		if err != nil {
 			s.err = err
 		}
@@ -56,9 +62,16 @@ func (s *source) fill() bool {
 // does not wait for more of a log that is still being written.
 func (s *source) peek(n int) []byte {
 	const enough = 64
-	for s.end-s.pos < enough && s.fill() {
+	for s.end-s.pos < enough && (s.fill() || s.again() && s.end == s.pos) {
 	}
 	return s.buf[s.pos:min(s.end, s.pos+n)]
+}
+
+// again says whether the input was only quiet, and forgets it.
+func (s *source) again() bool {
+	quiet := s.quiet
+	s.quiet = false
+	return quiet
 }
 
 // line returns the next line without its end. A line longer than max is cut.
@@ -92,7 +105,7 @@ func (s *source) line() (line []byte, cut, ok bool) {
 		}
 		from = s.pos + used
 	}
-	if s.pos == s.end {
+	if s.pos == s.end || s.quiet {
 		return nil, false, false
 	}
 	line = s.buf[s.pos:s.end]
@@ -100,6 +113,27 @@ func (s *source) line() (line []byte, cut, ok bool) {
 	s.lines++
 	return line, false, true
 }
+
+// peekLine returns the next line without taking it; false where there is none, or one that
+// is too long. What line returned before is no longer valid.
+func (s *source) peekLine() ([]byte, bool) {
+	if s.skipping {
+		return nil, false
+	}
+	for from := s.pos; ; {
+		if i := bytes.IndexByte(s.buf[from:s.end], '\n'); i >= 0 {
+			return s.buf[s.pos : from+i], true
+		}
+		used := s.end - s.pos
+		if used > s.max || !s.fill() {
+			return s.buf[s.pos:s.end], used > 0 && used <= s.max && !s.again()
+		}
+		from = s.pos + used
+	}
+}
+
+// skipLine passes over the line that peekLine returned.
+func (s *source) skipLine() { _, _, _ = s.line() }
 
 // skipRest passes over what is left of a line that was cut.
 func (s *source) skipRest() bool {
@@ -162,8 +196,8 @@ type mark struct {
 // is half as frequent as an "o", capitals are rarer still.
 var marks = [...]mark{
 	{'m', 2, [2]byte{'o', 'o'}, [2]string{"oom", "oom"}},
-	{'O', 0, [2]byte{'u', 'O'}, [2]string{"Out of memory", "OOM victim "}},
-	{'K', 0, [2]byte{'i', 'i'}, [2]string{"Kill", "Kill"}},
+	{'O', 0, [2]byte{'u', 'O'}, [2]string{"Out of ", "OOM victim "}},
+	{'K', 0, [2]byte{'i', 'e'}, [2]string{"Kill", "Kernel panic"}},
 }
 
 // index returns where one of the texts is, or -1.
@@ -225,7 +259,7 @@ func (s *source) pass(n int) int {
 func (s *source) take(n uint64) (b []byte, cut, ok bool) {
 	keep := min(n, uint64(s.max))
 	for uint64(s.end-s.pos) < keep {
-		if !s.fill() {
+		if !s.fill() && !s.again() {
 			return nil, false, false
 		}
 	}
@@ -233,6 +267,9 @@ func (s *source) take(n uint64) (b []byte, cut, ok bool) {
 	s.pos += int(keep)
 	for n -= keep; n > 0; {
 		if s.pos == s.end && !s.fill() {
+			if s.again() {
+				continue
+			}
 			return b, true, false
 		}
 		step := min(n, uint64(s.end-s.pos))
@@ -247,7 +284,10 @@ func (s *source) take(n uint64) (b []byte, cut, ok bool) {
 type packed struct{ s *source }
 
 func (p *packed) Read(b []byte) (int, error) {
-	if p.s.pos == p.s.end && !p.s.fill() {
+	for p.s.pos == p.s.end && !p.s.fill() {
+		if p.s.again() {
+			continue // the packed stream knows no pauses
+		}
 		if p.s.err == nil || errors.Is(p.s.err, io.EOF) {
 			return 0, io.EOF
 		}

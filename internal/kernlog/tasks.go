@@ -2,8 +2,10 @@ package kernlog
 
 import (
 	"bytes"
+	"cmp"
 	"math"
 	"slices"
+	"strings"
 
 	"github.com/oomtrace/oomtrace/internal/oom"
 )
@@ -52,16 +54,18 @@ const (
 
 // taskTable is the tasks table of one report.
 type taskTable struct {
-	headed  bool // the heading was seen: the table is whole from its start
-	columns [maxColumns]column
-	width   int
-	rows    []row
-	sorted  bool
-	total   uint64
-	pages   uint64 // of all rows; math.MaxUint64: too many to be true
-	top     []worst
-	biggest worst // whatever its adjustment; points are its size
-	domain  uint64
+	headed   bool // the heading was seen: the table is whole from its start
+	columns  [maxColumns]column
+	width    int
+	rows     []row
+	sorted   bool
+	total    uint64
+	pages    uint64 // of all rows; math.MaxUint64: too many to be true
+	top      []worst
+	names    map[string]*byName
+	nameless bool  // there are more names than are summed up
+	biggest  worst // whatever its adjustment; points are its size
+	domain   uint64
 }
 
 // isHeading says whether this is "[  pid  ]   uid  tgid …".
@@ -135,7 +139,7 @@ func rowPID(b []byte) (pid int32, rest []byte, ok bool) {
 		return 0, nil, false
 	}
 	rest = skipSpaces(rest)
-	if len(rest) < 2 || rest[0] != ']' || rest[1] != ' ' {
+	if len(rest) < 2 || rest[0] != ']' || rest[1] != ' ' && rest[1] != '\t' {
 		return 0, nil, false
 	}
 	return pid, rest[1:], true
@@ -289,6 +293,7 @@ func (r *row) pages() int64 {
 
 func (t *taskTable) rank(r row, name []byte) {
 	name = bytes.TrimLeft(name, " ")
+	t.sumName(&r, name)
 	size := r.pages()
 	t.pages += min(uint64(size), math.MaxUint64-t.pages)
 	if size > t.biggest.points {
@@ -306,6 +311,56 @@ func (t *taskTable) rank(r row, name []byte) {
 		i--
 	}
 	t.top = slices.Insert(t.top, i, worst{r, keep(name), p})
+}
+
+// byName is what all tasks of one name hold together.
+type byName struct {
+	rss, swap, tables, tasks uint64 // pages; the tables as in the rows
+	tablePages               bool
+}
+
+// maxNames bounds how many names are summed up; a report has no more tasks than pids,
+// and names are their owners' choice.
+const maxNames = 4096
+
+func (t *taskTable) sumName(r *row, name []byte) {
+	s := t.names[string(name)]
+	if s == nil {
+		if len(t.names) >= maxNames {
+			t.nameless = true
+			return
+		}
+		if t.names == nil {
+			t.names = map[string]*byName{}
+		}
+		s = &byName{tablePages: r.tablePages}
+		t.names[string(name)] = s
+	}
+	const most = math.MaxInt32 << 8
+	s.rss, s.swap, s.tables, s.tasks = s.rss+min(r.rss, most), s.swap+min(r.swap, most), s.tables+min(r.tables, most<<16), s.tasks+1
+}
+
+// holders are the names whose tasks hold most, worst first. Tasks that share memory
+// count it once each.
+func (t *taskTable) holders(page uint64) ([]oom.Holder, oom.Opt[uint64]) {
+	if !t.headed || t.nameless || len(t.names) == 0 {
+		return nil, oom.Opt[uint64]{}
+	}
+	all := make([]oom.Holder, 0, len(t.names))
+	for name, s := range t.names {
+		tables := s.tables
+		if s.tablePages {
+			tables *= page
+		}
+		all = append(all, oom.Holder{
+			Comm: strings.ToValidUTF8(name, "\ufffd"), UsageBytes: sumOpt(times(s.rss, page), oom.Some(tables)), SwapBytes: times(s.swap, page),
+			Tasks: oom.Some(s.tasks),
+		})
+	}
+	slices.SortFunc(all, func(a, b oom.Holder) int {
+		return cmp.Or(cmp.Compare(b.UsageBytes.Value+b.SwapBytes.Value, a.UsageBytes.Value+a.SwapBytes.Value), strings.Compare(a.Comm, b.Comm))
+	})
+	return slices.Clone(all[:min(len(all), maxCandidates)]), oom.Some(uint64(len(all)))
 }
 
 // find returns the row of a thread, or nil.

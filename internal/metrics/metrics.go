@@ -6,7 +6,7 @@
 //	oomtrace_records_total{kind,scope}       every combination from the start, at 0
 //	oomtrace_victim_rss_bytes                histogram of the killed
 //	oomtrace_last_kill_timestamp_seconds     0 before the first
-//	oomtrace_lost_total{kind}                kill, exit, no_victim and cgroup notices
+//	oomtrace_lost_total{kind}                kill, exit, no_victim, sigkill and cgroup notices
 //	oomtrace_no_victim_repeats_total         OOMs without a victim, counted and not told
 //	oomtrace_undecoded_total
 //	oomtrace_drained_total                   found in the pinned ring at the start
@@ -53,6 +53,8 @@ type Stats struct {
 	// Lost counts the victims, LostExit the exits, LostCgroup the cgroup notices
 	// and LostNoVictim the OOMs without a victim that found the ring full.
 	Lost, LostExit, LostCgroup, LostNoVictim uint64
+	// LostSigkill counts the SIGKILLs of others that found no room in theirs.
+	LostSigkill uint64
 	// Repeated counts the OOMs without a victim that have no record, since one of
 	// the same cgroup was just told.
 	Repeated uint64
@@ -235,6 +237,7 @@ func counters(ch chan<- prometheus.Metric, d *statsDescs, s *Stats) {
 	count(d.lost, s.LostExit, "exit")
 	count(d.lost, s.LostCgroup, "cgroup")
 	count(d.lost, s.LostNoVictim, "no_victim")
+	count(d.lost, s.LostSigkill, "sigkill")
 	count(d.repeated, s.Repeated)
 	count(d.undecoded, s.Undecoded)
 	count(d.drained, s.Drained)

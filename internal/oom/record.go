@@ -84,6 +84,8 @@ const (
 	LostNoVictim LostKind = "no_victim"
 	// LostExit are records of victims' ends, or of what belongs into them.
 	LostExit LostKind = "exit"
+	// LostSigkill are records of kind sigkill.
+	LostSigkill LostKind = "sigkill"
 	// LostUnreadable are records of any kind that this version cannot read.
 	LostUnreadable LostKind = "unreadable"
 )
@@ -321,11 +323,14 @@ type CgroupLimit struct {
 	SwapUsageBytes Opt[uint64] `json:"swap_usage_bytes,omitzero"`
 	SwapMaxBytes   Opt[uint64] `json:"swap_max_bytes,omitzero"`
 	MemswMaxBytes  Opt[uint64] `json:"memsw_max_bytes,omitzero"`
-	// MinBytes and LowBytes are v2's protections (memory.min, memory.low); absent when
-	// there is none.
-	MinBytes Opt[uint64] `json:"min_bytes,omitzero"`
-	LowBytes Opt[uint64] `json:"low_bytes,omitzero"`
-	OOMGroup Opt[bool]   `json:"oom_group,omitzero"`
+	// MinBytes and LowBytes are v2's protections (memory.min, memory.low), and
+	// ChildrenMinBytes and ChildrenLowBytes what those of the cgroups below protect of
+	// their usage; absent when there is none.
+	MinBytes         Opt[uint64] `json:"min_bytes,omitzero"`
+	LowBytes         Opt[uint64] `json:"low_bytes,omitzero"`
+	ChildrenMinBytes Opt[uint64] `json:"children_min_bytes,omitzero"`
+	ChildrenLowBytes Opt[uint64] `json:"children_low_bytes,omitzero"`
+	OOMGroup         Opt[bool]   `json:"oom_group,omitzero"`
 	// Swappiness is the cgroup's own (v1 only).
 	Swappiness Opt[uint32] `json:"swappiness,omitzero"`
 }
@@ -471,8 +476,15 @@ type Zone struct {
 	// LowmemReserveBytes is what the zone holds back from allocations that
 	// could use a higher zone, one value per zone type.
 	LowmemReserveBytes []uint64 `json:"lowmem_reserve_bytes,omitempty"`
+	// FreeCMABytes is the part of the free memory that only movable allocations may use,
+	// and HighatomicBytes what is reserved for atomic ones.
+	FreeCMABytes    Opt[uint64] `json:"free_cma_bytes,omitzero"`
+	HighatomicBytes Opt[uint64] `json:"highatomic_bytes,omitzero"`
 	// FreeBlocks counts the free blocks by order: index 0 is single pages.
 	FreeBlocks []uint64 `json:"free_blocks,omitempty"`
+	// FreeBlockTypes are the migrate types that have free blocks, by order, as the
+	// kernel's report prints them: U, M, E, H (highatomic), C (CMA), I (isolated).
+	FreeBlockTypes []string `json:"free_block_types,omitempty"`
 }
 
 // LimitChange is a limit that was lowered before the kill, and by which process.
@@ -591,12 +603,26 @@ type Sender struct {
 	Cgroup    string      `json:"cgroup,omitempty"`
 	CgroupID  Opt[uint64] `json:"cgroup_id,omitzero"`
 	CgroupCut Opt[bool]   `json:"cgroup_cut,omitzero"`
-	// Manager is the memory manager that the sender was recognised as, such as
-	// "systemd-oomd", and Says its own words for the reason.
-	Manager string `json:"manager,omitempty"`
+	// Role is what the sender was recognised as, and Program its name, such as
+	// "earlyoom" or "runc"; Says is its own word for the reason.
+	Role    Role   `json:"role,omitempty"`
+	Program string `json:"program,omitempty"`
 	Says    string `json:"says,omitempty"`
 	Owner
 }
+
+// Role is what a sender is to the processes that it kills.
+type Role string
+
+// The roles of senders.
+const (
+	// RoleMemoryManager kills to free memory: systemd-oomd, earlyoom and their kind.
+	RoleMemoryManager Role = "memory_manager"
+	// RoleRuntime runs containers: runc, conmon, a containerd shim.
+	RoleRuntime Role = "runtime"
+	// RoleServiceManager runs services: systemd, of the system or of a user.
+	RoleServiceManager Role = "service_manager"
+)
 
 // Parent is one ancestor of a sender.
 type Parent struct {

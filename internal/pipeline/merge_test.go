@@ -83,37 +83,3 @@ func TestMerge(t *testing.T) {
 		})
 	}
 }
-
-// TestDedupe: what one input holds twice stays.
-func TestDedupe(t *testing.T) {
-	var d Dedupe
-	rec := func(id string) *oom.Record { return &oom.Record{ID: id, UptimeNS: oom.Some(uint64(1))} }
-	check := func(id string, want error) {
-		t.Helper()
-		if err := d.Stage(t.Context(), rec(id)); !errors.Is(err, want) {
-			t.Errorf("%s: %v", id, err)
-		}
-	}
-	check("a", nil)
-	check("a", nil)
-	d.NextInput()
-	check("a", ErrSkip)
-	check("b", nil)
-	if d.Dropped() != 1 {
-		t.Errorf("%d dropped", d.Dropped())
-	}
-}
-
-// TestDedupeBound: the ids kept are the last ones.
-func TestDedupeBound(t *testing.T) {
-	var d Dedupe
-	rec := oom.Record{UptimeNS: oom.Some(uint64(1))}
-	for i := range 3 * maxSeen {
-		rec.ID = string(rune(i))
-		_ = d.Stage(t.Context(), &rec)
-	}
-	d.NextInput()
-	if err := d.Stage(t.Context(), &rec); len(d.inputs) > maxSeen || len(d.order) > maxSeen || !errors.Is(err, ErrSkip) {
-		t.Errorf("%d ids, %v", len(d.inputs), err)
-	}
-}

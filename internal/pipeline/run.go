@@ -27,10 +27,10 @@ type Line struct {
 type Counts struct {
 	// Kills passed the stages; Written of them were written.
 	Kills, Written int
-	// Lost are the kills and the OOMs without a victim, LostExits the exits and
-	// Unreadable the undecodable records that written records of kind lost
-	// stand for.
-	Lost, LostExits, Unreadable uint64
+	// What written records of kind lost stand for: Lost are kills and OOMs
+	// without a victim, LostExits exits, LostSigkills SIGKILLs of others,
+	// Unreadable what could not be decoded.
+	Lost, LostExits, LostSigkills, Unreadable uint64
 }
 
 // Run moves records until the source ends, the limit is reached or something
@@ -82,6 +82,8 @@ func (c *Counts) wrote(rec *oom.Record) {
 	case rec.Kind != oom.KindLost || rec.Source != oom.SourceBPF:
 	case rec.LostKind == oom.LostExit:
 		c.LostExits += rec.Lost.Value
+	case rec.LostKind == oom.LostSigkill:
+		c.LostSigkills += rec.Lost.Value
 	case rec.LostKind == oom.LostUnreadable:
 		c.Unreadable += rec.Lost.Value
 	default:

@@ -116,12 +116,12 @@ func TestCounts(t *testing.T) {
 	var written ids
 	l := Line{Sink: written.sink, Source: &list{records: []*oom.Record{
 		lost(oom.SourceBPF, oom.LostKill, 1), lost(oom.SourceBPF, oom.LostNoVictim, 2), lost(oom.SourceBPF, oom.LostExit, 4),
-		lost(oom.SourceBPF, oom.LostUnreadable, 8), lost(oom.SourceKmsg, "", 16), {Kind: oom.KindExit}, {Kind: oom.KindNoVictim},
+		lost(oom.SourceBPF, oom.LostUnreadable, 8), lost(oom.SourceBPF, oom.LostSigkill, 32), lost(oom.SourceKmsg, "", 16), {Kind: oom.KindExit}, {Kind: oom.KindNoVictim},
 	}}}
 	if err := l.Run(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if want := (Counts{Lost: 3, LostExits: 4, Unreadable: 8}); l.Counts() != want || len(written) != 7 {
+	if want := (Counts{Lost: 3, LostExits: 4, LostSigkills: 32, Unreadable: 8}); l.Counts() != want || len(written) != 8 {
 		t.Errorf("%+v, want %+v; %d written", l.Counts(), want, len(written))
 	}
 }

@@ -24,7 +24,7 @@ func wireStructs() map[string]any {
 		"decision_info": OomtraceDecisionInfo{}, "memcg_info": OomtraceMemcgInfo{}, "memory_info": OomtraceMemoryInfo{},
 		"zone_info": OomtraceZoneInfo{}, "candidate_info": OomtraceCandidateInfo{}, "victim_event": OomtraceVictimEvent{},
 		"exit_event": OomtraceExitEvent{}, "shared_mm_event": OomtraceSharedMmEvent{}, "cgroup_event": OomtraceCgroupEvent{},
-		"cmdline": OomtraceCmdline{},
+		"cmdline": OomtraceCmdline{}, "sigkill_event": OomtraceSigkillEvent{}, "parent_info": OomtraceParentInfo{},
 	}
 }
 

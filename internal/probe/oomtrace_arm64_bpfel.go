@@ -53,7 +53,8 @@ const (
 	OomtraceCounterCOUNTER_NO_VICTIM      OomtraceCounter = 5
 	OomtraceCounterCOUNTER_REPEATED       OomtraceCounter = 6
 	OomtraceCounterCOUNTER_UNREADABLE     OomtraceCounter = 7
-	OomtraceCounterCOUNTER_COUNT          OomtraceCounter = 8
+	OomtraceCounterCOUNTER_LOST_SIGKILL   OomtraceCounter = 8
+	OomtraceCounterCOUNTER_COUNT          OomtraceCounter = 9
 )
 
 type OomtraceDecisionInfo struct {
@@ -97,6 +98,7 @@ const (
 	OomtraceEventTypeEVENT_EXIT      OomtraceEventType = 3
 	OomtraceEventTypeEVENT_CGROUP    OomtraceEventType = 4
 	OomtraceEventTypeEVENT_SHARED_MM OomtraceEventType = 5
+	OomtraceEventTypeEVENT_SIGKILL   OomtraceEventType = 6
 )
 
 type OomtraceExitEvent struct {
@@ -148,18 +150,22 @@ const (
 )
 
 type OomtraceMemcgInfo struct {
-	_              structs.HostLayout
-	Id             uint64
-	UsagePages     uint64
-	MaxPages       uint64
-	HighPages      uint64
-	Failures       uint64
-	SwapUsagePages uint64
-	SwapMaxPages   uint64
-	KmemUsagePages uint64
-	KmemMaxPages   uint64
-	Flags          uint32
-	Swappiness     uint32
+	_                structs.HostLayout
+	Id               uint64
+	UsagePages       uint64
+	MaxPages         uint64
+	HighPages        uint64
+	Failures         uint64
+	SwapUsagePages   uint64
+	SwapMaxPages     uint64
+	KmemUsagePages   uint64
+	KmemMaxPages     uint64
+	MinPages         uint64
+	LowPages         uint64
+	ChildrenMinPages uint64
+	ChildrenLowPages uint64
+	Flags            uint32
+	Swappiness       uint32
 }
 
 type OomtraceMemcgStat uint32
@@ -216,6 +222,13 @@ type OomtraceMmInfo struct {
 	RssCountPages uint64
 }
 
+type OomtraceParentInfo struct {
+	_    structs.HostLayout
+	Tgid int32
+	Pad  uint32
+	Comm [16]uint8
+}
+
 type OomtraceReapResult uint32
 
 const (
@@ -233,12 +246,71 @@ type OomtraceRepeated struct {
 	Since  uint64
 }
 
+type OomtraceSenderFlag uint32
+
+const (
+	OomtraceSenderFlagSENDER_EXITING    OomtraceSenderFlag = 1
+	OomtraceSenderFlagSENDER_NS_INIT    OomtraceSenderFlag = 2
+	OomtraceSenderFlagSENDER_VICTIM     OomtraceSenderFlag = 4
+	OomtraceSenderFlagSENDER_KTHREAD    OomtraceSenderFlag = 8
+	OomtraceSenderFlagSENDER_SELF       OomtraceSenderFlag = 16
+	OomtraceSenderFlagSENDER_PTRACER    OomtraceSenderFlag = 64
+	OomtraceSenderFlagSENDER_OOM_KILLER OomtraceSenderFlag = 32
+)
+
 type OomtraceSharedMmEvent struct {
 	_          structs.HostLayout
 	Hdr        OomtraceEventHeader
 	Tgid       int32
 	VictimTgid int32
 	Comm       [16]uint8
+}
+
+type OomtraceSigkillEvent struct {
+	_           structs.HostLayout
+	Hdr         OomtraceEventHeader
+	Code        int32
+	Info        uint32
+	Group       uint32
+	SenderFlags uint32
+	Victim      OomtraceTaskInfo
+	Mm          OomtraceMmInfo
+	Sender      OomtraceTaskInfo
+	Chain       OomtraceSpan
+	Parents     uint32
+	Parent      [8]OomtraceParentInfo
+}
+
+type OomtraceSigkillInfo uint32
+
+const (
+	OomtraceSigkillInfoSIGKILL_INFO_NONE   OomtraceSigkillInfo = 0
+	OomtraceSigkillInfoSIGKILL_INFO_KERNEL OomtraceSigkillInfo = 1
+	OomtraceSigkillInfoSIGKILL_INFO_SENDER OomtraceSigkillInfo = 2
+)
+
+type OomtraceSigkillScratch struct {
+	_        structs.HostLayout
+	Event    OomtraceSigkillEvent
+	Tail     [12288]uint8
+	TailLen  uint32
+	Pad      uint32
+	PathWalk struct {
+		_    structs.HostLayout
+		Node uint64
+		Off  uint64
+	}
+	ExeWalk struct {
+		_      structs.HostLayout
+		Dentry uint64
+		Mount  uint64
+		Off    uint64
+		Cut    uint64
+	}
+	Path  [4096]uint8
+	Exe   [1024]uint8
+	Stack [64]uint64
+	Chain [16]OomtraceMemcgInfo
 }
 
 type OomtraceSpan struct {
@@ -360,6 +432,7 @@ const (
 	OomtraceMapEvents                 = "events"
 	OomtraceMapLedger                 = "ledger"
 	OomtraceMapNoVictims              = "no_victims"
+	OomtraceMapSigkillScratch         = "sigkill_scratch"
 	OomtraceMapVictimMms              = "victim_mms"
 	OomtraceMapVictims                = "victims"
 	OomtraceProgBtfMarkVictim         = "btf_mark_victim"
@@ -385,6 +458,7 @@ const (
 	OomtraceProgRawSkipTaskReaping    = "raw_skip_task_reaping"
 	OomtraceProgRawStartTaskReaping   = "raw_start_task_reaping"
 	OomtraceVarExitMmapHooked         = "exit_mmap_hooked"
+	OomtraceVarFollowSigkills         = "follow_sigkills"
 	OomtraceVarKillEnd                = "kill_end"
 	OomtraceVarKillStart              = "kill_start"
 	OomtraceVarKillVictimHooked       = "kill_victim_hooked"
@@ -411,8 +485,11 @@ const (
 	OomtraceVarWireHookBit            = "wire_hook_bit"
 	OomtraceVarWireMemcgFlag          = "wire_memcg_flag"
 	OomtraceVarWireMemcgStat          = "wire_memcg_stat"
+	OomtraceVarWireParentInfo         = "wire_parent_info"
 	OomtraceVarWireReapResult         = "wire_reap_result"
+	OomtraceVarWireSenderFlag         = "wire_sender_flag"
 	OomtraceVarWireSharedMmEvent      = "wire_shared_mm_event"
+	OomtraceVarWireSigkillInfo        = "wire_sigkill_info"
 	OomtraceVarWireSpan               = "wire_span"
 	OomtraceVarWireTaskFlag           = "wire_task_flag"
 	OomtraceVarWireUserFrame          = "wire_user_frame"
@@ -490,13 +567,14 @@ type OomtraceProgramSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type OomtraceMapSpecs struct {
-	Cmdlines  *ebpf.MapSpec `ebpf:"cmdlines"`
-	Counters  *ebpf.MapSpec `ebpf:"counters"`
-	Events    *ebpf.MapSpec `ebpf:"events"`
-	Ledger    *ebpf.MapSpec `ebpf:"ledger"`
-	NoVictims *ebpf.MapSpec `ebpf:"no_victims"`
-	VictimMms *ebpf.MapSpec `ebpf:"victim_mms"`
-	Victims   *ebpf.MapSpec `ebpf:"victims"`
+	Cmdlines       *ebpf.MapSpec `ebpf:"cmdlines"`
+	Counters       *ebpf.MapSpec `ebpf:"counters"`
+	Events         *ebpf.MapSpec `ebpf:"events"`
+	Ledger         *ebpf.MapSpec `ebpf:"ledger"`
+	NoVictims      *ebpf.MapSpec `ebpf:"no_victims"`
+	SigkillScratch *ebpf.MapSpec `ebpf:"sigkill_scratch"`
+	VictimMms      *ebpf.MapSpec `ebpf:"victim_mms"`
+	Victims        *ebpf.MapSpec `ebpf:"victims"`
 }
 
 // OomtraceVariableSpecs contains global variables before they are loaded into the kernel.
@@ -504,6 +582,7 @@ type OomtraceMapSpecs struct {
 // It can be passed ebpf.CollectionSpec.Assign.
 type OomtraceVariableSpecs struct {
 	ExitMmapHooked        *ebpf.VariableSpec `ebpf:"exit_mmap_hooked"`
+	FollowSigkills        *ebpf.VariableSpec `ebpf:"follow_sigkills"`
 	KillEnd               *ebpf.VariableSpec `ebpf:"kill_end"`
 	KillStart             *ebpf.VariableSpec `ebpf:"kill_start"`
 	KillVictimHooked      *ebpf.VariableSpec `ebpf:"kill_victim_hooked"`
@@ -530,8 +609,11 @@ type OomtraceVariableSpecs struct {
 	WireHookBit           *ebpf.VariableSpec `ebpf:"wire_hook_bit"`
 	WireMemcgFlag         *ebpf.VariableSpec `ebpf:"wire_memcg_flag"`
 	WireMemcgStat         *ebpf.VariableSpec `ebpf:"wire_memcg_stat"`
+	WireParentInfo        *ebpf.VariableSpec `ebpf:"wire_parent_info"`
 	WireReapResult        *ebpf.VariableSpec `ebpf:"wire_reap_result"`
+	WireSenderFlag        *ebpf.VariableSpec `ebpf:"wire_sender_flag"`
 	WireSharedMmEvent     *ebpf.VariableSpec `ebpf:"wire_shared_mm_event"`
+	WireSigkillInfo       *ebpf.VariableSpec `ebpf:"wire_sigkill_info"`
 	WireSpan              *ebpf.VariableSpec `ebpf:"wire_span"`
 	WireTaskFlag          *ebpf.VariableSpec `ebpf:"wire_task_flag"`
 	WireUserFrame         *ebpf.VariableSpec `ebpf:"wire_user_frame"`
@@ -559,13 +641,14 @@ func (o *OomtraceObjects) Close() error {
 //
 // It can be passed to LoadOomtraceObjects or ebpf.CollectionSpec.LoadAndAssign.
 type OomtraceMaps struct {
-	Cmdlines  *ebpf.Map `ebpf:"cmdlines"`
-	Counters  *ebpf.Map `ebpf:"counters"`
-	Events    *ebpf.Map `ebpf:"events"`
-	Ledger    *ebpf.Map `ebpf:"ledger"`
-	NoVictims *ebpf.Map `ebpf:"no_victims"`
-	VictimMms *ebpf.Map `ebpf:"victim_mms"`
-	Victims   *ebpf.Map `ebpf:"victims"`
+	Cmdlines       *ebpf.Map `ebpf:"cmdlines"`
+	Counters       *ebpf.Map `ebpf:"counters"`
+	Events         *ebpf.Map `ebpf:"events"`
+	Ledger         *ebpf.Map `ebpf:"ledger"`
+	NoVictims      *ebpf.Map `ebpf:"no_victims"`
+	SigkillScratch *ebpf.Map `ebpf:"sigkill_scratch"`
+	VictimMms      *ebpf.Map `ebpf:"victim_mms"`
+	Victims        *ebpf.Map `ebpf:"victims"`
 }
 
 func (m *OomtraceMaps) Close() error {
@@ -575,6 +658,7 @@ func (m *OomtraceMaps) Close() error {
 		m.Events,
 		m.Ledger,
 		m.NoVictims,
+		m.SigkillScratch,
 		m.VictimMms,
 		m.Victims,
 	)
@@ -585,6 +669,7 @@ func (m *OomtraceMaps) Close() error {
 // It can be passed to LoadOomtraceObjects or ebpf.CollectionSpec.LoadAndAssign.
 type OomtraceVariables struct {
 	ExitMmapHooked        *ebpf.Variable `ebpf:"exit_mmap_hooked"`
+	FollowSigkills        *ebpf.Variable `ebpf:"follow_sigkills"`
 	KillEnd               *ebpf.Variable `ebpf:"kill_end"`
 	KillStart             *ebpf.Variable `ebpf:"kill_start"`
 	KillVictimHooked      *ebpf.Variable `ebpf:"kill_victim_hooked"`
@@ -611,8 +696,11 @@ type OomtraceVariables struct {
 	WireHookBit           *ebpf.Variable `ebpf:"wire_hook_bit"`
 	WireMemcgFlag         *ebpf.Variable `ebpf:"wire_memcg_flag"`
 	WireMemcgStat         *ebpf.Variable `ebpf:"wire_memcg_stat"`
+	WireParentInfo        *ebpf.Variable `ebpf:"wire_parent_info"`
 	WireReapResult        *ebpf.Variable `ebpf:"wire_reap_result"`
+	WireSenderFlag        *ebpf.Variable `ebpf:"wire_sender_flag"`
 	WireSharedMmEvent     *ebpf.Variable `ebpf:"wire_shared_mm_event"`
+	WireSigkillInfo       *ebpf.Variable `ebpf:"wire_sigkill_info"`
 	WireSpan              *ebpf.Variable `ebpf:"wire_span"`
 	WireTaskFlag          *ebpf.Variable `ebpf:"wire_task_flag"`
 	WireUserFrame         *ebpf.Variable `ebpf:"wire_user_frame"`

@@ -9,11 +9,11 @@ package records
 import (
 	"bufio"
 	"bytes"
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"os"
 
 	"github.com/oomtrace/oomtrace/internal/oom"
 )
@@ -94,9 +94,9 @@ func isRecord(text []byte, cut bool) bool {
 	return false
 }
 
-// Next gives the next record, io.EOF at the end and once ctx has ended.
-func (r *Reader) Next(ctx context.Context) (*oom.Record, error) {
-	for ctx.Err() == nil {
+// Next gives the next record, io.EOF at the end.
+func (r *Reader) Next() (*oom.Record, error) {
+	for {
 		line, err := r.line()
 		if err != nil {
 			return nil, err
@@ -112,7 +112,6 @@ func (r *Reader) Next(ctx context.Context) (*oom.Record, error) {
 			return rec, nil
 		}
 	}
-	return nil, io.EOF
 }
 
 // Stats are what was read so far.
@@ -123,21 +122,20 @@ func (r *Reader) line() ([]byte, error) {
 	var line []byte
 	cut := false
 	for {
-		part, more, err := r.in.ReadLine()
-		if err != nil {
-			if len(line) > 0 && errors.Is(err, io.EOF) {
-				break
-			}
-			return nil, err
-		}
+		part, err := r.in.ReadSlice('\n')
 		if len(line)+len(part) > maxLine {
 			cut = true
 		} else {
 			line = append(line, part...)
 		}
-		if !more {
-			break
+		switch {
+		case err == nil:
+		case errors.Is(err, bufio.ErrBufferFull), errors.Is(err, os.ErrDeadlineExceeded):
+			continue // a pipe may be quiet within a line, too
+		case len(line) == 0 && !cut, !errors.Is(err, io.EOF):
+			return nil, err
 		}
+		break
 	}
 	r.stats.Lines++
 	if cut {

@@ -1,10 +1,10 @@
 package records
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"io"
+	"os"
 	"strings"
 	"testing"
 
@@ -23,7 +23,7 @@ func readAll(t testing.TB, text string) ([]*oom.Record, Stats) {
 	r := NewReader(strings.NewReader(text))
 	var out []*oom.Record
 	for {
-		rec, err := r.Next(context.Background())
+		rec, err := r.Next()
 		if errors.Is(err, io.EOF) {
 			return out, r.Stats()
 		}
@@ -98,7 +98,7 @@ func TestUnreadableLinesAreCounted(t *testing.T) {
 	r.OnUnreadable = func(line int, _ error) { lines = append(lines, line) }
 	n := 0
 	for {
-		_, err := r.Next(context.Background())
+		_, err := r.Next()
 		if errors.Is(err, io.EOF) {
 			break
 		}
@@ -125,12 +125,30 @@ func TestUnknownFieldsAreKept(t *testing.T) {
 	}
 }
 
-func TestEndOfTheContext(t *testing.T) {
-	ctx, cancel := context.WithCancel(context.Background())
-	cancel()
-	if _, err := NewReader(strings.NewReader(one)).Next(ctx); !errors.Is(err, io.EOF) {
+// TestQuietInput: a pipe that says nothing for a while has not ended.
+func TestQuietInput(t *testing.T) {
+	r := NewReader(&halting{parts: []string{one[:30], "", one[30:] + "\n", ""}})
+	if rec, err := r.Next(); err != nil || rec.ID != "a1" {
+		t.Errorf("got %v, %v", rec, err)
+	}
+	if _, err := r.Next(); !errors.Is(err, io.EOF) {
 		t.Errorf("got %v", err)
 	}
+}
+
+// halting gives its parts, and for an empty one the error of an input that is quiet.
+type halting struct{ parts []string }
+
+func (h *halting) Read(p []byte) (int, error) {
+	if len(h.parts) == 0 {
+		return 0, io.EOF
+	}
+	part := h.parts[0]
+	h.parts = h.parts[1:]
+	if part == "" {
+		return 0, os.ErrDeadlineExceeded
+	}
+	return copy(p, part), nil
 }
 
 func FuzzReader(f *testing.F) {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -141,6 +142,26 @@ func (s *Stream) AwaitHangup(ctx context.Context) error {
 		return ctx.Err()
 	}
 	return err
+}
+
+// OnHangup calls end once nothing can read any more what is written, and fail
+// when that cannot be watched. The function returned ends the watch.
+func (s *Stream) OnHangup(ctx context.Context, end func(), fail func(error)) (stop func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		err := s.AwaitHangup(ctx)
+		switch {
+		case err == nil:
+			end()
+		case ctx.Err() == nil && !errors.Is(err, ErrNoReader):
+			fail(err)
+		}
+	})
+	return func() {
+		cancel()
+		wg.Wait()
+	}
 }
 
 // openHangup returns an epoll descriptor that Go's own poller can wait for. It

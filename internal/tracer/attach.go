@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/cilium/ebpf"
@@ -72,6 +73,34 @@ type Attachment struct {
 	Unpinned bool
 	// Tried are the attempts that failed before Kind.
 	Tried []Attempt
+}
+
+// Lines describes the attachment for a person: what is attached, and a line for
+// each refusal.
+func (a Attachment) Lines() []string {
+	kind := a.Kind
+	if kind == "" {
+		kind = "not attached"
+	}
+	if a.Symbol != "" {
+		kind += " on " + a.Symbol
+	}
+	lines := []string{fmt.Sprintf("%-21s %s", a.Hook, kind)}
+	for _, try := range a.Tried {
+		lines = append(lines, fmt.Sprintf("%-21s   %s refused: %v", "", try.Kind, try.Err))
+	}
+	return lines
+}
+
+// Kinds lists how the programs that see a kill are attached, the decision's first.
+func Kinds(all []Attachment) []string {
+	var kinds []string
+	for _, a := range all {
+		if a.Sees && a.Kind != "" && !slices.Contains(kinds, a.Kind) {
+			kinds = append(kinds, a.Kind)
+		}
+	}
+	return kinds
 }
 
 // candidate is one way to attach a hook.

@@ -288,7 +288,7 @@ func TestPlainError(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 	other := fmt.Errorf("create map: %w", unix.ENOMEM)
-	if err := plainError(other); err != other {
+	if err := plainError(other); !errors.Is(err, other) {
 		t.Errorf("%v", err)
 	}
 	verifier := fmt.Errorf("load: %w", &ebpf.VerifierError{Cause: unix.EPERM, Log: []string{"R1 invalid"}})

@@ -43,6 +43,7 @@ func (c *counters) read(maps map[string]*ebpf.Map, s *Stats) error {
 		{probe.OomtraceCounterCOUNTER_LOST_EXIT, &s.LostExit},
 		{probe.OomtraceCounterCOUNTER_LOST_CGROUP, &s.LostCgroup},
 		{probe.OomtraceCounterCOUNTER_UNREADABLE, &s.Undecoded},
+		{probe.OomtraceCounterCOUNTER_LOST_SIGKILL, &s.LostSigkill},
 	} {
 		var err error
 		if *counter.to, _, err = c.total(maps, counter.key); err != nil {

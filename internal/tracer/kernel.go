@@ -45,7 +45,12 @@ func setConstants(spec *ebpf.CollectionSpec, s *Symbols, opts Options) error {
 	if err != nil {
 		return err
 	}
+	follow := uint32(1)
+	if opts.NoSigkills {
+		follow = 0
+	}
 	values := map[string]any{
+		probe.OomtraceVarFollowSigkills:        follow,
 		probe.OomtraceVarPageShift:             uint32(bits.TrailingZeros(uint(os.Getpagesize()))),
 		probe.OomtraceVarNrCpus:                min(cpus, maxCPUs),
 		probe.OomtraceVarNrNodes:               nodes,

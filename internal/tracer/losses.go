@@ -20,12 +20,13 @@ type loss struct {
 
 // losses are the counters that a lost record is due for, by what they count. A
 // notice of a cgroup is none: no record goes missing with it.
-func losses() [4]loss {
+func losses() [5]loss {
 	return [...]loss{
 		{Kind: oom.LostKill, counter: probe.OomtraceCounterCOUNTER_LOST},
 		{Kind: oom.LostNoVictim, counter: probe.OomtraceCounterCOUNTER_LOST_NO_VICTIM},
 		{Kind: oom.LostExit, counter: probe.OomtraceCounterCOUNTER_LOST_EXIT},
 		{Kind: oom.LostUnreadable, counter: probe.OomtraceCounterCOUNTER_UNREADABLE},
+		{Kind: oom.LostSigkill, counter: probe.OomtraceCounterCOUNTER_LOST_SIGKILL},
 	}
 }
 

@@ -54,6 +54,8 @@ type Options struct {
 	// CmdlineEntries bounds the command lines kept in the kernel, 280 bytes
 	// each; 0 means DefaultCmdlineEntries.
 	CmdlineEntries int
+	// NoSigkills leaves out the SIGKILLs that the OOM killer did not send.
+	NoSigkills bool
 	// Pin is a bpffs directory where hooks and records stay while no reader
 	// runs; the next Open goes on there. Empty: all ends with Close.
 	Pin string
@@ -77,6 +79,8 @@ type Stats struct {
 	// Lost victim records, exit records, cgroup notices and records of OOMs
 	// without a victim found the ring full, or the half of it that is theirs.
 	Lost, LostExit, LostCgroup, LostNoVictim uint64
+	// LostSigkill records of other SIGKILLs found their half of the ring full.
+	LostSigkill uint64
 	// Repeated OOMs without a victim came within a second after another one in
 	// the same cgroup, and were only counted.
 	Repeated uint64

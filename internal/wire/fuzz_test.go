@@ -16,7 +16,7 @@ func FuzzDecode(f *testing.F) {
 	noVictim := whole()
 	noVictim.Hdr.Type = uint16(probe.OomtraceEventTypeEVENT_NO_VICTIM)
 	for _, b := range [][]byte{
-		whole().encode(), bare().encode(), noVictim.encode(), bytesOf(exitRecord()), bytesOf(sharedRecord()), bytesOf(cgroupRecord("/a/b")),
+		whole().encode(), bare().encode(), noVictim.encode(), bytesOf(exitRecord()), bytesOf(sharedRecord()), bytesOf(cgroupRecord("/a/b")), sigkillRecord(),
 		{}, bytes.Repeat([]byte{0xff}, 1000), whole().encode()[:900],
 	} {
 		f.Add(b)
@@ -74,11 +74,11 @@ func checkEvent(t *testing.T, ev *Event, b []byte) {
 		return
 	}
 	switch r.Kind {
-	case oom.KindKill, oom.KindAlreadyExiting, oom.KindNoVictim, oom.KindExit:
+	case oom.KindKill, oom.KindAlreadyExiting, oom.KindNoVictim, oom.KindExit, oom.KindSigkill:
 	default:
 		t.Errorf("kind %q", r.Kind)
 	}
-	if r.Schema != oom.Schema || r.ID == "" || r.Incident == "" || (r.Victim == nil) != (r.Kind == oom.KindNoVictim) {
+	if r.Schema != oom.Schema || r.ID == "" || (r.Incident == "" && r.Kind != oom.KindSigkill) || (r.Victim == nil) != (r.Kind == oom.KindNoVictim) {
 		t.Errorf("incomplete: %q of %q, victim %v", r.ID, r.Incident, r.Victim)
 	}
 	counts(t, r, ev, len(b))
@@ -98,6 +98,12 @@ func checkEvent(t *testing.T, ev *Event, b []byte) {
 	if r.Limit != nil {
 		path(t, b, "limit", r.Limit.Cgroup)
 	}
+	if s := r.Sender; s != nil {
+		in(t, b, "sender", s.Comm)
+		joined(t, b, "sender's cmdline", s.Cmdline)
+		path(t, b, "sender's exe", s.Exe)
+		path(t, b, "sender's cgroup", s.Cgroup)
+	}
 }
 
 func counts(t *testing.T, r *oom.Record, ev *Event, size int) {
@@ -113,6 +119,9 @@ func counts(t *testing.T, r *oom.Record, ev *Event, size int) {
 	}
 	if r.Trigger != nil {
 		bounded("frames", len(r.Trigger.KernelStack), 8)
+	}
+	if r.Sender != nil {
+		bounded("parents", len(r.Sender.Parents), unsafe.Sizeof(probe.OomtraceParentInfo{}))
 	}
 	if r.Memory != nil {
 		bounded("zones", len(r.Memory.Zones), unsafe.Sizeof(probe.OomtraceZoneInfo{}))

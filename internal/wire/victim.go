@@ -264,10 +264,13 @@ func (d *victimDecoder) cgroupLimit(info *probe.OomtraceMemcgInfo, path string) 
 		MaxBytes: d.maximum(info.MaxPages), HighBytes: d.maximum(info.HighPages),
 		OOMGroup: oom.Some(info.Flags&uint32(probe.OomtraceMemcgFlagMEMCG_OOM_GROUP) != 0),
 	}
+	l.ChildrenMinBytes, l.ChildrenLowBytes = d.protection(info.ChildrenMinPages), d.protection(info.ChildrenLowPages)
 	if path == "/" {
 		// Nothing is charged to the root cgroup (try_charge, mm/memcontrol.c),
 		// and it has no memory.oom.group.
-		return oom.CgroupLimit{Cgroup: path, CgroupID: l.CgroupID}
+		return oom.CgroupLimit{
+			Cgroup: path, CgroupID: l.CgroupID, ChildrenMinBytes: l.ChildrenMinBytes, ChildrenLowBytes: l.ChildrenLowBytes,
+		}
 	}
 	if info.Flags&uint32(probe.OomtraceMemcgFlagMEMCG_V2) == 0 {
 		l.MemswMaxBytes = d.maximum(info.SwapMaxPages)
@@ -276,7 +279,16 @@ func (d *victimDecoder) cgroupLimit(info *probe.OomtraceMemcgInfo, path string) 
 		return l
 	}
 	l.SwapUsageBytes, l.SwapMaxBytes = d.bytes(info.SwapUsagePages), d.maximum(info.SwapMaxPages)
+	l.MinBytes, l.LowBytes = d.protection(info.MinPages), d.protection(info.LowPages)
 	return l
+}
+
+// protection leaves out 0, which is none, and caps "max", which is all there is.
+func (d *victimDecoder) protection(pages uint64) oom.Opt[uint64] {
+	if pages == 0 || pages == unknown {
+		return oom.Opt[uint64]{}
+	}
+	return oom.Some(min(pages, (1<<63-1)/d.page) * d.page)
 }
 
 func (d *victimDecoder) trigger() error {

@@ -17,7 +17,7 @@ import (
 )
 
 // Layout is the wire layout this package reads (WIRE_LAYOUT in bpf/event.h).
-const Layout = 2
+const Layout = 3
 
 // unknown marks a number that BPF could not read (UNKNOWN in bpf/event.h).
 const (
@@ -109,6 +109,8 @@ func (ev *Event) Decode(b []byte, m *Machine) error {
 		return ev.decodeCgroup(b)
 	case probe.OomtraceEventTypeEVENT_SHARED_MM:
 		return ev.decodeShared(b, m)
+	case probe.OomtraceEventTypeEVENT_SIGKILL:
+		return ev.decodeSigkill(b, m)
 	}
 	return fmt.Errorf("%w: record type %d", ErrLayout, hdr.Type)
 }
@@ -124,7 +126,8 @@ func IsKill(head [8]byte) bool {
 // becomes a record of its own in the output.
 func IsRecord(head [8]byte) bool {
 	switch _, kind := parseHead(head); kind {
-	case probe.OomtraceEventTypeEVENT_VICTIM, probe.OomtraceEventTypeEVENT_NO_VICTIM, probe.OomtraceEventTypeEVENT_EXIT:
+	case probe.OomtraceEventTypeEVENT_VICTIM, probe.OomtraceEventTypeEVENT_NO_VICTIM, probe.OomtraceEventTypeEVENT_EXIT,
+		probe.OomtraceEventTypeEVENT_SIGKILL:
 		return true
 	}
 	return false

@@ -421,10 +421,17 @@ func (k *kill) processes() {
 			parents = append(parents, process(a.Comm, a.PID))
 		}
 		l.text("Started by", strings.Join(parents, ", by "))
-		l.text("Recognised as", s.Manager)
+		l.text("Recognised as", strings.TrimSpace(s.Program+" "+bracket(strings.ReplaceAll(string(s.Role), "_", " "))))
 		l.text("It says", s.Says)
 	}
 	k.Sender = l
+}
+
+func bracket(s string) string {
+	if s == "" {
+		return ""
+	}
+	return "(" + s + ")"
 }
 
 func frames(stack []string) []string {

@@ -214,7 +214,7 @@ func sigkill() *oom.Record {
 	r.Kind, r.Cause = oom.KindSigkill, oom.CauseMemoryManager
 	r.Victim = systemKill().Victim
 	r.Sender = &oom.Sender{
-		PID: oom.Some(int32(411)), Comm: "systemd-oomd", UID: oom.Some(uint32(104)), Manager: "systemd-oomd", Says: "memory pressure 62.1 % for 30 s",
+		PID: oom.Some(int32(411)), Comm: "systemd-oomd", UID: oom.Some(uint32(104)), Role: oom.RoleMemoryManager, Program: "systemd-oomd", Says: "memory pressure 62.1 % for 30 s",
 		Owner: oom.Owner{Unit: "systemd-oomd.service"}, Parents: []oom.Parent{{PID: oom.Some(int32(1)), Comm: "systemd"}},
 	}
 	return r
@@ -241,7 +241,7 @@ func hostile() *oom.Record {
 	r.Candidates[0].Comm, r.Candidates[0].Cgroup = evil, evil
 	r.Why = &oom.Why{Verdict: evil, Summary: evil, Reasons: []oom.Reason{{Code: evil, Text: evil}}}
 	r.Sampled, r.Hooks, r.NamesMissing = []string{evil}, []string{evil}, []string{evil}
-	r.Sender = &oom.Sender{Comm: evil, Cmdline: evil, Exe: evil, Manager: evil, Says: evil, Parents: []oom.Parent{{Comm: evil}}}
+	r.Sender = &oom.Sender{Comm: evil, Cmdline: evil, Exe: evil, Role: evil, Program: evil, Says: evil, Parents: []oom.Parent{{Comm: evil}}}
 	r.Cause, r.Panic = evil, evil
 	return r
 }

@@ -1,0 +1,175 @@
+package kernlog
+
+import (
+	"bytes"
+)
+
+// undecorate takes off what people's tools put around a line: quotes of mail, line
+// numbers, names of files, marks of Markdown.
+func undecorate(b []byte) []byte {
+	for range 2 * maxWraps {
+		rest := cutDecoration(b)
+		if len(rest) == len(b) {
+			break
+		}
+		b = rest
+	}
+	return bytes.TrimRight(bytes.TrimSuffix(b, []byte("**")), " \t")
+}
+
+// cutDecoration takes off one of them.
+func cutDecoration(b []byte) []byte {
+	if len(b) < 2 {
+		return b
+	}
+	in := skipSpaces(b)
+	if len(in) == 0 {
+		return b
+	}
+	switch c := in[0]; {
+	case c == '>', c == '|' && len(in) > 1 && (in[1] == ' ' || in[1] == '|' || in[1] == '>'):
+		return skipSpaces(in[1:])
+	case isDigit(c):
+		return cutNumber(b, in)
+	case hasPrefix(in, "**"), hasPrefix(in, "- "), hasPrefix(in, "* "):
+		if rest := skipSpaces(in[2:]); stamped(rest) {
+			return rest
+		}
+	case c == '"', c == '\'', c == '`':
+		if rest := in[1:]; stamped(rest) {
+			return bytes.TrimRight(rest, "\"'`,")
+		}
+	case c == '/', c == '.', c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z':
+		return cutFile(b)
+	}
+	return b
+}
+
+// cutNumber takes off a line number as cat -n, grep -n and grep -C write it.
+func cutNumber(b, in []byte) []byte {
+	n := 0
+	for n < len(in) && isDigit(in[n]) {
+		n++
+	}
+	if n == len(in) || n > 9 {
+		return b
+	}
+	rest := in[n+1:]
+	switch in[n] {
+	case '\t':
+		return rest
+	case ':', '-':
+		if len(rest) > 0 && (!isDigit(rest[0]) || stamped(rest) || classify(rest) != partNone) {
+			if _, _, ok := parseISO(in, nil); !ok {
+				return rest
+			}
+		}
+	case ' ':
+		if rest = skipSpaces(rest); stamped(rest) && !stamped(in) {
+			return rest
+		}
+	}
+	return b
+}
+
+// cutFile takes off the name of a file, and a number behind it: "kern.log:12:",
+// "kern.log-12-", "kern.log:".
+func cutFile(b []byte) []byte {
+	const longest = 256
+	name, numbered := 0, false
+	for i, c := range b[:min(len(b), longest)] {
+		switch {
+		case c == '.' || c == '/':
+			name++
+		case c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z', isDigit(c), c == '_', c == '~', c == '+':
+		case (c == ':' || c == '-') && name > 0:
+			rest := b[i+1:]
+			if v, after, ok := cutUint(rest); ok && v > 0 && len(after) > 0 && after[0] == c {
+				rest, numbered = after[1:], true
+			}
+			if stamped(rest) || numbered && c == ':' {
+				return rest
+			}
+			if c == ':' {
+				return b
+			}
+		case c == '-':
+		default:
+			return b
+		}
+	}
+	return b
+}
+
+// stamped is a quick test for the stamps and tags that begin a line of a log.
+func stamped(b []byte) bool {
+	b = skipSpaces(b)
+	if len(b) < 4 {
+		return false
+	}
+	switch c := b[0]; {
+	case c == '[':
+		in := skipSpaces(b[1:])
+		if _, rest, ok := cutUint(in); ok {
+			return len(rest) > 1 && (rest[0] == '.' && isDigit(rest[1]) || rest[0] == '-') // an uptime, a date
+		}
+		end := bytes.IndexByte(in, ']')
+		return end > 16 && bytes.Count(in[:end], []byte(":")) == 2
+	case c == '<':
+		_, rest, ok := cutUint(b[1:])
+		return ok && len(rest) > 0 && rest[0] == '>'
+	case isDigit(c):
+		if _, _, ok := parseISO(b, nil); ok || len(b) > 20 && b[2] == '-' && b[5] == ' ' && b[8] == ':' && b[14] == '.' {
+			return true
+		}
+		_, ok := parseKmsg(b)
+		return ok
+	case hasPrefix(b, "kernel: "), hasPrefix(b, "kern "):
+		return true
+	}
+	return len(b) > 15 && b[3] == ' ' && (monthOf(b[:3]) || monthOf(b[4:7])) && bytes.IndexByte(b[:min(len(b), 24)], ':') > 0
+}
+
+func monthOf(b []byte) bool {
+	_, ok := month(b)
+	return ok && !isDigit(b[0])
+}
+
+// plain takes escapes of terminals out, as bytes or written out, and makes the blanks of
+// web pages plain ones. What it changes is in dst.
+func plain(dst, b []byte) []byte {
+	if bytes.IndexByte(b, 0x1b) >= 0 {
+		b = stripEscapes(dst[:0], b)
+	}
+	if bytes.Contains(b, []byte(caret)) {
+		b = stripWritten(b)
+	}
+	if bytes.Contains(b, []byte("\u00a0")) {
+		b = bytes.ReplaceAll(b, []byte("\u00a0"), []byte(" "))
+	}
+	return b
+}
+
+// caret is the escape character and a bracket, as cat -v and editors show them.
+const caret = "^[["
+
+// stripWritten takes out colours that are written out: "^[[0;31m".
+func stripWritten(b []byte) []byte {
+	out := make([]byte, 0, len(b))
+	for {
+		i := bytes.Index(b, []byte(caret))
+		if i < 0 {
+			return append(out, b...)
+		}
+		out = append(out, b[:i]...)
+		b = b[i+len(caret):]
+		n := 0
+		for n < len(b) && (isDigit(b[n]) || b[n] == ';' || b[n] == '?') {
+			n++
+		}
+		if n < len(b) && b[n] >= 'A' && b[n] <= 'z' {
+			n++
+		}
+		b = b[n:]
+	}
+}

@@ -1,0 +1,235 @@
+package kernlog
+
+import (
+	"bytes"
+	"math"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/oomtrace/oomtrace/internal/oom"
+)
+
+// role is what a field of an entry stands for, whatever its name.
+type role int
+
+const (
+	roleNone role = iota
+	roleText
+	roleTransport
+	roleIdent
+	roleFacility
+	rolePriority // facility times eight, plus the level
+	roleStream   // a container's output
+	roleComponent
+	roleHost
+	roleBoot
+	roleUptimeUS
+	roleUptime
+	roleCaller
+	roleWallUS
+	roleSourceUS
+	roleTime
+	roles
+)
+
+// roleOf gives a field's role by its name in small letters; of several fields for one
+// role the one with the smallest rank counts.
+func roleOf(name string) (r role, rank int) {
+	for i, group := range &roleNames {
+		for rank, n := range group {
+			if n == name {
+				return role(i), rank + 1
+			}
+		}
+	}
+	return roleNone, 0
+}
+
+// roleNames are the names that journald, syslog daemons, log shippers, clouds and
+// Kubernetes give to fields, by role.
+var roleNames = [roles][]string{
+	roleText: {
+		"message", "msg", "log", "line", "text", "textpayload", "_raw", "raw", "@message", "short_message", "full_message", "body", "content", "event.original", "logline",
+	},
+	roleTransport: {"_transport", "transport"},
+	roleIdent: {
+		"syslog_identifier", "ident", "identifier", "appname", "app_name", "app-name", "program", "programname", "syslogtag", "process.name", "log.syslog.appname", "syslog.appname", "tag",
+	},
+	roleFacility: {
+		"syslog_facility", "facility", "fac", "log.syslog.facility.name", "log.syslog.facility.code", "syslog.facility.name", "syslog.facility", "facility_label", "syslogfacility-text", "facility-text", "facility_name",
+	},
+	rolePriority:  {"pri"},
+	roleStream:    {"stream"},
+	roleComponent: {"source.component", "reportingcomponent"},
+	roleHost:      {"_hostname", "hostname", "host", "host.name", "host.hostname", "source_host", "node_name", "nodename", "source.host"},
+	roleBoot:      {"_boot_id"},
+	roleUptimeUS:  {"_source_monotonic_timestamp"},
+	roleUptime:    {"uptime"},
+	roleCaller:    {"caller"},
+	roleWallUS:    {"__realtime_timestamp"},
+	roleSourceUS:  {"_source_realtime_timestamp"},
+	roleTime: {
+		"time", "timestamp", "@timestamp", "ts", "_time", "date", "datetime", "eventtime", "lasttimestamp", "firsttimestamp", "time_generated", "timegenerated",
+	},
+}
+
+// entry is one entry of a log that keeps its parts as fields: of the journal, of a
+// shipper's JSON, of a table.
+type entry struct {
+	values [roles]string
+	ranks  [roles]int
+	cut    bool
+	any    bool
+}
+
+// set keeps a field that has a role.
+func (e *entry) set(name, value string) {
+	e.any = true
+	r, rank := roleOf(name)
+	switch {
+	case r == roleNone, e.ranks[r] != 0 && e.ranks[r] <= rank:
+		return
+	case r == roleIdent && name == "tag" && !strings.HasSuffix(value, ":"):
+		return // fluentd's tag says where a record goes
+	}
+	e.values[r], e.ranks[r] = value, rank
+}
+
+func (e *entry) has(r role) bool { return e.ranks[r] != 0 }
+
+// believed says whether an entry's own fields name the kernel, and whether they name
+// another program. All that are there must say the same.
+func (e *entry) believed() (kernel, other bool) {
+	say := func(r role, yes bool) {
+		if e.has(r) && e.values[r] != "" {
+			kernel, other = kernel || yes, other || !yes
+		}
+	}
+	say(roleTransport, e.values[roleTransport] == "kernel")
+	if ident := strings.TrimSuffix(e.values[roleIdent], ":"); e.has(roleIdent) {
+		say(roleIdent, ident == "kernel" || ident == "vmunix")
+	}
+	facility := strings.ToLower(e.values[roleFacility])
+	say(roleFacility, facility == "kern" || facility == "0" || facility == "kernel" || facility == "kernel messages")
+	if v, rest, ok := cutUint([]byte(e.values[rolePriority])); ok && len(rest) == 0 {
+		say(rolePriority, v>>3 == 0)
+	}
+	say(roleComponent, e.values[roleComponent] == "kernel-monitor") // node-problem-detector
+	return kernel && !other, other
+}
+
+// takeEntry gives an entry's line, or lines, on. False when no field has a known text.
+func (r *Reader) takeEntry(e *entry, number int) bool {
+	if !e.has(roleText) {
+		return false
+	}
+	text := e.values[roleText]
+	kernel, other := e.believed()
+	var l Line
+	e.stamp(&l, r.o.location())
+	switch {
+	case other:
+		l.Number = number
+		r.another(&l, []byte(text))
+	case e.values[roleTransport] == "kernel", kernel && !strings.Contains(text, "["):
+		l.Text, l.exact, l.Number, l.Cut = []byte(text), true, number, e.cut
+		if e.values[roleTransport] != "kernel" && strings.Contains(text, "#0") {
+			l.Text = unescapeOctal(nil, l.Text)
+		}
+		r.ord.push(l)
+	default:
+		r.takeText(e, &l, kernel, number)
+	}
+	return true
+}
+
+// takeText reads a text that may have prefixes of its own, or many lines.
+func (r *Reader) takeText(e *entry, at *Line, kernel bool, number int) {
+	text := strings.TrimRight(strings.ReplaceAll(e.values[roleText], "#012", "\n"), "\r\n")
+	for raw := range strings.Lines(text) {
+		raw = raw[:min(len(raw), r.src.max)]
+		r.x.believed, r.x.contained = kernel, e.has(roleStream) && e.values[roleStream] != "kernel"
+		l, ok := r.x.line([]byte(raw))
+		r.x.believed, r.x.contained = false, false
+		if l.Time.IsZero() {
+			l.Time = at.Time
+		}
+		if !l.Uptime.Known {
+			l.Uptime = at.Uptime
+		}
+		if l.Node == "" {
+			l.Node = at.Node
+		}
+		if l.BootID == "" {
+			l.BootID = at.BootID
+		}
+		l.Number, l.Cut = number, e.cut
+		if !ok {
+			r.another(&l, []byte(raw))
+			continue
+		}
+		l.exact = l.exact || kernel
+		l.Text = bytes.Clone(l.Text)
+		r.ord.push(l)
+	}
+}
+
+// stamp fills in what an entry says of when and where.
+func (e *entry) stamp(l *Line, loc *time.Location) {
+	l.BootID = bootID(e.values[roleBoot])
+	if host := e.values[roleHost]; len(host) <= 255 && isHost([]byte(host)) {
+		l.Node = keep([]byte(host))
+	}
+	l.Caller = caller([]byte(e.values[roleCaller]))
+	if us, err := strconv.ParseUint(e.values[roleUptimeUS], 10, 64); err == nil {
+		l.Uptime = times(us, 1000)
+	}
+	if up, ok := uptime([]byte(e.values[roleUptime])); ok {
+		l.Uptime = oom.Some(up)
+	}
+	for _, r := range [...]role{roleSourceUS, roleWallUS} {
+		if us, err := strconv.ParseInt(e.values[r], 10, 64); err == nil && us > 0 && us < math.MaxInt64/1000 {
+			l.Time = time.UnixMicro(us)
+			return
+		}
+	}
+	l.Time = timeOf(e.values[roleTime], loc)
+}
+
+// timeOf reads a time as a date or as a number since 1970 of seconds or parts of them.
+func timeOf(s string, loc *time.Location) time.Time {
+	if t, _, ok := parseISO([]byte(s), loc); ok {
+		return t
+	}
+	whole, part, _ := strings.Cut(s, ".")
+	v, err := strconv.ParseInt(whole, 10, 64)
+	if err != nil || v < 1e8 || len(part) > 9 {
+		return time.Time{}
+	}
+	if part != "" {
+		nanos, err := strconv.ParseInt(part+strings.Repeat("0", 9-len(part)), 10, 64)
+		if err != nil || v > 1e11 {
+			return time.Time{}
+		}
+		return time.Unix(v, nanos)
+	}
+	switch {
+	case v < 1e11:
+		return time.Unix(v, 0)
+	case v < 1e14:
+		return time.UnixMilli(v)
+	case v < 1e17:
+		return time.UnixMicro(v)
+	}
+	return time.Unix(v/1e9, v%1e9)
+}
+
+// bootID writes the journal's 32 digits with the dashes that
+// /proc/sys/kernel/random/boot_id has.
+func bootID(s string) string {
+	if len(s) != 32 {
+		return s
+	}
+	return s[:8] + "-" + s[8:12] + "-" + s[12:16] + "-" + s[16:20] + "-" + s[20:]
+}

@@ -1,0 +1,105 @@
+package kernlog
+
+import (
+	"time"
+
+	"github.com/oomtrace/oomtrace/internal/oom"
+)
+
+// Seen knows the records that were read, so that an OOM that is in a log twice, or in two
+// logs, is one record. The zero value is ready; it is not safe for concurrent use.
+type Seen struct {
+	log   int            // the log that is read
+	ids   map[string]int // by id: the log
+	kills map[killed][]moment
+	order []remembered
+}
+
+// killed is what a kill line says: no other kill says the same.
+type killed struct {
+	pid                         int32
+	comm                        string
+	totalVM, anon, file, tables oom.Opt[uint64]
+}
+
+// moment is a record's own stamp.
+type moment struct {
+	uptime oom.Opt[uint64]
+	time   time.Time
+	node   string
+	bootID string
+}
+
+type remembered struct {
+	id   string
+	kill killed
+}
+
+const (
+	// maxSeen bounds the records that are remembered, the last ones.
+	maxSeen = 1 << 16
+	// loggedWithin is how far apart two loggers stamp one line.
+	loggedWithin = 2 * time.Second
+)
+
+// Next tells that another log begins.
+func (s *Seen) Next() { s.log++ }
+
+// Again says whether a record was read before, and remembers it.
+func (s *Seen) Again(rec *oom.Record) bool {
+	switch rec.Kind {
+	case oom.KindExit, oom.KindLost:
+		return false
+	}
+	at := moment{rec.UptimeNS, rec.Time, rec.Node, rec.BootID}
+	kill, known := killOf(rec)
+	log, again := s.ids[rec.ID]
+	// Within a second a task can stand for more than one record of one log.
+	again = again && (at.uptime.Known || !at.time.IsZero() && at.node != "" && log != s.log)
+	for i := range s.kills[kill] {
+		again = again || known && at.canBe(&s.kills[kill][i])
+	}
+	if again {
+		return true
+	}
+	if s.ids == nil {
+		s.ids, s.kills = map[string]int{}, map[killed][]moment{}
+	}
+	if len(s.order) >= maxSeen {
+		for _, old := range s.order[:maxSeen/2] {
+			delete(s.ids, old.id)
+			delete(s.kills, old.kill)
+		}
+		s.order = append(s.order[:0], s.order[maxSeen/2:]...)
+	}
+	s.ids[rec.ID] = s.log
+	if known {
+		s.kills[kill] = append(s.kills[kill], at)
+	}
+	s.order = append(s.order, remembered{rec.ID, kill})
+	return false
+}
+
+// killOf is a kill by its numbers; false where the line has too few.
+func killOf(rec *oom.Record) (killed, bool) {
+	v := rec.Victim
+	if rec.Kind != oom.KindKill || v == nil || !v.TID.Known || !v.TotalVMBytes.Known || !v.AnonRSSBytes.Known {
+		return killed{}, false
+	}
+	return killed{v.TID.Value, v.Comm, v.TotalVMBytes, v.AnonRSSBytes, v.FileRSSBytes, v.PgtablesBytes}, true
+}
+
+// canBe says whether no clock tells two moments apart.
+func (m *moment) canBe(o *moment) bool {
+	a, b := stamp{uptime: m.uptime, bootID: m.bootID, node: m.node}, stamp{uptime: o.uptime, bootID: o.bootID, node: o.node}
+	if !a.sameOrigin(&b) {
+		return false
+	}
+	if m.uptime.Known && o.uptime.Known {
+		return m.uptime == o.uptime
+	}
+	if m.time.IsZero() || o.time.IsZero() {
+		return true
+	}
+	return m.time.Sub(o.time).Abs() <= loggedWithin
+}

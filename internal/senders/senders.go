@@ -1,0 +1,147 @@
+// Package senders says what a SIGKILL that the kernel's OOM killer did not send has
+// to do with memory: whether a memory manager sent it, and which OOM kill it
+// follows from.
+package senders
+
+import (
+	"time"
+
+	"github.com/oomtrace/oomtrace/internal/oom"
+)
+
+// Mode says which SIGKILLs are wanted.
+type Mode string
+
+// The modes of --sigkill.
+const (
+	// ModeMemory is the default: those of memory managers, and those that an OOM kill
+	// drew after it.
+	ModeMemory Mode = "memory"
+	ModeAll    Mode = "all"
+	ModeOff    Mode = "off"
+)
+
+const (
+	// drawn is how long after an OOM kill a runtime or a service manager may take to
+	// kill what is left of the same container or unit: systemd's OOMPolicy=stop waits
+	// for TimeoutStopSec, 90 s by default, a runtime's shim kills at once.
+	drawn = 100 * time.Second
+	// maxKills bounds the OOM kills that are remembered.
+	maxKills = 512
+)
+
+// Options says what to keep. The zero value works.
+type Options struct {
+	// Mode is ModeMemory when empty.
+	Mode Mode
+}
+
+// Tracker relates SIGKILLs to the OOM kills before them. It is for one goroutine.
+type Tracker struct {
+	mode  Mode
+	kills []kill // oldest first
+}
+
+// kill is what is remembered of an OOM kill.
+type kill struct {
+	at        time.Time
+	incident  string
+	cgroup    string
+	container string
+	pod       string
+	unit      string
+}
+
+// New returns an empty tracker.
+func New(opts Options) *Tracker {
+	if opts.Mode == "" {
+		opts.Mode = ModeMemory
+	}
+	return &Tracker{mode: opts.Mode}
+}
+
+// Observe completes a record of kind sigkill, remembers kills, and leaves other
+// records alone. It returns false for a SIGKILL that is not wanted.
+func (t *Tracker) Observe(rec *oom.Record) (keep bool) {
+	switch rec.Kind {
+	case oom.KindKill:
+		t.remember(rec)
+	case oom.KindSigkill:
+		t.complete(rec)
+		return t.wanted(rec)
+	}
+	return true
+}
+
+func (t *Tracker) wanted(rec *oom.Record) bool {
+	switch t.mode {
+	case ModeAll:
+		return true
+	case ModeOff:
+		return false
+	}
+	return rec.Incident != "" || rec.Cause == oom.CauseMemoryManager
+}
+
+func (t *Tracker) remember(rec *oom.Record) {
+	if rec.Victim == nil || rec.Incident == "" {
+		return
+	}
+	v := rec.Victim
+	k := kill{at: rec.Time, incident: rec.Incident, cgroup: v.Cgroup, unit: v.Unit}
+	if v.Container != nil {
+		k.container = v.Container.ID
+	}
+	if v.Pod != nil {
+		k.pod = v.Pod.UID
+	}
+	if len(t.kills) == maxKills {
+		t.kills = append(t.kills[:0], t.kills[maxKills/2:]...)
+	}
+	t.kills = append(t.kills, k)
+}
+
+// complete finds the sender's program, and the OOM kill that the signal follows
+// from where the kernel did not show it.
+func (t *Tracker) complete(rec *oom.Record) {
+	if rec.Sender == nil || rec.Victim == nil {
+		return
+	}
+	s := rec.Sender
+	if p, ok := recognise(s); ok {
+		s.Role, s.Program = p.role, p.name
+		if p.role == oom.RoleMemoryManager && rec.Cause != oom.CausePIDNamespace {
+			rec.Cause = oom.CauseMemoryManager
+		}
+	}
+	if rec.Incident == "" && (s.Role == oom.RoleRuntime || s.Role == oom.RoleServiceManager) {
+		rec.Incident = t.drawnBy(rec)
+	}
+}
+
+// drawnBy is the incident of the last OOM kill in the same container, pod, unit or
+// cgroup, shortly before.
+func (t *Tracker) drawnBy(rec *oom.Record) string {
+	for i := len(t.kills) - 1; i >= 0; i-- {
+		k := &t.kills[i]
+		if after := rec.Time.Sub(k.at); after < 0 || after > drawn {
+			continue
+		}
+		if k.related(rec.Victim) {
+			return k.incident
+		}
+	}
+	return ""
+}
+
+func (k *kill) related(v *oom.Victim) bool {
+	switch {
+	case k.container != "" && v.Container != nil && v.Container.ID == k.container:
+		return true
+	case k.pod != "" && v.Pod != nil && v.Pod.UID == k.pod:
+		return true
+	case k.container == "" && v.Container == nil && k.unit != "" && v.Unit == k.unit:
+		return true
+	}
+	return k.cgroup != "" && k.cgroup != "/" && v.Cgroup == k.cgroup
+}
