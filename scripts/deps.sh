@@ -62,6 +62,8 @@ for purpose in "$@"; do
 		need llvm-strip llvm
 		need shellcheck shellcheck
 		need jq jq
+		need zsh zsh
+		need fish fish
 		need qemu-system-x86_64 qemu-system-x86
 		need qemu-system-aarch64 qemu-system-arm
 		need vagrant vagrant

@@ -14,11 +14,13 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/pflag"
 	"golang.org/x/sys/unix"
 
+	"github.com/oomtrace/oomtrace/internal/cli/help"
 	"github.com/oomtrace/oomtrace/internal/render"
 	"github.com/oomtrace/oomtrace/internal/sink"
 )
@@ -89,19 +91,46 @@ func columns(f *os.File) int {
 	return int(size.Col)
 }
 
-// verb runs one verb with its arguments.
-type verb func(ctx context.Context, args []string, env Env) error
+// verb is one verb.
+type verb struct {
+	name, args, about string
+	run               func(ctx context.Context, args []string, env Env) error
+	flags             *help.Groups
+	files             bool
+	words             []string
+}
 
-func verbs() map[string]verb {
-	return map[string]verb{"read": runRead, "list": runList, "show": runShow, "check": runCheck, "unpin": runUnpin, "version": runVersion, "help": runHelp}
+func verbs() []verb {
+	var dir string
+	return []verb{
+		{"", "[flags]", "trace live, as root, until interrupted", runTrace, new(traceFlags).groups(), false, nil},
+		{"read", "[flags] [FILE...]", "the kills in kernel logs; - is stdin", runRead, new(readFlags).groups(), true, nil},
+		{"list", "[flags] [FILE...]", "the kills that this machine remembers", runList, new(recallFlags).groups("list"), true, nil},
+		{"show", "[flags] [WHICH] [FILE...]", "one in full: last, an id, pid, pod", runShow, new(recallFlags).groups("show"), true, []string{"last"}},
+		{"check", "[flags]", "report what this system supports", runCheck, new(traceFlags).checkGroups(), false, nil},
+		{"unpin", "[DIR]", "remove what --pin left in the kernel", runUnpin, unpinGroups(&dir), true, nil},
+		{"completion", "SHELL", "completion for bash, zsh or fish", runCompletion, nil, false, help.Shells()},
+		{"version", "", "print the version", runVersion, nil, false, nil},
+		{"help", "", "print this", runHelp, nil, false, nil},
+	}
+}
+
+// verbLines is the verbs' part of the help.
+func verbLines() string {
+	var b strings.Builder
+	for _, v := range verbs() {
+		fmt.Fprintf(&b, "  %-40s %s\n", strings.Join(strings.Fields("oomtrace "+v.name+" "+v.args), " "), v.about)
+	}
+	return b.String()
 }
 
 // Run runs one command line and returns its exit code.
 func Run(ctx context.Context, args []string, env Env) int {
 	run := runTrace
-	if len(args) > 0 {
-		if v, ok := verbs()[args[0]]; ok {
-			run, args = v, args[1:]
+	for _, v := range verbs() {
+		if len(args) > 0 && v.name == args[0] && v.name != "" {
+			run, args = v.run, args[1:]
+			break
 		}
 	}
 	if env.StdoutErr != nil {

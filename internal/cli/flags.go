@@ -6,60 +6,30 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"strings"
 	"time"
 
 	"github.com/spf13/pflag"
 
 	"github.com/oomtrace/oomtrace/internal/assemble"
+	"github.com/oomtrace/oomtrace/internal/cli/help"
 	"github.com/oomtrace/oomtrace/internal/pipeline"
 	"github.com/oomtrace/oomtrace/internal/sink"
 	"github.com/oomtrace/oomtrace/internal/timespec"
 	"github.com/oomtrace/oomtrace/internal/tracer"
 )
 
-// group is a set of flags under one heading of the help.
-type group struct {
-	title string
-	flags *pflag.FlagSet
-}
-
-// flagGroups keeps the flags by intent, for the help, and as one set, for
-// parsing.
-type flagGroups struct {
-	groups []group
-	all    *pflag.FlagSet
-}
-
-func newFlags(name string) *flagGroups {
-	all := pflag.NewFlagSet(name, pflag.ContinueOnError)
-	all.SetOutput(io.Discard)
-	return &flagGroups{all: all}
-}
-
-func (g *flagGroups) add(title string, define func(*pflag.FlagSet)) {
-	set := pflag.NewFlagSet(title, pflag.ContinueOnError)
-	set.SortFlags = false
-	define(set)
-	g.groups = append(g.groups, group{title, set})
-	g.all.AddFlagSet(set)
-}
-
-func (g *flagGroups) usages() string {
-	var b strings.Builder
-	for _, gr := range g.groups {
-		fmt.Fprintf(&b, "\n%s:\n%s", gr.title, gr.flags.FlagUsagesWrapped(100))
-	}
-	return b.String()
-}
-
 // parse turns pflag's errors into usage errors.
-func (g *flagGroups) parse(args []string) error {
-	err := g.all.Parse(args)
-	if err == nil || errors.Is(err, pflag.ErrHelp) {
+func parse(flags *help.Groups, args []string) error {
+	err := flags.Parse(args)
+	var wrong *help.Error
+	if !errors.As(err, &wrong) {
 		return err
 	}
-	return usage("see \"oomtrace help\"", "%w", err)
+	hint := "see \"oomtrace help\""
+	if wrong.Meant != "" {
+		hint = fmt.Sprintf("did you mean %s? See \"oomtrace help\"", wrong.Meant)
+	}
+	return usage(hint, "%w", err)
 }
 
 // outputFlags are shared by all verbs that write records.
@@ -221,27 +191,27 @@ type traceFlags struct {
 	verbose     bool
 }
 
-func (t *traceFlags) groups() *flagGroups {
-	g := newFlags("oomtrace")
-	g.add("What to show", func(f *pflag.FlagSet) {
+func (t *traceFlags) groups() *help.Groups {
+	g := help.New("oomtrace")
+	g.Add("What to show", func(f *pflag.FlagSet) {
 		t.outputFlags.define(f)
 		f.IntVar(&t.top, "top", tracer.DefaultTop, "number of OOM candidates to record, at most 32")
 	})
-	g.add("Which kills", t.filterFlags.define)
-	g.add("Ownership", t.ownerFlags.define)
-	g.add("Run control", func(f *pflag.FlagSet) {
+	g.Add("Which kills", t.filterFlags.define)
+	g.Add("Ownership", t.ownerFlags.define)
+	g.Add("Run control", func(f *pflag.FlagSet) {
 		f.BoolVar(&t.sinceBoot, "since-boot", false, "first print kills still in the kernel log")
 		f.DurationVarP(&t.duration, "duration", "d", 0, "stop after this `time`, such as 30s or 10m")
 		f.StringVar(&t.readyFile, "ready-file", "", "create this `file` once every program is attached")
 		f.BoolVarP(&t.verbose, "verbose", "v", false, "report which programs are attached, and why others are not")
 	})
-	g.add("As a service", func(f *pflag.FlagSet) {
+	g.Add("As a service", func(f *pflag.FlagSet) {
 		t.file.define(f)
 		f.StringVar(&t.pin, "pin", "", "keep programs and records in this bpffs `directory` while oomtrace is stopped")
 		f.StringVar(&t.metrics, "metrics", "", "serve Prometheus metrics at this `address`, such as 127.0.0.1:9497")
 		f.IntVar(&t.oomScoreAdj, "oom-score-adj", -1000, "this process's own `adjustment`")
 	})
-	g.add("How to trace", t.defineHooks)
+	g.Add("How to trace", t.defineHooks)
 	return g
 }
 
@@ -316,19 +286,20 @@ func runHelp(_ context.Context, args []string, env Env) error {
 }
 
 func printHelp(w io.Writer) error {
-	_, err := fmt.Fprintf(w, `oomtrace explains OOM kills: who died, who asked for the page, which limit was hit, and why.
+	_, err := fmt.Fprintf(w, `oomtrace explains OOM kills: which process died, which one asked for memory,
+which limit was hit, and why.
 
-  oomtrace [flags]                 trace live until interrupted (needs root)
-  oomtrace read [flags] [FILE...]  the kills in kernel logs: dmesg, journalctl -k, kern.log, - for stdin
-  oomtrace list [flags] [FILE...]  the kills that this machine remembers, a line each
-  oomtrace show [flags] [WHICH] [FILE...]
-                                   one of them in full: last, a pid, an id, a pod
-  oomtrace check [flags]           report what this system supports; exit 0 if oomtrace can run
-  oomtrace unpin [DIR]             remove what --pin left in the kernel
-  oomtrace version | help
 %s
-Exit: 0 fine, 1 run-time error, 2 usage, 3 this kernel cannot be traced, 4 privileges missing.
-`, new(traceFlags).groups().usages())
+Examples:
+  sudo oomtrace                                   watch kills as they happen
+  oomtrace list --since yesterday                 what died last night?
+  oomtrace read -o html kern.log >kills.html      a page to look at
+
+Without a verb:
+%s
+Exit: 0 fine, 1 run-time error, 2 usage, 3 this kernel cannot be traced,
+4 privileges missing.
+`, verbLines(), new(traceFlags).groups().Help())
 	return err
 }
 

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/oomtrace/oomtrace/internal/assemble"
+	"github.com/oomtrace/oomtrace/internal/cli/help"
 )
 
 // readFlags are those of "oomtrace read".
@@ -21,18 +22,18 @@ type readFlags struct {
 	verbose bool
 }
 
-func (r *readFlags) groups() *flagGroups {
-	g := newFlags("oomtrace read")
-	g.add("What to show", func(f *pflag.FlagSet) {
+func (r *readFlags) groups() *help.Groups {
+	g := help.New("oomtrace read")
+	g.Add("What to show", func(f *pflag.FlagSet) {
 		r.outputFlags.define(f)
 		f.BoolVarP(&r.verbose, "verbose", "v", false, "show lines that look like part of a report and were not understood")
 	})
-	g.add("Which kills", func(f *pflag.FlagSet) {
+	g.Add("Which kills", func(f *pflag.FlagSet) {
 		r.filterFlags.define(f)
 		r.defineTimes(f)
 	})
-	g.add("Ownership", r.defineOwners)
-	g.add("The log", r.defineLog)
+	g.Add("Ownership", r.defineOwners)
+	g.Add("The log", r.defineLog)
 	return g
 }
 
@@ -52,16 +53,16 @@ func (r *readFlags) check(env Env) error {
 func runRead(ctx context.Context, args []string, env Env) error {
 	var r readFlags
 	flags := r.groups()
-	if err := flags.parse(args); err != nil {
+	if err := parse(flags, args); err != nil {
 		if isHelp(err) {
-			_, err = fmt.Fprintf(env.Stdout, "oomtrace read [flags] [FILE...]: the kills in kernel logs; - is stdin\n%s", flags.usages())
+			_, err = fmt.Fprintf(env.Stdout, "oomtrace read [flags] [FILE...]: the kills in kernel logs; - is stdin\n%s", flags.Help())
 		}
 		return err
 	}
 	if err := r.check(env); err != nil {
 		return err
 	}
-	files := flags.all.Args()
+	files := flags.All.Args()
 	if len(files) == 0 {
 		files = []string{"-"}
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/oomtrace/oomtrace/internal/archive"
 	"github.com/oomtrace/oomtrace/internal/assemble"
+	"github.com/oomtrace/oomtrace/internal/cli/help"
 	"github.com/oomtrace/oomtrace/internal/oom"
 )
 
@@ -20,33 +21,33 @@ type recallFlags struct {
 	json bool
 }
 
-func (r *recallFlags) groups(verb, formats string) *flagGroups {
-	g := newFlags("oomtrace " + verb)
-	g.add("What to show", func(f *pflag.FlagSet) {
+func (r *recallFlags) groups(verb string) *help.Groups {
+	formats := "`format`: list (default), text, wide, json or html"
+	if verb == "show" {
+		formats = "`format`: wide (default), text, json or html"
+	}
+	g := help.New("oomtrace " + verb)
+	g.Add("What to show", func(f *pflag.FlagSet) {
 		r.outputFlags.define(f)
 		o := f.Lookup("output")
 		o.Usage = formats
 		f.BoolVar(&r.json, "json", false, "the same as -o json")
 	})
-	g.add("Which kills", func(f *pflag.FlagSet) {
+	g.Add("Which kills", func(f *pflag.FlagSet) {
 		r.filterFlags.define(f)
 		r.defineTimes(f)
 	})
-	g.add("Ownership", r.defineOwners)
-	g.add("The log", r.defineLog)
+	g.Add("Ownership", r.defineOwners)
+	g.Add("The log", r.defineLog)
 	return g
 }
 
 // parse is false where help was asked for and given.
 func (r *recallFlags) parse(args []string, env Env, verb, about, format string) (rest []string, ok bool, err error) {
-	formats := "`format`: list (default), text, wide, json or html"
-	if verb == "show" {
-		formats = "`format`: wide (default), text, json or html"
-	}
-	flags := r.groups(verb, formats)
-	if err := flags.parse(args); err != nil {
+	flags := r.groups(verb)
+	if err := parse(flags, args); err != nil {
 		if isHelp(err) {
-			_, err = fmt.Fprintf(env.Stdout, "%s\n%s", about, flags.usages())
+			_, err = fmt.Fprintf(env.Stdout, "%s\n%s", about, flags.Help())
 		}
 		return nil, false, err
 	}
@@ -59,7 +60,7 @@ func (r *recallFlags) parse(args []string, env Env, verb, about, format string) 
 		r.output = "text" // as the check knows it
 		defer func() { r.output = format }()
 	}
-	return flags.all.Args(), true, r.check(env)
+	return flags.All.Args(), true, r.check(env)
 }
 
 func runList(ctx context.Context, args []string, env Env) error {
