@@ -27,7 +27,7 @@ type LiveOptions struct {
 	Queue bool
 	// SinceBoot gives the kills first that the kernel log still holds.
 	SinceBoot bool
-	// Note takes what only a verbose run says; nil is nobody.
+	// Note takes what only a verbose run says; nil drops it.
 	Note func(what string, err error)
 	// Metrics is where to serve metrics, as HOST:PORT; empty is nowhere.
 	Metrics, Version string

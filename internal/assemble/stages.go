@@ -22,7 +22,7 @@ import (
 // StageOptions say what the stages do. The zero value works: no metadata of
 // containers, nothing hidden.
 type StageOptions struct {
-	// Notify takes a message for the user; nil is nobody.
+	// Notify takes a message for the user; nil drops it.
 	Notify  func(text string)
 	Filters pipeline.Filters
 	// NoWhy leaves the explanation out.
@@ -147,7 +147,7 @@ func madeHere(stage pipeline.Stage) pipeline.Stage {
 	}
 }
 
-// notice tells the user of records that were lost.
+// notice reports records that were lost to the user.
 func (s *stages) notice(_ context.Context, rec *oom.Record) error {
 	if s.from == fromPrograms && rec.Kind == oom.KindLost && rec.Source == oom.SourceBPF {
 		s.o.Notify(fmt.Sprintf("%d records lost: %s", rec.Lost.Value, lostWhy(rec.LostKind)))

@@ -103,7 +103,7 @@ type verb struct {
 func verbs() []verb {
 	var dir string
 	return []verb{
-		{"", "[flags]", "trace live, as root, until interrupted", runTrace, new(traceFlags).groups(), false, nil},
+		{"", "[flags]", "trace live until interrupted", runTrace, new(traceFlags).groups(), false, nil},
 		{"read", "[flags] [FILE...]", "the kills in kernel logs; - is stdin", runRead, new(readFlags).groups(), true, nil},
 		{"list", "[flags] [FILE...]", "the kills that this machine remembers", runList, new(recallFlags).groups("list"), true, nil},
 		{"show", "[flags] [WHICH] [FILE...]", "one in full: last, an id, pid, pod", runShow, new(recallFlags).groups("show"), true, []string{"last"}},
@@ -139,8 +139,8 @@ func Run(ctx context.Context, args []string, env Env) int {
 	return report(env, run(ctx, args, env))
 }
 
-// stdoutFailure says that nothing can be written: nobody would notice records
-// that go to the /dev/null which stands for a closed stdout.
+// stdoutFailure says that nothing can be written: records that go to the
+// /dev/null which stands for a closed stdout would be missed by no process.
 func stdoutFailure(out *sink.Stream) error {
 	err := out.Check()
 	if err == nil {

@@ -65,7 +65,7 @@ func (r *recallFlags) parse(args []string, env Env, verb, about, format string) 
 
 func runList(ctx context.Context, args []string, env Env) error {
 	var r recallFlags
-	files, ok, err := r.parse(args, env, "list", "oomtrace list [flags] [FILE...]: the kills that this machine remembers, the newest last", "list")
+	files, ok, err := r.parse(args, env, "list", "oomtrace list [flags] [FILE...]: the kills that this machine remembers,\nthe newest last", "list")
 	if !ok || err != nil {
 		return err
 	}
@@ -96,7 +96,7 @@ func runShow(ctx context.Context, args []string, env Env) error {
 	var r recallFlags
 	files, ok, err := r.parse(args, env, "show",
 		"oomtrace show [flags] [WHICH] [FILE...]: one kill in full\n\n"+
-			"WHICH is last (default), a process id, an id or its beginning, or the name of a pod or process.", "wide")
+			"WHICH is last (default), a process id, an id or its beginning, or the name\nof a pod or process.", "wide")
 	if !ok || err != nil {
 		return err
 	}

@@ -193,8 +193,9 @@ func TestServiceNeverRead(t *testing.T) {
 	unpin(t, dir)
 }
 
-// TestSmallMemory: a machine of 256 MiB without memory, ten times without and
-// ten times with swap, and oomtrace as the DaemonSet runs it, in 32 MiB.
+// TestSmallMemory: a machine of 256 MiB without memory, twenty times without and
+// twenty times with swap, and oomtrace as the DaemonSet runs it, in 32 MiB. Each
+// kill is written, and the tracer waits for nothing that was swapped out.
 func TestSmallMemory(t *testing.T) {
 	protectInit(t)
 	h, err := workload.FindHierarchy()
@@ -216,18 +217,21 @@ func TestSmallMemory(t *testing.T) {
 	p.startReady()
 	for _, swap := range []bool{false, true} {
 		t.Run(map[bool]string{false: "without swap", true: "with swap"}[swap], func(t *testing.T) {
-			tenSystemKills(t, p, small, swap)
+			systemKills(t, p, small, swap)
 		})
 	}
 	p.interrupt()
 	unpin(t, dir)
 }
 
-// tenSystemKills takes all memory of the machine ten times.
-func tenSystemKills(t *testing.T, p *tracee, small *workload.Cgroup, swap bool) {
+// systemOOMs is how often all memory of the machine is taken.
+const systemOOMs = 20
+
+// systemKills takes all memory of the machine again and again.
+func systemKills(t *testing.T, p *tracee, small *workload.Cgroup, swap bool) {
 	before := faults(t, p.cmd.Process.Pid)
 	log := watchLog(t)
-	for range 10 {
+	for range systemOOMs {
 		systemOOM(t, swap)
 	}
 	killed := log.end(t)
@@ -256,11 +260,15 @@ func tenSystemKills(t *testing.T, p *tracee, small *workload.Cgroup, swap bool) 
 		t.Error(err)
 	}
 	peak, _ := small.Get("memory.peak") // since 5.19
+	major := faults(t, p.cmd.Process.Pid) - before
 	t.Logf("%d kills, all written; major faults of the tracer %d; %s; its cgroup: %s now, %s at most, %s", len(killed),
-		faults(t, p.cmd.Process.Pid)-before, memoryStatus(t, p.cmd.Process.Pid), strings.TrimSpace(usage), strings.TrimSpace(peak),
+		major, memoryStatus(t, p.cmd.Process.Pid), strings.TrimSpace(usage), strings.TrimSpace(peak),
 		strings.ReplaceAll(strings.TrimSpace(events), "\n", ", "))
-	if len(killed) < 10 {
+	if len(killed) < systemOOMs {
 		t.Errorf("%d kills", len(killed))
+	}
+	if major > 0 {
+		t.Errorf("%d major faults of the tracer", major)
 	}
 }
 

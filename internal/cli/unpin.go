@@ -23,7 +23,7 @@ func runUnpin(_ context.Context, args []string, env Env) error {
 	flags := unpinGroups(&dir)
 	if err := parse(flags, args); err != nil {
 		if isHelp(err) {
-			_, err = fmt.Fprintf(env.Stdout, "oomtrace unpin [DIR]: remove the programs and records that --pin left in the kernel\n%s", flags.Help())
+			_, err = fmt.Fprintf(env.Stdout, "oomtrace unpin [DIR]: remove what --pin left in the kernel\n%s", flags.Help())
 		}
 		return err
 	}

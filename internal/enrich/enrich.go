@@ -18,7 +18,8 @@ type Lookup interface {
 	Lookup(id string) (container.Info, bool)
 	Pod(uid string) (container.PodInfo, bool)
 	// Wait asks for a container that is not known, of the runtime that its
-	// path names, if any, and returns once it is known, nobody could tell, or the context ends.
+	// path names, if any, and returns once it is known, no runtime knows it, or the
+	// context ends.
 	Wait(ctx context.Context, id, runtime string) bool
 	// Nested says that runtimes of nodes in containers are asked, too.
 	Nested() bool
@@ -123,7 +124,7 @@ func (e *Enricher) paths(rec *oom.Record) (owners [2]*oom.Owner) {
 // await waits for containers that the cache does not know yet, but not for those
 // of an old log: they are known already, or never will be.
 func (e *Enricher) await(ctx context.Context, rec *oom.Record, owners [2]*oom.Owner) {
-	if !e.worth(rec) {
+	if !e.mayWait(rec) {
 		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, e.wait)
@@ -138,8 +139,8 @@ func (e *Enricher) await(ctx context.Context, rec *oom.Record, owners [2]*oom.Ow
 	}
 }
 
-// worth says whether names may be waited for.
-func (e *Enricher) worth(rec *oom.Record) bool {
+// mayWait says whether metadata may be waited for.
+func (e *Enricher) mayWait(rec *oom.Record) bool {
 	switch {
 	case e.wait < 0 || rec.Kind == oom.KindExit:
 		return false

@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -121,5 +122,32 @@ func TestWithCapabilities(t *testing.T) {
 	})
 	if !errors.Is(err, failed) || effective() != before {
 		t.Errorf("%v; effective %s, before %s", err, effective(), before)
+	}
+}
+
+// TestEnough: what is missing is added, and no more of it than that.
+func TestEnough(t *testing.T) {
+	refused := errors.New("refused")
+	for _, tt := range []struct {
+		name  string
+		needs int // the tries that fail
+		want  []uint
+	}{
+		{"nothing", 0, []uint{1}},
+		{"the first", 1, []uint{1, 2}},
+		{"the second", 2, []uint{1, 3}},
+		{"both", 3, []uint{1, 2, 3}},
+		{"more than there is", 4, nil},
+	} {
+		tries := 0
+		got, err := Enough([]uint{1}, []uint{2, 3}, func() error {
+			if tries++; tries <= tt.needs {
+				return refused
+			}
+			return nil
+		})
+		if !slices.Equal(got, tt.want) || (err != nil) != (tt.want == nil) || err != nil && !errors.Is(err, refused) {
+			t.Errorf("%s: %v, %v", tt.name, got, err)
+		}
 	}
 }

@@ -36,8 +36,8 @@ func TestBootClock(t *testing.T) {
 			t.Errorf("%s: %v from boot, want %v", tc.name, got.Sub(boot), tc.want)
 		}
 	}
-	var real BootClock
-	if first := real.Start(); first.IsZero() || real.Start() != first {
+	var clock BootClock
+	if first := clock.Start(); first.IsZero() || clock.Start() != first {
 		t.Error("the machine's own clock is not read, or differs from one reading to the next")
 	}
 }

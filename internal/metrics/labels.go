@@ -31,8 +31,8 @@ type kills struct {
 
 	mu     sync.Mutex
 	series map[owner]prometheus.Counter
-	// full is how many series tell all labels apart, limit how many there are
-	// with those that tell the namespace or unit only.
+	// full is how many series have all labels, limit how many there are with
+	// those that have the namespace or unit only.
 	full, limit int
 }
 

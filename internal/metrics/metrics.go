@@ -7,7 +7,7 @@
 //	oomtrace_victim_rss_bytes                histogram of the killed
 //	oomtrace_last_kill_timestamp_seconds     0 before the first
 //	oomtrace_lost_total{kind}                kill, exit, no_victim, sigkill and cgroup notices
-//	oomtrace_no_victim_repeats_total         OOMs without a victim, counted and not told
+//	oomtrace_no_victim_repeats_total         OOMs without a victim, counted but not recorded
 //	oomtrace_undecoded_total
 //	oomtrace_drained_total                   found in the pinned ring at the start
 //	oomtrace_hook_info{hook,kind}            1; kind is "none" where none attached
@@ -28,35 +28,36 @@ import (
 	"github.com/oomtrace/oomtrace/internal/oom"
 )
 
-// DefaultMaxSeries bounds oomtrace_kills_total unless told otherwise.
+// DefaultMaxSeries bounds oomtrace_kills_total by default.
 const DefaultMaxSeries = 1000
 
 // Options may be zero.
 type Options struct {
 	// MaxSeries is about how many series oomtrace_kills_total has at most; 0
-	// means DefaultMaxSeries. Of these, three quarters tell all labels apart.
-	// Then only the namespace or unit is told, with the other names "other", and
+	// means DefaultMaxSeries. Of these, three quarters have all labels.
+	// Then only the namespace or unit is kept, with the other names "other", and
 	// when that is full too, all names are "other": one more series a scope.
 	MaxSeries int
 	// Version of oomtrace; empty means "unknown".
 	Version string
 	// Stats is asked at each scrape, by any goroutine; nil means no stats. With an
 	// error the counters are left out of the scrape: zeros would look like a
-	// restart. The hooks are taken all the same.
+	// restart. The programs are reported all the same.
 	Stats func() (Stats, error)
 	// Healthy is asked by /healthz, by any goroutine; nil means always healthy.
 	Healthy func() error
 }
 
-// Stats are the tracer's counters and hooks.
+// Stats are the tracer's counters and programs.
 type Stats struct {
 	// Lost counts the victims, LostExit the exits, LostCgroup the cgroup notices
-	// and LostNoVictim the OOMs without a victim that found the ring full.
+	// and LostNoVictim the OOMs without a victim that were dropped: the ring buffer
+	// was full.
 	Lost, LostExit, LostCgroup, LostNoVictim uint64
 	// LostSigkill counts the SIGKILLs of others that found no room in theirs.
 	LostSigkill uint64
 	// Repeated counts the OOMs without a victim that have no record, since one of
-	// the same cgroup was just told.
+	// the same cgroup was just recorded.
 	Repeated uint64
 	// Undecoded counts damaged records and those of another layout.
 	Undecoded uint64
@@ -66,9 +67,9 @@ type Stats struct {
 	Hooks []Hook
 }
 
-// Hook is a hook and how it is attached.
+// Hook is where a program is attached, and how.
 type Hook struct {
-	// Name is the hook's, such as "oom_kill_process".
+	// Name is the function or tracepoint, such as "oom_kill_process".
 	Name string
 	// Kind is "fentry", "kprobe", "tp_btf" and so on; empty if not attached.
 	Kind string
@@ -154,7 +155,7 @@ func (m *Metrics) Observe(rec *oom.Record) {
 func (m *Metrics) Handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{
-		// The rest is still worth having when a collector fails.
+		// The rest is still of use when a collector fails.
 		ErrorHandling:       promhttp.ContinueOnError,
 		MaxRequestsInFlight: 4,
 	}))
@@ -171,7 +172,7 @@ func (m *Metrics) health(w http.ResponseWriter, _ *http.Request) {
 			text = clean(err.Error())
 		}
 	}
-	// The client is gone when this fails.
+	// The client has closed the connection when this fails.
 	_, _ = w.Write([]byte(text + "\n"))
 }
 
@@ -191,7 +192,7 @@ func (c *statsCollector) init() *statsDescs {
 			repeated:  prometheus.NewDesc("oomtrace_no_victim_repeats_total", "OOMs without a victim that were only counted.", nil, nil),
 			undecoded: prometheus.NewDesc("oomtrace_undecoded_total", "Records that could not be decoded.", nil, nil),
 			drained:   prometheus.NewDesc("oomtrace_drained_total", "Records that waited in the pinned ring at the start.", nil, nil),
-			hook:      prometheus.NewDesc("oomtrace_hook_info", "How each hook is attached; always 1.", []string{"hook", "kind"}, nil),
+			hook:      prometheus.NewDesc("oomtrace_hook_info", "How each program is attached; always 1.", []string{"hook", "kind"}, nil),
 		}
 	})
 	return &c.descs

@@ -17,7 +17,7 @@ type Line struct {
 	Sink   Sink
 	// Limit ends the line after so many written kills; 0 is no limit.
 	Limit int
-	// Health may be asked by others while the line runs; nil is nobody.
+	// Health may be asked by others while the line runs; RunOrAbandon needs it.
 	Health *Health
 
 	counts Counts

@@ -11,7 +11,7 @@ import (
 	"github.com/oomtrace/oomtrace/internal/oom"
 )
 
-// fileidKernfs is FILEID_KERNFS of include/linux/exportfs.h: the handle is the
+// fileidKernfs is FILEID_KERNFS of the kernel: the handle is the
 // node's id, which is the cgroup's.
 const fileidKernfs = 0xfe
 

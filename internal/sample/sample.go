@@ -5,6 +5,7 @@
 package sample
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -248,7 +249,7 @@ func (f *file) read(path string) (string, error) {
 		f.buf = make([]byte, fileBytes)
 	}
 	n, err := f.ReadAt(f.buf, 0)
-	if err != nil && err != io.EOF {
+	if err != nil && !errors.Is(err, io.EOF) {
 		return "", err
 	}
 	return string(f.buf[:n]), nil

@@ -428,23 +428,30 @@ func (a *attacher) symbol(h hook, c candidate) (string, error) {
 	return symbol, nil
 }
 
-// load loads one program alone, on the maps that all share.
+// load loads one program alone, on those of the shared maps that it uses.
 func (a *attacher) load(name string) (*ebpf.Program, error) {
-	spec := a.spec.Copy()
-	for other := range spec.Programs {
-		if other != name {
-			delete(spec.Programs, other)
+	prog := a.spec.Programs[name]
+	if prog == nil {
+		return nil, fmt.Errorf("load: no program %s in the BPF object", name)
+	}
+	spec := &ebpf.CollectionSpec{
+		Programs: map[string]*ebpf.ProgramSpec{name: prog}, Maps: map[string]*ebpf.MapSpec{}, Types: a.spec.Types, ByteOrder: a.spec.ByteOrder,
+	}
+	maps := map[string]*ebpf.Map{}
+	for _, ins := range prog.Instructions {
+		if m := a.maps[ins.Reference()]; m != nil && ins.IsLoadFromMap() {
+			spec.Maps[ins.Reference()], maps[ins.Reference()] = a.spec.Maps[ins.Reference()], m
 		}
 	}
 	coll, err := ebpf.NewCollectionWithOptions(spec, ebpf.CollectionOptions{
 		Programs:        ebpf.ProgramOptions{KernelTypes: a.types},
-		MapReplacements: a.maps,
+		MapReplacements: maps,
 		Cache:           a.cache,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("load: %w", plainError(err))
 	}
-	prog := coll.DetachProgram(name)
+	loaded := coll.DetachProgram(name)
 	coll.Close()
-	return prog, nil
+	return loaded, nil
 }

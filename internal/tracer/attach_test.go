@@ -296,3 +296,30 @@ func TestPlainError(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 }
+
+func TestLines(t *testing.T) {
+	refused := []Attempt{{Kind: "fentry", Err: errors.New("operation not permitted")}}
+	for _, tt := range []struct {
+		at   Attachment
+		want string
+	}{
+		{Attachment{Hook: "mark_victim", Kind: "tp_btf"}, "mark_victim           tp_btf"},
+		{Attachment{Hook: "oom_kill_process", Kind: "kprobe", Symbol: "oom_kill_process.isra.0", Tried: refused},
+			"oom_kill_process      kprobe on oom_kill_process.isra.0|                        fentry refused: operation not permitted"},
+		{Attachment{Hook: "out_of_memory", Tried: refused}, "out_of_memory         not attached|                        fentry refused: operation not permitted"},
+	} {
+		if got := strings.Join(tt.at.Lines(), "|"); got != tt.want {
+			t.Errorf("%q, want %q", got, tt.want)
+		}
+	}
+}
+
+// TestKinds: those that see a kill, each once.
+func TestKinds(t *testing.T) {
+	got := Kinds([]Attachment{
+		{Hook: "a", Sees: true}, {Hook: "b", Kind: "fentry", Sees: true}, {Hook: "c", Kind: "raw_tp"}, {Hook: "d", Kind: "tp_btf", Sees: true}, {Hook: "e", Kind: "fentry", Sees: true},
+	})
+	if strings.Join(got, " ") != "fentry tp_btf" {
+		t.Errorf("%q", got)
+	}
+}

@@ -113,7 +113,7 @@ func (c *completer) match(rec *oom.Record) *oom.Record {
 	return nil
 }
 
-// sameTime compares the programs' clock, which goes on while the machine sleeps,
+// sameTime compares the programs' clock, which counts while the machine sleeps,
 // with the log's, which does not.
 func (c *completer) sameTime(rec, report *oom.Record) bool {
 	at, ok := rec.UptimeNS.Get()

@@ -13,7 +13,7 @@ import (
 // counters reads the programs' counters. Any goroutine may use it.
 type counters struct {
 	mu sync.Mutex
-	// ledger is what the map of that name holds: nobody else writes to it.
+	// ledger is what the map of that name holds: no other process writes to it.
 	ledger [probe.OomtraceCounterCOUNTER_COUNT]probe.OomtraceLedgerEntry
 }
 
@@ -53,8 +53,8 @@ func (c *counters) read(maps map[string]*ebpf.Map, s *Stats) error {
 	return nil
 }
 
-// total is what a counter has come to, and how much of it was told.
-func (c *counters) total(maps map[string]*ebpf.Map, key probe.OomtraceCounter) (total, told uint64, err error) {
+// total is what a counter has come to, and how much of it was reported.
+func (c *counters) total(maps map[string]*ebpf.Map, key probe.OomtraceCounter) (total, reported uint64, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	var perCPU []uint64
@@ -79,8 +79,8 @@ func (c *counters) inherit(ledger *ebpf.Map, key probe.OomtraceCounter, n uint64
 	return c.save(ledger, key)
 }
 
-// tell keeps how much of a counter was told.
-func (c *counters) tell(ledger *ebpf.Map, key probe.OomtraceCounter, n uint64) error {
+// report keeps how much of a counter was reported.
+func (c *counters) report(ledger *ebpf.Map, key probe.OomtraceCounter, n uint64) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.ledger[key].Told = n

@@ -47,7 +47,7 @@ func (t *Tracer) unreported(to []loss) ([]loss, error) {
 
 // reported says that the stream has the loss: no reader reports it again.
 func (t *Tracer) reported(l loss) error {
-	return t.counters.tell(t.maps[probe.OomtraceMapLedger], l.counter, l.To)
+	return t.counters.report(t.maps[probe.OomtraceMapLedger], l.counter, l.To)
 }
 
 // lossRecord is what stands in the stream for a loss.

@@ -23,7 +23,7 @@ type scenario struct {
 	check  func(*testing.T, *oom.Record)
 }
 
-func anon(n int64) []workload.Step {
+func anon(n int64) []workload.Step { //nolint:unparam // guests use other sizes
 	return []workload.Step{{Kind: workload.Anon, Bytes: n * mib}}
 }
 

@@ -16,7 +16,7 @@ import (
 	"github.com/oomtrace/oomtrace/internal/wire"
 )
 
-// older is a set of pins of another build whose hooks are gone. Its ring stays
+// older is a set of pins of another build whose programs are detached. Its ring stays
 // pinned until all of its records are done, so that a reader that dies before
 // leaves them for the next one.
 type older struct {
@@ -27,7 +27,7 @@ type older struct {
 	removed bool       // all of its records are done
 }
 
-// takeOver ends the hooks of other builds' sets, once this build's own are
+// takeOver detaches the programs of other builds' sets, once this build's own are
 // attached: what both see has the same id. The records in their rings are read
 // first of all.
 func (t *Tracer) takeOver(paths []string) error {

@@ -1,8 +1,8 @@
 // Package tracer attaches the BPF programs and reads what they send.
 //
 // It tries each way into the kernel for real, keeps the reason of every
-// refusal and takes the next one: what a kernel offers cannot be told from its
-// version.
+// refusal and takes the next one: the version does not say what a kernel
+// supports.
 package tracer
 
 import (
@@ -40,7 +40,7 @@ const MaxTop = 32
 
 // Options says how to trace. The zero value works.
 type Options struct {
-	// Tier pins the kinds of hooks; TierAuto takes the best that attach.
+	// Tier pins the attach type; TierAuto takes the best that attaches.
 	Tier Tier
 	// BTF is a file with the kernel's types, for a kernel that has none of its
 	// own; empty means the kernel's.
@@ -56,8 +56,8 @@ type Options struct {
 	CmdlineEntries int
 	// NoSigkills leaves out the SIGKILLs that the OOM killer did not send.
 	NoSigkills bool
-	// Pin is a bpffs directory where hooks and records stay while no reader
-	// runs; the next Open goes on there. Empty: all ends with Close.
+	// Pin is a bpffs directory where programs and records stay while no reader
+	// runs; the next Open resumes there. Empty: all ends with Close.
 	Pin string
 }
 
@@ -73,8 +73,8 @@ func (o Options) top() int {
 
 // Stats counts since the programs were loaded.
 type Stats struct {
-	// Victims is how often mark_victim fired, NoVictim how often nobody was
-	// found.
+	// Victims is how often mark_victim fired, NoVictim how often no
+	// process could be killed.
 	Victims, NoVictim uint64
 	// Lost victim records, exit records, cgroup notices and records of OOMs
 	// without a victim found the ring full, or the half of it that is theirs.
@@ -128,7 +128,7 @@ func Open(ctx context.Context, opts Options) (t *Tracer, err error) {
 		}
 	}()
 	// Needed below 5.11 only, where BPF memory counts against the limit; the
-	// load tells if that was the trouble.
+	// load reports whether that was the cause.
 	_ = rlimit.RemoveMemlock()
 	t.describeMachine()
 	done, err := t.resume(opts)
@@ -196,7 +196,7 @@ func (t *Tracer) warnUnpinned() {
 	}
 }
 
-// resume goes on with what an earlier reader pinned, if there is something.
+// resume takes what an earlier reader pinned, if there is something.
 func (t *Tracer) resume(opts Options) (done bool, err error) {
 	if opts.Pin == "" {
 		return false, nil
@@ -235,18 +235,17 @@ func (t *Tracer) readSymbols(path string) {
 
 // prepare gathers what the programs need to know before they are loaded.
 func prepare(opts Options, t *Tracer) (*attacher, error) {
-	spec, err := probe.LoadOomtrace()
+	read := make(chan struct{})
+	go func() {
+		defer close(read)
+		t.readSymbols("/proc/kallsyms")
+	}()
+	a, err := newAttacher(opts)
+	<-read
 	if err != nil {
-		return nil, fmt.Errorf("BPF object: %w", err)
-	}
-	a := &attacher{spec: spec, cache: btf.NewCache()}
-	if a.types, err = kernelTypes(opts.BTF); err != nil {
 		return nil, err
 	}
-	if _, err := a.kernelTypes(); err != nil {
-		return nil, fmt.Errorf("%w: %w: %w", ErrUnsupported, ErrNoBTF, err)
-	}
-	t.readSymbols("/proc/kallsyms")
+	spec := a.spec
 	a.symbols = t.symbols
 	if err := setConstants(spec, a.symbols, opts); err != nil {
 		return nil, err
@@ -268,6 +267,22 @@ func prepare(opts Options, t *Tracer) (*attacher, error) {
 		return nil, err
 	}
 	return a, setVariable(spec, probe.OomtraceVarPercpuOffsetsKnown, uint32(1))
+}
+
+// newAttacher reads the programs and the kernel's types.
+func newAttacher(opts Options) (*attacher, error) {
+	spec, err := probe.LoadOomtrace()
+	if err != nil {
+		return nil, fmt.Errorf("BPF object: %w", err)
+	}
+	a := &attacher{spec: spec, cache: btf.NewCache()}
+	if a.types, err = kernelTypes(opts.BTF); err != nil {
+		return nil, err
+	}
+	if _, err := a.kernelTypes(); err != nil {
+		return nil, fmt.Errorf("%w: %w: %w", ErrUnsupported, ErrNoBTF, err)
+	}
+	return a, nil
 }
 
 func size(spec *ebpf.CollectionSpec, opts Options) {
@@ -296,9 +311,9 @@ func kernelTypes(path string) (*btf.Spec, error) {
 
 // openMaps creates the maps, without any program.
 func (t *Tracer) openMaps(a *attacher) error {
-	spec := a.spec.Copy()
-	clear(spec.Programs)
-	coll, err := ebpf.NewCollectionWithOptions(spec, ebpf.CollectionOptions{Cache: a.cache})
+	spec := *a.spec
+	spec.Programs = nil
+	coll, err := ebpf.NewCollectionWithOptions(&spec, ebpf.CollectionOptions{Cache: a.cache})
 	if err != nil {
 		if isPermission(err) {
 			return fmt.Errorf("create BPF maps: %w: %w", ErrPermission, plainError(err))
@@ -318,8 +333,8 @@ func (t *Tracer) openMaps(a *attacher) error {
 	return nil
 }
 
-// attach carries out the plan. Only a hook that is needed can make it fail, or
-// none on the decision where the tier asks for them.
+// attach carries out the plan. Only a program that is needed can make it fail, or
+// none on the decision where the attach type asks for one.
 func (t *Tracer) attach(a *attacher, tier Tier) error {
 	for n, h := range plan(tier) {
 		if h.wanted != nil && !h.wanted(a) {
@@ -344,7 +359,8 @@ func (t *Tracer) attach(a *attacher, tier Tier) error {
 	return nil
 }
 
-// anyDecides fails when none of the hooks that a tier stands for is attached.
+// anyDecides fails when none of the programs that an attach type stands for is
+// attached.
 func anyDecides(attachments []Attachment) error {
 	var refused AttachError
 	for _, at := range attachments {
@@ -381,7 +397,7 @@ func (t *Tracer) namesOf(mask uint32) []string {
 	return t.hookNames[mask]
 }
 
-// Attachments tells what is attached, and what was refused and why.
+// Attachments are what is attached, and what was refused and why.
 func (t *Tracer) Attachments() []Attachment { return t.attachments }
 
 // Notes are findings that make records poorer but prevent none, in one line
@@ -459,16 +475,16 @@ func (t *Tracer) take(from *ring.Reader, rec ring.Record, ev *wire.Event) (bool,
 	return false, nil
 }
 
-// Resumed says that the hooks were attached by an earlier reader.
+// Resumed says that the programs were attached by an earlier reader.
 func (t *Tracer) Resumed() bool { return t.resumed }
 
-// RingBytes is the ring's size: that of its pin, where the hooks were pinned.
+// RingBytes is the ring buffer's size: that of its pin, where there is one.
 func (t *Tracer) RingBytes() int { return int(t.maps[probe.OomtraceMapEvents].MaxEntries()) }
 
 // Drained is how many records of those read were sent before this reader came.
 func (t *Tracer) Drained() uint64 { return t.drained.Load() }
 
-// AttachedMonotonic is when the last hook was attached, in nanoseconds of
+// AttachedMonotonic is when the last program was attached, in nanoseconds of
 // CLOCK_MONOTONIC.
 func (t *Tracer) AttachedMonotonic() uint64 { return t.attachedAt }
 
@@ -528,7 +544,7 @@ func (t *Tracer) Close() error {
 	return errors.Join(errs...)
 }
 
-// release lets go of the kernel's types, which are some 50 MB once parsed, and of
+// release frees the kernel's types, which are some 50 MB once parsed, and of
 // the binary's pages with the programs: the page cache has them, should they be
 // wanted again.
 func (a *attacher) release() {

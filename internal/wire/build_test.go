@@ -73,9 +73,9 @@ func task(r *victimRecord, tgid, tid int32, name string) probe.OomtraceTaskInfo 
 	}
 }
 
-func link(id, usage, max uint64) []byte {
+func link(id, usage, limit uint64) []byte {
 	return bytesOf(&probe.OomtraceMemcgInfo{
-		Id: id, UsagePages: usage, MaxPages: max, HighPages: noLimitPages, Failures: 9, SwapUsagePages: 3, SwapMaxPages: noLimitPages,
+		Id: id, UsagePages: usage, MaxPages: limit, HighPages: noLimitPages, Failures: 9, SwapUsagePages: 3, SwapMaxPages: noLimitPages,
 		KmemUsagePages: unknown, KmemMaxPages: unknown, Swappiness: unknown32, Flags: uint32(probe.OomtraceMemcgFlagMEMCG_V2),
 	})
 }

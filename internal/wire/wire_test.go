@@ -21,8 +21,8 @@ const page = 4096
 func TestVictim(t *testing.T) {
 	ev := decode(t, whole().encode())
 	cgroup := "/kubepods.slice/pod42/leaf"
-	v2 := func(path string, id, usage uint64, max oom.Opt[uint64]) oom.CgroupLimit {
-		return oom.CgroupLimit{Cgroup: path, CgroupID: some(id), UsageBytes: some(usage * page), MaxBytes: max,
+	v2 := func(path string, id, usage uint64, limit oom.Opt[uint64]) oom.CgroupLimit {
+		return oom.CgroupLimit{Cgroup: path, CgroupID: some(id), UsageBytes: some(usage * page), MaxBytes: limit,
 			SwapUsageBytes: some(3 * page), OOMGroup: oom.Some(false)}
 	}
 	boot := machine().BootTime

@@ -21,16 +21,17 @@ func main() {
 	kernel := flag.String("kernel", "6.12", "kernel")
 	binary := flag.String("oomtrace", "build/oomtrace", "the program to measure")
 	short := flag.Bool("short", false, "leave out the crowds and the ten thousand kills")
+	latency := flag.Bool("latency", false, "leave out the storms too")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	if err := run(ctx, *kernel, *binary, *short); err != nil {
+	if err := run(ctx, *kernel, *binary, *short, *latency); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context, kernel, binary string, short bool) error {
+func run(ctx context.Context, kernel, binary string, short, latency bool) error {
 	k, err := kernels.Resolve(ctx, kernel, kernels.Options{})
 	if err != nil {
 		return err
@@ -50,7 +51,10 @@ func run(ctx context.Context, kernel, binary string, short bool) error {
 		return err
 	}
 	command := []string{"/bench"}
-	if short {
+	switch {
+	case latency:
+		command = append(command, "-latency")
+	case short:
 		command = append(command, "-short")
 	}
 	res, err := vmtest.Boot(ctx, vmtest.Options{

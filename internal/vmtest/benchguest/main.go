@@ -82,7 +82,7 @@ func run() error {
 			fmt.Printf("| %s | not installed |\n", tr.name)
 			continue
 		}
-		r, err := measure(tr)
+		r, err := measure(tr, slices.Contains(os.Args, "-latency"))
 		if err != nil {
 			fmt.Printf("| %s | %v |\n", tr.name, err)
 			continue
@@ -91,8 +91,8 @@ func run() error {
 			r.p50.Round(10*time.Microsecond), r.p99.Round(10*time.Microsecond), r.seen, r.bpfPerKill.Round(time.Microsecond),
 			r.storms[0], r.storms[1], r.storms[2])
 	}
-	if len(os.Args) > 1 && os.Args[1] == "-short" {
-		return nil
+	if len(os.Args) > 1 {
+		return nil // -short or -latency
 	}
 	return long()
 }
@@ -199,9 +199,9 @@ func bpfTime() time.Duration {
 	return sum
 }
 
-func measure(tr tracer) (result, error) {
+func measure(tr tracer, latency bool) (result, error) {
 	r, err := alone(tr)
-	if err != nil {
+	if err != nil || latency {
 		return r, err
 	}
 	r.storms, err = storms(tr)
