@@ -31,6 +31,9 @@ type ReadOptions struct {
 	// OnUnplaced is called for each line that looks like part of a report and
 	// was not understood; nil is not at all.
 	OnUnplaced func(file string, line int, text string)
+	// OnRead is called for bytes that were read of regular files, with the kills found so
+	// far; nil is not at all.
+	OnRead func(bytes, kills int)
 
 	collect pipeline.Sink // in place of an output
 }
@@ -76,6 +79,7 @@ type logFiles struct {
 	// records reads the file where oomtrace has written it.
 	records *records.Reader
 	total   kernlog.Stats
+	kills   int
 	failed  int
 }
 
@@ -99,6 +103,9 @@ func (l *logFiles) Next(ctx context.Context) (*oom.Record, error) {
 		}
 		rec, err := l.file.Next(ctx)
 		if err == nil {
+			if rec.Kind == oom.KindKill {
+				l.kills++
+			}
 			return rec, nil
 		}
 		l.close()
@@ -152,14 +159,14 @@ func (l *logFiles) openFile(ctx context.Context) (logFile, error) {
 	}
 	opts.Other = l.own(opts.OnUnplaced)
 	if l.name == "-" {
-		return kernlog.NewSource(l.o.Stdin, opts)
+		return kernlog.NewSource(l.counted(l.o.Stdin), opts)
 	}
 	if start := l.o.Programs[l.name]; start != nil {
 		out, err := start(ctx)
 		if err != nil {
 			return nil, err
 		}
-		return openText(out, opts)
+		return openText(out, out, opts)
 	}
 	f, err := openFile(ctx, l.name)
 	if err != nil {
@@ -173,7 +180,31 @@ func (l *logFiles) openFile(ctx context.Context) (logFile, error) {
 		opts.Node, opts.BootID, opts.Kernel, opts.BootTime = here.Node, here.BootID, here.Kernel, here.BootTime
 		return kernlog.OpenKmsg(kernlog.KmsgOptions{Options: opts, FromStart: true, UntilNow: true, Path: l.name})
 	}
-	return openText(f, opts)
+	return openText(l.counted(f), f, opts)
+}
+
+// counted is a regular file whose bytes are counted, or else the input as it is: of one
+// that is waited for, the source has to know.
+func (l *logFiles) counted(from io.Reader) io.Reader {
+	f, ok := from.(*os.File)
+	if l.o.OnRead == nil || !ok {
+		return from
+	}
+	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
+		return from
+	}
+	return &counter{f, l}
+}
+
+type counter struct {
+	from io.Reader
+	l    *logFiles
+}
+
+func (c *counter) Read(p []byte) (int, error) {
+	n, err := c.from.Read(p)
+	c.l.o.OnRead(n, c.l.kills)
+	return n, err
 }
 
 // own is the format of records that oomtrace has written.
@@ -196,12 +227,12 @@ func (l *logFiles) own(onUnplaced func(int, string)) func([]byte, io.Reader) fun
 	}
 }
 
-func openText(from io.ReadCloser, opts kernlog.Options) (logFile, error) {
+func openText(from io.Reader, file io.Closer, opts kernlog.Options) (logFile, error) {
 	s, err := kernlog.NewSource(from, opts)
 	if err != nil {
-		return nil, errors.Join(err, from.Close())
+		return nil, errors.Join(err, file.Close())
 	}
-	return &ownedLog{s, from}, nil
+	return &ownedLog{s, file}, nil
 }
 
 // ownedLog is a log whose file closes with it.

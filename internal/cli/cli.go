@@ -36,6 +36,8 @@ type Env struct {
 	StdoutTerminal bool
 	Columns        int
 	NoColor        bool
+	// StdinTerminal and StderrTerminal say that a person is at the others.
+	StdinTerminal, StderrTerminal bool
 	// Version as the build set it; empty means the module's own.
 	Version string
 }
@@ -50,7 +52,8 @@ func Main(version string) int {
 	out := sink.NewStream(os.Stdout)
 	return Run(ctx, os.Args[1:], Env{
 		Stdin: os.Stdin, Stdout: out, Stderr: os.Stderr, StdoutErr: stdoutFailure(out),
-		StdoutTerminal: isTerminal(os.Stdout), Columns: columns(os.Stdout), NoColor: noColor && os.Getenv("NO_COLOR") != "", Version: version,
+		StdoutTerminal: isTerminal(os.Stdout), Columns: columns(os.Stdout),
+		StdinTerminal: isTerminal(os.Stdin), StderrTerminal: isTerminal(os.Stderr), NoColor: noColor && os.Getenv("NO_COLOR") != "", Version: version,
 	})
 }
 

@@ -66,10 +66,18 @@ func runRead(ctx context.Context, args []string, env Env) error {
 	if len(files) == 0 {
 		files = []string{"-"}
 	}
+	if files[0] == "-" && env.StdinTerminal {
+		say(env, "waiting for a kernel log on the terminal; Ctrl-D ends it, \"oomtrace list\" looks for the logs of this machine")
+	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer untilHangup(ctx, env.Stdout, cancel, func(error) {})()
-	sum, err := assemble.Read(ctx, r.options(env, files))
+	opts, progress := r.options(env, files), newProgress(env, files)
+	if progress != nil {
+		opts.OnRead, opts.To = progress.read, progress.output(opts.To)
+	}
+	sum, err := assemble.Read(ctx, opts)
+	progress.finish()
 	if err != nil {
 		return outputFailure(err, "free disk space; later kills were not written")
 	}

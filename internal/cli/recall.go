@@ -139,7 +139,12 @@ func (r *recallFlags) chooseFailure(ctx context.Context, env Env, err error) err
 
 // recall finds the kills; none is an error that says where was looked.
 func (r *recallFlags) recall(ctx context.Context, env Env, files []string) (assemble.Recalled, error) {
-	found, err := assemble.Recall(ctx, assemble.RecallOptions{ReadOptions: r.options(env, files)})
+	opts, progress := r.options(env, files), newProgress(env, files)
+	if progress != nil {
+		opts.OnRead = progress.read
+	}
+	found, err := assemble.Recall(ctx, assemble.RecallOptions{ReadOptions: opts})
+	progress.finish()
 	if err != nil {
 		return found, outputFailure(err, "")
 	}
