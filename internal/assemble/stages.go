@@ -16,6 +16,7 @@ import (
 	"github.com/oomtrace/oomtrace/internal/pipeline"
 	"github.com/oomtrace/oomtrace/internal/redact"
 	"github.com/oomtrace/oomtrace/internal/sample"
+	"github.com/oomtrace/oomtrace/internal/senders"
 	"github.com/oomtrace/oomtrace/internal/victims"
 )
 
@@ -32,6 +33,8 @@ type StageOptions struct {
 	Sockets  []string
 	// EnrichWait bounds how long a record waits for metadata; 0 is not at all.
 	EnrichWait time.Duration
+	// Sigkill says which SIGKILLs of others are records; "memory", "all" or "off"; memory when empty.
+	Sigkill string
 	// Redact hides arguments that look like secrets, and those of RedactNames.
 	Redact      bool
 	RedactNames []string
@@ -52,6 +55,7 @@ type stages struct {
 	from       origin
 	sampler    sample.Sampler
 	victims    *victims.Table
+	senders    *senders.Tracker
 	containers *container.Cache // nil: no runtime is asked
 	enricher   *enrich.Enricher
 	metrics    *metrics.Metrics // nil: not counted
@@ -65,7 +69,10 @@ func newStages(ctx context.Context, o StageOptions, from origin, pending func() 
 	if o.Notify == nil {
 		o.Notify = func(string) {}
 	}
-	s := &stages{o: o, from: from}
+	if from == fromFiles {
+		o.Sigkill = string(senders.ModeAll) // the records were chosen when they were made
+	}
+	s := &stages{o: o, from: from, senders: senders.New(senders.Options{Mode: senders.Mode(o.Sigkill)})}
 	owners := enrich.Options{Log: from == fromFiles, Wait: o.EnrichWait, Pending: pending}
 	if o.EnrichWait == 0 {
 		owners.Wait = -1
@@ -126,6 +133,7 @@ func (s *stages) onCgroup(path string) {
 func (s *stages) list() []pipeline.Stage {
 	return []pipeline.Stage{
 		s.notice,
+		madeHere(s.relate),
 		madeHere(s.sample),
 		madeHere(s.victims.Record),
 		madeHere(s.enrich),
@@ -167,6 +175,16 @@ func lostWhy(kind oom.LostKind) string {
 		return "they could not be decoded"
 	}
 	return "ring buffer full"
+}
+
+// relate says what a SIGKILL has to do with memory. It comes early, by what the
+// paths of cgroups say: most of them are dropped here, and cost no more.
+func (s *stages) relate(_ context.Context, rec *oom.Record) error {
+	s.enricher.Paths(rec)
+	if !s.senders.Observe(rec) {
+		return pipeline.ErrSkip
+	}
+	return nil
 }
 
 func (s *stages) sample(_ context.Context, rec *oom.Record) error {

@@ -16,8 +16,8 @@ func runCompletion(_ context.Context, args []string, env Env) error {
 	}
 	p := help.Program{Name: "oomtrace", Values: map[string][]string{
 		"output": {"text", "wide", "json", "html"}, "source": {"auto", "bpf", "kmsg"},
-		"attach": {"auto", "fentry", "kprobe", "tp_btf", "raw_tp", "tracepoint"},
-		"since":  {"today", "yesterday", "-1h", "-1d"}, "until": {"now", "today", "yesterday"},
+		"sigkill": {"memory", "all", "off"}, "attach": {"auto", "fentry", "kprobe", "tp_btf", "raw_tp", "tracepoint"},
+		"since": {"today", "yesterday", "-1h", "-1d"}, "until": {"now", "today", "yesterday"},
 	}}
 	for _, v := range verbs() {
 		p.Verbs = append(p.Verbs, help.Verb{Name: v.name, About: v.about, Flags: v.flags, Files: v.files, Words: v.words})

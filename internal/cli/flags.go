@@ -181,6 +181,7 @@ type traceFlags struct {
 	readyFile   string
 	source      string
 	sinceBoot   bool
+	sigkill     string
 	attach      string
 	btf         string
 	ringBytes   int
@@ -197,7 +198,10 @@ func (t *traceFlags) groups() *help.Groups {
 		t.outputFlags.define(f)
 		f.IntVar(&t.top, "top", tracer.DefaultTop, "number of OOM candidates to record, at most 32")
 	})
-	g.Add("Which kills", t.filterFlags.define)
+	g.Add("Which kills", func(f *pflag.FlagSet) {
+		t.filterFlags.define(f)
+		f.StringVar(&t.sigkill, "sigkill", "memory", "SIGKILLs not sent by the OOM killer: memory (by memory managers, or drawn by an OOM kill), all or off")
+	})
 	g.Add("Ownership", t.ownerFlags.define)
 	g.Add("Run control", func(f *pflag.FlagSet) {
 		f.BoolVar(&t.sinceBoot, "since-boot", false, "first print kills still in the kernel log")
@@ -231,6 +235,11 @@ func (t *traceFlags) check(env Env) error {
 	}
 	if err := t.checkSource(); err != nil {
 		return err
+	}
+	switch t.sigkill {
+	case "memory", "all", "off":
+	default:
+		return usage("use memory, all or off", "--sigkill %q is unknown", t.sigkill)
 	}
 	if t.oomScoreAdj < -1000 || t.oomScoreAdj > 1000 {
 		return usage("use -1000 to 1000", "--oom-score-adj %d is out of range", t.oomScoreAdj)
@@ -271,7 +280,7 @@ func (t *traceFlags) options() (tracer.Options, error) {
 		return tracer.Options{}, usage(fmt.Sprintf("use a power of two from %d to %d", minRingBytes, maxRingBytes),
 			"--ring-bytes %d is not a valid ring buffer size", n)
 	}
-	opts := tracer.Options{Tier: tier, BTF: t.btf, Top: t.top, Pin: t.pin, RingBytes: t.ringBytes, NoSigkills: true}
+	opts := tracer.Options{Tier: tier, BTF: t.btf, Top: t.top, Pin: t.pin, RingBytes: t.ringBytes, NoSigkills: t.sigkill == "off"}
 	if t.top == 0 {
 		opts.Top = -1
 	}

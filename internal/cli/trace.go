@@ -112,7 +112,7 @@ func (s *session) liveOptions() assemble.LiveOptions {
 		StageOptions: s.stages(s.env), Output: s.to(s.out, s.env), Limit: s.count,
 		Queue: s.file != nil, SinceBoot: s.sinceBoot, Note: s.note, Metrics: s.metrics, Version: versionOf(s.env),
 	}
-	o.Filters, o.NoWhy, o.Metadata = s.filters, s.noWhy, true
+	o.Filters, o.NoWhy, o.Metadata, o.Sigkill = s.filters, s.noWhy, true, s.sigkill
 	return o
 }
 

@@ -77,12 +77,15 @@ func New(o Options) *Enricher {
 // Record fills in the owners of victim and trigger and the level of the limit. It
 // returns within Options.Wait; what cannot be had stays out.
 func (e *Enricher) Record(ctx context.Context, rec *oom.Record) {
-	owners := e.paths(rec)
+	owners := e.Paths(rec)
 	if e.containers == nil {
 		return
 	}
-	unknown := [2]bool{e.missing(owners[0]) != "", e.missing(owners[1]) != ""}
-	if unknown[0] || unknown[1] {
+	var unknown [roleCount]bool
+	for i, o := range owners {
+		unknown[i] = e.missing(o) != ""
+	}
+	if unknown != [roleCount]bool{} {
 		e.await(ctx, rec, owners)
 	}
 	for i, o := range owners {
@@ -98,11 +101,14 @@ func (e *Enricher) Record(ctx context.Context, rec *oom.Record) {
 	}
 }
 
-// roles are whose the owners of paths are, in the record's words.
-var roles = [2]string{"victim", "trigger"}
+const roleCount = 3
 
-// paths fills in what the cgroup paths say. It returns the owners found.
-func (e *Enricher) paths(rec *oom.Record) (owners [2]*oom.Owner) {
+// roles are whose the owners of Paths are, in the record's words.
+var roles = [roleCount]string{"victim", "trigger", "sender"}
+
+// Paths fills in what the cgroup paths say, without asking anything else. It returns
+// the owners found.
+func (e *Enricher) Paths(rec *oom.Record) (owners [roleCount]*oom.Owner) {
 	if v := rec.Victim; v != nil && v.Cgroup != "" {
 		v.Owner = cgroup.Parse(v.Cgroup).Owner
 		owners[0] = &v.Owner
@@ -110,6 +116,10 @@ func (e *Enricher) paths(rec *oom.Record) (owners [2]*oom.Owner) {
 	if t := rec.Trigger; t != nil && t.Cgroup != "" {
 		t.Owner = cgroup.Parse(t.Cgroup).Owner
 		owners[1] = &t.Owner
+	}
+	if s := rec.Sender; s != nil && s.Cgroup != "" {
+		s.Owner = cgroup.Parse(s.Cgroup).Owner
+		owners[2] = &s.Owner
 	}
 	if l := rec.Limit; l != nil && l.Cgroup != "" {
 		member := ""
@@ -123,7 +133,7 @@ func (e *Enricher) paths(rec *oom.Record) (owners [2]*oom.Owner) {
 
 // await waits for containers that the cache does not know yet, but not for those
 // of an old log: they are known already, or never will be.
-func (e *Enricher) await(ctx context.Context, rec *oom.Record, owners [2]*oom.Owner) {
+func (e *Enricher) await(ctx context.Context, rec *oom.Record, owners [roleCount]*oom.Owner) {
 	if !e.mayWait(rec) {
 		return
 	}
@@ -142,8 +152,8 @@ func (e *Enricher) await(ctx context.Context, rec *oom.Record, owners [2]*oom.Ow
 // mayWait says whether metadata may be waited for.
 func (e *Enricher) mayWait(rec *oom.Record) bool {
 	switch {
-	case e.wait < 0 || rec.Kind == oom.KindExit:
-		return false
+	case e.wait < 0 || rec.Kind == oom.KindExit, rec.Kind == oom.KindSigkill:
+		return false // of many at once none shall hold up a kill
 	case e.log || rec.Source == oom.SourceBPF:
 		return true
 	}

@@ -134,7 +134,7 @@ func clean(s string) string {
 
 // kinds are the values of the label kind. What was lost has its own counter.
 func kinds() []string {
-	return []string{string(oom.KindKill), string(oom.KindAlreadyExiting), string(oom.KindNoVictim), string(oom.KindExit)}
+	return []string{string(oom.KindKill), string(oom.KindAlreadyExiting), string(oom.KindNoVictim), string(oom.KindExit), string(oom.KindSigkill)}
 }
 
 func scopes() []string {

@@ -83,6 +83,7 @@ type Metrics struct {
 	rss      prometheus.Histogram
 	last     prometheus.Gauge
 	kills    *kills
+	sigkills *prometheus.CounterVec
 }
 
 // New returns a Metrics with a registry of its own.
@@ -104,6 +105,9 @@ func New(opts Options) *Metrics {
 			Name: "oomtrace_last_kill_timestamp_seconds", Help: "Time of the last kill, 0 before the first.",
 		}),
 		kills: newKills(opts.MaxSeries),
+		sigkills: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "oomtrace_sigkills_total", Help: "SIGKILLs that the kernel's OOM killer did not send, by cause and by the program that sent them.",
+		}, []string{"cause", "program"}),
 	}
 	// A counter that first appears with a value of 1 has no increase; these are
 	// there from the start.
@@ -112,7 +116,7 @@ func New(opts Options) *Metrics {
 			m.records.WithLabelValues(kind, scope)
 		}
 	}
-	m.registry.MustRegister(m.records, m.rss, m.last, m.kills.vec,
+	m.registry.MustRegister(m.records, m.rss, m.last, m.kills.vec, m.sigkills,
 		&statsCollector{stats: opts.Stats}, buildInfo(opts.Version),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
@@ -136,6 +140,9 @@ func (m *Metrics) Observe(rec *oom.Record) {
 	if kind := kindOf(rec.Kind); kind != "" {
 		m.records.WithLabelValues(kind, scope).Inc()
 	}
+	if rec.Kind == oom.KindSigkill {
+		m.sigkill(rec)
+	}
 	if rec.Kind != oom.KindKill {
 		return
 	}
@@ -149,6 +156,16 @@ func (m *Metrics) Observe(rec *oom.Record) {
 	if rss, ok := rec.Victim.RSSBytes.Get(); ok {
 		m.rss.Observe(float64(rss))
 	}
+}
+
+// sigkill counts by what can only be one of a few: a cause, and a program that was
+// recognised.
+func (m *Metrics) sigkill(rec *oom.Record) {
+	program := ""
+	if rec.Sender != nil && rec.Sender.Role != "" {
+		program = rec.Sender.Program
+	}
+	m.sigkills.WithLabelValues(string(rec.Cause), program).Inc()
 }
 
 // Handler serves /metrics, and /healthz with 200 or, with the reason, 503.

@@ -412,8 +412,10 @@ type Limit struct {
 
 // Memory is the machine at the kill.
 type Memory struct {
-	TotalBytes     Opt[uint64]  `json:"total_bytes,omitzero"`
-	FreeBytes      Opt[uint64]  `json:"free_bytes,omitzero"`
+	TotalBytes Opt[uint64] `json:"total_bytes,omitzero"`
+	FreeBytes  Opt[uint64] `json:"free_bytes,omitzero"`
+	// AvailableBytes is /proc/meminfo's MemAvailable; on kind sigkill.
+	AvailableBytes Opt[uint64]  `json:"available_bytes,omitzero"`
 	SwapTotalBytes Opt[uint64]  `json:"swap_total_bytes,omitzero"`
 	SwapFreeBytes  Opt[uint64]  `json:"swap_free_bytes,omitzero"`
 	SwapCacheBytes Opt[uint64]  `json:"swap_cache_bytes,omitzero"`

@@ -3,6 +3,8 @@ package oom
 // Names in Record.Sampled, by which a verdict doubts a number that may be from
 // after the kill.
 const (
+	SampledFree            = "memory.free_bytes"
+	SampledAvailable       = "memory.available_bytes"
 	SampledTotal           = "memory.total_bytes"
 	SampledSwapTotal       = "memory.swap_total_bytes"
 	SampledSwapFree        = "memory.swap_free_bytes"

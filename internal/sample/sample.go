@@ -52,7 +52,7 @@ func (s *Sampler) Record(rec *oom.Record) {
 		return
 	}
 	if rec.Memory == nil {
-		if rec.Kind != oom.KindKill && rec.Kind != oom.KindNoVictim {
+		if rec.Kind != oom.KindKill && rec.Kind != oom.KindNoVictim && rec.Kind != oom.KindSigkill {
 			return
 		}
 		rec.Memory = &oom.Memory{}
@@ -62,11 +62,26 @@ func (s *Sampler) Record(rec *oom.Record) {
 		s.last = s.read()
 	}
 	s.fill(rec)
+	if rec.Kind == oom.KindSigkill {
+		s.free(rec)
+		return
+	}
 	s.sysctls(rec)
 	s.candidates(rec)
 	if len(rec.Sampled) == 0 && isEmpty(rec.Memory) {
 		rec.Memory = nil
 	}
+}
+
+// free is for a record that no OOM is behind: the kernel then took no notice of how
+// much memory there was.
+func (s *Sampler) free(rec *oom.Record) {
+	for name, to := range map[string]*oom.Opt[uint64]{"MemFree": &rec.Memory.FreeBytes, "MemAvailable": &rec.Memory.AvailableBytes} {
+		if v, ok := s.last.meminfo[name]; ok {
+			*to = oom.Some(v)
+		}
+	}
+	rec.Sampled = append(rec.Sampled, oom.SampledFree, oom.SampledAvailable)
 }
 
 // isEmpty reports that nothing is known of the machine's memory.

@@ -104,7 +104,13 @@ func (t *Tracker) remember(rec *oom.Record) {
 // complete finds the sender's program, and the OOM kill that the signal follows
 // from where the kernel did not show it.
 func (t *Tracker) complete(rec *oom.Record) {
-	if rec.Sender == nil || rec.Victim == nil {
+	if rec.Victim == nil {
+		return
+	}
+	if rec.Limit == nil {
+		rec.Limit = fullest(rec.Victim.CgroupLimits)
+	}
+	if rec.Sender == nil {
 		return
 	}
 	s := rec.Sender
@@ -117,6 +123,24 @@ func (t *Tracker) complete(rec *oom.Record) {
 	if rec.Incident == "" && (s.Role == oom.RoleRuntime || s.Role == oom.RoleServiceManager) {
 		rec.Incident = t.drawnBy(rec)
 	}
+}
+
+// fullest is the level above a process that is nearest to its limit: the memory of
+// its cgroup at that moment. Nil where no level has a limit.
+func fullest(levels []oom.CgroupLimit) *oom.Limit {
+	var at *oom.CgroupLimit
+	share := func(l *oom.CgroupLimit) float64 {
+		return float64(l.UsageBytes.Value) / float64(max(l.MaxBytes.Value, 1))
+	}
+	for i := range levels {
+		if l := &levels[i]; l.UsageBytes.Known && l.MaxBytes.Known && (at == nil || share(l) > share(at)) {
+			at = l
+		}
+	}
+	if at == nil {
+		return nil
+	}
+	return &oom.Limit{Cgroup: at.Cgroup, CgroupID: at.CgroupID, UsageBytes: at.UsageBytes, MaxBytes: at.MaxBytes, HighBytes: at.HighBytes, SwapUsageBytes: at.SwapUsageBytes, SwapMaxBytes: at.SwapMaxBytes}
 }
 
 // drawnBy is the incident of the last OOM kill in the same container, pod, unit or

@@ -17,7 +17,6 @@ import (
 	"github.com/oomtrace/oomtrace/internal/kernlog"
 	"github.com/oomtrace/oomtrace/internal/oom"
 	"github.com/oomtrace/oomtrace/internal/tracer"
-	"github.com/oomtrace/oomtrace/internal/wire"
 )
 
 // got is a record, and how long it was held up for its names.
@@ -156,24 +155,21 @@ func (s *session) warn(text string) {
 }
 
 func (s *session) collect(ctx context.Context) error {
-	var ev wire.Event
+	source := tracer.NewSource(s.tracer, tracer.SourceOptions{OnCgroup: s.cache.Seen})
 	for {
-		err := s.tracer.Read(ctx, &ev)
+		rec, err := source.Next(ctx)
 		if errors.Is(err, io.EOF) {
-			return nil
+			return source.Close()
+		}
+		if err == nil && rec.Kind == oom.KindKill {
+			err = s.keep(ctx, rec)
+		}
+		if err == nil {
+			err = source.Done()
 		}
 		if err != nil {
-			return err
+			return errors.Join(err, source.Close())
 		}
-		switch {
-		case ev.Cgroup.Path != "":
-			s.cache.Seen(ev.Cgroup.Path)
-		case ev.Record.Kind == oom.KindKill:
-			if err := s.keep(ctx, &ev.Record); err != nil {
-				return err
-			}
-		}
-		s.tracer.Done()
 	}
 }
 

@@ -30,9 +30,16 @@ const (
 	pipePages = 16
 )
 
-// Main turns this process into a hog if it was started as one, and then never
-// returns. Otherwise it does nothing.
+// Main turns this process into a hog or an actor if it was started as one, and then
+// never returns. Otherwise it does nothing.
 func Main() {
+	if role, ok := os.LookupEnv(roleEnv); ok {
+		if err := play(Role(role)); err != nil {
+			fmt.Fprintln(os.Stderr, "role:", err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
 	spec, ok := os.LookupEnv(hogEnv)
 	if !ok {
 		return

@@ -1,0 +1,189 @@
+package workload
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"runtime"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// roleEnv carries a Role to the process that plays it.
+const roleEnv = "OOMTRACE_ROLE"
+
+// Role is what a process does that has to do with SIGKILLs other than the OOM
+// killer's.
+type Role string
+
+// The roles.
+const (
+	// Sleeper sleeps until it is killed.
+	Sleeper Role = "sleeper"
+	// Family has three sleepers as children.
+	Family Role = "family"
+	// Burner uses up its CPU limit of one second (RLIMIT_CPU).
+	Burner Role = "burner"
+	// Parent has a sleeper that is to die with it (PR_SET_PDEATHSIG), and exits when
+	// it is released.
+	Parent Role = "parent"
+	// Tracer traces a sleeper that is to die with it (PTRACE_O_EXITKILL), and exits
+	// when it is released.
+	Tracer Role = "tracer"
+)
+
+// Actor is a process that plays a role.
+type Actor struct {
+	// PID is its process id as this process sees it.
+	PID int
+	// Children are its sleepers' ids, as it sees them itself.
+	Children []int
+	cmd      *exec.Cmd
+	stdin    io.WriteCloser
+}
+
+// Play starts a role. Namespaces are CLONE_NEW* flags, 0 for none.
+func Play(role Role, namespaces uintptr) (*Actor, error) {
+	cmd := exec.Command("/proc/self/exe")
+	cmd.Args, cmd.Env, cmd.Stderr = []string{string(role)}, []string{roleEnv + "=" + string(role)}, os.Stderr
+	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: namespaces}
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		return nil, err
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		return nil, err
+	}
+	if err := cmd.Start(); err != nil {
+		return nil, fmt.Errorf("start %s: %w", role, err)
+	}
+	a := &Actor{PID: cmd.Process.Pid, cmd: cmd, stdin: in}
+	line, err := bufio.NewReader(out).ReadString('\n')
+	if err != nil {
+		return nil, fmt.Errorf("start %s: %w", role, err)
+	}
+	for _, field := range strings.Fields(line) {
+		pid, err := strconv.Atoi(field)
+		if err != nil {
+			return nil, fmt.Errorf("start %s: %w", role, err)
+		}
+		a.Children = append(a.Children, pid)
+	}
+	return a, nil
+}
+
+// Release lets a Parent or a Tracer exit.
+func (a *Actor) Release() error { return a.stdin.Close() }
+
+// Wait waits for the actor's end.
+func (a *Actor) Wait() { _ = a.cmd.Wait() }
+
+// play is the actor's side. Each writes its children's ids in a line, then goes on.
+func play(role Role) error {
+	switch role {
+	case Sleeper:
+		fmt.Println()
+		sleepLong()
+		return nil
+	case Burner:
+		if err := unix.Setrlimit(unix.RLIMIT_CPU, &unix.Rlimit{Cur: 1, Max: 1}); err != nil {
+			return err
+		}
+		fmt.Println()
+		for n := 0; ; n++ {
+			runtime.KeepAlive(n)
+		}
+	case Family:
+		return family()
+	case Parent:
+		return withSleeper(&syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}, func(int) error { return nil })
+	case Tracer:
+		return withSleeper(nil, seize)
+	}
+	return fmt.Errorf("no role %q", role)
+}
+
+// sleepLong is longer than any test.
+func sleepLong() { time.Sleep(time.Hour) }
+
+// seize traces a process that dies with its tracer.
+func seize(pid int) error {
+	_, _, errno := unix.Syscall6(unix.SYS_PTRACE, unix.PTRACE_SEIZE, uintptr(pid), 0, unix.PTRACE_O_EXITKILL, 0, 0)
+	if errno != 0 {
+		return errno
+	}
+	return nil
+}
+
+func sleeper(attr *syscall.SysProcAttr) (int, error) {
+	cmd := exec.Command("/proc/self/exe")
+	cmd.Args, cmd.Env, cmd.SysProcAttr = []string{string(Sleeper)}, []string{roleEnv + "=" + string(Sleeper)}, attr
+	if err := cmd.Start(); err != nil {
+		return 0, err
+	}
+	return cmd.Process.Pid, nil
+}
+
+func family() error {
+	var line []string
+	for range 3 {
+		pid, err := sleeper(nil)
+		if err != nil {
+			return err
+		}
+		line = append(line, strconv.Itoa(pid))
+	}
+	fmt.Println(strings.Join(line, " "))
+	sleepLong()
+	return nil
+}
+
+// withSleeper starts a sleeper, which both a death signal and a tracer tie to the
+// thread that did so.
+func withSleeper(attr *syscall.SysProcAttr, then func(pid int) error) error {
+	runtime.LockOSThread()
+	pid, err := sleeper(attr)
+	if err != nil {
+		return err
+	}
+	if err := then(pid); err != nil {
+		return err
+	}
+	fmt.Println(pid)
+	_, err = io.Copy(io.Discard, os.Stdin)
+	return err
+}
+
+// Pausers forks n processes that sleep until they are killed, children of this one.
+func Pausers(n int) ([]int, error) {
+	pids := make([]int, 0, n)
+	for range n {
+		pid, errno := fork()
+		if errno != 0 {
+			return pids, fmt.Errorf("fork: %w", errno)
+		}
+		pids = append(pids, int(pid))
+	}
+	return pids, nil
+}
+
+// fork makes a child that only sleeps, which needs nothing of the Go runtime.
+//
+//go:nosplit
+//go:norace
+func fork() (uintptr, syscall.Errno) {
+	pid, _, errno := syscall.RawSyscall6(unix.SYS_CLONE, uintptr(unix.SIGCHLD), 0, 0, 0, 0, 0)
+	if pid != 0 || errno != 0 {
+		return pid, errno
+	}
+	for {
+		_, _, _ = syscall.RawSyscall6(unix.SYS_PPOLL, 0, 0, 0, 0, 0, 0)
+	}
+}
