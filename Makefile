@@ -21,7 +21,7 @@ export CGO_ENABLED := 0
 .DEFAULT_GOAL := build
 
 .PHONY: all help test-total deps deps-test build demo test test-unit test-page test-host test-vm lint lint-licence vagrant-validate vagrant-test \
-	generate check-generated fmt fuzz bench size clean release install
+	generate check-generated fmt fuzz bench size picture clean release install
 
 all: build test ## build and test
 
@@ -71,6 +71,12 @@ test-page: ## tests of the HTML page in Chromium
 	@mkdir -p $(BUILD)
 	@cd internal/render/page/browsertest && npm ci --ignore-scripts --no-audit --no-fund --silent
 	@$(GO) run ./internal/testcount -tier page -result $(RESULTS) -- -count=1 -tags pagetest -run InChromium ./internal/render/page
+
+picture: build ## the picture of the page in the README
+	@scripts/deps.sh page
+	@cd internal/render/page/browsertest && npm ci --ignore-scripts --no-audit --no-fund --silent
+	@$(BUILD)/oomtrace read -o html internal/render/page/testdata/example.json >$(BUILD)/picture.html
+	@node internal/render/page/browsertest/picture.mjs $(BUILD)/picture.html docs/page.png
 
 lab: deps-test ## make a kill on a kernel and look at it: make lab SCENARIO=swap-idle KERNEL=6.12; alone it lists the scenarios
 	@$(GO) run ./internal/vmtest/lab -kernel "$(KERNEL)" $(SCENARIO)

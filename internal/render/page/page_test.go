@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"flag"
 	"io"
+	"os"
 	"regexp"
 	"strings"
 	"testing"
@@ -243,5 +245,28 @@ func TestWords(t *testing.T) {
 		if tt.got != tt.want {
 			t.Errorf("got %q, want %q", tt.got, tt.want)
 		}
+	}
+}
+
+var update = flag.Bool("update", false, "write the golden files")
+
+// TestExample: the record of README's picture is one that a page of the tests shows.
+func TestExample(t *testing.T) {
+	line, err := encode(cgroupKill())
+	if err != nil {
+		t.Fatal(err)
+	}
+	const name = "testdata/example.json"
+	if *update {
+		if err := errors.Join(os.MkdirAll("testdata", 0o755), os.WriteFile(name, append(line, '\n'), 0o644)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if string(got) != string(line)+"\n" {
+		t.Errorf("%s differs; -update writes it", name)
 	}
 }

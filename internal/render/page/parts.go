@@ -107,7 +107,7 @@ func (g *growth) cgroupFacts(h *oom.History) {
 		l.add("Rate", signed(h.RateBytesPerS)+" a second")
 	}
 	l.add("Near the limit for", duration(h.NearLimitNS))
-	l.add("Charges that met the limit", number(h.LimitHits))
+	l.add("Limit hits", number(h.LimitHits))
 	g.Facts = l
 }
 
@@ -400,9 +400,9 @@ func total(shown int, all oom.Opt[uint64]) string {
 
 // tasks are the candidates.
 type tasks struct {
-	Rows []task
-	Note string
-	By   string
+	Rows   []task
+	Note   string
+	Cgroup string // of all of them
 }
 
 type task struct {
@@ -441,6 +441,17 @@ func tasksOf(rec *oom.Record) *tasks {
 			Victim: rec.Victim != nil && c.PID.Known && c.PID == pid(rec.Victim.PID, rec.Victim.TID),
 		}
 		t.Rows = append(t.Rows, row)
+	}
+	t.Cgroup = t.Rows[0].Cgroup
+	for i := range t.Rows {
+		if t.Rows[i].Cgroup != t.Rows[0].Cgroup {
+			t.Cgroup = ""
+		}
+	}
+	for i := range t.Rows {
+		if t.Cgroup != "" {
+			t.Rows[i].Cgroup = ""
+		}
 	}
 	return t
 }
