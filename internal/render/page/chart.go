@@ -180,10 +180,10 @@ func (c *chart) labels(b *strings.Builder) {
 
 // ticks are times before the kill, the latest first.
 func (c *chart) ticks() []uint64 {
-	const s, min, h = uint64(1e9), uint64(60e9), uint64(3600e9)
+	const s, minute, h = uint64(1e9), uint64(60e9), uint64(3600e9)
 	if c.log {
 		var out []uint64
-		for _, t := range [...]uint64{s, 10 * s, min, 10 * min, h, 6 * h, 24 * h, 168 * h} {
+		for _, t := range [...]uint64{s, 10 * s, minute, 10 * minute, h, 6 * h, 24 * h, 168 * h} {
 			if t <= c.spanNS {
 				out = append(out, t)
 			}

@@ -270,3 +270,12 @@ func TestExample(t *testing.T) {
 		t.Errorf("%s differs; -update writes it", name)
 	}
 }
+
+func TestSender(t *testing.T) {
+	page := render(t, sigkill())
+	for _, want := range []string{"pip3 (24161) was killed by systemd-oomd (411)", "Who sent the signal", "systemd-oomd (memory manager)", "memory pressure 62.1 % for 30 s"} {
+		if !strings.Contains(page, want) {
+			t.Errorf("the page lacks %q", want)
+		}
+	}
+}
