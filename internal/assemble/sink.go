@@ -17,8 +17,9 @@ type Output struct {
 	// Format is "json", "text", "wide", "html" or "list".
 	Format string
 	Color  bool
-	// Width is the terminal's; 0 where there is none.
-	Width int
+	// Columns is the width of text, 0 for the usual; ASCII draws without UTF-8.
+	Columns int
+	ASCII   bool
 }
 
 // sink also gives what ends the output.
@@ -27,12 +28,14 @@ func (o Output) sink(noWhy bool) (pipeline.Sink, func() error) {
 	case "json":
 		return sinkOf(render.NewJSON(o.To)), nothing
 	case "list":
-		return sinkOf(render.NewList(o.To, render.ListOptions{Width: o.Width, Color: o.Color})), nothing
+		return sinkOf(render.NewList(o.To, render.ListOptions{Width: o.Columns, Color: o.Color, ASCII: o.ASCII})), nothing
 	case "html":
 		p := page.New(o.To, page.Options{Advice: docs.Advice})
 		return sinkOf(p), p.Close
 	}
-	return sinkOf(render.NewText(o.To, render.TextOptions{Wide: o.Format == "wide", NoWhy: noWhy, Color: o.Color})), nothing
+	return sinkOf(render.NewText(o.To, render.TextOptions{
+		Wide: o.Format == "wide", NoWhy: noWhy, Color: o.Color, Width: o.Columns, ASCII: o.ASCII,
+	})), nothing
 }
 
 func nothing() error { return nil }

@@ -60,8 +60,7 @@ type stages struct {
 	enricher   *enrich.Enricher
 	metrics    *metrics.Metrics // nil: not counted
 	redactor   *redact.Redactor // nil: nothing is hidden
-	explainer  explain.Explainer
-	unresolved bool // the user knows that names are missing
+	unresolved bool             // the user knows that names are missing
 }
 
 // newStages must be closed. Pending says that another kill waits; nil is never.
@@ -256,7 +255,7 @@ func (s *stages) explain(_ context.Context, rec *oom.Record) error {
 	}
 	rec.Why = nil
 	if !s.o.NoWhy {
-		s.explainer.Explain(rec)
+		explain.Explain(rec)
 	}
 	return nil
 }

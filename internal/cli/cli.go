@@ -31,13 +31,15 @@ type Env struct {
 	Stdout, Stderr io.Writer
 	// StdoutErr says why nothing can be written to Stdout, where that is known.
 	StdoutErr error
-	// StdoutTerminal says that a person reads stdout, Columns how wide the terminal is (0:
-	// not known); NoColor is NO_COLOR.
+	// StdoutTerminal says that a person reads stdout; NoColor is NO_COLOR.
 	StdoutTerminal bool
-	Columns        int
 	NoColor        bool
 	// StdinTerminal and StderrTerminal say that a person is at the others.
 	StdinTerminal, StderrTerminal bool
+	// Columns is the terminal's width, 0 without one, and ASCII that the locale is not
+	// UTF-8.
+	Columns int
+	ASCII   bool
 	// Version as the build set it; empty means the module's own.
 	Version string
 }
@@ -52,8 +54,9 @@ func Main(version string) int {
 	out := sink.NewStream(os.Stdout)
 	return Run(ctx, os.Args[1:], Env{
 		Stdin: os.Stdin, Stdout: out, Stderr: os.Stderr, StdoutErr: stdoutFailure(out),
-		StdoutTerminal: isTerminal(os.Stdout), Columns: columns(os.Stdout),
-		StdinTerminal: isTerminal(os.Stdin), StderrTerminal: isTerminal(os.Stderr), NoColor: noColor && os.Getenv("NO_COLOR") != "", Version: version,
+		StdoutTerminal: isTerminal(os.Stdout), NoColor: noColor && os.Getenv("NO_COLOR") != "", Version: version,
+		Columns: terminalColumns(os.Stdout), ASCII: asciiLocale(os.Getenv),
+		StdinTerminal: isTerminal(os.Stdin), StderrTerminal: isTerminal(os.Stderr),
 	})
 }
 
@@ -85,13 +88,24 @@ func isTerminal(f *os.File) bool {
 	return err == nil
 }
 
-// columns is the width of a terminal; 0 where it is none, or does not say.
-func columns(f *os.File) int {
+func terminalColumns(f *os.File) int {
 	size, err := unix.IoctlGetWinsize(int(f.Fd()), unix.TIOCGWINSZ)
 	if err != nil {
 		return 0
 	}
 	return int(size.Col)
+}
+
+// asciiLocale reports that the locale names another character set than UTF-8. The
+// first variable that is set counts (locale(7)); with none, as under a service manager,
+// UTF-8 is assumed.
+func asciiLocale(getenv func(string) string) bool {
+	for _, name := range []string{"LC_ALL", "LC_CTYPE", "LANG"} {
+		if v := strings.ToLower(getenv(name)); v != "" {
+			return !strings.Contains(v, "utf-8") && !strings.Contains(v, "utf8")
+		}
+	}
+	return false
 }
 
 // verb is one verb.

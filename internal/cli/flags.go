@@ -63,7 +63,7 @@ func (o *outputFlags) check(env Env) error {
 }
 
 func (o *outputFlags) to(w io.Writer, env Env) assemble.Output {
-	return assemble.Output{To: w, Format: o.output, Color: env.StdoutTerminal && !env.NoColor, Width: env.Columns}
+	return assemble.Output{To: w, Format: o.output, Color: env.StdoutTerminal && !env.NoColor, Columns: env.Columns, ASCII: env.ASCII}
 }
 
 // filterFlags choose records.

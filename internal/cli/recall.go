@@ -130,7 +130,7 @@ func (r *recallFlags) chooseFailure(ctx context.Context, env Env, err error) err
 	if !errors.As(err, &several) {
 		return &failure{err: err, code: exitError, hint: "\"oomtrace list\" shows what there is; give last, an id, a process id, or the name of a pod or process"}
 	}
-	list := assemble.Output{To: env.Stderr, Format: "list", Width: env.Columns}
+	list := assemble.Output{To: env.Stderr, Format: "list", Columns: env.Columns, ASCII: env.ASCII}
 	if err := list.Write(ctx, several.Matches, false); err != nil {
 		return err
 	}

@@ -1,85 +1,115 @@
 package explain
 
-import "github.com/oomtrace/oomtrace/internal/oom"
+import (
+	"strings"
 
-// choice says why it was this victim, and what its end is worth. These reasons
+	"github.com/oomtrace/oomtrace/internal/oom"
+)
+
+// choice says why it was this victim, and what its exit releases. These reasons
 // never are the verdict: they do not say why memory ran out.
-func (e *Explainer) choice() {
-	v := e.f.rec.Victim
-	if v == nil || e.f.rec.Kind != oom.KindKill {
+func (e *explanation) choice() {
+	v := e.rec.Victim
+	if v == nil || e.rec.Kind != oom.KindKill {
 		return
 	}
-	group := e.group(v)
+	e.killedTogether()
 	trigger, origin := e.allocatingTask(v), e.origin(v)
-	if group && !v.BadnessPages.Known || trigger || origin {
+	if e.group && !v.BadnessPages.Known || trigger || origin {
 		// Not chosen by its size.
 		return
 	}
 	e.spared(v)
-	if !group {
+	if !e.group {
 		e.small(v)
 	}
 }
 
 // origin: a task that takes memory out of swap or KSM goes first, unweighed
 // (mm/oom_kill.c, oom_evaluate_task: oom_task_origin).
-func (e *Explainer) origin(v *oom.Victim) bool {
+func (e *explanation) origin(v *oom.Victim) bool {
 	if !v.OOMOrigin.Or(false) {
 		return false
 	}
-	e.reason(codeVictimOrigin).s("it was taking memory out of swap (swapoff) or KSM (oom_task_origin): the kernel kills that task first, without weighing the others")
-	e.end()
+	what := "memory out of swap (swapoff) or KSM"
+	switch {
+	case e.has(codeSwapoff):
+		what = "memory out of swap (swapoff)"
+	case e.inStack("unmerge_and_remove_all_rmap_items", "unmerge_ksm_pages", "break_ksm"):
+		what = "shared pages apart (KSM is being turned off)"
+	}
+	e.add(finding{code: codeVictimOrigin,
+		text:  "it was taking " + what + " (oom_task_origin): the kernel kills that task first, without weighing the others",
+		aside: "the task that takes " + what + " is killed first"})
 	return true
 }
 
-// group looks for the topmost cgroup with memory.oom.group, from the victim's up
-// to the one at its limit, as mem_cgroup_get_oom_group does (mm/memcontrol.c).
-func (e *Explainer) group(v *oom.Victim) bool {
+// groupLevel is the topmost cgroup with memory.oom.group, from the victim's up
+// to the one at its limit, as mem_cgroup_get_oom_group has it (mm/memcontrol.c).
+func (f *facts) groupLevel() *oom.CgroupLimit {
 	var top *oom.CgroupLimit
-	for i := range v.CgroupLimits {
-		c := &v.CgroupLimits[i]
+	levels := victimLevels(f.rec.Victim)
+	for i := range levels {
+		c := &levels[i]
 		if c.OOMGroup.Or(false) {
 			top = c
 		}
-		if l := e.f.rec.Limit; e.f.cgroup && l != nil && c.Cgroup == l.Cgroup {
+		if l := f.rec.Limit; f.cgroup && l != nil && c.Cgroup == l.Cgroup {
 			break
 		}
 	}
-	if top == nil {
-		return false
-	}
-	t := e.reason(codeVictimGroup).s("memory.oom.group=1")
-	if top.UsageBytes.Known {
-		t.s(" on a cgroup that holds ").size(top.UsageBytes.Value)
-	}
-	t.s(": every process in it is killed")
-	e.end()
-	return true
+	return top
 }
 
-func (e *Explainer) allocatingTask(v *oom.Victim) bool {
-	m, t := e.f.rec.Memory, e.f.rec.Trigger
-	if e.f.cgroup || e.f.sysrq || m == nil || t == nil || !m.OOMKillAllocatingTask.Or(false) {
+// killedTogether: all of the group but init and those at -1000, of which some may be
+// listed.
+func (e *explanation) killedTogether() {
+	top := e.groupLevel()
+	if top == nil {
+		return
+	}
+	text := "memory.oom.group=1"
+	if top.UsageBytes.Known {
+		text += " on a cgroup that holds " + sizeText(top.UsageBytes.Value)
+	}
+	var spared []string
+	for i := range e.rec.Candidates {
+		c := &e.rec.Candidates[i]
+		inside := c.Cgroup == "" || c.Cgroup == top.Cgroup || strings.HasPrefix(c.Cgroup, top.Cgroup+"/")
+		if c.OOMScoreAdj == oom.Some(int32(unkillable)) && inside && len(spared) < 3 {
+			spared = append(spared, process(c.PID, c.Comm))
+		}
+	}
+	text += ": its processes are killed together, except those at oom_score_adj -1000"
+	if len(spared) > 0 {
+		text += " (" + strings.Join(spared, ", ") + ")"
+	}
+	e.add(finding{code: codeVictimGroup, text: text})
+}
+
+func (e *explanation) allocatingTask(v *oom.Victim) bool {
+	m, t := e.rec.Memory, e.rec.Trigger
+	if e.cgroup || e.sysrq || m == nil || t == nil || !m.OOMKillAllocatingTask.Or(false) {
 		return false
 	}
 	if !v.PID.Known || t.PID != v.PID {
 		return false
 	}
-	e.reason(codeVictimTrigger).s("vm.oom_kill_allocating_task is 1: pid ").n(int64(v.PID.Value)).s(" asked for memory and was killed for it")
-	e.end()
+	e.add(finding{code: codeVictimTrigger, text: sprintf("vm.oom_kill_allocating_task is 1: pid %d asked for memory and was killed for it", v.PID.Value)})
 	return true
 }
 
 // spared looks for a task at least 10 % bigger, for the numbers of two tasks are
-// not read at one moment, with a lower oom_score_adj.
-func (e *Explainer) spared(v *oom.Victim) {
+// not read at one moment, with a lower oom_score_adj. One below a tenth of the memory
+// is not worth a word.
+func (e *explanation) spared(v *oom.Victim) {
 	if !v.RSSBytes.Known || !v.OOMScoreAdj.Known {
 		return
 	}
 	var best *oom.Candidate
 	var most, than uint64
-	for i := range e.f.rec.Candidates {
-		c := &e.f.rec.Candidates[i]
+	for i := range e.rec.Candidates {
+		c := &e.rec.Candidates[i]
 		if !c.RSSBytes.Known || c.PID.Known && c.PID == v.PID || c.OOMScoreAdj.Or(v.OOMScoreAdj.Value) >= v.OOMScoreAdj.Value {
 			continue
 		}
@@ -88,16 +118,11 @@ func (e *Explainer) spared(v *oom.Victim) {
 			best, most, than = c, theirs, its
 		}
 	}
-	if best == nil {
+	if whole := e.whole(); best == nil || whole.Known && !ratio(most, whole.Value, 1, 10) {
 		return
 	}
-	t := e.reason(codeVictimAdj).s("a bigger task")
-	if best.PID.Known {
-		t.s(" (pid ").n(int64(best.PID.Value)).s(")")
-	}
-	t.s(" was spared: ").size(most).s(" with oom_score_adj ").n(int64(best.OOMScoreAdj.Value)).
-		s("; the victim has ").size(than).s(" and ").n(int64(v.OOMScoreAdj.Value))
-	e.end()
+	e.add(finding{code: codeVictimAdj, text: sprintf("a bigger task, %s, was spared: %s with oom_score_adj %d; the victim has %s and %d",
+		process(best.PID, best.Comm), sizeText(most), best.OOMScoreAdj.Value, sizeText(than), v.OOMScoreAdj.Value)})
 }
 
 // common sizes two tasks by the numbers that both have.
@@ -113,31 +138,31 @@ func common(c *oom.Candidate, v *oom.Victim) (candidate, victim uint64) {
 }
 
 // small: below 2 % of the memory that ran out, the same shortage is back soon.
-// What counts is what goes with the process and is not dropped anyway: anonymous
-// memory, swap and page tables. Sockets, pipes and other kernel memory of its
-// own go with it too and are not in these numbers, so that nothing is said where
-// they are what fills the memory.
-func (e *Explainer) small(v *oom.Victim) {
-	f := &e.f
-	whole := f.max
-	if !f.cgroup {
-		whole = f.total
+// What counts is all that may go with the process: anonymous memory, swap, page
+// tables, what it maps of shared memory, which only it may hold, and what it keeps
+// from being dropped by mlock. Sockets, pipes and other kernel memory of its own go
+// with it too and are not in these numbers, so that nothing is said where they are
+// what fills the memory.
+func (e *explanation) small(v *oom.Victim) {
+	whole := e.max
+	if !e.cgroup {
+		whole = e.total
 		if !whole.Known {
-			whole = f.rec.DomainBytes
+			whole = e.rec.DomainBytes
 		}
 	}
-	noSwap := f.swapTotal.Known && f.swapTotal.Value == 0
+	noSwap := e.swapTotal.Known && e.swapTotal.Value == 0
 	if !v.AnonRSSBytes.Known || !v.SwapBytes.Known && !noSwap || !whole.Known || whole.Value == 0 {
 		return
 	}
-	switch e.verdict {
-	case codeLimitKernel, codeMemoryKernel, codeMemoryMissing:
+	switch e.cause() {
+	case codeLimitKernel, codeMemoryKernel, codeMemoryMissing, codeNotShort:
 		return
 	}
-	own := sum(v.AnonRSSBytes, v.SwapBytes, v.PgtablesBytes).Value
+	own := add(v.AnonRSSBytes.Value, v.SwapBytes.Value, v.PgtablesBytes.Value, v.ShmemRSSBytes.Value,
+		min(v.LockedVMBytes.Value, v.FileRSSBytes.Value))
 	if ratio(own, whole.Value, 1, 50) {
 		return
 	}
-	e.reason(codeVictimSmall).s("the kill may free little: its own memory is at most ").sizeOf(own, whole.Value)
-	e.end()
+	e.add(finding{code: codeVictimSmall, text: "the kill may free little: it releases at most " + partText(own, whole.Value)})
 }

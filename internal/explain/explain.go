@@ -4,192 +4,274 @@
 // Everything here is a pure function of an oom.Record, so a record from BPF and
 // one from the kernel log are treated alike. A number that the record does not
 // hold is never assumed: the reason that needs it is not given. Where the
-// evidence allows for another verdict, Why.Unsure is set and the summary says
-// from what it could not be told apart. Names that a process chose itself (comm,
-// cgroup names) never enter a text.
+// evidence allows for another verdict, Why.Unsure is set, the summary says what it
+// could also be, and Why.Check how to find out. Names that a process chose itself
+// enter a text only through name, which quotes what is not plain.
 //
 // The codes are documented in docs/why.md.
 package explain
 
 import (
-	"unsafe"
+	"strings"
 
 	"github.com/oomtrace/oomtrace/internal/oom"
 )
 
-// Explainer explains records. It reuses its buffers: the Why that Explain sets,
-// with all its strings, is valid until the next call on the same Explainer. A
-// caller that keeps a record longer uses Of. The zero value is ready. It is not
-// safe for concurrent use.
-type Explainer struct {
-	why     oom.Why
-	out     text
-	spans   []span
-	reasons []oom.Reason
-	f       facts
-	doubts  []doubt
-	verdict string
-	doubt   string
+// finding is one fact: a reason, and what the summary says of it.
+type finding struct {
+	code string
+	text string // of the reason; a finding without one is not among the reasons
+	// lead begins the summary where this is the verdict; text stands for it where it
+	// is empty.
+	lead string
+	// aside is what it adds to the summary of another verdict; most add nothing.
+	aside string
+	// doubt is what the verdict could also be.
+	doubt string
 }
 
-// doubt is what a verdict could not be told apart from.
-type doubt struct{ code, from string }
-
-// span is a reason whose text is still an offset: the buffer may move.
-type span struct {
-	code       string
-	start, end int
+// explanation collects the findings on one record.
+type explanation struct {
+	facts
+	found   []finding
+	verdict string
+	// memory is the verdict on the memory where the record's own is another: that the
+	// kill was asked for, or that nothing was killed.
+	memory  string
+	special bool
 }
 
 // Explain sets rec.Why from the facts of rec.
-func (e *Explainer) Explain(rec *oom.Record) {
-	e.out.b, e.spans, e.reasons = e.out.b[:0], e.spans[:0], e.reasons[:0]
-	e.doubts, e.verdict, e.doubt = e.doubts[:0], "", ""
-	e.f.gather(rec)
+func Explain(rec *oom.Record) { rec.Why = Of(rec) }
+
+// Of returns the explanation of rec.
+func Of(rec *oom.Record) *oom.Why {
+	e := explanation{facts: gather(rec)}
 	switch rec.Kind {
 	case oom.KindLost:
 		e.lost()
 	case oom.KindExit:
 		e.exit()
+	case oom.KindSigkill:
+		e.sigkill()
 	default:
 		e.kill()
 	}
-	start := len(e.out.b)
-	e.summary()
-	e.finish(rec, start)
+	return e.why()
 }
 
-// Of returns the explanation of rec in memory of its own.
-func Of(rec *oom.Record) *oom.Why {
-	var e Explainer
-	r := *rec
-	e.Explain(&r)
-	return r.Why
-}
+func (e *explanation) add(f finding) { e.found = append(e.found, f) }
 
-// reason starts a reason's text; end closes it.
-func (e *Explainer) reason(code string) *text {
-	e.spans = append(e.spans, span{code: code, start: len(e.out.b)})
-	return &e.out
-}
-
-func (e *Explainer) end() {
-	e.spans[len(e.spans)-1].end = len(e.out.b)
-}
-
-func (e *Explainer) has(code string) bool {
-	for i := range e.spans {
-		if e.spans[i].code == code {
-			return true
+func (e *explanation) get(code string) *finding {
+	for i := range e.found {
+		if e.found[i].code == code {
+			return &e.found[i]
 		}
 	}
-	return false
+	return nil
 }
+
+func (e *explanation) has(code string) bool { return e.get(code) != nil }
 
 // settle makes code the verdict, unless a stronger one stands.
-func (e *Explainer) settle(code string) {
-	if e.verdict == "" {
+func (e *explanation) settle(code string) {
+	switch {
+	case e.verdict == "":
 		e.verdict = code
+	case e.special && e.memory == "":
+		e.memory = code
 	}
 }
 
-// unsure notes from what code could not be told apart. It counts only if code
-// becomes the verdict.
-func (e *Explainer) unsure(code, from string) {
-	e.doubts = append(e.doubts, doubt{code, from})
+// settled reports that the memory has its verdict.
+func (e *explanation) settled() bool {
+	return e.verdict != "" && !e.special || e.memory != ""
 }
 
-func (e *Explainer) doubtOf(code string) string {
-	for _, d := range e.doubts {
-		if d.code == code {
-			return d.from
+// cause is the verdict on the memory.
+func (e *explanation) cause() string {
+	if e.special {
+		return e.memory
+	}
+	return e.verdict
+}
+
+// unsure notes what code could also be. It counts only if code becomes the verdict.
+func (e *explanation) unsure(code, other string) {
+	if f := e.get(code); f != nil && f.doubt == "" {
+		f.doubt = other
+	}
+}
+
+// maxSummary is what fits on three lines of a terminal. An aside without room is left
+// to the reasons.
+const maxSummary = 300
+
+func (e *explanation) why() *oom.Why {
+	w := &oom.Why{Verdict: e.verdict}
+	for _, f := range e.found {
+		if f.text != "" {
+			w.Reasons = append(w.Reasons, oom.Reason{Code: f.code, Text: f.text})
 		}
 	}
-	return ""
+	v, memory := e.get(e.verdict), e.get(e.memory)
+	doubted, tail := v, ""
+	if v.doubt == "" && memory != nil {
+		doubted = memory
+	}
+	if doubted.doubt != "" {
+		tail = " (could also be " + doubted.doubt + ")"
+		w.Unsure = oom.Some(true)
+		w.Check = checkOf(doubted.code)
+	}
+	parts := []string{v.summary()}
+	room := maxSummary - len(tail) - len(parts[0])
+	try := func(s string) {
+		if room -= len(s) + 2; s != "" && room >= 0 {
+			parts = append(parts, s)
+		} else {
+			room += len(s) + 2
+		}
+	}
+	if memory != nil {
+		try(memory.summary())
+	}
+	for i := range e.found {
+		if f := &e.found[i]; f != v && f != memory {
+			try(f.aside)
+		}
+	}
+	w.Summary = strings.Join(parts, "; ") + tail
+	return w
 }
 
-// finish turns offsets into strings, now that the buffer stays where it is.
-func (e *Explainer) finish(rec *oom.Record, summary int) {
-	for _, s := range e.spans {
-		e.reasons = append(e.reasons, oom.Reason{Code: s.code, Text: view(e.out.b[s.start:s.end])})
+func (f *finding) summary() string {
+	if f.lead != "" {
+		return f.lead
 	}
-	e.why = oom.Why{Verdict: e.verdict, Summary: view(e.out.b[summary:]), Reasons: e.reasons}
-	if e.doubt != "" {
-		e.why.Unsure = oom.Some(true)
-	}
-	rec.Why = &e.why
+	return f.text
 }
-
-// view is b as a string, without a copy: b is not written again before the next
-// Explain.
-func view(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }
 
 // kill explains a kill, and an OOM that ended without one. The order of the
-// rules is the order of strength: what somebody asked for, what the kernel could
-// not reach, who holds the memory, why swap did not help.
-func (e *Explainer) kill() {
-	e.special()
+// rules is the order of strength: what was asked for, what the kernel could
+// not reach, what holds the memory, why swap did not help.
+func (e *explanation) kill() {
+	e.outcome()
 	switch {
-	case e.f.sysrq:
-	case e.f.cgroup:
+	case e.rec.Kind == oom.KindAlreadyExiting || e.rec.Kind == oom.KindNoVictim && e.over():
+	case e.cgroup:
 		e.limit()
+	case e.sysrq && !e.tight():
+		e.roomy()
 	default:
 		e.system()
 	}
 	e.choice()
 	if e.verdict == "" {
-		e.verdict = codeUnknown
-		e.unsure(codeUnknown, "any other: the memory's state is not in the record")
-	}
-}
-
-func (e *Explainer) special() {
-	rec := e.f.rec
-	if e.f.sysrq {
-		t := e.reason(codeSysrq).s("sysrq-f asked for the kill")
-		if rec.Trigger != nil && rec.Trigger.Order.Known {
-			t.s(" (order ").n(int64(rec.Trigger.Order.Value)).s(")")
+		lead := e.shortage()
+		if s := e.victimSize; s.Known {
+			lead += "; this process held " + sizeText(s.Value)
 		}
-		e.end()
-		e.settle(codeSysrq)
-	}
-	switch rec.Kind {
-	case oom.KindAlreadyExiting:
-		e.reason(codeAlreadyExiting).s("the task was dying already: the kernel marked it and sent no signal")
-		e.end()
-		e.settle(codeAlreadyExiting)
-	case oom.KindNoVictim:
-		e.noVictim()
+		e.add(finding{code: codeUnknown, lead: lead, doubt: "any cause: the record does not hold the memory's state"})
+		e.settle(codeUnknown)
 	}
 }
 
-func (e *Explainer) noVictim() {
-	rec, spared := e.f.rec, int64(0)
-	for i := range rec.Candidates {
-		if adj, ok := rec.Candidates[i].OOMScoreAdj.Get(); ok && adj == -1000 {
+// shortage says what ran out, and no more.
+func (e *explanation) shortage() string {
+	switch {
+	case e.cgroup:
+		return e.limitUsedUp()
+	case e.sysrq && e.free.Known && e.total.Known:
+		return partText(e.free.Value, e.total.Value) + " is free"
+	case e.has(codeMemoryLow):
+		return "no free memory"
+	}
+	return "out of memory"
+}
+
+// outcome is for what is not the usual end, a kill for want of memory. The verdict is
+// the outcome then, and the memory is explained beside it.
+func (e *explanation) outcome() {
+	switch {
+	case e.rec.Kind == oom.KindAlreadyExiting:
+		e.add(finding{code: codeAlreadyExiting, text: "the task was exiting already: the kernel marked it and sent no signal",
+			lead: "the process was exiting already: the kernel marked it, without a kill, so that it can finish"})
+		e.settle(codeAlreadyExiting)
+	case e.rec.Kind == oom.KindNoVictim:
+		e.noVictim()
+	case e.rec.Kind == oom.KindPanic:
+		e.panicked()
+	case e.rec.Kind == oom.KindOOM:
+		e.add(finding{code: codeCut, text: "an OOM began here; the log does not hold how it ended"})
+		e.settle(codeCut)
+	case e.sysrq:
+		e.sysrqf()
+	}
+	e.special = e.verdict != ""
+}
+
+// sysrqf: the key, or a write of f to /proc/sysrq-trigger, which daemons do too
+// (earlyoom --use-kernel-oom). The kernel does it in a worker (drivers/tty/sysrq.c,
+// moom_callback), so that the trigger is not the process that asked.
+func (e *explanation) sysrqf() {
+	text := "triggered with SysRq-f: the key, or someone wrote f to /proc/sysrq-trigger"
+	if s := e.rec.Sender; s != nil {
+		text = process(s.PID, s.Comm) + " wrote f to /proc/sysrq-trigger"
+	}
+	e.add(finding{code: codeSysrq, text: text})
+	e.settle(codeSysrq)
+}
+
+func (e *explanation) panicked() {
+	text := "the kernel panicked instead of killing"
+	switch e.rec.Panic {
+	case oom.PanicOnOOM:
+		text = "the kernel panicked instead of killing: vm.panic_on_oom is set"
+	case oom.PanicNoKillable:
+		text = "the kernel panicked: it found no killable process"
+	}
+	e.add(finding{code: codePanic, text: text})
+	e.settle(codePanic)
+}
+
+// over: by the time that nothing was found to kill, an earlier victim had given back
+// what it held, or the shortage was not one of memory.
+func (e *explanation) over() bool {
+	return e.cgroup && (e.writesLimit() || !all(e.usage, e.max).Known || !ratio(e.usage.Value, e.max.Value, 9, 10))
+}
+
+func (e *explanation) noVictim() {
+	spared, n := int64(0), int64(len(e.rec.Candidates))
+	for i := range e.rec.Candidates {
+		if e.rec.Candidates[i].OOMScoreAdj == oom.Some(int32(unkillable)) {
 			spared++
 		}
 	}
-	t := e.reason(codeNoVictim).s("the kernel found nobody to kill")
-	switch total, ok := rec.CandidatesTotal.Get(); {
-	case spared > 0 && spared == int64(len(rec.Candidates)):
-		t.s(": all ").n(spared).s(" tasks listed have oom_score_adj -1000")
-	case ok && total == 0:
-		t.s(": 0 tasks weighed")
+	text := "the kernel found no killable process"
+	lead := text
+	switch {
+	case e.cgroup && e.writesLimit():
+		lead = sprintf("%s limit was lowered below what is in use, and %s", e.levelWord(), text)
+	case e.over() && all(e.usage, e.max).Known:
+		lead = sprintf("%s limit was met (%s of %s in use by now), and %s", e.levelWord(), sizeText(e.usage.Value), sizeText(e.max.Value), text)
 	}
-	e.end()
+	switch total, ok := e.rec.CandidatesTotal.Get(); {
+	case spared > 0 && spared == n:
+		text += sprintf(": all %d tasks listed have oom_score_adj -1000", spared)
+	case ok && total == 0:
+		text += ": 0 tasks weighed"
+	}
+	e.add(finding{code: codeNoVictim, text: text, lead: lead})
 	e.settle(codeNoVictim)
 }
 
-func (e *Explainer) lost() {
-	t := e.reason(codeLost)
-	if n, ok := e.f.rec.Lost.Get(); ok {
-		t.u(n)
-	} else {
-		t.s("an unknown number of")
+func (e *explanation) lost() {
+	n := "an unknown number of"
+	if v, ok := e.rec.Lost.Get(); ok {
+		n = sprintf("%d", v)
 	}
-	t.s(" records were lost here")
-	e.end()
+	e.add(finding{code: codeLost, text: n + " records were lost here"})
 	e.settle(codeLost)
 }
 
@@ -198,38 +280,36 @@ func (e *Explainer) lost() {
 // (MAX_OOM_REAP_RETRIES, 100 ms apart), so at 5 s something holds the task.
 const slowExit = 5e9
 
-func (e *Explainer) exit() {
-	x := e.f.rec.Exit
+// exit explains the exit of a victim: the verdict is the weightiest of what happened.
+func (e *explanation) exit() {
+	x := e.rec.Exit
 	if x == nil {
-		e.settle(codeUnknown)
-		e.unsure(codeUnknown, "a victim that is still there")
-		return
+		x = &oom.Exit{}
 	}
 	if after, ok := x.AfterNS.Get(); ok {
+		text := "exited " + spanText(after) + " after the kill"
 		if after >= slowExit {
-			e.reason(codeExitSlow).s("gone after ").dur(after).s(", 5 s or more")
-			e.end()
+			e.add(finding{code: codeExitSlow, text: text + ", 5 s or more"})
 		}
-		e.reason(codeExitGone).s("gone after ").dur(after)
-		e.end()
+		e.add(finding{code: codeExitGone, text: text, aside: aside(after < slowExit, text)})
 	}
 	if x.ReaperGaveUp.Or(false) {
-		t := e.reason(codeExitGaveUp).s("the reaper could not take its memory")
+		text := "the OOM reaper could not free its memory"
 		if rss, ok := x.RSSBytes.Get(); ok {
-			t.s("; it still held ").size(rss)
+			text += "; " + sizeText(rss) + " were still resident"
 		}
-		e.end()
+		e.add(finding{code: codeExitGaveUp, text: text})
 		e.settle(codeExitGaveUp)
 	}
 	if x.Reaped.Or(false) {
-		t := e.reason(codeExitReaped).s("the reaper took its memory")
+		text := "the OOM reaper freed its memory"
 		if ns, ok := x.ReapedAfterNS.Get(); ok {
-			t.s(" by ").dur(ns)
+			text += " within " + spanText(ns)
 		}
 		if rss, ok := x.RSSBytes.Get(); ok {
-			t.s("; ").size(rss).s(" resident were left")
+			text += "; " + sizeText(rss) + " resident were left"
 		}
-		e.end()
+		e.add(finding{code: codeExitReaped, text: text, aside: text})
 	}
 	for _, code := range [...]string{codeExitSlow, codeExitGone, codeExitReaped} {
 		if e.has(code) {
@@ -237,7 +317,15 @@ func (e *Explainer) exit() {
 		}
 	}
 	if e.verdict == "" {
+		e.add(finding{code: codeUnknown, lead: "the record does not show how the victim exited", doubt: "a victim that is still alive"})
 		e.settle(codeUnknown)
-		e.unsure(codeUnknown, "a victim that is still there")
 	}
+}
+
+// aside is text where it is to be said.
+func aside(say bool, text string) string {
+	if say {
+		return text
+	}
+	return ""
 }

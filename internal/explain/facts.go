@@ -2,12 +2,16 @@ package explain
 
 import (
 	"slices"
+	"strings"
 
 	"github.com/oomtrace/oomtrace/internal/oom"
 )
 
 // size is a number of bytes that may be unknown.
 type size = oom.Opt[uint64]
+
+// unkillable is the oom_score_adj of tasks that are never killed.
+const unkillable = -1000
 
 // facts are the numbers of one record, brought to one form: names of cgroup v1
 // and v2, and of the log and BPF, made alike.
@@ -17,12 +21,14 @@ type facts struct {
 	sysrq  bool
 
 	// The cgroup at its limit.
-	usage, max                                 size
-	memsw                                      bool
-	clean                                      bool // dirty holds all there is, so the rest is clean
-	anon, shmem, cache, dirty, kernel, sock    size
-	kernelSlab, kernelTables, limitUnevictable size
-	swapcached, limitWriteback                 size
+	usage, max                       size
+	memsw                            bool
+	clean                            bool // dirty holds all there is, so the rest is clean
+	anon, shmem, cache, dirty        size
+	kernel                           size // sockets included
+	kernelParts                      []part
+	limitUnevictable                 size
+	swapcached, limitWriteback, thps size
 
 	// The machine.
 	total, free, swapTotal, swapFree size
@@ -34,13 +40,24 @@ type facts struct {
 	lruAnon, lruFile                 size
 	unevictable, mlocked             size
 	kernelFixed, missing             size
-	hugeIdle, sysShmem, writeback    size
+	hugeIdle, hugeHeld               size
+	sysShmem, writeback              size
 	hugeKnown, hugeLate              bool // late: counted after the kill
 	vmallocKnown                     bool
-	zspages                          size
+	zspages, freeCMA, balloon        size
 
 	// The victim: rss, swap and page tables are what the kernel's points count.
 	victimSize, victimAnon size
+	group                  bool // killed by memory.oom.group
+}
+
+// uncounted is the part of the kernel's memory that memory.stat has no name for.
+const uncounted = "in no counter"
+
+// part is a named share of the kernel's memory.
+type part struct {
+	name  string
+	bytes uint64
 }
 
 // sum adds those of the values that are known; it is unknown if none is.
@@ -74,8 +91,8 @@ func first(s oom.Stats, names ...string) size {
 	return size{}
 }
 
-func (f *facts) gather(rec *oom.Record) {
-	*f = facts{rec: rec}
+func gather(rec *oom.Record) facts {
+	f := facts{rec: rec}
 	f.cgroup = rec.Scope == oom.ScopeCgroup || rec.Scope == "" && rec.Limit != nil
 	f.sysrq = rec.Sysrq.Or(false) || rec.Trigger != nil && rec.Trigger.Order.Or(0) == -1
 	if rec.Limit != nil {
@@ -87,7 +104,9 @@ func (f *facts) gather(rec *oom.Record) {
 	if v := rec.Victim; v != nil {
 		f.victimAnon = v.AnonRSSBytes
 		f.victimSize = taskSize(v.RSSBytes, v.SwapBytes, v.PgtablesBytes)
+		f.group = f.groupLevel() != nil
 	}
+	return f
 }
 
 // taskSize is what oom_badness counts. Without the resident size there is none;
@@ -106,61 +125,99 @@ func (f *facts) gatherLimit(l *oom.Limit) {
 	f.shmem = first(st, oom.LimitShmem)
 	f.cache = first(st, oom.LimitFile, oom.LimitV1Cache)
 	if f.cache.Known {
-		f.cache = oom.Opt[uint64]{Value: sub(f.cache.Value, f.shmem.Value), Known: f.shmem.Known}
+		f.cache = size{Value: sub(f.cache.Value, f.shmem.Value), Known: f.shmem.Known}
 	}
-	f.gatherDirty(st)
-	f.sock = first(st, oom.LimitSock)
-	f.kernelSlab = first(st, oom.LimitSlab)
-	if !f.kernelSlab.Known {
-		f.kernelSlab = sum(first(st, oom.LimitSlabUnrecl), first(st, oom.LimitSlabReclaimable))
-	}
-	f.kernelTables = first(st, oom.LimitPagetables)
+	f.thps = first(st, oom.LimitAnonTHP, "rss_huge_bytes")
+	f.limitUnevictable = first(st, oom.LimitUnevictable)
+	sock, known := first(st, oom.LimitSock), f.gatherKernelParts(st)
 	f.kernel = first(st, oom.LimitKernel)
 	if !f.kernel.Known {
 		f.kernel = l.KmemUsageBytes // v1: all of it, the parts are not
 	}
-	if !f.kernel.Known {
-		f.kernel = sum(f.kernelSlab, f.kernelTables, first(st, oom.LimitKernelStack), first(st, oom.LimitPercpu), first(st, oom.LimitVmalloc))
+	whole := f.kernel.Known
+	if !whole {
+		f.kernel = known
 	}
-	if !first(st, oom.LimitKernel).Known && !l.KmemUsageBytes.Known && f.usage.Known && f.anon.Known && f.cache.Known {
+	f.gatherDirty(st, sum(f.kernel, sock))
+	if !whole && f.usage.Known && f.anon.Known && f.cache.Known {
 		// Before 5.18 memory.stat has no sum of the kernel's memory, and part of
 		// it (pipes, page tables before 5.11) in no counter: what is charged is
 		// anonymous, page cache, or the kernel's (mm/memcontrol.c).
-		rest := sub(sub(sub(f.usage.Value, f.anon.Value), f.cache.Value), sum(f.shmem, f.sock).Value)
+		rest := sub(sub(sub(f.usage.Value, f.anon.Value), f.cache.Value), sum(f.shmem, sock).Value)
 		f.kernel = oom.Some(max(f.kernel.Value, rest))
 	}
-	f.kernel = sum(f.kernel, f.sock)
-	f.limitUnevictable = first(st, oom.LimitUnevictable)
+	f.gatherUncounted(sub(f.kernel.Value, known.Value), st)
+	if sock.Value > 0 {
+		f.kernelParts = append(f.kernelParts, part{"sockets", sock.Value})
+	}
+	f.kernel = sum(f.kernel, sock)
 	f.gatherMemsw(l)
+}
+
+// gatherKernelParts takes the counters that add up to the kernel's memory.
+func (f *facts) gatherKernelParts(st oom.Stats) size {
+	slab := first(st, oom.LimitSlab)
+	if !slab.Known {
+		slab = sum(first(st, oom.LimitSlabUnrecl), first(st, oom.LimitSlabReclaimable))
+	}
+	var known size
+	for _, p := range []struct {
+		name  string
+		bytes size
+	}{
+		{"slab", slab}, {"page tables", first(st, oom.LimitPagetables)}, {"kernel stacks", first(st, oom.LimitKernelStack)},
+		{"per-CPU memory", first(st, oom.LimitPercpu)}, {"vmalloc", first(st, oom.LimitVmalloc)},
+		{"page tables of KVM or the IOMMU", first(st, oom.LimitSecPagetables)},
+	} {
+		if known = sum(known, p.bytes); p.bytes.Value > 0 {
+			f.kernelParts = append(f.kernelParts, part{p.name, p.bytes.Value})
+		}
+	}
+	return known
+}
+
+// gatherUncounted is for kernel memory that no counter has. Before 5.11 that is where
+// page tables are, of which the victim's are known.
+func (f *facts) gatherUncounted(rest uint64, st oom.Stats) {
+	if v := f.rec.Victim; v != nil && !first(st, oom.LimitPagetables).Known {
+		if tables := min(v.PgtablesBytes.Value, rest); tables > 0 {
+			f.kernelParts = append(f.kernelParts, part{"page tables of this process", tables})
+			rest -= tables
+		}
+	}
+	if rest > 0 && len(st) > 0 {
+		f.kernelParts = append(f.kernelParts, part{uncounted, rest})
+	}
 }
 
 // gatherDirty takes swap's pages out of the page cache. On their way to swap and
 // back they are in the swap cache, which memory.stat counts as file, and in
 // writeback (mm/swap_state.c, mm/page_io.c); to whom they belong they are
 // anonymous memory.
-func (f *facts) gatherDirty(st oom.Stats) {
+func (f *facts) gatherDirty(st oom.Stats, kernel size) {
 	dirty, writeback := first(st, oom.LimitFileDirty, oom.LimitV1Dirty), first(st, oom.LimitFileWriteback, oom.LimitV1Writeback)
 	f.clean = all(dirty, writeback).Known
 	f.limitWriteback = writeback
 	f.swapcached = first(st, oom.LimitSwapcached)
 	if cached := min(f.swapcached.Value, f.cache.Value); cached > 0 {
 		f.cache.Value -= cached
-		f.anon = f.withSwapcached(st, cached)
+		f.anon = f.withSwapcached(cached, kernel)
 		writeback.Value = sub(writeback.Value, cached)
 	}
 	f.dirty = sum(dirty, writeback)
 }
 
 // withSwapcached is the anonymous memory with what the swap cache alone holds.
-// What is mapped as well counts as anonymous already: the lists of anonymous
-// pages, which have shmem too, hold each page once.
-func (f *facts) withSwapcached(st oom.Stats, cached uint64) size {
+// What is mapped as well counts as anonymous already, while each page is charged
+// once: both together are no more than what the other kinds leave of the usage.
+func (f *facts) withSwapcached(cached uint64, kernel size) size {
 	if !f.anon.Known {
 		return f.anon
 	}
 	both := add(f.anon.Value, cached)
-	if lru := all(first(st, oom.LimitActiveAnon), first(st, oom.LimitInactiveAnon)); lru.Known {
-		both = min(both, max(f.anon.Value, sub(lru.Value, f.shmem.Value)))
+	if f.usage.Known {
+		rest := sub(f.usage.Value, add(f.cache.Value, f.shmem.Value, kernel.Value))
+		both = min(both, max(f.anon.Value, rest))
 	}
 	return oom.Some(both)
 }
@@ -176,31 +233,44 @@ func (f *facts) gatherMemory(m *oom.Memory) {
 	f.unevictable, f.mlocked = first(st, oom.StatUnevictable), first(st, oom.StatMlocked)
 	f.sysShmem = first(st, oom.StatShmem)
 	f.writeback = first(st, oom.StatFileWriteback, "writeback_bytes")
-	tables := sum(first(st, oom.StatPageTable, oom.LimitPagetables), first(st, oom.StatSecPageTable))
-	unreclaimable := first(st, oom.StatSlabUnrecl)
-	f.kernelFixed = all(unreclaimable, first(st, oom.StatKernelStack), tables)
-	if f.kernelFixed.Known {
-		f.kernelFixed = sum(f.kernelFixed, first(st, oom.StatPercpu), first(st, oom.StatBounce))
-		if vmalloc := first(st, oom.StatVmalloc); vmalloc.Known {
-			// Most kernels have their stacks there too (CONFIG_VMAP_STACK).
-			f.kernelFixed = sum(f.kernelFixed, oom.Some(sub(vmalloc.Value, first(st, oom.StatKernelStack).Value)))
-			f.vmallocKnown = true
+	f.freeCMA, f.balloon = first(st, oom.StatFreeCMA), first(st, "balloon_pages_bytes")
+	f.zspages = first(st, oom.StatZspages)
+	stacks, tables := first(st, oom.StatKernelStack), sum(first(st, oom.StatPageTable, oom.LimitPagetables), first(st, oom.StatSecPageTable))
+	slab, vmalloc := first(st, oom.StatSlabUnrecl), first(st, oom.StatVmalloc)
+	if f.kernelFixed = all(slab, stacks, tables); f.kernelFixed.Known {
+		f.vmallocKnown = vmalloc.Known
+		// Most kernels have their stacks there too (CONFIG_VMAP_STACK).
+		vmalloc.Value = sub(vmalloc.Value, stacks.Value)
+		f.kernelFixed = sum(f.kernelFixed, first(st, oom.StatPercpu), first(st, oom.StatBounce), vmalloc)
+	}
+	if !f.cgroup {
+		for _, p := range []part{
+			{"slab", slab.Value}, {"kernel stacks", stacks.Value}, {"page tables", tables.Value},
+			{"per-CPU memory", first(st, oom.StatPercpu).Value}, {"vmalloc", vmalloc.Value},
+		} {
+			if p.bytes > 0 {
+				f.kernelParts = append(f.kernelParts, p)
+			}
 		}
 	}
-	huge, hugeFree := first(st, oom.StatHugepagesTotal), first(st, oom.StatHugepagesFree)
-	f.hugeKnown = huge.Known
-	f.hugeLate = slices.Contains(f.rec.Sampled, oom.SampledHugepages)
-	if hugeFree.Known {
-		// Reserved pages are promised to a mapping: free, but not unused.
-		f.hugeIdle = oom.Some(sub(hugeFree.Value, first(st, oom.StatHugepagesRsvd).Value))
-	}
+	f.gatherHuge(st)
 	// What is left of the RAM after everything that the kernel counts: pages
-	// that a driver, a balloon or vmalloc took straight from the allocator.
-	f.zspages = first(st, oom.StatZspages)
+	// that were taken straight from the allocator.
 	known := all(f.free, f.lruAnon, f.lruFile, f.unevictable, f.kernelFixed, first(st, oom.StatSlabReclaimable))
 	if f.total.Known && known.Known {
-		known = sum(known, huge, f.zspages, first(st, oom.StatIsolatedAnon), first(st, oom.StatIsolatedFile))
+		known = sum(known, first(st, oom.StatHugepagesTotal), f.zspages, first(st, oom.StatIsolatedAnon), first(st, oom.StatIsolatedFile))
 		f.missing = oom.Some(sub(f.total.Value, known.Value))
+	}
+}
+
+func (f *facts) gatherHuge(st oom.Stats) {
+	huge, free := first(st, oom.StatHugepagesTotal), first(st, oom.StatHugepagesFree)
+	f.hugeKnown = huge.Known
+	f.hugeLate = slices.Contains(f.rec.Sampled, oom.SampledHugepages)
+	if free.Known {
+		// Reserved pages are promised to a mapping: free, but not unused.
+		f.hugeIdle = oom.Some(sub(free.Value, first(st, oom.StatHugepagesRsvd).Value))
+		f.hugeHeld = size{Value: sub(huge.Value, f.hugeIdle.Value), Known: huge.Known}
 	}
 }
 
@@ -232,4 +302,48 @@ func (f *facts) gatherMemsw(l *oom.Limit) {
 		f.anon.Value = add(f.anon.Value, sub(usage.Value, l.UsageBytes.Value))
 	}
 	f.usage, f.max = usage, maximum
+}
+
+// whole is the memory that ran out: the cgroup's, or the machine's.
+func (f *facts) whole() size {
+	switch {
+	case !f.cgroup:
+		return f.total
+	case f.usage.Known:
+		return f.usage
+	}
+	return f.max
+}
+
+// inStack reports that one of the functions is in the trigger's kernel stack.
+func (f *facts) inStack(names ...string) bool {
+	if f.rec.Trigger == nil {
+		return false
+	}
+	for _, frame := range f.rec.Trigger.KernelStack {
+		frame, _, _ = strings.Cut(frame, "+")
+		frame, _, _ = strings.Cut(frame, ".") // .isra.0 and the like
+		if slices.Contains(names, frame) {
+			return true
+		}
+	}
+	return false
+}
+
+// kernelHint guesses from what the trigger was doing what kernel memory it is of.
+func (f *facts) kernelHint() string {
+	for _, h := range []struct {
+		words string
+		names []string
+	}{
+		{"data in pipes", []string{"pipe_write", "anon_pipe_write", "alloc_pipe_info", "pipe_fcntl", "pipe_resize_ring"}},
+		{"data in sockets", []string{"unix_dgram_sendmsg", "unix_stream_sendmsg", "tcp_sendmsg", "udp_sendmsg", "sock_alloc_send_pskb", "netlink_sendmsg"}},
+		{"BPF maps", []string{"map_create", "bpf_map_area_alloc", "__bpf_map_area_alloc", "htab_map_alloc"}},
+		{"io_uring", []string{"io_uring_setup", "__do_sys_io_uring_setup"}},
+	} {
+		if f.inStack(h.names...) {
+			return h.words
+		}
+	}
+	return ""
 }

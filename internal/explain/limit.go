@@ -1,6 +1,8 @@
 package explain
 
 import (
+	"cmp"
+	"slices"
 	"strings"
 
 	"github.com/oomtrace/oomtrace/internal/oom"
@@ -8,35 +10,119 @@ import (
 
 // limit explains an OOM at a cgroup's limit: what fills it, whose it is, and why
 // swap did not make room.
-func (e *Explainer) limit() {
+func (e *explanation) limit() {
+	e.lowered()
 	e.ancestor()
-	e.manyTasks(e.f.max, e.f.kernel, e.f.anon)
-	e.holder()
-	if e.swap() != swapFree || !e.swappableHolder() {
+	e.manyTasks(e.max, e.kernel, e.anon)
+	e.limitKind()
+	e.hugeShare(e.usage)
+	e.noTask()
+	e.grew()
+	if e.has(codeLimitAncestor) {
+		e.holder()
+		e.protected(e.usage)
+	}
+	if !e.swappable() {
+		return
+	}
+	locked := e.locked(e.usage, e.limitUnevictable, e.limitSwappable())
+	if e.swap() != swapFree || locked {
 		return
 	}
 	// Swap does not decide the verdict here: the limit is full either way.
 	swappable := e.limitSwappable()
-	if e.swapUnused(e.f.usage, e.f.limitUnevictable, swappable) != "" || e.limitThrashing() {
+	if e.swappinessZero(e.limitUnevictable, swappable) || e.limitThrashing() || e.has(codeLimitLowered) || e.has(codeLimitNoTask) || e.has(codeLimitFull) {
 		return
 	}
 	if swappable.Known {
-		e.reason(codeSwapUnexplained).s("swap was free and the cgroup may swap, yet ").size(swappable.Value).
-			s(" of anonymous memory stayed: the record does not show why")
-		e.end()
+		e.add(finding{code: codeSwapUnexplained,
+			text:  sprintf("swap was free and the cgroup may swap, yet %s of anonymous memory stayed: the record does not show why", sizeText(swappable.Value)),
+			aside: "swap was free, and the record does not show why it was not used"})
+	}
+}
+
+// swappable reports that swap bears on the kind of memory that fills the limit.
+func (e *explanation) swappable() bool {
+	switch e.cause() {
+	case codeLimitFile, codeLimitDirty, codeLimitKernel:
+		return false
+	}
+	return true
+}
+
+func (e *explanation) limitUsedUp() string {
+	s := e.levelWord() + " limit"
+	if e.max.Known {
+		s += " of " + sizeText(e.max.Value)
+	}
+	if e.memsw {
+		s += " on memory and swap"
+	}
+	return s + " is used up"
+}
+
+// writesLimit: the OOM comes from within the write to memory.max, which kills when
+// reclaim cannot get below the new limit (mm/memcontrol.c, memory_max_write).
+func (f *facts) writesLimit() bool { return f.inStack("memory_max_write") }
+
+// A limit that was lowered explains the kill where the write itself led to it, where
+// more is in use than the limit allows, or where it happened within loweredNS.
+const (
+	loweredNS   = 10e9
+	loweredOver = 4 << 20
+)
+
+func (e *explanation) lowered() {
+	l := e.rec.Limit
+	if l == nil || !l.MaxBytes.Known {
+		return
+	}
+	c, writes := l.Changed, e.writesLimit()
+	if c != nil && (!c.ToBytes.Known || sub(l.MaxBytes.Value, c.ToBytes.Value) >= 64<<10) {
+		c = nil // it was raised again
+	}
+	// No charge passes a limit, but for a few that the kernel may not refuse.
+	over := ratio(l.UsageBytes.Value, l.MaxBytes.Value, 11, 10) && sub(l.UsageBytes.Value, l.MaxBytes.Value) >= loweredOver
+	if c == nil && !writes && !over {
+		return
+	}
+	text := e.levelWord() + " limit was lowered"
+	if c != nil && c.FromBytes.Known {
+		text += " from " + sizeText(c.FromBytes.Value)
+	}
+	text += " to " + sizeText(l.MaxBytes.Value)
+	switch t := e.rec.Trigger; {
+	case c != nil && (c.PID.Known || c.Comm != ""):
+		text += " by " + process(c.PID, c.Comm)
+	case writes && t != nil:
+		text += " by " + process(t.PID, t.Comm)
+	}
+	recent := c != nil && c.AgoNS.Known && c.AgoNS.Value <= loweredNS
+	if c != nil && c.AgoNS.Known && !writes {
+		text += " " + spanText(c.AgoNS.Value) + " before"
+	}
+	if l.UsageBytes.Known && l.UsageBytes.Value > l.MaxBytes.Value {
+		text += ", with " + sizeText(l.UsageBytes.Value) + " in use"
+	}
+	e.add(finding{code: codeLimitLowered, text: text, aside: text})
+	if writes || over || recent {
+		e.settle(codeLimitLowered)
+	}
+	if !writes && c == nil {
+		e.unsure(codeLimitLowered, "charges that the kernel may not refuse")
 	}
 }
 
 // limitThrashing: part of the cgroup's memory is in swap, and more is on its way
 // there: reclaim was at it. As with swapBusy, that is likely and never sure.
-func (e *Explainer) limitThrashing() bool {
-	f := &e.f
-	used, moving := f.limitSwapped(), max(f.limitWriteback.Value, f.swapcached.Value)
-	if !ratio(used, f.usage.Value, 1, 20) || !ratio(moving, f.usage.Value, 1, 64) {
+func (e *explanation) limitThrashing() bool {
+	used, moving := e.limitSwapped(), max(e.limitWriteback.Value, e.swapcached.Value)
+	if !ratio(used, e.usage.Value, 1, 20) || !ratio(moving, e.usage.Value, 1, 64) {
 		return false
 	}
-	e.reason(codeSwapTooSlow).size(used).s(" of it is in swap and ").size(moving).s(" on the way there or back: probably swapping was too slow")
-	e.end()
+	e.add(finding{code: codeSwapTooSlow,
+		text:  sprintf("%s of it is in swap and %s on the way there or back: probably swapping was too slow", sizeText(used), sizeText(moving)),
+		aside: "swap probably did not take memory fast enough"})
 	return true
 }
 
@@ -52,18 +138,19 @@ func (f *facts) limitSwapped() uint64 {
 	return sub(l.MemswUsageBytes.Value, l.UsageBytes.Value)
 }
 
-func (e *Explainer) swappableHolder() bool { return e.has(codeLimitAnon) || e.has(codeLimitShmem) }
-
 // limitSwappable is what is on the LRU lists of anonymous memory (shmem is on
 // them too), or else what is not unevictable.
-func (e *Explainer) limitSwappable() size {
-	st := e.f.rec.Limit.Stat
+func (e *explanation) limitSwappable() size {
+	if e.rec.Limit == nil {
+		return size{}
+	}
+	st := e.rec.Limit.Stat
 	if lru := all(first(st, oom.LimitActiveAnon), first(st, oom.LimitInactiveAnon)); lru.Known {
 		return lru
 	}
-	s := sum(e.f.anon, e.f.shmem)
+	s := sum(e.anon, e.shmem)
 	if s.Known {
-		s.Value = sub(s.Value, e.f.limitUnevictable.Value)
+		s.Value = sub(s.Value, e.limitUnevictable.Value)
 	}
 	return s
 }
@@ -94,14 +181,43 @@ func (f *facts) levelWord() string {
 	return "the cgroup's"
 }
 
-// ancestor tells the limit of a pod or slice from the victim's own. A runtime
-// may put the process one level below the container's cgroup (crun does), and a
-// service may do so for itself; such a limit is still the victim's own.
-func (e *Explainer) ancestor() {
-	v, l := e.f.rec.Victim, e.f.rec.Limit
-	if v == nil || l == nil || l.Cgroup == "" || l.CgroupCut.Or(false) {
+// ancestor tells the limit of a pod or slice from the victim's own. Where the
+// processes of a memory.oom.group die together, the group stands for the victim.
+func (e *explanation) ancestor() {
+	v, l := e.rec.Victim, e.rec.Limit
+	if v == nil || l == nil || l.Cgroup == "" || l.CgroupCut.Or(false) || !e.max.Known || !e.below(v, l) {
 		return
 	}
+	text := sprintf("the limit of %s is %s, above the victim's own cgroup", sizeText(e.max.Value), e.levelWord())
+	own := ownLevel(v, l.Cgroup)
+	if g := e.groupLevel(); g != nil {
+		if own = g; g.Cgroup == l.Cgroup {
+			return
+		}
+	}
+	if own == nil || !own.UsageBytes.Known {
+		e.add(finding{code: codeLimitAncestor, text: text})
+		return
+	}
+	text += ", which holds " + sizeText(own.UsageBytes.Value)
+	if own.MaxBytes.Known {
+		text += " of its limit of " + sizeText(own.MaxBytes.Value)
+	} else {
+		text += " and has no limit"
+	}
+	e.add(finding{code: codeLimitAncestor, text: text,
+		lead: sprintf("%s, mostly by others than the victim's own cgroup (%s)", e.limitUsedUp(), sizeText(own.UsageBytes.Value))})
+	// With less than half, it is the neighbours that fill the limit; unless no process
+	// does, such as files on tmpfs, which stay charged when their cgroup is removed.
+	if e.usage.Known && !ratio(own.UsageBytes.Value, e.usage.Value, 1, 2) && !e.heldByNoTask() {
+		e.settle(codeLimitAncestor)
+	}
+}
+
+// below reports that the victim lives below the cgroup at its limit. A runtime
+// may put the process one level below the container's cgroup (crun does), and a
+// service may do so for itself; such a limit is still the victim's own.
+func (e *explanation) below(v *oom.Victim, l *oom.Limit) bool {
 	below := l.Cgroup == "/" && v.Cgroup != "/" && v.Cgroup != ""
 	if rest, ok := strings.CutPrefix(v.Cgroup, l.Cgroup); ok && strings.HasPrefix(rest, "/") {
 		below = true
@@ -112,30 +228,18 @@ func (e *Explainer) ancestor() {
 	}
 	switch l.Level {
 	case oom.LevelContainer:
-		return
+		return false
 	case oom.LevelService, oom.LevelScope:
-		below = below && v.Container != nil
+		return below && v.Container != nil
 	}
-	if !below || !e.f.max.Known {
-		return
-	}
-	t := e.reason(codeLimitAncestor).s("the limit of ").size(e.f.max.Value).s(" is ").s(e.f.levelWord()).s(", above the victim's own cgroup")
-	own := ownLevel(v, l.Cgroup)
-	if own == nil || !own.UsageBytes.Known {
-		e.end()
-		return
-	}
-	t.s(", which holds ").size(own.UsageBytes.Value)
-	if own.MaxBytes.Known {
-		t.s(" of its limit of ").size(own.MaxBytes.Value)
-	} else {
-		t.s(" and has no limit")
-	}
-	e.end()
-	// With less than half, it is the neighbours that fill the limit.
-	if e.f.usage.Known && !ratio(own.UsageBytes.Value, e.f.usage.Value, 1, 2) {
-		e.settle(codeLimitAncestor)
-	}
+	return below
+}
+
+// heldByNoTask: half of the usage is tmpfs and shared memory, while all tasks that
+// were weighed hold less than half of it.
+func (f *facts) heldByNoTask() bool {
+	return f.usage.Known && ratio(f.shmem.Value, f.usage.Value, 1, 2) &&
+		f.rec.CandidatesBytes.Known && !ratio(f.rec.CandidatesBytes.Value, f.usage.Value, 1, 2)
 }
 
 // ownLevel is the innermost level below the cgroup at its limit that has a limit
@@ -157,21 +261,17 @@ func ownLevel(v *oom.Victim, limit string) *oom.CgroupLimit {
 	return own
 }
 
-// holder says what kind of memory fills the limit. A kind with half or more is
+// limitKind says what kind of memory fills the limit. A kind with half or more is
 // the verdict; a smaller one is, if it is the largest, but unsure.
-func (e *Explainer) holder() {
-	f := &e.f
-	whole := f.usage
-	if !whole.Known {
-		whole = f.max
-	}
+func (e *explanation) limitKind() {
+	whole := e.whole()
 	if !whole.Known {
 		return
 	}
 	kinds := [...]struct {
 		code string
 		size size
-	}{{codeLimitAnon, f.anon}, {codeLimitShmem, f.shmem}, {codeLimitFile, f.cache}, {codeLimitKernel, f.kernel}}
+	}{{codeLimitAnon, e.anon}, {codeLimitShmem, e.shmem}, {codeLimitFile, e.cache}, {codeLimitKernel, e.kernel}}
 	top := kinds[0]
 	for _, k := range kinds[1:] {
 		if k.size.Known && k.size.Value > top.size.Value {
@@ -179,24 +279,27 @@ func (e *Explainer) holder() {
 		}
 	}
 	// What no kind accounts for may be more than the largest of those known.
-	rest := sub(whole.Value, sum(f.anon, f.shmem, f.cache, f.kernel).Value)
+	rest := sub(whole.Value, sum(e.anon, e.shmem, e.cache, e.kernel).Value)
 	if top.size.Value == 0 || top.size.Value < rest {
-		e.holderUnknown(whole)
+		e.kindUnknown(whole.Value)
 		return
 	}
 	code := top.code
 	// Half of the cache: the clean half could have gone to make room.
-	if code == codeLimitFile && ratio(f.dirty.Value, top.size.Value, 1, 2) {
+	if code == codeLimitFile && ratio(e.dirty.Value, top.size.Value, 1, 2) {
 		code = codeLimitDirty
 	}
-	e.holderReason(code, top.size.Value, whole.Value)
+	e.add(e.kindFinding(code, top.size.Value, whole.Value))
 	if !ratio(top.size.Value, whole.Value, 1, 2) {
 		e.unsure(code, "a mix of several kinds of memory")
 	}
 	switch {
-	case code == codeLimitFile:
-		e.fileDoubt()
-	case code == codeLimitDirty && !f.swapcached.Known && f.rec.Limit != nil && f.limitSwapped() > 0:
+	case code == codeLimitFile && !e.pinnedCache() && !e.clean:
+		e.unsure(code, "cache that waits to be written")
+	case code == codeLimitFile && !e.pinnedCache():
+		// Clean cache is dropped before the kernel kills, unless it cannot be.
+		e.unsure(code, "cache that reclaim was too slow to drop")
+	case code == codeLimitDirty && !e.swapcached.Known && e.rec.Limit != nil && e.limitSwapped() > 0:
 		// NR_SWAPCACHE is there since 5.12.
 		e.unsure(code, "memory on its way to swap: this kernel counts it as page cache")
 	}
@@ -210,152 +313,146 @@ func (f *facts) pinnedCache() bool {
 	return u.Known && f.anon.Known && f.cache.Known && ratio(sub(u.Value, f.anon.Value), f.cache.Value, 1, 2)
 }
 
-// fileDoubt: clean cache is dropped before the kernel kills, unless it cannot be.
-func (e *Explainer) fileDoubt() {
-	if e.f.pinnedCache() {
-		return
-	}
-	if !e.f.clean {
-		e.unsure(codeLimitFile, "cache that waits to be written")
-		return
-	}
-	e.unsure(codeLimitFile, "cache that reclaim was too slow to drop")
-}
-
-// holderUnknown serves records without memory.stat: the victim's own memory may
+// kindUnknown serves records without memory.stat: the victim's own memory may
 // fill half of the limit alone.
-func (e *Explainer) holderUnknown(whole size) {
-	if a := e.f.victimAnon; a.Known && ratio(a.Value, whole.Value, 1, 2) {
-		e.reason(codeLimitAnon).s("anonymous memory of this process: ").sizeOf(a.Value, whole.Value)
-		e.end()
+func (e *explanation) kindUnknown(whole uint64) {
+	lead := e.limitUsedUp()
+	if a := e.victimAnon; !e.group && ratio(a.Value, whole, 1, 2) {
+		e.add(finding{code: codeLimitAnon, text: "anonymous memory of this process: " + partText(a.Value, whole),
+			lead: sprintf("%s, %s of it anonymous memory of this process", lead, percentText(min(a.Value, whole), whole))})
 		e.settle(codeLimitAnon)
 		return
 	}
-	if a := e.f.tasksAnon(); a.Known && ratio(a.Value, whole.Value, 1, 2) {
-		e.reason(codeLimitAnon).s("anonymous memory of the tasks listed: ").sizeOf(a.Value, whole.Value)
-		e.end()
+	if a := e.tasksAnon(); ratio(a, whole, 1, 2) {
+		e.add(finding{code: codeLimitAnon, text: "anonymous memory of the tasks listed: " + partText(a, whole),
+			lead:  sprintf("%s, %s of it anonymous memory", lead, percentText(min(a, whole), whole)),
+			doubt: "pages that forked tasks share: each counts them"})
 		e.settle(codeLimitAnon)
-		e.unsure(codeLimitAnon, "pages that forked tasks share: each counts them")
 		return
 	}
-	e.reason(codeLimitFull).size(whole.Value).s(" in use")
-	if e.f.max.Known {
-		e.out.s(", limit ").size(e.f.max.Value)
+	text := sizeText(whole) + " in use"
+	if e.max.Known {
+		text += ", limit " + sizeText(e.max.Value)
 	}
-	e.end()
+	e.add(finding{code: codeLimitFull, text: text, lead: lead, doubt: "any kind of memory: memory.stat is not in the record"})
 	e.settle(codeLimitFull)
-	e.unsure(codeLimitFull, "any kind of memory: memory.stat is not in the record")
 }
 
 // tasksAnon is the anonymous memory of the candidates together.
-func (f *facts) tasksAnon() size {
-	var s size
+func (f *facts) tasksAnon() uint64 {
+	var s uint64
 	for i := range f.rec.Candidates {
-		s = sum(s, f.rec.Candidates[i].AnonRSSBytes)
+		s = add(s, f.rec.Candidates[i].AnonRSSBytes.Value)
 	}
 	return s
 }
 
-func (e *Explainer) holderReason(code string, part, whole uint64) {
-	f := &e.f
-	t := e.reason(code)
+// kindFinding says the kind once as a reason and once as the summary.
+func (e *explanation) kindFinding(code string, part, whole uint64) finding {
+	words, more, after := "", "", ""
 	switch code {
 	case codeLimitAnon:
-		t.s("anonymous memory: ").sizeOf(part, whole)
-		if f.victimAnon.Value > 0 {
-			t.s(", this process holds ").size(f.victimAnon.Value)
+		words = "anonymous memory"
+		if e.victimAnon.Value > 0 {
+			more = ", this process holds " + sizeText(e.victimAnon.Value)
+		}
+		// 90 %: what is left are the small ones beside it, a shell or a pause.
+		if !e.group && ratio(e.victimAnon.Value, part, 9, 10) {
+			after = " of this process"
 		}
 	case codeLimitShmem:
-		t.s("tmpfs and shared memory: ").sizeOf(part, whole).s(", which only swap could hold instead")
-	case codeLimitDirty:
-		t.s("page cache: ").sizeOf(part, whole).s(", ").size(f.dirty.Value).s(" of it dirty or under writeback")
-	case codeLimitFile:
-		t.s("page cache: ").sizeOf(part, whole)
-		if f.clean {
-			t.s(", only ").size(f.dirty.Value).s(" of it dirty or under writeback")
+		words, more = "tmpfs and shared memory", ", which only swap could hold instead"
+		if e.heldByNoTask() {
+			more += "; no process holds most of it: files, also of removed cgroups"
+			after = ", most of it files that no process holds"
 		}
-		if f.pinnedCache() {
-			t.s("; ").size(f.limitUnevictable.Value).s(" is unevictable (ramfs, or locked with mlock)")
+	case codeLimitDirty:
+		words, after = "page cache", " that waits to be written"
+		more = sprintf(", %s of it dirty or under writeback", sizeText(e.dirty.Value))
+	case codeLimitFile:
+		words = "page cache"
+		if e.clean {
+			more = sprintf(", only %s of it dirty or under writeback", sizeText(e.dirty.Value))
+		}
+		if e.pinnedCache() {
+			more += sprintf("; %s is unevictable (ramfs, or locked with mlock)", sizeText(e.limitUnevictable.Value))
+			after = ", which is unevictable (ramfs, or locked with mlock)"
 		}
 	case codeLimitKernel:
-		t.s("kernel memory: ").sizeOf(part, whole)
-		e.kernelDetail()
-	}
-	e.end()
-}
-
-func (e *Explainer) kernelDetail() {
-	if v := e.f.kernelSlab; v.Value > 0 {
-		e.out.s(", slab ").size(v.Value)
-	}
-	if v := e.f.kernelTables; v.Value > 0 {
-		e.out.s(", page tables ").size(v.Value)
-	}
-	if v := e.f.sock; v.Value > 0 {
-		e.out.s(", sockets ").size(v.Value)
-	}
-}
-
-// A fork bomb is told from a busy machine by arithmetic: at least manyTasks of
-// them, none above 1/32 of the memory, and yet together they hold half of it, and
-// half of it is anonymous: what tasks share counts for each of them.
-const manyTasks = 64
-
-func (e *Explainer) manyTasks(whole, kernel, anonymous size) {
-	rec := e.f.rec
-	total, ok := rec.CandidatesTotal.Get()
-	if !whole.Known || !ok || total < manyTasks || len(rec.Candidates) == 0 {
-		return
-	}
-	t, ok := sizeTasks(rec.Candidates)
-	if !ok || ratio(t.biggest, whole.Value, 1, 32) {
-		return
-	}
-	all := rec.CandidatesBytes
-	if !all.Known {
-		// The candidates are the worst of all: one that is not listed counts at
-		// most as big as the smallest that is.
-		all = oom.Some(add(t.listed, mul(sub(total, t.n), t.smallest)))
-	}
-	if !ratio(all.Value, whole.Value, 1, 2) || anonymous.Known && !ratio(anonymous.Value, whole.Value, 1, 2) {
-		return
-	}
-	// Kernel memory comes with every task: 16 KiB of stack, the page tables, its
-	// objects in slab. Much beyond 256 KiB a task it is the kernel that holds it.
-	if ratio(kernel.Value, whole.Value, 2, 5) && kernel.Value/total > 256<<10 {
-		return
-	}
-	r := e.reason(codeManyTasks).u(total).s(" tasks, the biggest of them ").sizeOf(t.biggest, whole.Value)
-	if rec.CandidatesBytes.Known {
-		r.s("; together they hold ").size(all.Value)
-	}
-	e.end()
-	e.settle(codeManyTasks)
-	switch {
-	case !rec.CandidatesBytes.Known:
-		e.unsure(codeManyTasks, "something else: the record does not hold the tasks' sum")
-	case !anonymous.Known:
-		e.unsure(codeManyTasks, "memory that they share, counted for each of them")
-	case t.same*2 < t.n || rec.Candidates[0].Comm == "":
-		e.unsure(codeManyTasks, "ordinary tasks that add up: they have different names")
-	}
-}
-
-// taskSizes are those of the tasks listed; same have the first one's name.
-type taskSizes struct{ n, biggest, smallest, listed, same uint64 }
-
-func sizeTasks(tasks []oom.Candidate) (t taskSizes, ok bool) {
-	t.n, t.smallest = uint64(len(tasks)), ^uint64(0)
-	for i := range tasks {
-		c := &tasks[i]
-		s := taskSize(c.RSSBytes, c.SwapBytes, c.PgtablesBytes)
-		if !s.Known {
-			return t, false
-		}
-		t.biggest, t.smallest, t.listed = max(t.biggest, s.Value), min(t.smallest, s.Value), add(t.listed, s.Value)
-		if c.Comm == tasks[0].Comm {
-			t.same++
+		words = "kernel memory"
+		detail := e.kernelDetail(part)
+		if detail != "" {
+			more, after = ", most of it "+detail, " ("+detail+")"
 		}
 	}
-	return t, true
+	return finding{code: code, text: words + ": " + partText(part, whole) + more,
+		lead: sprintf("%s, %s of it %s", e.limitUsedUp(), percentText(min(part, whole), whole), words+after)}
+}
+
+// kernelDetail names the biggest parts of the kernel's memory, worst first: those of
+// 1/8 of it, three at most; of slab its biggest caches where they are known.
+func (e *explanation) kernelDetail(whole uint64) string {
+	parts := slices.Clone(e.kernelParts)
+	slices.SortStableFunc(parts, func(a, b part) int { return cmp.Compare(b.bytes, a.bytes) })
+	var words []string
+	for _, p := range parts {
+		if len(words) == 3 || !ratio(p.bytes, whole, 1, 8) {
+			break
+		}
+		w := p.name + " " + sizeText(p.bytes)
+		if p.name == uncounted {
+			w = sizeText(p.bytes) + " " + p.name
+		}
+		switch {
+		case p.name == "slab":
+			w += e.slabCaches()
+		case p.name == uncounted && e.kernelHint() != "":
+			w += ", probably " + e.kernelHint()
+		}
+		words = append(words, w)
+	}
+	return strings.Join(words, ", ")
+}
+
+// slabCaches names the three biggest caches.
+func (e *explanation) slabCaches() string {
+	m := e.rec.Memory
+	if m == nil || len(m.SlabCaches) == 0 {
+		return ""
+	}
+	caches := slices.Clone(m.SlabCaches)
+	held := func(c oom.SlabCache) uint64 { return max(c.TotalBytes.Value, c.UsedBytes.Value) }
+	slices.SortStableFunc(caches, func(a, b oom.SlabCache) int { return cmp.Compare(held(b), held(a)) })
+	var words []string
+	for _, c := range caches[:min(len(caches), 3)] {
+		words = append(words, name(c.Name)+" "+sizeText(held(c)))
+	}
+	return ": " + strings.Join(words, ", ")
+}
+
+// hugeShare: transparent huge pages are charged as a whole, even where a process
+// touched little of each.
+func (e *explanation) hugeShare(whole size) {
+	if !e.thps.Known || !whole.Known || !ratio(e.thps.Value, whole.Value, 1, 2) {
+		return
+	}
+	e.add(finding{code: codeTHP, text: partText(e.thps.Value, whole.Value) + " is in transparent huge pages, each held as a whole however little of it was touched",
+		aside: percentText(e.thps.Value, whole.Value) + " is in transparent huge pages"})
+}
+
+// noTask: anonymous memory that is more than what all tasks hold that were weighed, by
+// a quarter of the usage. It stays charged when a process moves to another cgroup.
+func (e *explanation) noTask() {
+	held := e.rec.CandidatesBytes
+	if !e.anon.Known || !e.usage.Known || !held.Known || e.memsw {
+		return
+	}
+	rest := sub(e.anon.Value, held.Value)
+	if !ratio(rest, e.usage.Value, 1, 4) {
+		return
+	}
+	e.add(finding{code: codeLimitNoTask,
+		text: sprintf("%s of anonymous memory is of no task that could be killed: of tasks at oom_score_adj -1000, or of processes that moved away or are exiting",
+			partText(rest, e.usage.Value)),
+		aside: percentText(rest, e.usage.Value) + " is held by no process that could be killed"})
 }

@@ -33,7 +33,7 @@ func system(changes ...change) *oom.Record {
 			Stat: oom.Stats{
 				{Name: oom.StatActiveAnon, Bytes: 1 * gib}, {Name: oom.StatInactiveAnon, Bytes: 2 * gib},
 				{Name: oom.StatActiveFile, Bytes: 8 * mib}, {Name: oom.StatInactiveFile, Bytes: 8 * mib},
-				{Name: oom.StatUnevictable, Bytes: 0}, {Name: oom.StatMlocked, Bytes: 0}, {Name: oom.StatShmem, Bytes: mib},
+				{Name: oom.StatUnevictable, Bytes: 0}, {Name: oom.StatMlocked, Bytes: 0}, {Name: oom.StatShmem, Bytes: 0},
 				{Name: oom.StatSlabReclaimable, Bytes: 50 * mib}, {Name: oom.StatSlabUnrecl, Bytes: 100 * mib},
 				{Name: oom.StatKernelStack, Bytes: 10 * mib}, {Name: oom.StatPageTable, Bytes: 20 * mib},
 				{Name: oom.StatFileWriteback, Bytes: 0},
@@ -111,9 +111,7 @@ func swap(total, free uint64) change {
 	return func(r *oom.Record) { r.Memory.SwapTotalBytes, r.Memory.SwapFreeBytes = b(total), b(free) }
 }
 
-func swappiness(n uint32) change {
-	return func(r *oom.Record) { r.Memory.Swappiness = oom.Some(n) }
-}
+func swappinessZero(r *oom.Record) { r.Memory.Swappiness = oom.Some(uint32(0)) }
 
 func kind(k oom.Kind) change { return func(r *oom.Record) { r.Kind = k } }
 
@@ -137,7 +135,9 @@ func fragmented(order int32, free uint64, blocks ...uint64) change {
 }
 
 func reserved(n uint64) change {
-	return func(r *oom.Record) { r.Memory.Zones[0].LowmemReserveBytes = []uint64{0, 0, n, n} }
+	return func(r *oom.Record) {
+		r.Memory.Zones[0].Zone, r.Memory.Zones[0].LowmemReserveBytes = "DMA32", []uint64{0, 0, n, n}
+	}
 }
 
 func tasks(total uint64, sizes ...uint64) change {
@@ -155,11 +155,11 @@ func tasks(total uint64, sizes ...uint64) change {
 	}
 }
 
-func spareBig(pid int32, bytes uint64, adj int32) change {
+func spareBig(bytes uint64, adj int32) change {
 	return func(r *oom.Record) {
 		r.Candidates = []oom.Candidate{
 			{PID: oom.Some(int32(100)), RSSBytes: r.Victim.RSSBytes, OOMScoreAdj: r.Victim.OOMScoreAdj},
-			{PID: oom.Some(pid), RSSBytes: b(bytes), OOMScoreAdj: oom.Some(adj)},
+			{PID: oom.Some(int32(7)), RSSBytes: b(bytes), OOMScoreAdj: oom.Some(adj)},
 		}
 	}
 }
@@ -196,10 +196,10 @@ func levels(swapMax ...size) change {
 }
 
 // container gives the victim one, and a pod of a kubelet without swap.
-func container(id string, path ...string) change {
+func container(path ...string) change {
 	return func(r *oom.Record) {
 		r.Victim.Pod = &oom.Pod{Namespace: "shop", UID: "u", QoS: "burstable", SwapBehavior: "NoSwap"}
-		r.Victim.Container = &oom.Container{ID: id}
+		r.Victim.Container = &oom.Container{ID: "abc"}
 		for i := range r.Victim.CgroupLimits {
 			r.Victim.CgroupLimits[i].Cgroup = path[i]
 		}
@@ -235,7 +235,7 @@ type pair struct {
 
 func pairs() []pair {
 	var all []pair
-	for _, group := range [][]pair{limitPairs(), swapPairs(), kubeletPairs(), memoryPairs(), choicePairs(), kindPairs()} {
+	for _, group := range [][]pair{limitPairs(), swapPairs(), kubeletPairs(), memoryPairs(), newPairs(), growthPairs(), sigkillPairs(), outcomePairs(), choicePairs(), kindPairs()} {
 		all = append(all, group...)
 	}
 	return all
@@ -339,7 +339,7 @@ func swapPairs() []pair {
 	return []pair{
 		{codeSwapNone, "system", system(swap(0, 0)), codeSwapNone, "swap full", system(), codeSwapFull},
 		{codeSwapNone, "cgroup", limited(swap(0, 0)), codeLimitAnon, "swap of an unknown size", limited(func(r *oom.Record) { r.Memory = nil }), codeLimitAnon},
-		{codeSwapFull, "system", system(), codeSwapFull, "swap idle", system(free, swappiness(0)), codeSwapSwappiness},
+		{codeSwapFull, "system", system(), codeSwapFull, "swap idle", system(free, swappinessZero), codeSwapSwappiness},
 		{codeSwapIdle, "idle", system(free), "", "full", system(), codeSwapFull},
 		{codeSwapForbidden, "v2", limited(v2max(0, 0)), codeLimitAnon, "swap.max unlimited", limited(), codeLimitAnon},
 		{codeSwapForbidden, "v2, below the limit", limited(func(r *oom.Record) { r.Victim.CgroupLimits[0].SwapMaxBytes = b(0) }), codeLimitAnon,
@@ -347,29 +347,29 @@ func swapPairs() []pair {
 		{codeSwapForbidden, "v1", limitedV1(v1(256*mib, 256*mib)), codeLimitAnon, "v1, memsw above", limitedV1(v1(512*mib, 300*mib)), codeLimitAnon},
 		{codeSwapCgroupFull, "v2", limited(v2max(100*mib, 100*mib)), codeLimitAnon, "v2 with room", limited(v2max(50*mib, 100*mib)), codeLimitAnon},
 		{codeSwapCgroupFull, "v1", limitedV1(v1(512*mib, 512*mib)), codeLimitAnon, "v1 with room", limitedV1(v1(512*mib, 300*mib)), codeLimitAnon},
-		{codeSwapSwappiness, "system", system(free, swappiness(0)), codeSwapSwappiness, "locked memory, swappiness 0 too", system(with(swappiness(0))...), codeSwapMlocked},
-		{codeSwapSwappiness, "system, swap full", system(free, swappiness(0)), codeSwapSwappiness, "swappiness 0, swap full", system(swappiness(0)), codeSwapFull},
-		{codeSwapSwappiness, "v1 cgroup's own", limitedV1(own(0)), codeLimitAnon, "v1, only vm.swappiness is 0", limitedV1(swappiness(0)), codeLimitAnon},
+		{codeSwapSwappiness, "system", system(free, swappinessZero), codeSwapSwappiness, "locked memory, swappiness 0 too", system(with(swappinessZero)...), codeSwapMlocked},
+		{codeSwapSwappiness, "system, swap full", system(free, swappinessZero), codeSwapSwappiness, "swappiness 0, swap full", system(swappinessZero), codeSwapFull},
+		{codeSwapSwappiness, "v1 cgroup's own", limitedV1(own(0)), codeLimitAnon, "v1, only vm.swappiness is 0", limitedV1(swappinessZero), codeLimitAnon},
 		{codeSwapForbidden, "a system OOM of a pod without swap", system(free, levels(b(0))), codeSwapForbidden, "its cgroup may swap", system(free, levels(size{})), codeSwapUnexplained},
 		{codeSwapForbidden, "a system OOM, forbidden above", system(free, levels(size{}, b(0))), codeSwapForbidden, "swap is full anyway", system(levels(b(0))), codeSwapFull},
 		{codeSwapForbidden, "a system OOM, swap nearly full", system(swap(2*gib, 300*mib), levels(b(0))), codeSwapForbidden, "the memory is others'", system(swap(2*gib, 300*mib), levels(size{})), codeSwapFull},
-		{codeSwapForbidden, "forbidden, swappiness 0 too", system(free, swappiness(0), levels(b(0))), codeSwapForbidden, "locked", system(with()...), codeSwapMlocked},
+		{codeSwapForbidden, "forbidden, swappiness 0 too", system(free, swappinessZero, levels(b(0))), codeSwapForbidden, "locked", system(with()...), codeSwapMlocked},
 		{codeSwapCgroupFull, "a system OOM, its share is full", system(free, levels(b(mib*100)), func(r *oom.Record) { r.Victim.CgroupLimits[0].SwapUsageBytes = b(100 * mib) }), codeSwapCgroupFull,
 			"half of its share", system(free, levels(b(mib*100)), func(r *oom.Record) { r.Victim.CgroupLimits[0].SwapUsageBytes = b(50 * mib) }), codeSwapUnexplained},
 		{codeSwapCgroupFull, "less than a huge page is left", limited(v2max(99*mib, 100*mib)), codeLimitAnon, "5 % of much is left", limited(v2max(96*gib, 100*gib)), codeLimitAnon},
 		{codeSwapIdle, "read late, the victim had a little", system(free, late(20*mib)), "", "read late, all of it was the victim's", system(free, late(2*gib)), codeSwapFull},
 		{codeSwapSwappiness, "v1, the victim's own is 0", system(free, levels(size{}), func(r *oom.Record) { r.Victim.CgroupLimits[0].Swappiness = oom.Some(uint32(0)) }), codeSwapSwappiness,
-			"v1, only vm.swappiness is 0", system(free, swappiness(0), levels(size{}), func(r *oom.Record) { r.Victim.CgroupLimits[0].Swappiness = oom.Some(uint32(60)) }), codeSwapUnexplained},
+			"v1, only vm.swappiness is 0", system(free, swappinessZero, levels(size{}), func(r *oom.Record) { r.Victim.CgroupLimits[0].Swappiness = oom.Some(uint32(60)) }), codeSwapUnexplained},
 		{codeSwapSwappiness, "v1 cgroup below the limit", limitedV1(own(60), func(r *oom.Record) { r.Victim.CgroupLimits[0].Swappiness = oom.Some(uint32(0)) }), codeLimitAnon,
 			"v1, only the limit's is 0", limitedV1(own(0), func(r *oom.Record) { r.Victim.CgroupLimits[0].Swappiness = oom.Some(uint32(60)) }), codeLimitAnon},
-		{codeSwapSwappiness, "v2 cgroup", limited(swappiness(0)), codeLimitAnon, "forbidden anyway", limited(swappiness(0), v2max(0, 0)), codeLimitAnon},
+		{codeSwapSwappiness, "v2 cgroup", limited(swappinessZero), codeLimitAnon, "forbidden anyway", limited(swappinessZero, v2max(0, 0)), codeLimitAnon},
 		{codeSwapMlocked, "system", system(with()...), codeSwapMlocked, "unevictable, not locked", system(with(stat(oom.StatMlocked, 0))...), codeSwapUnevictable},
 		{codeSwapMlocked, "by the victim, no statistics", system(free, noStats, func(r *oom.Record) { r.Victim.LockedVMBytes = b(3 * gib) }), codeSwapMlocked,
-			"a little locked", system(free, swappiness(0), stat(oom.StatMlocked, 64*mib), stat(oom.StatUnevictable, 64*mib)), codeSwapSwappiness},
+			"a little locked", system(free, swappinessZero, stat(oom.StatMlocked, 64*mib), stat(oom.StatUnevictable, 64*mib)), codeSwapSwappiness},
 		{codeSwapUnevictable, "ramfs", system(with(stat(oom.StatMlocked, 0))...), codeSwapUnevictable, "mlocked", system(with()...), codeSwapMlocked},
 		{codeSwapTooSlow, "writeback", system(swap(2*gib, gib), stat(oom.StatFileWriteback, 300*mib)), codeSwapTooSlow,
 			"swap not in use", system(free, stat(oom.StatFileWriteback, 300*mib)), codeSwapUnexplained},
-		{codeSwapUnexplained, "nothing to be seen", system(free), codeSwapUnexplained, "swappiness 0", system(free, swappiness(0)), codeSwapSwappiness},
+		{codeSwapUnexplained, "nothing to be seen", system(free), codeSwapUnexplained, "swappiness 0", system(free, swappinessZero), codeSwapSwappiness},
 	}
 }
 
@@ -380,10 +380,10 @@ func kubeletPairs() []pair {
 	return []pair{
 		{codeKubeletNoSwap, "NoSwap", limited(pod("burstable", "NoSwap", b(128*mib), lim)), codeLimitAnon,
 			"LimitedSwap", limited(pod("guaranteed", "LimitedSwap", lim, lim)), codeLimitAnon},
-		{codeKubeletNoSwap, "the container's own, the process is below", system(free, levels(size{}, b(0)), container("abc", "/kubepods/podu/crio-abc.scope/app", "/kubepods/podu/crio-abc.scope")), codeSwapForbidden,
-			"a slice above forbids it", system(free, levels(size{}, size{}, b(0)), container("abc", "/x.slice/podu/crio-abc.scope", "/x.slice/podu", "/x.slice")), codeSwapForbidden},
-		{codeKubeletNoSwap, "v1", limitedV1(memsw, container("abc", "/kubepods/podu/abc"), func(r *oom.Record) { r.Limit.Level = oom.LevelContainer }), codeLimitAnon,
-			"v1, the pod's limit", limitedV1(memsw, container("abc", "/kubepods/podu/abc"), func(r *oom.Record) { r.Limit.Level = oom.LevelPod }), codeLimitAnon},
+		{codeKubeletNoSwap, "the container's own, the process is below", system(free, levels(size{}, b(0)), container("/kubepods/podu/crio-abc.scope/app", "/kubepods/podu/crio-abc.scope")), codeSwapForbidden,
+			"a slice above forbids it", system(free, levels(size{}, size{}, b(0)), container("/x.slice/podu/crio-abc.scope", "/x.slice/podu", "/x.slice")), codeSwapForbidden},
+		{codeKubeletNoSwap, "v1", limitedV1(memsw, container("/kubepods/podu/abc"), func(r *oom.Record) { r.Limit.Level = oom.LevelContainer }), codeLimitAnon,
+			"v1, the pod's limit", limitedV1(memsw, container("/kubepods/podu/abc"), func(r *oom.Record) { r.Limit.Level = oom.LevelPod }), codeLimitAnon},
 		{codeKubeletQoS, "guaranteed", limited(pod("guaranteed", "LimitedSwap", lim, lim)), codeLimitAnon,
 			"burstable", limited(pod("burstable", "LimitedSwap", lim, lim)), codeLimitAnon},
 		{codeKubeletQoS, "besteffort, configuration unknown", limited(pod("besteffort", "", size{}, size{})), codeLimitAnon,
@@ -408,8 +408,8 @@ func memoryPairs() []pair {
 	idle := swap(2*gib, 2*gib)
 	noAnon := []change{idle, stat(oom.StatActiveAnon, 100*mib), stat(oom.StatInactiveAnon, 100*mib)}
 	with := func(more ...change) []change { return append(append([]change(nil), noAnon...), more...) }
-	huge := func(total, free, rsvd uint64) []change {
-		return with(stat(oom.StatHugepagesTotal, total), stat(oom.StatHugepagesFree, free), stat(oom.StatHugepagesRsvd, rsvd))
+	huge := func(free, rsvd uint64) []change {
+		return with(stat(oom.StatHugepagesTotal, 3*gib), stat(oom.StatHugepagesFree, free), stat(oom.StatHugepagesRsvd, rsvd))
 	}
 	kernelOnly := func(r *oom.Record) { r.Trigger.GFPMask = oom.Some(uint32(0xcc0)) }
 	movable := func(r *oom.Record) {
@@ -426,26 +426,26 @@ func memoryPairs() []pair {
 		{codeMemoryLow, "below the watermarks", system(), codeSwapFull, "free memory, order 3", system(fragmented(3, 400*mib, 90000, 900, 90)), codeMemoryFragments},
 		{codeMemoryKernel, "slab", system(with(slab(3 * gib))...), codeMemoryKernel, "some slab", system(slab(400 * mib)), codeSwapFull},
 		{codeMemoryKernel, "page tables", system(with(stat(oom.StatPageTable, 3*gib))...), codeMemoryKernel, "reclaimable slab", system(with(stat(oom.StatSlabReclaimable, 3*gib))...), codeSwapUnexplained},
-		{codeMemoryMissing, "a balloon", system(with()...), codeMemoryMissing, "huge pages instead", system(huge(3*gib, 0, 0)...), codeSwapUnexplained},
+		{codeMemoryMissing, "a balloon", system(with()...), codeMemoryMissing, "huge pages instead", system(huge(0, 0)...), codeHugepagesUsed},
 		{codeMemoryShmem, "tmpfs", system(swap(0, 0), stat(oom.StatShmem, 3*gib)), codeSwapNone, "a little tmpfs", system(swap(0, 0), stat(oom.StatShmem, 300*mib)), codeSwapNone},
-		{codeMemoryHugepages, "unused", system(huge(3*gib, 3*gib, 0)...), codeMemoryHugepages, "in use", system(huge(3*gib, 0, 0)...), codeSwapUnexplained},
-		{codeMemoryHugepages, "half of them", system(huge(3*gib, 2*gib, 0)...), codeMemoryHugepages, "reserved by a mapping", system(huge(3*gib, 3*gib, 3*gib)...), codeSwapUnexplained},
+		{codeMemoryHugepages, "unused", system(huge(3*gib, 0)...), codeMemoryHugepages, "in use", system(huge(0, 0)...), codeHugepagesUsed},
+		{codeMemoryHugepages, "half of them", system(huge(2*gib, 0)...), codeMemoryHugepages, "reserved by a mapping", system(huge(3*gib, 3*gib)...), codeHugepagesUsed},
 		{codeMemoryFragments, "no block of order 3", system(fragmented(3, 400*mib, 90000, 900, 90, 0, 0)), codeMemoryFragments,
 			"order 3, but nothing is free", system(fragmented(3, 10*mib, 2000, 20, 0, 0)), codeSwapFull},
 		{codeMemoryFragments, "no block of order 2", system(fragmented(2, 400*mib, 90000, 900, 0, 0, 0)), codeMemoryFragments,
-			"blocks are there", system(fragmented(2, 400*mib, 90000, 900, 40)), codeSwapFull},
+			"blocks are there", system(fragmented(2, 400*mib, 90000, 900, 40)), codeNotShort},
 		{codeNodeCpuset, "node 0 only", system(numa(oom.ScopeCpuset, "0", 2*gib)), codeNodeCpuset, "the other node is full too", system(numa(oom.ScopeCpuset, "0", 25*mib)), codeSwapFull},
 		{codeNodeCpuset, "nodes not in the record", system(numa(oom.ScopeCpuset, "", 2*gib)), codeNodeCpuset, "a memory policy", system(numa(oom.ScopeMempolicy, "0", 2*gib)), codeNodeMempolicy},
 		{codeNodeMempolicy, "node 0 only", system(numa(oom.ScopeMempolicy, "0", 2*gib)), codeNodeMempolicy, "both nodes", system(numa(oom.ScopeMempolicy, "0-1", 25*mib)), codeSwapFull},
 		{codeNodeZone, "the reserve is not for everyone", system(movable, kernelOnly, reserved(300*mib), func(r *oom.Record) { r.Memory.Zones[0].FreeBytes = b(320 * mib) }), codeNodeZone,
-			"above the mark, no reserve", system(movable, kernelOnly, func(r *oom.Record) { r.Memory.Zones[0].FreeBytes = b(320 * mib) }), codeSwapFull},
+			"above the mark, no reserve", system(movable, kernelOnly, func(r *oom.Record) { r.Memory.Zones[0].FreeBytes = b(320 * mib) }), codeNotShort},
 		{codeNodeZone, "a little was given back since", system(movable, kernelOnly, func(r *oom.Record) { r.Memory.Zones[0].FreeBytes = b(60 * mib) }), codeNodeZone,
 			"the order is not known", system(movable, kernelOnly, func(r *oom.Record) {
 				r.Memory.Zones[0].FreeBytes, r.Trigger.Order = b(60*mib), oom.Opt[int32]{}
 			}), codeSwapFull},
 		{codeNodeZone, "free beyond what the zones keep", system(movable, kernelOnly), codeNodeZone,
 			"free, but the zones keep more", system(movable, kernelOnly, func(r *oom.Record) { r.Memory.Zones[0].HighBytes = b(2 * gib) }), codeSwapFull},
-		{codeNodeZone, "a movable zone that the kernel cannot use", system(movable, kernelOnly), codeNodeZone, "a movable allocation", system(movable), codeSwapFull},
+		{codeNodeZone, "a movable zone that the kernel cannot use", system(movable, kernelOnly), codeNodeZone, "a movable allocation", system(movable), codeNotShort},
 		{codeManyTasks, "fork bomb", system(tasks(800, small...)), codeManyTasks, "one big task among many", system(tasks(800, oneBig...)), codeSwapFull},
 		{codeManyTasks, "fork bomb, half of it anonymous", system(tasks(800, small...), stat(oom.StatInactiveAnon, gib)), codeManyTasks,
 			"many tasks that are smaller than those listed", system(tasks(800, small...), func(r *oom.Record) { r.CandidatesBytes = b(200 * mib) }), codeSwapFull},
@@ -455,7 +455,7 @@ func memoryPairs() []pair {
 		{codeMemoryMissing, "vmalloc has little of it", system(with(stat(oom.StatVmalloc, 40*mib))...), codeMemoryMissing, "zram holds it", system(with(stat(oom.StatZspages, 3*gib))...), codeMemoryZram},
 		{codeMemoryKernel, "vmalloc", system(with(stat(oom.StatVmalloc, 3*gib))...), codeMemoryKernel, "per-CPU memory is little", system(with(stat(oom.StatPercpu, 40*mib))...), codeMemoryMissing},
 		{codeNodeCpuset, "no numbers of the nodes, no swap", system(swap(0, 0), numa(oom.ScopeCpuset, "0", 2*gib), func(r *oom.Record) { r.Memory.Zones = nil }), codeNodeCpuset,
-			"no limit on the nodes", system(swap(0, 0), numa(oom.ScopeSystem, "", 2*gib)), codeSwapNone},
+			"no limit on the nodes", system(swap(0, 0), numa(oom.ScopeSystem, "", 2*gib)), codeNotShort},
 		{codeNodeMempolicy, "a little more than the nodes keep", system(numa(oom.ScopeMempolicy, "0", 62*mib)), codeNodeMempolicy, "the rest keeps it", system(numa(oom.ScopeMempolicy, "0", 38*mib)), codeSwapFull},
 		{codeManyTasks, "fork bomb in a cgroup", limited(tasks(80, small...)), codeManyTasks, "few of them", limited(tasks(20, small...)), codeLimitAnon},
 		{codeManyTasks, "with their kernel memory", system(tasks(20000, kib*200, kib*200), slab(2*gib), stat(oom.StatActiveAnon, gib), stat(oom.StatInactiveAnon, gib)), codeManyTasks, "a slab leak beside small tasks", system(with(tasks(800, small...), slab(3*gib))...), codeMemoryKernel},
@@ -478,13 +478,17 @@ func choicePairs() []pair {
 		r.Victim.RSSBytes, r.Victim.AnonRSSBytes, r.Victim.SwapBytes = b(mib), b(mib), b(0)
 	}
 	return []pair{
-		{codeVictimAdj, "a bigger one is protected", system(spareBig(7, 8*gib, -998)), codeSwapFull, "a bigger one with the same adj", system(spareBig(7, 8*gib, 0)), codeSwapFull},
-		{codeVictimAdj, "a fifth bigger", system(spareBig(7, 3600*mib, -998)), codeSwapFull, "bigger by less than two reads may differ", system(spareBig(7, 3200*mib, -998)), codeSwapFull},
-		{codeVictimAdj, "protected a little", system(spareBig(7, 8*gib, -1)), codeSwapFull, "a smaller one is protected", system(spareBig(7, gib, -998)), codeSwapFull},
+		{codeVictimAdj, "a bigger one is protected", system(spareBig(8*gib, -998)), codeSwapFull, "a bigger one with the same adj", system(spareBig(8*gib, 0)), codeSwapFull},
+		{codeVictimAdj, "a fifth bigger", system(spareBig(3600*mib, -998)), codeSwapFull, "bigger by less than two reads may differ", system(spareBig(3200*mib, -998)), codeSwapFull},
+		{codeVictimAdj, "protected a little", system(spareBig(8*gib, -1)), codeSwapFull, "a smaller one is protected", system(spareBig(gib, -998)), codeSwapFull},
 		{codeVictimTrigger, "the task that asked", system(allocating(100)), codeSwapFull, "another asked", system(allocating(9)), codeSwapFull},
 		{codeVictimSmall, "5 MiB of 4 GiB", system(tiny), codeSwapFull, "3 GiB of 4 GiB", system(), codeSwapFull},
-		{codeVictimSmall, "it maps much shared memory", system(tiny, func(r *oom.Record) { r.Victim.RSSBytes, r.Victim.ShmemRSSBytes = b(gib+5*mib), b(gib) }), codeSwapFull,
+		{codeVictimSmall, "it maps a file", system(tiny, func(r *oom.Record) { r.Victim.RSSBytes, r.Victim.FileRSSBytes = b(gib+5*mib), b(gib) }), codeSwapFull,
 			"it has much in swap", system(tiny, func(r *oom.Record) { r.Victim.SwapBytes = b(gib) }), codeSwapFull},
+		{codeVictimSmall, "it maps a little shared memory", system(tiny, func(r *oom.Record) { r.Victim.ShmemRSSBytes = b(5 * mib) }), codeSwapFull,
+			"it maps much shared memory", system(tiny, func(r *oom.Record) { r.Victim.RSSBytes, r.Victim.ShmemRSSBytes = b(gib+5*mib), b(gib) }), codeSwapFull},
+		{codeVictimSmall, "it locked a little of a file", system(tiny, func(r *oom.Record) { r.Victim.FileRSSBytes, r.Victim.LockedVMBytes = b(gib), b(5*mib) }), codeSwapFull,
+			"it locked a file", system(tiny, func(r *oom.Record) { r.Victim.FileRSSBytes, r.Victim.LockedVMBytes = b(gib), b(gib) }), codeSwapFull},
 		{codeVictimSmall, "a cgroup", limited(tiny), codeLimitAnon, "its whole cgroup is killed", limited(tiny, group(true)), codeLimitAnon},
 		{codeVictimSmall, "little, tmpfs fills the limit", limited(limitStat(oom.LimitAnon, 3*mib), limitStat(oom.LimitFile, 245*mib), limitStat(oom.LimitShmem, 240*mib), tinyRSS), codeLimitShmem,
 			"its sockets fill the limit", limited(limitStat(oom.LimitAnon, 3*mib), limitStat(oom.LimitSock, 240*mib), tinyRSS), codeLimitKernel},

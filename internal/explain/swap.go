@@ -12,6 +12,7 @@ type swapState int
 const (
 	swapUnknown swapState = iota
 	swapNone
+	swapOff
 	swapForbidden
 	swapCgroupFull
 	swapFull
@@ -21,9 +22,9 @@ const (
 
 // swap gives the reasons on the swap of the machine and, for the limit of a
 // cgroup, of the cgroups on the victim's way up; it returns what they amount to.
-func (e *Explainer) swap() swapState {
+func (e *explanation) swap() swapState {
 	state := e.swapMachine()
-	if !e.f.cgroup || state == swapNone {
+	if !e.cgroup || state == swapNone || state == swapOff {
 		return state
 	}
 	if s := e.swapCgroup(); s != swapUnknown {
@@ -34,53 +35,106 @@ func (e *Explainer) swap() swapState {
 
 // swapMachine: swap is full when hardly a slot is left, free from 20 % on, and
 // nearly full between the two, where what is left may be out of reach.
-func (e *Explainer) swapMachine() swapState {
-	f := &e.f
-	if !f.swapTotal.Known {
+func (e *explanation) swapMachine() swapState {
+	if e.swapoff() {
+		return swapOff
+	}
+	if !e.swapTotal.Known {
 		return swapUnknown
 	}
-	if f.swapTotal.Value == 0 {
-		e.reason(codeSwapNone).s("no swap is configured (0 B)")
-		e.end()
+	if e.swapTotal.Value == 0 {
+		e.add(finding{code: codeSwapNone, text: "no swap is configured (0 B)", lead: e.shortage() + ", and no swap is configured", aside: e.besideSwap("no swap is configured")})
 		return swapNone
 	}
-	if !f.swapFree.Known {
+	if !e.swapFree.Known {
 		return swapUnknown
 	}
-	state := f.swapClass(f.swapFree.Value)
+	state, late := e.swapClass(e.swapFree.Value), e.swapReadLate()
+	part := partText(e.swapFree.Value, e.swapTotal.Value)
+	nearly := ""
 	switch state {
 	case swapFree:
-		e.reason(codeSwapIdle).sizeOf(f.swapFree.Value, f.swapTotal.Value).s(" of swap is free")
-	case swapFull:
-		e.reason(codeSwapFull).s("swap is used up: ").sizeOf(f.swapFree.Value, f.swapTotal.Value).s(" is free")
-	default:
-		e.reason(codeSwapFull).s("swap is nearly used up: ").sizeOf(f.swapFree.Value, f.swapTotal.Value).s(" is free")
-		if !f.cgroup {
-			e.unsure(codeSwapFull, "swap that could not be reached")
-		}
+		e.add(finding{code: codeSwapIdle, text: part + " of swap is free" + late})
+		return state
+	case swapNearlyFull:
+		nearly = "nearly "
 	}
-	e.swapReadLate(state)
-	e.end()
+	e.add(finding{code: codeSwapFull, text: sprintf("swap is %sused up: %s is free%s", nearly, part, late),
+		lead: sprintf("%s, and swap (%s) is %sused up, %s free", e.shortage(), sizeText(e.swapTotal.Value), nearly,
+			percentText(e.swapFree.Value, e.swapTotal.Value)),
+		aside: e.besideSwap("swap is " + nearly + "used up")})
+	switch {
+	case state == swapNearlyFull && !e.cgroup:
+		e.unsure(codeSwapFull, "swap that could not be reached")
+	case e.lateDecides(state):
+		e.unsure(codeSwapFull, "another state of swap: it was read after the kill")
+	}
 	return state
 }
 
+// besideSwap is what the state of swap adds to another verdict: to a system's only
+// where more of it could have helped.
+func (e *explanation) besideSwap(s string) string {
+	if e.has(codeSwapMlocked) || e.has(codeSwapUnevictable) {
+		return ""
+	}
+	if !e.cgroup {
+		switch e.cause() {
+		case codeMemoryKernel, codeMemoryMissing, codeMemoryHugepages, codeHugepagesUsed, codeNotShort, codeNodeCpuset, codeNodeMempolicy, codeNodeZone, codeMemoryFragments:
+			return ""
+		}
+	}
+	return s
+}
+
 // swapReadLate: swap that was read after the kill may hold the victim's already.
-// Where that decides what swap counts as, nothing is sure.
-func (e *Explainer) swapReadLate(state swapState) {
-	f := &e.f
-	if !f.swapLate {
-		return
+func (e *explanation) swapReadLate() string {
+	switch {
+	case !e.swapLate:
+		return ""
+	case e.swapGiven > 0:
+		return ", read after the kill and less the victim's " + sizeText(e.swapGiven)
 	}
-	e.out.s(", read after the kill")
-	if f.swapGiven > 0 {
-		e.out.s(" and less the victim's ").size(f.swapGiven)
+	return ", read after the kill"
+}
+
+// lateDecides: what swap counts as depends on when it was read, so nothing is sure.
+func (e *explanation) lateDecides(state swapState) bool {
+	return e.swapLate && (!e.swapGivenKnown || e.swapClass(add(e.swapFree.Value, e.swapGiven)) != state)
+}
+
+// swapoff: the device's pages are brought back while it counts as swap no more
+// (mm/swapfile.c, swapoff), so that the total says 0 with some of it in use.
+func (e *explanation) swapoff() bool {
+	t, v, m := e.rec.Trigger, e.rec.Victim, e.rec.Memory
+	const command = "swapoff"
+	at := e.inStack("__do_sys_swapoff", "__se_sys_swapoff", "__x64_sys_swapoff", "__arm64_sys_swapoff", "try_to_unuse")
+	var who *oom.Opt[int32]
+	comm := command
+	switch {
+	case t != nil && (at || t.Comm == command && v != nil && v.OOMOrigin.Or(false)):
+		who, comm = &t.PID, t.Comm
+	case v != nil && v.OOMOrigin.Or(false) && v.Comm == command:
+		who, comm = &v.PID, v.Comm
 	}
-	if f.swapGivenKnown && f.swapClass(add(f.swapFree.Value, f.swapGiven)) == state {
-		return
+	var used uint64
+	if m != nil && m.SwapTotalBytes == oom.Some(uint64(0)) {
+		for i := range m.SwapDevices {
+			used = add(used, m.SwapDevices[i].UsedBytes.Value)
+		}
 	}
-	for _, code := range [...]string{codeSwapFull, codeSwapSwappiness, codeSwapUnexplained, codeSwapTooSlow, codeSwapForbidden, codeSwapCgroupFull} {
-		e.unsure(code, "another state of swap: it was read after the kill")
+	if who == nil && used == 0 {
+		return false
 	}
+	text := "swap is being turned off (swapoff)"
+	if who != nil {
+		text = "swap is being turned off by " + process(*who, comm)
+	}
+	if used > 0 {
+		text += ", with " + sizeText(used) + " still in it"
+	}
+	e.add(finding{code: codeSwapoff, text: text, aside: text, lead: e.shortage() + ", and " + text})
+	return true
 }
 
 // swapClass says what so many bytes free make of the machine's swap. Each CPU
@@ -112,18 +166,18 @@ const (
 // swapCgroup looks at the limits on swap. The kernel asks every level from the
 // page's own cgroup to the root (mm/memcontrol.c, mem_cgroup_get_nr_swap_pages),
 // so one 0 on the way is enough.
-func (e *Explainer) swapCgroup() swapState {
-	rec, l := e.f.rec, e.f.rec.Limit
+func (e *explanation) swapCgroup() swapState {
 	if s := e.swapLevels(); s != swapUnknown {
 		return s
 	}
+	l := e.rec.Limit
 	if l == nil {
 		return swapUnknown
 	}
 	// The limit's own numbers are among the levels but for a deep cgroup.
 	own := oom.CgroupLimit{Cgroup: l.Cgroup, SwapUsageBytes: l.SwapUsageBytes, SwapMaxBytes: l.SwapMaxBytes}
-	n := len(victimLevels(rec.Victim))
-	if rec.Victim != nil && rec.Victim.Cgroup == l.Cgroup {
+	n := len(victimLevels(e.rec.Victim))
+	if e.rec.Victim != nil && e.rec.Victim.Cgroup == l.Cgroup {
 		n = 0
 	}
 	if s := e.swapLevel(&own, n); s != swapUnknown {
@@ -139,9 +193,16 @@ func victimLevels(v *oom.Victim) []oom.CgroupLimit {
 	return v.CgroupLimits
 }
 
-func (e *Explainer) swapLevels() swapState {
-	levels := victimLevels(e.f.rec.Victim)
-	for i := range levels {
+// swapLevels asks the levels from the victim's own up, or those that all victims of a
+// memory.oom.group share: one decision has one explanation.
+func (e *explanation) swapLevels() swapState {
+	levels, from := victimLevels(e.rec.Victim), 0
+	if g := e.groupLevel(); g != nil {
+		for from < len(levels) && &levels[from] != g {
+			from++
+		}
+	}
+	for i := from; i < len(levels); i++ {
 		if s := e.swapLevel(&levels[i], i); s != swapUnknown {
 			return s
 		}
@@ -150,16 +211,14 @@ func (e *Explainer) swapLevels() swapState {
 }
 
 // swapLevel looks at one level, the n-th above the victim's own cgroup.
-func (e *Explainer) swapLevel(c *oom.CgroupLimit, n int) swapState {
+func (e *explanation) swapLevel(c *oom.CgroupLimit, n int) swapState {
 	if !c.SwapMaxBytes.Known {
 		return swapUnknown
 	}
 	usage, maximum := c.SwapUsageBytes, c.SwapMaxBytes.Value
 	if maximum == 0 {
-		t := e.reason(codeSwapForbidden)
-		e.levelName(c.Cgroup, n)
-		t.s(" may not swap (memory.swap.max=0)")
-		e.end()
+		text := e.levelName(c.Cgroup, n) + " may not swap (memory.swap.max=0)"
+		e.add(e.refused(codeSwapForbidden, text, text))
 		if e.isContainer(c.Cgroup, n) {
 			e.kubelet()
 		}
@@ -167,12 +226,9 @@ func (e *Explainer) swapLevel(c *oom.CgroupLimit, n int) swapState {
 	}
 	// A huge page is charged as a whole, and each CPU may be about to charge a
 	// batch of pages (SWAP_BATCH).
-	left := add(hugePageBytes, mul(uint64(e.f.rec.CPUs.Value), 64*pageBytes))
+	left := add(hugePageBytes, mul(uint64(e.rec.CPUs.Value), 64*pageBytes))
 	if usage.Known && sub(maximum, usage.Value) <= left && ratio(usage.Value, maximum, 1, 2) {
-		t := e.reason(codeSwapCgroupFull)
-		e.levelName(c.Cgroup, n)
-		t.s(" has used up its swap: ").sizeOf(usage.Value, maximum)
-		e.end()
+		e.add(e.refused(codeSwapCgroupFull, e.levelName(c.Cgroup, n)+" has used up its swap: "+partText(usage.Value, maximum), "its swap is used up too"))
 		if e.isContainer(c.Cgroup, n) {
 			e.kubeletShare(maximum)
 		}
@@ -181,11 +237,25 @@ func (e *Explainer) swapLevel(c *oom.CgroupLimit, n int) swapState {
 	return swapUnknown
 }
 
+// refused is swap that a cgroup may not use.
+func (e *explanation) refused(code, text, aside string) finding {
+	f := finding{code: code, text: text, lead: e.outOfSwap("could not help: " + text)}
+	if e.cgroup {
+		f.aside = e.besideSwap(aside)
+	}
+	return f
+}
+
+// outOfSwap is a summary that tells what became of swap.
+func (e *explanation) outOfSwap(what string) string {
+	return sprintf("%s, and swap (%s, %s free) %s", e.shortage(), sizeText(e.swapTotal.Value), percentText(e.swapFree.Value, e.swapTotal.Value), what)
+}
+
 // isContainer says whether a level is the container's own cgroup, the one that
 // kubelet gives its limits: its name holds the container's id. A runtime may put
 // the process a level below (crun does).
-func (e *Explainer) isContainer(cgroup string, n int) bool {
-	v := e.f.rec.Victim
+func (e *explanation) isContainer(cgroup string, n int) bool {
+	v := e.rec.Victim
 	if v == nil || v.Container == nil {
 		return false
 	}
@@ -196,132 +266,138 @@ func (e *Explainer) isContainer(cgroup string, n int) bool {
 }
 
 // levelName names a level by what it is, never by its name.
-func (e *Explainer) levelName(cgroup string, n int) {
-	t, l := &e.out, e.f.rec.Limit
+func (e *explanation) levelName(cgroup string, n int) string {
+	l := e.rec.Limit
 	switch {
 	case n == 0:
-		t.s("its cgroup")
+		return "its cgroup"
 	case e.isContainer(cgroup, n):
-		t.s("its container's cgroup")
-	case e.f.cgroup && l != nil && l.Cgroup == cgroup:
-		t.s("the cgroup at its limit")
+		return "its container's cgroup"
+	case e.cgroup && l != nil && l.Cgroup == cgroup:
+		return "the cgroup at its limit"
 	case n == 1:
-		t.s("the cgroup above its own")
-	default:
-		t.s("a cgroup ").n(int64(n)).s(" levels above its own")
+		return "the cgroup above its own"
 	}
+	return sprintf("a cgroup %d levels above its own", n)
 }
 
 // swapV1 looks at v1's limit on memory and swap together. Swapping a page out
 // does not lower that counter, so where it is no higher than the memory limit,
 // reclaim does not even try (mm/memcontrol.c, try_charge: no MAY_SWAP).
-func (e *Explainer) swapV1(l *oom.Limit) swapState {
+func (e *explanation) swapV1(l *oom.Limit) swapState {
 	memsw := l.MemswMaxBytes
 	if !memsw.Known {
 		return swapUnknown
 	}
 	if l.MaxBytes.Known && memsw.Value <= l.MaxBytes.Value {
-		e.reason(codeSwapForbidden).s("its cgroup may not swap: memory.memsw.limit_in_bytes is ").size(memsw.Value).
-			s(", no more than the memory limit of ").size(l.MaxBytes.Value)
-		e.end()
+		e.add(e.refused(codeSwapForbidden, sprintf("its cgroup may not swap: memory.memsw.limit_in_bytes is %s, no more than the memory limit of %s",
+			sizeText(memsw.Value), sizeText(l.MaxBytes.Value)), "it may not swap (memsw limit equals memory limit)"))
 		if l.Level == oom.LevelContainer || l.Level == "" && e.isContainer(l.Cgroup, 0) {
 			e.kubelet()
 		}
 		return swapForbidden
 	}
 	if u := l.MemswUsageBytes; u.Known && ratio(u.Value, memsw.Value, 99, 100) {
-		e.reason(codeSwapCgroupFull).s("its cgroup has used up memory and swap together: ").sizeOf(u.Value, memsw.Value)
-		e.end()
+		e.add(e.refused(codeSwapCgroupFull, "its cgroup has used up memory and swap together: "+partText(u.Value, memsw.Value), "its swap is used up too"))
 		return swapCgroupFull
 	}
 	return swapUnknown
 }
 
 // swapUnusedSystem explains why the machine's free swap took nothing.
-func (e *Explainer) swapUnusedSystem() string {
-	f := &e.f
-	if code := e.locked(f.total, f.unevictable, f.lruAnon); code != "" {
-		return code
-	}
+func (e *explanation) swapUnusedSystem() string {
 	code, most := e.swapRefused()
-	zero := e.swappinessZero(f.unevictable, f.lruAnon)
+	zero := e.swappinessZero(e.unevictable, e.lruAnon)
 	switch {
 	case most:
-		return code
-	case zero != "":
-		return zero
+	case zero:
+		code = codeSwapSwappiness
 	case code != "":
 		e.unsure(code, "another cause: most of what could be swapped is not this process's")
-		return code
+	default:
+		code = e.swapBusy()
 	}
-	return e.swapBusy()
+	if e.lateDecides(swapFree) {
+		e.unsure(code, "another state of swap: it was read after the kill")
+	}
+	return code
 }
 
 // swapRefused looks for what the victim's cgroups may not swap. The machine's
 // reclaim asks them too, page by page (mm/vmscan.c, can_reclaim_anon_pages), so
 // that stays, and explains the kill if it is at least half of what could be
 // swapped. cgroup v1 has no such limit here (mem_cgroup_get_nr_swap_pages).
-func (e *Explainer) swapRefused() (code string, most bool) {
+func (e *explanation) swapRefused() (code string, most bool) {
 	switch e.swapLevels() {
 	case swapForbidden:
 		code = codeSwapForbidden
 	case swapCgroupFull:
 		code = codeSwapCgroupFull
 	}
-	f := &e.f
-	return code, code != "" && f.lruAnon.Known && ratio(f.victimAnon.Value, f.lruAnon.Value, 1, 2)
+	return code, code != "" && e.lruAnon.Known && ratio(e.victimAnon.Value, e.lruAnon.Value, 1, 2)
 }
 
-// swapUnused explains why swap that was free took nothing, and reports the code
-// that explains it, or "".
-//
-// whole is the memory in question, swappable the part of it that could go to
-// swap. Pages off the LRU lists of anonymous memory cannot, so the rule for
-// locked memory comes first: swappiness does not matter to them.
-func (e *Explainer) swapUnused(whole, unevictable, swappable size) string {
-	if code := e.locked(whole, unevictable, swappable); code != "" {
-		return code
-	}
-	return e.swappinessZero(unevictable, swappable)
-}
-
-// locked asks that the locked memory dominates: otherwise swapping the rest
-// would have helped.
-func (e *Explainer) locked(whole, unevictable, swappable size) string {
-	v := e.f.rec.Victim
+// locked looks for memory off the LRU lists of anonymous memory, which swap cannot
+// take, whether there is swap or not. It is the verdict on a system if it dominates:
+// otherwise swapping the rest would have helped. From a quarter on it is a reason.
+// A process alone is told of what its own kill shows, no group.
+func (e *explanation) locked(whole, unevictable, swappable size) bool {
+	v := e.rec.Victim
 	if !whole.Known {
-		return ""
+		return false
 	}
+	own := uint64(0) // what is locked by this process
+	if v != nil && !e.group {
+		// locked_vm counts address space; what is resident of it is at most rss.
+		own = v.LockedVMBytes.Value
+	}
+	f, bytes := finding{code: codeSwapUnevictable}, unevictable.Value
+	half := bytes/2 + 1
+	switch {
+	case !unevictable.Known && (v == nil || !v.RSSBytes.Known):
+		return false
+	case !unevictable.Known:
+		bytes = min(own, v.RSSBytes.Value)
+		f.code = codeSwapMlocked
+		f.text = sprintf("this process locked %s with mlock and holds %s of %s", sizeText(own), sizeText(v.RSSBytes.Value), sizeText(whole.Value))
+	case !e.cgroup && e.mlocked.Known && e.mlocked.Value >= half:
+		f.code = codeSwapMlocked
+		f.text = partText(e.mlocked.Value, whole.Value) + " is locked with mlock and stays in memory"
+	case own >= half:
+		f.code = codeSwapMlocked
+		f.text = sprintf("%s is unevictable; this process locked %s with mlock", partText(bytes, whole.Value), sizeText(own))
+	case e.cgroup && all(e.cache, e.shmem).Known && sub(bytes, add(e.cache.Value, e.shmem.Value)) >= half:
+		// Files and shared memory cannot be all of it, and of private memory only what
+		// is locked is unevictable.
+		f.code = codeSwapMlocked
+		f.text = partText(bytes, whole.Value) + " is unevictable, most of it private memory locked with mlock"
+	default:
+		f.text = partText(bytes, whole.Value) + " is unevictable (ramfs, SHM_LOCK) and stays in memory"
+	}
+	most := ratio(bytes, whole.Value, 2, 5)
 	if unevictable.Known {
-		if !dominates(unevictable.Value, whole.Value, swappable) {
-			return ""
-		}
-		half := unevictable.Value/2 + 1
-		mlocked := !e.f.cgroup && e.f.mlocked.Known && e.f.mlocked.Value >= half
-		if mlocked {
-			e.reason(codeSwapMlocked).sizeOf(e.f.mlocked.Value, whole.Value).s(" is locked with mlock and stays in memory")
-		} else if v != nil && v.LockedVMBytes.Or(0) >= half {
-			e.reason(codeSwapMlocked).sizeOf(unevictable.Value, whole.Value).s(" is unevictable; this process locked ").
-				size(v.LockedVMBytes.Value).s(" with mlock")
-		} else {
-			e.reason(codeSwapUnevictable).sizeOf(unevictable.Value, whole.Value).s(" is unevictable and stays in memory")
-			e.end()
-			return codeSwapUnevictable
-		}
-		e.end()
-		return codeSwapMlocked
+		most = dominates(bytes, whole.Value, swappable)
 	}
-	if v == nil || !v.RSSBytes.Known {
-		return ""
+	if !ratio(bytes, whole.Value, 1, 4) {
+		return false
 	}
-	// locked_vm counts address space; what is resident of it is at most rss.
-	if locked := min(v.LockedVMBytes.Or(0), v.RSSBytes.Value); ratio(locked, whole.Value, 2, 5) {
-		e.reason(codeSwapMlocked).s("this process locked ").size(v.LockedVMBytes.Value).s(" with mlock and holds ").
-			size(v.RSSBytes.Value).s(" of ").size(whole.Value)
-		e.end()
-		return codeSwapMlocked
+	f.lead = e.shortage() + ": " + f.text + e.moreSwap()
+	switch {
+	case e.cgroup && f.code == codeSwapMlocked:
+		f.aside = "locked with mlock, it cannot be swapped"
+	case e.cgroup:
+		f.aside = "unevictable, it cannot be swapped"
+	default:
+		f.aside = f.text
 	}
-	return ""
+	if e.cgroup && !most {
+		return false
+	}
+	e.add(f)
+	if most && !e.cgroup {
+		e.settle(f.code)
+	}
+	return most
 }
 
 // swappinessZero: with swappiness 0, reclaim for a cgroup never scans anonymous
@@ -329,147 +405,106 @@ func (e *Explainer) locked(whole, unevictable, swappable size) string {
 // the machine either (isolate_folios). The older LRU does so for the machine
 // once the file pages and the free ones are below the high watermarks
 // (prepare_scan_control, file_is_tiny), so it is not sure then.
-func (e *Explainer) swappinessZero(unevictable, swappable size) string {
+func (e *explanation) swappinessZero(unevictable, swappable size) bool {
 	value, own := e.ownSwappiness()
 	if !value.Known || value.Value != 0 {
-		return ""
+		return false
 	}
-	t := e.reason(codeSwapSwappiness)
+	text, clause := "vm.swappiness is 0", "was not used because vm.swappiness is 0"
 	if own {
-		t.s("the cgroup's memory.swappiness is 0")
-	} else {
-		t.s("vm.swappiness is 0")
+		text, clause = "the cgroup's memory.swappiness is 0", "was not used because its cgroup's swappiness is 0"
 	}
 	if swappable.Known {
-		t.s(", so ").size(swappable.Value).s(" of anonymous memory stays in memory")
+		text += ", so " + sizeText(swappable.Value) + " of anonymous memory stays in memory"
 	}
-	if e.f.lruGen.Known && !e.f.cgroup && swappable.Known {
-		if e.f.lruGen.Value {
-			t.s(" (multi-generational LRU)")
+	if e.lruGen.Known && !e.cgroup && swappable.Known {
+		if e.lruGen.Value {
+			text += " (multi-generational LRU)"
 		} else if e.fileIsTiny() {
-			t.s("; yet with so little page cache the kernel swaps all the same (file_is_tiny)")
+			text += "; yet with so little page cache the kernel swaps all the same (file_is_tiny)"
 		}
 	}
-	e.end()
+	f := finding{code: codeSwapSwappiness, text: text, lead: e.outOfSwap(clause)}
+	if e.cgroup {
+		f.aside = "swap is not used because swappiness is 0"
+	}
+	e.add(f)
 	e.swappinessDoubts(own, unevictable, swappable)
-	return codeSwapSwappiness
+	return true
 }
 
 // ownSwappiness is the swappiness that reclaim used for the victim's pages: on
 // v1 that of its own cgroup, for the machine's reclaim too (mem_cgroup_swappiness),
 // else vm.swappiness.
-func (e *Explainer) ownSwappiness() (value oom.Opt[uint32], own bool) {
-	if levels := victimLevels(e.f.rec.Victim); len(levels) > 0 && levels[0].Swappiness.Known {
+func (e *explanation) ownSwappiness() (value oom.Opt[uint32], own bool) {
+	if levels := victimLevels(e.rec.Victim); len(levels) > 0 && levels[0].Swappiness.Known {
 		return levels[0].Swappiness, true
 	}
-	if l := e.f.rec.Limit; e.f.cgroup && l != nil && l.Version.Or(0) != 2 && (l.Swappiness.Known || l.Version.Or(0) == 1) {
+	if l := e.rec.Limit; e.cgroup && l != nil && l.Version.Or(0) != 2 && (l.Swappiness.Known || l.Version.Or(0) == 1) {
 		return l.Swappiness, true
 	}
-	return e.f.swappiness, false
+	return e.swappiness, false
 }
 
-func (e *Explainer) swappinessDoubts(own bool, unevictable, swappable size) {
-	f := &e.f
-	if !unevictable.Known && (f.rec.Victim == nil || !f.rec.Victim.LockedVMBytes.Known) {
-		if !f.cgroup || !swappable.Known {
+func (e *explanation) swappinessDoubts(own bool, unevictable, swappable size) {
+	if !unevictable.Known && (e.rec.Victim == nil || !e.rec.Victim.LockedVMBytes.Known) {
+		if !e.cgroup || !swappable.Known {
 			e.unsure(codeSwapSwappiness, "memory that is mlocked")
 		}
 	}
-	if levels := victimLevels(f.rec.Victim); own && f.cgroup && f.rec.Victim != nil && f.rec.Victim.Cgroup != f.rec.Limit.Cgroup &&
-		(len(levels) == 0 || !levels[0].Swappiness.Known) {
-		e.unsure(codeSwapSwappiness, "another swappiness of the victim's own cgroup")
-	}
-	if f.cgroup {
+	if e.cgroup {
 		return
 	}
-	if own && !ratio(f.victimAnon.Value, f.lruAnon.Value, 1, 2) {
+	if own && !ratio(e.victimAnon.Value, e.lruAnon.Value, 1, 2) {
 		e.unsure(codeSwapSwappiness, "another swappiness of the cgroups that hold more")
 	}
 	// What could have been swapped must be the most of what was in the way.
-	if most := max(f.kernelFixed.Value, f.unevictable.Value, f.missing.Value); f.lruAnon.Known && f.lruAnon.Value <= most {
+	if most := max(e.kernelFixed.Value, e.unevictable.Value, e.missing.Value); e.lruAnon.Known && e.lruAnon.Value <= most {
 		e.unsure(codeSwapSwappiness, "memory that cannot be swapped: there is more of it")
 	}
-	if !f.lruGen.Or(false) && e.fileIsTiny() {
+	if !e.lruGen.Or(false) && e.fileIsTiny() {
 		e.unsure(codeSwapSwappiness, "swapping that was too slow: with little page cache the older LRU swaps at 0 too")
 	}
 }
 
 // fileIsTiny: file pages and free ones together are no more than the high
 // watermarks.
-func (e *Explainer) fileIsTiny() bool {
-	f := &e.f
-	if !f.lruFile.Known || !f.free.Known || f.rec.Memory == nil {
+func (e *explanation) fileIsTiny() bool {
+	if !e.lruFile.Known || !e.free.Known || e.rec.Memory == nil {
 		return false
 	}
 	high := uint64(0)
-	for i := range f.rec.Memory.Zones {
-		high = add(high, f.rec.Memory.Zones[i].HighBytes.Value)
+	for i := range e.rec.Memory.Zones {
+		high = add(high, e.rec.Memory.Zones[i].HighBytes.Value)
 	}
-	return add(f.lruFile.Value, f.free.Value) <= high
+	return add(e.lruFile.Value, e.free.Value) <= high
 }
 
-// kubelet says which of kubelet's rules set memory.swap.max to 0
-// (pkg/kubelet/kuberuntime/kuberuntime_container_linux.go): NoSwap, or under
-// LimitedSwap any pod that is not burstable, a critical pod, and a container
-// without a memory request or with one equal to its limit.
-func (e *Explainer) kubelet() {
-	v := e.f.rec.Victim
-	if v == nil || v.Pod == nil || v.Pod.UID == "" && v.Pod.Namespace == "" {
-		return
+// swapBusy is for swap that is free and allowed, with anonymous memory to swap.
+// Pages under writeback (of files and swap alike) show that reclaim was at it;
+// from 1/64 of the RAM on that is more than a few batches. It is never sure.
+func (e *explanation) swapBusy() string {
+	used := sub(e.swapTotal.Value, e.swapFree.Value)
+	if e.total.Known && ratio(e.writeback.Value, e.total.Value, 1, 64) && ratio(used, e.swapTotal.Value, 1, 20) {
+		e.add(finding{code: codeSwapTooSlow, text: sprintf("%s of swap is in use and %s is under writeback", sizeText(used), sizeText(e.writeback.Value)),
+			lead: e.outOfSwap("probably did not take memory fast enough"), doubt: "other work of the same disks"})
+		return codeSwapTooSlow
 	}
-	qos := qosWord(v.Pod.QoS)
-	fixed := qos == "guaranteed" || qos == "besteffort"
-	switch behavior := v.Pod.SwapBehavior; {
-	case behavior == "NoSwap":
-		e.reason(codeKubeletNoSwap).s("kubelet runs with swapBehavior NoSwap: no swap for any pod")
-	case qos == "":
-		// A podman pod has an id but no QoS class.
-		return
-	case fixed:
-		e.reason(codeKubeletQoS).s("kubelet gives ").s(qos).s(" pods no swap, under NoSwap and LimitedSwap alike")
-	case e.f.rec.Limit != nil && e.f.rec.Limit.MemswMaxBytes.Known:
-		e.reason(codeKubeletUnsure).s("on cgroup v1 kubelet sets the limit on memory and swap to the memory limit, under NoSwap and LimitedSwap alike")
-	case behavior == "LimitedSwap":
-		e.kubeletRequest(v.Container)
-	default:
-		e.reason(codeKubeletUnsure).s("memory.swap.max=0 of this burstable pod comes from NoSwap, or from LimitedSwap with a request equal to the limit, " +
-			"no request, or a critical pod: the record does not show which")
+	if e.total.Known && ratio(e.zspages.Value, e.total.Value, 1, 4) {
+		e.unsure(codeMemoryZram, "swapping that was too slow")
+		return codeMemoryZram
 	}
-	e.end()
-}
-
-func (e *Explainer) kubeletRequest(c *oom.Container) {
-	if c != nil && c.MemoryRequestBytes.Known {
-		request, limit := c.MemoryRequestBytes.Value, c.MemoryLimitBytes
-		if request == 0 {
-			e.reason(codeKubeletRequest).s("LimitedSwap gives a container with a memory request of 0 no swap")
-			return
-		}
-		if limit.Known && limit.Value == request {
-			e.reason(codeKubeletRequest).s("LimitedSwap gives a container whose memory request equals its limit (").size(limit.Value).s(") no swap")
-			return
-		}
+	text := sprintf("swap was free, and the record does not show why it was not used: %s free", sizeText(e.swapFree.Value))
+	if e.swappiness.Known {
+		text += sprintf(", vm.swappiness %d", e.swappiness.Value)
 	}
-	e.reason(codeKubeletUnsure).s("under LimitedSwap, memory.swap.max=0 of this burstable pod comes from a request equal to the limit, " +
-		"no request, or a critical pod: the record does not show which")
-}
-
-// kubeletShare: a finite share of swap is LimitedSwap's, in proportion to the
-// memory request.
-func (e *Explainer) kubeletShare(share uint64) {
-	v := e.f.rec.Victim
-	if v == nil || v.Pod == nil || v.Pod.SwapBehavior != "LimitedSwap" || v.Pod.QoS != "burstable" {
-		return
+	doubt := "swapping that was too slow"
+	if !e.swappiness.Known {
+		doubt = "a swappiness of 0, locked memory or slow swapping"
+	} else if !e.unevictable.Known {
+		doubt = "locked memory or slow swapping"
 	}
-	e.reason(codeKubeletLimited).s("LimitedSwap gave the container ").size(share).s(" of swap, in proportion to its memory request")
-	e.end()
-}
-
-// qosWord keeps text of a pod's annotation out of the explanation.
-func qosWord(s string) string {
-	switch s {
-	case "guaranteed", "burstable", "besteffort":
-		return s
-	}
-	return ""
+	e.add(finding{code: codeSwapUnexplained, text: text, doubt: doubt,
+		lead: e.outOfSwap("was not used, for a reason that is not in the record")})
+	return codeSwapUnexplained
 }

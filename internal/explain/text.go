@@ -1,37 +1,24 @@
 package explain
 
 import (
+	"fmt"
 	"math"
 	"math/bits"
 	"strconv"
+	"strings"
 	"time"
+
+	"github.com/oomtrace/oomtrace/internal/oom"
 )
 
-// text appends words and numbers to one reused buffer. Its methods chain, and
-// none of them allocates once the buffer has grown.
-type text struct{ b []byte }
+func sprintf(format string, args ...any) string { return fmt.Sprintf(format, args...) }
 
-func (t *text) s(s string) *text {
-	t.b = append(t.b, s...)
-	return t
-}
-
-func (t *text) n(n int64) *text {
-	t.b = strconv.AppendInt(t.b, n, 10)
-	return t
-}
-
-func (t *text) u(n uint64) *text {
-	t.b = strconv.AppendUint(t.b, n, 10)
-	return t
-}
-
-// size appends bytes in binary units: one decimal below ten, none above, and
+// sizeText is bytes in binary units: one decimal below ten, none above, and
 // none for a whole number, so that a configured limit reads as it was written.
-func (t *text) size(n uint64) *text {
+func sizeText(n uint64) string {
 	units := [...]string{" B", " KiB", " MiB", " GiB", " TiB", " PiB", " EiB"}
 	if n < 1024 {
-		return t.u(n).s(units[0])
+		return strconv.FormatUint(n, 10) + units[0]
 	}
 	exp := (bits.Len64(n) - 1) / 10
 	v := float64(n) / float64(uint64(1)<<(10*exp))
@@ -42,39 +29,83 @@ func (t *text) size(n uint64) *text {
 	if tenths := math.Round(v * 10); tenths < 100 && math.Mod(tenths, 10) != 0 {
 		decimals = 1
 	}
-	t.b = strconv.AppendFloat(t.b, v, 'f', decimals, 64)
-	return t.s(units[exp])
+	return strconv.FormatFloat(v, 'f', decimals, 64) + units[exp]
 }
 
-// percent appends part of whole in whole percents. It says neither 0 % of
+// percentText is part of whole in whole percents. It says neither 0 % of
 // something nor 100 % of less than all.
-func (t *text) percent(part, whole uint64) *text {
+func percentText(part, whole uint64) string {
 	p := uint64(math.Round(100 * float64(part) / float64(max(whole, 1))))
 	switch {
 	case part > 0 && p == 0:
-		return t.s("under 1 %")
+		return "under 1 %"
 	case part < whole && p >= 100:
 		p = 99
 	}
-	return t.u(p).s(" %")
+	return strconv.FormatUint(p, 10) + " %"
 }
 
-// sizeOf appends "12 MiB of 48 MiB (25 %)".
-func (t *text) sizeOf(part, whole uint64) *text {
-	return t.size(part).s(" of ").size(whole).s(" (").percent(part, whole).s(")")
+// partText is "12 MiB of 48 MiB (25 %)".
+func partText(part, whole uint64) string {
+	return sizeText(part) + " of " + sizeText(whole) + " (" + percentText(part, whole) + ")"
 }
 
-// dur appends nanoseconds with two or three significant digits.
-func (t *text) dur(ns uint64) *text {
-	d := float64(ns)
+// spanText is a time span as a person says it: 38 ms, 2.8 s, 4 min 10 s, 7 h 50 min.
+func spanText(ns uint64) string {
+	d := time.Duration(min(ns, math.MaxInt64))
 	switch {
-	case ns < uint64(time.Millisecond):
-		return t.u(uint64(math.Round(d / 1e3))).s(" µs")
-	case ns < uint64(time.Second):
-		return t.u(min(uint64(math.Round(d/1e6)), 999)).s(" ms")
+	case d < time.Millisecond:
+		return strconv.FormatInt(d.Round(time.Microsecond).Microseconds(), 10) + " µs"
+	case d < time.Second:
+		return strconv.FormatInt(min(d.Round(time.Millisecond).Milliseconds(), 999), 10) + " ms"
+	case d < time.Minute:
+		return strings.TrimSuffix(strconv.FormatFloat(min(d.Seconds(), 59.9), 'f', 1, 64), ".0") + " s"
+	case d < 10*time.Minute:
+		return twoUnits(uint64(d.Round(time.Second)/time.Second), 60, "min", "s")
+	case d.Round(time.Minute) < time.Hour:
+		return sprintf("%d min", d.Round(time.Minute)/time.Minute)
+	case d < 48*time.Hour:
+		return twoUnits(uint64(d.Round(time.Minute)/time.Minute), 60, "h", "min")
 	}
-	t.b = strconv.AppendFloat(t.b, d/1e9, 'f', 1, 64)
-	return t.s(" s")
+	return twoUnits(uint64(d.Round(time.Hour)/time.Hour), 24, "d", "h")
+}
+
+func twoUnits(n, per uint64, big, small string) string {
+	if n%per == 0 {
+		return sprintf("%d %s", n/per, big)
+	}
+	return sprintf("%d %s %d %s", n/per, big, n%per, small)
+}
+
+// name makes a name that others chose safe and short: what is not plain is quoted.
+func name(s string) string {
+	const most = 48
+	if r := []rune(s); len(r) > most {
+		s = string(r[:most-1]) + "…"
+	}
+	plain := func(r rune) bool {
+		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("._-/@:+…", r)
+	}
+	if s != "" && strings.IndexFunc(s, func(r rune) bool { return !plain(r) }) < 0 {
+		return s
+	}
+	if s = strconv.QuoteToASCII(s); len(s) > most+16 {
+		s = s[:most+12] + "…" + `"`
+	}
+	return s
+}
+
+// process names a process by its id and its name.
+func process(pid oom.Opt[int32], comm string) string {
+	switch {
+	case pid.Known && comm != "":
+		return sprintf("%s (pid %d)", name(comm), pid.Value)
+	case pid.Known:
+		return sprintf("pid %d", pid.Value)
+	case comm != "":
+		return name(comm)
+	}
+	return "a process"
 }
 
 // ratio reports whether part is at least num/den of whole; it does not

@@ -27,7 +27,7 @@ const (
 	// KindAlreadyExiting is a task that was marked as victim but not killed,
 	// since it was dying already (mm/oom_kill.c, task_will_free_mem).
 	KindAlreadyExiting Kind = "already_exiting"
-	// KindNoVictim is an OOM for which the kernel found nobody to kill.
+	// KindNoVictim is an OOM for which the kernel found no killable process.
 	KindNoVictim Kind = "no_victim"
 	// KindExit follows a kill: the victim is gone.
 	KindExit Kind = "exit"
@@ -656,8 +656,10 @@ type Why struct {
 	Verdict string   `json:"verdict"`
 	Summary string   `json:"summary"`
 	Reasons []Reason `json:"reasons,omitempty"`
-	// Unsure is set when the evidence allows for another verdict too.
+	// Unsure is set when the evidence allows for another verdict too; Check is how to
+	// find out then.
 	Unsure Opt[bool] `json:"unsure,omitzero"`
+	Check  string    `json:"check,omitempty"`
 }
 
 // Reason is one fact that led to the verdict.

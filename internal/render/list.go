@@ -5,6 +5,7 @@ import (
 	"io"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/oomtrace/oomtrace/internal/oom"
 )
@@ -16,6 +17,8 @@ type ListOptions struct {
 	Width int
 	// Color uses the terminal's colours.
 	Color bool
+	// ASCII writes ASCII characters alone, for a locale that is not UTF-8.
+	ASCII bool
 	// Location is the time zone; nil means the local one.
 	Location *time.Location
 }
@@ -61,7 +64,19 @@ func (l *List) Write(rec *oom.Record) error {
 		b.WriteString(head + "\n")
 	}
 	b.WriteString(l.record(rec) + "\n")
-	return writeLine(l.w, []byte(b.String()))
+	line := b.String()
+	if l.opts.ASCII {
+		line = strings.Map(func(r rune) rune {
+			switch {
+			case r == '…':
+				return '~'
+			case r > unicode.MaxASCII:
+				return '?'
+			}
+			return r
+		}, line)
+	}
+	return writeLine(l.w, []byte(line))
 }
 
 func (l *List) record(rec *oom.Record) string {

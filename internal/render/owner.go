@@ -10,7 +10,7 @@ import (
 // ownerWidth is the column's; what is longer has a line of its own.
 const ownerWidth = 23
 
-// owner names whose the victim is.
+// owner names the victim's owner.
 func owner(r *oom.Record) string {
 	if r.Victim == nil {
 		return "-"
@@ -48,26 +48,6 @@ func ownerName(o *oom.Owner, cgroup string) string {
 	return "-"
 }
 
-// longOwner writes an owner in full that its column has no room for. Names have
-// no blanks to break them at. Of a path that stands for want of a name the end has
-// to do: nothing bounds its length.
-func (t *Text) longOwner(r *oom.Record) {
-	name := clean(owner(r))
-	if width(name) <= ownerWidth {
-		return
-	}
-	head := "owner: "
-	if name[0] == '/' {
-		name = cutLeft(name, Columns-len(indent)-len(head))
-	}
-	for name != "" {
-		var part string
-		part, name = splitAt(name, Columns-len(indent)-len(head))
-		t.line(indent + head + part)
-		head = strings.Repeat(" ", len(head))
-	}
-}
-
 // splitAt gives as much of a clean text as fits n columns, and the rest.
 func splitAt(s string, n int) (part, rest string) {
 	end := len(s)
@@ -80,8 +60,8 @@ func splitAt(s string, n int) (part, rest string) {
 	return s[:end], s[end:]
 }
 
-// ownerDetails adds what a name leaves out, and the trigger's owner where it is
-// another one.
+// ownerDetails adds what a name leaves out, and the owner of the trigger or the sender
+// where it is another one.
 func (t *Text) ownerDetails(r *oom.Record) {
 	v := r.Victim
 	if v == nil {
@@ -95,15 +75,21 @@ func (t *Text) ownerDetails(r *oom.Record) {
 		if c.Name != "" {
 			text = c.Name + ", " + text
 		}
-		t.details("inside of", strings.TrimSuffix(text, ", "))
+		t.details("outer", strings.TrimSuffix(text, ", "))
 	}
 	if p := v.Pod; p != nil {
 		t.details("pod", joined("uid", p.UID, "qos", p.QoS))
 	}
 	if g := r.Trigger; g != nil {
 		if name := ownerName(&g.Owner, g.Cgroup); name != "-" && name != owner(r) {
-			t.details("asked by", g.Comm+" of "+name)
+			t.details("invoked by", g.Comm+" of "+name)
 		}
+	}
+	if s := r.Sender; s != nil {
+		if name := ownerName(&s.Owner, s.Cgroup); name != "-" {
+			t.details("sent by", s.Comm+" of "+name)
+		}
+		t.details("says", s.Says)
 	}
 }
 

@@ -32,6 +32,13 @@ func records() []example {
 		{"oom.group, the chosen", groupKill(700, true)},
 		{"oom.group, another", groupKill(701, false)},
 		{"nobody to kill", noVictim()},
+		{"an incomplete report", incomplete()},
+		{"an OOM without its end", unfinished()},
+		{"a panic", panicked()},
+		{"a burst", grown()},
+		{"who holds the machine", held()},
+		{"SIGKILL by a manager", sigkill(oom.CauseMemoryManager, "")},
+		{"SIGKILL with a victim", sigkill(oom.CausePIDNamespace, "0b6a3d5e-1")},
 		{"marked only", alreadyExiting()},
 		{"sysrq-f", sysrq()},
 		{"a victim went", exit("java", 38e6)},
@@ -107,6 +114,62 @@ func cgroupKill() *oom.Record {
 		Summary: "the container's limit of 256 MiB is used up, 98 % of it anonymous memory of this process; its cgroup may not swap (memory.swap.max=0)",
 		Reasons: []oom.Reason{{Code: "limit_full", Text: "256 MiB of 256 MiB are used"}, {Code: "no_swap", Text: "memory.swap.max is 0"}},
 	}
+	return r
+}
+
+func incomplete() *oom.Record {
+	r := systemKill()
+	r.Source, r.Incomplete = oom.SourceKmsg, oom.Some(true)
+	return r
+}
+
+func unfinished() *oom.Record {
+	r := systemKill()
+	r.Kind, r.Source, r.Victim, r.Candidates, r.Incomplete = oom.KindOOM, oom.SourceKmsg, nil, nil, oom.Some(true)
+	r.Why = &oom.Why{Verdict: "oom_cut", Summary: "an OOM began here; the log does not hold how it ended"}
+	return r
+}
+
+func panicked() *oom.Record {
+	r := systemKill()
+	r.Kind, r.Victim, r.Panic = oom.KindPanic, nil, oom.PanicOnOOM
+	r.Why = &oom.Why{Verdict: "panic", Summary: "the kernel panicked instead of killing: vm.panic_on_oom is set"}
+	return r
+}
+
+func grown() *oom.Record {
+	r := cgroupKill()
+	r.Candidates[1].Comm = "sh"
+	r.History = &oom.History{
+		Source: oom.HistoryExact, SpanNS: some(3600e9),
+		Points: []oom.HistoryPoint{{AgoNS: 3600e9, Bytes: 100 * mib}, {AgoNS: 60e9, Bytes: 104 * mib}, {AgoNS: 8e9, Bytes: 101 * mib}, {AgoNS: 0, Bytes: 256 * mib}},
+		Growers: []oom.Grower{
+			{PID: oom.Some(int32(4730)), Comm: "pip3", ChargedBytes: some(140 * mib), Exited: oom.Some(true)},
+			{PID: oom.Some(int32(23143)), Comm: "java", ChargedBytes: some(12 * mib)},
+		},
+	}
+	r.Why = &oom.Why{Verdict: "limit_file", Summary: "the container's limit of 256 MiB is used up, 82 % of it page cache (could also be cache that reclaim was too slow to drop)",
+		Unsure: oom.Some(true), Check: "file_mapped, active_file, unevictable and workingset_refault_file in memory.stat of the cgroup"}
+	return r
+}
+
+func held() *oom.Record {
+	r := systemKill()
+	r.Holders = []oom.Holder{
+		{Owner: oom.Owner{Pod: &oom.Pod{Namespace: "shop", Name: "search-0"}}, UsageBytes: some(6871947673)},
+		{Owner: oom.Owner{Pod: &oom.Pod{Namespace: "kube-system", Name: "fluent-bit"}}, UsageBytes: some(644245094)},
+		{Owner: oom.Owner{Unit: "sshd.service"}, UsageBytes: some(40 * mib)}, {Comm: "sh\x1b", UsageBytes: some(mib)}, {Cgroup: "/a"},
+	}
+	r.HoldersTotal = some(17)
+	return r
+}
+
+func sigkill(cause oom.Cause, incident string) *oom.Record {
+	r := base("9", at(13, 0, 0))
+	r.Kind, r.Cause, r.Incident = oom.KindSigkill, cause, incident
+	r.Victim = process("nginx", 11, 40*mib, 0)
+	r.Sender = &oom.Sender{PID: oom.Some(int32(400)), Comm: "systemd-oomd", Role: oom.RoleMemoryManager, Program: "systemd-oomd", Says: "pressure 62 % for 30 s", Owner: oom.Owner{Unit: "systemd-oomd.service"}}
+	r.Why = &oom.Why{Verdict: "killed_by_manager", Summary: "killed by systemd-oomd (pid 400); memory was not short: 38 % of the limit"}
 	return r
 }
 

@@ -10,8 +10,12 @@ import (
 	"github.com/oomtrace/oomtrace/internal/oom"
 )
 
-// Columns is the width that a line of text keeps to.
-const Columns = 120
+// Columns is the width that a line of text keeps to unless told otherwise, and
+// minColumns the least that can be kept to.
+const (
+	Columns    = 120
+	minColumns = 48
+)
 
 // TextOptions says how text looks. The zero value is plain text with the
 // explanations, in local time.
@@ -22,6 +26,10 @@ type TextOptions struct {
 	NoWhy bool
 	// Color uses the terminal's colours.
 	Color bool
+	// ASCII draws with ASCII characters alone, for a locale that is not UTF-8.
+	ASCII bool
+	// Width is the columns of the terminal; 0 means Columns.
+	Width int
 	// Location is the time zone; nil means the local one.
 	Location *time.Location
 }
@@ -32,6 +40,7 @@ type Text struct {
 	opts   TextOptions
 	headed bool
 	buf    []byte
+	with   collateral
 }
 
 // NewText returns a Text that writes to w.
@@ -39,6 +48,10 @@ func NewText(w io.Writer, opts TextOptions) *Text {
 	if opts.Location == nil {
 		opts.Location = time.Local
 	}
+	if opts.Width == 0 {
+		opts.Width = Columns
+	}
+	opts.Width = max(opts.Width, minColumns)
 	return &Text{w: w, opts: opts}
 }
 
@@ -51,8 +64,8 @@ type column struct {
 	left  bool                            // cut on the left: the end tells more
 }
 
-// columns are the line's, in order; the widths and two blanks between make
-// Columns at most.
+// columns are the line's, in order; the widths and two blanks between make Columns
+// at most. On a narrower terminal the last ones have lines of their own.
 func columns() [8]column {
 	return [...]column{
 		{name: "TIME", width: 8, value: (*Text).time},
@@ -61,7 +74,7 @@ func columns() [8]column {
 		{name: "RSS", width: 5, right: true, value: func(_ *Text, r *oom.Record) string { return size(r, rss) }},
 		{name: "SWAP", width: 5, right: true, value: func(_ *Text, r *oom.Record) string { return size(r, swap) }},
 		{name: "LIMIT HIT", width: 21, value: func(_ *Text, r *oom.Record) string { return limit(r) }},
-		{name: "ASKED BY", width: 16, value: func(_ *Text, r *oom.Record) string { return trigger(r, 16) }},
+		{name: "INVOKED BY", width: 16, value: func(_ *Text, r *oom.Record) string { return trigger(r, 16) }},
 		{name: "OWNER", width: ownerWidth, left: true, value: func(_ *Text, r *oom.Record) string { return clean(owner(r)) }},
 	}
 }
@@ -74,8 +87,15 @@ func (t *Text) Write(rec *oom.Record) error {
 	case oom.KindExit:
 		t.exit(rec)
 	case oom.KindLost:
-		t.line(fmt.Sprintf("%s  lost: %s %s could not be kept", t.time(rec), number(rec.Lost, "some"), lostWhat(rec.LostKind)))
+		t.line(fmt.Sprintf("%s  lost: %s %s", t.time(rec), number(rec.Lost, "some"), lostWhat(rec.LostKind)))
+	case oom.KindSigkill:
+		if rec.Incident != "" {
+			t.diedWith(rec)
+		} else {
+			t.kill(rec)
+		}
 	default:
+		t.with.remember(rec)
 		t.kill(rec)
 	}
 	err := writeLine(t.w, t.buf)
@@ -91,20 +111,38 @@ func (t *Text) kill(rec *oom.Record) {
 		t.cells(func(c column) string { return c.name }, bold)
 	}
 	t.cells(func(c column) string { return c.value(t, rec) }, "")
-	t.longOwner(rec)
+	t.rest(rec)
 	if rec.Why != nil && !t.opts.NoWhy {
-		t.why(rec.Why)
+		t.why(rec)
 	}
+	if rec.Incomplete.Value {
+		t.below("note", "the log holds only part of this report: what is missing is left out", dim)
+	}
+	t.grew(rec)
+	t.holds(rec)
 	if t.opts.Wide {
 		t.wide(rec)
 	}
+}
+
+// shown is how many of the columns fit the width.
+func (t *Text) shown() int {
+	used := -2
+	all := columns()
+	for i, c := range all {
+		if used += 2 + c.width; used > t.opts.Width {
+			return i
+		}
+	}
+	return len(all)
 }
 
 // cells writes one aligned line.
 func (t *Text) cells(text func(column) string, style string) {
 	var b strings.Builder
 	all := columns()
-	for i, c := range all {
+	shown := all[:t.shown()]
+	for i, c := range shown {
 		s := text(c)
 		if c.left {
 			s = cutLeft(s, c.width)
@@ -114,7 +152,7 @@ func (t *Text) cells(text func(column) string, style string) {
 		pad := strings.Repeat(" ", c.width-width(s))
 		if c.right {
 			s = pad + s
-		} else if i < len(all)-1 {
+		} else if i < len(shown)-1 {
 			s += pad
 		}
 		if i > 0 {
@@ -123,6 +161,23 @@ func (t *Text) cells(text func(column) string, style string) {
 		b.WriteString(s)
 	}
 	t.styled(strings.TrimRight(b.String(), " "), style)
+}
+
+// rest writes the columns that did not fit, and an owner that its column has no room
+// for.
+func (t *Text) rest(rec *oom.Record) {
+	all := columns()
+	for i := t.shown(); i < len(all)-1; i++ {
+		if s := all[i].value(t, rec); s != "-" {
+			t.below(strings.ToLower(all[i].name), s, "")
+		}
+	}
+	if name := clean(owner(rec)); name != "-" && (width(name) > ownerWidth || t.shown() < len(all)) {
+		if name[0] == '/' { // nothing bounds a path's length, and its end tells the most
+			name = cutLeft(name, t.opts.Width-len(indent)-len("owner: "))
+		}
+		t.below("owner", name, "")
+	}
 }
 
 const (
@@ -146,34 +201,36 @@ func (t *Text) line(s string) {
 // indent is where the lines below a kill start: under SCOPE.
 const indent = "          "
 
-func (t *Text) why(w *oom.Why) {
-	text := "why: " + clean(w.Summary)
-	for i, part := range wrap(text, Columns-len(indent)) {
-		if i > 0 {
-			part = "     " + part
-		}
-		t.styled(indent+part, yellow)
+func (t *Text) why(rec *oom.Record) {
+	t.below("why", clean(rec.Why.Summary), yellow)
+}
+
+// below writes "name: text" below the kill, on as many lines as it takes.
+func (t *Text) below(name, text, style string) {
+	head := name + ": "
+	for _, part := range wrap(text, t.opts.Width-len(indent)-len(head)) {
+		t.styled(indent+head+part, style)
+		head = strings.Repeat(" ", len(head))
 	}
 }
 
-// wrap breaks text at blanks into lines of at most n columns. The lines after
-// the first are indented by five by the caller.
+// wrap breaks text at blanks into lines of at most n columns, and what has none
+// anywhere.
 func wrap(text string, n int) []string {
 	var lines []string
 	line := ""
 	for _, word := range strings.Fields(text) {
-		room := n
-		if len(lines) > 0 {
-			room -= 5
-		}
-		switch {
-		case line == "":
-			line = cutRight(word, room)
-		case width(line)+1+width(word) <= room:
+		if line != "" && width(line)+1+width(word) <= n {
 			line += " " + word
-		default:
+			continue
+		}
+		if line != "" {
 			lines = append(lines, line)
-			line = cutRight(word, n-5)
+		}
+		for line = word; width(line) > n; {
+			var part string
+			part, line = splitAt(line, n)
+			lines = append(lines, part)
 		}
 	}
 	if line != "" {
@@ -194,6 +251,8 @@ func (t *Text) time(r *oom.Record) string {
 
 func scope(r *oom.Record) string {
 	switch {
+	case r.Kind == oom.KindSigkill:
+		return "sigkill"
 	case r.Sysrq.Value:
 		return "sysrq"
 	case r.Scope == "":
@@ -206,7 +265,11 @@ func scope(r *oom.Record) string {
 func victim(r *oom.Record, n int) string {
 	switch {
 	case r.Kind == oom.KindNoVictim:
-		return "nobody"
+		return "none"
+	case r.Kind == oom.KindPanic:
+		return "none: kernel panic"
+	case r.Kind == oom.KindOOM && r.Victim == nil:
+		return "not in the log"
 	case r.Victim == nil:
 		return "-"
 	}
@@ -253,20 +316,24 @@ func limit(r *oom.Record) string {
 	if what == "" {
 		what = "cgroup"
 	}
-	max := l.MaxBytes
+	most := l.MaxBytes
 	switch {
-	case max.Known && l.UsageBytes.Known && full(l.UsageBytes.Value, max.Value):
-		return what + " " + short(max.Value) + " (full)"
-	case max.Known:
-		return what + " " + short(max.Value)
+	case most.Known && l.UsageBytes.Known && full(l.UsageBytes.Value, most.Value):
+		return what + " " + short(most.Value) + " (full)"
+	case most.Known:
+		return what + " " + short(most.Value)
 	}
 	return what
 }
 
 // full allows for the pages that CPUs have charged ahead: 2 % are near enough.
-func full(usage, max uint64) bool { return usage >= max || max-usage <= usage/50 }
+func full(usage, most uint64) bool { return usage >= most || most-usage <= usage/50 }
 
+// trigger names the process that invoked the OOM killer, or that sent the signal.
 func trigger(r *oom.Record, n int) string {
+	if s := r.Sender; s != nil {
+		return named(s.Comm, s.PID, n)
+	}
 	if r.Trigger == nil {
 		return "-"
 	}
@@ -277,7 +344,7 @@ func (t *Text) exit(r *oom.Record) {
 	if r.Victim == nil || r.Exit == nil {
 		return
 	}
-	s := t.time(r) + "  " + victim(r, 40) + " gone"
+	s := t.time(r) + "  " + victim(r, 40) + " exited"
 	if r.Exit.AfterNS.Known {
 		s += " after " + duration(r.Exit.AfterNS.Value)
 	}
@@ -285,12 +352,15 @@ func (t *Text) exit(r *oom.Record) {
 	case r.Exit.Reaped.Value:
 		s += ", memory reaped"
 	case r.Exit.ReaperGaveUp.Value:
-		s += ", the reaper gave up"
+		s += ", the OOM reaper gave up"
 	}
-	if n := len(r.Exit.SharedMM); n > 0 {
-		s += fmt.Sprintf(", %d more died that shared its memory", n)
+	switch n := len(r.Exit.SharedMM); {
+	case n == 1:
+		s += "; another process sharing its memory also died"
+	case n > 1:
+		s += fmt.Sprintf("; %d other processes sharing its memory also died", n)
 	}
-	t.styled(cutRight(s, Columns), dim)
+	t.styled(cutRight(s, t.opts.Width), dim)
 }
 
 // lostWhat names what a lost record stands for.
@@ -301,7 +371,7 @@ func lostWhat(kind oom.LostKind) string {
 	case oom.LostNoVictim:
 		return "records of OOMs without a victim"
 	case oom.LostExit:
-		return "records of victims' ends"
+		return "records of victims' exits"
 	case oom.LostUnreadable:
 		return "records of another version"
 	}

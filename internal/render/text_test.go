@@ -21,15 +21,20 @@ import (
 var update = flag.Bool("update", false, "rewrite the golden files")
 
 // checkText holds what is true of every output for people: whole lines of at
-// most Columns, and nothing in them that a terminal would act on.
+// most so many columns, and nothing in them that a terminal would act on.
 func checkText(t *testing.T, out string) {
+	t.Helper()
+	checkWidth(t, out, Columns)
+}
+
+func checkWidth(t *testing.T, out string, columns int) {
 	t.Helper()
 	if out != "" && !strings.HasSuffix(out, "\n") {
 		t.Errorf("no whole lines: %q", out)
 	}
 	for line := range strings.Lines(out) {
 		line = strings.TrimSuffix(line, "\n")
-		if n := width(line); n > Columns {
+		if n := width(line); n > columns {
 			t.Errorf("%d columns: %s", n, line)
 		}
 		if !utf8.ValidString(line) || strings.ContainsFunc(line, func(r rune) bool { return unicode.In(r, unicode.Cc, unicode.Cf, unicode.Zl, unicode.Zp) }) {
@@ -250,10 +255,97 @@ func TestBar(t *testing.T) {
 		{0, 0, 0}, {0, 100, 0}, {-5, 100, 0}, {50, 100, barWidth / 2}, {100, 100, barWidth}, {200, 100, barWidth},
 		{1 << 62, 1<<63 - 1, barWidth / 2}, {1<<63 - 1, 1<<63 - 1, barWidth}, {5, -1, 0},
 	} {
-		if got := utf8.RuneCountInString(bar(tc.points, tc.most)); got != tc.want {
+		if got := utf8.RuneCountInString(new(Text).bar(tc.points, tc.most)); got != tc.want {
 			t.Errorf("bar(%d, %d) is %d long, want %d", tc.points, tc.most, got, tc.want)
 		}
 	}
+}
+
+// TestWidth: whatever the terminal's width, no line is longer, and wide leaves nothing
+// out.
+func TestWidth(t *testing.T) {
+	letters := func(s string) string {
+		return strings.Map(func(r rune) rune {
+			if unicode.IsSpace(r) || r == '…' || r == '-' {
+				return -1
+			}
+			return r
+		}, s)
+	}
+	for _, r := range records() {
+		for _, n := range []int{1, minColumns, 60, 80, 97, 100, 119, 120, 200} {
+			out := writeText(t, TextOptions{Wide: true, Width: n}, r.rec)
+			checkWidth(t, out, max(n, minColumns))
+			if r.rec.Victim == nil || r.rec.Victim.Cmdline == "" {
+				continue
+			}
+			if want := letters(clean(r.rec.Victim.Cmdline)); !strings.Contains(letters(out), want) {
+				t.Errorf("%s at %d columns: the command line is not whole:\n%s", r.name, n, out)
+			}
+		}
+	}
+}
+
+// TestASCII: where the locale is not UTF-8, nothing is drawn that is not ASCII.
+func TestASCII(t *testing.T) {
+	out := writeText(t, TextOptions{Wide: true, ASCII: true}, grown())
+	if strings.ContainsFunc(out, func(r rune) bool { return r > 126 }) {
+		t.Errorf("not ASCII:\n%s", out)
+	}
+}
+
+// TestCollateral: who dies with a victim is told so, a few of many.
+func TestCollateral(t *testing.T) {
+	kill := cgroupKill()
+	recs := []*oom.Record{kill}
+	for i := range 20 {
+		r := base("w", at(12, 42, 33))
+		r.Kind, r.Cause, r.Incident = oom.KindSigkill, oom.CausePIDNamespace, kill.Incident
+		r.Victim = &oom.Victim{PID: oom.Some(int32(100 + i)), Comm: "worker"}
+		recs = append(recs, r)
+	}
+	out := writeText(t, TextOptions{NoWhy: true}, recs...)
+	checkText(t, out)
+	if n := strings.Count(out, "with java 23143: worker "); n != maxCollateral {
+		t.Errorf("%d lines of processes that died with it:\n%s", n, out)
+	}
+	if n := strings.Count(out, "more of them"); n != 1 {
+		t.Errorf("the rest is told %d times:\n%s", n, out)
+	}
+	out = writeText(t, TextOptions{NoWhy: true}, recs[1])
+	if !strings.Contains(out, "with an OOM kill: worker 100 (in its pid namespace)") {
+		t.Errorf("of an incident that was not seen:\n%s", out)
+	}
+}
+
+func TestSpark(t *testing.T) {
+	text := NewText(nil, TextOptions{})
+	for _, tc := range []struct {
+		name   string
+		points []oom.HistoryPoint
+		want   string
+	}{
+		{"flat", points(3600, 100, 0, 100), "▁▁▁▁▁▁▁▁▁▁▁▁▁▁▁▁  1h"},
+		{"a line", points(3600, 0, 0, 150), "▁▁▂▂▃▃▄▄▅▅▆▆▇▇██  1h"},
+		{"a burst, drawn large", points(3600, 100, 2, 100, 0, 400), "▁▁▁▁▁▁▁▁▁▁▁▁▁▃▆█  10s"},
+		{"all at once", points(0, 1, 0, 2), "▁▁▁▁▁▁▁▁▁▁▁▁▁▁▁▁  0ms"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			span := window(tc.points)
+			if got := text.spark(tc.points, span) + "  " + spanWord(span); got != tc.want {
+				t.Errorf("got %s, want %s", got, tc.want)
+			}
+		})
+	}
+}
+
+// points are pairs of seconds ago and MiB.
+func points(v ...uint64) []oom.HistoryPoint {
+	var out []oom.HistoryPoint
+	for i := 0; i < len(v); i += 2 {
+		out = append(out, oom.HistoryPoint{AgoNS: v[i] * 1e9, Bytes: v[i+1] * mib})
+	}
+	return out
 }
 
 // TestHeaderComesLate: a header that could not be written is written with the
@@ -294,7 +386,7 @@ func FuzzText(f *testing.F) {
 	hostileSeeds(f)
 	f.Fuzz(func(t *testing.T, s string, n uint64) {
 		rec := hostile(s, n)
-		for _, kind := range []oom.Kind{oom.KindKill, oom.KindAlreadyExiting, oom.KindNoVictim, oom.KindExit, oom.KindLost, oom.Kind(s)} {
+		for _, kind := range []oom.Kind{oom.KindKill, oom.KindAlreadyExiting, oom.KindNoVictim, oom.KindExit, oom.KindLost, oom.KindOOM, oom.KindPanic, oom.KindSigkill, oom.Kind(s)} {
 			rec.Kind = kind
 			checkText(t, writeText(t, TextOptions{Wide: true}, rec))
 		}

@@ -14,13 +14,14 @@ import (
 func (t *Text) wide(r *oom.Record) {
 	if r.Why != nil && !t.opts.NoWhy {
 		for _, reason := range r.Why.Reasons {
-			for i, part := range wrap("- "+clean(reason.Text)+" ["+clean(reason.Code)+"]", Columns-len(indent)) {
+			for i, part := range wrap("- "+clean(reason.Text)+" ["+clean(reason.Code)+"]", t.opts.Width-len(indent)-2) {
 				if i > 0 {
-					part = "     " + part
+					part = "  " + part
 				}
 				t.line(indent + part)
 			}
 		}
+		t.details("check", r.Why.Check)
 	}
 	t.victimDetails(r)
 	t.ownerDetails(r)
@@ -29,26 +30,35 @@ func (t *Text) wide(r *oom.Record) {
 	t.candidates(r)
 	t.zones(r)
 	if len(r.Sampled) > 0 {
-		t.detail("sampled", "just after the kill: "+strings.Join(r.Sampled, ", "))
+		t.details("sampled", "just after the kill: "+strings.Join(r.Sampled, ", "))
 	}
 }
 
-// detail writes "name: text" below the kill, cut to the line.
-func (t *Text) detail(name, text string) {
-	t.line(cutRight(fmt.Sprintf("%s%-10s %s", indent, name+":", clean(text)), Columns))
-}
-
-// details is detail on as many lines as it takes.
+// details writes "name: text" below the kill, on as many lines as it takes.
 func (t *Text) details(name, text string) {
 	if text == "" {
 		return
 	}
-	head := fmt.Sprintf("%-10s ", name+":")
-	for i, part := range wrap(clean(text), Columns-len(indent)-len(head)) {
-		if i > 0 {
-			head = strings.Repeat(" ", len(head))
-		}
+	t.styledDetails(fmt.Sprintf("%-11s ", name+":"), clean(text))
+}
+
+func (t *Text) styledDetails(head, text string) {
+	for _, part := range wrap(text, t.opts.Width-len(indent)-len(head)) {
 		t.line(indent + head + part)
+		head = strings.Repeat(" ", len(head))
+	}
+}
+
+// row writes an aligned line; one that does not fit is wrapped.
+func (t *Text) row(s string) {
+	if s = indent + "  " + s; width(strings.TrimRight(s, " ")) <= t.opts.Width {
+		t.line(s)
+		return
+	}
+	head := "  "
+	for _, part := range wrap(s, t.opts.Width-len(indent)-4) {
+		t.line(indent + head + part)
+		head = "    "
 	}
 }
 
@@ -72,17 +82,13 @@ func (t *Text) victimDetails(r *oom.Record) {
 	if v == nil {
 		return
 	}
-	if v.Cmdline != "" {
-		t.detail("cmdline", v.Cmdline)
-	}
-	t.detail("memory", fmt.Sprintf("total-vm %s, anon %s, file %s, shmem %s, swap %s, page tables %s",
+	t.details("cmdline", v.Cmdline)
+	t.details("memory", fmt.Sprintf("total-vm %s, anon %s, file %s, shmem %s, swap %s, page tables %s",
 		exact(v.TotalVMBytes), exact(v.AnonRSSBytes), exact(v.FileRSSBytes), exact(v.ShmemRSSBytes),
 		exact(v.SwapBytes), exact(v.PgtablesBytes)))
-	t.detail("process", fmt.Sprintf("uid %s, ppid %s, marked thread %s, oom_score_adj %s, badness %s pages",
+	t.details("process", fmt.Sprintf("uid %s, ppid %s, marked thread %s, oom_score_adj %s, badness %s pages",
 		number(v.UID, "-"), number(v.PPID, "-"), number(v.TID, "-"), number(v.OOMScoreAdj, "-"), number(v.BadnessPages, "-")))
-	if v.Cgroup != "" {
-		t.detail("cgroup", v.Cgroup)
-	}
+	t.details("cgroup", v.Cgroup)
 }
 
 func (t *Text) triggerDetails(r *oom.Record) {
@@ -95,15 +101,15 @@ func (t *Text) triggerDetails(r *oom.Record) {
 		if len(g.GFPFlags) > 0 {
 			asked += " (" + strings.Join(g.GFPFlags, "|") + ")"
 		}
-		t.detail("asked for", asked)
+		t.details("request", asked)
 	}
-	t.details("stack", strings.Join(wayIn(g.KernelStack), " < "))
+	t.details("stack", strings.Join(allocating(g.KernelStack), " < "))
 	t.details("user stack", strings.Join(g.UserStack, " < "))
 }
 
-// wayIn is a kernel stack without the OOM killer's own functions, which say
+// allocating is a kernel stack without the OOM killer's own functions, which say
 // nothing about this kill.
-func wayIn(stack []string) []string {
+func allocating(stack []string) []string {
 	for i := len(stack) - 1; i > 0; i-- {
 		if name, _, _ := strings.Cut(stack[i-1], "+"); name == "out_of_memory" {
 			return stack[i:]
@@ -124,8 +130,8 @@ func (t *Text) limits(r *oom.Record) {
 		if l.Cgroup != "" {
 			text += ": " + l.Cgroup // last, for it can fill the line
 		}
-		t.detail("limit", text)
-		t.details("holds", stats(l.Stat))
+		t.details("limit", text)
+		t.details("memory.stat", stats(l.Stat))
 	}
 	if r.Victim == nil {
 		return
@@ -134,8 +140,7 @@ func (t *Text) limits(r *oom.Record) {
 		if !c.UsageBytes.Known && !c.MaxBytes.Known {
 			continue // the root has neither
 		}
-		t.line(cutRight(fmt.Sprintf("%s  %10s of %10s  %s%s", indent, shortOpt(c.UsageBytes), maximum(c.MaxBytes, c.UsageBytes),
-			swapOf(&c), clean(c.Cgroup)), Columns))
+		t.row(fmt.Sprintf("%5s of %8s  %s%s", shortOpt(c.UsageBytes), shortMaximum(c.MaxBytes, c.UsageBytes), swapOf(&c), clean(c.Cgroup)))
 	}
 }
 
@@ -172,20 +177,26 @@ func maximum(v, usage oom.Opt[uint64]) string {
 	return exact(v)
 }
 
+func shortMaximum(v, usage oom.Opt[uint64]) string {
+	if !v.Known && usage.Known {
+		return "no limit"
+	}
+	return shortOpt(v)
+}
+
 const barWidth = 20
 
-// candidates is the table of what the kernel weighed, with a bar for the
-// points.
+// candidates is the table of what the kernel considered, with a bar for the points.
 func (t *Text) candidates(r *oom.Record) {
 	if len(r.Candidates) == 0 {
 		return
 	}
-	weighed := number(r.CandidatesTotal, "-") + " weighed"
+	considered := number(r.CandidatesTotal, "-") + " considered"
 	if r.CandidatesBytes.Known {
-		weighed += ", together " + shortOpt(r.CandidatesBytes)
+		considered += ", together " + shortOpt(r.CandidatesBytes)
 	}
 	weight, unit := weights(r.Candidates)
-	t.detail("candidates", weighed+", by "+unit)
+	t.details("candidates", considered+", by "+unit)
 	var most int64
 	for i := range r.Candidates {
 		most = max(most, weight(&r.Candidates[i]).Value)
@@ -199,9 +210,9 @@ func (t *Text) candidates(r *oom.Record) {
 		case w.Known:
 			words = fmt.Sprint(w.Value)
 		}
-		t.line(cutRight(fmt.Sprintf("%s  %7s  %s  rss %5s  swap %5s  adj %5s  %s %s", indent, number(c.PID, "-"),
+		t.row(fmt.Sprintf("%7s  %s  rss %5s  swap %5s  adj %5s  %s %s", number(c.PID, "-"),
 			pad(cutRight(clean(c.Comm), 15), 15), shortOpt(c.RSSBytes), shortOpt(c.SwapBytes), number(c.OOMScoreAdj, "-"),
-			pad(bar(w.Value, most), barWidth), words), Columns))
+			pad(t.bar(w.Value, most), barWidth), words))
 	}
 }
 
@@ -230,12 +241,16 @@ func sizeOf(c *oom.Candidate) oom.Opt[int64] {
 }
 
 // bar is as long as the part that points are of most.
-func bar(points, most int64) string {
+func (t *Text) bar(points, most int64) string {
 	if points <= 0 || most <= 0 {
 		return ""
 	}
+	block := "█"
+	if t.opts.ASCII {
+		block = "#"
+	}
 	part := min(float64(points)/float64(most), 1)
-	return strings.Repeat("█", int(part*barWidth))
+	return strings.Repeat(block, int(part*barWidth))
 }
 
 func (t *Text) zones(r *oom.Record) {
@@ -243,12 +258,12 @@ func (t *Text) zones(r *oom.Record) {
 		return
 	}
 	m := r.Memory
-	t.detail("machine", fmt.Sprintf("free %s of %s, swap free %s of %s", shortOpt(m.FreeBytes), shortOpt(m.TotalBytes),
+	t.details("machine", fmt.Sprintf("free %s of %s, swap free %s of %s", shortOpt(m.FreeBytes), shortOpt(m.TotalBytes),
 		shortOpt(m.SwapFreeBytes), shortOpt(m.SwapTotalBytes)))
 	for _, z := range m.Zones {
-		t.line(cutRight(fmt.Sprintf("%s  node %s %s  free %5s  min %5s  low %5s  high %5s  managed %5s", indent, number(z.Node, "-"),
+		t.row(fmt.Sprintf("node %s %s  free %5s  min %5s  low %5s  high %5s  managed %5s", number(z.Node, "-"),
 			pad(clean(z.Zone), 8), shortOpt(z.FreeBytes), shortOpt(z.MinBytes), shortOpt(z.LowBytes), shortOpt(z.HighBytes),
-			shortOpt(z.ManagedBytes)), Columns))
+			shortOpt(z.ManagedBytes)))
 		if len(z.LowmemReserveBytes) > 0 {
 			t.zoneList("reserved", z.LowmemReserveBytes, short)
 		}
@@ -266,5 +281,5 @@ func (t *Text) zoneList(name string, values []uint64, word func(uint64) string) 
 		b.WriteByte(' ')
 		b.WriteString(word(v))
 	}
-	t.line(cutRight(fmt.Sprintf("%s         %-8s%s", indent, name, b.String()), Columns))
+	t.row(fmt.Sprintf("       %-8s%s", name, b.String()))
 }

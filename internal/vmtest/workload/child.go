@@ -153,7 +153,7 @@ func planStep(s Step) (readyStep, error) {
 	var err error
 	flags, size := unix.MAP_PRIVATE|unix.MAP_ANON|unix.MAP_NORESERVE, s.Bytes
 	switch s.Kind {
-	case Anon:
+	case Anon, Sparse:
 	case Swapoff:
 		return r, nil
 	case Noise:
@@ -209,7 +209,11 @@ func planStep(s Step) (readyStep, error) {
 		return r, err
 	}
 	// Small pages make the counts exact.
-	if err := unix.Madvise(r.region, unix.MADV_NOHUGEPAGE); err != nil && !errors.Is(err, unix.EINVAL) {
+	advice := unix.MADV_NOHUGEPAGE
+	if s.Kind == Sparse {
+		advice = unix.MADV_HUGEPAGE
+	}
+	if err := unix.Madvise(r.region, advice); err != nil && !errors.Is(err, unix.EINVAL) {
 		return r, err
 	}
 	return r, nil
@@ -457,7 +461,7 @@ func take(s *readyStep) {
 		}
 	case Swapoff:
 		call(unix.SYS_SWAPOFF, addr(s.path), 0, 0)
-	case Huge:
+	case Huge, Sparse:
 		for i := 0; i < len(s.region); i += 2 << 20 {
 			s.region[i] = 1
 		}

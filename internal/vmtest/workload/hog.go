@@ -60,6 +60,8 @@ const (
 	Dirs Kind = "dirs"
 	// Huge maps huge pages of 2 MiB, as many as were set aside.
 	Huge Kind = "huge"
+	// Sparse writes one page in every 2 MiB, of which the kernel makes a huge page.
+	Sparse Kind = "sparse"
 	// Pgtables reads one page in every 2 MiB, which maps the zero page and
 	// leaves nothing but page tables.
 	Pgtables Kind = "pgtables"

@@ -89,7 +89,7 @@ const (
 
 // Scenarios returns all scenarios.
 func Scenarios() []Scenario {
-	return slices.Concat(cgroupScenarios(), shapeScenarios(), podScenarios(), systemScenarios(), swapScenarios(), blockScenarios(), stalledScenarios())
+	return slices.Concat(cgroupScenarios(), shapeScenarios(), podScenarios(), systemScenarios(), swapScenarios(), blockScenarios(), stalledScenarios(), verdictScenarios())
 }
 
 // Find returns the scenario of that name.

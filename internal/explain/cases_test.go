@@ -1,0 +1,234 @@
+package explain
+
+import (
+	"strings"
+	"testing"
+	"unicode/utf8"
+
+	"github.com/oomtrace/oomtrace/internal/oom"
+)
+
+// TestCases holds what the words of single reasons and summaries must, and must not,
+// say.
+func TestCases(t *testing.T) {
+	kernel := func(changes ...change) *oom.Record {
+		return limited(append([]change{limitStat(oom.LimitAnon, 6*mib), limitStat(oom.LimitFile, 0)}, changes...)...)
+	}
+	caches := func(r *oom.Record) {
+		r.Memory.SlabCaches = []oom.SlabCache{
+			{Name: "dentry", TotalBytes: b(9 * mib)}, {Name: "kmalloc-2048", UsedBytes: b(150 * mib)}, {Name: "inode_cache", TotalBytes: b(20 * mib), UsedBytes: b(3 * mib)},
+			{Name: "small", TotalBytes: b(mib)},
+		}
+	}
+	spared := func(adj int32, cgroup string) change {
+		return func(r *oom.Record) {
+			r.Victim.CgroupLimits[0].OOMGroup = oom.Some(true)
+			r.Candidates = []oom.Candidate{{PID: oom.Some(int32(9)), Comm: "init", OOMScoreAdj: oom.Some(adj), Cgroup: cgroup}}
+		}
+	}
+	holder := func(h oom.Holder) change { return func(r *oom.Record) { r.Holders = []oom.Holder{h} } }
+	old := func(r *oom.Record) {
+		r.Victim.PgtablesBytes = b(90 * mib)
+		r.Limit.Stat = oom.Stats{{Name: oom.LimitAnon, Bytes: 6 * mib}, {Name: oom.LimitFile, Bytes: 0}, {Name: oom.LimitShmem, Bytes: 0}, {Name: oom.LimitSlabUnrecl, Bytes: 100 * mib}}
+	}
+	tests := []struct {
+		name     string
+		rec      *oom.Record
+		code     string // "" for the summary
+		has, not string
+	}{
+		{"the largest part of kernel memory is first", kernel(limitStat(oom.LimitKernel, 240*mib), limitStat(oom.LimitSlab, 40*mib), limitStat(oom.LimitVmalloc, 190*mib)),
+			codeLimitKernel, "most of it vmalloc 190 MiB, slab 40 MiB", "counter"},
+		{"three parts at most", kernel(limitStat(oom.LimitKernel, 240*mib), limitStat(oom.LimitSlab, 60*mib), limitStat(oom.LimitVmalloc, 62*mib), limitStat(oom.LimitPercpu, 58*mib), limitStat(oom.LimitKernelStack, 56*mib)),
+			codeLimitKernel, "vmalloc 62 MiB, slab 60 MiB, per-CPU memory 58 MiB", "stacks"},
+		{"slab by its caches", kernel(limitStat(oom.LimitKernel, 240*mib), limitStat(oom.LimitSlab, 230*mib), caches), "", "slab 230 MiB: kmalloc-2048 150 MiB, inode_cache 20 MiB, dentry 9 MiB", "small"},
+		{"pipes are in no counter", kernel(limitStat(oom.LimitKernel, 240*mib), stack("pipe_write+0x1")), "", "240 MiB in no counter, probably data in pipes", "slab"},
+		{"sockets have one", kernel(limitStat(oom.LimitSock, 240*mib)), "", "sockets 240 MiB", "counter"},
+		{"page tables before 5.11", limited(old), codeLimitKernel, "slab 100 MiB, page tables of this process 90 MiB, 60 MiB in no counter", ""},
+		{"missing memory, a guess", system(stat(oom.StatActiveAnon, 0), stat(oom.StatInactiveAnon, 0), stack("unix_dgram_sendmsg+0x9")), codeMemoryMissing, "probably data in sockets", "balloon"},
+		{"zram that the log does not count", system(stat(oom.StatActiveAnon, 0), stat(oom.StatInactiveAnon, 0)), "", "could also be what zram or zswap holds", ""},
+		{"zram that is counted", system(stat(oom.StatActiveAnon, 0), stat(oom.StatInactiveAnon, 0), stat(oom.StatZspages, mib)), "", "could also be pages of drivers", "zram"},
+		{"zram where there is no swap", system(swap(0, 0), stat(oom.StatActiveAnon, 0), stat(oom.StatInactiveAnon, 0)), "", "could also be pages of drivers", "zram"},
+		{"what is left before 5.18 is the kernel's", limited(func(r *oom.Record) {
+			r.Limit.Stat = oom.Stats{{Name: oom.LimitAnon, Bytes: 20 * mib}, {Name: oom.LimitFile, Bytes: 110 * mib}, {Name: oom.LimitShmem, Bytes: 100 * mib}, {Name: oom.LimitSock, Bytes: 6 * mib}}
+		}), codeLimitKernel, "kernel memory: 126 MiB of 256 MiB (49 %)", ""},
+		{"swap used up in a container without a pod", limited(func(r *oom.Record) {
+			r.Victim.Container = &oom.Container{}
+			r.Victim.CgroupLimits[0].SwapMaxBytes, r.Victim.CgroupLimits[0].SwapUsageBytes = b(64*mib), b(64*mib)
+		}), codeSwapCgroupFull, "its cgroup has used up its swap: 64 MiB of 64 MiB (100 %)", ""},
+		{"v1, memory and swap together, no memory.stat", limitedV1(func(r *oom.Record) {
+			r.Limit.Stat, r.Limit.UsageBytes, r.Limit.MaxBytes = nil, b(40*mib), b(60*mib)
+			r.Limit.MemswMaxBytes, r.Limit.MemswUsageBytes = b(100*mib), b(100*mib)
+		}), "", "limit of 100 MiB on memory and swap is used up", "anonymous memory of the tasks"},
+		{"a protection below an ancestor's limit", limited(inPod(30*mib), func(r *oom.Record) {
+			r.Victim.CgroupLimits[0].UsageBytes, r.Victim.CgroupLimits[0].MinBytes = b(100*mib), b(100*mib)
+		}), codeMemoryProtected, "memory.min keeps 100 MiB of 256 MiB (39 %)", ""},
+		{"a protection of the cgroup at its limit", limited(inPod(30*mib), func(r *oom.Record) { r.Victim.CgroupLimits[1].MinBytes = b(200 * mib) }), codeMemoryProtected, "", "memory.min"},
+		{"nodes that are not known are those that are short", system(numa(oom.ScopeCpuset, "", 2*gib), func(r *oom.Record) {
+			r.Memory.Zones = append(r.Memory.Zones, zone(2, "Normal", 15*mib, 5*mib, 10*mib))
+		}), "", "the nodes of the cpuset have 20 MiB free, the rest of the machine 2 GiB", ""},
+		{"two big ones beside many small", limited(tasks(80, repeated(10, 4*mib)...), bystander(80*mib), bystander(80*mib), func(r *oom.Record) { r.CandidatesBytes = b(300 * mib) }),
+			codeManyTasks, "", "tasks"},
+		{"the group's others were not chosen by size", limited(spared(-1000, "/a"), spareBig(8*gib, -998), func(r *oom.Record) { r.Victim.BadnessPages = oom.Opt[int64]{} }), codeVictimAdj, "", "spared"},
+		{"the bigger of two groups", system(swap(0, 0), tasks(12, repeated(10, 300*mib)...), func(r *oom.Record) {
+			for i := range r.Candidates {
+				r.Candidates[i].Comm = []string{"z", "a", "z"}[i%3]
+			}
+		}), "", "the tasks named z hold at least 2.1 GiB of 4 GiB", ""},
+		{"the first by name of equal groups", system(swap(0, 0), tasks(10, repeated(10, 300*mib)...), func(r *oom.Record) {
+			for i := range r.Candidates {
+				r.Candidates[i].Comm = []string{"z", "a"}[i%2]
+			}
+		}), "", "the tasks named a hold 1.5 GiB of 4 GiB", ""},
+		{"swappiness 0 of a cgroup, whose locked memory is not known", limited(swappinessZero, func(r *oom.Record) {
+			r.Victim.LockedVMBytes = size{}
+			r.Limit.Stat = oom.Stats{{Name: oom.LimitAnon, Bytes: 250 * mib}}
+		}), codeSwapSwappiness, "so 250 MiB of anonymous memory stays", ""},
+		{"nothing known of the zones but what is free", system(func(r *oom.Record) {
+			for i := range r.Memory.Zones {
+				r.Memory.Zones[i].FreeBytes, r.Memory.Zones[i].Node = b(gib), oom.Opt[int32]{}
+			}
+		}), "", "swap (2 GiB) is used up", "not short"},
+		{"private memory is unevictable only where it is locked", limited(limitStat(oom.LimitUnevictable, 200*mib), limitStat(oom.LimitActiveAnon, 30*mib), limitStat(oom.LimitInactiveAnon, 20*mib), func(r *oom.Record) {
+			r.Victim.LockedVMBytes = size{}
+		}), "", "locked with mlock, it cannot be swapped", "unevictable"},
+		{"files and shared memory may be unevictable without a lock", limited(limitStat(oom.LimitAnon, 40*mib), limitStat(oom.LimitFile, 210*mib), limitStat(oom.LimitShmem, 205*mib), limitStat(oom.LimitUnevictable, 200*mib), func(r *oom.Record) {
+			r.Victim.LockedVMBytes = size{}
+		}), "", "unevictable, it cannot be swapped", "mlock"},
+		{"the victim, summed up by its name", system(swap(0, 0), holder(oom.Holder{Comm: "hog", UsageBytes: b(2 * gib), Tasks: b(1)}), func(r *oom.Record) { r.Victim.Comm = "hog" }), "", "this process holds 3 GiB of 4 GiB", "hog"},
+		{"the victim at an ancestor's limit", limited(inPod(250*mib), holder(oom.Holder{Comm: "hog", UsageBytes: b(240 * mib), Tasks: b(1)}), func(r *oom.Record) { r.Victim.Comm = "hog" }), codeHolder, "", "holds"},
+		{"more than the limit holds nobody", limited(inPod(250*mib), holder(oom.Holder{Comm: "x", UsageBytes: b(gib), Tasks: b(1)})), codeHolder, "", "holds"},
+		{"what is mapped and in the swap cache counts once", limited(limitStat(oom.LimitAnon, 200*mib), limitStat(oom.LimitFile, 102*mib), limitStat(oom.LimitSwapcached, 100*mib), limitStat(oom.LimitKernel, 2*mib)),
+			codeLimitAnon, "anonymous memory: 252 MiB of 256 MiB (98 %)", ""},
+		{"v1, a container by its name", limitedV1(container("/kubepods/podu/abc"), func(r *oom.Record) {
+			r.Limit.MemswMaxBytes, r.Limit.MemswUsageBytes = b(256*mib), b(256*mib)
+			r.Limit.Cgroup, r.Limit.Level = "/kubepods/podu/abc", ""
+		}), codeKubeletNoSwap, "NoSwap", ""},
+		{"v1, the pod by its name", limitedV1(container("/kubepods/podu/abc"), func(r *oom.Record) {
+			r.Limit.MemswMaxBytes, r.Limit.MemswUsageBytes = b(256*mib), b(256*mib)
+			r.Limit.Cgroup, r.Limit.Level = "/kubepods/podu", ""
+		}), codeKubeletNoSwap, "", "NoSwap"},
+		{"v1, a pod by its level", limitedV1(container("/kubepods/podu/abc"), func(r *oom.Record) {
+			r.Limit.MemswMaxBytes, r.Limit.MemswUsageBytes = b(256*mib), b(256*mib)
+			r.Limit.Cgroup, r.Limit.Level = "/kubepods/podu/abc", oom.LevelPod
+		}), codeKubeletNoSwap, "", "NoSwap"},
+		{"the reserve against ZONE_MOVABLE is not the kernel's", system(func(r *oom.Record) {
+			cmaMask(r)
+			r.Memory.Zones = []oom.Zone{zone(0, "DMA32", 200*mib, 10*mib, 20*mib), zone(0, "Normal", 10*mib, 10*mib, 20*mib), zone(0, "Movable", gib, 10*mib, 20*mib)}
+			r.Memory.Zones[0].LowmemReserveBytes = []uint64{0, 80 * mib, 800 * mib} // no ZONE_DMA
+			r.Memory.Zones[1].LowmemReserveBytes = []uint64{0, 0, 700 * mib}
+			r.Trigger.GFPMask, r.Memory.FreeBytes = oom.Some(uint32(0)), b(gib)
+		}), "", "memory was not short: 210 MiB is free", "zones that the allocation"},
+		{"allocations by site", system(stat(oom.StatSlabUnrecl, 3*gib), stat(oom.StatActiveAnon, 0), stat(oom.StatInactiveAnon, 0), func(r *oom.Record) {
+			r.Memory.Allocations = []oom.Allocation{{Site: "mm/slub.c:1 func:x", Bytes: b(2 * gib)}}
+		}), codeMemoryKernel, `most was allocated by "mm/slub.c:1 func:x" (2 GiB)`, ""},
+		{"the group's spared task is named", limited(spared(-1000, "/a")), codeVictimGroup, "except those at oom_score_adj -1000 (init (pid 9))", "every"},
+		{"a task of another cgroup is not", limited(spared(-1000, "/ab")), codeVictimGroup, "except those at oom_score_adj -1000", "init"},
+		{"a task at -999 is not", limited(spared(-999, "/a")), codeVictimGroup, "except those at oom_score_adj -1000", "init"},
+		{"a holder's request and tasks", system(swap(0, 0), holder(oom.Holder{Cgroup: "/a", UsageBytes: b(2 * gib), Tasks: b(3), RequestBytes: b(gib)})), "", "/a holds 2 GiB of 4 GiB in 3 tasks (requested 1 GiB)", "grew"},
+		{"a sum of tasks by name", system(swap(0, 0), holder(oom.Holder{Comm: "php-fpm", UsageBytes: b(2 * gib), Tasks: b(189)})), "", "189 tasks named php-fpm hold 2 GiB", ""},
+		{"one task by name", system(swap(0, 0), holder(oom.Holder{Comm: "mysqld", UsageBytes: b(2 * gib), Tasks: b(1)})), "", "mysqld holds 2 GiB", "tasks"},
+		{"a unit", system(swap(0, 0), holder(oom.Holder{Owner: oom.Owner{Unit: "a.service"}, UsageBytes: b(2 * gib)})), "", "a.service holds 2 GiB", ""},
+		{"a container", system(swap(0, 0), holder(oom.Holder{Owner: oom.Owner{Container: &oom.Container{Name: "db"}, Unit: "a.scope"}, UsageBytes: b(2 * gib)})), "", "db holds 2 GiB", "scope"},
+		{"a pod without a namespace", system(swap(0, 0), holder(oom.Holder{Owner: oom.Owner{Pod: &oom.Pod{Name: "p"}}, UsageBytes: b(2 * gib)})), "", "p holds 2 GiB", "/"},
+		{"the victim holds it", system(swap(0, 0)), "", "this process holds 3 GiB of 4 GiB", ""},
+		{"more swap would not help", system(swap(0, 0), stat(oom.StatUnevictable, 2*gib), stat(oom.StatMlocked, 2*gib), stat(oom.StatActiveAnon, 0), stat(oom.StatInactiveAnon, gib)), "", "no swap is configured, and swap would not help", ""},
+		{"no swap at all in a summary of locked memory of a cgroup", limited(swap(0, 0), limitStat(oom.LimitUnevictable, 200*mib), limitStat(oom.LimitActiveAnon, 30*mib), limitStat(oom.LimitInactiveAnon, 20*mib), func(r *oom.Record) {
+			r.Victim.LockedVMBytes = b(200 * mib)
+		}), "", "locked with mlock, it cannot be swapped", "no swap is configured"},
+		{"KSM", system(swap(0, 0), stack("break_ksm+0x1", "unmerge_ksm_pages.isra.0+0x2"), func(r *oom.Record) { r.Victim.OOMOrigin = oom.Some(true) }), codeVictimOrigin, "KSM is being turned off", "swapoff"},
+		{"by whom a limit was lowered", limited(func(r *oom.Record) { r.Limit.UsageBytes = b(600 * mib) }, stack("memory_max_write+0x1"), func(r *oom.Record) {
+			r.Trigger.PID, r.Trigger.Comm = oom.Some(int32(5)), "sh"
+			r.Limit.Changed = &oom.LimitChange{FromBytes: b(gib), ToBytes: b(256 * mib), AgoNS: oom.Some(uint64(1e6))}
+		}), "", "limit was lowered from 1 GiB to 256 MiB by sh (pid 5), with 600 MiB in use", "before"},
+		{"a limit that was lowered below what is in use, and no victim", limited(kind(oom.KindNoVictim), stack("memory_max_write+0x1")), "", "the cgroup's limit was lowered below what is in use, and the kernel found no killable process", "anonymous"},
+		{"swap by name of who turns it off", system(swap(0, 0), func(r *oom.Record) {
+			r.Trigger.Comm, r.Victim.OOMOrigin = "swapoff", oom.Some(true)
+		}), "", "swap is being turned off by swapoff (pid 100)", "no swap"},
+		{"noise: swap of a cgroup full of kernel memory", kernel(limitStat(oom.LimitKernel, 240*mib), func(r *oom.Record) { r.Limit.SwapMaxBytes = b(0) }), "", "kernel memory", "swap"},
+		{"a high watermark below what CMA has free", system(func(r *oom.Record) {
+			cmaMask(r)
+			r.Memory.FreeBytes = b(gib)
+			r.Memory.Zones = []oom.Zone{zone(0, "Normal", gib, 20*mib, 30*mib)}
+			set(&r.Memory.Stat, oom.StatFreeCMA, gib-10*mib)
+		}), "", "swap (2 GiB) is used up", "not short"},
+		{"a manager's own words are quoted", &oom.Record{Kind: oom.KindSigkill, Cause: oom.CauseMemoryManager, Sender: &oom.Sender{Comm: "x", Program: "earlyoom", Says: "mem avail: 3 %\n\x1b"}}, "", `which says: "mem avail: 3 %\n\x1b"`, ""},
+		{"the reserve by the zones that are there", system(func(r *oom.Record) {
+			cmaMask(r)
+			r.Memory.Zones = []oom.Zone{zone(0, "DMA32", 90*mib, 10*mib, 20*mib), zone(0, "Normal", 10*mib, 10*mib, 20*mib), zone(0, "Movable", gib, 10*mib, 20*mib)}
+			r.Memory.Zones[0].LowmemReserveBytes = []uint64{0, 80 * mib, 800 * mib} // no ZONE_DMA
+			r.Memory.Zones[1].LowmemReserveBytes = []uint64{0, 0, 700 * mib}
+			r.Memory.FreeBytes = b(gib)
+		}), "", "the zones that the allocation can use have 100 MiB free", ""},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			w := Of(tt.rec)
+			check(t, w)
+			text := w.Summary
+			if tt.code != "" {
+				text = ""
+				for _, r := range w.Reasons {
+					if r.Code == tt.code {
+						text = r.Text
+					}
+				}
+			}
+			if !strings.Contains(text, tt.has) || tt.not != "" && strings.Contains(text, tt.not) {
+				t.Errorf("%q must have %q and not %q: %+v", text, tt.has, tt.not, w)
+			}
+		})
+	}
+}
+
+// TestGroupHasOneVerdict: the victims of one memory.oom.group, in cgroups of their own,
+// died of one decision.
+func TestGroupHasOneVerdict(t *testing.T) {
+	victim := func(own, locked uint64, swapMax size, chosen bool) *oom.Record {
+		return limited(func(r *oom.Record) {
+			r.Limit.Level, r.Limit.Cgroup, r.Victim.Cgroup = oom.LevelPod, "/slice", "/slice/pod/x"
+			r.Victim.CgroupLimits = []oom.CgroupLimit{
+				{Cgroup: "/slice/pod/x", UsageBytes: b(own), SwapMaxBytes: swapMax}, {Cgroup: "/slice/pod", UsageBytes: b(200 * mib), OOMGroup: oom.Some(true)},
+				{Cgroup: "/slice", UsageBytes: b(256 * mib), MaxBytes: b(256 * mib)},
+			}
+			r.Victim.AnonRSSBytes, r.Victim.RSSBytes, r.Victim.LockedVMBytes = b(own), b(own), b(locked)
+			set(&r.Limit.Stat, oom.LimitUnevictable, 150*mib)
+			if !chosen {
+				r.Victim.BadnessPages = oom.Opt[int64]{}
+			}
+		})
+	}
+	big, small := Of(victim(190*mib, 150*mib, size{}, true)), Of(victim(mib, 0, b(0), false))
+	if big.Verdict != small.Verdict || big.Unsure != small.Unsure || big.Summary != small.Summary {
+		t.Errorf("one decision, two explanations:\n%+v\n%+v", big, small)
+	}
+}
+
+// TestNames: whatever others call their processes, cgroups and slab caches, a text is
+// one line, and what is not plain is quoted.
+func TestNames(t *testing.T) {
+	for in, want := range map[string]string{
+		"nginx": "nginx", "/a/b-c.slice": "/a/b-c.slice", "": `""`, "a b": `"a b"`, "x\n\x1b[2J": `"x\n\x1b[2J"`, "\xff": `"\xff"`, "größe": `"gr\u00f6\u00dfe"`,
+		strings.Repeat("a", 60): strings.Repeat("a", 47) + "…", "a; no swap": `"a; no swap"`,
+	} {
+		if got := name(in); got != want {
+			t.Errorf("name(%q) is %s, want %s", in, got, want)
+		}
+	}
+	evil := "a\n\x1b[2J\"\xff " + strings.Repeat("\u202e", 300)
+	for _, rec := range []*oom.Record{
+		system(spareBig(8*gib, -998), func(r *oom.Record) { r.Candidates[1].Comm = evil }),
+		system(func(r *oom.Record) { r.Holders = []oom.Holder{{Cgroup: evil, UsageBytes: b(3 * gib)}} }),
+		system(tasks(20, repeated(10, 110*mib)...), named(evil, evil)),
+		limited(limitStat(oom.LimitAnon, 6*mib), limitStat(oom.LimitKernel, 240*mib), limitStat(oom.LimitSlab, 240*mib), func(r *oom.Record) {
+			r.Memory.SlabCaches = []oom.SlabCache{{Name: evil, TotalBytes: b(gib)}, {Name: evil}, {Name: evil}}
+		}),
+		{Kind: oom.KindSigkill, Cause: oom.CauseMemoryManager, Sender: &oom.Sender{Comm: evil, Program: evil, Says: evil, Owner: oom.Owner{Unit: evil}}},
+	} {
+		for _, r := range Of(rec).Reasons {
+			if strings.ContainsAny(r.Text, "\n\x1b\u202e") || !utf8.ValidString(r.Text) {
+				t.Errorf("%s: %q", r.Code, r.Text)
+			}
+		}
+	}
+}

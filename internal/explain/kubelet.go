@@ -1,0 +1,66 @@
+package explain
+
+import "github.com/oomtrace/oomtrace/internal/oom"
+
+// kubelet says which of kubelet's rules set memory.swap.max to 0
+// (pkg/kubelet/kuberuntime/kuberuntime_container_linux.go): NoSwap, or under
+// LimitedSwap any pod that is not burstable, a critical pod, and a container
+// without a memory request or with one equal to its limit.
+func (e *explanation) kubelet() {
+	v := e.rec.Victim
+	if v == nil || v.Pod == nil || v.Pod.UID == "" && v.Pod.Namespace == "" {
+		return
+	}
+	code, text := codeKubeletUnsure, ""
+	qos := qosWord(v.Pod.QoS)
+	switch behavior := v.Pod.SwapBehavior; {
+	case behavior == "NoSwap":
+		code, text = codeKubeletNoSwap, "kubelet runs with swapBehavior NoSwap: no swap for any pod"
+	case qos == "":
+		// A podman pod has an id but no QoS class.
+		return
+	case qos != "burstable":
+		code, text = codeKubeletQoS, "kubelet gives "+qos+" pods no swap, under NoSwap and LimitedSwap alike"
+	case e.rec.Limit != nil && e.rec.Limit.MemswMaxBytes.Known:
+		text = "on cgroup v1 kubelet sets the limit on memory and swap to the memory limit, under NoSwap and LimitedSwap alike"
+	case behavior == "LimitedSwap":
+		code, text = kubeletRequest(v.Container)
+	default:
+		text = "memory.swap.max=0 of this burstable pod comes from NoSwap, or from LimitedSwap with a request equal to the limit, " +
+			"no request, or a critical pod: the record does not show which"
+	}
+	e.add(finding{code: code, text: text})
+}
+
+func kubeletRequest(c *oom.Container) (code, text string) {
+	if c != nil && c.MemoryRequestBytes.Known {
+		request, limit := c.MemoryRequestBytes.Value, c.MemoryLimitBytes
+		switch {
+		case request == 0:
+			return codeKubeletRequest, "LimitedSwap gives a container with a memory request of 0 no swap"
+		case limit.Known && limit.Value == request:
+			return codeKubeletRequest, "LimitedSwap gives a container whose memory request equals its limit (" + sizeText(limit.Value) + ") no swap"
+		}
+	}
+	return codeKubeletUnsure, "under LimitedSwap, memory.swap.max=0 of this burstable pod comes from a request equal to the limit, " +
+		"no request, or a critical pod: the record does not show which"
+}
+
+// kubeletShare: a finite share of swap is LimitedSwap's, in proportion to the
+// memory request.
+func (e *explanation) kubeletShare(share uint64) {
+	v := e.rec.Victim
+	if v == nil || v.Pod == nil || v.Pod.SwapBehavior != "LimitedSwap" || v.Pod.QoS != "burstable" {
+		return
+	}
+	e.add(finding{code: codeKubeletLimited, text: "LimitedSwap gave the container " + sizeText(share) + " of swap, in proportion to its memory request"})
+}
+
+// qosWord keeps text of a pod's annotation out of the explanation.
+func qosWord(s string) string {
+	switch s {
+	case "guaranteed", "burstable", "besteffort":
+		return s
+	}
+	return ""
+}

@@ -1,0 +1,274 @@
+package explain
+
+import "github.com/oomtrace/oomtrace/internal/oom"
+
+// A fork bomb is told from a busy machine by arithmetic: at least manyTasks of
+// them, none above 1/32 of the memory, and yet together they hold half of it, and
+// half of it is anonymous: what tasks share counts for each of them. Of one name or
+// one cgroup, groupTasks of them do, none above 1/16. Bigger tasks beside them are
+// taken off; the sum decides, not which is the biggest, if it is twice theirs.
+const (
+	manyTasks  = 64
+	groupTasks = 16
+)
+
+// taskSizes are those of the tasks listed that are no bigger than a share of the
+// memory; alike have the commonest name or cgroup among them.
+type taskSizes struct {
+	n, biggest, smallest, listed, alike uint64
+	big, bigSum, bigAnon                uint64
+}
+
+func sizeTasks(tasks []oom.Candidate, most uint64) (t taskSizes, ok bool) {
+	t.smallest = ^uint64(0)
+	names, groups := map[string]uint64{}, map[string]uint64{}
+	for i := range tasks {
+		c := &tasks[i]
+		s := taskSize(c.RSSBytes, c.SwapBytes, c.PgtablesBytes)
+		switch {
+		case !s.Known:
+			return t, false
+		case s.Value >= most:
+			t.big, t.bigSum, t.bigAnon = t.big+1, add(t.bigSum, s.Value), add(t.bigAnon, c.AnonRSSBytes.Or(c.RSSBytes.Value))
+			continue
+		}
+		t.n, t.biggest, t.smallest, t.listed = t.n+1, max(t.biggest, s.Value), min(t.smallest, s.Value), add(t.listed, s.Value)
+		if c.Comm != "" {
+			names[c.Comm]++
+			t.alike = max(t.alike, names[c.Comm])
+		}
+		if c.Cgroup != "" && c.Cgroup != "/" {
+			groups[c.Cgroup]++
+			t.alike = max(t.alike, groups[c.Cgroup])
+		}
+	}
+	return t, t.n > 0
+}
+
+func (e *explanation) manyTasks(whole, kernel, anonymous size) {
+	total, ok := e.rec.CandidatesTotal.Get()
+	if !whole.Known || !ok || total < groupTasks {
+		return
+	}
+	t, ok := sizeTasks(e.rec.Candidates, (whole.Value+31)/32)
+	if !ok || sub(total, t.big) < manyTasks || !e.tasksHold(t, total, whole.Value) {
+		// Three in four of those listed are alike, and the rest is not listed since it
+		// is smaller.
+		t, ok = sizeTasks(e.rec.Candidates, (whole.Value+15)/16)
+		alike := t.n >= min(groupTasks, 8) && ratio(t.alike, t.n, 3, 4)
+		if !ok || !alike || sub(total, t.big) < groupTasks || !e.tasksHold(t, total, whole.Value) {
+			return
+		}
+	}
+	small := sub(total, t.big)
+	if anonymous.Known && (!ratio(anonymous.Value, whole.Value, 1, 2) || !ratio(sub(anonymous.Value, t.bigAnon), whole.Value, 1, 3)) {
+		return
+	}
+	// Kernel memory comes with every task: 16 KiB of stack, the page tables, its
+	// objects in slab. Much beyond 256 KiB a task it is the kernel that holds it.
+	if ratio(kernel.Value, whole.Value, 2, 5) && kernel.Value/small > 256<<10 {
+		return
+	}
+	text := sprintf("%d tasks, the biggest of them %s", small, partText(t.biggest, whole.Value))
+	if e.rec.CandidatesBytes.Known {
+		text += "; together they hold " + sizeText(e.tasksSum(t, total))
+	}
+	lead := e.shortage() + ": many small tasks hold it, " + text
+	if e.cgroup {
+		lead = sprintf("%s by many small tasks (%d)", e.limitUsedUp(), small)
+	}
+	e.add(finding{code: codeManyTasks, text: text, lead: lead})
+	e.settle(codeManyTasks)
+	switch {
+	case !e.rec.CandidatesBytes.Known:
+		e.unsure(codeManyTasks, "something else: the record does not hold the tasks' sum")
+	case !anonymous.Known:
+		e.unsure(codeManyTasks, "memory that they share, counted for each of them")
+	case t.alike*2 < t.n:
+		e.unsure(codeManyTasks, "ordinary tasks that add up: they have different names")
+	}
+}
+
+// tasksSum is what the small tasks hold together. Where the sum of all is not known:
+// the candidates are the worst of all, so that one that is not listed counts at most
+// as big as the smallest that is.
+func (e *explanation) tasksSum(t taskSizes, total uint64) uint64 {
+	if e.rec.CandidatesBytes.Known {
+		return sub(e.rec.CandidatesBytes.Value, t.bigSum)
+	}
+	return add(t.listed, mul(sub(total, t.n+t.big), t.smallest))
+}
+
+func (e *explanation) tasksHold(t taskSizes, total, whole uint64) bool {
+	sum := e.tasksSum(t, total)
+	return ratio(sum, whole, 1, 2) && t.bigSum <= sum/2
+}
+
+// holding is who holds memory: an owner, a sum of tasks, or one task.
+type holding struct {
+	who   string
+	bytes uint64
+	words string // what else is known of it
+	// victim: it is the victim alone.
+	victim bool
+}
+
+// holder names who holds the most of the memory, from a quarter of it on.
+func (e *explanation) holder() {
+	whole := e.whole()
+	if !whole.Known {
+		return
+	}
+	best := e.biggestTask()
+	if h := e.biggestOwner(); h.bytes > 0 && e.cgroup && (h.victim || h.bytes > whole.Value) {
+		return // the verdict tells of the victim; and no more than the limit is charged
+	} else if h.bytes > 0 && !h.victim {
+		best = h
+	} else if g := e.biggestGroup(); g.bytes > best.bytes {
+		best = g
+	}
+	if !ratio(best.bytes, whole.Value, 1, 4) {
+		return
+	}
+	text := sprintf("%s %s of %s%s", best.who, sizeText(best.bytes), sizeText(whole.Value), best.words)
+	f := finding{code: codeHolder, text: text, aside: text}
+	switch e.cause() {
+	case codeNotShort, codeMemoryFragments, codeNodeZone, codeNodeCpuset, codeNodeMempolicy:
+		f.aside = "" // it is not why
+	}
+	e.add(f)
+}
+
+// biggestOwner is the first of the record's holders.
+func (e *explanation) biggestOwner() holding {
+	if len(e.rec.Holders) == 0 || !e.rec.Holders[0].UsageBytes.Known {
+		return holding{}
+	}
+	h := &e.rec.Holders[0]
+	out := holding{who: ownerName(h) + " holds", bytes: h.UsageBytes.Value}
+	if h.Comm != "" && h.Tasks.Known {
+		out.who = sprintf("%d tasks named %s hold", h.Tasks.Value, name(h.Comm))
+		if h.Tasks.Value == 1 {
+			out.who = name(h.Comm) + " holds"
+			out.victim = e.rec.Victim != nil && e.rec.Victim.Comm == h.Comm
+		}
+	} else if h.Tasks.Value > 1 {
+		out.words += sprintf(" in %d tasks", h.Tasks.Value)
+	}
+	if h.RequestBytes.Known {
+		out.words += " (requested " + sizeText(h.RequestBytes.Value) + ")"
+	}
+	if grew := h.GrewBytes; grew.Known && grew.Value > 0 && e.rec.Memory != nil && e.rec.Memory.History != nil {
+		if span := e.rec.Memory.History.SpanNS.Value; span > 0 && ratio(uint64(grew.Value), h.UsageBytes.Value, 1, 20) {
+			out.words += sprintf(", %s for %s", rateText(float64(grew.Value)/(float64(span)/1e9)), spanText(span))
+			if e.has(codeGrewLeak) {
+				out.words += ", a leak"
+				e.get(codeGrewLeak).aside = ""
+			}
+		}
+	}
+	return out
+}
+
+func ownerName(h *oom.Holder) string {
+	switch {
+	case h.Pod != nil && h.Pod.Name != "":
+		if h.Pod.Namespace != "" {
+			return name(h.Pod.Namespace + "/" + h.Pod.Name)
+		}
+		return name(h.Pod.Name)
+	case h.Container != nil && h.Container.Name != "":
+		return name(h.Container.Name)
+	case h.Unit != "":
+		return name(h.Unit)
+	case h.Cgroup != "":
+		return name(h.Cgroup)
+	}
+	return name(h.Comm)
+}
+
+// biggestTask is the biggest of the victim and the candidates, and why it lives on.
+func (e *explanation) biggestTask() (best holding) {
+	v := e.rec.Victim
+	if v != nil && !e.cgroup { // a limit's verdict tells of the victim
+		best = holding{who: "this process holds", bytes: v.RSSBytes.Value}
+	}
+	for i := range e.rec.Candidates {
+		c := &e.rec.Candidates[i]
+		if v != nil && c.PID.Known && c.PID == v.PID || c.RSSBytes.Value <= best.bytes {
+			continue
+		}
+		best = holding{who: process(c.PID, c.Comm) + " holds", bytes: c.RSSBytes.Value}
+		if adj, ok := c.OOMScoreAdj.Get(); ok && adj < 0 {
+			best.words = sprintf(" and was spared (oom_score_adj %d)", adj)
+		}
+	}
+	return best
+}
+
+// biggestGroup sums the candidates up by cgroup or, where one is not known, by name:
+// their anonymous memory, since what they share would count for each of them. They are
+// not all tasks, so that a sum is the least that the group holds.
+func (e *explanation) biggestGroup() (best holding) {
+	byCgroup := true
+	for i := range e.rec.Candidates {
+		byCgroup = byCgroup && e.rec.Candidates[i].Cgroup != ""
+	}
+	type group struct{ bytes, n uint64 }
+	groups := map[string]group{}
+	for i := range e.rec.Candidates {
+		c := &e.rec.Candidates[i]
+		key := c.Comm
+		if byCgroup {
+			key = c.Cgroup
+		}
+		if key == "" || key == "/" {
+			continue
+		}
+		g := groups[key]
+		g.bytes, g.n = add(g.bytes, c.AnonRSSBytes.Or(c.RSSBytes.Value)), g.n+1
+		groups[key] = g
+		// Equal sums go by name, so that the same record gives the same words.
+		if g.n > 1 && (g.bytes > best.bytes || g.bytes == best.bytes && name(key) < best.words) {
+			best = holding{bytes: g.bytes, words: name(key)}
+		}
+	}
+	if best.bytes == 0 {
+		return best
+	}
+	least := ""
+	if e.rec.CandidatesTotal.Value != uint64(len(e.rec.Candidates)) {
+		least = " at least"
+	}
+	if byCgroup {
+		best.who, best.words = sprintf("the tasks of %s hold%s", best.words, least), ""
+	} else {
+		best.who, best.words = sprintf("the tasks named %s hold%s", best.words, least), ""
+	}
+	return best
+}
+
+// protected: reclaim takes nothing of what memory.min and memory.low protect, so that
+// a shortage falls on the rest.
+func (e *explanation) protected(whole size) {
+	v := e.rec.Victim
+	if v == nil || !whole.Known {
+		return
+	}
+	for i := len(v.CgroupLimits) - 1; i >= 0; i-- {
+		c := &v.CgroupLimits[i]
+		if e.cgroup && e.rec.Limit != nil && c.Cgroup == e.rec.Limit.Cgroup {
+			continue
+		}
+		kept, knob := c.MinBytes.Value, "memory.min"
+		if c.LowBytes.Value > kept {
+			kept, knob = c.LowBytes.Value, "memory.low"
+		}
+		if kept = min(kept, c.UsageBytes.Value); !ratio(kept, whole.Value, 1, 4) {
+			continue
+		}
+		e.add(finding{code: codeMemoryProtected,
+			text: sprintf("%s keeps %s of the victim's cgroups from reclaim", knob, partText(kept, whole.Value))})
+		return
+	}
+}

@@ -1,0 +1,334 @@
+package explain
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/oomtrace/oomtrace/internal/oom"
+)
+
+// TestThresholds holds every number that docs/why.md publishes, on both sides.
+func TestThresholds(t *testing.T) {
+	has := func(code string) func(*oom.Why) bool { return func(w *oom.Why) bool { return hasCode(w, code) } }
+	is := func(code string) func(*oom.Why) bool { return func(w *oom.Why) bool { return w.Verdict == code } }
+	sure := func(code string) func(*oom.Why) bool {
+		return func(w *oom.Why) bool { return w.Verdict == code && !w.Unsure.Value }
+	}
+	says := func(words string) func(*oom.Why) bool {
+		return func(w *oom.Why) bool {
+			for _, r := range w.Reasons {
+				if strings.Contains(r.Text, words) {
+					return true
+				}
+			}
+			return false
+		}
+	}
+	no := func(f func(*oom.Why) bool) func(*oom.Why) bool { return func(w *oom.Why) bool { return !f(w) } }
+	tests := []struct {
+		name       string
+		yes, below uint64 // the value at which it is so, and one at which it is not
+		want       func(*oom.Why) bool
+		rec        func(v uint64) *oom.Record
+	}{
+		{"anonymous memory is half", 128 * mib, 128*mib - 1, sure(codeLimitAnon), func(v uint64) *oom.Record {
+			return limited(limitStat(oom.LimitAnon, v), limitStat(oom.LimitFile, 100*mib))
+		}},
+		{"the victim holds nine tenths of it", 225 * mib, 225*mib - 1, func(w *oom.Why) bool { return strings.Contains(w.Summary, "of this process") }, func(v uint64) *oom.Record {
+			return limited(limitStat(oom.LimitAnon, 250*mib), victimAnon(v))
+		}},
+		{"without memory.stat, the victim holds half", 128 * mib, 128*mib - 1, is(codeLimitAnon), func(v uint64) *oom.Record {
+			return limited(victimAnon(v), func(r *oom.Record) { r.Limit.Stat = nil })
+		}},
+		{"half of the cache is dirty", 105 * mib, 105*mib - 1, is(codeLimitDirty), func(v uint64) *oom.Record {
+			return limited(limitStat(oom.LimitAnon, 40*mib), limitStat(oom.LimitFile, 210*mib), limitStat(oom.LimitFileDirty, v), limitStat(oom.LimitFileWriteback, 0))
+		}},
+		{"half of the cache is pinned", 145 * mib, 145*mib - 1, sure(codeLimitFile), func(v uint64) *oom.Record {
+			return limited(limitStat(oom.LimitAnon, 40*mib), limitStat(oom.LimitFile, 210*mib), limitStat(oom.LimitUnevictable, v))
+		}},
+		{"a part of 1/8 of the kernel's memory is named", 25 * mib, 25*mib - 1, says("slab"), func(v uint64) *oom.Record {
+			return limited(limitStat(oom.LimitAnon, 20*mib), limitStat(oom.LimitKernel, 200*mib), limitStat(oom.LimitSlab, v))
+		}},
+		{"the tasks hold below half of a tmpfs", 128*mib - 1, 128 * mib, is(codeLimitShmem), func(v uint64) *oom.Record {
+			return limited(inPod(30*mib), limitStat(oom.LimitAnon, 8*mib), limitStat(oom.LimitFile, 245*mib), limitStat(oom.LimitShmem, 240*mib), func(r *oom.Record) { r.CandidatesBytes = b(v) })
+		}},
+		{"a tmpfs of half the limit, which no task holds", 128 * mib, 128*mib - 1, is(codeLimitShmem), func(v uint64) *oom.Record {
+			return limited(inPod(30*mib), limitStat(oom.LimitAnon, 8*mib), limitStat(oom.LimitFile, 245*mib), limitStat(oom.LimitShmem, v), func(r *oom.Record) { r.CandidatesBytes = b(40 * mib) })
+		}},
+		{"the victim's own cgroup holds below half", 128*mib - 1, 128 * mib, is(codeLimitAncestor), func(v uint64) *oom.Record { return limited(inPod(v)) }},
+		{"a tenth more than the limit is in use", 282 * mib, 281 * mib, is(codeLimitLowered), overTheLimit(256 * mib)},
+		{"4 MiB more than the limit are in use", 20 * mib, 20*mib - 1, is(codeLimitLowered), overTheLimit(16 * mib)},
+		{"lowered 10 s before", 10e9, 10e9 + 1, is(codeLimitLowered), loweredBefore},
+		{"lowered to what it is", 256*mib - 64<<10 + 1, 256*mib - 64<<10, has(codeLimitLowered), func(v uint64) *oom.Record {
+			return limited(func(r *oom.Record) { r.Limit.Changed = &oom.LimitChange{ToBytes: b(v)} })
+		}},
+		{"a quarter is of no task", 187 * mib, 187*mib + 1, has(codeLimitNoTask), func(v uint64) *oom.Record {
+			return limited(func(r *oom.Record) { r.CandidatesBytes = b(v) })
+		}},
+		{"half is in huge pages", 128 * mib, 128*mib - 1, has(codeTHP), func(v uint64) *oom.Record {
+			return limited(func(r *oom.Record) { set(&r.Limit.Stat, oom.LimitAnonTHP, v) })
+		}},
+		{"1 % of swap is left, few CPUs", 1000 * mib / 100, 1000*mib/100 + 1, sure(codeSwapFull), func(v uint64) *oom.Record { return system(swap(1000*mib, v), cpus(2)) }},
+		{"128 pages for each CPU are left", 32 * mib, 32*mib + 1, sure(codeSwapFull), func(v uint64) *oom.Record { return system(swap(2*gib, v), cpus(64)) }},
+		{"5 % of swap is left, CPUs not known", 50 * mib, 50*mib + 1, sure(codeSwapFull), func(v uint64) *oom.Record { return system(swap(1000*mib, v)) }},
+		{"20 % of swap is free", 200 * mib, 200*mib - 1, has(codeSwapIdle), func(v uint64) *oom.Record { return system(swap(1000*mib, v)) }},
+		{"a huge page is left of a cgroup's swap", 98 * mib, 98*mib - 1, has(codeSwapCgroupFull), cgroupSwap(100 * mib)},
+		{"and 64 pages for each CPU", 182 * mib, 182*mib - 1, has(codeSwapCgroupFull), func(v uint64) *oom.Record {
+			r := cgroupSwap(200 * mib)(v)
+			r.CPUs = oom.Some(uint32(64))
+			return r
+		}},
+		{"a cgroup's little swap is half used", mib, mib - 1, has(codeSwapCgroupFull), cgroupSwap(2 * mib)},
+		{"v1: 99 % of memory and swap", 99 * mib, 99*mib - 1, has(codeSwapCgroupFull), func(v uint64) *oom.Record {
+			return limitedV1(func(r *oom.Record) {
+				r.Limit.UsageBytes, r.Limit.MaxBytes = b(40*mib), b(60*mib)
+				r.Limit.MemswMaxBytes, r.Limit.MemswUsageBytes = b(100*mib), b(v)
+			})
+		}},
+		{"a cgroup may not swap, and holds half", 3 * gib / 2, 3*gib/2 - 1, sure(codeSwapForbidden), func(v uint64) *oom.Record {
+			return system(swap(2*gib, 2*gib), levels(b(0)), victimAnon(v))
+		}},
+		{"40 % is locked", 1600 * mib, 1600*mib - 1, is(codeSwapMlocked), func(v uint64) *oom.Record { return locked(v, v, gib) }},
+		{"more is locked than could be swapped", gib*2 + 1, 2 * gib, is(codeSwapMlocked), func(v uint64) *oom.Record { return locked(v, v, 2*gib) }},
+		{"a quarter is locked", 1000 * mib, 1000*mib - 1, has(codeSwapMlocked), func(v uint64) *oom.Record { return locked(v, v, 2*gib) }},
+		{"half of it by mlock", gib + 1, gib, has(codeSwapMlocked), func(v uint64) *oom.Record { return locked(2*gib, v, gib) }},
+		{"locked by the victim, no statistics", 1024 * mib, 1024*mib - 1, has(codeSwapMlocked), func(v uint64) *oom.Record {
+			return system(noStats, func(r *oom.Record) { r.Victim.LockedVMBytes = b(v) })
+		}},
+		{"5 % of swap is in use", 950 * mib, 950*mib + 1, is(codeSwapTooSlow), func(v uint64) *oom.Record {
+			return system(swap(1000*mib, v), stat(oom.StatFileWriteback, 300*mib))
+		}},
+		{"1/64 is under writeback", 64 * mib, 64*mib - 1, is(codeSwapTooSlow), func(v uint64) *oom.Record {
+			return system(swap(2*gib, gib), stat(oom.StatFileWriteback, v))
+		}},
+		{"5 % of a cgroup is in swap", 12800 * kib, 12800*kib - 1, has(codeSwapTooSlow), func(v uint64) *oom.Record {
+			return limited(limitStat(oom.LimitFileWriteback, 100*mib), func(r *oom.Record) { r.Limit.UsageBytes, r.Limit.SwapUsageBytes = b(250*mib), b(v) })
+		}},
+		{"1/64 of a cgroup is on the way", 4 * mib, 4*mib - 1, has(codeSwapTooSlow), func(v uint64) *oom.Record {
+			return limited(limitStat(oom.LimitFileWriteback, v), func(r *oom.Record) { r.Limit.SwapUsageBytes = b(60 * mib) })
+		}},
+		{"the zones are at their marks", 60 * mib, 60*mib + 1, has(codeMemoryLow), func(v uint64) *oom.Record { return system(func(r *oom.Record) { r.Memory.FreeBytes = b(v) }) }},
+		{"below 3 % is free, no zones", 30*mib - 1, 30 * mib, has(codeMemoryLow), func(v uint64) *oom.Record {
+			return system(func(r *oom.Record) { r.Memory.Zones, r.Memory.FreeBytes, r.Memory.TotalBytes = nil, b(v), b(1000*mib) })
+		}},
+		{"more is free above the marks than they are", 108*mib + 2, 108 * mib, is(codeNotShort), func(v uint64) *oom.Record { return system(pagefault(v)...) }},
+		{"1/32 of the RAM is free above the marks", 128*mib + 30*mib, 128*mib + 30*mib - 1, is(codeNotShort), func(v uint64) *oom.Record {
+			return system(func(r *oom.Record) {
+				r.Memory.FreeBytes, r.Memory.Zones = b(v), []oom.Zone{zone(0, "Normal", v, 20*mib, 30*mib)}
+			})
+		}},
+		{"a zone is at its mark", 30 * mib, 30*mib + 1, is(codeNodeCpuset), func(v uint64) *oom.Record {
+			return system(numa(oom.ScopeCpuset, "0", 2*gib), func(r *oom.Record) { r.Memory.Zones[0].FreeBytes, r.Trigger.Order = b(v), oom.Some(int32(1)) }, func(r *oom.Record) { r.Memory.FreeBytes = b(20 * mib) })
+		}},
+		{"the rest has more than the marks", 60*mib + 1, 60 * mib, is(codeNodeMempolicy), func(v uint64) *oom.Record {
+			return system(numa(oom.ScopeMempolicy, "0", v), func(r *oom.Record) { r.Memory.FreeBytes = b(20 * mib) })
+		}},
+		{"what was given back is 1/8 of the rest", 8*10*mib + 30*mib, 8*10*mib + 30*mib - 1, is(codeNodeMempolicy), func(v uint64) *oom.Record {
+			return system(numa(oom.ScopeMempolicy, "0", v), func(r *oom.Record) { r.Memory.Zones[0].FreeBytes, r.Memory.FreeBytes = b(40*mib), b(20*mib) })
+		}},
+		{"3 % of what the log does not list is left to its marks", 20*mib + 30*mib + 2*gib*3/100 + 1, 20*mib + 30*mib + 2*gib*3/100, is(codeNodeZone), func(v uint64) *oom.Record {
+			return system(swap(0, 0), fromLog, cmaMask, func(r *oom.Record) {
+				r.Memory.FreeBytes = b(v)
+				r.Memory.Zones = []oom.Zone{zone(0, "DMA", 10*mib, 10*mib, 15*mib), zone(0, "DMA32", 10*mib, 10*mib, 15*mib)}
+				r.Memory.Zones[0].ManagedBytes, r.Memory.Zones[1].ManagedBytes = b(gib), b(gib)
+			})
+		}},
+		{"40 % is the kernel's", 1600*mib - 30*mib, 1600*mib - 30*mib - 1, is(codeMemoryKernel), func(v uint64) *oom.Record {
+			return kernelHeavy(v, gib)
+		}},
+		{"more is the kernel's than could be swapped", 2*gib - 30*mib + 1, 2*gib - 30*mib, is(codeMemoryKernel), func(v uint64) *oom.Record { return kernelHeavy(v, 2*gib) }},
+		{"half is the kernel's, nothing else known", 2000*mib - 30*mib, 2000*mib - 30*mib - 1, is(codeMemoryKernel), func(v uint64) *oom.Record {
+			return system(func(r *oom.Record) {
+				r.Memory.TotalBytes = b(4000 * mib)
+				r.Memory.Stat = oom.Stats{{Name: oom.StatSlabUnrecl, Bytes: v}, {Name: oom.StatKernelStack, Bytes: 10 * mib}, {Name: oom.StatPageTable, Bytes: 20 * mib}}
+			})
+		}},
+		{"40 % is missing", 1600 * mib, 1600*mib - 1, is(codeMemoryMissing), func(v uint64) *oom.Record {
+			return system(func(r *oom.Record) {
+				r.Memory.TotalBytes = b(4000 * mib)
+				known := uint64(40 + 16 + 50 + 100 + 10 + 20)
+				set(&r.Memory.Stat, oom.StatInactiveAnon, 0)
+				set(&r.Memory.Stat, oom.StatActiveAnon, gib)
+				set(&r.Memory.Stat, oom.StatIsolatedFile, 4000*mib-gib-known*mib-v)
+			})
+		}},
+		{"a balloon of 1/8", gib, gib - 7, has(codeMemoryBalloon), func(v uint64) *oom.Record {
+			return system(stat("balloon_pages_bytes", v), func(r *oom.Record) { r.Memory.TotalBytes = b(7 * gib) })
+		}},
+		{"a quarter is shared", gib, gib - 1, has(codeMemoryShmem), func(v uint64) *oom.Record { return system(stat(oom.StatShmem, v)) }},
+		{"1/8 is zram's", 512 * mib, 512*mib - 1, has(codeMemoryZram), func(v uint64) *oom.Record { return system(stat(oom.StatZspages, v)) }},
+		{"a quarter is zram's", gib, gib - 1, is(codeMemoryZram), func(v uint64) *oom.Record { return system(swap(2*gib, 2*gib), stat(oom.StatZspages, v)) }},
+		{"1/8 is idle huge pages", 512 * mib, 512*mib - 1, has(codeMemoryHugepages), func(v uint64) *oom.Record {
+			return system(stat(oom.StatHugepagesTotal, v), stat(oom.StatHugepagesFree, v))
+		}},
+		{"a quarter is idle huge pages", gib, gib - 1, is(codeMemoryHugepages), func(v uint64) *oom.Record {
+			return system(stat(oom.StatHugepagesTotal, v), stat(oom.StatHugepagesFree, v))
+		}},
+		{"a quarter is huge pages in use", gib, gib - 1, has(codeHugepagesUsed), func(v uint64) *oom.Record {
+			return system(stat(oom.StatHugepagesTotal, v), stat(oom.StatHugepagesFree, 0))
+		}},
+		{"a quarter is protected", gib, gib - 1, has(codeMemoryProtected), func(v uint64) *oom.Record {
+			return system(func(r *oom.Record) {
+				r.Victim.CgroupLimits = []oom.CgroupLimit{{Cgroup: "/a", UsageBytes: b(3 * gib), LowBytes: b(v)}}
+			})
+		}},
+		{"64 tasks", 64, 63, is(codeManyTasks), func(v uint64) *oom.Record {
+			return limited(tasks(v, repeated(10, 4*mib)...), func(r *oom.Record) { r.CandidatesBytes = b(200 * mib); differ(r) })
+		}},
+		{"each below 1/32", 8*mib - 1, 8 * mib, is(codeManyTasks), func(v uint64) *oom.Record {
+			return limited(tasks(80, repeated(10, v)...), differ, func(r *oom.Record) { r.CandidatesBytes = b(250 * mib) })
+		}},
+		{"together they hold half", 128 * mib, 128*mib - 1, is(codeManyTasks), func(v uint64) *oom.Record {
+			return limited(tasks(80, repeated(10, mib)...), func(r *oom.Record) { r.CandidatesBytes = b(v) })
+		}},
+		{"those not listed count as the smallest that is", 2 * mib, 2*mib - 1, is(codeManyTasks), func(v uint64) *oom.Record {
+			return limited(tasks(64, repeated(10, v)...), func(r *oom.Record) { r.CandidatesBytes = size{} })
+		}},
+		{"half is anonymous", 128 * mib, 128*mib - 1, is(codeManyTasks), func(v uint64) *oom.Record {
+			return limited(tasks(80, repeated(10, 4*mib)...), func(r *oom.Record) { set(&r.Limit.Stat, oom.LimitAnon, v) })
+		}},
+		{"a third is anonymous without the big one", 300 * mib, 300*mib - 1, is(codeManyTasks), func(v uint64) *oom.Record {
+			return limited(tasks(80, repeated(10, 4*mib)...), bystander(200*mib), func(r *oom.Record) {
+				set(&r.Limit.Stat, oom.LimitAnon, v)
+				r.Limit.MaxBytes, r.Limit.UsageBytes, r.CandidatesBytes = b(300*mib), b(300*mib), b(620*mib)
+			})
+		}},
+		{"twice what the big one holds", 300 * mib, 300*mib - 1, is(codeManyTasks), func(v uint64) *oom.Record {
+			return limited(tasks(80, repeated(10, 4*mib)...), bystander(100*mib), func(r *oom.Record) { r.CandidatesBytes = b(v) })
+		}},
+		{"16 tasks of one name", 16, 15, is(codeManyTasks), func(v uint64) *oom.Record {
+			return limited(tasks(v, repeated(10, 15*mib)...), func(r *oom.Record) { r.CandidatesBytes = b(200 * mib) })
+		}},
+		{"each of them below 1/16", 16*mib - 1, 16 * mib, is(codeManyTasks), func(v uint64) *oom.Record {
+			return limited(tasks(20, repeated(10, v)...), func(r *oom.Record) { r.CandidatesBytes = b(250 * mib) })
+		}},
+		{"three in four are alike", 6, 5, is(codeManyTasks), func(v uint64) *oom.Record {
+			return limited(tasks(20, repeated(8, 15*mib)...), differ, func(r *oom.Record) {
+				for i := range v {
+					r.Candidates[i].Comm = "worker"
+				}
+				r.CandidatesBytes = b(200 * mib)
+			})
+		}},
+		{"eight of them are listed", 8, 7, is(codeManyTasks), func(v uint64) *oom.Record {
+			return limited(tasks(20, repeated(int(v), 15*mib)...), func(r *oom.Record) { r.CandidatesBytes = b(200 * mib) })
+		}},
+		{"half of those listed are alike", 4, 3, sure(codeManyTasks), func(v uint64) *oom.Record {
+			return limited(tasks(80, repeated(8, 4*mib)...), differ, func(r *oom.Record) {
+				for i := range v {
+					r.Candidates[i].Comm = "worker"
+				}
+			})
+		}},
+		{"256 KiB of the kernel's for each task", 80 * 256 * kib, 81*256*kib + 80, is(codeManyTasks), func(v uint64) *oom.Record {
+			return limited(tasks(80, repeated(10, 512*kib)...), func(r *oom.Record) {
+				r.Limit.MaxBytes, r.Limit.UsageBytes = b(50*mib), b(50*mib)
+				r.Limit.Stat = oom.Stats{{Name: oom.LimitAnon, Bytes: 30 * mib}, {Name: oom.LimitFile, Bytes: 0}, {Name: oom.LimitShmem, Bytes: 0}, {Name: oom.LimitKernel, Bytes: v}}
+			})
+		}},
+		{"a quarter is one holder's", gib, gib - 1, has(codeHolder), func(v uint64) *oom.Record {
+			return system(victimAnon(mib), func(r *oom.Record) { r.Holders = []oom.Holder{{Cgroup: "/a", UsageBytes: b(v)}} })
+		}},
+		{"a holder's growth of 1/20", 51*mib + mib/4, 51*mib + mib/8, says("/h"), func(v uint64) *oom.Record {
+			return system(func(r *oom.Record) {
+				r.Holders = []oom.Holder{{Cgroup: "/a", UsageBytes: b(1025 * mib), GrewBytes: oom.Some(int64(v))}}
+				r.Memory.History = &oom.MemoryHistory{SpanNS: oom.Some(uint64(4 * 3600e9))}
+			})
+		}},
+		{"a spared task is a tenth bigger", 3379200*kib + 1, 3379200 * kib, has(codeVictimAdj), func(v uint64) *oom.Record {
+			return system(spareBig(v, -1), victimAnon(3000*mib))
+		}},
+		{"a spared task is a tenth of the memory", 400 * mib, 400*mib - 1, has(codeVictimAdj), func(v uint64) *oom.Record {
+			return system(victimAnon(10*mib), spareBig(v, -1), func(r *oom.Record) { r.Memory.TotalBytes = b(4000 * mib) })
+		}},
+		{"the kill releases below 2 %", 20*mib - 1, 20 * mib, has(codeVictimSmall), func(v uint64) *oom.Record {
+			return system(victimAnon(v), func(r *oom.Record) { r.Memory.TotalBytes, r.Victim.SwapBytes = b(1000*mib), b(0) })
+		}},
+		{"below a tenth is free for sysrq-f", 400*mib - 1, 400 * mib, no(has(codeNotShort)), func(v uint64) *oom.Record {
+			return system(func(r *oom.Record) {
+				r.Sysrq, r.Trigger.Order, r.Memory.FreeBytes, r.Memory.TotalBytes = oom.Some(true), oom.Some(int32(-1)), b(v), b(4000*mib)
+			})
+		}},
+		{"no victim, 90 % in use", 90 * mib, 90*mib - 1, has(codeLimitAnon), func(v uint64) *oom.Record {
+			return limited(kind(oom.KindNoVictim), func(r *oom.Record) { r.Limit.UsageBytes, r.Limit.MaxBytes = b(v), b(100*mib) })
+		}},
+		{"from nothing to the limit in below an hour", 3780, 3800, has(codeGrewNew), func(v uint64) *oom.Record {
+			return limited(history([2]uint64{v * 1000, 0}, [2]uint64{v * 750, 64}, [2]uint64{v * 500, 128}, [2]uint64{v * 250, 192}, [2]uint64{0, 256}))
+		}},
+		{"from below a tenth to the limit", 25, 26, has(codeGrewNew), func(v uint64) *oom.Record {
+			step := (256 - v) / 2
+			return limited(history([2]uint64{100e3, v}, [2]uint64{50e3, v + step}, [2]uint64{1, 256}, [2]uint64{0, 256}))
+		}},
+		{"a steady growth for a minute", 64e3, 61e3, no(says("too short")), func(v uint64) *oom.Record {
+			return limited(history([2]uint64{v, 100}, [2]uint64{v * 2 / 3, 152}, [2]uint64{v / 3, 204}, [2]uint64{0, 256}))
+		}},
+		{"full for a minute", 60e3, 58e3, has(codeFullForLong), func(v uint64) *oom.Record {
+			return limited(history([2]uint64{v + 10e3, 40}, [2]uint64{v + 1e3, 42}, [2]uint64{v, 256}, [2]uint64{v / 2, 256}, [2]uint64{0, 256}))
+		}},
+		{"a grower charged half of the growth", 78 * mib, 78*mib - 1, has(codeGrewNew), func(v uint64) *oom.Record {
+			return limited(history([2]uint64{3600e3, 100}, [2]uint64{60e3, 100}, [2]uint64{4e3, 100}, [2]uint64{0, 256}), grower(3e9, v))
+		}},
+		{"a SIGKILL at 95 % of the limit", 95, 94, has(codeMemoryWasShort), func(v uint64) *oom.Record {
+			return &oom.Record{Kind: oom.KindSigkill, Limit: &oom.Limit{UsageBytes: b(v), MaxBytes: b(100)}}
+		}},
+		{"a SIGKILL with a tenth free", 10, 9, has(codeMemoryWasFree), func(v uint64) *oom.Record {
+			return &oom.Record{Kind: oom.KindSigkill, Memory: &oom.Memory{FreeBytes: b(v), TotalBytes: b(100)}}
+		}},
+		{"an exit after 5 s", 5e9, 5e9 - 1, is(codeExitSlow), func(v uint64) *oom.Record {
+			return &oom.Record{Kind: oom.KindExit, Exit: &oom.Exit{AfterNS: oom.Some(v)}}
+		}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			if w := Of(tt.rec(tt.yes)); !tt.want(w) {
+				t.Errorf("not at %d: %+v", tt.yes, w)
+			}
+			if w := Of(tt.rec(tt.below)); tt.want(w) {
+				t.Errorf("still at %d: %+v", tt.below, w)
+			}
+		})
+	}
+}
+
+// differ gives each task a name of its own.
+func differ(r *oom.Record) {
+	for i := range r.Candidates {
+		r.Candidates[i].Comm = string(rune('a' + i))
+	}
+}
+
+func overTheLimit(limit uint64) func(uint64) *oom.Record {
+	return func(v uint64) *oom.Record {
+		return limited(func(r *oom.Record) { r.Limit.MaxBytes, r.Limit.UsageBytes = b(limit), b(v) })
+	}
+}
+
+func loweredBefore(ago uint64) *oom.Record {
+	return limited(func(r *oom.Record) {
+		r.Limit.Changed = &oom.LimitChange{FromBytes: b(512 * mib), ToBytes: b(256 * mib), AgoNS: oom.Some(ago)}
+	})
+}
+
+func cgroupSwap(most uint64) func(uint64) *oom.Record {
+	return func(v uint64) *oom.Record {
+		return limited(func(r *oom.Record) { r.Limit.SwapUsageBytes, r.Limit.SwapMaxBytes = b(v), b(most) })
+	}
+}
+
+// locked is a machine of 4000 MiB with so much unevictable, mlocked and anonymous memory.
+func locked(unevictable, mlocked, anon uint64) *oom.Record {
+	return system(stat(oom.StatUnevictable, unevictable), stat(oom.StatMlocked, mlocked), stat(oom.StatActiveAnon, anon), stat(oom.StatInactiveAnon, 0),
+		func(r *oom.Record) {
+			r.Memory.TotalBytes = b(4000 * mib)
+			set(&r.Memory.Stat, oom.StatIsolatedFile, 4000*mib-unevictable-anon-300*mib) // nothing is missing
+		})
+}
+
+// kernelHeavy is a machine of 4000 MiB with so much slab and anonymous memory.
+func kernelHeavy(slab, anon uint64) *oom.Record {
+	return system(stat(oom.StatSlabUnrecl, slab), stat(oom.StatActiveAnon, anon), stat(oom.StatInactiveAnon, 0),
+		func(r *oom.Record) {
+			r.Memory.TotalBytes = b(4000 * mib)
+			set(&r.Memory.Stat, oom.StatIsolatedFile, sub(4000*mib, slab+anon+300*mib))
+		})
+}

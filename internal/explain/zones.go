@@ -1,0 +1,313 @@
+package explain
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/oomtrace/oomtrace/internal/oom"
+)
+
+// Zone bits of gfp_mask, the same in all kernels (include/linux/gfp_types.h).
+const (
+	gfpHighmem = 0x02
+	gfpMovable = 0x08
+)
+
+// zoneSum is what some zones hold together: those that the allocation can use,
+// or the rest. spare is what they have above their marks and reserves.
+type zoneSum struct {
+	n, short         int
+	free, high       uint64
+	spare            uint64
+	order            int32
+	movable          bool // the request may use CMA
+	guessed          bool // a mark or a node is not known
+	blocks, noBlocks int
+	blockFree        uint64
+}
+
+// zones looks at each zone that the allocation could use. The last try before a
+// kill is at the high watermark plus the zone's reserve (mm/page_alloc.c,
+// __alloc_pages_may_oom, __zone_watermark_ok): a zone above it was refused for
+// something else, such as the order.
+func (e *explanation) zones() {
+	m := e.rec.Memory
+	if m == nil {
+		return
+	}
+	usable, rest := zoneSum{movable: e.movable()}, zoneSum{movable: true}
+	if t := e.rec.Trigger; t != nil {
+		usable.order = t.Order.Or(0)
+	}
+	guess := e.nodesUnknown()
+	fullest, anyShort := e.fullestNode()
+	var listed uint64
+	for i := range m.Zones {
+		z, of := &m.Zones[i], &rest
+		// By the time of the kill, others may have given some memory back: the
+		// kernel's word on the constraint stands, the node is the fullest then.
+		if e.usable(z) && (!guess || e.nodeShort(z.Node) || !anyShort && z.Node == fullest) {
+			of = &usable
+		}
+		of.add(z, e.reserve(z))
+		listed = add(listed, z.FreeBytes.Value)
+	}
+	e.unlisted(&rest, listed)
+	e.fragments(&usable)
+	if usable.n > 0 && (usable.short == usable.n || guess || e.wasShort(&usable, &rest)) {
+		e.shortZones(&usable, &rest)
+	}
+	if !guess {
+		e.notShort(&usable)
+	}
+}
+
+// unlisted: the kernel's report leaves out the zones that the request may not use
+// (mm/show_mem.c, show_free_areas). What the machine has free beyond those listed is
+// the rest's; of it, 3 % of what is not listed may be the rest's watermarks.
+func (e *explanation) unlisted(rest *zoneSum, listed uint64) {
+	if e.rec.Source != oom.SourceKmsg || rest.n > 0 || !e.free.Known || !e.total.Known || len(e.rec.Memory.Zones) == 0 {
+		return
+	}
+	var managed uint64
+	for i := range e.rec.Memory.Zones {
+		managed = add(managed, e.rec.Memory.Zones[i].ManagedBytes.Value)
+	}
+	rest.free = sub(e.free.Value, listed)
+	rest.spare = sub(rest.free, mul(sub(e.total.Value, managed), 3)/100)
+}
+
+// wasShort: a single page was refused, so that each zone was at its mark at the
+// last try; what these have above it was given back since, on another CPU. It
+// has to be little beside the rest: what is said of a shortage is what the
+// record shows. Without an order or mask (0 for some page faults, mm/memory.c)
+// no such try is known of. Seen on 5.10, 0.8 MiB in ZONE_DMA.
+func (e *explanation) wasShort(usable, rest *zoneSum) bool {
+	t := e.rec.Trigger
+	if t == nil || t.Order != oom.Some(int32(0)) || t.GFPMask.Or(0) == 0 {
+		return false
+	}
+	return ratio(rest.spare, usable.spare, 8, 1)
+}
+
+// notShort: the zones that the request may use have more above their high watermarks
+// and reserves than these marks are, and 1/32 of the RAM, in blocks of the order. Whatever failed, it was
+// not for want of memory; or much was given back since.
+func (e *explanation) notShort(z *zoneSum) {
+	t := e.rec.Trigger
+	if e.settled() || z.guessed || t == nil || !t.GFPMask.Known || !t.Order.Known {
+		return
+	}
+	if z.n == 0 || z.spare <= z.high || z.order > 0 && (z.blocks == 0 || z.noBlocks == z.blocks) {
+		return
+	}
+	free := z.free
+	if !z.movable {
+		free = sub(free, e.freeCMA.Value)
+		if sub(z.spare, e.freeCMA.Value) <= z.high {
+			return
+		}
+	}
+	pagefault := t.GFPMask.Value == 0 || e.inStack("pagefault_out_of_memory")
+	if !pagefault && e.total.Known && !ratio(z.spare, e.total.Value, 1, 32) {
+		return // as much comes back within a moment, and who holds the rest is why
+	}
+	text := sprintf("memory was not short: %s is free where the request may take it, above high watermarks of %s", sizeText(free), sizeText(z.high))
+	lead, doubt := text, "a shortage that was over when the numbers were taken"
+	if pagefault {
+		lead += "; a page fault failed for another reason"
+	} else {
+		doubt = "memory that was given back just before the kill"
+	}
+	e.add(finding{code: codeNotShort, text: text, lead: lead, doubt: doubt})
+	e.settle(codeNotShort)
+}
+
+// nodesUnknown: the kernel says that policy or cpuset limits the nodes, and the
+// record does not hold which. They are then among those that are short. In the
+// kernel's log they are those that it lists (show_free_areas skips the others).
+func (e *explanation) nodesUnknown() bool {
+	if e.rec.Scope != oom.ScopeCpuset && e.rec.Scope != oom.ScopeMempolicy || e.rec.Source == oom.SourceKmsg {
+		return false
+	}
+	t := e.rec.Trigger
+	return t == nil || t.Nodemask == "" && t.MemsAllowed == ""
+}
+
+// nodeSum sums up the usable zones of a node.
+func (e *explanation) nodeSum(node oom.Opt[int32]) zoneSum {
+	z := zoneSum{movable: e.movable()}
+	zones := e.rec.Memory.Zones
+	for i := range zones {
+		if zones[i].Node == node && e.usable(&zones[i]) {
+			z.add(&zones[i], e.reserve(&zones[i]))
+		}
+	}
+	return z
+}
+
+// nodeShort reports that all zones of the node are below their marks.
+func (e *explanation) nodeShort(node oom.Opt[int32]) bool {
+	z := e.nodeSum(node)
+	return z.n > 0 && z.short == z.n
+}
+
+// fullestNode is the node with the least memory free; short says that there is
+// one whose zones all are.
+func (e *explanation) fullestNode() (fullest oom.Opt[int32], short bool) {
+	var least zoneSum
+	for i := range e.rec.Memory.Zones {
+		node := e.nodeSum(e.rec.Memory.Zones[i].Node)
+		if node.n > 0 && (least.n == 0 || node.free < least.free) {
+			fullest, least = e.rec.Memory.Zones[i].Node, node
+		}
+		short = short || node.n > 0 && node.short == node.n
+	}
+	return fullest, short
+}
+
+func (z *zoneSum) add(zone *oom.Zone, reserve uint64) {
+	mark := zone.HighBytes
+	if z.guessed = z.guessed || !mark.Known || !zone.Node.Known; !mark.Known {
+		mark = zone.MinBytes
+	}
+	if !zone.FreeBytes.Known || !mark.Known {
+		return
+	}
+	// CMA serves movable requests only, and the pages kept for atomic ones none that
+	// may wait (mm/page_alloc.c, __zone_watermark_unusable_free).
+	free := sub(zone.FreeBytes.Value, zone.HighatomicBytes.Value)
+	if !z.movable {
+		free = sub(free, zone.FreeCMABytes.Value)
+	}
+	z.n++
+	z.free, z.high = add(z.free, free), add(z.high, mark.Value)
+	if free <= add(mark.Value, reserve) {
+		z.short++
+		return
+	}
+	z.spare = add(z.spare, sub(free, add(mark.Value, reserve)))
+	if z.order <= 0 || len(zone.FreeBlocks) == 0 {
+		return
+	}
+	z.blocks++
+	for i := int(z.order); i < len(zone.FreeBlocks); i++ {
+		if zone.FreeBlocks[i] > 0 && z.mayTake(zone, i) {
+			return
+		}
+	}
+	z.noBlocks++
+	z.blockFree = add(z.blockFree, free)
+}
+
+// mayTake reports whether blocks of an order are of a type that serves the request:
+// not kept for atomic requests (H), isolated (I), or CMA (C) for one that cannot move.
+func (z *zoneSum) mayTake(zone *oom.Zone, order int) bool {
+	if order >= len(zone.FreeBlockTypes) || zone.FreeBlockTypes[order] == "" {
+		return true
+	}
+	others := "HI"
+	if !z.movable {
+		others = "HIC"
+	}
+	return strings.Trim(zone.FreeBlockTypes[order], others) != ""
+}
+
+// movable: the request may be served from ZONE_MOVABLE and CMA; so may one of which
+// nothing is known.
+func (e *explanation) movable() bool {
+	t := e.rec.Trigger
+	return t == nil || !t.GFPMask.Known || t.GFPMask.Value&(gfpHighmem|gfpMovable) == gfpHighmem|gfpMovable
+}
+
+// usable reports whether the allocation may take from the zone: ZONE_MOVABLE
+// only for movable memory, and only nodes that policy and cpuset name.
+func (e *explanation) usable(z *oom.Zone) bool {
+	t := e.rec.Trigger
+	switch {
+	case z.Zone == "Device" || z.Zone == "Movable" && !e.movable():
+		return false
+	case t == nil:
+		return true
+	case z.Zone == "HighMem" && t.GFPMask.Known && t.GFPMask.Value&gfpHighmem == 0:
+		return false
+	case !z.Node.Known || z.Node.Value < 0:
+		return true
+	}
+	return inList(t.Nodemask, z.Node.Value) && inList(t.MemsAllowed, z.Node.Value)
+}
+
+// reserve is what the zone keeps from this allocation. The entries are by zone
+// type, ZONE_MOVABLE behind ZONE_NORMAL, and which types a kernel has differs: in the
+// row of ZONE_NORMAL the first one that is not 0 is ZONE_MOVABLE's. A movable
+// allocation looks at the last of them, the largest.
+func (e *explanation) reserve(z *oom.Zone) uint64 {
+	r := z.LowmemReserveBytes
+	if !e.movable() {
+		normal := min(2, len(r)-1)
+		for i := range e.rec.Memory.Zones {
+			row := e.rec.Memory.Zones[i]
+			if at := slices.IndexFunc(row.LowmemReserveBytes, func(v uint64) bool { return v > 0 }); row.Zone == "Normal" && at > 0 {
+				normal = at - 1
+			}
+		}
+		r = r[:min(normal+1, len(r))]
+	}
+	if len(r) == 0 {
+		return 0
+	}
+	return slices.Max(r)
+}
+
+// inList reports whether a kernel list such as "0-1,4" holds n. A list that is
+// absent, "(null)" or not a list holds every number.
+func inList(list string, n int32) bool {
+	if list == "" || list[0] < '0' || list[0] > '9' {
+		return true
+	}
+	for part := range strings.SplitSeq(list, ",") {
+		from, to, isRange := strings.Cut(part, "-")
+		if !isRange {
+			to = from
+		}
+		lo, err1 := strconv.ParseUint(from, 10, 20)
+		hi, err2 := strconv.ParseUint(to, 10, 20)
+		if err1 != nil || err2 != nil || lo <= uint64(n) && uint64(n) <= hi {
+			return true
+		}
+	}
+	return false
+}
+
+// fragments: every zone that has memory above its marks lacks a block of the
+// order. Orders above 3 never reach the OOM killer (PAGE_ALLOC_COSTLY_ORDER).
+func (e *explanation) fragments(z *zoneSum) {
+	if z.order <= 0 || z.blocks == 0 || z.noBlocks != z.blocks || z.n-z.short != z.blocks {
+		return
+	}
+	e.add(finding{code: codeMemoryFragments,
+		text: sprintf("%s is free above the watermarks, but in no block of order %d that the request may take", sizeText(z.blockFree), z.order)})
+	e.settle(codeMemoryFragments)
+}
+
+// shortZones: all zones that the allocation could use are short, and the others
+// could have served it: above their own high watermarks and reserves, which the
+// last try before a kill must leave, they have more than the short ones' marks.
+func (e *explanation) shortZones(z, rest *zoneSum) {
+	if rest.spare <= z.high {
+		return
+	}
+	code, words := codeNodeZone, "the zones that the allocation can use have "
+	switch e.rec.Scope {
+	case oom.ScopeCpuset:
+		code, words = codeNodeCpuset, "the nodes of the cpuset have "
+	case oom.ScopeMempolicy:
+		code, words = codeNodeMempolicy, "the nodes of the memory policy have "
+	}
+	e.add(finding{code: code, text: sprintf("%s%s free, the rest of the machine %s", words, sizeText(z.free), sizeText(rest.free))})
+	e.settle(code)
+	if e.nodesUnknown() {
+		e.unsure(code, "a shortage of other nodes: which ones are allowed is not in the record")
+	}
+}

@@ -1,0 +1,237 @@
+package render
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/oomtrace/oomtrace/internal/oom"
+)
+
+// sparkCells is how many cells a sparkline has.
+const sparkCells = 16
+
+// grew draws how the memory came to be used up, and names the processes that charged
+// the most.
+func (t *Text) grew(r *oom.Record) {
+	points, growers := machinePoints(r), []oom.Grower(nil)
+	if r.History != nil {
+		points, growers = r.History.Points, r.History.Growers
+	}
+	if len(points) < 2 {
+		return
+	}
+	span := window(points)
+	text := fmt.Sprintf("%s  -%s … 0", t.spark(points, span), spanWord(span))
+	if t.opts.ASCII {
+		text = strings.ReplaceAll(text, "…", "..")
+	}
+	for i, g := range growers[:min(len(growers), 3)] {
+		sep := "; "
+		if i == 0 {
+			sep = ": "
+		}
+		exited := ""
+		if g.Exited.Value {
+			exited = " (exited)"
+		}
+		text += sep + named(g.Comm, g.PID, 24) + exited + " charged " + shortOpt(g.ChargedBytes)
+	}
+	t.below("grew", text, dim)
+}
+
+// machinePoints is what the machine's memory held that is not dropped.
+func machinePoints(r *oom.Record) []oom.HistoryPoint {
+	if r.Memory == nil || r.Memory.History == nil {
+		return nil
+	}
+	var points []oom.HistoryPoint
+	for _, p := range r.Memory.History.Points {
+		if !p.AnonBytes.Known {
+			continue
+		}
+		used := p.AnonBytes.Value + p.SlabUnreclaimableBytes.Value
+		if total := r.Memory.SwapTotalBytes; total.Known && p.SwapFreeBytes.Known && p.SwapFreeBytes.Value <= total.Value {
+			used += total.Value - p.SwapFreeBytes.Value
+		}
+		points = append(points, oom.HistoryPoint{AgoNS: p.AgoNS, Bytes: used})
+	}
+	return points
+}
+
+// window is how much of the past is drawn: so much that the last three quarters of
+// the growth take a quarter of it, and at least ten seconds if there are.
+func window(points []oom.HistoryPoint) uint64 {
+	first, last := points[0], points[len(points)-1]
+	span := first.AgoNS
+	if last.Bytes <= first.Bytes {
+		return span
+	}
+	level := first.Bytes + (last.Bytes-first.Bytes)/4
+	ago := span
+	for i := len(points) - 1; i >= 0; i-- {
+		if ago = points[i].AgoNS; points[i].Bytes < level {
+			break
+		}
+	}
+	for _, w := range [...]time.Duration{10 * time.Second, 30 * time.Second, time.Minute, 5 * time.Minute, 10 * time.Minute, 30 * time.Minute,
+		time.Hour, 3 * time.Hour, 6 * time.Hour, 12 * time.Hour, 24 * time.Hour} {
+		if w := uint64(w); w >= 4*min(ago, 1<<60) && w < span {
+			return w
+		}
+	}
+	return span
+}
+
+// spark draws the points of the last span, from the least to the most.
+func (t *Text) spark(points []oom.HistoryPoint, span uint64) string {
+	levels := []rune("▁▂▃▄▅▆▇█")
+	if t.opts.ASCII {
+		levels = []rune("_.-=+*%#")
+	}
+	var cells [sparkCells]float64
+	lo, hi := 0.0, 0.0
+	for i := range cells {
+		v := bytesAt(points, float64(span)*(1-float64(i)/(sparkCells-1)))
+		if cells[i] = v; i == 0 || v < lo {
+			lo = v
+		}
+		hi = max(hi, v)
+	}
+	var b strings.Builder
+	for _, v := range cells {
+		level := 0
+		if hi > lo {
+			level = int((v-lo)/(hi-lo)*float64(len(levels)-1) + 0.5)
+		}
+		b.WriteRune(levels[level])
+	}
+	return b.String()
+}
+
+// bytesAt is the value so long ago, on the line between two points.
+func bytesAt(points []oom.HistoryPoint, ago float64) float64 {
+	for i := 1; i < len(points); i++ {
+		a, b := points[i-1], points[i]
+		if float64(b.AgoNS) <= ago && b.AgoNS < a.AgoNS {
+			part := min(max((float64(a.AgoNS)-ago)/float64(a.AgoNS-b.AgoNS), 0), 1)
+			return float64(a.Bytes) + part*(float64(b.Bytes)-float64(a.Bytes))
+		}
+	}
+	return float64(points[len(points)-1].Bytes)
+}
+
+// spanWord is a span in its largest unit: 45s, 10m, 8h.
+func spanWord(ns uint64) string {
+	switch s := ns / 1e9; {
+	case s < 1:
+		return fmt.Sprintf("%dms", ns/1e6)
+	case s < 120:
+		return fmt.Sprintf("%ds", s)
+	case s < 3600 || s < 7200 && s%3600 != 0:
+		return fmt.Sprintf("%dm", s/60)
+	default:
+		return fmt.Sprintf("%dh", s/3600)
+	}
+}
+
+// holds names the owners of the memory, worst first.
+func (t *Text) holds(r *oom.Record) {
+	const most = 4
+	if len(r.Holders) == 0 {
+		return
+	}
+	sep := " · "
+	if t.opts.ASCII {
+		sep = ", "
+	}
+	var parts []string
+	for i := range r.Holders[:min(len(r.Holders), most)] {
+		h := &r.Holders[i]
+		name := ownerName(&h.Owner, h.Cgroup)
+		if name == "-" {
+			name = h.Comm
+		}
+		parts = append(parts, cutLeft(clean(name), 40)+" "+shortOpt(h.UsageBytes))
+	}
+	text := strings.Join(parts, sep)
+	if n := r.HoldersTotal; n.Known && n.Value > uint64(len(parts)) {
+		text += fmt.Sprintf("%sand %d more", sep, n.Value-uint64(len(parts)))
+	}
+	t.below("holds", text, dim)
+}
+
+// collateral remembers the victims of the last incidents, for those that die with them.
+type collateral struct {
+	incidents [8]incident
+	next      int
+}
+
+type incident struct {
+	id, victim string
+	shown      int
+}
+
+// maxCollateral is how many that die with a victim have a line of their own.
+const maxCollateral = 5
+
+func (c *collateral) remember(r *oom.Record) {
+	if r.Kind != oom.KindKill || r.Incident == "" || c.find(r.Incident).victim != "" {
+		return
+	}
+	c.add(incident{id: r.Incident, victim: victim(r, 40)})
+}
+
+func (c *collateral) add(i incident) *incident {
+	at := &c.incidents[c.next]
+	c.next = (c.next + 1) % len(c.incidents)
+	*at = i
+	return at
+}
+
+func (c *collateral) find(id string) *incident {
+	for i := range c.incidents {
+		if c.incidents[i].id == id {
+			return &c.incidents[i]
+		}
+	}
+	return &incident{}
+}
+
+// diedWith is the line of a process that died with a victim. Of a namespace of ten
+// thousand, the first few have one.
+func (t *Text) diedWith(r *oom.Record) {
+	of := t.with.find(r.Incident)
+	if of.id == "" {
+		of = t.with.add(incident{id: r.Incident})
+	}
+	if of.shown++; of.shown > maxCollateral+1 {
+		return
+	}
+	whose := of.victim
+	if whose == "" {
+		whose = "an OOM kill"
+	}
+	s := fmt.Sprintf("%s  with %s: ", t.time(r), whose)
+	if of.shown > maxCollateral {
+		t.styled(cutRight(s+"more of them; -o json lists each", t.opts.Width), dim)
+		return
+	}
+	t.styled(cutRight(s+victim(r, 40)+" ("+causeWord(r)+")", t.opts.Width), dim)
+}
+
+func causeWord(r *oom.Record) string {
+	by := ""
+	if r.Sender != nil {
+		by = " from " + trigger(r, 30)
+	}
+	switch r.Cause {
+	case oom.CausePIDNamespace:
+		return "in its pid namespace"
+	case oom.CauseSharedMM:
+		return "shared its memory"
+	case oom.CauseCgroupKill:
+		return "cgroup.kill" + by
+	}
+	return "SIGKILL" + by
+}
