@@ -41,12 +41,13 @@ func NewList(w io.Writer, opts ListOptions) *List {
 	return &List{w: w, opts: opts}
 }
 
-// The columns that have the same width at any terminal's; the owner and the cause share
-// what is left.
+// The widths of columns that are the same at any terminal's; the cause and the owner share
+// what is left. On a narrow one the limit goes first, then the resident size, then the year
+// and the seconds.
 const (
-	listTime, listID, listPID, listComm, listRSS, listLimit = 19, 8, 7, 15, 5, 5
-	listBlank                                               = 2
-	minOwner, minCause                                      = 12, 10
+	listTime, listShortTime, listID, listPID, listComm, listSize = 19, 11, 8, 7, 15, 5
+	listBlank                                                    = 2
+	minOwner, minCause, maxCause, goodOwner                      = 12, 10, 20, 24
 )
 
 // Write writes a line. An exit has none: it goes with its kill.
@@ -104,9 +105,18 @@ func (l *List) record(rec *oom.Record) string {
 	return l.row(l.time(rec), clean(rec.ID), pid, comm, rss, limit, clean(cause), clean(who))
 }
 
+// narrow says that a terminal has no room for a whole date.
+func (l *List) narrow() bool {
+	return l.opts.Width < listTime+listID+listPID+listComm+4*listBlank+minOwner
+}
+
 func (l *List) time(rec *oom.Record) string {
 	if !rec.Time.IsZero() {
-		return rec.Time.In(l.opts.Location).Format(time.DateTime)
+		layout := time.DateTime
+		if l.narrow() {
+			layout = "01-02 15:04"
+		}
+		return rec.Time.In(l.opts.Location).Format(layout)
 	}
 	if ns, ok := rec.UptimeNS.Get(); ok {
 		return fmt.Sprintf("+%d.%03d s", ns/1e9, ns%1e9/1e6)
@@ -117,13 +127,22 @@ func (l *List) time(rec *oom.Record) string {
 func (l *List) row(at, id, pid, comm, rss, limit, cause, who string) string {
 	left := func(s string, n int) string { return pad(cutRight(s, n), n) }
 	right := func(s string, n int) string { return strings.Repeat(" ", max(0, n-width(s))) + cutRight(s, n) }
-	begin, _ := splitAt(id, listID)
-	cells := []string{left(at, listTime), pad(begin, listID), right(pid, listPID), left(comm, listComm), right(rss, listRSS), right(limit, listLimit)}
-	fixed := listTime + listID + listPID + listComm + listRSS + listLimit + listBlank*len(cells)
-	room := max(l.opts.Width-fixed, minOwner)
-	if room < minOwner+listBlank+minCause {
-		return strings.TrimRight(strings.Join(append(cells, cutLeft(who, room)), "  "), " ")
+	timeWidth, commWidth := listTime, listComm
+	if l.narrow() {
+		timeWidth, commWidth = listShortTime, listComm-3
 	}
-	n := min(20, max(minCause, room-listBlank-24))
-	return strings.TrimRight(strings.Join(append(cells, left(cause, n), cutLeft(who, room-n-listBlank)), "  "), " ")
+	begin, _ := splitAt(id, listID)
+	cells := []string{left(at, timeWidth), pad(begin, listID), right(pid, listPID), left(comm, commWidth)}
+	room := l.opts.Width - timeWidth - listID - listPID - commWidth - 4*listBlank
+	for _, size := range []string{rss, limit} {
+		if room-listSize-listBlank >= minOwner {
+			cells = append(cells, right(size, listSize))
+			room -= listSize + listBlank
+		}
+	}
+	if n := min(maxCause, max(minCause, room-listBlank-goodOwner)); room >= n+listBlank+minOwner {
+		cells = append(cells, left(cause, n))
+		room -= n + listBlank
+	}
+	return strings.TrimRight(strings.Join(append(cells, cutLeft(who, max(room, 1))), "  "), " ")
 }
