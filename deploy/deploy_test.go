@@ -346,6 +346,7 @@ func metricNames(t *testing.T) map[string]bool {
 		return metrics.Stats{Hooks: []metrics.Hook{{Name: "mark_victim", Kind: "tp_btf"}}}, nil
 	}})
 	m.Observe(&oom.Record{Kind: oom.KindKill, Victim: &oom.Victim{}})
+	m.Observe(&oom.Record{Kind: oom.KindSigkill, Victim: &oom.Victim{}})
 	w := httptest.NewRecorder()
 	m.Handler().ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/metrics", nil))
 	names := map[string]bool{}
