@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"time"
 
 	"github.com/spf13/pflag"
@@ -263,21 +262,14 @@ func (t *traceFlags) checkSource() error {
 	return usage("use auto, bpf or kmsg", "unknown source %q", t.source)
 }
 
-const (
-	// minRingBytes has room for the longest record, and is a multiple of any
-	// kernel's page size.
-	minRingBytes = 64 << 10
-	maxRingBytes = 1 << 30
-)
-
 // options are the tracer's part of the flags.
 func (t *traceFlags) options() (tracer.Options, error) {
 	tier, err := tracer.ParseTier(t.attach)
 	if err != nil {
 		return tracer.Options{}, usage("use auto, fentry, kprobe, tp_btf, raw_tp or tracepoint", "%w", err)
 	}
-	if n := t.ringBytes; n < minRingBytes || n > maxRingBytes || n&(n-1) != 0 || n%os.Getpagesize() != 0 {
-		return tracer.Options{}, usage(fmt.Sprintf("use a power of two from %d to %d", minRingBytes, maxRingBytes),
+	if n := t.ringBytes; !tracer.ValidRingBytes(n) {
+		return tracer.Options{}, usage(fmt.Sprintf("use a power of two from %d to %d", tracer.MinRingBytes, tracer.MaxRingBytes),
 			"--ring-bytes %d is not a valid ring buffer size", n)
 	}
 	opts := tracer.Options{Tier: tier, BTF: t.btf, Top: t.top, Pin: t.pin, RingBytes: t.ringBytes, NoSigkills: t.sigkill == "off"}

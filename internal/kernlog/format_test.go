@@ -55,10 +55,10 @@ func original(t testing.TB) []sourceLine {
 	var lines []sourceLine
 	for _, raw := range bytes.Split(raw, []byte("\n")) {
 		h, ok := parseKmsg(raw)
-		if !ok || strings.HasPrefix(string(h.text), "a) b") {
+		if !ok || strings.HasPrefix(string(h.Text), "a) b") {
 			continue
 		}
-		l := sourceLine{prio: int(h.prio), us: int64(h.uptime.Value / 1000), text: string(unescape(nil, h.text, false))}
+		l := sourceLine{prio: int(h.Prio), us: int64(h.Uptime.Value / 1000), text: string(h.Message(new([]byte)))}
 		if len(lines) > 0 || strings.HasPrefix(l.text, "locker invoked") {
 			lines = append(lines, l)
 		}

@@ -4,8 +4,9 @@ import (
 	"bytes"
 	"os"
 	"testing"
-	"time"
 
+	"github.com/oomtrace/oomtrace/internal/kernlog/lines"
+	"github.com/oomtrace/oomtrace/internal/kernlog/scan"
 	"github.com/oomtrace/oomtrace/internal/oom"
 )
 
@@ -18,102 +19,81 @@ func seeds(f *testing.F) {
 		}
 		f.Add(text[:min(len(text), 12000)])
 	}
-	lines := original(f)
+	log := original(f)
 	for _, w := range append(textWrappings(), otherWrappings()...) {
-		f.Add([]byte(w.wrap(lines)))
+		f.Add([]byte(w.wrap(log)))
 	}
 	for _, c := range compressors() {
-		f.Add(pack(f, c, textWrappings()[0].wrap(lines)))
+		f.Add(pack(f, c, textWrappings()[0].wrap(log)))
 	}
 }
 
-// bounds: how many records a text may give at most: one for each line that
-// tells of a kill or of none, and one for each report without such a line. What
-// the kernel chose without a report before it stands for a lost kill line.
-func bounds(x *prefixes, text []byte, read func(*prefixes, []byte) (Line, bool)) int {
-	type decision struct {
-		from stamp
-		tick int
-		pid  int32
-		cut  bool // the choice was not in it, or not legible
-		done bool
-	}
-	var open []decision
-	n := 0
-	for tick, raw := range bytes.Split(text, []byte("\n")) {
-		l, ok := read(x, raw)
-		if !ok {
-			continue
+// recorder keeps the lines of a log.
+type recorder struct{ all []lines.Line }
+
+func (r *recorder) Line(l *lines.Line) {
+	own := *l
+	own.Text = bytes.Clone(l.Text)
+	r.all = append(r.all, own)
+}
+func (r *recorder) Skip(int)   {}
+func (r *recorder) Busy() bool { return true }
+
+// named says what the lines of a log name: how many decisions there may be, and the pids
+// that were chosen or killed. Whatever the rest of a log, no record is about another, and
+// each begins with a line that begins or decides a report.
+func namedIn(all []lines.Line) (most int, pids map[int32]int) {
+	pids = map[int32]int{}
+	for i := range all {
+		for text := range bytes.SplitSeq(all[i].Text, []byte("\n")) {
+			for _, mark := range [...]string{"invoked oom-killer", "is already exiting", "no killable process", "panic_on_oom is ", "deadlocked on memory"} {
+				most += bytes.Count(text, []byte(mark))
+			}
 		}
-		b, at := l.Text, stampOf(&l)
-		header, killed := contains(b, "invoked oom-killer: "), contains(b, killedMark)
-		if header {
-			open = append(open, decision{from: at, tick: tick, cut: true})
-		}
-		if contains(b, "is already exiting") || contains(b, "no killable process") || contains(b, "panic_on_oom is enabled") {
-			n++
-		}
-		if killed {
-			n++
-		}
-		pid := int32(-1)
-		if i := bytes.LastIndex(b, []byte(",pid=")); i >= 0 && hasPrefix(skipSpaces(b), summaryMark) {
-			pid, _, _ = cutPID(b[i+len(",pid="):])
-		} else if i := bytes.Index(b, []byte(killMark)); i >= 0 {
-			pid, _, _ = cutPID(b[i+len(killMark):])
-		} else if i := bytes.Index(b, []byte(killedMark)); i >= 0 {
-			pid, _, _ = cutPID(b[i+len(killedMark):])
-		}
-		if killed {
-			for i := range open {
-				d := &open[i]
-				gap, ok := at.since(&d.from)
-				if d.pid == pid && !d.cut && !d.done && at.sameOrigin(&d.from) && (!ok || gap <= reportWait && gap >= -clockSlack) && tick-d.tick < reportLines {
-					d.done = true
+		// A name may hold a line's end, so that its pid is in the next line.
+		for _, mark := range [...]string{lines.KilledMark, lines.KillMark, "kill process ", ",pid=", "OOM victim ", "pid:"} {
+			for rest := all[i].Text; ; {
+				var ok bool
+				if rest, ok = scan.After(rest, mark); !ok {
 					break
 				}
-			}
-			continue
-		}
-		if pid < 0 {
-			continue
-		}
-		taken := false
-		for i := len(open) - 1; i >= 0 && !taken; i-- {
-			gap, ok := at.since(&open[i].from)
-			if open[i].cut && at.sameOrigin(&open[i].from) && (!ok || gap <= reportWait && gap >= -clockSlack) {
-				open[i].pid, open[i].cut, open[i].from, open[i].tick, taken = pid, false, at, tick, true
+				if pid, _, ok := scan.PID(rest); ok {
+					pids[pid]++
+					most++
+				}
 			}
 		}
-		if !taken {
-			open = append(open, decision{from: at, tick: tick, pid: pid})
-		}
 	}
-	for i := range open {
-		if !open[i].done {
-			n++
-		}
-	}
-	return n
+	return most, pids
 }
 
-func check(t *testing.T, rec *oom.Record) {
+func check(t *testing.T, rec *oom.Record, pids map[int32]int) {
 	t.Helper()
 	if rec.Schema != oom.Schema || rec.ID == "" || rec.Source != oom.SourceKmsg || len(rec.Candidates) > maxCandidates+1 {
 		t.Fatalf("record %+v", rec)
 	}
-	if rec.Kind == oom.KindKill && (rec.Victim == nil || !rec.Victim.TID.Known) {
+	if rec.Kind != oom.KindKill {
+		return
+	}
+	if rec.Victim == nil || !rec.Victim.TID.Known {
 		t.Fatal("a kill without a victim")
+	}
+	if pids[rec.Victim.TID.Value]--; pids[rec.Victim.TID.Value] < 0 {
+		t.Fatalf("a kill of %d, which no line names", rec.Victim.TID.Value)
 	}
 }
 
-// FuzzReader: no panic, an end, and no more records than lines that can make
-// one. What is compressed or escaped can hold more than is seen in the input.
+// FuzzReader: no panic, an end, and no records but those that lines tell of.
 func FuzzReader(f *testing.F) {
 	seeds(f)
 	f.Fuzz(func(t *testing.T, text []byte) {
 		o := testOptions()
 		o.MaxLine = 2000
+		var in recorder
+		plain := lines.NewReader(bytes.NewReader(text), o.lines(), grammar{}, &in)
+		for plain.Step() == nil {
+		}
+		most, pids := namedIn(in.all)
 		r := NewReader(bytes.NewReader(text), o)
 		n := 0
 		for {
@@ -121,16 +101,9 @@ func FuzzReader(f *testing.F) {
 			if err != nil {
 				break
 			}
-			check(t, rec)
+			check(t, rec, pids)
 			n++
 		}
-		packed := len(text) > 2 && (text[0] == 0x1f || text[0] == 0xfd || text[0] == 0x28)
-		if r.format != formatText || packed {
-			return
-		}
-		x := prefixes{o: &o, now: time.Now}
-		lines := bytes.ReplaceAll(text, []byte{0}, []byte("\n")) // a hole parts lines
-		most := bounds(&x, lines, func(x *prefixes, raw []byte) (Line, bool) { return x.line(raw[:min(len(raw), o.MaxLine)]) })
 		if n > most {
 			t.Fatalf("%d records, at most %d possible", n, most)
 		}
@@ -144,34 +117,30 @@ func FuzzParser(f *testing.F) {
 		o := testOptions()
 		o.ExitRecords = true
 		p := NewParser(o)
-		x := prefixes{o: &o}
-		n := 0
-		for _, raw := range bytes.Split(text, []byte("\n")) {
-			if l, ok := kmsgOnly(&x, raw); ok {
-				p.Line(l)
+		var in recorder
+		for raw := range bytes.SplitSeq(text, []byte("\n")) {
+			l := lines.Line{Text: raw}
+			if h, ok := parseKmsg(raw); ok {
+				l = lines.Line{Text: h.Message(new([]byte)), Uptime: h.Uptime, Caller: h.Caller, Exact: true}
 			}
+			in.Line(&l)
+		}
+		most, pids := namedIn(in.all)
+		n := 0
+		take := func() {
 			for rec := p.Take(); rec != nil; rec = p.Take() {
-				check(t, rec)
+				check(t, rec, pids)
 				n++
 			}
 		}
-		p.Flush()
-		for rec := p.Take(); rec != nil; rec = p.Take() {
-			check(t, rec)
-			n++
+		for i := range in.all {
+			p.Line(&in.all[i])
+			take()
 		}
-		if most := bounds(&x, text, kmsgOnly) + bytes.Count(text, []byte("oom_reaper: ")); n > most {
+		p.Flush()
+		take()
+		if n > most+bytes.Count(text, []byte("oom_reaper")) {
 			t.Fatalf("%d records, at most %d possible", n, most)
 		}
 	})
-}
-
-// kmsgOnly reads /dev/kmsg's form, and any other line as bare text.
-func kmsgOnly(x *prefixes, raw []byte) (l Line, ok bool) {
-	if text, kernel, ok := x.kmsg(&l, raw); ok {
-		l.Text = text
-		return l, kernel
-	}
-	l.Text = raw
-	return l, true
 }

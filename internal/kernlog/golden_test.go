@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/oomtrace/oomtrace/internal/kernlog/lines"
 	"github.com/oomtrace/oomtrace/internal/oom"
 )
 
@@ -90,3 +91,11 @@ func golden(t *testing.T, path string, got []*oom.Record) {
 		t.Errorf("%s differs:\n%s", path, have)
 	}
 }
+
+// The words that tests look for in logs, where "lines" is what they call a log's own.
+const (
+	headerMark = lines.HeaderMark
+	killedMark = lines.KilledMark
+)
+
+func parseKmsg(raw []byte) (lines.KmsgHeader, bool) { return lines.ParseKmsg(raw) }

@@ -5,42 +5,34 @@ import (
 	"math"
 	"strings"
 
+	"github.com/oomtrace/oomtrace/internal/kernlog/scan"
 	"github.com/oomtrace/oomtrace/internal/oom"
 )
 
 const (
-	headerMark = "invoked oom-killer: "
-	maxFrames  = 64
-	maxText    = 4096 // of a name or path that is kept
+	maxFrames = 64
 )
-
-func keep(b []byte) string {
-	if len(b) > maxText {
-		b = b[:maxText]
-	}
-	return strings.ToValidUTF8(string(b), "\ufffd")
-}
 
 // parseHeader reads what stands right of the comm: "gfp_mask=0x14200ca(NAMES),
 // nodemask=(null), order=0, oom_score_adj=0". The names come with 4.6, the
 // nodemask stands here from 4.10 to 4.20. False when there is not even a mask.
 func (r *report) parseHeader(comm, b []byte) bool {
-	b, ok := after(b, "gfp_mask=")
+	b, ok := scan.After(b, "gfp_mask=")
 	if !ok {
 		return false
 	}
-	mask, rest, ok := cutHex(b)
+	mask, rest, ok := scan.Hex(b)
 	if !ok {
 		return false
 	}
 	t := &r.trigger
-	t.Comm = keep(bytes.TrimRight(comm, " "))
+	t.Comm = scan.Keep(bytes.TrimRight(comm, " "))
 	if mask <= math.MaxUint32 {
 		t.GFPMask = oom.Some(uint32(mask))
 	}
 	if len(rest) > 0 && rest[0] == '(' {
 		if end := bytes.IndexByte(rest, ')'); end > 0 {
-			t.GFPFlags = strings.Split(keep(rest[1:end]), "|")
+			t.GFPFlags = strings.Split(scan.Keep(rest[1:end]), "|")
 			rest = rest[end+1:]
 		}
 	}
@@ -52,20 +44,20 @@ func (r *report) parseHeader(comm, b []byte) bool {
 // other output fell between its parts.
 func (r *report) parseOrder(b []byte) {
 	t := &r.trigger
-	if mask, ok := after(b, "nodemask="); ok {
+	if mask, ok := scan.After(b, "nodemask="); ok {
 		if end := bytes.Index(mask, []byte(", ")); end >= 0 {
 			mask = mask[:end]
 		}
 		t.Nodemask = nodeList(mask)
 	}
-	if s, ok := after(b, "order="); ok {
-		if v, _, ok := cutInt32(s); ok {
+	if s, ok := scan.After(b, "order="); ok {
+		if v, _, ok := scan.Int32(s); ok {
 			t.Order = oom.Some(v)
 			r.sysrq = v == -1
 		}
 	}
-	if s, ok := after(b, "oom_score_adj="); ok {
-		if v, _, ok := cutInt32(s); ok {
+	if s, ok := scan.After(b, "oom_score_adj="); ok {
+		if v, _, ok := scan.Int32(s); ok {
 			t.OOMScoreAdj = oom.Some(v)
 		}
 	}
@@ -77,7 +69,7 @@ func nodeList(b []byte) string {
 	if string(b) == "(null)" {
 		return ""
 	}
-	return keep(b)
+	return scan.Keep(b)
 }
 
 // parseCpuset reads "COMM cpuset=NAME mems_allowed=0-1" (up to 4.20). False when
@@ -88,14 +80,14 @@ func (r *report) parseCpuset(b []byte) bool {
 	if i < 0 || j < 0 || j+len("cpuset=") > i || !r.byTrigger(b[:j]) {
 		return false
 	}
-	r.trigger.Cpuset = keep(b[j+len("cpuset=") : i])
-	r.trigger.MemsAllowed = keep(bytes.TrimSpace(b[i+len(" mems_allowed="):]))
+	r.trigger.Cpuset = scan.Keep(b[j+len("cpuset=") : i])
+	r.trigger.MemsAllowed = scan.Keep(bytes.TrimSpace(b[i+len(" mems_allowed="):]))
 	return true
 }
 
 // byTrigger says whether a line that begins with this comm can be the trigger's.
 func (r *report) byTrigger(comm []byte) bool {
-	return r.headless || r.trigger.Comm == "" || r.trigger.Comm == keep(bytes.TrimSpace(comm))
+	return r.headless || r.trigger.Comm == "" || r.trigger.Comm == scan.Keep(bytes.TrimSpace(comm))
 }
 
 // parseCPU reads "CPU: 1 UID: 0 PID: 77 Comm: x Not tainted 6.12.0 #1" (the UID
@@ -105,20 +97,20 @@ func (r *report) parseCPU(b []byte) bool {
 	if !ok { // up to 3.9: "Pid: 77, comm: x Not tainted 3.2.0 #1"
 		head, tail, _ = bytes.Cut(b, []byte(" comm: "))
 	}
-	if comm := r.trigger.Comm; !r.headless && comm != "" && !strings.HasPrefix(keep(tail), comm) {
+	if comm := r.trigger.Comm; !r.headless && comm != "" && !strings.HasPrefix(scan.Keep(tail), comm) {
 		return false
 	}
-	s, ok := after(head, "PID: ")
+	s, ok := scan.After(head, "PID: ")
 	if !ok {
-		s, ok = after(head, "Pid: ")
+		s, ok = scan.After(head, "Pid: ")
 	}
 	if ok {
-		if v, _, ok := cutPID(s); ok {
+		if v, _, ok := scan.PID(s); ok {
 			r.trigger.TID = oom.Some(v)
 		}
 	}
-	if s, ok := after(head, "UID: "); ok {
-		if v, _, ok := cutUint(s); ok && v <= math.MaxUint32 {
+	if s, ok := scan.After(head, "UID: "); ok {
+		if v, _, ok := scan.Uint(s); ok && v <= math.MaxUint32 {
 			r.trigger.UID = oom.Some(uint32(v))
 		}
 	}
@@ -129,15 +121,15 @@ func (r *report) parseCPU(b []byte) bool {
 // release takes "6.12.0" out of "… Tainted: G W  6.12.0 #1 Debian".
 func release(b []byte) string {
 	i := bytes.LastIndex(b, []byte(" #"))
-	if i < 0 || i+2 >= len(b) || !isDigit(b[i+2]) || !contains(b[:i], "ainted") {
+	if i < 0 || i+2 >= len(b) || !scan.IsDigit(b[i+2]) || !scan.Contains(b[:i], "ainted") {
 		return ""
 	}
 	b = b[:i]
 	b = b[bytes.LastIndexByte(b, ' ')+1:]
-	if len(b) == 0 || !isDigit(b[0]) {
+	if len(b) == 0 || !scan.IsDigit(b[0]) {
 		return ""
 	}
-	return keep(b)
+	return scan.Keep(b)
 }
 
 type stackState int
@@ -159,31 +151,31 @@ func frame(b []byte) (name []byte, guessed, ok bool) {
 			b = b[19:]
 		}
 	}
-	if hasPrefix(b, "([<") { // s390, the innermost
+	if scan.HasPrefix(b, "([<") { // s390, the innermost
 		b = bytes.TrimSuffix(b[1:], []byte(")"))
 	}
-	if hasPrefix(b, "[<") {
+	if scan.HasPrefix(b, "[<") {
 		end := bytes.Index(b, []byte(">] "))
 		if end < 0 {
 			return nil, false, false
 		}
-		b = skipSpaces(b[end+3:])
-	} else if end := bytes.Index(b, []byte("] ")); end > 0 && b[0] == '[' && contains(b[:end], "+0x") {
+		b = scan.SkipSpaces(b[end+3:])
+	} else if end := bytes.Index(b, []byte("] ")); end > 0 && b[0] == '[' && scan.Contains(b[:end], "+0x") {
 		b = b[end+2:] // klogd named them once more
 	}
 	if i := bytes.Index(b, []byte(" from ")); i > 0 { // 32-bit ARM: "(callee) from [<address>] (caller+0x1/0x2)"
 		b = b[i+len(" from "):]
-		if end := bytes.Index(b, []byte(">] (")); end > 0 && hasPrefix(b, "[<") {
+		if end := bytes.Index(b, []byte(">] (")); end > 0 && scan.HasPrefix(b, "[<") {
 			b = bytes.TrimSuffix(b[end+4:], []byte(")"))
 		}
 	}
-	if hasPrefix(b, "? ") {
+	if scan.HasPrefix(b, "? ") {
 		guessed, b = true, b[2:]
 	}
-	name, rest := nextField(b)
-	guessed = guessed || contains(rest, "(unreliable)")
-	if hasPrefix(name, "0x") {
-		_, rest, ok := cutHex(name)
+	name, rest := scan.Field(b)
+	guessed = guessed || scan.Contains(rest, "(unreliable)")
+	if scan.HasPrefix(name, "0x") {
+		_, rest, ok := scan.Hex(name)
 		return name, guessed, ok && len(rest) == 0
 	}
 	plus := bytes.Index(name, []byte("+0x"))
@@ -196,7 +188,7 @@ func frame(b []byte) (name []byte, guessed, ok bool) {
 
 func allHex(b []byte) bool {
 	for _, c := range b {
-		if _, ok := hexDigit(c); !ok {
+		if _, ok := scan.HexDigit(c); !ok {
 			return false
 		}
 	}
@@ -221,6 +213,6 @@ func (r *report) addFrame(name []byte, guessed bool) bool {
 	if r.stackState != stackOpen || guessed || len(t.KernelStack) >= maxFrames || len(t.KernelStack) == 0 && printing(name) {
 		return false
 	}
-	t.KernelStack = append(t.KernelStack, keep(name))
+	t.KernelStack = append(t.KernelStack, scan.Keep(name))
 	return true
 }

@@ -1,11 +1,10 @@
 // Package kernlog turns OOM reports in kernel-log text into records.
 //
-// A [Reader] takes a log as a file holds it: plain text with any of the usual
-// prefixes, JSON or journal export, compressed or not. A [Parser] is the state
-// machine below it, one line at a time and without I/O. A [Kmsg] reads
-// /dev/kmsg live.
+// Package lines gives it a log's lines; a [Parser] is the state machine that makes
+// records of them, without I/O. A [Source] is both for a file or a pipe, a [Kmsg] for
+// /dev/kmsg.
 //
-// The formats are those of Linux 3.10 to 7.x: mm/oom_kill.c (dump_header,
+// The formats are those of Linux 2.6 to 7.x: mm/oom_kill.c (dump_header,
 // dump_tasks, dump_oom_summary, __oom_kill_process), mm/memcontrol.c
 // (mem_cgroup_print_oom_meminfo), mm/show_mem.c and mm/page_alloc.c
 // (show_free_areas), lib/dump_stack.c. The printk clock has microseconds, the
@@ -17,10 +16,11 @@
 package kernlog
 
 import (
-	"errors"
 	"io"
 	"time"
 
+	"github.com/oomtrace/oomtrace/internal/kernlog/lines"
+	"github.com/oomtrace/oomtrace/internal/kernlog/scan"
 	"github.com/oomtrace/oomtrace/internal/oom"
 )
 
@@ -28,7 +28,7 @@ import (
 const hook = "kmsg"
 
 // ErrNotText says that an input is neither text nor a compressed form of it.
-var ErrNotText = errors.New("not a text log")
+var ErrNotText = lines.ErrNotText
 
 // Options say what the log itself does not. The zero value works.
 type Options struct {
@@ -50,38 +50,22 @@ type Options struct {
 	// a kill at once. Otherwise the outcome goes into the exit block of the
 	// kill's own record, which waits for it (reaperWait): one record a victim.
 	ExitRecords bool
-	// Other is asked with the begin of the input, unpacked. Where it returns a function, that
-	// one reads the input: a format that is no kernel's log. The reader that it gets returns
-	// os.ErrDeadlineExceeded where nothing came for a while.
-	Other func(begin []byte, in io.Reader) (next func() (*oom.Record, error))
 	// Seen knows the records of other logs: what is in one of them is left out. Nil: of
 	// this log only.
 	Seen *Seen
+	// Other is asked with the begin of the input, unpacked. Where it returns a function, that
+	// one reads the input: a format that is no kernel's log.
+	Other func(begin []byte, in io.Reader) (next func() (*oom.Record, error))
 	// OnUnplaced is told of each line that looks like part of an OOM report
 	// but could not be read as one. The text is not to be changed.
 	OnUnplaced func(line int, text string)
+	// now is the time that years are guessed by; nil is the real one.
+	now func() time.Time
 }
 
-const (
-	defaultMaxLine = 64 << 10
-	minMaxLine     = 256
-)
-
-func (o *Options) maxLine() int {
-	switch {
-	case o.MaxLine <= 0:
-		return defaultMaxLine
-	case o.MaxLine < minMaxLine:
-		return minMaxLine
-	}
-	return o.MaxLine
-}
-
-func (o *Options) location() *time.Location {
-	if o.Location == nil {
-		return time.Local
-	}
-	return o.Location
+// lines are the options of the layer below.
+func (o *Options) lines() lines.Options {
+	return lines.Options{Location: o.Location, Year: o.Year, MaxLine: o.MaxLine, Now: o.now}
 }
 
 // Stats count what went by.
@@ -142,33 +126,6 @@ func (s *Stats) Add(o *Stats) {
 func (s *Stats) unknown(number int, text []byte) {
 	if s.UnknownForm == "" {
 		const most = 200
-		s.UnknownForm, s.UnknownLine = keep(text[:min(len(text), most)]), number
+		s.UnknownForm, s.UnknownLine = scan.Keep(text[:min(len(text), most)]), number
 	}
-}
-
-// Line is one line of the kernel log, without what the log's source put in
-// front of it.
-type Line struct {
-	// Text is the message. It may hold several lines, as one printk can; the
-	// parser keeps no reference to it.
-	Text []byte
-	// Uptime is the printk clock in nanoseconds.
-	Uptime oom.Opt[uint64]
-	// Time is the wall clock; zero where unknown.
-	Time time.Time
-	// Caller is who printed it (CONFIG_PRINTK_CALLER): a thread id, or -1-n for
-	// CPU n; 0 where unknown.
-	Caller int
-	// Node and BootID are what the line's source says of its origin.
-	Node, BootID string
-	// Number is the line's number for Options.OnUnplaced.
-	Number int
-	// Cut is set when the text was longer than the source may hold.
-	Cut bool
-	// exact: the text begins where the kernel's message does; no unknown prefix
-	// is before it.
-	exact bool
-	// indent is how wide the prefix was: what dmesg writes before the further
-	// lines of a text.
-	indent int
 }

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"math"
 
+	"github.com/oomtrace/oomtrace/internal/kernlog/lines"
+	"github.com/oomtrace/oomtrace/internal/kernlog/scan"
 	"github.com/oomtrace/oomtrace/internal/oom"
 )
 
@@ -57,41 +59,36 @@ var messages = [...]struct {
 	{"] ", message{bare: true}},
 }
 
-const (
-	killedMark = "Killed process "
-	killMark   = "Kill process "
-)
-
 // parseKilled reads "REASON: Killed process PID (COMM) total-vm:1kB, …". The
 // name may hold anything, brackets too: it ends at the last place where the
 // fixed text begins. RHEL 7 and 8 put ", UID n" after the name, RHEL 6 before.
 func parseKilled(b []byte, exact bool) (k killLine, ok bool) {
-	i := bytes.Index(b, []byte(killedMark))
+	i := bytes.Index(b, []byte(lines.KilledMark))
 	if i < 0 {
 		return k, false
 	}
 	if k.message, ok = parseMessage(b[:i], exact); !ok {
 		return k, false
 	}
-	pid, rest, ok := cutPID(b[i+len(killedMark):])
+	pid, rest, ok := scan.PID(b[i+len(lines.KilledMark):])
 	if !ok {
 		return k, false
 	}
 	k.pid = pid
 	if s, found := bytes.CutPrefix(rest, []byte(", UID ")); found {
-		uid, s, ok := cutUint(s)
-		if !ok || !hasPrefix(s, ",") {
+		uid, s, ok := scan.Uint(s)
+		if !ok || !scan.HasPrefix(s, ",") {
 			return k, false
 		}
 		k.uid, rest = uidOf(uid), s[1:]
 	}
-	if !hasPrefix(rest, " (") {
+	if !scan.HasPrefix(rest, " (") {
 		return k, false
 	}
 	rest = rest[2:]
 	for _, mark := range [...]string{") total-vm:", "), UID ", ") vsz:"} {
 		if end := bytes.LastIndex(rest, []byte(mark)); end >= 0 {
-			k.comm = keep(rest[:end])
+			k.comm = scan.Keep(rest[:end])
 			return k, k.parseSizes(rest[end+1:])
 		}
 	}
@@ -101,7 +98,7 @@ func parseKilled(b []byte, exact bool) (k killLine, ok bool) {
 	if end < 0 {
 		return k, false
 	}
-	k.comm = keep(rest[:end])
+	k.comm = scan.Keep(rest[:end])
 	// Up to 2.6.32 the line ends here, with a full stop up to 2.6.23.
 	k.noSizes = string(rest[end+1:]) != "."
 	k.cut = k.noSizes
@@ -120,7 +117,7 @@ func uidOf(v uint64) oom.Opt[uint32] {
 func (k *killLine) parseSizes(b []byte) bool {
 	b, _ = bytes.CutPrefix(b, []byte(","))
 	if s, ok := bytes.CutPrefix(b, []byte(" UID ")); ok {
-		v, rest, ok := cutUint(s)
+		v, rest, ok := scan.Uint(s)
 		if !ok {
 			return false
 		}
@@ -128,13 +125,13 @@ func (k *killLine) parseSizes(b []byte) bool {
 	}
 	for len(b) > 0 {
 		var f []byte
-		f, b = nextField(b)
+		f, b = scan.Field(b)
 		f = bytes.TrimSuffix(f, []byte(","))
 		if len(f) == 0 {
 			continue
 		}
 		name, value, ok := bytes.Cut(f, []byte(":"))
-		last := len(skipSpaces(b)) == 0
+		last := len(scan.SkipSpaces(b)) == 0
 		if !ok || !k.set(name, value) {
 			k.cut = k.cut || last
 			return last
@@ -147,33 +144,33 @@ func (k *killLine) parseSizes(b []byte) bool {
 func (k *killLine) set(name, value []byte) bool {
 	switch string(name) {
 	case "UID":
-		v, rest, ok := cutUint(value)
+		v, rest, ok := scan.Uint(value)
 		if ok && len(rest) == 0 {
 			k.uid = uidOf(v)
 		}
 		return ok && len(rest) == 0
 	case "oom_score_adj":
-		v, rest, ok := cutInt32(value)
+		v, rest, ok := scan.Int32(value)
 		if ok && len(rest) == 0 && v >= -1000 && v <= 1000 {
 			k.adj = oom.Some(v)
 		}
 		return ok && len(rest) == 0
 	}
-	v, unit, ok := cutUint(value)
-	if !ok || !hasPrefix(unit, "kB") && !hasPrefix(unit, "lkB") {
+	v, unit, ok := scan.Uint(value)
+	if !ok || !scan.HasPrefix(unit, "kB") && !scan.HasPrefix(unit, "lkB") {
 		return false
 	}
 	switch string(name) {
 	case "total-vm", "vsz":
-		k.totalVM = kilobytes(v)
+		k.totalVM = scan.Kilobytes(v)
 	case "anon-rss":
-		k.anon = kilobytes(v)
+		k.anon = scan.Kilobytes(v)
 	case "file-rss":
-		k.file = kilobytes(v)
+		k.file = scan.Kilobytes(v)
 	case "shmem-rss":
-		k.shmem = kilobytes(v)
+		k.shmem = scan.Kilobytes(v)
 	case "pgtables":
-		k.tables = kilobytes(v)
+		k.tables = scan.Kilobytes(v)
 	default:
 		return false
 	}
@@ -193,7 +190,7 @@ func (k *killLine) tablesBytes(r *row) oom.Opt[uint64] {
 		return k.tables
 	case r != nil && !r.tablePages && r.tables == printed, printed%defaultPageBytes == 0 && printed > 0 && k.totalVM.Known && k.tables.Value > k.totalVM.Value:
 		return oom.Some(printed)
-	case printed%defaultPageBytes == 0 && printed > 0 && k.tables.Value > sumOpt(k.anon, k.file).Or(0):
+	case printed%defaultPageBytes == 0 && printed > 0 && k.tables.Value > scan.Sum(k.anon, k.file).Or(0):
 		return oom.Opt[uint64]{}
 	}
 	return k.tables
@@ -202,9 +199,9 @@ func (k *killLine) tablesBytes(r *row) oom.Opt[uint64] {
 // rss is the sum of its parts; before 4.5 shared memory counts as file.
 func (k *killLine) rss() oom.Opt[uint64] {
 	if !k.shmem.Known {
-		return sumOpt(k.anon, k.file)
+		return scan.Sum(k.anon, k.file)
 	}
-	return sumOpt(k.anon, k.file, k.shmem)
+	return scan.Sum(k.anon, k.file, k.shmem)
 }
 
 // scoreLine is "REASON: Kill process PID (COMM) score N or sacrifice child", the
@@ -223,8 +220,8 @@ const maxScore = 2000
 
 // killIndex is where "Kill process " is; up to 2.6.31 it began with a small letter.
 func killIndex(b []byte) int {
-	i := bytes.Index(b, []byte(killMark))
-	if i < 0 && hasPrefix(b, "Out of memory: kill process ") {
+	i := bytes.Index(b, []byte(lines.KillMark))
+	if i < 0 && scan.HasPrefix(b, "Out of memory: kill process ") {
 		return len("Out of memory: ")
 	}
 	return i
@@ -238,8 +235,8 @@ func parseScore(b []byte, exact bool) (s scoreLine, ok bool) {
 	if s.message, ok = parseMessage(b[:i], exact); !ok {
 		return s, false
 	}
-	pid, rest, ok := cutPID(b[i+len(killMark):])
-	if !ok || !hasPrefix(rest, " (") {
+	pid, rest, ok := scan.PID(b[i+len(lines.KillMark):])
+	if !ok || !scan.HasPrefix(rest, " (") {
 		return s, false
 	}
 	rest = rest[2:]
@@ -247,11 +244,11 @@ func parseScore(b []byte, exact bool) (s scoreLine, ok bool) {
 	if end < 0 {
 		return s, false
 	}
-	v, _, ok := cutUint(rest[end+len(") score "):])
+	v, _, ok := scan.Uint(rest[end+len(") score "):])
 	if !ok {
 		return s, false
 	}
-	s.pid, s.comm = pid, keep(rest[:end])
+	s.pid, s.comm = pid, scan.Keep(rest[:end])
 	// Up to 2.6.35 the score is no share of a thousand, but the badness itself.
 	if v <= maxScore {
 		s.score = oom.Some(int64(v))
@@ -271,8 +268,6 @@ type summary struct {
 	uid                uint32
 }
 
-const summaryMark = "oom-kill:constraint="
-
 // maxComm is TASK_COMM_LEN without its NUL.
 const maxComm = 15
 
@@ -282,7 +277,7 @@ const maxComm = 15
 // prints none of their keys. Names may hold commas and keys: numbers are
 // taken from the end, and a comm is not longer than 15 bytes.
 func parseSummary(b []byte) (s summary, ok bool) {
-	b = b[len(summaryMark):]
+	b = b[len(lines.SummaryMark):]
 	constraint, b, ok := bytes.Cut(b, []byte(",nodemask="))
 	if !ok {
 		return s, false
@@ -297,10 +292,10 @@ func parseSummary(b []byte) (s summary, ok bool) {
 		head, task, s.global, s.victimCgroup = []byte(s.victimCgroup), nil, s.scope == oom.ScopeSystem, ""
 	}
 	if i := bytes.LastIndex(head, []byte(",mems_allowed=")); i >= 0 {
-		s.memsAllowed, head = keep(head[i+len(",mems_allowed="):]), head[:i]
+		s.memsAllowed, head = scan.Keep(head[i+len(",mems_allowed="):]), head[:i]
 	}
 	nodes, cpuset, _ := bytes.Cut(head, []byte(",cpuset="))
-	s.nodemask, s.cpuset = nodeList(nodes), keep(cpuset)
+	s.nodemask, s.cpuset = nodeList(nodes), scan.Keep(cpuset)
 	return s, task == nil || s.parseTask(task)
 }
 
@@ -317,7 +312,7 @@ func cutGlobal(b []byte, s *summary) (head, task []byte, ok bool) {
 		return nil, nil, false
 	}
 	limit, task, ok := cutLimit(b[i+len(memcg):], victim)
-	s.limitCgroup = keep(limit)
+	s.limitCgroup = scan.Keep(limit)
 	return b[:i], task, ok
 }
 
@@ -349,12 +344,12 @@ func (s *summary) parseTask(b []byte) bool {
 		return value, true
 	}
 	value, ok := cutLast(",uid=")
-	uid, rest, ok2 := cutUint(value)
+	uid, rest, ok2 := scan.Uint(value)
 	if !ok || !ok2 || len(rest) > 0 || uid > math.MaxUint32 {
 		return false
 	}
 	value, ok = cutLast(",pid=")
-	pid, rest, ok2 := cutPID(value)
+	pid, rest, ok2 := scan.PID(value)
 	if !ok || !ok2 || len(rest) > 0 {
 		return false
 	}
@@ -362,7 +357,7 @@ func (s *summary) parseTask(b []byte) bool {
 	const mark = ",task="
 	at := -1
 	for i := max(0, len(b)-maxComm-len(mark)); i < len(b); i++ {
-		if hasPrefix(b[i:], mark) {
+		if scan.HasPrefix(b[i:], mark) {
 			at = i
 			break
 		}
@@ -372,7 +367,7 @@ func (s *summary) parseTask(b []byte) bool {
 			return false
 		}
 	}
-	s.victimCgroup, s.comm = keep(b[:at]), keep(b[at+len(mark):])
+	s.victimCgroup, s.comm = scan.Keep(b[:at]), scan.Keep(b[at+len(mark):])
 	return true
 }
 
@@ -410,8 +405,8 @@ func parseReaper(b []byte) (x reaperLine, ok bool) {
 	} else if b, found = bytes.CutPrefix(b, []byte("reaped process ")); !found {
 		return x, false
 	}
-	pid, b, ok := cutPID(b)
-	if !ok || !hasPrefix(b, " (") {
+	pid, b, ok := scan.PID(b)
+	if !ok || !scan.HasPrefix(b, " (") {
 		return x, false
 	}
 	x.pid, b = pid, b[2:]
@@ -421,22 +416,22 @@ func parseReaper(b []byte) (x reaperLine, ok bool) {
 			return x, false
 		}
 	}
-	x.comm = keep(b[:end])
+	x.comm = scan.Keep(b[:end])
 	for b = b[end+1:]; len(b) > 0; {
 		var f []byte
-		f, b = nextField(b)
+		f, b = scan.Field(b)
 		name, value, _ := bytes.Cut(f, []byte(":"))
-		v, unit, ok := cutUint(value)
-		if !ok || !hasPrefix(unit, "kB") && !hasPrefix(unit, "lkB") && !hasPrefix(unit, "lulB") {
+		v, unit, ok := scan.Uint(value)
+		if !ok || !scan.HasPrefix(unit, "kB") && !scan.HasPrefix(unit, "lkB") && !scan.HasPrefix(unit, "lulB") {
 			continue
 		}
 		switch string(name) {
 		case "anon-rss":
-			x.anon = kilobytes(v)
+			x.anon = scan.Kilobytes(v)
 		case "file-rss":
-			x.file = kilobytes(v)
+			x.file = scan.Kilobytes(v)
 		case "shmem-rss":
-			x.shmem = kilobytes(v)
+			x.shmem = scan.Kilobytes(v)
 		}
 	}
 	return x, true
@@ -454,15 +449,15 @@ func parseExiting(b []byte, exact bool) (k killLine, ok bool) {
 	if k.message, ok = parseMessage(b[:i], exact); !ok {
 		return k, false
 	}
-	pid, rest, ok := cutPID(b[i+len(mark):])
-	if !ok || !hasPrefix(rest, " (") {
+	pid, rest, ok := scan.PID(b[i+len(mark):])
+	if !ok || !scan.HasPrefix(rest, " (") {
 		return k, false
 	}
 	start := len(b) - len(rest) + 2
 	if start > end {
 		return k, false
 	}
-	k.pid, k.comm = pid, keep(b[start:end])
+	k.pid, k.comm = pid, scan.Keep(b[start:end])
 	return k, true
 }
 
@@ -477,5 +472,5 @@ func parseGroup(b []byte) (path string, ok bool) {
 	if i < 0 {
 		return "", false
 	}
-	return keep(b[:i]), true
+	return scan.Keep(b[:i]), true
 }

@@ -1,7 +1,6 @@
 package kernlog
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -11,6 +10,8 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/oomtrace/oomtrace/internal/kernlog/lines"
+	"github.com/oomtrace/oomtrace/internal/kernlog/scan"
 	"github.com/oomtrace/oomtrace/internal/oom"
 )
 
@@ -72,7 +73,7 @@ type Kmsg struct {
 	f       device
 	o       KmsgOptions
 	p       *Parser
-	x       prefixes
+	text    []byte // scratch
 	buf     []byte
 	nextSeq uint64
 	started bool
@@ -108,8 +109,7 @@ func OpenKmsg(o KmsgOptions) (*Kmsg, error) {
 func newKmsg(f device, o KmsgOptions) *Kmsg {
 	o.ExitRecords = !o.UntilNow
 	k := &Kmsg{f: f, o: o, buf: make([]byte, kmsgRecord)}
-	k.p = NewParser(o.Options)
-	k.x = prefixes{o: &k.o.Options, now: time.Now}
+	k.p = NewParser(k.o.Options)
 	return k
 }
 
@@ -238,35 +238,29 @@ func (k *Kmsg) step(ctx context.Context) error {
 }
 
 func (k *Kmsg) record(b []byte) {
-	h, ok := parseKmsg(b)
+	h, ok := lines.ParseKmsg(b)
 	if !ok {
 		return
 	}
 	// Before the first record nothing says how many are missing.
-	if missing := h.seq - k.nextSeq; k.started && h.seq >= k.nextSeq && (k.overrun || missing > 0) {
-		k.lostRecord(&stamp{uptime: h.uptime}, missing)
+	if missing := h.Seq - k.nextSeq; k.started && h.Seq >= k.nextSeq && (k.overrun || missing > 0) {
+		k.lostRecord(&stamp{uptime: h.Uptime}, missing)
 	} else if k.overrun {
-		k.lostRecord(&stamp{uptime: h.uptime}, 0)
+		k.lostRecord(&stamp{uptime: h.Uptime}, 0)
 	}
-	k.started, k.overrun, k.nextSeq = true, false, h.seq+1
-	text, _, _ := bytes.Cut(b, []byte("\n"))
-	if h.prio>>3 != 0 || !k.p.busy() && !mayAnchor(h.text) && !orphanStart(h.text) {
+	k.started, k.overrun, k.nextSeq = true, false, h.Seq+1
+	if h.Prio>>3 != 0 || !k.p.Busy() && !lines.MayMatter(h.Text) && !orphanStart(h.Text) {
 		k.p.stats.Lines++
-		k.p.skip(1)
+		k.p.Skip(1)
 		return
 	}
-	l, ok := k.x.line(text)
-	if !ok {
-		return
-	}
-	l.Number = int(min(h.seq, 1<<62))
-	l.Time = k.wall(l.Uptime)
-	k.p.Line(l)
+	l := lines.Line{Text: h.Message(&k.text), Uptime: h.Uptime, Caller: h.Caller, Exact: true, Number: int(min(h.Seq, 1<<62)), Time: k.wall(h.Uptime)}
+	k.p.Line(&l)
 }
 
 // orphanStart is a quick test for lines that are kept without a header.
 func orphanStart(b []byte) bool {
-	b = skipSpaces(b)
+	b = scan.SkipSpaces(b)
 	return len(b) > 0 && (b[0] == '[' || classify(b) != partNone)
 }
 

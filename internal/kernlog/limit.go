@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"strings"
 
+	"github.com/oomtrace/oomtrace/internal/kernlog/scan"
 	"github.com/oomtrace/oomtrace/internal/oom"
 )
 
@@ -20,13 +21,13 @@ func maximumKB(v uint64) oom.Opt[uint64] {
 	if v >= unlimitedKB || v == unlimitedKB32 {
 		return oom.Opt[uint64]{}
 	}
-	return kilobytes(v)
+	return scan.Kilobytes(v)
 }
 
 // limitCounter tells the counter lines apart; empty for any other line.
 func limitCounter(b []byte) string {
 	for _, name := range [...]string{"memory", "memory+swap", "swap", "kmem"} {
-		if hasPrefix(b, name) && hasPrefix(b[len(name):], ": usage ") {
+		if scan.HasPrefix(b, name) && scan.HasPrefix(b[len(name):], ": usage ") {
 			return name
 		}
 	}
@@ -35,32 +36,32 @@ func limitCounter(b []byte) string {
 
 // parseCounter reads "memory: usage 32768kB, limit 32768kB, failcnt 251".
 func (r *report) parseCounter(name string, b []byte) bool {
-	usage, rest, ok := cutUint(b[len(name)+len(": usage "):])
-	if !ok || !hasPrefix(rest, "kB, limit ") {
+	usage, rest, ok := scan.Uint(b[len(name)+len(": usage "):])
+	if !ok || !scan.HasPrefix(rest, "kB, limit ") {
 		return false
 	}
-	limit, rest, ok := cutUint(rest[len("kB, limit "):])
-	if !ok || !hasPrefix(rest, "kB") {
+	limit, rest, ok := scan.Uint(rest[len("kB, limit "):])
+	if !ok || !scan.HasPrefix(rest, "kB") {
 		return false
 	}
 	l := &r.limit
 	r.hasLimit = true
 	switch name {
 	case "memory":
-		l.UsageBytes, l.MaxBytes = kilobytes(usage), maximumKB(limit)
-		if s, ok := after(rest, "failcnt "); ok {
-			if v, _, ok := cutUint(s); ok {
+		l.UsageBytes, l.MaxBytes = scan.Kilobytes(usage), maximumKB(limit)
+		if s, ok := scan.After(rest, "failcnt "); ok {
+			if v, _, ok := scan.Uint(s); ok {
 				l.Failures = oom.Some(v)
 			}
 		}
 	case "swap":
 		l.Version = oom.Some(uint32(2))
-		l.SwapUsageBytes, l.SwapMaxBytes = kilobytes(usage), maximumKB(limit)
+		l.SwapUsageBytes, l.SwapMaxBytes = scan.Kilobytes(usage), maximumKB(limit)
 	case "memory+swap":
 		l.Version = oom.Some(uint32(1))
-		l.MemswUsageBytes, l.MemswMaxBytes = kilobytes(usage), maximumKB(limit)
+		l.MemswUsageBytes, l.MemswMaxBytes = scan.Kilobytes(usage), maximumKB(limit)
 	case "kmem":
-		l.KmemUsageBytes, l.KmemMaxBytes = kilobytes(usage), maximumKB(limit)
+		l.KmemUsageBytes, l.KmemMaxBytes = scan.Kilobytes(usage), maximumKB(limit)
 	}
 	return true
 }
@@ -75,9 +76,9 @@ func (r *report) parseTaskIn(b []byte) bool {
 		}
 	}
 	r.scope, r.hasLimit = oom.ScopeCgroup, true
-	r.victimCgroup = keep(victim[len("Task in "):])
+	r.victimCgroup = scan.Keep(victim[len("Task in "):])
 	if len(limit) > 0 {
-		r.limit.Cgroup = keep(limit)
+		r.limit.Cgroup = scan.Keep(limit)
 	}
 	return true
 }
@@ -94,19 +95,19 @@ func (r *report) parseStats(b []byte) {
 	if i := bytes.LastIndex(b, []byte(": cache:")); i >= 0 {
 		path, values = b[:i], b[i+2:]
 		r.statsEach = true
-		r.statsOfLimit = r.statsOfLimit || r.limit.Cgroup == keep(path)
+		r.statsOfLimit = r.statsOfLimit || r.limit.Cgroup == scan.Keep(path)
 	} else if i := bytes.LastIndexByte(b, ':'); i >= 0 {
 		path = b[:i]
 	}
 	if r.limit.Cgroup == "" && len(r.stats) == 0 && !r.statsEach {
-		r.limit.Cgroup = keep(path)
+		r.limit.Cgroup = scan.Keep(path)
 	}
 	for len(values) > 0 {
 		var f []byte
-		f, values = nextField(values)
+		f, values = scan.Field(values)
 		name, number, _ := bytes.Cut(f, []byte(":"))
-		if v, unit, ok := cutUint(number); ok && string(unit) == "KB" {
-			if size := kilobytes(v); size.Known {
+		if v, unit, ok := scan.Uint(number); ok && string(unit) == "KB" {
+			if size := scan.Kilobytes(v); size.Known {
 				r.stats.add(name, size.Value)
 			}
 		}
@@ -119,37 +120,57 @@ func statLine(b []byte) (name []byte, v uint64, ok bool) {
 	if i <= 0 || i+1 >= len(b) {
 		return nil, 0, false
 	}
-	v, rest, ok := cutUint(b[i+1:])
+	v, rest, ok := scan.Uint(b[i+1:])
 	if !ok || len(rest) > 0 {
 		return nil, 0, false
 	}
 	for _, c := range b[:i] {
-		if (c < 'a' || c > 'z') && c != '_' && !isDigit(c) {
+		if (c < 'a' || c > 'z') && c != '_' && !scan.IsDigit(c) {
 			return nil, 0, false
 		}
 	}
 	return b[:i], v, true
 }
 
-// limitStats are memory.stat's counters by their printed names.
-type limitStats []oom.Stat
+// limitStat is one of memory.stat's counters.
+type limitStat struct {
+	printed string
+	record  string // its name in a record; empty for one that is no size
+	v       uint64
+}
+
+// limitStats are memory.stat's counters.
+type limitStats []limitStat
 
 // maxStats bounds how many counters of memory.stat are kept.
 const maxStats = 128
 
 // add sums up: old kernels print each cgroup below the limit by itself.
 func (s *limitStats) add(name []byte, v uint64) {
+	n := len(*s)
 	for i := range *s {
-		if (*s)[i].Name == string(name) {
-			if sum := (*s)[i].Bytes + v; sum >= v {
-				(*s)[i].Bytes = sum
+		if st := &(*s)[i]; st.printed == string(name) {
+			if sum := st.v + v; sum >= v {
+				st.v = sum
 			}
 			return
 		}
 	}
-	if len(*s) < maxStats {
-		*s = append(*s, oom.Stat{Name: string(name), Bytes: v})
+	if n >= maxStats {
+		return
 	}
+	if n < cap(*s) { // the report before had most likely the same one here
+		if old := (*s)[:n+1][n]; old.printed == string(name) {
+			old.v = v
+			*s = append(*s, old)
+			return
+		}
+	}
+	st := limitStat{printed: string(name), v: v}
+	if base := strings.TrimPrefix(st.printed, oom.LimitV1TotalPrefix); inBytes(base) {
+		st.record = base + "_bytes"
+	}
+	*s = append(*s, st)
 }
 
 // inBytes says which keys of memory.stat are sizes; the others count events.
@@ -166,29 +187,52 @@ func inBytes(name string) bool {
 	return false
 }
 
-// finish gives the counters the names that all sources share. Where v1 printed
-// totals with children, their plain twins are dropped.
-func (s limitStats) finish() oom.Stats {
-	totals := false
+// totals says whether v1 printed totals with children.
+func (s limitStats) totals() bool {
 	for i := range s {
-		totals = totals || strings.HasPrefix(s[i].Name, oom.LimitV1TotalPrefix)
-	}
-	var out oom.Stats
-	for _, st := range s {
-		name, total := strings.CutPrefix(st.Name, oom.LimitV1TotalPrefix)
-		hierarchical := strings.HasPrefix(name, "hierarchical_")
-		if !inBytes(name) || totals && !total && !hierarchical || hierarchical && st.Bytes >= unlimited {
-			continue
+		if strings.HasPrefix(s[i].printed, oom.LimitV1TotalPrefix) {
+			return true
 		}
-		out = append(out, oom.Stat{Name: name + "_bytes", Bytes: st.Bytes})
+	}
+	return false
+}
+
+// kept says whether a counter goes into the record. Where there are totals with children,
+// their plain twins are left out.
+func (st *limitStat) kept(totals bool) bool {
+	hierarchical := strings.HasPrefix(st.printed, "hierarchical_")
+	switch {
+	case st.record == "", hierarchical && st.v >= unlimited:
+		return false
+	}
+	return !totals || hierarchical || strings.HasPrefix(st.printed, oom.LimitV1TotalPrefix)
+}
+
+// finish gives the counters the names that all sources share.
+func (s limitStats) finish() oom.Stats {
+	totals, n := s.totals(), 0
+	for i := range s {
+		if s[i].kept(totals) {
+			n++
+		}
+	}
+	if n == 0 {
+		return nil
+	}
+	out := make(oom.Stats, 0, n)
+	for i := range s {
+		if s[i].kept(totals) {
+			out = append(out, oom.Stat{Name: s[i].record, Bytes: s[i].v})
+		}
 	}
 	return out
 }
 
-// sizes is how many of the counters are sizes.
-func (s limitStats) sizes() (n int) {
+// unused is how many of the counters are in no record.
+func (s limitStats) unused() (n int) {
+	totals := s.totals()
 	for i := range s {
-		if inBytes(strings.TrimPrefix(s[i].Name, oom.LimitV1TotalPrefix)) {
+		if !s[i].kept(totals) {
 			n++
 		}
 	}
@@ -197,7 +241,7 @@ func (s limitStats) sizes() (n int) {
 
 func (s limitStats) has(name string) bool {
 	for i := range s {
-		if s[i].Name == name {
+		if s[i].printed == name {
 			return true
 		}
 	}

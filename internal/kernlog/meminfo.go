@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 
+	"github.com/oomtrace/oomtrace/internal/kernlog/scan"
 	"github.com/oomtrace/oomtrace/internal/oom"
 )
 
@@ -155,7 +156,7 @@ func pageName(printed []byte) string {
 // isPages says whether a line is one of Mem-Info's global counters.
 func isPages(b []byte) bool {
 	name, number, ok := bytes.Cut(b, []byte(":"))
-	if !ok || len(number) == 0 || !isDigit(number[0]) {
+	if !ok || len(number) == 0 || !scan.IsDigit(number[0]) {
 		return false
 	}
 	return string(name) == "free" || pageName(name) != ""
@@ -165,12 +166,12 @@ func isPages(b []byte) bool {
 func (m *memInfo) parsePages(b []byte) {
 	for len(b) > 0 {
 		var f []byte
-		f, b = nextField(b)
+		f, b = scan.Field(b)
 		name, number, ok := bytes.Cut(f, []byte(":"))
 		if !ok {
 			continue
 		}
-		v, rest, ok := cutUint(number)
+		v, rest, ok := scan.Uint(number)
 		if !ok || len(rest) > 0 {
 			continue
 		}
@@ -187,10 +188,10 @@ func (m *memInfo) parsePages(b []byte) {
 
 // afterNode takes "Node 3 " off; node is unknown on kernels without NUMA.
 func afterNode(b []byte) (node oom.Opt[int32], rest []byte) {
-	if !hasPrefix(b, "Node ") {
+	if !scan.HasPrefix(b, "Node ") {
 		return node, b
 	}
-	n, rest, ok := cutInt32(b[len("Node "):])
+	n, rest, ok := scan.Int32(b[len("Node "):])
 	if !ok || len(rest) == 0 || rest[0] != ' ' {
 		return node, b
 	}
@@ -212,7 +213,7 @@ func isBlocks(b []byte) (name, rest []byte, ok bool) {
 	if !ok {
 		return nil, nil, false
 	}
-	_, tail, ok := cutUint(rest)
+	_, tail, ok := scan.Uint(rest)
 	return name, rest, ok && len(tail) > 0 && tail[0] == '*'
 }
 
@@ -220,16 +221,16 @@ func isBlocks(b []byte) (name, rest []byte, ok bool) {
 func fieldsKB(b []byte, f func(name []byte, kb uint64)) {
 	for len(b) > 0 {
 		var field []byte
-		field, b = nextField(b)
+		field, b = scan.Field(b)
 		i := bytes.LastIndexByte(field, ':')
 		if i <= 0 {
 			continue
 		}
 		number := field[i+1:]
 		if len(number) == 0 { // "shmem_thp: 0kB" of 4.8 to 5.10
-			number, b = nextField(b)
+			number, b = scan.Field(b)
 		}
-		if v, unit, ok := cutUint(number); ok && (string(unit) == "kB" || string(unit) == "KB") {
+		if v, unit, ok := scan.Uint(number); ok && (string(unit) == "kB" || string(unit) == "KB") {
 			f(field[:i], v)
 		}
 	}
@@ -240,8 +241,8 @@ func (m *memInfo) parseZone(node oom.Opt[int32], name, b []byte) {
 	if len(m.zones) >= maxZones {
 		return
 	}
-	z := oom.Zone{Node: node, Zone: keep(name)}
-	if v, _, ok := cutUint(b); ok {
+	z := oom.Zone{Node: node, Zone: scan.Keep(name)}
+	if v, _, ok := scan.Uint(b); ok {
 		z.FreeBytes = m.size(v)
 	}
 	fieldsKB(b, func(name []byte, kb uint64) {
@@ -273,7 +274,7 @@ func (m *memInfo) parseZone(node oom.Opt[int32], name, b []byte) {
 
 // size is a number of kB in bytes; what no machine has is left out.
 func (m *memInfo) size(kb uint64) oom.Opt[uint64] {
-	v := kilobytes(kb)
+	v := scan.Kilobytes(kb)
 	if !v.Known || v.Value > mostMemory {
 		m.leftOut++
 		return oom.Opt[uint64]{}
@@ -311,7 +312,7 @@ func (m *memInfo) parseNode(b []byte) {
 }
 
 func (m *memInfo) sum(name string, kb uint64) {
-	v := kilobytes(kb)
+	v := scan.Kilobytes(kb)
 	if !v.Known {
 		return
 	}
@@ -335,8 +336,8 @@ func (m *memInfo) parseReserve(b []byte) {
 	var list []uint64
 	for len(b) > 0 && len(list) < maxOrders {
 		var f []byte
-		f, b = nextField(b)
-		if v, rest, ok := cutUint(f); ok && len(rest) == 0 {
+		f, b = scan.Field(b)
+		if v, rest, ok := scan.Uint(f); ok && len(rest) == 0 {
 			list = append(list, v)
 		}
 	}
@@ -356,13 +357,13 @@ func (m *memInfo) parseBlocks(node oom.Opt[int32], name, b []byte) {
 	}
 	for len(b) > 0 && len(z.FreeBlocks) < maxOrders {
 		var f []byte
-		f, b = nextField(b)
+		f, b = scan.Field(b)
 		count, size, ok := bytes.Cut(f, []byte("*"))
 		if !ok {
 			continue
 		}
-		n, _, ok := cutUint(count)
-		kb, unit, ok2 := cutUint(size)
+		n, _, ok := scan.Uint(count)
+		kb, unit, ok2 := scan.Uint(size)
 		if !ok || !ok2 || string(unit) != "kB" {
 			return
 		}
@@ -371,8 +372,8 @@ func (m *memInfo) parseBlocks(node oom.Opt[int32], name, b []byte) {
 		}
 		z.FreeBlocks = append(z.FreeBlocks, n)
 		types := ""
-		if next, rest := nextField(b); len(next) > 2 && next[0] == '(' && next[len(next)-1] == ')' {
-			types, b = keep(next[1:len(next)-1]), rest
+		if next, rest := scan.Field(b); len(next) > 2 && next[0] == '(' && next[len(next)-1] == ')' {
+			types, b = scan.Keep(next[1:len(next)-1]), rest
 		}
 		z.FreeBlockTypes = append(z.FreeBlockTypes, types)
 	}
@@ -385,12 +386,12 @@ func (m *memInfo) parseBlocks(node oom.Opt[int32], name, b []byte) {
 func slabRow(b []byte) (s oom.SlabCache, ok bool) {
 	b, total := lastField(b)
 	name, used := lastField(b)
-	u, unit, ok := cutUint(used)
-	t, unit2, ok2 := cutUint(total)
+	u, unit, ok := scan.Uint(used)
+	t, unit2, ok2 := scan.Uint(total)
 	if !ok || !ok2 || string(unit) != "KB" || string(unit2) != "KB" || len(name) == 0 {
 		return s, false
 	}
-	return oom.SlabCache{Name: keep(name), UsedBytes: kilobytes(u), TotalBytes: kilobytes(t)}, true
+	return oom.SlabCache{Name: scan.Keep(name), UsedBytes: scan.Kilobytes(u), TotalBytes: scan.Kilobytes(t)}, true
 }
 
 // lastField cuts the last word off, and the spaces before it.
@@ -403,16 +404,16 @@ func lastField(b []byte) (rest, field []byte) {
 // allocationRow reads "4.00 GiB 1048576 mm/memory.c:1012 func:alloc_anon_folio", with a
 // module in brackets before the function. The size has three digits (string_get_size).
 func allocationRow(b []byte) (a oom.Allocation, ok bool) {
-	number, b := nextField(b)
-	unit, b := nextField(b)
-	calls, site := nextField(b)
-	n, rest, ok := cutUint(calls)
+	number, b := scan.Field(b)
+	unit, b := scan.Field(b)
+	calls, site := scan.Field(b)
+	n, rest, ok := scan.Uint(calls)
 	shift := slices.Index([]string{"B", "KiB", "MiB", "GiB", "TiB", "PiB"}, string(unit))
 	size, err := strconv.ParseFloat(string(number), 64)
-	if !ok || len(rest) > 0 || shift < 0 || err != nil || !isDigit(b0(number)) || !contains(site, " func:") || size >= 1024*1024 {
+	if !ok || len(rest) > 0 || shift < 0 || err != nil || !scan.IsDigit(scan.First(number)) || !scan.Contains(site, " func:") || size >= 1024*1024 {
 		return a, false
 	}
-	return oom.Allocation{Site: keep(skipSpaces(site)), Bytes: oom.Some(uint64(size * float64(uint64(1)<<(10*shift)))), Calls: oom.Some(n)}, true
+	return oom.Allocation{Site: scan.Keep(scan.SkipSpaces(site)), Bytes: oom.Some(uint64(size * float64(uint64(1)<<(10*shift)))), Calls: oom.Some(n)}, true
 }
 
 // maxSites is how many slab caches and allocation sites a record has.
@@ -441,11 +442,11 @@ func insertTop[T any](list []T, v T, before func(a, b T) bool) []T {
 // hugepages_size=2048kB", one line a node and size.
 func (m *memInfo) parseHuge(b []byte) {
 	value := func(key string) (uint64, bool) {
-		s, ok := after(b, key)
+		s, ok := scan.After(b, key)
 		if !ok {
 			return 0, false
 		}
-		v, _, ok := cutUint(s)
+		v, _, ok := scan.Uint(s)
 		return v, ok
 	}
 	size, ok := value("hugepages_size=")
@@ -454,7 +455,7 @@ func (m *memInfo) parseHuge(b []byte) {
 	}
 	add := func(sum *oom.Opt[uint64], key string) {
 		if n, ok := value(key); ok {
-			if v := times(n, size<<10); v.Known {
+			if v := scan.Times(n, size<<10); v.Known {
 				*sum = oom.Some(sum.Or(0) + v.Value)
 			}
 		}
@@ -508,27 +509,27 @@ func (m *memInfo) finish(page uint64) *oom.Memory {
 		if !pages.Known {
 			return pages
 		}
-		return times(pages.Value, page)
+		return scan.Times(pages.Value, page)
 	}
 	out := &oom.Memory{FreeBytes: size(m.free), SwapCacheBytes: size(m.swapCache), PanicOnOOM: m.panicOnOOM}
 	if m.killAllocating {
 		out.OOMKillAllocatingTask = oom.Some(true)
 	}
 	if managed := m.managedPages(); managed > 0 {
-		out.TotalBytes = times(managed, page)
+		out.TotalBytes = scan.Times(managed, page)
 	}
 	out.SlabCaches, out.Allocations = slices.Clone(m.slabs), slices.Clone(m.allocations)
 	if m.swapTotalKB.Known {
-		out.SwapTotalBytes = kilobytes(m.swapTotalKB.Value)
+		out.SwapTotalBytes = scan.Kilobytes(m.swapTotalKB.Value)
 	}
 	if m.swapFreeKB.Known {
-		out.SwapFreeBytes = kilobytes(m.swapFreeKB.Value)
+		out.SwapFreeBytes = scan.Kilobytes(m.swapFreeKB.Value)
 	}
 	out.Stat = m.finishStats(page)
 	for i := range m.zones {
 		z := m.zones[i]
 		for _, v := range m.reserves[i] {
-			z.LowmemReserveBytes = append(z.LowmemReserveBytes, times(v, page).Or(math.MaxUint64))
+			z.LowmemReserveBytes = append(z.LowmemReserveBytes, scan.Times(v, page).Or(math.MaxUint64))
 		}
 		out.Zones = append(out.Zones, z)
 	}
@@ -543,14 +544,14 @@ func (m *memInfo) finishStats(page uint64) oom.Stats {
 		}
 	}
 	for _, p := range m.pages {
-		add(p.name, times(p.pages, page))
+		add(p.name, scan.Times(p.pages, page))
 	}
 	if m.cache.Known {
-		add(oom.StatFilePages, times(m.cache.Value, page))
+		add(oom.StatFilePages, scan.Times(m.cache.Value, page))
 	}
 	// The report leaves out nodes and zones that the allocation could not use:
 	// sums over what is shown are the machine's only when all are shown.
-	if managed := m.managedPages(); managed > 0 && times(managed, page) == kilobytes(m.managedKB) {
+	if managed := m.managedPages(); managed > 0 && scan.Times(managed, page) == scan.Kilobytes(m.managedKB) {
 		for _, s := range m.sums {
 			add(s.Name, oom.Some(s.Bytes))
 		}

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"time"
 
+	"github.com/oomtrace/oomtrace/internal/kernlog/lines"
+	"github.com/oomtrace/oomtrace/internal/kernlog/scan"
 	"github.com/oomtrace/oomtrace/internal/oom"
 )
 
@@ -36,6 +38,7 @@ const (
 // concurrent use.
 type Parser struct {
 	o       Options
+	longest int // of a text that is put together
 	stats   Stats
 	now     stamp // of the last line
 	tick    uint64
@@ -54,7 +57,7 @@ type Parser struct {
 	foreignTick uint64
 	// partial is a line that ended within a name, see join.
 	partial     []byte
-	partialLine Line
+	partialLine lines.Line
 	partials    int
 }
 
@@ -93,7 +96,8 @@ func NewParser(o Options) *Parser {
 	if o.Seen == nil {
 		o.Seen = &Seen{}
 	}
-	return &Parser{o: o}
+	below := o.lines()
+	return &Parser{o: o, longest: below.Longest()}
 }
 
 // put gives a record out, once.
@@ -125,22 +129,23 @@ func (p *Parser) Take() *oom.Record {
 	return rec
 }
 
-// busy says whether ordinary lines may still matter.
-func (p *Parser) busy() bool { return len(p.open) > 0 || len(p.partial) > 0 }
+// Busy says whether ordinary lines may still matter.
+func (p *Parser) Busy() bool { return len(p.open) > 0 || len(p.partial) > 0 }
 
-// skip tells of lines that were passed over without looking at them.
-func (p *Parser) skip(lines int) {
-	p.tick += uint64(lines)
+// Skip tells of lines that were passed over without looking at them.
+func (p *Parser) Skip(n int) {
+	p.tick += uint64(n)
 	if len(p.held) > 0 {
-		if p.o.ExitRecords && lines > 0 {
+		if p.o.ExitRecords && n > 0 {
 			p.settle()
 		}
 		p.release(nil)
 	}
 }
 
-// Line takes the next line of the log.
-func (p *Parser) Line(l Line) {
+// Line takes the next line of the log. It keeps no reference to it.
+func (p *Parser) Line(given *lines.Line) {
+	l := *given
 	p.stats.Lines++
 	p.tick++
 	if l.Cut {
@@ -154,7 +159,7 @@ func (p *Parser) Line(l Line) {
 	}
 	p.now = stampOf(&l)
 	p.expire(&l)
-	l.Text = bytes.TrimRight(l.Text, " \t\r\n")
+	l.Text = scan.TrimEnd(l.Text)
 	if len(p.partial) > 0 && p.join(&l) {
 		return
 	}
@@ -164,17 +169,19 @@ func (p *Parser) Line(l Line) {
 // text takes one printk's text. It can hold several lines: the kernel prints
 // counters so. A newline can also stand in a name; of such a text the first
 // line says what it is, and a name must not make up a line of its own.
-func (p *Parser) text(l *Line, text []byte) {
+func (p *Parser) text(l *lines.Line, text []byte) {
 	first, rest, more := bytes.Cut(text, []byte("\n"))
-	first = skipSpaces(bytes.TrimRight(first, " \t\r"))
+	first = scan.SkipSpaces(scan.TrimEnd(first))
 	if !more {
-		if len(first) == 0 || p.keepBack(l, first) || p.anchor(l, first) {
-			return
+		switch {
+		case len(first) == 0:
+		case (first[0] == 'M' || lines.MayMatter(first)) && (p.keepBack(l, first) || p.anchor(l, first)):
+		default:
+			p.section(l, first)
 		}
-		p.section(l, first)
 		return
 	}
-	whole := skipSpaces(text)
+	whole := scan.SkipSpaces(text)
 	if p.wholeAnchor(l, whole) {
 		return
 	}
@@ -183,7 +190,7 @@ func (p *Parser) text(l *Line, text []byte) {
 		return
 	}
 	for line := first; ; {
-		if line = skipSpaces(bytes.TrimRight(line, " \t\r")); len(line) > 0 {
+		if line = scan.SkipSpaces(scan.TrimEnd(line)); len(line) > 0 {
 			p.section(l, line)
 		}
 		if !more {
@@ -195,125 +202,11 @@ func (p *Parser) text(l *Line, text []byte) {
 
 // wholeAnchor handles a text of several lines that begins as one of the lines
 // with a name in them.
-func (p *Parser) wholeAnchor(l *Line, b []byte) bool {
+func (p *Parser) wholeAnchor(l *lines.Line, b []byte) bool {
 	first, _, _ := bytes.Cut(b, []byte("\n"))
-	if isHeader(b) || contains(first, killedMark) || contains(first, killMark) || contains(first, "OOM victim ") ||
-		hasPrefix(first, summaryMark) || hasPrefix(first, reaperMark) || hasPrefix(first, "Tasks in ") {
+	if isHeader(b) || scan.Contains(first, lines.KilledMark) || scan.Contains(first, lines.KillMark) || scan.Contains(first, "OOM victim ") ||
+		scan.HasPrefix(first, lines.SummaryMark) || scan.HasPrefix(first, reaperMark) || scan.HasPrefix(first, "Tasks in ") {
 		return p.anchor(l, b)
-	}
-	return false
-}
-
-// keepBack keeps a line back that seems to end within a name: logs as syslog(2)
-// gives them, dmesg's for one, write a newline in a name as a new line with the
-// same stamp.
-func (p *Parser) keepBack(l *Line, b []byte) bool {
-	switch {
-	case hasPrefix(b, summaryMark):
-		if _, ok := parseSummary(b); ok {
-			return false
-		}
-	case hasPrefix(b, statsMark):
-		if b[len(b)-1] == ':' || contains(b, ": cache:") {
-			return false
-		}
-	case contains(b, killedMark):
-		if k, ok := parseKilled(b, l.exact); ok && !k.noSizes || !ok && !openName(b, l.exact) {
-			return false
-		}
-	default:
-		return false
-	}
-	p.partial = append(p.partial[:0], b...)
-	p.partialLine = *l
-	p.partialLine.Text = nil
-	p.partials = 1
-	return true
-}
-
-// openName says whether a kill line ends within its name.
-func openName(b []byte, exact bool) bool {
-	i := bytes.Index(b, []byte(killedMark))
-	if _, ok := parseMessage(b[:i], exact); !ok {
-		return false
-	}
-	_, _, ok := cutPID(b[i+len(killedMark):])
-	return ok && bytes.IndexByte(b[i:], '(') > 0
-}
-
-// maxPartials is how many lines a name may be spread over: 255 bytes can be
-// newlines, but whoever does that gets no more.
-const maxPartials = 64
-
-// join adds a line to the one kept back. False when it is a line of its own.
-func (p *Parser) join(l *Line) bool {
-	text, from := l.Text, stampOf(&p.partialLine)
-	if at := stampOf(l); !at.sameOrigin(&from) {
-		p.giveUpPartial()
-		return false
-	}
-	if p.partialLine.exact && !l.exact {
-		for i := 0; i < p.partialLine.indent && len(text) > 0 && text[0] == ' '; i++ {
-			text = text[1:] // dmesg writes blanks for the stamp
-		}
-	} else if l.Uptime != p.partialLine.Uptime || !l.Time.Equal(p.partialLine.Time) {
-		p.giveUpPartial()
-		return false
-	}
-	coarse := !l.Uptime.Known
-	if coarse && (isHeader(text) || hasPrefix(text, summaryMark)) || p.partials >= maxPartials || len(p.partial)+len(text) > p.o.maxLine() {
-		p.giveUpPartial()
-		return false
-	}
-	if !bytes.HasPrefix(text, []byte(",")) { // printed in pieces, else
-		p.partial = append(p.partial, '\n')
-	}
-	p.partial = append(p.partial, text...)
-	p.partials++
-	b := p.partial
-	whole := false
-	switch {
-	case hasPrefix(b, summaryMark):
-		_, whole = parseSummary(b)
-	case hasPrefix(b, statsMark):
-		whole = b[len(b)-1] == ':'
-	default:
-		k, ok := parseKilled(b, p.partialLine.exact)
-		whole = ok && !k.noSizes
-	}
-	if whole {
-		p.partial = nil
-		p.text(&p.partialLine, b)
-	}
-	return true
-}
-
-// giveUpPartial takes the line kept back as it is: its end is lost. So are the lines
-// behind it their own, but where there are as many as a name may be spread over by one
-// who means to hide in it.
-func (p *Parser) giveUpPartial() {
-	l, all := p.partialLine, p.partial
-	hostile := p.partials >= maxPartials && l.Uptime.Known
-	p.partial, p.partials = nil, 0
-	for first := true; len(all) > 0; first = false {
-		line, rest, _ := bytes.Cut(all, []byte("\n"))
-		all = rest
-		switch line = skipSpaces(line); {
-		case len(line) == 0:
-		case !first && hostile && mayAnchor(line):
-			p.unplaced(&l, line)
-		case !p.anchor(&l, line):
-			p.section(&l, line)
-		}
-	}
-}
-
-// mayAnchor is a quick test for the lines that begin, decide or end a report.
-func mayAnchor(b []byte) bool {
-	for i := range marks {
-		if marks[i].index(b) >= 0 {
-			return true
-		}
 	}
 	return false
 }
@@ -321,51 +214,51 @@ func mayAnchor(b []byte) bool {
 // isHeader says whether a line begins a report. The name is the first thing in
 // it; the same words in a cgroup's name stand in lines that begin otherwise.
 func isHeader(b []byte) bool {
-	i := bytes.Index(b, []byte(headerMark))
-	return i >= 0 && i <= maxComm+1 && !contains(b, " mems_allowed=") &&
-		(!hasPrefix(b, "Task in ") && !hasPrefix(b, "Tasks in ") || !contains(b, " killed "))
+	i := bytes.Index(b, []byte(lines.HeaderMark))
+	return i >= 0 && i <= maxComm+1 && !scan.Contains(b, " mems_allowed=") &&
+		(!scan.HasPrefix(b, "Task in ") && !scan.HasPrefix(b, "Tasks in ") || !scan.Contains(b, " killed "))
 }
 
 // anchor handles the lines that stand for themselves. A part of a report with a
 // name in it is none, whatever the name says.
-func (p *Parser) anchor(l *Line, b []byte) bool {
-	if !mayAnchor(b) {
+func (p *Parser) anchor(l *lines.Line, b []byte) bool {
+	if !lines.MayMatter(b) {
 		return false
 	}
 	switch {
 	case isHeader(b):
 		p.header(l, b)
 		return true
-	case hasPrefix(b, "Tasks in "):
+	case scan.HasPrefix(b, "Tasks in "):
 		p.grouping(l, b)
 		return true
 	case named(classify(b)):
 		return false
 	}
 	switch {
-	case hasPrefix(b, summaryMark):
+	case scan.HasPrefix(b, lines.SummaryMark):
 		p.summary(l, b)
-	case hasPrefix(b, reaperMark):
+	case scan.HasPrefix(b, reaperMark):
 		p.reaper(l, b)
-	case contains(b, killedMark):
-		if k, ok := parseKilled(b, l.exact); ok {
+	case scan.Contains(b, lines.KilledMark):
+		if k, ok := parseKilled(b, l.Exact); ok {
 			p.kill(l, &k)
 			break
 		}
 		p.unplaced(l, b)
 	case killIndex(b) >= 0:
 		p.scoreOrShared(l, b)
-	case contains(b, "is already exiting"):
-		if k, ok := parseExiting(b, l.exact); ok {
+	case scan.Contains(b, "is already exiting"):
+		if k, ok := parseExiting(b, l.Exact); ok {
 			p.exiting(l, &k)
 			break
 		}
 		p.unplaced(l, b)
-	case contains(b, headerMark):
+	case scan.Contains(b, lines.HeaderMark):
 		p.lateHeader(l, b)
-	case panicOf(b, l.exact) != "":
-		p.panicked(l, b, panicOf(b, l.exact))
-	case noVictimLine(b, l.exact):
+	case panicOf(b, l.Exact) != "":
+		p.panicked(l, b, panicOf(b, l.Exact))
+	case noVictimLine(b, l.Exact):
 		p.noVictim(l)
 	default:
 		return false
@@ -375,9 +268,9 @@ func (p *Parser) anchor(l *Line, b []byte) bool {
 
 // lateHeader handles a header behind a prefix that is not known, so that the
 // name is not known either.
-func (p *Parser) lateHeader(l *Line, b []byte) {
-	i := bytes.Index(b, []byte(headerMark))
-	if l.exact || bytes.IndexByte(b[:i], '/') >= 0 {
+func (p *Parser) lateHeader(l *lines.Line, b []byte) {
+	i := bytes.Index(b, []byte(lines.HeaderMark))
+	if l.Exact || bytes.IndexByte(b[:i], '/') >= 0 {
 		p.unplaced(l, b)
 		return
 	}
@@ -390,44 +283,43 @@ func noVictimLine(b []byte, exact bool) bool {
 	return i == 0 || i > 0 && !exact && bytes.IndexByte(b[:i], '/') < 0
 }
 
-const (
-	noKillable = "Out of memory and no killable process"
-	panicMark  = "Kernel panic - not syncing: "
-)
+const noKillable = "Out of memory and no killable process"
 
 // panicOf says why the kernel panics, if this line says so (check_panic_on_oom,
 // out_of_memory). Empty for any other line, another panic's too.
 func panicOf(b []byte, exact bool) oom.Panic {
-	i := bytes.Index(b, []byte(panicMark))
+	i := bytes.Index(b, []byte(lines.PanicMark))
 	if i > 0 && (exact || bytes.IndexByte(b[:i], '/') >= 0) {
 		return ""
 	}
 	said := i >= 0
 	if said {
-		b = b[i+len(panicMark):]
+		b = b[i+len(lines.PanicMark):]
 	}
 	switch {
-	case (hasPrefix(b, "Out of memory: ") || said && hasPrefix(b, "out of memory")) && contains(b, "panic_on_oom is "):
+	case (scan.HasPrefix(b, "Out of memory: ") || said && scan.HasPrefix(b, "out of memory")) && scan.Contains(b, "panic_on_oom is "):
 		return oom.PanicOnOOM
-	case said && (hasPrefix(b, noKillable) || hasPrefix(b, "System is deadlocked on memory")):
+	case said && (scan.HasPrefix(b, noKillable) || scan.HasPrefix(b, "System is deadlocked on memory")):
 		return oom.PanicNoKillable
 	}
 	return ""
 }
 
 // grouping handles "Tasks in PATH are going to be killed …".
-func (p *Parser) grouping(l *Line, b []byte) {
+func (p *Parser) grouping(l *lines.Line, b []byte) {
 	path, ok := parseGroup(b)
 	if !ok || !p.group(l, path) {
 		p.unplaced(l, b)
 	}
 }
 
-func (p *Parser) unplaced(l *Line, b []byte) {
+func (p *Parser) unplaced(l *lines.Line, b []byte) {
 	p.stats.Unplaced++
-	p.stats.unknown(l.Number, b)
+	if p.stats.UnknownForm == "" {
+		p.stats.UnknownForm, p.stats.UnknownLine = scan.Keep(b), l.Number
+	}
 	if p.o.OnUnplaced != nil {
-		p.o.OnUnplaced(l.Number, keep(b))
+		p.o.OnUnplaced(l.Number, scan.Keep(b))
 	}
 }
 
@@ -437,11 +329,11 @@ func (p *Parser) count(r *report) {
 		return
 	}
 	r.counted = true
-	p.stats.Unused += uint64(r.unused + r.mem.unread + r.stats.sizes() - len(r.stats.finish()))
+	p.stats.Unused += uint64(r.unused + r.mem.unread + r.stats.unused())
 	p.stats.LeftOut += uint64(r.mem.leftOut)
 }
 
-func (p *Parser) newReport(l *Line, headless bool) *report {
+func (p *Parser) newReport(l *lines.Line, headless bool) *report {
 	if len(p.open) >= maxOpen {
 		p.end(p.open[0])
 	}
@@ -449,17 +341,17 @@ func (p *Parser) newReport(l *Line, headless bool) *report {
 	if n := len(p.spare); n > 0 {
 		r, p.spare = p.spare[n-1], p.spare[:n-1]
 	}
-	rows, top, names := r.tasks.rows[:0], r.tasks.top[:0], r.tasks.names
+	rows, top, names, stats := r.tasks.rows[:0], r.tasks.top[:0], r.tasks.names, r.stats[:0]
 	clear(names)
 	*r = report{stamp: stampOf(l), headless: headless, caller: l.Caller}
-	r.tasks.rows, r.tasks.top, r.tasks.names = rows, top, names
+	r.tasks.rows, r.tasks.top, r.tasks.names, r.stats = rows, top, names, stats
 	p.open = append(p.open, r)
 	p.touch(r, l)
 	return r
 }
 
 // touch makes r the report that was written to last.
-func (p *Parser) touch(r *report, l *Line) {
+func (p *Parser) touch(r *report, l *lines.Line) {
 	r.touched, r.last = p.tick, stampOf(l)
 	if n := len(p.open); n > 1 && p.open[n-1] != r {
 		p.remove(r)
@@ -476,8 +368,8 @@ func (p *Parser) remove(r *report) {
 	}
 }
 
-func (p *Parser) header(l *Line, b []byte) {
-	i := bytes.Index(b, []byte(headerMark))
+func (p *Parser) header(l *lines.Line, b []byte) {
+	i := bytes.Index(b, []byte(lines.HeaderMark))
 	probe := report{}
 	if !probe.parseHeader(b[:i], b[i:]) {
 		p.unplaced(l, b)
@@ -493,7 +385,7 @@ func (p *Parser) header(l *Line, b []byte) {
 }
 
 // endHeadless closes what came before a header: it belongs to an earlier report.
-func (p *Parser) endHeadless(l *Line) {
+func (p *Parser) endHeadless(l *lines.Line) {
 	s := stampOf(l)
 	for _, r := range p.open {
 		if r.headless && s.sameOrigin(&r.stamp) {
@@ -507,7 +399,7 @@ func (p *Parser) endHeadless(l *Line) {
 // new one has begun: their ends are lost, and no more parts are theirs. What
 // they were about may still be told, where the log is of many machines that it
 // does not name; then the lines are mixed.
-func (p *Parser) overtake(l *Line, by *report) {
+func (p *Parser) overtake(l *lines.Line, by *report) {
 	s := stampOf(l)
 	for _, r := range p.open {
 		if r == by || r.overtaken || !s.sameOrigin(&r.stamp) || l.Caller != 0 && r.caller != 0 || !r.from(4, 2) && !by.from(4, 2) {
@@ -520,10 +412,10 @@ func (p *Parser) overtake(l *Line, by *report) {
 
 // scoreOrShared handles "Kill process N (c) score S or sacrifice child" and
 // "Kill process N (c) sharing same memory" (up to 4.5), which follows a kill.
-func (p *Parser) scoreOrShared(l *Line, b []byte) {
-	s, ok := parseScore(b, l.exact)
+func (p *Parser) scoreOrShared(l *lines.Line, b []byte) {
+	s, ok := parseScore(b, l.Exact)
 	if !ok {
-		if !contains(b, ") sharing same memory") || !p.shared(l, b) {
+		if !scan.Contains(b, ") sharing same memory") || !p.shared(l, b) {
 			p.unplaced(l, b)
 		}
 		return
@@ -550,9 +442,9 @@ func (r *report) note(m message) {
 }
 
 // shared adds a process that dies along with the last victim.
-func (p *Parser) shared(l *Line, b []byte) bool {
-	pid, rest, ok := cutPID(b[bytes.Index(b, []byte(killMark))+len(killMark):])
-	if !ok || !hasPrefix(rest, " (") || len(p.held) == 0 {
+func (p *Parser) shared(l *lines.Line, b []byte) bool {
+	pid, rest, ok := scan.PID(b[bytes.Index(b, []byte(lines.KillMark))+len(lines.KillMark):])
+	if !ok || !scan.HasPrefix(rest, " (") || len(p.held) == 0 {
 		return false
 	}
 	end := bytes.LastIndex(rest, []byte(") sharing same memory"))
@@ -568,20 +460,20 @@ func (p *Parser) shared(l *Line, b []byte) bool {
 		rec.Exit = &oom.Exit{}
 	}
 	if len(rec.Exit.SharedMM) < maxStats {
-		rec.Exit.SharedMM = append(rec.Exit.SharedMM, oom.SharedProcess{PID: oom.Some(pid), Comm: keep(rest[2:end])})
+		rec.Exit.SharedMM = append(rec.Exit.SharedMM, oom.SharedProcess{PID: oom.Some(pid), Comm: scan.Keep(rest[2:end])})
 	}
 	return true
 }
 
 // reportFor finds the open report that a decision belongs to: by caller where
 // the log has it, else the one that fits best, of equals the one touched last.
-func (p *Parser) reportFor(l *Line, m message, fits func(*report) int) *report {
+func (p *Parser) reportFor(l *lines.Line, m message, fits func(*report) int) *report {
 	best, _ := p.bestReport(l, m, fits)
 	return best
 }
 
 // bestReport also says how well it fits.
-func (p *Parser) bestReport(l *Line, m message, fits func(*report) int) (best *report, most int) {
+func (p *Parser) bestReport(l *lines.Line, m message, fits func(*report) int) (best *report, most int) {
 	at := stampOf(l)
 	for i := len(p.open) - 1; i >= 0; i-- {
 		r := p.open[i]
@@ -648,7 +540,7 @@ func killFits(r *report, k *killLine) int {
 	return fitsAny // all between them is lost
 }
 
-func (p *Parser) summary(l *Line, b []byte) {
+func (p *Parser) summary(l *lines.Line, b []byte) {
 	s, ok := parseSummary(b)
 	if !ok {
 		p.unplaced(l, b)
@@ -702,233 +594,8 @@ func summaryFits(r *report, s *summary) int {
 	return fitsAny
 }
 
-func (p *Parser) kill(l *Line, k *killLine) {
-	s := stampOf(l)
-	if inc := p.groupOf(l, k, &s); inc != nil {
-		p.groupKill(l, inc, k)
-		return
-	}
-	r, fit := p.bestReport(l, k.message, func(r *report) int { return killFits(r, k) })
-	if fit < fitsPID && p.late(k, &s) {
-		return
-	}
-	if r != nil && r.headless && r.stage < stageTasks {
-		// Without a header these may be another allocation's Mem-Info.
-		p.end(r)
-		r = nil
-	}
-	if r == nil {
-		r = p.newReport(l, true)
-	}
-	r.note(k.message)
-	if !r.chosen.known && !k.bare {
-		// The only line that names a process, so it is the one that was chosen.
-		r.chosen, r.assumed = chosen{known: true, pid: k.pid, comm: k.comm, uid: k.uid}, true
-	}
-	inc := &incident{rep: r, id: p.incidentID(&r.stamp, k.pid), killed: map[int32]bool{}, message: k.message}
-	p.remember(inc)
-	rec := p.groupKill(l, inc, k)
-	if fit == fitsOpen && !r.headless {
-		r.claim = &claim{rec: rec, inc: inc, kill: *k, at: s}
-		return
-	}
-	p.remove(r)
-}
-
-// claim is a kill that a report was taken for before its later parts came. If they do
-// come, the report is another kill's.
-type claim struct {
-	rec  *oom.Record
-	inc  *incident
-	kill killLine
-	at   stamp
-}
-
-// unclaim takes the report back from a kill, since it goes on. A record that was given
-// out stays as it is.
-func (p *Parser) unclaim(r *report) {
-	c := r.claim
-	r.claim = nil
-	if r.assumed {
-		r.assumed, r.chosen, r.scope = false, chosen{}, ""
-	}
-	for i := range p.held {
-		h := &p.held[i]
-		if h.rec != c.rec || h.out {
-			continue
-		}
-		alone := &report{stamp: c.at, last: c.at, headless: true}
-		alone.note(c.kill.message)
-		rec := oom.Record{
-			Schema: h.rec.Schema, ID: h.rec.ID, Kind: h.rec.Kind, Source: h.rec.Source, Hooks: h.rec.Hooks, UptimeNS: h.rec.UptimeNS,
-			Time: h.rec.Time, Node: h.rec.Node, BootID: h.rec.BootID, Kernel: p.o.Kernel,
-		}
-		alone.fill(&rec, &c.kill)
-		rec.Victim = alone.victim(&c.kill)
-		rec.Incident = p.incidentID(&c.at, c.kill.pid)
-		*h.rec, c.inc.rep, c.inc.id = rec, alone, rec.Incident
-	}
-}
-
-// dropClaimed closes the reports that a kill has taken: another one begins.
-func (p *Parser) dropClaimed(s *stamp) {
-	for i := 0; i < len(p.open); {
-		if r := p.open[i]; r.claim != nil && s.sameOrigin(&r.stamp) {
-			p.remove(r)
-			continue
-		}
-		i++
-	}
-}
-
-// late handles the line of a kill that was given already, from the kernel's
-// choice. False when there is none such.
-func (p *Parser) late(k *killLine, s *stamp) bool {
-	for i := range p.ended {
-		e := &p.ended[i]
-		gap, ok := s.since(&e.at)
-		if e.pid != k.pid || !s.sameOrigin(&e.at) || p.tick-e.tick > reportLines || ok && (gap > reportWait || gap < -clockSlack) {
-			continue
-		}
-		for j := range p.held {
-			if h := &p.held[j]; h.rec == e.rec && !h.out {
-				k.complete(h.rec, e.row)
-			}
-		}
-		p.ended = append(p.ended[:i], p.ended[i+1:]...)
-		return true
-	}
-	return false
-}
-
-// complete adds what the kill line says to a record without it.
-func (k *killLine) complete(rec *oom.Record, row *row) {
-	v := rec.Victim
-	if rec.Scope == "" {
-		rec.Scope = k.scope
-	}
-	for _, f := range [...]struct{ to, from *oom.Opt[uint64] }{
-		{&v.TotalVMBytes, &k.totalVM}, {&v.AnonRSSBytes, &k.anon}, {&v.FileRSSBytes, &k.file}, {&v.ShmemRSSBytes, &k.shmem},
-	} {
-		if f.from.Known {
-			*f.to = *f.from
-		}
-	}
-	if rss := k.rss(); rss.Known {
-		v.RSSBytes = rss
-	}
-	if tables := k.tablesBytes(row); tables.Known {
-		v.PgtablesBytes = tables
-	}
-	if k.uid.Known {
-		v.UID = k.uid
-	}
-	if k.adj.Known {
-		v.OOMScoreAdj = k.adj
-	}
-}
-
-// groupKill writes one victim of an incident; nil if it has a record.
-func (p *Parser) groupKill(l *Line, inc *incident, k *killLine) *oom.Record {
-	s := stampOf(l)
-	inc.last, inc.lastTick = s, p.tick
-	if inc.killed[k.pid] {
-		return nil // an oom.group's chosen task, once more
-	}
-	if len(inc.killed) < maxRows {
-		inc.killed[k.pid] = true
-	}
-	rec := p.base(oom.KindKill, &s, k.pid)
-	rec.Incident = inc.id
-	p.count(inc.rep)
-	inc.rep.fill(rec, k)
-	rec.Victim = inc.rep.victim(k)
-	if k.cut {
-		rec.Incomplete = oom.Some(true)
-	}
-	p.stats.Kills++
-	p.hold(held{rec: rec, at: s, tick: p.tick, tid: k.pid})
-	return rec
-}
-
-// groupOf returns the oom.group incident that a kill belongs to, if any: the
-// group's line was seen, the kill came right after, and the task was weighed.
-func (p *Parser) groupOf(l *Line, k *killLine, s *stamp) *incident {
-	for i := len(p.recent) - 1; i >= 0; i-- {
-		inc := p.recent[i]
-		if !inc.grouped || p.tick-inc.lastTick > reportLines {
-			continue
-		}
-		if !s.sameOrigin(&inc.last) {
-			continue
-		}
-		if gap, ok := s.since(&inc.last); ok && (gap < -clockSlack || gap > groupWait) {
-			continue
-		}
-		if l.Caller != 0 && inc.rep.caller != 0 && l.Caller != inc.rep.caller {
-			continue
-		}
-		if k.scope != "" && inc.message.scope != "" && k.scope != inc.message.scope {
-			continue
-		}
-		if inc.killed[k.pid] {
-			return inc
-		}
-		t := &inc.rep.tasks
-		if t.headed && t.total <= maxRows && t.find(k.pid) == nil {
-			continue
-		}
-		if p.reportFor(l, k.message, func(r *report) int { return ownReport(r, k) }) != nil {
-			continue // a report of its own
-		}
-		return inc
-	}
-	return nil
-}
-
-// group marks the last incident as an oom.group's.
-func (p *Parser) group(l *Line, path string) bool {
-	var inc *incident
-	s := stampOf(l)
-	for _, i := range p.recent {
-		if s.sameOrigin(&i.last) {
-			inc = i
-		}
-	}
-	if inc == nil {
-		return false
-	}
-	inc.grouped, inc.rep.groupPath = true, path
-	for i := range p.held {
-		rec := p.held[i].rec
-		if rec.Incident != inc.id || p.held[i].out {
-			continue
-		}
-		if rec.Limit != nil && rec.Limit.Cgroup == path {
-			rec.Limit.OOMGroup = oom.Some(true)
-		}
-		rec.Victim.CgroupLimits = []oom.CgroupLimit{{Cgroup: path, OOMGroup: oom.Some(true)}}
-	}
-	return true
-}
-
-func (p *Parser) remember(inc *incident) {
-	if len(p.recent) == maxRecent {
-		p.reuse(p.recent[0].rep)
-		p.recent = append(p.recent[:0], p.recent[1:]...)
-	}
-	p.recent = append(p.recent, inc)
-}
-
-// reuse keeps a report's big table for the next one.
-func (p *Parser) reuse(r *report) {
-	if len(p.spare) < 2 {
-		p.spare = append(p.spare, r)
-	}
-}
-
 // exiting handles a victim that was dying before it could be killed.
-func (p *Parser) exiting(l *Line, k *killLine) {
+func (p *Parser) exiting(l *lines.Line, k *killLine) {
 	r := p.reportFor(l, k.message, func(r *report) int { return killFits(r, k) })
 	if r == nil {
 		r = p.newReport(l, true)
@@ -947,7 +614,7 @@ func (p *Parser) exiting(l *Line, k *killLine) {
 
 // noVictim handles an OOM that the kernel could not solve by a kill. It waits as a kill
 // does: the panic may follow.
-func (p *Parser) noVictim(l *Line) {
+func (p *Parser) noVictim(l *lines.Line) {
 	r := p.withoutVictim(l)
 	s := stampOf(l)
 	rec := p.withoutKill(r, oom.KindNoVictim, &s)
@@ -956,7 +623,7 @@ func (p *Parser) noVictim(l *Line) {
 
 // panicked handles a panic in place of a kill. Where the kernel found no process to kill
 // it says that first.
-func (p *Parser) panicked(l *Line, b []byte, why oom.Panic) {
+func (p *Parser) panicked(l *lines.Line, b []byte, why oom.Panic) {
 	s := stampOf(l)
 	for i := len(p.held) - 1; i >= 0 && why == oom.PanicNoKillable; i-- {
 		h := &p.held[i]
@@ -970,9 +637,9 @@ func (p *Parser) panicked(l *Line, b []byte, why oom.Panic) {
 	}
 	r := p.withoutVictim(l)
 	switch {
-	case contains(b, "compulsory panic_on_oom"):
+	case scan.Contains(b, "compulsory panic_on_oom"):
 		r.mem.panicOnOOM = oom.Some(uint32(2))
-	case contains(b, "system-wide panic_on_oom"):
+	case scan.Contains(b, "system-wide panic_on_oom"):
 		r.mem.panicOnOOM = oom.Some(uint32(1))
 	}
 	if r.scope == "" && r.mem.panicOnOOM == oom.Some(uint32(1)) { // for the whole system only
@@ -992,7 +659,7 @@ func triggerTID(rec *oom.Record) int32 {
 }
 
 // withoutVictim takes the report that ends without a kill.
-func (p *Parser) withoutVictim(l *Line) *report {
+func (p *Parser) withoutVictim(l *lines.Line) *report {
 	r := p.reportFor(l, message{}, withoutChoice)
 	if r == nil {
 		r = p.newReport(l, true)
@@ -1075,142 +742,27 @@ func (p *Parser) unplacedReport(r *report) {
 	}
 }
 
-// reaper handles the outcome of the OOM reaper.
-func (p *Parser) reaper(l *Line, b []byte) {
-	x, ok := parseReaper(b)
-	if !ok {
-		p.unplaced(l, b)
-		return
-	}
-	s := stampOf(l)
-	exit := &oom.Exit{
-		Reaped: oom.Some(!x.gaveUp), AnonRSSBytes: x.anon, FileRSSBytes: x.file, ShmemRSSBytes: x.shmem,
-		RSSBytes: sumOpt(x.anon, x.file, x.shmem),
-	}
-	if x.gaveUp {
-		exit.ReaperGaveUp = oom.Some(true)
-	}
-	h := p.heldKill(x.pid, &s)
-	if h != nil {
-		if gap, ok := s.since(&h.at); ok && gap >= 0 && s.fine() && h.at.fine() {
-			exit.ReapedAfterNS = oom.Some(uint64(gap))
-		}
-	}
-	switch {
-	case p.o.ExitRecords:
-		p.exitRecord(&s, &x, exit, h)
-	case h == nil:
-		p.unplaced(l, b)
-	default:
-		if h.rec.Exit != nil {
-			exit.SharedMM = h.rec.Exit.SharedMM
-		}
-		h.rec.Exit, h.done = exit, true
-		p.release(l)
-	}
-}
-
-// heldKill finds the kill that the reaper speaks of, by the thread.
-func (p *Parser) heldKill(tid int32, s *stamp) *held {
-	for i := len(p.held) - 1; i >= 0; i-- {
-		if h := &p.held[i]; h.tid == tid && !h.done && s.sameOrigin(&h.at) {
-			return h
-		}
-	}
-	return nil
-}
-
-func (p *Parser) exitRecord(s *stamp, x *reaperLine, exit *oom.Exit, h *held) {
-	rec := p.base(oom.KindExit, s, x.pid)
-	rec.Exit = exit
-	rec.Victim = &oom.Victim{PID: oom.Some(x.pid), TID: oom.Some(x.pid), Comm: x.comm}
-	if h != nil {
-		rec.Incident, rec.Victim.PID = h.rec.Incident, h.rec.Victim.PID
-		h.done = true
-	}
-	p.emit(rec)
-}
-
-// emit gives out a record that need not wait, after those that do.
-func (p *Parser) emit(rec *oom.Record) {
-	if p.o.ExitRecords {
-		p.settle()
-		p.put(rec)
-		return
-	}
-	p.held = append(p.held, held{rec: rec, done: true})
-	p.release(nil)
-}
-
-// hold keeps a kill back for its outcome; with exit records only until the next
-// line has shown whether it was an oom.group's.
-func (p *Parser) hold(h held) {
-	p.held = append(p.held, h)
-	if len(p.held) > maxHeld {
-		p.drop(len(p.held) - maxHeld)
-	}
-}
-
-// settle gives out the kills that wait for no more than the next line. What is
-// known of them stays, for the reaper's line.
-func (p *Parser) settle() {
-	for i := range p.held {
-		if h := &p.held[i]; !h.out {
-			p.put(h.rec)
-			h.out = true
-		}
-	}
-}
-
-// drop forgets the first n held kills and gives out those that were not yet.
-func (p *Parser) drop(n int) {
-	for i := range p.held[:n] {
-		if !p.held[i].out {
-			p.put(p.held[i].rec)
-		}
-	}
-	rest := copy(p.held, p.held[n:])
-	clear(p.held[rest:])
-	p.held = p.held[:rest]
-}
-
-// release drops, in order, what need not wait any longer.
-func (p *Parser) release(l *Line) {
-	var now stamp
-	if l != nil {
-		now = stampOf(l)
-	}
-	n := 0
-	for ; n < len(p.held); n++ {
-		h := &p.held[n]
-		gap, ok := now.since(&h.at)
-		late := p.tick-h.tick > reaperLines || ok && now.sameOrigin(&h.at) && (gap > reaperWait || gap < -clockSlack)
-		if !late && (!h.done || p.o.ExitRecords) {
-			break
-		}
-	}
-	if n > 0 {
-		p.drop(n)
-	}
-}
-
 // expire closes what has waited long enough.
-func (p *Parser) expire(l *Line) {
+func (p *Parser) expire(l *lines.Line) {
 	if len(p.held) > 0 {
-		if p.o.ExitRecords && !mayAnchor(l.Text) {
+		if p.o.ExitRecords && !lines.MayMatter(l.Text) {
 			p.settle()
 		}
 		p.release(l)
 	}
-	now := stampOf(l)
+	now := &p.now
 	for i := 0; i < len(p.open); {
 		r := p.open[i]
 		limit := uint64(reportLines)
 		if r.headless || r.claim != nil {
 			limit = headlessLines
 		}
+		if p.tick-r.touched > limit {
+			p.end(r)
+			continue
+		}
 		gap, ok := now.since(&r.last)
-		if p.tick-r.touched > limit || ok && now.sameOrigin(&r.last) && (gap > reportWait || gap < -clockSlack) {
+		if ok && now.sameOrigin(&r.last) && (gap > reportWait || gap < -clockSlack) {
 			p.end(r)
 			continue
 		}

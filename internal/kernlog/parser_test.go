@@ -13,6 +13,7 @@ import (
 	"testing/iotest"
 	"time"
 
+	"github.com/oomtrace/oomtrace/internal/kernlog/scan"
 	"github.com/oomtrace/oomtrace/internal/oom"
 )
 
@@ -390,8 +391,7 @@ func TestYears(t *testing.T) {
 	if len(all) != 2 || all[0].Time.Year() != 2024 || all[1].Time.Year() != 2025 {
 		t.Errorf("%d records", len(all))
 	}
-	r := NewReader(strings.NewReader(log), Options{Location: time.UTC})
-	r.x.now = func() time.Time { return time.Date(2025, 6, 1, 0, 0, 0, 0, time.UTC) }
+	r := NewReader(strings.NewReader(log), Options{Location: time.UTC, now: func() time.Time { return time.Date(2025, 6, 1, 0, 0, 0, 0, time.UTC) }})
 	for _, year := range []int{2024, 2025} {
 		rec, err := r.Next()
 		if err != nil || rec.Time.Year() != year {
@@ -460,10 +460,10 @@ func TestFlaws(t *testing.T) {
 		lines := strings.SplitAfter(corpusFile(t, name), "\n")
 		first, last := -1, -1
 		for i, line := range lines {
-			if first < 0 && contains([]byte(line), headerMark) {
+			if first < 0 && scan.Contains([]byte(line), headerMark) {
 				first = i
 			}
-			if first >= 0 && contains([]byte(line), killedMark) {
+			if first >= 0 && scan.Contains([]byte(line), killedMark) {
 				last = i
 				break
 			}
@@ -476,7 +476,7 @@ func TestFlaws(t *testing.T) {
 			if _, _, ok := statLine([]byte(lines[i][strings.IndexAny(lines[i], ";]")+1 : len(lines[i])-1])); ok || strings.Contains(lines[i], "] total_") || strings.Contains(lines[i], "hierarchical") {
 				continue // one counter of many
 			}
-			if _, _, ok := frame(skipSpaces([]byte(lines[i][strings.IndexAny(lines[i], ";]")+1:]))); ok || strings.Contains(lines[i], "] [") || strings.Contains(lines[i], ";[ ") && !strings.Contains(lines[i], "pid") {
+			if _, _, ok := frame(scan.SkipSpaces([]byte(lines[i][strings.IndexAny(lines[i], ";]")+1:]))); ok || strings.Contains(lines[i], "] [") || strings.Contains(lines[i], ";[ ") && !strings.Contains(lines[i], "pid") {
 				continue // a frame, or a row of another task: nothing says that it was there
 			}
 			cut := readText(t, strings.Join(lines[first:i], "")+strings.Join(lines[i+1:last+1], ""), testOptions())
@@ -572,8 +572,7 @@ func TestStamps(t *testing.T) {
 		"Fri 2025-03-07 04:11:09 UTC box kernel: ": time.Date(2025, 3, 7, 4, 11, 9, 0, time.UTC),
 		"Fri 2025-03-07 04:11:09 CET box kernel: ": {},
 	} {
-		r := NewReader(strings.NewReader(stamp+killLineText+"\n"), Options{Location: time.UTC})
-		r.x.now = func() time.Time { return now }
+		r := NewReader(strings.NewReader(stamp+killLineText+"\n"), Options{Location: time.UTC, now: func() time.Time { return now }})
 		rec, err := r.Next()
 		if err != nil || !rec.Time.Equal(want) || rec.Node != "box" {
 			t.Errorf("%s: %v %v", stamp, rec, err)

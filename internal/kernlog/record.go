@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/oomtrace/oomtrace/internal/kernlog/scan"
 	"github.com/oomtrace/oomtrace/internal/oom"
 )
 
@@ -110,14 +111,14 @@ func (r *report) fill(rec *oom.Record, k *killLine) {
 	rec.Holders, rec.HoldersTotal = r.tasks.holders(page)
 	if managed := r.mem.managedPages(); rec.Scope == oom.ScopeSystem && managed > 0 && r.mem.swapTotalKB.Known {
 		// constrained_alloc: all RAM and all swap.
-		if swap := kilobytes(r.mem.swapTotalKB.Value); swap.Known {
-			rec.DomainBytes = sumOpt(times(managed, page), swap)
+		if swap := scan.Kilobytes(r.mem.swapTotalKB.Value); swap.Known {
+			rec.DomainBytes = scan.Sum(scan.Times(managed, page), swap)
 		}
 	}
 	rec.Candidates = r.tasks.candidates(page)
 	if r.tasks.headed {
 		rec.CandidatesTotal = oom.Some(r.tasks.total)
-		rec.CandidatesBytes = times(r.tasks.pages, page)
+		rec.CandidatesBytes = scan.Times(r.tasks.pages, page)
 	}
 	if r.headless || r.doubtful || r.missing(k) {
 		rec.Incomplete = oom.Some(true)
@@ -180,7 +181,7 @@ func (r *report) isChosen(k *killLine, row *row) bool {
 // fill adds what the kill line does not have.
 func (r *row) fill(v *oom.Victim, page uint64) {
 	v.PID = oom.Some(r.tgid)
-	v.SwapBytes = times(r.swap, page)
+	v.SwapBytes = scan.Times(r.swap, page)
 	if !v.UID.Known {
 		v.UID = oom.Some(r.uid)
 	}
@@ -188,15 +189,15 @@ func (r *row) fill(v *oom.Victim, page uint64) {
 		v.OOMScoreAdj = oom.Some(r.adj)
 	}
 	if !v.TotalVMBytes.Known {
-		v.TotalVMBytes = times(r.totalVM, page)
+		v.TotalVMBytes = scan.Times(r.totalVM, page)
 	}
 	if !v.PgtablesBytes.Known {
 		v.PgtablesBytes = r.tableBytes(page)
 	}
 	if r.split && !v.AnonRSSBytes.Known {
-		v.AnonRSSBytes, v.FileRSSBytes, v.ShmemRSSBytes = times(r.anon, page), times(r.file, page), times(r.shmem, page)
+		v.AnonRSSBytes, v.FileRSSBytes, v.ShmemRSSBytes = scan.Times(r.anon, page), scan.Times(r.file, page), scan.Times(r.shmem, page)
 	}
 	if !v.RSSBytes.Known {
-		v.RSSBytes = times(r.rss, page)
+		v.RSSBytes = scan.Times(r.rss, page)
 	}
 }

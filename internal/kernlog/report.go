@@ -3,6 +3,8 @@ package kernlog
 import (
 	"time"
 
+	"github.com/oomtrace/oomtrace/internal/kernlog/lines"
+	"github.com/oomtrace/oomtrace/internal/kernlog/scan"
 	"github.com/oomtrace/oomtrace/internal/oom"
 )
 
@@ -29,7 +31,7 @@ type stamp struct {
 	bootID string
 }
 
-func stampOf(l *Line) stamp {
+func stampOf(l *lines.Line) stamp {
 	return stamp{uptime: l.Uptime, time: l.Time, node: l.Node, bootID: l.BootID}
 }
 
@@ -209,11 +211,11 @@ func (r *report) missing(k *killLine) bool {
 
 // from says whether the kernel is known to be this version or later.
 func (r *report) from(major, minor uint64) bool {
-	a, rest, ok := cutUint([]byte(r.kernel))
+	a, rest, ok := scan.Uint([]byte(r.kernel))
 	if !ok || len(rest) == 0 {
 		return false
 	}
-	b, _, ok := cutUint(rest[1:])
+	b, _, ok := scan.Uint(rest[1:])
 	return ok && (a > major || a == major && b >= minor)
 }
 

@@ -2,8 +2,9 @@ package kernlog
 
 import (
 	"bytes"
-	"strings"
 
+	"github.com/oomtrace/oomtrace/internal/kernlog/lines"
+	"github.com/oomtrace/oomtrace/internal/kernlog/scan"
 	"github.com/oomtrace/oomtrace/internal/oom"
 )
 
@@ -86,7 +87,7 @@ func classify(b []byte) part {
 	switch c := b[0]; {
 	case c == '[':
 		return classifyBracket(b)
-	case c == ',' && contains(b, "order="):
+	case c == ',' && scan.Contains(b, "order="):
 		return partOrder
 	case c == '(':
 		if _, _, ok := frame(b); ok {
@@ -95,14 +96,14 @@ func classify(b []byte) part {
 		return partNone
 	case c == '<':
 		switch {
-		case hasPrefix(b, "<TASK>"):
+		case scan.HasPrefix(b, "<TASK>"):
 			return partTrace
-		case hasPrefix(b, "</TASK>"):
+		case scan.HasPrefix(b, "</TASK>"):
 			return partTraceEnd
 		}
 		return partNone
-	case isDigit(c):
-		v, rest, ok := cutUint(b)
+	case scan.IsDigit(c):
+		v, rest, ok := scan.Uint(b)
 		if m := (memInfo{}); ok && m.parseCount(v, rest) {
 			return partCount
 		}
@@ -130,43 +131,72 @@ func classifyBracket(b []byte) part {
 }
 
 func classifyWord(b []byte) part {
-	switch {
-	case hasPrefix(b, "CPU: ") && contains(b, " Comm: "), hasPrefix(b, "Pid: ") && contains(b, ", comm: "):
-		return partCPU
-	case hasPrefix(b, "Call Trace:"), hasPrefix(b, "Call trace:"), hasPrefix(b, "Backtrace:"):
-		return partTrace
-	case hasPrefix(b, "Task in "):
-		return partTaskIn
-	case limitCounter(b) != "":
-		return partCounter
-	case hasPrefix(b, statsMark):
-		return partStats
-	case hasPrefix(b, "Mem-Info:"), hasPrefix(b, "Mem-info:"):
-		return partMemInfo
-	case isPages(b):
-		return partPages
-	case hasPrefix(b, "lowmem_reserve[]:"):
-		return partReserve
-	case isSwap(b):
-		return partSwap
-	case hasPrefix(b, "Unreclaimable slab info:"):
-		return partSlabs
-	case hasPrefix(b, "Memory allocations"):
-		return partAllocations
-	case hasPrefix(b, "Tasks state (memory values"):
-		return partTasks
-	case isForeign(b):
-		return partForeign
-	case isNode(b):
-		return partNode
-	case contains(b, "cpuset=") && contains(b, " mems_allowed="):
-		return partCpuset
+	switch b[0] {
+	case 'A', 'a', 'B', 'i', 'f', 'u', 'd', 'w', 's', 'm', 'p', 'b', 'k':
+		switch {
+		case limitCounter(b) != "":
+			return partCounter
+		case isPages(b):
+			return partPages
+		case scan.HasPrefix(b, "Backtrace:"):
+			return partTrace
+		}
+	case 'C', 'P':
+		switch {
+		case scan.HasPrefix(b, "CPU: ") && scan.Contains(b, " Comm: "), scan.HasPrefix(b, "Pid: ") && scan.Contains(b, ", comm: "):
+			return partCPU
+		case scan.HasPrefix(b, "Call Trace:"), scan.HasPrefix(b, "Call trace:"):
+			return partTrace
+		}
+	case 'T', 'F', 'U', 'l':
+		switch {
+		case scan.HasPrefix(b, "Task in "):
+			return partTaskIn
+		case scan.HasPrefix(b, "lowmem_reserve[]:"):
+			return partReserve
+		case isSwap(b):
+			return partSwap
+		case scan.HasPrefix(b, "Unreclaimable slab info:"):
+			return partSlabs
+		case scan.HasPrefix(b, "Tasks state (memory values"):
+			return partTasks
+		}
+	case 'M':
+		switch {
+		case scan.HasPrefix(b, statsMark):
+			return partStats
+		case scan.HasPrefix(b, "Mem-Info:"), scan.HasPrefix(b, "Mem-info:"):
+			return partMemInfo
+		case scan.HasPrefix(b, "Memory allocations"):
+			return partAllocations
+		}
 	}
-	if _, _, ok := frame(b); ok {
-		return partFrame
-	}
+	return classifyRest(b)
+}
+
+// classifyRest tells the lines apart that have no beginning of their own.
+func classifyRest(b []byte) part {
 	if _, _, ok := statLine(b); ok {
 		return partStat
+	}
+	plus := bytes.IndexByte(b, '+') >= 0
+	if plus {
+		if _, _, ok := frame(b); ok {
+			return partFrame
+		}
+	}
+	switch {
+	case isNode(b):
+		return partNode
+	case isForeign(b):
+		return partForeign
+	case scan.Contains(b, "cpuset=") && scan.Contains(b, " mems_allowed="):
+		return partCpuset
+	}
+	if !plus {
+		if _, _, ok := frame(b); ok {
+			return partFrame
+		}
 	}
 	if b[len(b)-1] == 'B' {
 		if _, ok := slabRow(b); ok {
@@ -180,8 +210,8 @@ func classifyWord(b []byte) part {
 // there were colons.
 func isSwap(b []byte) bool {
 	for _, name := range [...]string{"Free swap", "Total swap"} {
-		if hasPrefix(b, name) {
-			rest := skipSpaces(b[len(name):])
+		if scan.HasPrefix(b, name) {
+			rest := scan.SkipSpaces(b[len(name):])
 			return len(rest) > 0 && (rest[0] == '=' || rest[0] == ':')
 		}
 	}
@@ -190,11 +220,11 @@ func isSwap(b []byte) bool {
 
 func isNode(b []byte) bool {
 	node, rest := afterNode(b)
-	if node.Known && (hasPrefix(rest, "active_anon:") || hasPrefix(rest, "hugepages_total=")) || hasPrefix(b, "hugepages_total=") {
+	if node.Known && (scan.HasPrefix(rest, "active_anon:") || scan.HasPrefix(rest, "hugepages_total=")) || scan.HasPrefix(b, "hugepages_total=") {
 		return true
 	}
 	if name, v, ok := zoneName(rest, " free:"); ok {
-		return len(name) > 0 && len(v) > 0 && isDigit(v[0])
+		return len(name) > 0 && len(v) > 0 && scan.IsDigit(v[0])
 	}
 	_, _, ok := isBlocks(rest)
 	return ok
@@ -206,15 +236,15 @@ const interleaved = 256
 // isForeign says whether another allocation's trace and Mem-Info follow
 // (warn_alloc), or just the latter (sysrq-m).
 func isForeign(b []byte) bool {
-	rest, ok := after(b, ": page allocation ")
+	rest, ok := scan.After(b, ": page allocation ")
 	if ok {
-		return hasPrefix(rest, "failure: order:") || hasPrefix(rest, "stalls for ")
+		return scan.HasPrefix(rest, "failure: order:") || scan.HasPrefix(rest, "stalls for ")
 	}
-	return hasPrefix(b, "sysrq: Show Memory") || hasPrefix(b, "SysRq : Show Memory")
+	return scan.HasPrefix(b, "sysrq: Show Memory") || scan.HasPrefix(b, "SysRq : Show Memory")
 }
 
 // section handles the lines that mean something within a report only.
-func (p *Parser) section(l *Line, b []byte) {
+func (p *Parser) section(l *lines.Line, b []byte) {
 	k := classify(b)
 	switch k {
 	case partNone:
@@ -264,14 +294,14 @@ func (p *Parser) section(l *Line, b []byte) {
 }
 
 // count keeps what to tell of a report that is none.
-func (r *report) count(l *Line, b []byte) {
+func (r *report) count(l *lines.Line, b []byte) {
 	if r.lines++; r.lines == 1 && r.headless {
-		r.firstNumber, r.firstText = l.Number, keep(b)
+		r.firstNumber, r.firstText = l.Number, scan.Keep(b)
 	}
 }
 
 // foreign handles the first line of another allocation's report.
-func (p *Parser) foreign(l *Line) {
+func (p *Parser) foreign(l *lines.Line) {
 	s := stampOf(l)
 	p.foreignSeen, p.foreignTick = true, p.tick
 	for _, r := range p.open {
@@ -282,25 +312,29 @@ func (p *Parser) foreign(l *Line) {
 }
 
 // openOf says whether a report of the same machine is open.
-func (p *Parser) openOf(l *Line) bool {
-	s := stampOf(l)
+func (p *Parser) openOf(l *lines.Line) bool {
 	for _, r := range p.open {
-		if s.sameOrigin(&r.stamp) {
+		if r.fits(l) {
 			return true
 		}
 	}
 	return false
 }
 
+// from1 says whether a line can come from the same boot of the same machine.
+func (r *report) fits(l *lines.Line) bool {
+	return (r.bootID == "" || l.BootID == "" || r.bootID == l.BootID) && (r.node == "" || l.Node == "" || r.node == l.Node)
+}
+
 // pick finds the reports that a line can belong to, best first. With the caller
 // printed there is just one; else those that are at this part come before those
 // that are to come to it, and the one touched last before the others. Two that
 // are at the same part cannot be told apart.
-func (p *Parser) pick(l *Line, k part) (order [maxOpen]*report, n int) {
-	st, at := stageOf(k), stampOf(l)
+func (p *Parser) pick(l *lines.Line, k part) (order [maxOpen]*report, n int) {
+	st := stageOf(k)
 	for i := len(p.open) - 1; i >= 0; i-- {
 		r := p.open[i]
-		if !at.sameOrigin(&r.stamp) {
+		if !r.fits(l) {
 			continue
 		}
 		if l.Caller != 0 && r.caller != 0 {
@@ -409,9 +443,6 @@ func (r *report) applyStat(b []byte) bool {
 		// Each counter is printed once: one that comes again is another's.
 		r.statsMixed = r.statsMixed || !r.statsEach && r.stats.has(string(name))
 		r.stats.add(name, v)
-		if !inBytes(strings.TrimPrefix(string(name), oom.LimitV1TotalPrefix)) {
-			r.unused++
-		}
 	}
 	return ok
 }
@@ -426,14 +457,14 @@ func (m *memInfo) apply(k part, b []byte) {
 	case partReserve:
 		m.parseReserve(b[len("lowmem_reserve[]:"):])
 	case partCount:
-		if v, rest, ok := cutUint(b); ok {
+		if v, rest, ok := scan.Uint(b); ok {
 			m.parseCount(v, rest)
 		}
 	case partSwap:
-		number := skipSpaces(b[bytes.IndexAny(b, "=:")+1:])
-		v, unit, ok := cutUint(number)
+		number := scan.SkipSpaces(b[bytes.IndexAny(b, "=:")+1:])
+		v, unit, ok := scan.Uint(number)
 		switch {
-		case hasPrefix(number, "-"): // during swapoff: less what is used on the device that leaves
+		case scan.HasPrefix(number, "-"): // during swapoff: less what is used on the device that leaves
 			m.leftOut++
 			m.swapLeaves = true
 		case !ok || string(unit) != "kB":
@@ -473,9 +504,9 @@ func (m *memInfo) applySite(k part, b []byte) bool {
 func (m *memInfo) applyNode(b []byte) {
 	node, rest := afterNode(b)
 	switch {
-	case hasPrefix(rest, "hugepages_total="):
+	case scan.HasPrefix(rest, "hugepages_total="):
 		m.parseHuge(rest)
-	case hasPrefix(rest, "active_anon:"):
+	case scan.HasPrefix(rest, "active_anon:"):
 		m.parseNode(rest)
 	default:
 		if name, values, ok := zoneName(rest, " free:"); ok {

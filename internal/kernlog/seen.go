@@ -17,9 +17,9 @@ type Seen struct {
 
 // killed is what a kill line says: no other kill says the same.
 type killed struct {
-	pid                         int32
+	pid                         int64
+	totalVM, anon, file, tables uint64
 	comm                        string
-	totalVM, anon, file, tables oom.Opt[uint64]
 }
 
 // moment is a record's own stamp.
@@ -38,6 +38,8 @@ type remembered struct {
 const (
 	// maxSeen bounds the records that are remembered, the last ones.
 	maxSeen = 1 << 16
+	// maxMoments is how many kills with the same numbers are remembered.
+	maxMoments = 8
 	// loggedWithin is how far apart two loggers stamp one line.
 	loggedWithin = 2 * time.Second
 )
@@ -56,8 +58,12 @@ func (s *Seen) Again(rec *oom.Record) bool {
 	log, again := s.ids[rec.ID]
 	// Within a second a task can stand for more than one record of one log.
 	again = again && (at.uptime.Known || !at.time.IsZero() && at.node != "" && log != s.log)
-	for i := range s.kills[kill] {
-		again = again || known && at.canBe(&s.kills[kill][i])
+	var moments []moment
+	if known && !again {
+		moments = s.kills[kill]
+	}
+	for i := range moments {
+		again = again || at.canBe(&moments[i])
 	}
 	if again {
 		return true
@@ -74,7 +80,7 @@ func (s *Seen) Again(rec *oom.Record) bool {
 	}
 	s.ids[rec.ID] = s.log
 	if known {
-		s.kills[kill] = append(s.kills[kill], at)
+		s.kills[kill] = append(moments[max(0, len(moments)-maxMoments+1):], at)
 	}
 	s.order = append(s.order, remembered{rec.ID, kill})
 	return false
@@ -86,7 +92,10 @@ func killOf(rec *oom.Record) (killed, bool) {
 	if rec.Kind != oom.KindKill || v == nil || !v.TID.Known || !v.TotalVMBytes.Known || !v.AnonRSSBytes.Known {
 		return killed{}, false
 	}
-	return killed{v.TID.Value, v.Comm, v.TotalVMBytes, v.AnonRSSBytes, v.FileRSSBytes, v.PgtablesBytes}, true
+	return killed{
+		pid: int64(v.TID.Value), totalVM: v.TotalVMBytes.Value, anon: v.AnonRSSBytes.Value, file: v.FileRSSBytes.Value,
+		tables: v.PgtablesBytes.Value, comm: v.Comm,
+	}, true
 }
 
 // canBe says whether no clock tells two moments apart.

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/oomtrace/oomtrace/internal/kernlog/scan"
 	"github.com/oomtrace/oomtrace/internal/oom"
 )
 
@@ -62,7 +63,7 @@ type taskTable struct {
 	total    uint64
 	pages    uint64 // of all rows; math.MaxUint64: too many to be true
 	top      []worst
-	names    map[string]*byName
+	names    map[string]byName
 	nameless bool  // there are more names than are summed up
 	biggest  worst // whatever its adjustment; points are its size
 	domain   uint64
@@ -73,12 +74,12 @@ func isHeading(b []byte) bool {
 	if len(b) < 5 || b[0] != '[' {
 		return false
 	}
-	rest := skipSpaces(b[1:])
-	if !hasPrefix(rest, "pid") {
+	rest := scan.SkipSpaces(b[1:])
+	if !scan.HasPrefix(rest, "pid") {
 		return false
 	}
-	rest = skipSpaces(rest[3:])
-	return len(rest) > 0 && rest[0] == ']' && contains(rest, "tgid")
+	rest = scan.SkipSpaces(rest[3:])
+	return len(rest) > 0 && rest[0] == ']' && scan.Contains(rest, "tgid")
 }
 
 func (t *taskTable) parseHeading(b []byte) {
@@ -86,7 +87,7 @@ func (t *taskTable) parseHeading(b []byte) {
 	t.headed, t.width = true, 0
 	for len(b) > 0 && t.width < maxColumns {
 		var f []byte
-		f, b = nextField(b)
+		f, b = scan.Field(b)
 		c := colIgnore
 		switch string(f) {
 		case "":
@@ -134,11 +135,11 @@ func rowPID(b []byte) (pid int32, rest []byte, ok bool) {
 	if len(b) < 4 || b[0] != '[' {
 		return 0, nil, false
 	}
-	pid, rest, ok = cutPID(skipSpaces(b[1:]))
+	pid, rest, ok = scan.PID(scan.SkipSpaces(b[1:]))
 	if !ok {
 		return 0, nil, false
 	}
-	rest = skipSpaces(rest)
+	rest = scan.SkipSpaces(rest)
 	if len(rest) < 2 || rest[0] != ']' || rest[1] != ' ' && rest[1] != '\t' {
 		return 0, nil, false
 	}
@@ -161,13 +162,13 @@ func isRow(b []byte) bool {
 // and what follows.
 func numbers(b []byte, into []int64) (int, []byte) {
 	for i := range into {
-		f, rest := nextField(b)
+		f, rest := scan.Field(b)
 		neg := len(f) > 0 && f[0] == '-'
 		digits := f
 		if neg {
 			digits = f[1:]
 		}
-		v, tail, ok := cutUint(digits)
+		v, tail, ok := scan.Uint(digits)
 		if !ok || len(tail) > 0 || v > math.MaxInt64 {
 			return i, b
 		}
@@ -297,7 +298,7 @@ func (t *taskTable) rank(r row, name []byte) {
 	size := r.pages()
 	t.pages += min(uint64(size), math.MaxUint64-t.pages)
 	if size > t.biggest.points {
-		t.biggest = worst{r, keep(name), size}
+		t.biggest = worst{r, scan.Keep(name), size}
 	}
 	p := t.points(&r)
 	if len(t.top) == maxCandidates {
@@ -310,7 +311,7 @@ func (t *taskTable) rank(r row, name []byte) {
 	for i > 0 && t.top[i-1].points < p {
 		i--
 	}
-	t.top = slices.Insert(t.top, i, worst{r, keep(name), p})
+	t.top = slices.Insert(t.top, i, worst{r, scan.Keep(name), p})
 }
 
 // byName is what all tasks of one name hold together.
@@ -324,20 +325,20 @@ type byName struct {
 const maxNames = 4096
 
 func (t *taskTable) sumName(r *row, name []byte) {
-	s := t.names[string(name)]
-	if s == nil {
+	const most = math.MaxInt32 << 8
+	s, ok := t.names[string(name)]
+	if !ok {
 		if len(t.names) >= maxNames {
 			t.nameless = true
 			return
 		}
 		if t.names == nil {
-			t.names = map[string]*byName{}
+			t.names = map[string]byName{}
 		}
-		s = &byName{tablePages: r.tablePages}
-		t.names[string(name)] = s
+		s.tablePages = r.tablePages
 	}
-	const most = math.MaxInt32 << 8
 	s.rss, s.swap, s.tables, s.tasks = s.rss+min(r.rss, most), s.swap+min(r.swap, most), s.tables+min(r.tables, most<<16), s.tasks+1
+	t.names[string(name)] = s
 }
 
 // holders are the names whose tasks hold most, worst first. Tasks that share memory
@@ -353,7 +354,7 @@ func (t *taskTable) holders(page uint64) ([]oom.Holder, oom.Opt[uint64]) {
 			tables *= page
 		}
 		all = append(all, oom.Holder{
-			Comm: strings.ToValidUTF8(name, "\ufffd"), UsageBytes: sumOpt(times(s.rss, page), oom.Some(tables)), SwapBytes: times(s.swap, page),
+			Comm: strings.ToValidUTF8(name, "\ufffd"), UsageBytes: scan.Sum(scan.Times(s.rss, page), oom.Some(tables)), SwapBytes: scan.Times(s.swap, page),
 			Tasks: oom.Some(s.tasks),
 		})
 	}
@@ -378,7 +379,7 @@ func (t *taskTable) find(pid int32) *row {
 
 func (r *row) tableBytes(page uint64) oom.Opt[uint64] {
 	if r.tablePages {
-		return times(r.tables, page)
+		return scan.Times(r.tables, page)
 	}
 	return oom.Some(r.tables)
 }
@@ -394,12 +395,12 @@ func (t *taskTable) candidates(page uint64) []oom.Candidate {
 	for i := range top {
 		w := &top[i]
 		c := oom.Candidate{
-			PID: oom.Some(w.tgid), Comm: w.name, UID: oom.Some(w.uid), TotalVMBytes: times(w.totalVM, page),
-			RSSBytes: times(w.rss, page), SwapBytes: times(w.swap, page), PgtablesBytes: w.tableBytes(page),
+			PID: oom.Some(w.tgid), Comm: w.name, UID: oom.Some(w.uid), TotalVMBytes: scan.Times(w.totalVM, page),
+			RSSBytes: scan.Times(w.rss, page), SwapBytes: scan.Times(w.swap, page), PgtablesBytes: w.tableBytes(page),
 			OOMScoreAdj: oom.Some(w.adj),
 		}
 		if w.split {
-			c.AnonRSSBytes, c.FileRSSBytes, c.ShmemRSSBytes = times(w.anon, page), times(w.file, page), times(w.shmem, page)
+			c.AnonRSSBytes, c.FileRSSBytes, c.ShmemRSSBytes = scan.Times(w.anon, page), scan.Times(w.file, page), scan.Times(w.shmem, page)
 		}
 		out = append(out, c)
 	}

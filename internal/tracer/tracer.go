@@ -35,6 +35,18 @@ const (
 	DefaultCmdlineEntries = 8192
 )
 
+// The sizes that a ring buffer can have: the least has room for the longest record,
+// and is a multiple of any kernel's page size.
+const (
+	MinRingBytes = 64 << 10
+	MaxRingBytes = 1 << 30
+)
+
+// ValidRingBytes says whether a ring buffer can have this size.
+func ValidRingBytes(n int) bool {
+	return n >= MinRingBytes && n <= MaxRingBytes && n&(n-1) == 0 && n%os.Getpagesize() == 0
+}
+
 // MaxTop is the most candidates a record can carry (MAX_CANDIDATES).
 const MaxTop = 32
 

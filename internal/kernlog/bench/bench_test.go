@@ -11,6 +11,7 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 	"unsafe"
@@ -115,6 +116,48 @@ func BenchmarkOomtrace(b *testing.B) {
 	}
 	b.ReportMetric(float64(kills), "kills")
 	b.ReportMetric(float64(most)/(1<<20), "heap-MiB")
+}
+
+// BenchmarkReports reads a log that is nothing but OOM reports, each at another time.
+func BenchmarkReports(b *testing.B) {
+	raw, _ := reports(b)
+	var text strings.Builder
+	lines := strings.SplitAfter(raw, "\n")
+	for boot := 0; text.Len() < 32<<20; boot++ {
+		for _, line := range lines {
+			f := strings.SplitN(line, ",", 4)
+			if usec, err := strconv.Atoi(f[min(2, len(f)-1)]); err == nil && len(f) == 4 {
+				line = fmt.Sprintf("%s,%s,%d,%s", f[0], f[1], usec+boot*100_000_000, f[3])
+			}
+			text.WriteString(line)
+		}
+	}
+	b.SetBytes(int64(text.Len()))
+	b.ReportAllocs()
+	before, loops := cpuTime(b), 0
+	for b.Loop() {
+		loops++
+		r := kernlog.NewReader(strings.NewReader(text.String()), kernlog.Options{})
+		n := 0
+		for {
+			if _, err := r.Next(); err != nil {
+				break
+			}
+			n++
+		}
+		b.ReportMetric(float64(n), "records")
+	}
+	b.ReportMetric(float64(loops)*float64(text.Len())/1e6/(cpuTime(b)-before).Seconds(), "MB/cpu-s")
+}
+
+// cpuTime is what the process has used: other work on the machine does not count.
+func cpuTime(b *testing.B) time.Duration {
+	b.Helper()
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		b.Fatal(err)
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
 // fileParser gives a file's lines to oomparser as its own source gives those of

@@ -1,8 +1,9 @@
-package kernlog
+package lines
 
 import (
 	"bytes"
 	"encoding/binary"
+	"github.com/oomtrace/oomtrace/internal/kernlog/scan"
 	"strconv"
 )
 
@@ -71,11 +72,11 @@ func (r *Reader) endEntry() {
 		return
 	}
 	r.src.lines++
-	message := skipSpaces([]byte(e.values[roleText]))
-	if r.start > 0 || r.close() || mayAnchor(message) || len(message) > 0 && message[0] == '[' {
+	message := scan.SkipSpaces([]byte(e.values[roleText]))
+	if r.start > 0 || r.close() || MayMatter(message) || len(message) > 0 && message[0] == '[' {
 		r.takeEntry(e, int(r.src.lines))
 	} else {
-		r.p.skip(1)
+		r.sink.Skip(1)
 	}
 	r.start--
 	*e = entry{}
@@ -94,7 +95,7 @@ func (r *Reader) stepVerbose() bool {
 		return false
 	}
 	raw = bytes.TrimRight(raw, "\r")
-	in := skipSpaces(raw)
+	in := scan.SkipSpaces(raw)
 	switch key, value, ok := bytes.Cut(in, []byte("=")); {
 	case len(in) == len(raw):
 		r.endEntry()
@@ -116,7 +117,7 @@ func (r *Reader) stepVerbose() bool {
 // isKey says whether this can be a field's name in the journal.
 func isKey(b []byte) bool {
 	for _, c := range b {
-		if (c < 'A' || c > 'Z') && c != '_' && !isDigit(c) {
+		if (c < 'A' || c > 'Z') && c != '_' && !scan.IsDigit(c) {
 			return false
 		}
 	}
@@ -132,7 +133,7 @@ func (r *Reader) verboseStamp(b []byte) {
 	if !ok {
 		return
 	}
-	if name, _ := nextField(rest); len(name) > 0 && name[0] != '[' {
+	if name, _ := scan.Field(rest); len(name) > 0 && name[0] != '[' {
 		t = inZone(t, name)
 	}
 	if !t.IsZero() {

@@ -1,7 +1,8 @@
-package kernlog
+package lines
 
 import (
 	"bytes"
+	"github.com/oomtrace/oomtrace/internal/kernlog/scan"
 	"strings"
 )
 
@@ -9,14 +10,14 @@ import (
 // fields that are indented.
 func isVerbose(b []byte) bool {
 	first, rest, ok := bytes.Cut(b, []byte("\n"))
-	if !ok || !contains(first, "[s=") && !hasPrefix(first, "-- ") {
+	if !ok || !scan.Contains(first, "[s=") && !scan.HasPrefix(first, "-- ") {
 		return false
 	}
-	if hasPrefix(first, "-- ") {
+	if scan.HasPrefix(first, "-- ") {
 		first, rest, _ = bytes.Cut(rest, []byte("\n"))
 	}
-	key, _, ok := bytes.Cut(skipSpaces(rest), []byte("="))
-	return ok && contains(first, "[s=") && hasPrefix(rest, "    ") && isKey(key)
+	key, _, ok := bytes.Cut(scan.SkipSpaces(rest), []byte("="))
+	return ok && scan.Contains(first, "[s=") && scan.HasPrefix(rest, "    ") && isKey(key)
 }
 
 // maxColumnNames bounds the columns of a table that are looked at.
@@ -111,8 +112,8 @@ func (r *Reader) stepTable() bool {
 			line, cut = append(append(line, '\n'), more...), cut || cutMore
 		}
 	}
-	if r.start <= 0 && !r.close() && !mayAnchor(line) {
-		r.p.skip(1)
+	if r.start <= 0 && !r.close() && !MayMatter(line) {
+		r.sink.Skip(1)
 		return true
 	}
 	r.start--

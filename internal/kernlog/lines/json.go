@@ -1,7 +1,8 @@
-package kernlog
+package lines
 
 import (
 	"encoding/json"
+	"github.com/oomtrace/oomtrace/internal/kernlog/scan"
 	"math"
 	"strings"
 )
@@ -149,14 +150,14 @@ func (r *Reader) stepJSON() bool {
 	if !ok {
 		return false
 	}
-	if r.start <= 0 && !r.close() && !mayAnchor(obj) && !contains(obj, `"[`) {
-		r.p.skip(1)
+	if r.start <= 0 && !r.close() && !MayMatter(obj) && !scan.Contains(obj, `"[`) {
+		r.sink.Skip(1)
 		return true
 	}
 	r.start--
 	var fields map[string]json.RawMessage
 	if json.Unmarshal(obj, &fields) != nil {
-		r.unknown++
+		r.stats.unknown(int(r.src.lines), obj)
 		return true
 	}
 	if console := fields["Output"]; console != nil { // "aws ec2 get-console-output"
@@ -164,10 +165,7 @@ func (r *Reader) stepJSON() bool {
 		return true
 	}
 	if !r.object(fields) {
-		r.unknown++
-		if mayAnchor(obj) {
-			r.p.stats.unknown(int(r.src.lines), obj)
-		}
+		r.stats.unknown(int(r.src.lines), obj)
 	}
 	return true
 }

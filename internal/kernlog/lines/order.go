@@ -1,8 +1,11 @@
-package kernlog
+package lines
 
 import (
 	"bytes"
+	"cmp"
+	"github.com/oomtrace/oomtrace/internal/kernlog/scan"
 	"slices"
+	"time"
 )
 
 const (
@@ -22,7 +25,8 @@ const (
 // the stamps of the first lines tell, and where these are all the same, the order of a
 // report's parts. Two loggers on one machine write each line twice.
 type order struct {
-	give  func(Line)
+	give  func(*Line)
+	g     Grammar
 	mode  orderMode
 	kept  []Line
 	bytes int
@@ -30,7 +34,7 @@ type order struct {
 
 	last         Line // with a stamp
 	rises, falls int
-	place        stage
+	place        int
 	ups, downs   int // of a report's parts
 
 	near    [nearLines]Line
@@ -52,8 +56,8 @@ func (o *order) holding() bool {
 }
 
 // push takes the next line of the log.
-func (o *order) push(l Line) {
-	if o.mode != undecided && o.again(&l) {
+func (o *order) push(l *Line) {
+	if o.mode != undecided && o.again(l) {
 		return
 	}
 	switch o.mode {
@@ -61,14 +65,14 @@ func (o *order) push(l Line) {
 		o.give(l)
 	case undecided:
 		o.keep(l)
-		o.weigh(&l)
+		o.weigh(l)
 		if o.rises >= 2 && o.rises > o.falls || o.rises+o.falls >= decideSteps || len(o.kept) >= decideLines {
 			o.decide()
 		}
 	case newestFirst:
 		o.keep(l)
-		header := isHeader(skipSpaces(l.Text))
-		o.kill = o.kill || !header && mayAnchor(l.Text)
+		header := o.g.Class(scan.SkipSpaces(l.Text)).Header
+		o.kill = o.kill || !header && MayMatter(l.Text)
 		if header || len(o.kept) >= turnLines || o.bytes >= turnBytes {
 			o.turn()
 		}
@@ -76,18 +80,18 @@ func (o *order) push(l Line) {
 }
 
 // keep copies a line: its text is the source's.
-func (o *order) keep(l Line) {
-	l.Text = bytes.Clone(l.Text)
-	o.kept = append(o.kept, l)
+func (o *order) keep(l *Line) {
+	own := *l
+	own.Text = bytes.Clone(l.Text)
+	o.kept = append(o.kept, own)
 	o.bytes += len(l.Text)
 }
 
 // weigh notes which way the clock and a report's parts go.
 func (o *order) weigh(l *Line) {
 	if l.Uptime.Known || !l.Time.IsZero() {
-		a, b := stampOf(&o.last), stampOf(l)
-		if (o.last.Uptime.Known || !o.last.Time.IsZero()) && a.sameOrigin(&b) {
-			switch c := compareStamps(&a, &b); {
+		if (o.last.Uptime.Known || !o.last.Time.IsZero()) && sameOrigin(&o.last, l) {
+			switch c := compareStamps(&o.last, l); {
 			case c < 0:
 				o.rises++
 			case c > 0:
@@ -100,50 +104,33 @@ func (o *order) weigh(l *Line) {
 	if l.Text == nil {
 		return
 	}
-	at, ok := placeOf(skipSpaces(l.Text))
+	c := o.g.Class(scan.SkipSpaces(l.Text))
 	switch {
-	case !ok:
+	case c.Place < 0:
 		return
-	case at > o.place:
+	case c.Place > o.place:
 		o.ups++
-	case at < o.place:
+	case c.Place < o.place:
 		o.downs++
 	}
-	o.place = at
+	o.place = c.Place
 }
 
 // compareStamps compares two stamps by the finest clock that both have; 0 where that
 // does not tell.
-func compareStamps(a, b *stamp) int {
+func compareStamps(a, b *Line) int {
 	switch {
-	case a.uptime.Known && b.uptime.Known:
-		return int(min(max(int64(a.uptime.Value)-int64(b.uptime.Value), -1), 1))
-	case !a.time.IsZero() && !b.time.IsZero():
-		return a.time.Compare(b.time)
+	case a.Uptime.Known && b.Uptime.Known:
+		return cmp.Compare(a.Uptime.Value, b.Uptime.Value)
+	case !a.Time.IsZero() && !b.Time.IsZero():
+		return a.Time.Compare(b.Time)
 	}
 	return 0
 }
 
-// placeOf is where in a report a line stands.
-func placeOf(b []byte) (stage, bool) {
-	switch {
-	case len(b) == 0:
-		return 0, false
-	case isHeader(b):
-		return stageHeader, true
-	case hasPrefix(b, summaryMark):
-		return stageSummary, true
-	case contains(b, killedMark) && contains(b, ") total-vm:"):
-		return stageScore, true
-	}
-	switch k := classify(b); k {
-	case partCPU, partMemInfo, partPages, partSwap, partHeading, partRow:
-		if k == partHeading { // rows are below it
-			return stageMemory, true
-		}
-		return stageOf(k), true
-	}
-	return 0, false
+// sameOrigin says whether two lines can come from one boot of one machine.
+func sameOrigin(a, b *Line) bool {
+	return (a.BootID == "" || b.BootID == "" || a.BootID == b.BootID) && (a.Node == "" || b.Node == "" || a.Node == b.Node)
 }
 
 // decide settles which way the log runs, and gives on what was kept.
@@ -154,15 +141,15 @@ func (o *order) decide() {
 	if turned {
 		o.mode = newestFirst
 	}
-	for _, l := range kept {
-		o.push(l)
+	for i := range kept {
+		o.push(&kept[i])
 	}
 }
 
 // turn gives on what was kept, the last line first.
 func (o *order) turn() {
-	for _, l := range slices.Backward(o.kept) {
-		o.give(l)
+	for i := range slices.Backward(o.kept) {
+		o.give(&o.kept[i])
 	}
 	clear(o.kept)
 	o.kept, o.bytes, o.kill = o.kept[:0], 0, false
@@ -189,7 +176,7 @@ func (o *order) again(l *Line) bool {
 		if !bytes.Equal(n.Text, l.Text) || !sameMoment(n, l) || i > 0 && !(n.Uptime.Known && l.Uptime.Known) {
 			continue
 		}
-		if _, _, isFrame := frame(skipSpaces(l.Text)); isFrame && o.doubled < 3 {
+		if o.doubled < 3 && o.g.Class(scan.SkipSpaces(l.Text)).Frame {
 			continue
 		}
 		o.doubled++
@@ -207,20 +194,18 @@ func (o *order) again(l *Line) bool {
 // sameMoment says whether nothing in two stamps tells them apart. One of two loggers may
 // leave out what the other writes.
 func sameMoment(a, b *Line) bool {
-	x, y := stampOf(a), stampOf(b)
-	if !x.sameOrigin(&y) || a.Caller != 0 && b.Caller != 0 && a.Caller != b.Caller {
+	if !sameOrigin(a, b) || a.Caller != 0 && b.Caller != 0 && a.Caller != b.Caller {
 		return false
 	}
-	if x.uptime.Known && y.uptime.Known {
-		return x.uptime == y.uptime
+	if a.Uptime.Known && b.Uptime.Known {
+		return a.Uptime == b.Uptime
 	}
-	if !x.time.IsZero() && !y.time.IsZero() {
-		const slack = 1e9
-		gap := x.time.Sub(y.time)
-		if x.fine() && y.fine() {
+	if !a.Time.IsZero() && !b.Time.IsZero() {
+		gap := a.Time.Sub(b.Time)
+		if a.Time.Nanosecond() != 0 && b.Time.Nanosecond() != 0 {
 			return gap == 0
 		}
-		return gap < slack && gap > -slack
+		return gap.Abs() < time.Second
 	}
-	return x.uptime.Known == y.uptime.Known || !x.time.IsZero() || !y.time.IsZero()
+	return a.Uptime.Known == b.Uptime.Known || !a.Time.IsZero() || !b.Time.IsZero()
 }

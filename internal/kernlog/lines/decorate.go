@@ -1,14 +1,15 @@
-package kernlog
+package lines
 
 import (
 	"bytes"
+	"github.com/oomtrace/oomtrace/internal/kernlog/scan"
 )
 
 // undecorate takes off what people's tools put around a line: quotes of mail, line
 // numbers, names of files, marks of Markdown.
-func undecorate(b []byte) []byte {
+func undecorate(b []byte, g Grammar) []byte {
 	for range 2 * maxWraps {
-		rest := cutDecoration(b)
+		rest := cutDecoration(b, g)
 		if len(rest) == len(b) {
 			break
 		}
@@ -18,21 +19,21 @@ func undecorate(b []byte) []byte {
 }
 
 // cutDecoration takes off one of them.
-func cutDecoration(b []byte) []byte {
+func cutDecoration(b []byte, g Grammar) []byte {
 	if len(b) < 2 {
 		return b
 	}
-	in := skipSpaces(b)
+	in := scan.SkipSpaces(b)
 	if len(in) == 0 {
 		return b
 	}
 	switch c := in[0]; {
 	case c == '>', c == '|' && len(in) > 1 && (in[1] == ' ' || in[1] == '|' || in[1] == '>'):
-		return skipSpaces(in[1:])
-	case isDigit(c):
-		return cutNumber(b, in)
-	case hasPrefix(in, "**"), hasPrefix(in, "- "), hasPrefix(in, "* "):
-		if rest := skipSpaces(in[2:]); stamped(rest) {
+		return scan.SkipSpaces(in[1:])
+	case scan.IsDigit(c):
+		return cutNumber(b, in, g)
+	case scan.HasPrefix(in, "**"), scan.HasPrefix(in, "- "), scan.HasPrefix(in, "* "):
+		if rest := scan.SkipSpaces(in[2:]); stamped(rest) {
 			return rest
 		}
 	case c == '"', c == '\'', c == '`':
@@ -46,9 +47,9 @@ func cutDecoration(b []byte) []byte {
 }
 
 // cutNumber takes off a line number as cat -n, grep -n and grep -C write it.
-func cutNumber(b, in []byte) []byte {
+func cutNumber(b, in []byte, g Grammar) []byte {
 	n := 0
-	for n < len(in) && isDigit(in[n]) {
+	for n < len(in) && scan.IsDigit(in[n]) {
 		n++
 	}
 	if n == len(in) || n > 9 {
@@ -59,13 +60,13 @@ func cutNumber(b, in []byte) []byte {
 	case '\t':
 		return rest
 	case ':', '-':
-		if len(rest) > 0 && (!isDigit(rest[0]) || stamped(rest) || classify(rest) != partNone) {
+		if len(rest) > 0 && (!scan.IsDigit(rest[0]) || stamped(rest) || g.Class(rest).Part) {
 			if _, _, ok := parseISO(in, nil); !ok {
 				return rest
 			}
 		}
 	case ' ':
-		if rest = skipSpaces(rest); stamped(rest) && !stamped(in) {
+		if rest = scan.SkipSpaces(rest); stamped(rest) && !stamped(in) {
 			return rest
 		}
 	}
@@ -81,10 +82,10 @@ func cutFile(b []byte) []byte {
 		switch {
 		case c == '.' || c == '/':
 			name++
-		case c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z', isDigit(c), c == '_', c == '~', c == '+':
+		case c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z', scan.IsDigit(c), c == '_', c == '~', c == '+':
 		case (c == ':' || c == '-') && name > 0:
 			rest := b[i+1:]
-			if v, after, ok := cutUint(rest); ok && v > 0 && len(after) > 0 && after[0] == c {
+			if v, after, ok := scan.Uint(rest); ok && v > 0 && len(after) > 0 && after[0] == c {
 				rest, numbered = after[1:], true
 			}
 			if stamped(rest) || numbered && c == ':' {
@@ -103,28 +104,28 @@ func cutFile(b []byte) []byte {
 
 // stamped is a quick test for the stamps and tags that begin a line of a log.
 func stamped(b []byte) bool {
-	b = skipSpaces(b)
+	b = scan.SkipSpaces(b)
 	if len(b) < 4 {
 		return false
 	}
 	switch c := b[0]; {
 	case c == '[':
-		in := skipSpaces(b[1:])
-		if _, rest, ok := cutUint(in); ok {
-			return len(rest) > 1 && (rest[0] == '.' && isDigit(rest[1]) || rest[0] == '-') // an uptime, a date
+		in := scan.SkipSpaces(b[1:])
+		if _, rest, ok := scan.Uint(in); ok {
+			return len(rest) > 1 && (rest[0] == '.' && scan.IsDigit(rest[1]) || rest[0] == '-') // an uptime, a date
 		}
 		end := bytes.IndexByte(in, ']')
 		return end > 16 && bytes.Count(in[:end], []byte(":")) == 2
 	case c == '<':
-		_, rest, ok := cutUint(b[1:])
+		_, rest, ok := scan.Uint(b[1:])
 		return ok && len(rest) > 0 && rest[0] == '>'
-	case isDigit(c):
+	case scan.IsDigit(c):
 		if _, _, ok := parseISO(b, nil); ok || len(b) > 20 && b[2] == '-' && b[5] == ' ' && b[8] == ':' && b[14] == '.' {
 			return true
 		}
-		_, ok := parseKmsg(b)
+		_, ok := ParseKmsg(b)
 		return ok
-	case hasPrefix(b, "kernel: "), hasPrefix(b, "kern "):
+	case scan.HasPrefix(b, "kernel: "), scan.HasPrefix(b, "kern "):
 		return true
 	}
 	return len(b) > 15 && b[3] == ' ' && (monthOf(b[:3]) || monthOf(b[4:7])) && bytes.IndexByte(b[:min(len(b), 24)], ':') > 0
@@ -132,7 +133,7 @@ func stamped(b []byte) bool {
 
 func monthOf(b []byte) bool {
 	_, ok := month(b)
-	return ok && !isDigit(b[0])
+	return ok && !scan.IsDigit(b[0])
 }
 
 // plain takes escapes of terminals out, as bytes or written out, and makes the blanks of
@@ -164,7 +165,7 @@ func stripWritten(b []byte) []byte {
 		out = append(out, b[:i]...)
 		b = b[i+len(caret):]
 		n := 0
-		for n < len(b) && (isDigit(b[n]) || b[n] == ';' || b[n] == '?') {
+		for n < len(b) && (scan.IsDigit(b[n]) || b[n] == ';' || b[n] == '?') {
 			n++
 		}
 		if n < len(b) && b[n] >= 'A' && b[n] <= 'z' {

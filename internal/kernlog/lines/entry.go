@@ -1,4 +1,4 @@
-package kernlog
+package lines
 
 import (
 	"bytes"
@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/oomtrace/oomtrace/internal/kernlog/scan"
 	"github.com/oomtrace/oomtrace/internal/oom"
 )
 
@@ -112,7 +113,7 @@ func (e *entry) believed() (kernel, other bool) {
 	}
 	facility := strings.ToLower(e.values[roleFacility])
 	say(roleFacility, facility == "kern" || facility == "0" || facility == "kernel" || facility == "kernel messages")
-	if v, rest, ok := cutUint([]byte(e.values[rolePriority])); ok && len(rest) == 0 {
+	if v, rest, ok := scan.Uint([]byte(e.values[rolePriority])); ok && len(rest) == 0 {
 		say(rolePriority, v>>3 == 0)
 	}
 	say(roleComponent, e.values[roleComponent] == "kernel-monitor") // node-problem-detector
@@ -133,11 +134,11 @@ func (r *Reader) takeEntry(e *entry, number int) bool {
 		l.Number = number
 		r.another(&l, []byte(text))
 	case e.values[roleTransport] == "kernel", kernel && !strings.Contains(text, "["):
-		l.Text, l.exact, l.Number, l.Cut = []byte(text), true, number, e.cut
+		l.Text, l.Exact, l.Number, l.Cut = []byte(text), true, number, e.cut
 		if e.values[roleTransport] != "kernel" && strings.Contains(text, "#0") {
 			l.Text = unescapeOctal(nil, l.Text)
 		}
-		r.ord.push(l)
+		r.ord.push(&l)
 	default:
 		r.takeText(e, &l, kernel, number)
 	}
@@ -169,9 +170,9 @@ func (r *Reader) takeText(e *entry, at *Line, kernel bool, number int) {
 			r.another(&l, []byte(raw))
 			continue
 		}
-		l.exact = l.exact || kernel
+		l.Exact = l.Exact || kernel
 		l.Text = bytes.Clone(l.Text)
-		r.ord.push(l)
+		r.ord.push(&l)
 	}
 }
 
@@ -179,11 +180,11 @@ func (r *Reader) takeText(e *entry, at *Line, kernel bool, number int) {
 func (e *entry) stamp(l *Line, loc *time.Location) {
 	l.BootID = bootID(e.values[roleBoot])
 	if host := e.values[roleHost]; len(host) <= 255 && isHost([]byte(host)) {
-		l.Node = keep([]byte(host))
+		l.Node = scan.Keep([]byte(host))
 	}
 	l.Caller = caller([]byte(e.values[roleCaller]))
 	if us, err := strconv.ParseUint(e.values[roleUptimeUS], 10, 64); err == nil {
-		l.Uptime = times(us, 1000)
+		l.Uptime = scan.Times(us, 1000)
 	}
 	if up, ok := uptime([]byte(e.values[roleUptime])); ok {
 		l.Uptime = oom.Some(up)

@@ -1,8 +1,9 @@
-package kernlog
+package lines
 
 import (
 	"encoding/binary"
 	"errors"
+	"github.com/oomtrace/oomtrace/internal/kernlog/scan"
 	"io"
 	"unicode/utf16"
 	"unicode/utf8"
@@ -23,9 +24,9 @@ type wide struct {
 // wideOf returns the byte order that a text in UTF-16 begins with, or nil.
 func wideOf(head []byte) binary.ByteOrder {
 	switch {
-	case hasPrefix(head, "\xff\xfe"):
+	case scan.HasPrefix(head, "\xff\xfe"):
 		return binary.LittleEndian
-	case hasPrefix(head, "\xfe\xff"):
+	case scan.HasPrefix(head, "\xfe\xff"):
 		return binary.BigEndian
 	}
 	return nil

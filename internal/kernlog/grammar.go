@@ -1,0 +1,106 @@
+package kernlog
+
+import (
+	"bytes"
+
+	"github.com/oomtrace/oomtrace/internal/kernlog/lines"
+	"github.com/oomtrace/oomtrace/internal/kernlog/scan"
+)
+
+// grammar is what package lines has to know of the kernel's text.
+type grammar struct{}
+
+// Class says what a line can be by itself.
+func (grammar) Class(b []byte) (c lines.Class) {
+	if len(b) == 0 {
+		return lines.Class{Own: true}
+	}
+	if isHeader(b) {
+		return lines.Class{Header: true, Place: int(stageHeader)}
+	}
+	k := classify(b)
+	c.Own = ownWords(b) || k != partCpuset && named(k)
+	c.Alone, c.Frame = orphan(k), k == partFrame
+	c.Weak = k == partStat || k == partPages || k == partCount
+	c.Part = k != partNone
+	switch {
+	case scan.HasPrefix(b, lines.SummaryMark):
+		c.Place = int(stageSummary)
+	case scan.Contains(b, lines.KilledMark) && scan.Contains(b, ") total-vm:"):
+		c.Place = int(stageScore)
+	case k == partHeading: // rows are below it
+		c.Place = int(stageMemory)
+	case k != partNone:
+		c.Place = int(stageOf(k))
+	default:
+		c.Place = -1
+	}
+	return c
+}
+
+// ownWords says whether a line begins with words of the kernel's before a name.
+func ownWords(b []byte) bool {
+	switch b[0] {
+	case 'O', 'M', 'K', 'T', 'o', 'c':
+		for _, start := range [...]string{
+			"Out of memory", "Out of Memory", lines.PanicMark, "Memory cgroup ", lines.KilledMark, lines.KillMark, lines.SummaryMark, reaperMark, "Tasks in ", "cgroup: ",
+		} {
+			if scan.HasPrefix(b, start) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// Unfinished says whether a line breaks off where the kernel's does not: mail wraps lines
+// at 72 to 80 columns.
+func (grammar) Unfinished(b []byte) bool {
+	b = scan.SkipSpaces(b)
+	if len(b) == 0 {
+		return false
+	}
+	if head := b[:min(len(b), maxComm+len(lines.HeaderMark)+1)]; scan.Contains(head, "invoked oom-killer:") {
+		return !scan.Contains(b, "oom_score_adj=") && !scan.Contains(b, "oomkilladj=") && !scan.Contains(b, "oom_adj=")
+	}
+	switch b[0] {
+	case '?':
+		return len(b) == 1 // a guessed frame
+	case '[':
+		if _, rest, ok := rowPID(b); ok {
+			var values [maxColumns]int64
+			n, name := numbers(rest, values[:])
+			return n < len(columns310) || len(scan.SkipSpaces(name)) == 0
+		}
+		return isHeading(b) && !bytes.HasSuffix(b, []byte(" name"))
+	case 'C', 'P':
+		return (scan.HasPrefix(b, "CPU: ") && scan.Contains(b, "PID: ") || scan.HasPrefix(b, "Pid: ")) && !scan.Contains(b, " #")
+	case 'T':
+		return scan.HasPrefix(b, "Task in ") && !scan.Contains(b, " killed as a result of limit of ")
+	case 'N', 'D', 'H':
+		switch {
+		case scan.Contains(b, "hugepages_total="):
+			return !scan.Contains(b, "hugepages_size=")
+		case scan.HasPrefix(b, "Node "), scan.Contains(b, " free:"):
+			return scan.Contains(b, "kB")
+		}
+	case 'O', 'M', 'K', 'o':
+		return unfinishedKill(b)
+	}
+	return false
+}
+
+// unfinishedKill says it of the lines that name a victim.
+func unfinishedKill(b []byte) bool {
+	switch {
+	case scan.HasPrefix(b, lines.SummaryMark):
+		_, ok := parseSummary(b)
+		return !ok
+	case scan.Contains(b, lines.KilledMark):
+		k, ok := parseKilled(b, false)
+		return !ok || k.cut
+	case killIndex(b) >= 0:
+		return !scan.Contains(b, ") score ") && !scan.Contains(b, "sharing same memory")
+	}
+	return false
+}

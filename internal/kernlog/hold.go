@@ -1,0 +1,126 @@
+package kernlog
+
+import (
+	"github.com/oomtrace/oomtrace/internal/kernlog/lines"
+	"github.com/oomtrace/oomtrace/internal/kernlog/scan"
+	"github.com/oomtrace/oomtrace/internal/oom"
+)
+
+// reaper handles the outcome of the OOM reaper.
+func (p *Parser) reaper(l *lines.Line, b []byte) {
+	x, ok := parseReaper(b)
+	if !ok {
+		p.unplaced(l, b)
+		return
+	}
+	s := stampOf(l)
+	exit := &oom.Exit{
+		Reaped: oom.Some(!x.gaveUp), AnonRSSBytes: x.anon, FileRSSBytes: x.file, ShmemRSSBytes: x.shmem,
+		RSSBytes: scan.Sum(x.anon, x.file, x.shmem),
+	}
+	if x.gaveUp {
+		exit.ReaperGaveUp = oom.Some(true)
+	}
+	h := p.heldKill(x.pid, &s)
+	if h != nil {
+		if gap, ok := s.since(&h.at); ok && gap >= 0 && s.fine() && h.at.fine() {
+			exit.ReapedAfterNS = oom.Some(uint64(gap))
+		}
+	}
+	switch {
+	case p.o.ExitRecords:
+		p.exitRecord(&s, &x, exit, h)
+	case h == nil:
+		p.unplaced(l, b)
+	default:
+		if h.rec.Exit != nil {
+			exit.SharedMM = h.rec.Exit.SharedMM
+		}
+		h.rec.Exit, h.done = exit, true
+		p.release(l)
+	}
+}
+
+// heldKill finds the kill that the reaper speaks of, by the thread.
+func (p *Parser) heldKill(tid int32, s *stamp) *held {
+	for i := len(p.held) - 1; i >= 0; i-- {
+		if h := &p.held[i]; h.tid == tid && !h.done && s.sameOrigin(&h.at) {
+			return h
+		}
+	}
+	return nil
+}
+
+func (p *Parser) exitRecord(s *stamp, x *reaperLine, exit *oom.Exit, h *held) {
+	rec := p.base(oom.KindExit, s, x.pid)
+	rec.Exit = exit
+	rec.Victim = &oom.Victim{PID: oom.Some(x.pid), TID: oom.Some(x.pid), Comm: x.comm}
+	if h != nil {
+		rec.Incident, rec.Victim.PID = h.rec.Incident, h.rec.Victim.PID
+		h.done = true
+	}
+	p.emit(rec)
+}
+
+// emit gives out a record that need not wait, after those that do.
+func (p *Parser) emit(rec *oom.Record) {
+	if p.o.ExitRecords {
+		p.settle()
+		p.put(rec)
+		return
+	}
+	p.held = append(p.held, held{rec: rec, done: true})
+	p.release(nil)
+}
+
+// hold keeps a kill back for its outcome; with exit records only until the next
+// line has shown whether it was an oom.group's.
+func (p *Parser) hold(h held) {
+	p.held = append(p.held, h)
+	if len(p.held) > maxHeld {
+		p.drop(len(p.held) - maxHeld)
+	}
+}
+
+// settle gives out the kills that wait for no more than the next line. What is
+// known of them stays, for the reaper's line.
+func (p *Parser) settle() {
+	for i := range p.held {
+		if h := &p.held[i]; !h.out {
+			p.put(h.rec)
+			h.out = true
+		}
+	}
+}
+
+// drop forgets the first n held kills and gives out those that were not yet.
+func (p *Parser) drop(n int) {
+	for i := range p.held[:n] {
+		if !p.held[i].out {
+			p.put(p.held[i].rec)
+		}
+	}
+	rest := copy(p.held, p.held[n:])
+	clear(p.held[rest:])
+	p.held = p.held[:rest]
+}
+
+// release drops, in order, what need not wait any longer.
+func (p *Parser) release(l *lines.Line) {
+	var now stamp
+	if l != nil && len(p.held) > 0 {
+		now = stampOf(l)
+	}
+	n := 0
+	for ; n < len(p.held); n++ {
+		h := &p.held[n]
+		gap, ok := now.since(&h.at)
+		late := p.tick-h.tick > reaperLines || ok && now.sameOrigin(&h.at) && (gap > reaperWait || gap < -clockSlack)
+		if !late && (!h.done || p.o.ExitRecords) {
+			break
+		}
+	}
+	if n > 0 {
+		p.drop(n)
+	}
+}

@@ -1,0 +1,231 @@
+package kernlog
+
+import (
+	"github.com/oomtrace/oomtrace/internal/kernlog/lines"
+	"github.com/oomtrace/oomtrace/internal/oom"
+)
+
+func (p *Parser) kill(l *lines.Line, k *killLine) {
+	s := stampOf(l)
+	if inc := p.groupOf(l, k, &s); inc != nil {
+		p.groupKill(l, inc, k)
+		return
+	}
+	r, fit := p.bestReport(l, k.message, func(r *report) int { return killFits(r, k) })
+	if fit < fitsPID && p.late(k, &s) {
+		return
+	}
+	if r != nil && r.headless && r.stage < stageTasks {
+		// Without a header these may be another allocation's Mem-Info.
+		p.end(r)
+		r = nil
+	}
+	if r == nil {
+		r = p.newReport(l, true)
+	}
+	r.note(k.message)
+	if !r.chosen.known && !k.bare {
+		// The only line that names a process, so it is the one that was chosen.
+		r.chosen, r.assumed = chosen{known: true, pid: k.pid, comm: k.comm, uid: k.uid}, true
+	}
+	inc := &incident{rep: r, id: p.incidentID(&r.stamp, k.pid), killed: map[int32]bool{}, message: k.message}
+	p.remember(inc)
+	rec := p.groupKill(l, inc, k)
+	if fit == fitsOpen && !r.headless {
+		r.claim = &claim{rec: rec, inc: inc, kill: *k, at: s}
+		return
+	}
+	p.remove(r)
+}
+
+// claim is a kill that a report was taken for before its later parts came. If they do
+// come, the report is another kill's.
+type claim struct {
+	rec  *oom.Record
+	inc  *incident
+	kill killLine
+	at   stamp
+}
+
+// unclaim takes the report back from a kill, since it goes on. A record that was given
+// out stays as it is.
+func (p *Parser) unclaim(r *report) {
+	c := r.claim
+	r.claim = nil
+	if r.assumed {
+		r.assumed, r.chosen, r.scope = false, chosen{}, ""
+	}
+	for i := range p.held {
+		h := &p.held[i]
+		if h.rec != c.rec || h.out {
+			continue
+		}
+		alone := &report{stamp: c.at, last: c.at, headless: true}
+		alone.note(c.kill.message)
+		rec := oom.Record{
+			Schema: h.rec.Schema, ID: h.rec.ID, Kind: h.rec.Kind, Source: h.rec.Source, Hooks: h.rec.Hooks, UptimeNS: h.rec.UptimeNS,
+			Time: h.rec.Time, Node: h.rec.Node, BootID: h.rec.BootID, Kernel: p.o.Kernel,
+		}
+		alone.fill(&rec, &c.kill)
+		rec.Victim = alone.victim(&c.kill)
+		rec.Incident = p.incidentID(&c.at, c.kill.pid)
+		*h.rec, c.inc.rep, c.inc.id = rec, alone, rec.Incident
+	}
+}
+
+// dropClaimed closes the reports that a kill has taken: another one begins.
+func (p *Parser) dropClaimed(s *stamp) {
+	for i := 0; i < len(p.open); {
+		if r := p.open[i]; r.claim != nil && s.sameOrigin(&r.stamp) {
+			p.remove(r)
+			continue
+		}
+		i++
+	}
+}
+
+// late handles the line of a kill that was given already, from the kernel's
+// choice. False when there is none such.
+func (p *Parser) late(k *killLine, s *stamp) bool {
+	for i := range p.ended {
+		e := &p.ended[i]
+		gap, ok := s.since(&e.at)
+		if e.pid != k.pid || !s.sameOrigin(&e.at) || p.tick-e.tick > reportLines || ok && (gap > reportWait || gap < -clockSlack) {
+			continue
+		}
+		for j := range p.held {
+			if h := &p.held[j]; h.rec == e.rec && !h.out {
+				k.complete(h.rec, e.row)
+			}
+		}
+		p.ended = append(p.ended[:i], p.ended[i+1:]...)
+		return true
+	}
+	return false
+}
+
+// complete adds what the kill line says to a record without it.
+func (k *killLine) complete(rec *oom.Record, row *row) {
+	v := rec.Victim
+	if rec.Scope == "" {
+		rec.Scope = k.scope
+	}
+	for _, f := range [...]struct{ to, from *oom.Opt[uint64] }{
+		{&v.TotalVMBytes, &k.totalVM}, {&v.AnonRSSBytes, &k.anon}, {&v.FileRSSBytes, &k.file}, {&v.ShmemRSSBytes, &k.shmem},
+	} {
+		if f.from.Known {
+			*f.to = *f.from
+		}
+	}
+	if rss := k.rss(); rss.Known {
+		v.RSSBytes = rss
+	}
+	if tables := k.tablesBytes(row); tables.Known {
+		v.PgtablesBytes = tables
+	}
+	if k.uid.Known {
+		v.UID = k.uid
+	}
+	if k.adj.Known {
+		v.OOMScoreAdj = k.adj
+	}
+}
+
+// groupKill writes one victim of an incident; nil if it has a record.
+func (p *Parser) groupKill(l *lines.Line, inc *incident, k *killLine) *oom.Record {
+	s := stampOf(l)
+	inc.last, inc.lastTick = s, p.tick
+	if inc.killed[k.pid] {
+		return nil // an oom.group's chosen task, once more
+	}
+	if len(inc.killed) < maxRows {
+		inc.killed[k.pid] = true
+	}
+	rec := p.base(oom.KindKill, &s, k.pid)
+	rec.Incident = inc.id
+	p.count(inc.rep)
+	inc.rep.fill(rec, k)
+	rec.Victim = inc.rep.victim(k)
+	if k.cut {
+		rec.Incomplete = oom.Some(true)
+	}
+	p.stats.Kills++
+	p.hold(held{rec: rec, at: s, tick: p.tick, tid: k.pid})
+	return rec
+}
+
+// groupOf returns the oom.group incident that a kill belongs to, if any: the
+// group's line was seen, the kill came right after, and the task was weighed.
+func (p *Parser) groupOf(l *lines.Line, k *killLine, s *stamp) *incident {
+	for i := len(p.recent) - 1; i >= 0; i-- {
+		inc := p.recent[i]
+		if !inc.grouped || p.tick-inc.lastTick > reportLines {
+			continue
+		}
+		if !s.sameOrigin(&inc.last) {
+			continue
+		}
+		if gap, ok := s.since(&inc.last); ok && (gap < -clockSlack || gap > groupWait) {
+			continue
+		}
+		if l.Caller != 0 && inc.rep.caller != 0 && l.Caller != inc.rep.caller {
+			continue
+		}
+		if k.scope != "" && inc.message.scope != "" && k.scope != inc.message.scope {
+			continue
+		}
+		if inc.killed[k.pid] {
+			return inc
+		}
+		t := &inc.rep.tasks
+		if t.headed && t.total <= maxRows && t.find(k.pid) == nil {
+			continue
+		}
+		if p.reportFor(l, k.message, func(r *report) int { return ownReport(r, k) }) != nil {
+			continue // a report of its own
+		}
+		return inc
+	}
+	return nil
+}
+
+// group marks the last incident as an oom.group's.
+func (p *Parser) group(l *lines.Line, path string) bool {
+	var inc *incident
+	s := stampOf(l)
+	for _, i := range p.recent {
+		if s.sameOrigin(&i.last) {
+			inc = i
+		}
+	}
+	if inc == nil {
+		return false
+	}
+	inc.grouped, inc.rep.groupPath = true, path
+	for i := range p.held {
+		rec := p.held[i].rec
+		if rec.Incident != inc.id || p.held[i].out {
+			continue
+		}
+		if rec.Limit != nil && rec.Limit.Cgroup == path {
+			rec.Limit.OOMGroup = oom.Some(true)
+		}
+		rec.Victim.CgroupLimits = []oom.CgroupLimit{{Cgroup: path, OOMGroup: oom.Some(true)}}
+	}
+	return true
+}
+
+func (p *Parser) remember(inc *incident) {
+	if len(p.recent) == maxRecent {
+		p.reuse(p.recent[0].rep)
+		p.recent = append(p.recent[:0], p.recent[1:]...)
+	}
+	p.recent = append(p.recent, inc)
+}
+
+// reuse keeps a report's big table for the next one.
+func (p *Parser) reuse(r *report) {
+	if len(p.spare) < 2 {
+		p.spare = append(p.spare, r)
+	}
+}

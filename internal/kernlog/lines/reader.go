@@ -1,0 +1,351 @@
+package lines
+
+import (
+	"bytes"
+	"compress/gzip"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/klauspost/compress/zstd"
+	"github.com/ulikunitz/xz"
+
+	"github.com/oomtrace/oomtrace/internal/kernlog/scan"
+)
+
+const (
+	bufferBytes = 768 << 10
+	// readBytes are read at once: as much as the nearer caches hold.
+	readBytes = 256 << 10
+	// historyBytes of what was passed over stay in the buffer: a kill line may
+	// show that the lines before it were of its report.
+	historyBytes = 64 << 10
+	// lookBackLines is how many lines that are none of a report's end the look
+	// back.
+	lookBackLines = 32
+	// startLines: the first lines of a log may be the middle of a report.
+	startLines = 64
+	// maxWindow bounds what a compressed input may make us allocate.
+	maxWindow = 128 << 20
+	peekBytes = 4096
+)
+
+// Reader reads the lines of a log. It is not safe for concurrent use.
+type Reader struct {
+	o         Options
+	g         Grammar
+	src       *source
+	in        io.Reader
+	sink      Sink
+	x         prefixes
+	format    format
+	start     int // lines that are read closely at the start
+	obj       objects
+	entry     entry
+	ord       order
+	line      Line   // the one at hand
+	joined    []byte // a line put together, see rejoin
+	inMessage bool   // of journalctl -o verbose: the last field
+	columns   []string
+	comma     byte
+	stats     Stats
+}
+
+type format int
+
+const (
+	formatText format = iota
+	formatJSON
+	formatExport
+	formatVerbose
+	formatTable
+)
+
+// NewReader returns a reader that gives a log's lines to the sink. It does not close in.
+func NewReader(in io.Reader, o Options, g Grammar, to Sink) *Reader {
+	r := &Reader{o: o, g: g, in: in, sink: to, start: startLines}
+	r.x = prefixes{o: &r.o, g: g}
+	r.ord = order{give: to.Line, g: g}
+	return r
+}
+
+// Stats returns the counts so far.
+func (r *Reader) Stats() Stats {
+	s := r.stats
+	if r.src != nil {
+		s.Lines, s.Cut = r.src.lines, r.src.cuts
+	}
+	s.Unknown += r.obj.broken
+	s.Doubled, s.Reversed = r.ord.doubled, r.ord.mode == newestFirst
+	return s
+}
+
+// Step reads on, by a line or by many that cannot matter. It returns io.EOF at the end,
+// and os.ErrDeadlineExceeded where the input did: nothing came for a while. Then no line
+// waits for others any more. The error wraps ErrNotText when the input is no text.
+func (r *Reader) Step() error {
+	if r.src == nil {
+		if err := r.open(); err != nil {
+			return err
+		}
+	}
+	more := false
+	switch r.format {
+	case formatJSON:
+		more = r.stepJSON()
+	case formatExport:
+		more = r.stepExport()
+	case formatVerbose:
+		more = r.stepVerbose()
+	case formatTable:
+		more = r.stepTable()
+	default:
+		more = r.stepText()
+	}
+	if more {
+		return nil
+	}
+	r.ord.flush()
+	if r.src.again() {
+		return os.ErrDeadlineExceeded
+	}
+	return r.src.err
+}
+
+// Flush gives on the lines that wait for others.
+func (r *Reader) Flush() { r.ord.flush() }
+
+// open unpacks the input and finds its format.
+func (r *Reader) open() error {
+	r.src = &source{in: r.in, max: r.o.Longest()}
+	r.src.buf = make([]byte, max(bufferBytes, 4*r.src.max+2*historyBytes))
+	for range 2 { // a compressed log may have been compressed again
+		head := r.src.peek(peekBytes)
+		unpacked, err := unpack(head, r.src)
+		if err != nil {
+			return err
+		}
+		if unpacked == nil {
+			break
+		}
+		r.src = &source{in: unpacked, max: r.src.max, buf: make([]byte, len(r.src.buf))}
+	}
+	head := r.src.peek(peekBytes)
+	if order := wideOf(head); order != nil {
+		r.src = &source{in: &wide{in: &packed{r.src}, order: order}, max: r.src.max, buf: make([]byte, len(r.src.buf))}
+		head = r.src.peek(peekBytes)
+	}
+	if len(head) > 0 && head[0] == 0 {
+		if !r.src.skipHole() {
+			return ErrNotText
+		}
+		head = r.src.peek(peekBytes)
+	}
+	if len(head) == 0 {
+		return r.src.err
+	}
+	switch {
+	case scan.HasPrefix(head, "LPKSHHRH"):
+		return fmt.Errorf("a journal file, to be read by journalctl -k --file: %w", ErrNotText)
+	case !printable(head):
+		return ErrNotText
+	}
+	if r.o.Other != nil {
+		begin := head
+		if !bytes.Contains(begin, []byte("\n")) && bytes.Contains(begin, []byte("{")) {
+			begin, _ = r.src.peekLine()
+		}
+		if r.o.Other(begin, &packed{r.src}) {
+			return ErrOther
+		}
+	}
+	r.format = detect(r.src.peek(peekBytes))
+	return nil
+}
+
+// unpack returns a reader of what is packed, or nil.
+func unpack(head []byte, src *source) (io.Reader, error) {
+	switch {
+	case scan.HasPrefix(head, "\x1f\x8b"):
+		z, err := gzip.NewReader(&packed{src})
+		if err != nil {
+			return nil, fmt.Errorf("gzip: %w", err)
+		}
+		return z, nil
+	case scan.HasPrefix(head, "\xfd7zXZ\x00"):
+		if err := checkXZ(head); err != nil {
+			return nil, err
+		}
+		z, err := xz.NewReader(&packed{src})
+		if err != nil {
+			return nil, fmt.Errorf("xz: %w", err)
+		}
+		return z, nil
+	case scan.HasPrefix(head, "\x28\xb5\x2f\xfd"):
+		// One goroutine's worth of work in the caller's: nothing to close.
+		z, err := zstd.NewReader(&packed{src}, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true),
+			zstd.WithDecoderMaxWindow(maxWindow))
+		if err != nil {
+			return nil, fmt.Errorf("zstd: %w", err)
+		}
+		return z, nil
+	}
+	return nil, nil
+}
+
+// checkXZ refuses a dictionary that is bigger than any preset's, since the
+// decoder allocates what the header asks for. The first block's header follows
+// the stream's 12 bytes; in it the LZMA2 filter is id, size 1, and the
+// dictionary's size as (2|bits&1) << (bits/2+11) (xz file format, 5.3.1).
+func checkXZ(head []byte) error {
+	const streamHeader, mostBits = 12, 30
+	if len(head) < streamHeader || head[min(len(head)-1, streamHeader)] == 0 {
+		return nil
+	}
+	size := (int(head[min(len(head)-1, streamHeader)]) + 1) * 4
+	block := head[streamHeader:min(len(head), streamHeader+size)]
+	if i := bytes.Index(block, []byte("\x21\x01")); i >= 0 && i+2 < len(block) && block[i+2] > mostBits {
+		return fmt.Errorf("xz: a dictionary of more than %d MiB", maxWindow>>20)
+	}
+	return nil
+}
+
+// detect tells the formats apart by the first bytes.
+func detect(head []byte) format {
+	b := bytes.TrimLeft(bytes.TrimPrefix(head, []byte("\ufeff")), " \t\r\n\x1e")
+	b = bytes.TrimPrefix(b, []byte("data: "))
+	switch {
+	case scan.First(b) == '{' && scan.First(inner(b)) == '"', scan.First(b) == '[' && scan.First(inner(b)) == '{' && scan.First(inner(inner(b))) == '"':
+		return formatJSON
+	case scan.HasPrefix(b, "__CURSOR="), scan.HasPrefix(b, "__REALTIME_TIMESTAMP="), scan.HasPrefix(b, "MESSAGE="):
+		return formatExport
+	case isVerbose(b):
+		return formatVerbose
+	}
+	if columns, _ := tableHead(b); columns != nil {
+		return formatTable
+	}
+	return formatText
+}
+
+// inner is what follows a bracket.
+func inner(b []byte) []byte { return bytes.TrimLeft(b[min(1, len(b)):], " \t\r\n") }
+
+// stepText moves on by a line, or over many that cannot matter.
+func (r *Reader) stepText() bool {
+	if r.start > 0 || r.close() {
+		line, cut, ok := r.src.line()
+		if !ok {
+			return false
+		}
+		r.start--
+		if r.close() && r.start == 0 {
+			r.start = 1 // stay close while it is about a report
+		}
+		r.feed(line, cut, int(r.src.lines))
+		r.src.floor = r.src.pos
+		return true
+	}
+	whole := r.src.whole()
+	if len(whole) == 0 && r.src.quiet {
+		return false
+	}
+	if len(whole) == 0 {
+		line, cut, ok := r.src.line() // the last line, or one that is too long
+		if ok && MayMatter(line) {
+			r.feed(line, cut, int(r.src.lines))
+		}
+		return ok
+	}
+	at := r.src.find()
+	if at < 0 {
+		r.sink.Skip(r.src.pass(len(whole)))
+		return true
+	}
+	start := bytes.LastIndexByte(whole[:at], '\n') + 1
+	r.sink.Skip(r.src.pass(start))
+	before := r.src.buf[:r.src.pos]
+	line, cut, _ := r.src.line()
+	number := int(r.src.lines)
+	if r.needsPast(line) {
+		r.lookBack(before, number)
+	}
+	r.feed(line, cut, number)
+	r.src.floor = r.src.pos
+	return true
+}
+
+// close says whether ordinary lines may still matter.
+func (r *Reader) close() bool { return r.sink.Busy() || r.ord.holding() }
+
+// needsPast says whether a line ends a report whose other lines may have gone
+// by unseen.
+func (r *Reader) needsPast(line []byte) bool {
+	return scan.Contains(line, KilledMark) || scan.Contains(line, KillMark) || scan.Contains(line, SummaryMark)
+}
+
+// feed takes a line. Where a crash left a hole in it, what is before and behind
+// that are lines of their own.
+func (r *Reader) feed(raw []byte, cut bool, number int) {
+	for i := bytes.IndexByte(raw, 0); i >= 0; i = bytes.IndexByte(raw, 0) {
+		if i > 0 {
+			r.feedLine(raw[:i], false, number)
+		}
+		if raw = bytes.TrimLeft(raw[i:], "\x00"); len(raw) == 0 {
+			return
+		}
+	}
+	r.feedLine(raw, cut, number)
+}
+
+func (r *Reader) feedLine(raw []byte, cut bool, number int) {
+	l := &r.line
+	var ok bool
+	*l, ok = r.x.line(raw)
+	l.Number, l.Cut = number, cut
+	if !ok {
+		r.another(l, raw)
+		return
+	}
+	r.rejoin(l, raw)
+	r.ord.push(l)
+}
+
+// another takes note of a line that is not the kernel's.
+func (r *Reader) another(l *Line, raw []byte) {
+	if scan.Contains(raw, KilledMark) || scan.Contains(raw, HeaderMark) {
+		r.stats.Foreign++
+	}
+	if r.ord.mode == undecided {
+		l.Text = nil
+		r.ord.weigh(l)
+	}
+}
+
+// lookBack feeds the lines before a kill that look like a report's. They have
+// been passed over but are still in the buffer.
+func (r *Reader) lookBack(before []byte, number int) {
+	low := max(r.src.floor, len(before)-historyBytes)
+	start, misses, lines, found := len(before), 0, 0, 0
+	first := start
+	for start > low && misses < lookBackLines {
+		end := start - 1 // the newline
+		start = max(low, bytes.LastIndexByte(before[:end], '\n')+1)
+		if start == low && low > 0 && before[low-1] != '\n' {
+			break // not the whole line
+		}
+		lines++
+		misses++
+		if l, ok := r.x.line(before[start:end]); ok {
+			text := scan.SkipSpaces(l.Text)
+			if len(text) > 0 && len(text) <= r.src.max && r.g.Class(text).Alone {
+				misses, first, found = 0, start, lines
+			}
+		}
+	}
+	for b := before[first:]; len(b) > 0; found-- {
+		line, rest, _ := bytes.Cut(b, []byte("\n"))
+		r.feed(line, false, number-found)
+		b = rest
+	}
+}

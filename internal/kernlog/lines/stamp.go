@@ -1,0 +1,258 @@
+package lines
+
+import (
+	"bytes"
+	"math"
+	"time"
+
+	"github.com/oomtrace/oomtrace/internal/kernlog/scan"
+)
+
+// uptime reads "  123.456789", also with "dmesg -d"'s "<    0.000012>" after it.
+func uptime(b []byte) (ns uint64, ok bool) {
+	b = scan.SkipSpaces(b)
+	sec, rest, ok := scan.Uint(b)
+	if !ok || len(rest) < 2 || rest[0] != '.' || sec > math.MaxInt64/1_000_000_000-1 {
+		return 0, false
+	}
+	digits := 0
+	var frac uint64
+	rest = rest[1:]
+	for ; digits < len(rest) && digits < 9 && scan.IsDigit(rest[digits]); digits++ {
+		frac = frac*10 + uint64(rest[digits]-'0')
+	}
+	if digits == 0 {
+		return 0, false
+	}
+	for i := digits; i < 9; i++ {
+		frac *= 10
+	}
+	rest = scan.SkipSpaces(rest[digits:])
+	if len(rest) > 0 && rest[0] != '<' {
+		return 0, false
+	}
+	return sec*1e9 + frac, true
+}
+
+// parseISO reads "2025-11-24T01:02:03.123456+01:00" with its usual variants.
+func parseISO(b []byte, loc *time.Location) (t time.Time, rest []byte, ok bool) {
+	if len(b) < 19 || b[4] != '-' || b[7] != '-' || b[10] != 'T' && b[10] != ' ' || b[13] != ':' || b[16] != ':' {
+		return t, b, false
+	}
+	var v [6]int
+	for i, at := range [...]int{0, 5, 8, 11, 14, 17} {
+		n := 2
+		if i == 0 {
+			n = 4
+		}
+		if v[i], ok = digits(b[at : at+n]); !ok {
+			return t, b, false
+		}
+	}
+	rest = b[19:]
+	nanos := 0
+	if len(rest) > 1 && (rest[0] == '.' || rest[0] == ',') && scan.IsDigit(rest[1]) {
+		rest = rest[1:]
+		n := 0
+		for ; len(rest) > 0 && scan.IsDigit(rest[0]); rest = rest[1:] {
+			if n < 9 {
+				nanos = nanos*10 + int(rest[0]-'0')
+				n++
+			}
+		}
+		for ; n < 9; n++ {
+			nanos *= 10
+		}
+	}
+	loc, rest = zone(rest, loc)
+	return time.Date(v[0], time.Month(v[1]), v[2], v[3], v[4], v[5], nanos, loc), rest, true
+}
+
+// zone reads "Z", "+0100" or "+01:00".
+func zone(b []byte, loc *time.Location) (*time.Location, []byte) {
+	if len(b) > 0 && b[0] == 'Z' {
+		return time.UTC, b[1:]
+	}
+	if len(b) < 5 || b[0] != '+' && b[0] != '-' {
+		return loc, b
+	}
+	hours, ok := digits(b[1:3])
+	rest := b[3:]
+	if rest[0] == ':' {
+		rest = rest[1:]
+	}
+	if !ok || len(rest) < 2 {
+		return loc, b
+	}
+	minutes, ok := digits(rest[:2])
+	if !ok {
+		return loc, b
+	}
+	offset := hours*3600 + minutes*60
+	if offset == 0 {
+		return time.UTC, rest[2:]
+	}
+	if b[0] == '-' {
+		offset = -offset
+	}
+	return time.FixedZone("", offset), rest[2:]
+}
+
+func digits(b []byte) (int, bool) {
+	v := 0
+	for _, c := range b {
+		if !scan.IsDigit(c) && c != ' ' {
+			return 0, false
+		}
+		if c != ' ' {
+			v = v*10 + int(c-'0')
+		}
+	}
+	return v, len(b) > 0
+}
+
+// clock reads "01:02:03".
+func clock(b []byte) (h, m, s int, ok bool) {
+	if len(b) < 8 || b[2] != ':' || b[5] != ':' {
+		return 0, 0, 0, false
+	}
+	h, ok1 := digits(b[0:2])
+	m, ok2 := digits(b[3:5])
+	s, ok3 := digits(b[6:8])
+	return h, m, s, ok1 && ok2 && ok3
+}
+
+// month reads "Nov", and "11月" as dmesg -T prints it in Chinese and Japanese.
+func month(b []byte) (time.Month, bool) {
+	const names = "JanFebMarAprMayJunJulAugSepOctNovDec"
+	if len(b) == 3 {
+		if i := bytes.Index([]byte(names), b); i >= 0 && i%3 == 0 {
+			return time.Month(i/3 + 1), true
+		}
+	}
+	if v, rest, ok := scan.Uint(b); ok && v >= 1 && v <= 12 && (len(rest) == 0 || scan.HasPrefix(rest, "月") || scan.HasPrefix(rest, "월")) {
+		return time.Month(v), true
+	}
+	return 0, false
+}
+
+// stamp3164 reads "Nov 24 01:02:03" and "Nov 24 01:02:03.123456".
+func (x *prefixes) stamp3164(b []byte) (time.Time, []byte, bool) {
+	if len(b) < 16 || b[3] != ' ' {
+		return time.Time{}, b, false
+	}
+	at := 6
+	if b[5] == ' ' { // a second blank before a day of one digit, that is lost
+		at = 5
+	}
+	mon, ok := month(b[:3])
+	day, ok2 := digits(b[4:at])
+	h, m, s, ok3 := clock(b[at+1:])
+	if !ok || !ok2 || !ok3 || b[at] != ' ' || len(b) < at+10 {
+		return time.Time{}, b, false
+	}
+	rest := b[at+9:]
+	nanos := 0
+	if rest[0] == '.' {
+		n := 0
+		for rest = rest[1:]; len(rest) > 0 && scan.IsDigit(rest[0]); rest = rest[1:] {
+			if n < 9 {
+				nanos = nanos*10 + int(rest[0]-'0')
+				n++
+			}
+		}
+		for ; n < 9; n++ {
+			nanos *= 10
+		}
+	}
+	return x.withYear(mon, day, h, m, s, nanos), scan.SkipSpaces(rest), true
+}
+
+// withYear finds the year of a stamp without one: as given for the first stamp
+// and one more whenever December turns to January; else the latest that does
+// not lie in the future.
+func (x *prefixes) withYear(mon time.Month, day, h, m, s, nanos int) time.Time {
+	if x.o.Year != 0 {
+		if x.year == 0 {
+			x.year = x.o.Year
+		} else if x.month == time.December && mon == time.January {
+			x.year++
+		}
+		x.month = mon
+		t, _ := x.onDay(x.year, mon, day, h, m, s, nanos)
+		return t
+	}
+	now := x.o.now()
+	for back := range leapYears {
+		if t, ok := x.onDay(now.Year()-back, mon, day, h, m, s, nanos); ok && t.Sub(now) <= 24*time.Hour {
+			return t
+		}
+	}
+	return time.Time{}
+}
+
+// leapYears is among how many years in a row one has the 29th of February.
+const leapYears = 9
+
+// onDay is a time on a day; false when that year has no such day.
+func (x *prefixes) onDay(year int, mon time.Month, day, h, m, s, nanos int) (time.Time, bool) {
+	t := time.Date(year, mon, day, h, m, s, nanos, x.o.location())
+	if t.Day() != day {
+		return time.Time{}, false
+	}
+	return t, true
+}
+
+// ctime reads "Mon Nov 24 01:02:03 2025" (dmesg -T), from its end: the names of
+// days and months follow the locale.
+func (x *prefixes) ctime(l *Line, b []byte) bool {
+	b = bytes.TrimRight(b, " ")
+	if i := bytes.IndexByte(b, '<'); i > 0 { // dmesg -T -d
+		b = bytes.TrimRight(b[:i], " ")
+	}
+	n := len(b)
+	if n < 16 || b[n-5] != ' ' || b[n-14] != ' ' {
+		return false
+	}
+	year, ok := digits(b[n-4:])
+	h, m, s, ok2 := clock(b[n-13 : n-5])
+	if !ok || !ok2 || year < 1970 {
+		return false
+	}
+	head := bytes.Fields(b[:n-14])
+	if len(head) < 2 {
+		return true // a stamp, but not one that can be read
+	}
+	day, ok := digits(head[len(head)-1])
+	mon, ok2 := month(head[len(head)-2])
+	if ok && ok2 {
+		l.Time = time.Date(year, mon, day, h, m, s, 0, x.o.location())
+	}
+	return true
+}
+
+// humanTime reads dmesg -H's "Nov24 01:02" and "  +0.000123" after it.
+func (x *prefixes) humanTime(l *Line, b []byte) bool {
+	b = scan.SkipSpaces(b)
+	if len(b) > 1 && b[0] == '+' {
+		delta, ok := uptime(b[1:])
+		if ok && !x.human.IsZero() && delta < math.MaxInt64 {
+			x.human = x.human.Add(time.Duration(delta))
+			l.Time = x.human
+		}
+		return ok
+	}
+	if len(b) != 11 || b[5] != ' ' || b[8] != ':' {
+		return false
+	}
+	mon, ok := month(b[:3])
+	day, ok2 := digits(b[3:5])
+	h, ok3 := digits(b[6:8])
+	m, ok4 := digits(b[9:])
+	if !ok || !ok2 || !ok3 || !ok4 {
+		return false
+	}
+	x.human = x.withYear(mon, day, h, m, 0, 0)
+	l.Time = x.human
+	return true
+}

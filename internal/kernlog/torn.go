@@ -1,0 +1,112 @@
+package kernlog
+
+import (
+	"bytes"
+
+	"github.com/oomtrace/oomtrace/internal/kernlog/lines"
+	"github.com/oomtrace/oomtrace/internal/kernlog/scan"
+)
+
+// keepBack keeps a line back that seems to end within a name: logs as syslog(2)
+// gives them, dmesg's for one, write a newline in a name as a new line with the
+// same stamp.
+func (p *Parser) keepBack(l *lines.Line, b []byte) bool {
+	switch {
+	case scan.HasPrefix(b, lines.SummaryMark):
+		if _, ok := parseSummary(b); ok {
+			return false
+		}
+	case scan.HasPrefix(b, statsMark):
+		if b[len(b)-1] == ':' || scan.Contains(b, ": cache:") {
+			return false
+		}
+	case scan.Contains(b, lines.KilledMark):
+		if k, ok := parseKilled(b, l.Exact); ok && !k.noSizes || !ok && !openName(b, l.Exact) {
+			return false
+		}
+	default:
+		return false
+	}
+	p.partial = append(p.partial[:0], b...)
+	p.partialLine = *l
+	p.partialLine.Text = nil
+	p.partials = 1
+	return true
+}
+
+// openName says whether a kill line ends within its name.
+func openName(b []byte, exact bool) bool {
+	i := bytes.Index(b, []byte(lines.KilledMark))
+	if _, ok := parseMessage(b[:i], exact); !ok {
+		return false
+	}
+	_, _, ok := scan.PID(b[i+len(lines.KilledMark):])
+	return ok && bytes.IndexByte(b[i:], '(') > 0
+}
+
+// maxPartials is how many lines a name may be spread over: 255 bytes can be
+// newlines, but whoever does that gets no more.
+const maxPartials = 64
+
+// join adds a line to the one kept back. False when it is a line of its own.
+func (p *Parser) join(l *lines.Line) bool {
+	text, from := l.Text, stampOf(&p.partialLine)
+	if at := stampOf(l); !at.sameOrigin(&from) {
+		p.giveUpPartial()
+		return false
+	}
+	if p.partialLine.Exact && !l.Exact {
+		for i := 0; i < p.partialLine.Indent && len(text) > 0 && text[0] == ' '; i++ {
+			text = text[1:] // dmesg writes blanks for the stamp
+		}
+	} else if l.Uptime != p.partialLine.Uptime || !l.Time.Equal(p.partialLine.Time) {
+		p.giveUpPartial()
+		return false
+	}
+	coarse := !l.Uptime.Known
+	if coarse && (isHeader(text) || scan.HasPrefix(text, lines.SummaryMark)) || p.partials >= maxPartials || len(p.partial)+len(text) > p.longest {
+		p.giveUpPartial()
+		return false
+	}
+	if !bytes.HasPrefix(text, []byte(",")) { // printed in pieces, else
+		p.partial = append(p.partial, '\n')
+	}
+	p.partial = append(p.partial, text...)
+	p.partials++
+	b := p.partial
+	whole := false
+	switch {
+	case scan.HasPrefix(b, lines.SummaryMark):
+		_, whole = parseSummary(b)
+	case scan.HasPrefix(b, statsMark):
+		whole = b[len(b)-1] == ':'
+	default:
+		k, ok := parseKilled(b, p.partialLine.Exact)
+		whole = ok && !k.noSizes
+	}
+	if whole {
+		p.partial = nil
+		p.text(&p.partialLine, b)
+	}
+	return true
+}
+
+// giveUpPartial takes the line kept back as it is: its end is lost. So are the lines
+// behind it their own, but where there are as many as a name may be spread over by one
+// who means to hide in it.
+func (p *Parser) giveUpPartial() {
+	l, all := p.partialLine, p.partial
+	hostile := p.partials >= maxPartials && l.Uptime.Known
+	p.partial, p.partials = nil, 0
+	for first := true; len(all) > 0; first = false {
+		line, rest, _ := bytes.Cut(all, []byte("\n"))
+		all = rest
+		switch line = scan.SkipSpaces(line); {
+		case len(line) == 0:
+		case !first && hostile && lines.MayMatter(line):
+			p.unplaced(&l, line)
+		case !p.anchor(&l, line):
+			p.section(&l, line)
+		}
+	}
+}
