@@ -35,7 +35,7 @@ deps-test: ## install what the tests need
 	@scripts/deps.sh build test
 
 build: deps ## build build/oomtrace
-	$(GO) build -trimpath -ldflags "$(LDFLAGS)" -o $(BUILD)/oomtrace ./cmd/oomtrace
+	$(GO) build -tags grpcnotrace -trimpath -ldflags "$(LDFLAGS)" -o $(BUILD)/oomtrace ./cmd/oomtrace
 
 install: build ## install oomtrace to /usr/local/bin
 	install -m 755 $(BUILD)/oomtrace /usr/local/bin/oomtrace

@@ -149,12 +149,17 @@ static __always_inline struct span append_chain(struct mem_cgroup *memcg)
 }
 
 /* Units as in mm/memcontrol.c, memcg_page_state_unit(). */
-enum stat_unit { UNIT_BYTES, UNIT_KIB, UNIT_PAGES };
+enum stat_unit { UNIT_BYTES, UNIT_KIB, UNIT_PAGES, UNIT_HUGE_PAGES };
+
+/* A PMD maps 512 entries of 8 bytes with pages of 4 KiB, and so it is with others. */
+#define HUGE_PAGE_SHIFT(page_shift) (2 * (page_shift) - 3)
 
 static __always_inline u64 to_bytes(u64 value, enum stat_unit unit)
 {
 	if (value == UNKNOWN || unit == UNIT_BYTES)
 		return value;
+	if (unit == UNIT_HUGE_PAGES)
+		return value << HUGE_PAGE_SHIFT(page_shift);
 	return unit == UNIT_KIB ? value << 10 : value << page_shift;
 }
 
@@ -191,6 +196,8 @@ VERIFIED_ONCE int read_memcg_stat(u64 address)
 	stat[MEMCG_STAT_SLAB_RECLAIMABLE] = memcg_stat(memcg, node_stat_item, NR_SLAB_RECLAIMABLE_B, UNIT_BYTES);
 	stat[MEMCG_STAT_SLAB_UNRECLAIMABLE] = memcg_stat(memcg, node_stat_item, NR_SLAB_UNRECLAIMABLE_B, UNIT_BYTES);
 	stat[MEMCG_STAT_SWAP] = memcg_stat(memcg, memcg_stat_item, MEMCG_SWAP, UNIT_PAGES);
+	stat[MEMCG_STAT_ANON_THP] = memcg_stat(memcg, node_stat_item, NR_ANON_THPS,
+					       anon_thps_in_pages() ? UNIT_PAGES : UNIT_HUGE_PAGES);
 	return 0;
 }
 

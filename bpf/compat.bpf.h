@@ -277,6 +277,15 @@ static __always_inline u64 memcg_failures(struct mem_cgroup *memcg)
 			     bpf_core_enum_value(enum memcg_memory_event, MEMCG_MAX) * sizeof(long));
 }
 
+/*
+ * NR_ANON_THPS counts pages since 5.12 (69473e5de873), as NR_SWAPCACHE is there since
+ * (b6038942480e), and huge pages before.
+ */
+static __always_inline bool anon_thps_in_pages(void)
+{
+	return bpf_core_enum_value_exists(enum node_stat_item, NR_SWAPCACHE);
+}
+
 /* mem_cgroup.swappiness is gone where cgroup v1 is compiled out (seen 7.3). */
 static __always_inline u32 memcg_swappiness(struct mem_cgroup *memcg)
 {

@@ -198,6 +198,11 @@ struct kernfs_node {
 	struct kernfs_node *parent;
 	const char *name;
 	u64 id;
+	void *priv;
+};
+
+struct kernfs_open_file {
+	struct kernfs_node *kn;
 };
 
 struct kernfs_node___rcu {
@@ -211,11 +216,13 @@ struct cgroup_root {
 struct cgroup {
 	struct kernfs_node *kn;
 	struct cgroup_root *root;
+	struct cgroup_subsys_state *subsys[1];
 };
 
 struct cgroup_subsys_state {
 	struct cgroup *cgroup;
 	struct cgroup_subsys_state *parent;
+	u64 serial_nr;
 };
 
 struct css_set {
@@ -267,6 +274,7 @@ struct page_counter {
 	atomic_long_t children_min_usage;
 	atomic_long_t children_low_usage;
 	bool track_failcnt;
+	struct page_counter *parent;
 };
 
 struct memcg_vmstats {
@@ -385,6 +393,7 @@ enum node_stat_item {
 	NR_SHMEM,
 	NR_KERNEL_STACK_KB,
 	NR_PAGETABLE,
+	NR_ANON_THPS,
 	NR_SWAPCACHE,
 	NR_VMALLOC,
 	NR_ISOLATED_ANON,

@@ -43,7 +43,7 @@ build() {
 	local arch=$1 cache=$2 dir=$3
 	local name=oomtrace-$version-linux-$arch
 	mkdir -p "$dir/$name"
-	GOCACHE=$cache CGO_ENABLED=0 GOARCH=$arch go build -trimpath -ldflags "-s -w -X main.version=$version" \
+	GOCACHE=$cache CGO_ENABLED=0 GOARCH=$arch go build -tags grpcnotrace -trimpath -ldflags "-s -w -X main.version=$version" \
 		-o "$dir/$name/oomtrace" ./cmd/oomtrace
 	cp LICENSE README.md docs/oomtrace.8 "$dir/$name"
 	materials "$dir/$name/oomtrace" "$dir/$name.cdx.json"

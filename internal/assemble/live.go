@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
+	"github.com/oomtrace/oomtrace/internal/history"
 	"github.com/oomtrace/oomtrace/internal/host"
 	"github.com/oomtrace/oomtrace/internal/metrics"
 	"github.com/oomtrace/oomtrace/internal/pipeline"
@@ -29,8 +31,9 @@ type LiveOptions struct {
 	SinceBoot bool
 	// Note takes what only a verbose run says; nil drops it.
 	Note func(what string, err error)
-	// Metrics is where to serve metrics, as HOST:PORT; empty is nowhere.
-	Metrics, Version string
+	// Metrics is where to serve metrics, as HOST:PORT, Health where to serve
+	// /healthz alone; empty is nowhere.
+	Metrics, Health, Version string
 }
 
 // Live is a line whose source is the kernel as it runs.
@@ -41,7 +44,7 @@ type Live struct {
 	past    *KernelLog     // for SinceBoot beside tr
 	source  *tracer.Source
 	stages  *stages
-	server  *metrics.Server
+	servers []*metrics.Server
 	line    pipeline.Line
 	health  pipeline.Health
 	repeats uint64 // what the tracer had counted of repeated OOMs before
@@ -70,6 +73,9 @@ func OpenLive(ctx context.Context, tr *tracer.Tracer, log *KernelLog, o LiveOpti
 	} else {
 		l.stages = newStages(ctx, o.StageOptions, fromLiveLog, nil)
 	}
+	if err := l.openHistory(); err != nil {
+		return nil, err
+	}
 	l.openLogs()
 	if err := l.openMetrics(); err != nil {
 		return nil, err
@@ -81,6 +87,22 @@ func OpenLive(ctx context.Context, tr *tracer.Tracer, log *KernelLog, o LiveOpti
 		l.line.Sink = pipeline.Retry(l.line.Sink, &l.health, o.Notify)
 	}
 	return l, nil
+}
+
+// openHistory starts to follow growth.
+func (l *Live) openHistory() (err error) {
+	if l.o.History == "" || l.o.History == history.ModeOff {
+		return nil
+	}
+	o := history.Options{Name: l.stages.enricher.Name, Top: l.o.Top}
+	if o.Top == 0 {
+		o.Top = -1
+	}
+	if l.tr != nil && l.o.History != history.ModeSampled {
+		o.Maps = l.tr.HistoryMaps()
+	}
+	l.stages.recorder, err = history.Open(o)
+	return err
 }
 
 // openLogs opens what is read of the kernel log beside the programs, while the
@@ -127,25 +149,42 @@ func (l *Live) openSource() pipeline.Source {
 	return pipeline.Merge(l.past, l.source, attached-min(attached, uint64(tracer.ClockSlack)), l.sinceBootFailed)
 }
 
-func (l *Live) openMetrics() (err error) {
-	if l.o.Metrics == "" {
+func (l *Live) openMetrics() error {
+	if l.o.Metrics == "" && l.o.Health == "" {
 		return nil
 	}
-	l.stages.metrics = metrics.New(metrics.Options{Version: l.o.Version, Stats: l.stats, Healthy: l.Healthy})
-	if l.server, err = metrics.Serve(l.o.Metrics, l.stages.metrics); err != nil {
-		return &MetricsError{BadAddress: errors.Is(err, metrics.ErrAddress), Err: err}
+	m := metrics.New(metrics.Options{Version: l.o.Version, Stats: l.stats, Healthy: l.Healthy})
+	if l.o.Metrics != "" {
+		l.stages.metrics = m
 	}
-	l.o.Notify(fmt.Sprintf("metrics on http://%s/metrics", l.server.Address()))
+	if err := l.serve("--metrics", l.o.Metrics, "/metrics", m, metrics.Serve); err != nil {
+		return err
+	}
+	return l.serve("--health", l.o.Health, "/healthz", m, metrics.ServeHealth)
+}
+
+// serve opens one of the servers, if it has an address.
+func (l *Live) serve(flag, address, path string, m *metrics.Metrics, open func(string, *metrics.Metrics) (*metrics.Server, error)) error {
+	if address == "" {
+		return nil
+	}
+	s, err := open(address, m)
+	if err != nil {
+		return &MetricsError{Flag: flag, Address: address, BadAddress: errors.Is(err, metrics.ErrAddress), Err: err}
+	}
+	l.servers = append(l.servers, s)
+	l.o.Notify(fmt.Sprintf("%s on http://%s%s", strings.TrimPrefix(flag, "--"), s.Address(), path))
 	return nil
 }
 
 // MetricsError says that the metrics cannot be served.
 type MetricsError struct {
-	BadAddress bool // it is not HOST:PORT
-	Err        error
+	Flag, Address string
+	BadAddress    bool // it is not HOST:PORT
+	Err           error
 }
 
-func (e *MetricsError) Error() string { return "metrics: " + e.Err.Error() }
+func (e *MetricsError) Error() string { return e.Flag + ": " + e.Err.Error() }
 func (e *MetricsError) Unwrap() error { return e.Err }
 
 func (l *Live) stats() (metrics.Stats, error) {
@@ -159,6 +198,15 @@ func (l *Live) stats() (metrics.Stats, error) {
 	}
 	for _, a := range l.tr.Attachments() {
 		out.Hooks = append(out.Hooks, metrics.Hook{Name: a.Hook, Kind: a.Kind})
+	}
+	for _, p := range l.tr.Programs() {
+		out.Programs = append(out.Programs, metrics.Program{Name: p.Name, Runs: p.Runs, Seconds: p.Time.Seconds()})
+	}
+	if l.stages.recorder != nil {
+		const nearest = 10
+		for _, n := range l.stages.recorder.Nearest(nearest) {
+			out.Near = append(out.Near, metrics.Near{Cgroup: n.Cgroup, Seconds: n.Seconds})
+		}
 	}
 	return out, err
 }
@@ -253,8 +301,8 @@ func (l *Live) Summary() (Summary, error) {
 // Close releases everything but the output.
 func (l *Live) Close() error {
 	var errs []error
-	if l.server != nil {
-		errs = append(errs, l.server.Close())
+	for _, s := range l.servers {
+		errs = append(errs, s.Close())
 	}
 	errs = append(errs, l.stages.Close())
 	if l.stuck {

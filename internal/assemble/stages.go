@@ -4,6 +4,7 @@ package assemble
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -11,6 +12,7 @@ import (
 	"github.com/oomtrace/oomtrace/internal/container"
 	"github.com/oomtrace/oomtrace/internal/enrich"
 	"github.com/oomtrace/oomtrace/internal/explain"
+	"github.com/oomtrace/oomtrace/internal/history"
 	"github.com/oomtrace/oomtrace/internal/metrics"
 	"github.com/oomtrace/oomtrace/internal/oom"
 	"github.com/oomtrace/oomtrace/internal/pipeline"
@@ -35,9 +37,14 @@ type StageOptions struct {
 	EnrichWait time.Duration
 	// Sigkill says which SIGKILLs of others are records; "memory", "all" or "off"; memory when empty.
 	Sigkill string
-	// Redact hides arguments that look like secrets, and those of RedactNames.
-	Redact      bool
-	RedactNames []string
+	// Redact hides arguments that look like secrets, and those of RedactNames;
+	// RedactStrict all values.
+	Redact, RedactStrict bool
+	RedactNames          []string
+	// History says how growth is followed; empty is not at all.
+	History history.Mode
+	// Top is how many candidates and holders a record has; 0 is none.
+	Top int
 }
 
 // origin is where a line's records come from.
@@ -58,9 +65,10 @@ type stages struct {
 	senders    *senders.Tracker
 	containers *container.Cache // nil: no runtime is asked
 	enricher   *enrich.Enricher
-	metrics    *metrics.Metrics // nil: not counted
-	redactor   *redact.Redactor // nil: nothing is hidden
-	unresolved bool             // the user knows that names are missing
+	metrics    *metrics.Metrics  // nil: not counted
+	redactor   *redact.Redactor  // nil: nothing is hidden
+	recorder   *history.Recorder // nil: growth is not followed
+	unresolved bool              // the user knows that names are missing
 }
 
 // newStages must be closed. Pending says that another kill waits; nil is never.
@@ -81,7 +89,10 @@ func newStages(ctx context.Context, o StageOptions, from origin, pending func() 
 		owners.Containers = s.containers
 	}
 	s.enricher = enrich.New(owners)
-	if o.Redact {
+	switch {
+	case o.RedactStrict:
+		s.redactor = redact.NewStrict()
+	case o.Redact:
 		s.redactor = redact.New(o.RedactNames...)
 	}
 	var table victims.Options
@@ -104,11 +115,15 @@ func memoryMount() string {
 }
 
 func (s *stages) Close() error {
+	var errs []error
 	s.victims.Close()
-	if s.containers != nil {
-		return s.containers.Close()
+	if s.recorder != nil {
+		errs = append(errs, s.recorder.Close())
 	}
-	return nil
+	if s.containers != nil {
+		errs = append(errs, s.containers.Close())
+	}
+	return errors.Join(errs...)
 }
 
 // ready lets the runtimes report what they know already.
@@ -126,6 +141,9 @@ func (s *stages) onCgroup(path string) {
 	if s.containers != nil {
 		s.containers.Seen(path)
 	}
+	if s.recorder != nil {
+		s.recorder.Notice(path)
+	}
 }
 
 // list is the way of a record, in order.
@@ -136,6 +154,7 @@ func (s *stages) list() []pipeline.Stage {
 		madeHere(s.sample),
 		madeHere(s.victims.Record),
 		madeHere(s.enrich),
+		madeHere(s.growth),
 		s.count,
 		s.o.Filters.Stage(s.noteUnresolved),
 		s.redact,
@@ -199,6 +218,13 @@ func (s *stages) enrich(ctx context.Context, rec *oom.Record) error {
 	return nil
 }
 
+func (s *stages) growth(ctx context.Context, rec *oom.Record) error {
+	if s.recorder == nil {
+		return nil
+	}
+	return s.recorder.Stage(ctx, rec)
+}
+
 func (s *stages) count(_ context.Context, rec *oom.Record) error {
 	if s.metrics != nil {
 		s.metrics.Observe(rec)
@@ -223,14 +249,14 @@ func (s *stages) redact(_ context.Context, rec *oom.Record) error {
 	if t := rec.Trigger; t != nil {
 		t.Args, t.Cmdline = "", s.redacted(t.Args, t.Cmdline)
 	}
-	if k := rec.Sender; k != nil {
-		k.Args, k.Cmdline = "", s.redacted(k.Args, k.Cmdline)
-	}
 	if h := rec.History; h != nil {
 		for i := range h.Growers {
 			g := &h.Growers[i]
 			g.Args, g.Cmdline = "", s.redacted(g.Args, g.Cmdline)
 		}
+	}
+	if k := rec.Sender; k != nil {
+		k.Args, k.Cmdline = "", s.redacted(k.Args, k.Cmdline)
 	}
 	if rec.Unknown == nil {
 		return nil

@@ -25,10 +25,9 @@ import (
 // oneContainer knows one container, as the cache of a node does.
 type oneContainer struct{ info container.Info }
 
-func (n *oneContainer) Lookup(string) (container.Info, bool)      { return n.info, true }
-func (n *oneContainer) Pod(string) (container.PodInfo, bool)      { return *n.info.Pod, true }
-func (n *oneContainer) Wait(context.Context, string, string) bool { return true }
-func (n *oneContainer) Nested() bool                              { return false }
+func (n *oneContainer) Lookup(string, string) (container.Info, bool) { return n.info, true }
+func (n *oneContainer) Pod(string, string) (container.PodInfo, bool) { return *n.info.Pod, true }
+func (n *oneContainer) Wait(context.Context, string, string) bool    { return true }
 
 // recorded is what the ring of a guest held: a kill in a Kubernetes container.
 func recorded(t testing.TB, name string) []byte {

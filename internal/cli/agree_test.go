@@ -111,7 +111,7 @@ func logOnly(path string) bool {
 	}
 	if stat, ok := strings.CutPrefix(path, "limit.stat."); ok {
 		return slices.Contains([]string{
-			"anon_thp_bytes", "file_thp_bytes", "shmem_thp_bytes", // parts of anon, file and shmem
+			"file_thp_bytes", "shmem_thp_bytes", // parts of file and shmem
 			"vmalloc_bytes", // no item of the cgroup's own on 7.x
 			"sec_pagetables_bytes", "zswap_bytes", "zswapped_bytes",
 			"rss_huge_bytes", oom.LimitV1HierarchicalML, "hierarchical_memsw_limit_bytes", // v1's

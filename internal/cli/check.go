@@ -10,6 +10,7 @@ import (
 	"github.com/oomtrace/oomtrace/internal/assemble"
 	"github.com/oomtrace/oomtrace/internal/cli/help"
 	"github.com/oomtrace/oomtrace/internal/harden"
+	"github.com/oomtrace/oomtrace/internal/history"
 	"github.com/oomtrace/oomtrace/internal/render"
 	"github.com/oomtrace/oomtrace/internal/tracer"
 )
@@ -19,7 +20,7 @@ import (
 func runCheck(ctx context.Context, args []string, env Env) error {
 	var t traceFlags
 	flags := t.checkGroups()
-	if err := parse(flags, args); err != nil {
+	if err := parseFlags(flags, args); err != nil {
 		if isHelp(err) {
 			_, err = fmt.Fprintf(env.Stdout, "oomtrace check [flags]: report what this system supports\n%s", flags.Help())
 		}
@@ -59,11 +60,30 @@ func printCheck(ctx context.Context, env Env, tr *tracer.Tracer, t *traceFlags) 
 	for _, a := range tr.Attachments() {
 		lines = append(lines, a.Lines()...)
 	}
+	lines = append(lines, describeHistory(tr, t.history)...)
 	for _, n := range append(tr.Warnings(), tr.Notes()...) {
 		lines = append(lines, row("note", n))
 	}
 	lines = append(lines, runtimes(ctx, t.sockets)...)
 	return printLines(env.Stdout, append(lines, "OK: oomtrace can run here"))
+}
+
+// describeHistory says how growth is followed, and why charges are not counted.
+func describeHistory(tr *tracer.Tracer, mode string) []string {
+	by, err := tr.History()
+	switch {
+	case mode == string(history.ModeOff):
+		return []string{row("history", "off")}
+	case mode == string(history.ModeSampled):
+		return []string{row("history", "sampled every second")}
+	case err == nil:
+		return []string{row("history", "exact: "+by.Kind+" on "+by.Hook)}
+	}
+	lines := []string{row("history", "sampled every second; charges are not counted:")}
+	if attempts := refused(err); attempts != nil {
+		return append(lines, attempts[1:]...)
+	}
+	return append(lines, row("", "  "+err.Error()))
 }
 
 func row(what, state string) string { return fmt.Sprintf("%-21s %s", what, state) }
@@ -78,13 +98,23 @@ func printLines(w io.Writer, lines []string) error {
 	return nil
 }
 
+// hardening takes the measures that the trace takes, and says what came of them.
+func hardening() (lines []string) {
+	for _, step := range harden.Apply(harden.Options{OOMScoreAdj: defaultScoreAdj, Capabilities: keptCapabilities()}) {
+		state := "done"
+		if step.Err != nil {
+			state = "refused: " + step.Err.Error()
+		}
+		lines = append(lines, row(step.Name, state))
+	}
+	return lines
+}
+
 // runtimes describes the container runtimes that answer. The trace has given up
 // most of its privileges when it asks, so that is done here too: a user's own
 // socket may be out of reach then.
-func runtimes(ctx context.Context, sockets []string) (lines []string) {
-	if err := harden.DropCapabilities(keptCapabilities()); err != nil {
-		lines = append(lines, row("note", fmt.Sprintf("privileges are kept: %v", err)))
-	}
+func runtimes(ctx context.Context, sockets []string) []string {
+	lines := hardening()
 	all := assemble.Runtimes(ctx, sockets)
 	if len(all) == 0 {
 		return append(lines, row("container runtimes", "none found; containers are identified by cgroup path only"))

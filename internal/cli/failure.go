@@ -30,10 +30,14 @@ func openFailure(err error, btfFile string) error {
 		return &failure{err: err, code: exitUnsupported, hint: "give the types of this very kernel with --btf FILE; \"oomtrace --source kmsg\" reads its log"}
 	case errors.Is(err, tracer.ErrBTF):
 		return &failure{err: err, code: exitError, hint: fmt.Sprintf("is %s the BTF of this kernel, such as /sys/kernel/btf/vmlinux?", btfFile)}
+	case errors.Is(err, tracer.ErrResources):
+		return &failure{err: err, code: exitError, hint: "raise the limit on open files (LimitNOFILE=, ulimit -n) or memory (MemoryMax=), then try again"}
 	case errors.Is(err, tracer.ErrPermission):
 		return &failure{err: err, code: exitPermission, hint: "run it as root, or with CAP_BPF, CAP_PERFMON and CAP_SYSLOG"}
 	case errors.Is(err, tracer.ErrUnsupported):
 		return &failure{err: err, code: exitUnsupported, hint: "\"oomtrace check\" reports what this kernel supports; \"oomtrace --source kmsg\" reads its log"}
+	case errors.As(err, new(*tracer.ForeignPinError)):
+		return &failure{err: err, code: exitError, hint: "give --pin a directory of its own, such as /sys/fs/bpf/oomtrace, that nothing else uses"}
 	case errors.Is(err, tracer.ErrPin):
 		return &failure{err: err, code: exitError, hint: "\"oomtrace unpin\" removes what is pinned; --pin needs a bpffs directory such as /sys/fs/bpf/oomtrace"}
 	}
@@ -58,9 +62,9 @@ func (s *session) openLiveFailure(err error) error {
 	case !errors.As(err, &m):
 		return err
 	case m.BadAddress:
-		return usage("use HOST:PORT, such as 127.0.0.1:9497, or :PORT for loopback", "--metrics %q: %w", s.metrics, m.Err)
+		return usage("use HOST:PORT, such as 127.0.0.1:9497, or :PORT for loopback", "%s %q: %w", m.Flag, m.Address, m.Err)
 	}
-	return &failure{err: fmt.Errorf("metrics: %w", m.Err), code: exitError, hint: "give --metrics an address that is free"}
+	return &failure{err: m, code: exitError, hint: "give " + m.Flag + " an address that is free"}
 }
 
 // outputFailure is for a line that ended; a closed pipe stays recognisable. The

@@ -5,20 +5,22 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strconv"
 	"time"
 
 	"github.com/spf13/pflag"
 
 	"github.com/oomtrace/oomtrace/internal/assemble"
 	"github.com/oomtrace/oomtrace/internal/cli/help"
+	"github.com/oomtrace/oomtrace/internal/history"
 	"github.com/oomtrace/oomtrace/internal/pipeline"
 	"github.com/oomtrace/oomtrace/internal/sink"
 	"github.com/oomtrace/oomtrace/internal/timespec"
 	"github.com/oomtrace/oomtrace/internal/tracer"
 )
 
-// parse turns pflag's errors into usage errors.
-func parse(flags *help.Groups, args []string) error {
+// parseFlags turns pflag's errors into usage errors.
+func parseFlags(flags *help.Groups, args []string) error {
 	err := flags.Parse(args)
 	var wrong *help.Error
 	if !errors.As(err, &wrong) {
@@ -114,14 +116,40 @@ func (f *filterFlags) check() error {
 type ownerFlags struct {
 	sockets    []string
 	enrichWait time.Duration
-	redact     bool
+	redact     redaction
 	secrets    []string
 }
+
+// redaction is the value of --redact: true, false or strict.
+type redaction struct{ on, strict bool }
+
+// String implements pflag.Value.
+func (r *redaction) String() string {
+	if r.strict {
+		return "strict"
+	}
+	return strconv.FormatBool(r.on)
+}
+
+// Set implements pflag.Value.
+func (r *redaction) Set(s string) (err error) {
+	r.strict = s == "strict"
+	if r.on = r.strict; r.strict {
+		return nil
+	}
+	if r.on, err = strconv.ParseBool(s); err != nil {
+		return errors.New("use true, false or strict")
+	}
+	return nil
+}
+
+// Type implements pflag.Value.
+func (r *redaction) Type() string { return "mode" }
 
 func (o *ownerFlags) stages(env Env) assemble.StageOptions {
 	return assemble.StageOptions{
 		Notify:  func(text string) { say(env, "%s", text) },
-		Sockets: o.sockets, EnrichWait: o.enrichWait, Redact: o.redact, RedactNames: o.secrets,
+		Sockets: o.sockets, EnrichWait: o.enrichWait, Redact: o.redact.on, RedactStrict: o.redact.strict, RedactNames: o.secrets,
 	}
 }
 
@@ -135,7 +163,9 @@ func (o *ownerFlags) check() error {
 func (o *ownerFlags) define(f *pflag.FlagSet) {
 	f.StringArrayVar(&o.sockets, "runtime-socket", nil, "ask this container runtime too; a `path`, may be repeated")
 	f.DurationVar(&o.enrichWait, "enrich-wait", 500*time.Millisecond, "longest `time` a record waits for container metadata")
-	f.BoolVar(&o.redact, "redact", true, "hide arguments that look like secrets")
+	o.redact.on = true
+	f.Var(&o.redact, "redact", "hide arguments that look like secrets; strict: all values; false: none")
+	f.Lookup("redact").NoOptDefVal = "true"
 	f.StringArrayVar(&o.secrets, "redact-name", nil, "hide arguments of this `name` too; may be repeated")
 }
 
@@ -182,13 +212,17 @@ type traceFlags struct {
 	sinceBoot   bool
 	sigkill     string
 	attach      string
+	history     string
 	btf         string
 	ringBytes   int
 	pin         string
 	top         int
 	metrics     string
+	health      string
 	oomScoreAdj int
 	verbose     bool
+	// allowPrivileges: a refused drop of privileges does not end the program.
+	allowPrivileges bool
 }
 
 func (t *traceFlags) groups() *help.Groups {
@@ -212,7 +246,9 @@ func (t *traceFlags) groups() *help.Groups {
 		t.file.define(f)
 		f.StringVar(&t.pin, "pin", "", "keep programs and records in this bpffs `directory` while oomtrace is stopped")
 		f.StringVar(&t.metrics, "metrics", "", "serve Prometheus metrics at this `address`, such as 127.0.0.1:9497")
-		f.IntVar(&t.oomScoreAdj, "oom-score-adj", -1000, "this process's own `adjustment`")
+		f.StringVar(&t.health, "health", "", "serve /healthz at this `address` of its own too")
+		f.BoolVar(&t.allowPrivileges, "allow-privileges", false, "go on if privileges that are not needed cannot be dropped")
+		f.IntVar(&t.oomScoreAdj, "oom-score-adj", defaultScoreAdj, "this process's own `adjustment`")
 	})
 	g.Add("How to trace", t.defineHooks)
 	return g
@@ -221,6 +257,7 @@ func (t *traceFlags) groups() *help.Groups {
 func (t *traceFlags) defineHooks(f *pflag.FlagSet) {
 	f.StringVar(&t.source, "source", "auto", "auto, bpf or kmsg (the kernel log)")
 	f.StringVar(&t.attach, "attach", "auto", "attach `type` of the programs: auto, fentry, kprobe, tp_btf, raw_tp or tracepoint")
+	f.StringVar(&t.history, "history", "auto", "how to follow `growth`: auto, exact, sampled or off")
 	f.StringVar(&t.btf, "btf", "", "read the kernel's types from this `file`")
 	f.IntVar(&t.ringBytes, "ring-bytes", tracer.DefaultRingBytes, "ring buffer `size` (power of two); holds records while output is blocked")
 }
@@ -272,7 +309,14 @@ func (t *traceFlags) options() (tracer.Options, error) {
 		return tracer.Options{}, usage(fmt.Sprintf("use a power of two from %d to %d", tracer.MinRingBytes, tracer.MaxRingBytes),
 			"--ring-bytes %d is not a valid ring buffer size", n)
 	}
-	opts := tracer.Options{Tier: tier, BTF: t.btf, Top: t.top, Pin: t.pin, RingBytes: t.ringBytes, NoSigkills: t.sigkill == "off"}
+	mode, err := history.ParseMode(t.history)
+	if err != nil {
+		return tracer.Options{}, usage("use auto, exact, sampled or off", "--history: %w", err)
+	}
+	opts := tracer.Options{
+		Tier: tier, BTF: t.btf, Top: t.top, Pin: t.pin, RingBytes: t.ringBytes,
+		NoSigkills: t.sigkill == "off", NoHistory: mode == history.ModeOff || mode == history.ModeSampled,
+	}
 	if t.top == 0 {
 		opts.Top = -1
 	}

@@ -9,6 +9,9 @@ import (
 	"github.com/oomtrace/oomtrace/internal/harden"
 )
 
+// defaultScoreAdj is the lowest there is: the OOM killer passes the process over.
+const defaultScoreAdj = -1000
+
 // guard makes this process fit for a machine without memory. What cannot be had is
 // reported with -v, and is done without.
 func (s *session) guard(ctx context.Context) error {
@@ -21,9 +24,11 @@ func (s *session) guard(ctx context.Context) error {
 		return err
 	}
 	for _, step := range harden.Apply(harden.Options{OOMScoreAdj: s.oomScoreAdj, Capabilities: kept}) {
-		if step.Err != nil && step.Name == harden.DropPrivileges {
-			say(s.env, "warning: %s: %v", step.Name, step.Err)
-			continue
+		if step.Err != nil && step.Required && !s.allowPrivileges {
+			return &failure{
+				err: fmt.Errorf("%s: %w", step.Name, step.Err), code: exitError,
+				hint: "--allow-privileges goes on with more privileges than needed",
+			}
 		}
 		s.note(step.Name, step.Err)
 	}

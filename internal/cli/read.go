@@ -53,7 +53,7 @@ func (r *readFlags) check(env Env) error {
 func runRead(ctx context.Context, args []string, env Env) error {
 	var r readFlags
 	flags := r.groups()
-	if err := parse(flags, args); err != nil {
+	if err := parseFlags(flags, args); err != nil {
 		if isHelp(err) {
 			_, err = fmt.Fprintf(env.Stdout, "oomtrace read [flags] [FILE...]: the kills in kernel logs; - is stdin\n%s", flags.Help())
 		}

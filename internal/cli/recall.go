@@ -45,7 +45,7 @@ func (r *recallFlags) groups(verb string) *help.Groups {
 // parse is false where help was asked for and given.
 func (r *recallFlags) parse(args []string, env Env, verb, about, format string) (rest []string, ok bool, err error) {
 	flags := r.groups(verb)
-	if err := parse(flags, args); err != nil {
+	if err := parseFlags(flags, args); err != nil {
 		if isHelp(err) {
 			_, err = fmt.Fprintf(env.Stdout, "%s\n%s", about, flags.Help())
 		}

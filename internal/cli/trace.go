@@ -10,6 +10,7 @@ import (
 
 	"github.com/oomtrace/oomtrace/internal/assemble"
 	"github.com/oomtrace/oomtrace/internal/harden"
+	"github.com/oomtrace/oomtrace/internal/history"
 	"github.com/oomtrace/oomtrace/internal/pipeline"
 	"github.com/oomtrace/oomtrace/internal/sink"
 	"github.com/oomtrace/oomtrace/internal/tracer"
@@ -18,7 +19,7 @@ import (
 func runTrace(ctx context.Context, args []string, env Env) error {
 	var t traceFlags
 	flags := t.groups()
-	if err := parse(flags, args); err != nil {
+	if err := parseFlags(flags, args); err != nil {
 		if isHelp(err) {
 			return printHelp(env.Stdout)
 		}
@@ -77,9 +78,17 @@ func (s *session) openOutput() error {
 	if s.traceFlags.file.path == "" {
 		return s.env.StdoutErr
 	}
-	f, err := sink.Open(s.traceFlags.file.options())
+	opts := s.traceFlags.file.options()
+	opts.Notify = func(err error) {
+		if err != nil {
+			say(s.env, "warning: the output file cannot be rotated, and grows beyond --output-max-bytes: %v", err)
+		} else {
+			say(s.env, "the output file is rotated again")
+		}
+	}
+	f, err := sink.Open(opts)
 	if err != nil {
-		return &failure{err: err, code: exitError, hint: "give --output-file a file in a directory that can be written"}
+		return &failure{err: err, code: exitError, hint: "give --output-file a regular file, not a link, in a directory that can be written"}
 	}
 	s.file, s.out = f, f
 	return nil
@@ -94,7 +103,7 @@ func (s *session) openSource(ctx context.Context, opts tracer.Options) (*assembl
 	tr, err := tracer.Open(ctx, opts)
 	if err == nil {
 		s.tr = tr
-		return nil, nil
+		return nil, s.needExact()
 	}
 	// What the user got wrong is to be reported, not worked around.
 	refused := errors.Is(err, tracer.ErrUnsupported) || errors.Is(err, tracer.ErrPermission)
@@ -107,11 +116,23 @@ func (s *session) openSource(ctx context.Context, opts tracer.Options) (*assembl
 	return nil, openFailure(err, s.btf)
 }
 
+// needExact: --history exact is an error where growth cannot be counted.
+func (s *session) needExact() error {
+	if s.history != string(history.ModeExact) {
+		return nil
+	}
+	if _, err := s.tr.History(); err != nil {
+		return &failure{err: fmt.Errorf("--history exact: %w", err), code: exitUnsupported, hint: "\"--history auto\" samples instead"}
+	}
+	return nil
+}
+
 func (s *session) liveOptions() assemble.LiveOptions {
 	o := assemble.LiveOptions{
 		StageOptions: s.stages(s.env), Output: s.to(s.out, s.env), Limit: s.count,
-		Queue: s.file != nil, SinceBoot: s.sinceBoot, Note: s.note, Metrics: s.metrics, Version: versionOf(s.env),
+		Queue: s.file != nil, SinceBoot: s.sinceBoot, Note: s.note, Metrics: s.metrics, Health: s.health, Version: versionOf(s.env),
 	}
+	o.History, o.Top = history.Mode(s.history), s.top
 	o.Filters, o.NoWhy, o.Metadata, o.Sigkill = s.filters, s.noWhy, true, s.sigkill
 	return o
 }
@@ -181,6 +202,9 @@ func (s *session) greet() {
 		for _, line := range a.Lines() {
 			say(s.env, "%s", line)
 		}
+	}
+	for _, line := range describeHistory(s.tr, s.history) {
+		say(s.env, "%s", line)
 	}
 	for _, n := range s.tr.Notes() {
 		say(s.env, "note: %s", n)

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/spf13/pflag"
@@ -21,7 +22,7 @@ func unpinGroups(dir *string) *help.Groups {
 func runUnpin(_ context.Context, args []string, env Env) error {
 	var dir string
 	flags := unpinGroups(&dir)
-	if err := parse(flags, args); err != nil {
+	if err := parseFlags(flags, args); err != nil {
 		if isHelp(err) {
 			_, err = fmt.Fprintf(env.Stdout, "oomtrace unpin [DIR]: remove what --pin left in the kernel\n%s", flags.Help())
 		}
@@ -35,7 +36,11 @@ func runUnpin(_ context.Context, args []string, env Env) error {
 		return usage("oomtrace unpin takes one directory", "unexpected argument %q", rest[1])
 	}
 	if err := tracer.Unpin(dir); err != nil {
-		return &failure{err: err, code: exitError, hint: "stop the oomtrace that uses it; the directory is that of its --pin"}
+		hint := "stop the oomtrace that uses it; the directory is that of its --pin"
+		if errors.As(err, new(*tracer.ForeignPinError)) {
+			hint = "nothing that is not oomtrace's is removed; is this the directory of its --pin, and are you the user who runs it?"
+		}
+		return &failure{err: err, code: exitError, hint: hint}
 	}
 	return nil
 }

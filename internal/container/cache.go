@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 	"unique"
 
@@ -20,23 +21,21 @@ type Options struct {
 	// "unix:///path". Names with "docker.sock" or "podman" speak Docker's API,
 	// "pods-api.sock" is kubelet's, all others are CRI.
 	Sockets []string
-	// Root is the directory that holds the machine's /run, /var and /proc;
-	// empty means "/".
+	// Root is the directory that holds the machine's /run, /var, /proc and
+	// /sys; empty means "/".
 	Root string
-	// Interval is how often everything is listed; zero means 30 s.
+	// Interval is how often sockets are looked for and the tree of cgroups is
+	// walked, besides when there is news of a container; zero means 30 s.
 	Interval time.Duration
-	// Keep is how long containers stay known after they are gone; zero means
-	// 10 min.
-	Keep time.Duration
 	// Timeout bounds one call of a runtime; zero means 5 s.
 	Timeout time.Duration
 	// Max bounds how many containers are kept, sandboxes of pods included;
 	// zero means 24576. Pods have the same bound of their own.
 	Max int
-	// Wake has services started that are asked only when one of their containers
-	// is seen otherwise.
+	// Wake asks every source for its version, those included whose service
+	// starts with the first question.
 	Wake bool
-	// Warn is told once when a source fails, and again only if it had
+	// Warn is called once when a source fails, and again only if it had
 	// recovered. It is called from several goroutines.
 	Warn func(string)
 }
@@ -47,9 +46,6 @@ func (o *Options) defaults() {
 	}
 	if o.Interval <= 0 {
 		o.Interval = 30 * time.Second
-	}
-	if o.Keep <= 0 {
-		o.Keep = 10 * time.Minute
 	}
 	if o.Timeout <= 0 {
 		o.Timeout = 5 * time.Second
@@ -62,60 +58,103 @@ func (o *Options) defaults() {
 	}
 }
 
-// Cache knows containers and pods, and keeps learning until it is closed.
+// Cache knows containers and pods, and learns of more until it is closed.
 type Cache struct {
-	opts   Options
-	cancel context.CancelFunc
-	ctx    context.Context
-	wg     sync.WaitGroup
-	again  chan struct{} // look for sockets now
+	opts       Options
+	cancel     context.CancelFunc
+	ctx        context.Context
+	wg         sync.WaitGroup
+	again      chan struct{} // look for sockets now
+	nodesAgain atomic.Bool   // in containers, too
 
 	found chan struct{} // closed once this machine's sources are known
-	stat  statFunc      // os.Stat but for tests
+	tree  string        // where the memory hierarchy is mounted; of supervise alone
 
-	mu       sync.RWMutex // never held while anybody is asked
-	entries  map[string]*entry
-	pods     map[string]*podEntry
-	left     []departed // containers that are gone, the oldest first
-	leftPods []departed
-	foreign  int // how many entries are of nodes in containers
-	labels   int // bytes of all pods' labels
-	waiters  map[string]*waiter
-	sources  []*source
-	kubelet  kubelet
+	mu      sync.RWMutex // never held while a source is asked
+	entries map[key]*entry
+	pods    map[key]*podEntry
+	// The system's, and those of all other domains: who makes cgroups there must
+	// not push out the system's.
+	recent     [2]clock[*entry]
+	recentPods [2]clock[*podEntry]
+	labels     [2]int // bytes of all pods' labels
+	sources    []*source
+	kubelet    kubelet
+	states     []*stateFile
 }
 
-// entry is one container. It belongs to the source that knows it best.
+// key names a container or a pod. The same id in another domain is another one:
+// whoever owns that domain chose it.
+type key struct {
+	in unique.Handle[domain]
+	id string
+}
+
+func keyOf(d domain, id string) key { return key{unique.Make(d), id} }
+
+// share says whose share of the cache a key counts for.
+func (k key) share() int {
+	if k.in.Value().system() {
+		return 0
+	}
+	return 1
+}
+
+// entry is one container that is known, or asked for. There are many: a pod's
+// sandbox is known by its pod alone.
 type entry struct {
-	info     Info
-	src      *source
-	gen      uint64 // the source's list that had it last
-	seen     stamp  // when the source last told of it
-	gone     stamp  // when a list did not have it any more
-	detailed stamp  // when all that the source can tell was last asked for
+	key
+	info    *Info     // without Pod where that is kept as well
+	pod     *podEntry // nil outside of pods
+	src     *source   // that told it; nil until known
+	waiter  *waiter
+	runtime string // as the path names it
+	at      int64  // when it was told last, in Unix nanoseconds
+	touched bool
 }
+
+func (e *entry) used() bool {
+	was := e.touched || e.waiter != nil
+	e.touched = false
+	return was
+}
+
+func (e *entry) isSandbox() bool { return e.info == nil }
 
 type podEntry struct {
-	info *PodInfo
-	src  *source
-	gen  uint64
-	gone stamp
+	key
+	info    *PodInfo
+	rank    int8
+	whole   bool // its labels are known
+	touched bool
 }
 
-// stamp is a time in Unix nanoseconds; zero is never. There are two of each for
-// every container, and time.Time has three times the size.
-type stamp int64
+func (e *podEntry) used() bool {
+	was := e.touched
+	e.touched = false
+	return was
+}
 
-func stampOf(t time.Time) stamp { return stamp(t.UnixNano()) }
+// clock keeps what was used recently (the second-chance algorithm).
+type clock[E interface{ used() bool }] struct {
+	all  []E
+	hand int
+}
 
-// olderThan says that a stamp is of a time that long before now, or never was.
-func (s stamp) olderThan(d time.Duration, now time.Time) bool { return s <= stampOf(now.Add(-d)) }
-
-// departed is a container or a pod that was seen to be gone. Should it come back
-// its stamp is another one.
-type departed struct {
-	id   string
-	when stamp
+// add keeps one more, and gives the one that made room where there are too many.
+func (c *clock[E]) add(e E, most int) (old E, full bool) {
+	if len(c.all) < most {
+		c.all = append(c.all, e)
+		return old, false
+	}
+	for range 2 * len(c.all) {
+		c.hand = (c.hand + 1) % len(c.all)
+		if !c.all[c.hand].used() {
+			break
+		}
+	}
+	old, c.all[c.hand] = c.all[c.hand], e
+	return old, true
 }
 
 type waiter struct {
@@ -129,19 +168,13 @@ type waiter struct {
 // Open starts to learn; it waits neither for any runtime nor for any file. Close,
 // or the end of the context, stops it.
 func Open(ctx context.Context, opts Options) *Cache {
-	c := newCache(ctx, opts)
-	c.wg.Add(1)
-	go c.supervise()
-	return c
-}
-
-func newCache(ctx context.Context, opts Options) *Cache {
 	opts.defaults()
 	c := &Cache{
-		opts: opts, again: make(chan struct{}, 1), found: make(chan struct{}), stat: osStat,
-		entries: map[string]*entry{}, pods: map[string]*podEntry{}, waiters: map[string]*waiter{},
+		opts: opts, again: make(chan struct{}, 1), found: make(chan struct{}),
+		entries: map[key]*entry{}, pods: map[key]*podEntry{},
 	}
 	c.ctx, c.cancel = context.WithCancel(ctx)
+	c.wg.Go(c.supervise)
 	return c
 }
 
@@ -166,125 +199,140 @@ func (c *Cache) Close() error {
 	return nil
 }
 
-// Ready returns once the sources of this machine are found, and every source
-// found so far has been listed or has failed, or the context ends.
+// Ready returns once the sources of this machine are found, and each has been asked
+// for all containers that are there, or the context ends.
 func (c *Cache) Ready(ctx context.Context) {
-	select {
-	case <-c.found:
-	case <-ctx.Done():
-		return
-	case <-c.ctx.Done():
+	wait := func(done <-chan struct{}) bool {
+		select {
+		case <-done:
+			return true
+		case <-ctx.Done():
+		case <-c.ctx.Done():
+		}
+		return false
+	}
+	if !wait(c.found) {
 		return
 	}
 	c.mu.RLock()
 	sources := c.sources
 	c.mu.RUnlock()
 	for _, s := range sources {
-		select {
-		case <-s.first:
-		case <-ctx.Done():
-			return
-		case <-c.ctx.Done():
+		if !wait(s.first) {
 			return
 		}
 	}
 }
 
-// againPause is the least time between two looks for new sockets.
+// againPause is the least time between two looks for new sockets: many containers
+// may start at once.
 const againPause = 500 * time.Millisecond
 
-// supervise looks for new sockets, reads kubelet's files and forgets what is
-// long gone.
+// supervise looks for sockets and walks the tree of cgroups.
 func (c *Cache) supervise() {
-	defer c.wg.Done()
 	tick := time.NewTicker(c.opts.Interval)
 	defer tick.Stop()
 	here, nodes := &looker{look: c.here}, &looker{look: c.nodes}
 	ready := sync.OnceFunc(func() { close(c.found) })
-	for {
-		c.readKubelet()
-		if places, ok := here.wait(c.ctx); ok {
-			c.adopt(places, true)
+	for all := true; ; {
+		looked := time.Now()
+		news := all
+		if all {
+			c.readSwapBehavior()
 		}
-		if places, ok := nodes.wait(c.ctx); ok {
-			c.adopt(places, false)
+		if places, ok := here.wait(c.ctx); ok {
+			news = c.adopt(places, true) || news
+		}
+		if c.nodesAgain.Swap(false) || all {
+			if places, ok := nodes.wait(c.ctx); ok {
+				news = c.adopt(places, false) || news
+			}
+		}
+		if news {
+			c.walk()
 		}
 		ready()
-		c.forget(time.Now())
 		select {
 		case <-c.ctx.Done():
 			return
 		case <-tick.C:
+			all = true
 		case <-c.again:
-			// Many containers may start at once.
+			all = false
 			select {
 			case <-c.ctx.Done():
 				return
-			case <-time.After(againPause):
+			case <-time.After(time.Until(looked.Add(againPause))):
 			}
 		}
 	}
 }
 
-// Lookup returns what is known of a container or of a pod's sandbox. It does not
-// allocate and waits for nothing but a map.
-func (c *Cache) Lookup(id string) (Info, bool) {
+// walk asks for all containers of the tree that are not known. They yield to those
+// that just start.
+func (c *Cache) walk() {
+	if c.tree == "" {
+		c.tree = memoryTree(c.opts.Root)
+	}
+	if c.tree != "" {
+		// A part of the tree is better than none: what fails is gone, or not ours
+		// to read.
+		_ = walk(c.tree, func(path string) { c.seen(path, true) })
+	}
 	c.mu.RLock()
 	defer c.mu.RUnlock()
-	e := c.entries[id]
-	if e == nil {
-		return Info{}, false
+	for _, s := range c.sources {
+		for _, e := range c.entries { // those that no source knew, too
+			if e.src == nil && s.covers(e.in.Value()) && s.wants(e.runtime) {
+				s.push(e, true, false)
+			}
+		}
+		s.prime()
 	}
-	return e.info, true
-}
-
-// Pod returns what is known of a pod by its uid.
-func (c *Cache) Pod(uid string) (PodInfo, bool) {
-	c.mu.RLock()
-	defer c.mu.RUnlock()
-	p := c.pods[uid]
-	if p == nil {
-		return PodInfo{}, false
-	}
-	return *p.info, true
 }
 
 // Seen asks for the container of a cgroup that was just made, with retries: the
 // runtime may know it only in a moment. It does not block and keeps nothing of
 // the path.
-func (c *Cache) Seen(path string) {
+func (c *Cache) Seen(path string) { c.seen(path, false) }
+
+func (c *Cache) seen(path string, background bool) {
 	p := cgroup.Parse(path)
-	if p.Owner.OuterContainer != nil {
-		c.lookAgain()
-	}
 	ct := p.Owner.Container
 	if ct == nil || !plausible(ct.ID) {
 		return
 	}
-	for _, s := range c.whoKnows(ct.ID, ct.Runtime) {
-		s.push(ct.ID, false)
+	place, ok := cgroup.PlaceOf(path, ct.ID)
+	if !ok || !sane(&place) {
+		return
 	}
-	if p.Level == oom.LevelContainer {
-		c.refresh(ct.ID)
+	e, asked := c.enter(&place, ct.ID)
+	if !background && !slices.ContainsFunc(asked, (*source).promising) && (e == nil || !c.known(e)) {
+		c.lookAgain(place.Within != "") // its runtime may have come just now
+	}
+	if e == nil {
+		return
+	}
+	for _, s := range asked {
+		s.push(e, background, false)
+	}
+	if !background && p.Level == oom.LevelContainer && place.Cgroup == strings.TrimSuffix(path, "/") {
+		c.refresh(e)
 	}
 }
 
-// refreshPause is the least time between two questions for the same details.
+// refreshPause is the least time between two questions for a container that is
+// known.
 const refreshPause = time.Second
 
 // refresh asks again for a container that is known and has its cgroup made:
 // Docker and podman start one again under its old id, and count that.
-func (c *Cache) refresh(id string) {
+func (c *Cache) refresh(e *entry) {
 	c.mu.RLock()
-	e := c.entries[id]
-	again := e != nil && e.src.counts() && e.detailed.olderThan(refreshPause, time.Now())
-	var s *source
-	if again {
-		s = e.src
-	}
+	s, again := e.src, e.src != nil && e.src.counts() && time.Since(time.Unix(0, e.at)) >= refreshPause
 	c.mu.RUnlock()
 	if again {
-		s.push(id, true)
+		s.push(e, false, true)
 	}
 }
 
@@ -292,35 +340,38 @@ const (
 	// answers is how often a source has to say that it does not know a container
 	// before it is not waited for any more: the first may have come too soon.
 	answers = 2
-	// silence is how long nobody waits for a source that did not answer one who
-	// waited.
+	// silence is how long a source is not waited for that let one wait in vain.
 	silence = 10 * time.Second
 	// patience is the least wait after which a source counts as silent.
 	patience = 20 * time.Millisecond
 )
 
-// Wait asks for a container by id, and by the runtime that its path named, if
-// any. It returns true once the container is known, and false when nobody could
-// tell or the context ends. A source that lets somebody wait in vain is not
-// waited for again for a while.
-func (c *Cache) Wait(ctx context.Context, id, runtime string) bool {
-	if _, ok := c.Lookup(id); ok {
+// Wait asks for the container with an id on a cgroup path. It returns true once the
+// container is known, and false when no source knows it or the context ends. A
+// source that does not answer is not waited for again for a while.
+func (c *Cache) Wait(ctx context.Context, path, id string) bool {
+	if _, ok := c.Lookup(path, id); ok {
 		return true
 	}
-	if !plausible(id) {
+	place, ok := cgroup.PlaceOf(path, id)
+	if !ok || !plausible(id) || !sane(&place) {
 		return false
 	}
 	start := time.Now()
-	w, asked := c.enter(id, runtime)
-	defer c.leave(id, w)
+	e, asked := c.enter(&place, id)
+	if e == nil {
+		c.lookAgain(place.Within != "")
+		return false
+	}
+	w := c.join(e, asked)
+	defer c.leave(e, w)
 	for _, s := range asked {
-		if !s.push(id, false) {
-			c.denied(s, id, answers)
+		if !s.push(e, false, false) {
+			c.denied(s, e, answers)
 		}
 	}
 	select {
 	case <-w.known:
-		return true
 	case <-w.nobody:
 	case <-ctx.Done():
 		if errors.Is(ctx.Err(), context.DeadlineExceeded) && time.Since(start) >= patience {
@@ -328,21 +379,80 @@ func (c *Cache) Wait(ctx context.Context, id, runtime string) bool {
 		}
 	case <-c.ctx.Done():
 	}
-	_, ok := c.Lookup(id)
+	_, ok = c.Lookup(path, id)
 	return ok
 }
 
-// enter makes or joins the waiter of a container, and gives the sources to ask.
-func (c *Cache) enter(id, runtime string) (*waiter, []*source) {
-	all := c.whoKnows(id, runtime)
+// enter gives the entry of a container, made if need be, and the sources that may
+// know more of it than is known. Of a domain without a source nothing is kept, but
+// of the system's: its runtime may be yet to come.
+func (c *Cache) enter(p *cgroup.Place, id string) (*entry, []*source) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	d := domainOf(p)
+	k := keyOf(d, id)
+	e := c.entries[k]
+	var asked []*source
+	for _, s := range c.sources {
+		if s.covers(d) && s.wants(p.Runtime) && (e == nil || e.lacks(s)) {
+			asked = append(asked, s)
+		}
+	}
+	switch {
+	case e != nil:
+		e.touched = true
+	case len(asked) > 0 || d.system():
+		e = c.newEntry(k)
+		e.runtime = p.Runtime
+	}
+	return e, asked
+}
+
+// lacks says that a source may know more of a container than what is known:
+// kubelet alone knows what it asked for.
+func (e *entry) lacks(s *source) bool {
+	switch {
+	case e.src == nil || e.src.rank < s.rank:
+		return true
+	case s.kind == kindPods:
+		return !e.isSandbox() && e.info.PodContainer != "" && !e.info.MemoryRequestBytes.Known
+	}
+	return false
+}
+
+// foreignShare is the part of the cache that all domains but the system's have
+// together.
+const foreignShare = 24
+
+// most is how many containers, or pods, a share may have.
+func (c *Cache) most(share int) int {
+	if share == 0 {
+		return c.opts.Max
+	}
+	return max(c.opts.Max/foreignShare, 1)
+}
+
+// newEntry keeps one more container; one that was not used for long makes room. The
+// caller holds c.mu.
+func (c *Cache) newEntry(k key) *entry {
+	k.id = strings.Clone(k.id)
+	e := &entry{key: k, touched: true}
+	if old, full := c.recent[k.share()].add(e, c.most(k.share())); full {
+		delete(c.entries, old.key)
+	}
+	c.entries[k] = e
+	return e
+}
+
+// join makes or joins the waiter of a container.
+func (c *Cache) join(e *entry, asked []*source) *waiter {
 	now := time.Now()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	w := c.waiters[id]
+	w := e.waiter
 	if w == nil {
 		w = &waiter{known: make(chan struct{}), nobody: make(chan struct{}), awaited: map[*source]int{}}
-		c.waiters[id] = w
-		for _, s := range all {
+		for _, s := range asked {
 			// What silent ones know is for the kills to come.
 			if s.kind != kindState && !s.isSilent(now) {
 				w.awaited[s] = answers
@@ -351,20 +461,21 @@ func (c *Cache) enter(id, runtime string) (*waiter, []*source) {
 		if len(w.awaited) == 0 {
 			close(w.nobody)
 		}
-		if c.entries[id] != nil { // since the first look
+		if e.src != nil { // since the first look
 			close(w.known)
-			delete(c.waiters, id)
+		} else {
+			e.waiter = w
 		}
 	}
 	w.n++
-	return w, all
+	return w
 }
 
 // denied counts a source's answers that it does not know a container.
-func (c *Cache) denied(s *source, id string, times int) {
+func (c *Cache) denied(s *source, e *entry, times int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	w := c.waiters[id]
+	w := e.waiter
 	if w == nil || w.awaited[s] == 0 {
 		return
 	}
@@ -389,366 +500,237 @@ func (c *Cache) silent(w *waiter) {
 }
 
 // leave removes a waiter when its last one goes.
-func (c *Cache) leave(id string, w *waiter) {
+func (c *Cache) leave(e *entry, w *waiter) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if w.n--; w.n == 0 && c.waiters[id] == w {
-		delete(c.waiters, id)
+	if w.n--; w.n == 0 && e.waiter == w {
+		e.waiter = nil
 	}
 }
 
-// whoKnows gives every source that may know more of a container than is known.
-func (c *Cache) whoKnows(id, runtime string) []*source {
-	c.mu.RLock()
-	defer c.mu.RUnlock()
-	e := c.entries[id]
-	var out []*source
-	for _, s := range c.sources {
-		if (e == nil || e.src.weight() < s.weight()) && s.wants(runtime) {
-			out = append(out, s)
-		}
+// Lookup returns what is known of the container with an id on a cgroup path: nothing
+// where the path is not one that its runtime would have made. It waits for nothing.
+func (c *Cache) Lookup(path, id string) (Info, bool) {
+	place, ok := cgroup.PlaceOf(path, id)
+	if !ok || !sane(&place) {
+		return Info{}, false
 	}
-	return out
-}
-
-// Nested says that runtimes of nodes in containers are asked, too.
-func (c *Cache) Nested() bool {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
-	return slices.ContainsFunc(c.sources, func(s *source) bool { return !s.local })
+	e := c.entries[keyOf(domainOf(&place), id)]
+	if e == nil || e.src == nil {
+		return Info{}, false
+	}
+	var i Info
+	if e.info != nil {
+		i = *e.info
+	}
+	i.ID = id
+	first(&i.Runtime, e.runtime)
+	if e.pod != nil {
+		i.Pod = e.pod.info
+	}
+	if e.share() == 0 {
+		c.kubelet.add(&i)
+	}
+	if !i.agrees(&place) {
+		return Info{}, false
+	}
+	return i, true
 }
 
-// Sources tells who is asked, and how it went last.
+// Pod returns what is known of the pod with a uid on a cgroup path.
+func (c *Cache) Pod(path, uid string) (PodInfo, bool) {
+	place, ok := cgroup.PodPlaceOf(path, uid)
+	if !ok || !sane(&place) {
+		return PodInfo{}, false
+	}
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	p := c.pods[keyOf(domainOf(&place), uid)]
+	if p == nil {
+		return PodInfo{}, false
+	}
+	i := Info{Pod: p.info}
+	if p.share() == 0 {
+		c.kubelet.add(&i)
+	}
+	return *i.Pod, true
+}
+
+// Sources reports which sources there are, and how each answered last.
 func (c *Cache) Sources() []Source {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
+	count := map[*source]int{}
+	for _, e := range c.entries {
+		if e.src != nil && e.info != nil {
+			count[e.src]++
+		}
+	}
 	out := make([]Source, len(c.sources))
 	for i, s := range c.sources {
 		out[i] = s.status()
+		out[i].Containers = count[s]
 	}
 	return out
 }
 
-// lacksRequest says that kubelet may add to what the runtime told: it alone knows
-// what a pod's container asked for.
-func (e *entry) lacksRequest() bool {
-	return e.info.PodContainer != "" && !e.info.MemoryRequestBytes.Known
-}
-
-// put takes what a source says of one container, or without an id of a pod
-// alone. It returns false where there was no room: within a source's list that
-// is made only by what is gone, a container asked for always gets in. What a node
-// in a container says of those that this machine's own sources know is not heard.
-func (c *Cache) put(s *source, info *Info, detailed, listed bool) bool {
-	if info.ID != "" && !plausible(info.ID) {
-		return true
+// put takes what a source says of a container, and of its pod; without an id of a
+// pod alone.
+func (c *Cache) put(s *source, info *Info) {
+	if info.PodContainer != "" && s.system() && s.rank == rankRuntime {
+		c.readStates() // kubelet wrote down before what it asked for
 	}
-	now := time.Now()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	info.Pod = c.putPod(s, info.Pod)
-	if info.ID == "" {
-		return true
-	}
-	e := c.entries[info.ID]
-	switch {
-	case e == nil:
-		if !c.room(s, listed) {
-			return false
-		}
-		e = &entry{info: *info, src: s}
-		c.kubelet.resources(&e.info)
-		c.keep(e)
-	case s.weight() < e.src.weight():
-		if s.local == e.src.local {
-			if e.info.Pod != nil && info.Pod != nil && e.info.Pod.UID == info.Pod.UID {
-				e.info.Pod = info.Pod // the one of both
-			}
-			e.info.merge(info)
-		}
-		return true
-	default:
-		c.replace(e, s, info, detailed)
-	}
-	e.gen, e.gone, e.seen = s.gen, 0, stampOf(now)
-	if detailed {
-		e.detailed = e.seen
-	}
-	return true
-}
-
-// keep takes a new entry in, and tells who waits for it.
-func (c *Cache) keep(e *entry) {
-	c.entries[e.info.ID] = e
-	if !e.src.local {
-		c.foreign++
-	}
-	if w := c.waiters[e.info.ID]; w != nil {
-		close(w.known)
-		delete(c.waiters, e.info.ID)
-	}
-}
-
-// drop lets go of an entry.
-func (c *Cache) drop(e *entry) {
-	delete(c.entries, e.info.ID)
-	if !e.src.local {
-		c.foreign--
-	}
-}
-
-// replace takes what a source says over what was known from it, or from a lesser
-// one.
-func (c *Cache) replace(e *entry, s *source, info *Info, detailed bool) {
-	old := e.info
-	e.info = *info
-	e.info.ID = old.ID // one copy, not one for each list
-	if s.local && !e.src.local {
-		c.foreign--
-		e.src, e.detailed = s, 0
-		c.kubelet.resources(&e.info)
+	if s.gone {
 		return
 	}
-	if e.detailed != 0 && old.Image != "" {
-		e.info.Image = old.Image // a list may have the digest only
+	var pod *podEntry
+	if info.Pod != nil && info.Pod.UID != "" {
+		pod = c.putPod(s, info)
 	}
-	if detailed && e.src == s && s.counts() {
-		old.MemoryLimitBytes = oom.Opt[uint64]{} // it may have been lifted
+	if info.ID == "" || !plausible(info.ID) {
+		return
 	}
-	e.src = s
-	e.info.merge(&old)
-	c.kubelet.resources(&e.info)
+	k := keyOf(s.domain, info.ID)
+	e := c.entries[k]
+	if e == nil {
+		if !s.system() {
+			return // it was not asked for, or made room
+		}
+		e = c.newEntry(k)
+	}
+	c.take(e, s, info, pod)
+	e.at = time.Now().UnixNano()
+	if w := e.waiter; w != nil {
+		close(w.known)
+		e.waiter = nil
+	}
 }
 
-// putPod keeps a pod, and gives the copy that all its containers share. What was
-// given is never written to again: it is read without a lock.
-func (c *Cache) putPod(s *source, p *PodInfo) *PodInfo {
-	if p == nil || p.UID == "" {
-		return p
+// take has an entry know what a source says. What was handed out is not written to.
+// The caller holds c.mu.
+func (c *Cache) take(e *entry, s *source, info *Info, pod *podEntry) {
+	better := e.src == nil || s.rank >= e.src.rank
+	if pod != nil && (better || e.pod == nil) {
+		e.pod = pod
 	}
-	e := c.pods[p.UID]
-	if e != nil && s.weight() < e.src.weight() {
-		if s.local == e.src.local && e.info != p {
-			both := *e.info
-			both.merge(p)
-			c.setPod(e, &both)
-		}
-		return e.info
+	if e.pod != nil {
+		info.Pod = nil
 	}
-	if e == nil || e.info != p {
-		mine := *p
-		if s.local && mine.SwapBehavior == "" && mine.Namespace != "" {
-			mine.SwapBehavior = c.kubelet.swapBehavior
+	if info.Name == "" && info.PodContainer == "" && e.pod != nil { // a sandbox
+		if better {
+			first(&e.runtime, info.Runtime)
+			e.info, e.src = nil, s
 		}
-		p = &mine
+		return
 	}
-	if e == nil {
-		if !c.roomForPod() {
-			p.Labels = nil // they are most of it
-			return p
+	info.ID = e.id // one copy
+	switch {
+	case e.info == nil:
+	case !better:
+		both := *e.info
+		both.merge(info)
+		e.info = &both
+		return
+	case e.src == s: // it may have changed
+		if !info.MemoryRequestBytes.Known {
+			info.MemoryRequestBytes = e.info.MemoryRequestBytes
 		}
-		e = &podEntry{info: &PodInfo{}}
-		c.pods[p.UID] = e
-		c.setPod(e, p)
-	} else if e.info != p {
-		if s.local == e.src.local {
-			p.merge(e.info)
-		}
-		c.setPod(e, p)
+	default:
+		info.merge(e.info)
 	}
-	e.src, e.gen, e.gone = s, s.gen, 0
-	return e.info
+	if better {
+		e.src = s
+	}
+	e.info = info
+}
+
+// readStates reads kubelet's state if it changed. What cannot be read is reported by
+// its source.
+func (c *Cache) readStates() {
+	c.mu.RLock()
+	states := c.states
+	c.mu.RUnlock()
+	for _, f := range states {
+		_ = f.refresh()
+	}
 }
 
 // maxLabelsHeld bounds the labels of all pods together, in bytes: those of 10 000
-// usual ones are a quarter of it.
+// usual ones are a quarter of it. What is not the system's has a share.
 const maxLabelsHeld = 4 << 20
 
-// setPod has a pod's copy replaced if there is news, without its labels if there
-// is no room for them.
-func (c *Cache) setPod(e *podEntry, p *PodInfo) {
-	if held := c.labels - e.info.Labels.bytes(); held+p.Labels.bytes() > maxLabelsHeld {
-		p.Labels = nil
-	}
-	if e.info.UID == "" || !p.equal(e.info) {
-		c.labels += p.Labels.bytes() - e.info.Labels.bytes()
-		e.info = p
-	}
-}
-
-// dropPod lets go of a pod.
-func (c *Cache) dropPod(uid string, e *podEntry) {
-	delete(c.pods, uid)
-	c.labels -= e.info.Labels.bytes()
-}
-
-// foreignShare is the part of the cache that nodes in containers may have.
-const foreignShare = 12
-
-// room says whether one more container may be kept.
-func (c *Cache) room(s *source, listed bool) bool {
-	if !s.local && listed && c.foreign >= c.opts.Max/foreignShare {
-		return false
-	}
-	if len(c.entries) < c.opts.Max {
-		return true
-	}
-	for len(c.left) > 0 {
-		d := c.left[0]
-		c.left = c.left[1:]
-		if e := c.entries[d.id]; e != nil && e.gone == d.when {
-			c.drop(e)
-			return true
+// putPod keeps a pod, and gives the copy that all its containers share. What was
+// given is never written to again: it is read without a lock.
+func (c *Cache) putPod(s *source, info *Info) *podEntry {
+	k := keyOf(s.domain, info.Pod.UID)
+	e := c.pods[k]
+	if e == nil {
+		e = &podEntry{key: k, info: &PodInfo{}}
+		if old, full := c.recentPods[k.share()].add(e, c.most(k.share())); full {
+			delete(c.pods, old.key)
+			c.labels[k.share()] -= old.info.Labels.bytes()
 		}
+		c.pods[k] = e
 	}
-	if listed {
-		return false
+	e.touched = true
+	mine := *info.Pod
+	if int8(s.rank) >= e.rank {
+		mine.merge(e.info)
+		e.rank = int8(s.rank)
+	} else {
+		mine = *e.info
+		mine.merge(info.Pod)
 	}
-	// More live ones than there is room for: the one that was confirmed the
-	// longest ago goes, of a node in a container first.
-	var oldest *entry
-	for _, e := range c.entries {
-		if oldest == nil || e.src.local != oldest.src.local && !e.src.local || e.src.local == oldest.src.local && e.seen < oldest.seen {
-			oldest = e
-		}
+	mine.UID = k.id
+	e.whole = e.whole || info.whole
+	limit := maxLabelsHeld
+	if k.share() != 0 {
+		limit /= foreignShare
 	}
-	c.drop(oldest)
-	return true
+	held := &c.labels[k.share()]
+	if *held-e.info.Labels.bytes()+mine.Labels.bytes() > limit {
+		mine.Labels = nil
+	}
+	if !mine.equal(e.info) {
+		*held += mine.Labels.bytes() - e.info.Labels.bytes()
+		e.info = &mine
+	}
+	return e
 }
 
-func (c *Cache) roomForPod() bool {
-	for len(c.pods) >= c.opts.Max && len(c.leftPods) > 0 {
-		d := c.leftPods[0]
-		c.leftPods = c.leftPods[1:]
-		if p := c.pods[d.id]; p != nil && p.gone == d.when {
-			c.dropPod(d.id, p)
-		}
+// lookAgain has sockets looked for soon, and in containers if asked to: that is a
+// look at all processes.
+func (c *Cache) lookAgain(nodes bool) {
+	if nodes {
+		c.nodesAgain.Store(true)
 	}
-	return len(c.pods) < c.opts.Max
-}
-
-// listed marks what a source's complete list did not have.
-func (c *Cache) listed(s *source, now time.Time) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.markGone(now, func(e *entry) bool { return e.src == s && e.gen != s.gen })
-	for uid, p := range c.pods {
-		if p.src == s && p.gen != s.gen && p.gone == 0 {
-			p.gone = stampOf(now)
-			c.leftPods = append(c.leftPods, departed{uid, p.gone})
-		}
-	}
-}
-
-// unlisted marks what a source that cannot be listed has not told of for long.
-func (c *Cache) unlisted(s *source, now time.Time) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.markGone(now, func(e *entry) bool { return e.src == s && e.seen.olderThan(c.opts.Interval, now) })
-	for uid, p := range c.pods {
-		if p.src == s && p.gone == 0 { // its containers keep it
-			p.gone = stampOf(now)
-			c.leftPods = append(c.leftPods, departed{uid, p.gone})
-		}
+	select {
+	case c.again <- struct{}{}:
+	default:
 	}
 }
 
-func (c *Cache) markGone(now time.Time, of func(*entry) bool) {
-	for _, e := range c.entries {
-		if e.gone == 0 && of(e) {
-			e.gone = stampOf(now)
-			c.left = append(c.left, departed{e.info.ID, e.gone})
-		}
-	}
+func (c *Cache) known(e *entry) bool {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	return e.src != nil
 }
 
-// forget drops what has been gone for long.
-func (c *Cache) forget(now time.Time) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for len(c.left) > 0 && c.left[0].when.olderThan(c.opts.Keep, now) {
-		if e := c.entries[c.left[0].id]; e != nil && e.gone == c.left[0].when {
-			c.drop(e)
-		}
-		c.left = c.left[1:]
-	}
-	for len(c.leftPods) > 0 && c.leftPods[0].when.olderThan(c.opts.Keep, now) {
-		if p := c.pods[c.leftPods[0].id]; p != nil && p.gone == c.leftPods[0].when {
-			c.dropPod(c.leftPods[0].id, p)
-		}
-		c.leftPods = c.leftPods[1:]
-	}
+// podWhole says that the labels of a pod are known.
+func (c *Cache) podWhole(s *source, uid string) bool {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	p := c.pods[keyOf(s.domain, uid)]
+	return p != nil && p.whole
 }
 
-// merge fills in what i does not know.
-func (i *Info) merge(from *Info) {
-	first(&i.Name, from.Name)
-	first(&i.Image, from.Image)
-	first(&i.Runtime, from.Runtime)
-	first(&i.PodContainer, from.PodContainer)
-	if !i.MemoryLimitBytes.Known {
-		i.MemoryLimitBytes = from.MemoryLimitBytes
-	}
-	if !i.MemoryRequestBytes.Known {
-		i.MemoryRequestBytes = from.MemoryRequestBytes
-	}
-	if !i.RestartCount.Known {
-		i.RestartCount = from.RestartCount
-	}
-	if i.Pod == nil {
-		i.Pod = from.Pod
-	}
-}
-
-// merge fills in what p does not know.
-func (p *PodInfo) merge(from *PodInfo) {
-	first(&p.Namespace, from.Namespace)
-	first(&p.Name, from.Name)
-	first(&p.QoS, from.QoS)
-	first(&p.SwapBehavior, from.SwapBehavior)
-	if p.Labels == nil {
-		p.Labels = from.Labels
-	}
-}
-
-func (p *PodInfo) equal(q *PodInfo) bool {
-	return p.Namespace == q.Namespace && p.Name == q.Name && p.QoS == q.QoS && p.SwapBehavior == q.SwapBehavior &&
-		slices.Equal(p.Labels, q.Labels)
-}
-
-func first(s *string, other string) {
-	if *s == "" {
-		*s = other
-	}
-}
-
-// maxID bounds a container's id, in bytes.
-const maxID = 128
-
-// plausible says that a runtime's id is one: not a path, not a book.
-func plausible(id string) bool {
-	if len(id) < 8 || len(id) > maxID {
-		return false
-	}
-	for i := range len(id) {
-		c := id[i]
-		if (c < '0' || c > '9') && (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && c != '-' && c != '_' && c != '.' {
-			return false
-		}
-	}
-	return true
-}
-
-// maxText bounds one text of a runtime, in bytes.
-const maxText = 512
-
-// text bounds what a runtime says, and keeps one copy of what many say.
-func text(s string) string {
-	if len(s) > maxText {
-		s = strings.ToValidUTF8(s[:maxText], "")
-	}
-	if s == "" {
-		return ""
-	}
-	return unique.Make(s).Value()
+// lacksLabels says that the labels of a container's pod are not known.
+func (c *Cache) lacksLabels(e *entry) bool {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	return e.pod != nil && !e.pod.whole
 }

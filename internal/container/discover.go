@@ -3,6 +3,7 @@ package container
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -11,6 +12,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/oomtrace/oomtrace/internal/oom"
 )
 
 // The places where runtimes are found by themselves. /var/run is /run on every
@@ -38,21 +41,27 @@ var (
 // containers.
 const maxSources = 48
 
+// maxForeign bounds those of them in containers.
+const maxForeign = 16
+
+// The kinds of sources.
+const (
+	kindCRI    = "cri"
+	kindDocker = "docker"
+	kindPodman = "podman"
+	kindLogs   = "kubelet logs"
+)
+
 // candidate is a place that may be asked.
 type candidate struct {
-	path            string
-	kind            string
-	local, explicit bool
-	inode           [2]uint64 // zeros if it is not there
+	socket
+	kind     string
+	explicit bool
+	inode    [2]uint64 // zeros if it is not there
 }
 
-// statFunc is os.Stat.
-type statFunc func(string) (os.FileInfo, error)
-
-func osStat(path string) (os.FileInfo, error) { return os.Stat(path) }
-
-// lookWait bounds how long a look for sockets is waited for. A stat in the root
-// of a container may hang with its file system, for good.
+// lookWait bounds how long a look for sockets is waited for. A file system in the
+// root of a container may hang, for good.
 const lookWait = 2 * time.Second
 
 // looker runs a look in a goroutine of its own, one at a time. One that hangs
@@ -80,49 +89,52 @@ func (l *looker) wait(ctx context.Context) ([]candidate, bool) {
 	return nil, false
 }
 
-// adopt starts a source for each place that was not there before. Places of this
-// machine stay; of nodes in containers those are stopped that are gone.
-func (c *Cache) adopt(places []candidate, local bool) {
+// adopt starts a source for each place that was not there before, and says whether
+// there was one. Places of this machine stay; in containers those are stopped that
+// are gone.
+func (c *Cache) adopt(places []candidate, here bool) (news bool) {
 	c.mu.RLock()
 	have := slices.Clone(c.sources)
 	c.mu.RUnlock()
-	if !local {
+	if !here {
 		have = slices.DeleteFunc(have, func(s *source) bool {
-			if s.local || slices.ContainsFunc(places, func(p candidate) bool { return p.path == s.path }) {
+			if s.system() || s.user.Known || slices.ContainsFunc(places, func(p candidate) bool { return p.path == s.path }) {
 				return false
 			}
-			s.cancel()
-			c.listedNothing(s)
+			c.stop(s)
 			return true
 		})
 	}
+	foreign := 0
+	for _, s := range have {
+		if s.within != "" {
+			foreign++
+		}
+	}
 	for _, p := range places {
-		if len(have) >= maxSources || slices.ContainsFunc(have, func(s *source) bool {
-			return s.path == p.path || s.inode == p.inode && p.inode != [2]uint64{}
+		if len(have) >= maxSources || p.within != "" && foreign >= maxForeign || slices.ContainsFunc(have, func(s *source) bool {
+			return s.path == p.path || s.inode == p.inode && p.inode != [2]uint64{} ||
+				s.within != "" && s.domain == p.domain && s.kind == p.kind // one of a kind for each container
 		}) {
 			continue
 		}
-		have = append(have, c.start(p))
+		if p.within != "" {
+			foreign++
+		}
+		have, news = append(have, c.start(p)), true
 	}
 	c.mu.Lock()
 	c.sources = have
 	c.mu.Unlock()
+	return news
 }
 
-// listedNothing marks all that a stopped source knew as gone.
-func (c *Cache) listedNothing(s *source) {
+// stop ends a source. What it told stays, as of others that are gone.
+func (c *Cache) stop(s *source) {
+	s.cancel()
 	c.mu.Lock()
-	s.gen++
+	s.gone = true
 	c.mu.Unlock()
-	c.listed(s, time.Now())
-}
-
-// lookAgain has discover run soon.
-func (c *Cache) lookAgain() {
-	select {
-	case c.again <- struct{}{}:
-	default:
-	}
 }
 
 // here gives the places of this machine.
@@ -130,33 +142,51 @@ func (c *Cache) here() []candidate {
 	var out []candidate
 	for _, s := range c.opts.Sockets {
 		path := strings.TrimPrefix(s, "unix://")
-		out = append(out, candidate{path: path, kind: kindOf(path), local: true, explicit: true, inode: c.inode(path)})
+		out = append(out, candidate{socket: c.socket(path), kind: kindOf(path), explicit: true, inode: inode(path)})
 	}
 	add := func(kind string, patterns ...string) {
 		for _, p := range patterns {
 			// A pattern cannot be malformed, which is Glob's only error.
 			paths, _ := filepath.Glob(filepath.Join(c.opts.Root, p))
 			for _, path := range paths {
-				out = append(out, candidate{path: path, kind: kind, local: true, inode: c.inode(path)})
+				out = append(out, candidate{socket: c.socket(path), kind: kind, inode: inode(path)})
 			}
 		}
 	}
-	add("cri", criSockets...)
-	add("docker", dockerSockets...)
-	add("podman", podmanSockets...)
+	files := func(kind string, patterns ...string) {
+		n := len(out)
+		add(kind, patterns...)
+		out = append(out[:n], slices.DeleteFunc(out[n:], func(p candidate) bool { return p.trusted() != nil })...)
+	}
+	add(kindCRI, criSockets...)
+	add(kindDocker, dockerSockets...)
+	add(kindPodman, podmanSockets...)
 	for _, root := range kubeletRoots {
 		add(kindPods, root+podsSocket)
-		add(kindState, root+allocatedState)
+		files(kindState, root+allocatedState)
 	}
-	add("kubelet logs", logLinks)
-	add("docker files", dockerFiles)
-	add("podman files", podmanFiles)
-	add("nerdctl files", nerdctlFiles)
+	files(kindLogs, logLinks)
+	files("docker files", dockerFiles)
+	files("podman files", podmanFiles)
+	files("nerdctl files", nerdctlFiles)
 	return out
 }
 
+// socket is a place of this machine: the system's, or a user's where it is in the
+// directory that systemd made for that user.
+func (c *Cache) socket(path string) socket {
+	s := socket{path: path, root: "/", proc: filepath.Join(c.opts.Root, "proc")}
+	rest, ok := strings.CutPrefix(path, filepath.Join(c.opts.Root, "run/user")+"/")
+	if digits, _, deep := strings.Cut(rest, "/"); ok && deep {
+		if uid, err := strconv.ParseUint(digits, 10, 32); err == nil && uid > 0 {
+			s.user = oom.Some(uint32(uid))
+		}
+	}
+	return s
+}
+
 // nodes finds the sockets in other roots than this one's, by their daemons. A
-// daemon in the root of this machine's first process is no node's: only its
+// daemon in the root of this machine's first process is of no container: only its
 // sockets may be where this process does not see them.
 func (c *Cache) nodes() []candidate {
 	proc := filepath.Join(c.opts.Root, "proc")
@@ -165,7 +195,6 @@ func (c *Cache) nodes() []candidate {
 		return nil
 	}
 	defer func() { _ = d.Close() }()
-	host := c.inode(filepath.Join(proc, "1", "root"))
 	var out []candidate
 	for len(out) < maxSources {
 		names, err := d.Readdirnames(256)
@@ -173,34 +202,57 @@ func (c *Cache) nodes() []candidate {
 			return out
 		}
 		for _, pid := range names {
-			if pid[0] < '1' || pid[0] > '9' {
-				continue
+			if pid[0] >= '1' && pid[0] <= '9' && isDaemon(filepath.Join(proc, pid)) {
+				out = append(out, c.node(proc, pid)...)
 			}
-			comm, err := os.ReadFile(filepath.Join(proc, pid, "comm"))
-			if err != nil || !slices.Contains(daemons, strings.TrimSuffix(string(comm), "\n")) {
-				continue
-			}
-			root := filepath.Join(proc, pid, "root")
-			out = append(out, c.node(root, host != [2]uint64{} && c.inode(root) == host)...)
 		}
 	}
 	return out
 }
 
-// node gives the places in one root.
-func (c *Cache) node(root string, local bool) []candidate {
-	var out []candidate
-	add := func(kind, socket string) {
-		path := filepath.Join(root, socket)
-		if id := c.inode(path); id != [2]uint64{} {
-			out = append(out, candidate{path: path, kind: kind, local: local, inode: id})
+func isDaemon(dir string) bool {
+	comm, err := os.ReadFile(filepath.Join(dir, "comm"))
+	return err == nil && slices.Contains(daemons, strings.TrimSuffix(string(comm), "\n"))
+}
+
+// node gives the places in the root of one process, if it may be trusted.
+func (c *Cache) node(proc, pid string) []candidate {
+	open := func() (*os.File, daemon, error) {
+		dir, err := os.Open(filepath.Join(proc, pid))
+		if err != nil {
+			return nil, daemon{}, err
 		}
+		d, err := daemonOf(proc, fmt.Sprintf("/proc/self/fd/%d", dir.Fd()))
+		if err != nil {
+			return nil, d, errors.Join(err, dir.Close())
+		}
+		return dir, d, nil
+	}
+	dir, d, err := open()
+	if err != nil {
+		return nil
+	}
+	defer func() { _ = dir.Close() }()
+	root := filepath.Join(proc, pid, "root")
+	var out []candidate
+	add := func(kind, path string) {
+		f, err := openIn(d.root, path, d.check)
+		if err != nil {
+			return
+		}
+		defer func() { _ = f.Close() }()
+		out = append(out, candidate{
+			socket: socket{domain: d.domain, path: filepath.Join(root, path), root: root, proc: proc, node: open},
+			kind:   kind, inode: inode(fmt.Sprintf("/proc/self/fd/%d", f.Fd())),
+		})
 	}
 	for _, s := range criSockets {
-		add("cri", s)
+		add(kindCRI, s)
 	}
-	add("docker", dockerSockets[0])
-	add(kindPods, kubeletRoots[0]+podsSocket)
+	add(kindDocker, dockerSockets[0])
+	if d.system() {
+		add(kindPods, kubeletRoots[0]+podsSocket)
+	}
 	return out
 }
 
@@ -208,67 +260,44 @@ func (c *Cache) node(root string, local bool) []candidate {
 func kindOf(path string) string {
 	switch {
 	case strings.Contains(path, "podman"):
-		return "podman"
+		return kindPodman
 	case strings.HasSuffix(path, "pods-api.sock"):
 		return kindPods
 	case strings.HasSuffix(path, "docker.sock"):
-		return "docker"
+		return kindDocker
 	}
-	return "cri"
+	return kindCRI
 }
 
 // start makes the source of a place and its goroutine.
 func (c *Cache) start(f candidate) *source {
 	s := &source{
-		cache: c, path: f.path, kind: f.kind, rank: rankRuntime, local: f.local, explicit: f.explicit, inode: f.inode,
-		first: make(chan struct{}), wake: make(chan struct{}, 1), pending: map[string]*ask{},
+		cache: c, domain: f.domain, path: f.path, kind: f.kind, rank: rankRuntime, explicit: f.explicit, inode: f.inode,
+		first: make(chan struct{}), wake: make(chan struct{}, 1), pending: map[*entry]*ask{},
 	}
-	most := uint32(0)
-	if !f.local {
-		most = maxForeignAnswer
-	}
-	put := func(i *Info) bool { return c.put(s, i, false, true) }
+	also := func(i *Info) { c.put(s, i) }
 	switch f.kind {
-	case "cri":
-		s.back = &cri{rpc: rpc{path: f.path, most: most}}
-	case "docker", "podman":
-		s.back = &docker{path: f.path, name: f.kind, most: int64(most)}
+	case kindCRI:
+		s.back = &cri{client: client{socket: &f.socket}}
+	case kindDocker, kindPodman:
+		s.back = &docker{socket: &f.socket, kind: f.kind}
 	case kindPods:
-		s.rank, s.back = rankKubelet, &kubeletPods{rpc: rpc{path: f.path, most: most}, cache: c, put: put}
+		s.rank, s.back = rankKubelet, &kubeletPods{client: client{socket: &f.socket}, also: also}
 	case kindState:
-		s.rank, s.back = rankFiles, &stateFile{path: f.path, cache: c, put: put}
-	case "kubelet logs":
-		s.rank, s.back = rankFiles, &logs{dir: f.path}
+		s.rank, s.back = rankFiles, c.newState(f.path, also)
+	case kindLogs:
+		s.rank, s.back = rankFiles, &logs{files{dir: f.path}}
 	case "docker files":
-		s.rank, s.back = rankFiles, &dockerDir{dir: f.path, cache: c}
+		s.rank, s.back = rankFiles, &dockerDir{files{dir: f.path}}
 	case "podman files":
-		s.rank, s.back = rankFiles, &storage{dir: f.path, cache: c, put: put}
+		s.rank, s.back = rankFiles, &storage{files: files{dir: f.path}, also: also}
 	case "nerdctl files":
-		s.rank, s.back = rankFiles, &nerdctl{dir: f.path}
-	}
-	if !f.explicit && !c.opts.Wake {
-		s.lazy = c.sleeping(f)
+		s.rank, s.back = rankFiles, &nerdctl{files{dir: f.path}}
 	}
 	var ctx context.Context
 	ctx, s.cancel = context.WithCancel(c.ctx)
-	c.wg.Add(1)
-	go s.run(ctx)
+	c.wg.Go(func() { s.run(ctx) })
 	return s
-}
-
-// sleeping says for a socket-activated service whether it is better left alone:
-// asking podman starts it each time, asking Docker starts it for good.
-func (c *Cache) sleeping(f candidate) func() bool {
-	switch f.kind {
-	case "podman":
-		return func() bool { return true }
-	case "docker":
-		run := filepath.Dir(f.path)
-		return func() bool {
-			return !exists(filepath.Join(run, "docker.pid")) && !exists(filepath.Join(run, "docker"))
-		}
-	}
-	return nil
 }
 
 func exists(path string) bool {
@@ -277,8 +306,8 @@ func exists(path string) bool {
 }
 
 // inode identifies a file; zeros if it is not there.
-func (c *Cache) inode(path string) [2]uint64 {
-	fi, err := c.stat(path)
+func inode(path string) [2]uint64 {
+	fi, err := os.Stat(path)
 	if err != nil {
 		return [2]uint64{}
 	}

@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/oomtrace/oomtrace/internal/oom"
@@ -17,28 +18,22 @@ import (
 
 // docker speaks to Docker, and to podman, whose own API knows its pods.
 type docker struct {
-	path   string
-	name   string // "docker" or "podman"
-	full   string
-	prefix string // of every request: podman's own API is versioned
-	most   int64  // bounds an answer, in bytes; zero means maxAnswer
+	*socket
+	kind string
+	who  atomic.Pointer[dockerVersion]
 }
 
-// dockerContainer is what the lists and answers of both APIs have in common, as
-// far as it matters here.
-type dockerContainer struct {
-	ID     string `json:"Id"`
-	Names  []string
-	Image  string
-	Labels map[string]string
-	// podman only
-	Pod, PodName string
-}
+// dockerVersion is who answers, and the beginning of every request's path:
+// podman's own API is versioned.
+type dockerVersion struct{ name, full, prefix string }
+
+var errNoDocker = errors.New("is neither Docker nor podman")
 
 // dockerInspect is one container in full.
 type dockerInspect struct {
 	ID           string `json:"Id"`
 	Name         string
+	Image        string // its id
 	ImageName    string // podman's
 	RestartCount json.Number
 	Pod          string // podman's
@@ -46,7 +41,10 @@ type dockerInspect struct {
 		Image  string
 		Labels map[string]string
 	}
-	HostConfig struct{ Memory json.Number }
+	HostConfig struct {
+		Memory       json.Number
+		CgroupParent string
+	}
 }
 
 // statusError is an answer other than success.
@@ -59,7 +57,14 @@ func (e *statusError) Error() string {
 	return fmt.Sprintf("%s: answered %d %s", e.what, e.code, http.StatusText(e.code))
 }
 
-func (d *docker) version() string { return d.full }
+func (d *docker) version() string {
+	if v := d.who.Load(); v != nil {
+		return v.full
+	}
+	return ""
+}
+
+func (d *docker) close() {}
 
 // hello learns who answers: podman serves Docker's API too.
 func (d *docker) hello(ctx context.Context) error {
@@ -68,88 +73,84 @@ func (d *docker) hello(ctx context.Context) error {
 		return err
 	}
 	finish(r.Body)
+	v := &dockerVersion{name: d.kind}
 	name, version, ok := strings.Cut(strings.SplitN(r.Header.Get("Server"), " ", 2)[0], "/")
 	switch {
 	case ok && strings.EqualFold(name, "libpod"):
-		d.name, d.prefix = "podman", "/v4.0.0/libpod"
+		v.name, v.prefix = kindPodman, "/v4.0.0/libpod"
 	case ok && strings.EqualFold(name, "docker"):
-		d.name, d.prefix = "docker", ""
+		v.name = kindDocker
+	default:
+		return &downError{errNoDocker}
 	}
-	d.full = printable(strings.TrimSpace(d.name + " " + version))
+	v.full = printable(strings.TrimSpace(v.name + " " + version))
+	d.who.Store(v)
 	return nil
 }
 
-// list takes the stopped ones too: a log may tell of their kill.
-func (d *docker) list(ctx context.Context, put func(*Info) bool) error {
-	if err := d.hello(ctx); err != nil {
-		return err
-	}
-	const what = "list containers"
-	r, err := d.do(ctx, what, d.prefix+"/containers/json?all=true")
-	if err != nil {
-		return err
-	}
-	defer finish(r.Body)
-	err = eachItem(r.Body, d.bound(), func(c *dockerContainer) bool {
-		name := ""
-		if len(c.Names) > 0 {
-			name = c.Names[0]
-		}
-		return put(d.info(c.ID, name, c.Image, c.Labels, c.Pod, c.PodName))
-	})
-	if err != nil {
-		return fmt.Errorf("%s: %w", what, err)
-	}
-	return nil
-}
+// maxAnswer and maxForeignAnswer bound an answer, in bytes.
+const (
+	maxAnswer        = 2 << 20
+	maxForeignAnswer = 64 << 10
+)
 
 func (d *docker) bound() int64 {
-	if d.most > 0 {
-		return d.most
+	if d.system() {
+		return maxAnswer
 	}
-	return maxAnswer
+	return maxForeignAnswer
 }
 
-var errNoList = errors.New("the answer is no list")
+func (d *docker) get(ctx context.Context, id string) (*Info, error) {
+	if d.who.Load() == nil {
+		if err := d.hello(ctx); err != nil {
+			return nil, err
+		}
+	}
+	who := d.who.Load()
+	v := &dockerInspect{}
+	if err := d.decode(ctx, "ask for container", who.prefix+"/containers/"+id+"/json", v); err != nil {
+		return nil, err
+	}
+	i := v.info(who.name)
+	if v.Pod != "" && i.Pod == nil {
+		i.Pod = &PodInfo{UID: text(v.Pod), Name: d.podName(ctx, v.Pod)}
+		i.PodContainer = i.Name
+	}
+	i.whole = true
+	return i, nil
+}
 
-func (d *docker) info(id, name, image string, l map[string]string, podID, podName string) *Info {
+// info reads an answer, or Docker's file of it.
+func (v *dockerInspect) info(runtime string) *Info {
 	i := &Info{
-		Container: oom.Container{ID: id, Name: text(strings.TrimPrefix(name, "/")), Image: text(image), Runtime: d.name},
-		Pod:       labelled(l),
+		Container: oom.Container{
+			ID: v.ID, Name: text(strings.TrimPrefix(v.Name, "/")), Image: word(v.Config.Image), ImageID: word(v.Image), Runtime: runtime,
+		},
+		Pod: labelled(v.Config.Labels), parent: text(v.HostConfig.CgroupParent),
+	}
+	first(&i.Image, text(v.ImageName))
+	if digest(i.Image) && v.ImageName != "" {
+		i.Image = text(v.ImageName)
 	}
 	// Docker counts its own restarts, and kubelet makes a new container each time.
 	if f, ok := kubeletName(i.Name); ok {
 		i.RestartCount = f.attempt
+	} else if n, ok := number(v.RestartCount.String()); ok {
+		i.RestartCount = oom.Some(n)
 	}
 	if i.Pod != nil {
-		if i.PodContainer = text(l[labelContainerName]); i.PodContainer == "POD" {
+		if i.PodContainer = text(v.Config.Labels[labelContainerName]); i.PodContainer == "POD" {
 			i.PodContainer = ""
 		}
 		if i.PodContainer != "" {
 			i.Name = i.PodContainer
 		}
-	} else if podID != "" {
-		i.Pod = &PodInfo{UID: text(podID), Name: text(podName)}
-		i.PodContainer = i.Name
+	}
+	if n, ok := number(v.HostConfig.Memory.String()); ok && n > 0 {
+		i.MemoryLimitBytes = oom.Some(n)
 	}
 	return i
-}
-
-func (d *docker) get(ctx context.Context, id string) (*Info, error) {
-	if d.full == "" {
-		if err := d.hello(ctx); err != nil {
-			return nil, err
-		}
-	}
-	v, err := d.inspect(ctx, id)
-	if err != nil {
-		return nil, err
-	}
-	image := v.Config.Image
-	first(&image, v.ImageName)
-	i := d.info(id, v.Name, image, v.Config.Labels, v.Pod, d.podName(ctx, v.Pod))
-	v.add(i)
-	return i, nil
 }
 
 // podName asks podman for the name of a pod; a pod without one is still a pod.
@@ -158,42 +159,10 @@ func (d *docker) podName(ctx context.Context, id string) string {
 		return ""
 	}
 	var v struct{ Name string }
-	if err := d.decode(ctx, "ask for pod", d.prefix+"/pods/"+id+"/json", &v); err != nil {
+	if err := d.decode(ctx, "ask for pod", d.who.Load().prefix+"/pods/"+id+"/json", &v); err != nil {
 		return ""
 	}
-	return v.Name
-}
-
-func (d *docker) inspect(ctx context.Context, id string) (*dockerInspect, error) {
-	v := &dockerInspect{}
-	if err := d.decode(ctx, "ask for container", d.prefix+"/containers/"+id+"/json", v); err != nil {
-		return nil, err
-	}
-	if v.ID != id {
-		return nil, errNotFound // names and prefixes are answered too
-	}
-	return v, nil
-}
-
-func (d *docker) detail(ctx context.Context, i *Info) error {
-	v, err := d.inspect(ctx, i.ID)
-	if err != nil {
-		return err
-	}
-	v.add(i)
-	return nil
-}
-
-// add takes what only the full answer has.
-func (v *dockerInspect) add(i *Info) {
-	if n, ok := number(v.HostConfig.Memory.String()); ok {
-		i.MemoryLimitBytes = oom.Opt[uint64]{Value: n, Known: n > 0} // it can be lifted
-	}
-	if f, ok := kubeletName(strings.TrimPrefix(v.Name, "/")); ok {
-		i.RestartCount = f.attempt
-	} else if n, ok := number(v.RestartCount.String()); ok {
-		i.RestartCount = oom.Some(n)
-	}
+	return text(v.Name)
 }
 
 func (d *docker) decode(ctx context.Context, what, path string, v any) error {
@@ -202,7 +171,7 @@ func (d *docker) decode(ctx context.Context, what, path string, v any) error {
 		return err
 	}
 	defer finish(r.Body)
-	if err := json.NewDecoder(io.LimitReader(r.Body, maxItem)).Decode(v); err != nil {
+	if err := json.NewDecoder(io.LimitReader(r.Body, d.bound())).Decode(v); err != nil {
 		return fmt.Errorf("%s: %w", what, err)
 	}
 	return nil
@@ -236,10 +205,9 @@ func (d *docker) send(ctx context.Context, path string) (*http.Response, error) 
 		return nil, err
 	}
 	req.Close = true
-	var dialer net.Dialer
-	conn, err := dialer.DialContext(ctx, "unix", d.path)
+	conn, err := d.dial(ctx)
 	if err != nil {
-		return nil, err
+		return nil, &downError{err}
 	}
 	// The end of the context ends a read that is under way.
 	stop := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
@@ -252,7 +220,7 @@ func (d *docker) send(ctx context.Context, path string) (*http.Response, error) 
 	}
 	stop()
 	_ = conn.Close()
-	return nil, err
+	return nil, &downError{err} // it breaks off, or is no HTTP
 }
 
 // body closes the connection with the answer.
@@ -267,7 +235,7 @@ func labelled(l map[string]string) *PodInfo {
 	if l[labelPodName] == "" && l[labelPodUID] == "" {
 		return nil
 	}
-	return &PodInfo{Namespace: text(l[labelPodNamespace]), Name: text(l[labelPodName]), UID: text(l[labelPodUID])}
+	return &PodInfo{Namespace: word(l[labelPodNamespace]), Name: text(l[labelPodName]), UID: text(l[labelPodUID])}
 }
 
 func (b *body) Close() error {

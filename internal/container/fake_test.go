@@ -18,6 +18,8 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 	cri1 "k8s.io/cri-api/pkg/apis/runtime/v1"
+
+	"github.com/oomtrace/oomtrace/internal/cgroup"
 )
 
 // id makes a container id of a number.
@@ -29,65 +31,64 @@ func uid(n int) string { return fmt.Sprintf("00000000-0000-0000-0000-%012x", n) 
 type fakeCRI struct {
 	cri1.UnimplementedRuntimeServiceServer
 	mu         sync.Mutex
-	containers []*cri1.Container
-	sandboxes  []*cri1.PodSandbox
-	limits     map[string]int64
-	hang       chan struct{} // every call waits for it, if set
-	calls      map[string]int
+	containers map[string]*cri1.ContainerStatus
+	sandboxOf  map[string]string // of each container
+	sandboxes  map[string]*cri1.PodSandboxStatus
+	calls      map[string]int // by the call, and by the id
 	// crio makes it behave as CRI-O does, otherwise as containerd.
-	crio    bool
-	unready map[string]bool // containers that CRI-O is still creating
+	crio bool
+	// misbehave is asked before each answer, if set.
+	misbehave func(ctx context.Context, id string) error
+	// change is shown each answer before it is given, if set.
+	change func(*cri1.ContainerStatusResponse)
 }
 
-// listedAgain waits until all containers have been listed n more times.
-func (f *fakeCRI) listedAgain(t *testing.T, n int) {
-	t.Helper()
-	count := func() int {
-		f.mu.Lock()
-		defer f.mu.Unlock()
-		return f.calls["ListContainers"]
-	}
-	// The last one's answer may still be on its way.
-	was := count()
-	eventually(t, "it was listed again", func() bool { return count() > was+n })
-}
-
-func (f *fakeCRI) enter(ctx context.Context, call string) error {
+func (f *fakeCRI) enter(ctx context.Context, call, id string) error {
 	f.mu.Lock()
 	if f.calls == nil {
 		f.calls = map[string]int{}
 	}
 	f.calls[call]++
-	hang := f.hang
+	f.calls[id]++
+	bad := f.misbehave
 	f.mu.Unlock()
-	if hang != nil {
-		select {
-		case <-hang:
-		case <-ctx.Done():
-			return ctx.Err()
-		}
+	if bad != nil {
+		return bad(ctx, id)
 	}
 	return nil
+}
+
+func (f *fakeCRI) count(what string) int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.calls[what]
+}
+
+func (f *fakeCRI) set(misbehave func(context.Context, string) error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.misbehave = misbehave
 }
 
 func (f *fakeCRI) add(sandbox, ct int, name string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.sandboxes = append(f.sandboxes, &cri1.PodSandbox{
-		Id:       id(sandbox),
-		Metadata: &cri1.PodSandboxMetadata{Name: fmt.Sprintf("pod-%d", sandbox), Namespace: "shop", Uid: uid(sandbox)},
-		Labels: map[string]string{
-			"app": name, labelPodName: fmt.Sprintf("pod-%d", sandbox), labelPodNamespace: "shop", labelPodUID: uid(sandbox),
-		},
-	})
-	f.containers = append(f.containers, &cri1.Container{
-		Id: id(ct), PodSandboxId: id(sandbox), Metadata: &cri1.ContainerMetadata{Name: name, Attempt: 3},
-		Image: &cri1.ImageSpec{Image: "sha256:" + id(7)},
-		Labels: map[string]string{
-			labelContainerName: name, labelPodName: fmt.Sprintf("pod-%d", sandbox), labelPodNamespace: "shop", labelPodUID: uid(sandbox),
-		},
+	if f.containers == nil {
+		f.containers, f.sandboxes, f.sandboxOf = map[string]*cri1.ContainerStatus{}, map[string]*cri1.PodSandboxStatus{}, map[string]string{}
+	}
+	pod := fmt.Sprintf("pod-%d", sandbox)
+	f.sandboxes[id(sandbox)] = &cri1.PodSandboxStatus{
+		Id: id(sandbox), Metadata: &cri1.PodSandboxMetadata{Name: pod, Namespace: "shop", Uid: uid(sandbox)},
+		Labels: map[string]string{"app": name, labelPodName: pod, labelPodNamespace: "shop", labelPodUID: uid(sandbox)},
+	}
+	f.sandboxOf[id(ct)] = id(sandbox)
+	f.containers[id(ct)] = &cri1.ContainerStatus{
+		Id: id(ct), Metadata: &cri1.ContainerMetadata{Name: name, Attempt: 3},
+		Image: &cri1.ImageSpec{Image: "docker.io/shop/cart:1.4"}, ImageRef: "docker.io/shop/cart@sha256:" + id(8), ImageId: "sha256:" + id(7),
+		Labels:      map[string]string{labelContainerName: name, labelPodName: pod, labelPodNamespace: "shop", labelPodUID: uid(sandbox)},
 		Annotations: map[string]string{"io.kubernetes.container.hash": "8d2ed7f1", "io.kubernetes.container.terminationMessagePath": "/dev/termination-log"},
-	})
+		Resources:   &cri1.ContainerResources{Linux: &cri1.LinuxContainerResources{MemoryLimitInBytes: 64 << 20}},
+	}
 }
 
 func (f *fakeCRI) clear() {
@@ -101,54 +102,40 @@ func (f *fakeCRI) Version(ctx context.Context, _ *cri1.VersionRequest) (*cri1.Ve
 	if f.crio {
 		r.RuntimeName, r.RuntimeVersion = "cri-o", "1.34.1"
 	}
-	return r, f.enter(ctx, "Version")
+	return r, f.enter(ctx, "Version", "")
 }
 
-func (f *fakeCRI) ListContainers(ctx context.Context, r *cri1.ListContainersRequest) (*cri1.ListContainersResponse, error) {
-	if err := f.enter(ctx, "ListContainers"); err != nil {
+func (f *fakeCRI) PodSandboxStatus(ctx context.Context, r *cri1.PodSandboxStatusRequest) (*cri1.PodSandboxStatusResponse, error) {
+	if err := f.enter(ctx, "PodSandboxStatus", r.PodSandboxId); err != nil {
 		return nil, err
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	out := &cri1.ListContainersResponse{}
-	for _, c := range f.containers {
-		if want := r.GetFilter().GetId(); (want == "" || strings.HasPrefix(c.Id, want)) && !f.unready[c.Id] {
-			out.Containers = append(out.Containers, c)
-		}
+	s := f.sandboxes[r.PodSandboxId]
+	if s == nil {
+		return nil, status.Error(codes.NotFound, "no such sandbox")
 	}
-	return out, nil
-}
-
-func (f *fakeCRI) ListPodSandbox(ctx context.Context, r *cri1.ListPodSandboxRequest) (*cri1.ListPodSandboxResponse, error) {
-	if err := f.enter(ctx, "ListPodSandbox"); err != nil {
-		return nil, err
-	}
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	out := &cri1.ListPodSandboxResponse{}
-	for _, s := range f.sandboxes {
-		if want := r.GetFilter().GetId(); want == "" || s.Id == want {
-			out.Items = append(out.Items, s)
-		}
-	}
-	return out, nil
+	return &cri1.PodSandboxStatusResponse{Status: s}, nil
 }
 
 func (f *fakeCRI) ContainerStatus(ctx context.Context, r *cri1.ContainerStatusRequest) (*cri1.ContainerStatusResponse, error) {
-	if err := f.enter(ctx, "ContainerStatus"); err != nil {
+	if err := f.enter(ctx, "ContainerStatus", r.ContainerId); err != nil {
 		return nil, err
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	for _, c := range f.containers {
-		if c.Id == r.ContainerId {
-			return &cri1.ContainerStatusResponse{Status: &cri1.ContainerStatus{
-				Id: c.Id, Image: &cri1.ImageSpec{Image: "docker.io/shop/cart:1.4"},
-				Resources: &cri1.ContainerResources{Linux: &cri1.LinuxContainerResources{MemoryLimitInBytes: f.limits[c.Id]}},
-			}}, nil
-		}
+	c := f.containers[r.ContainerId]
+	if c == nil {
+		return nil, status.Error(codes.NotFound, "no such container")
 	}
-	return nil, status.Error(codes.NotFound, "no such container")
+	out := &cri1.ContainerStatusResponse{Status: c}
+	if r.Verbose {
+		out.Info = map[string]string{"info": fmt.Sprintf(`{"sandboxID":%q,"pid":7,"runtimeSpec":{"ociVersion":"1.2.1"}}`, f.sandboxOf[r.ContainerId])}
+	}
+	if f.change != nil {
+		f.change(out)
+	}
+	return out, nil
 }
 
 // serve answers CRI on a socket until the returned function is called.
@@ -321,6 +308,48 @@ func write(t testing.TB, path, text string) {
 	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// tree makes cgroups below a root.
+func tree(t testing.TB, root string, paths ...string) {
+	t.Helper()
+	write(t, root+"/proc/self/mountinfo", "1 0 0:1 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n")
+	write(t, root+"/sys/fs/cgroup/cgroup.controllers", "cpu memory\n")
+	for _, p := range paths {
+		if err := os.MkdirAll(root+"/sys/fs/cgroup"+p, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// process makes a containerd of root's below a root, in the initial user namespace.
+func process(t testing.TB, root string, pid int, cgroup string) (dir string) {
+	t.Helper()
+	dir = fmt.Sprintf("%s/proc/%d", root, pid)
+	write(t, dir+"/comm", "containerd\n")
+	write(t, dir+"/status", "Name:\tcontainerd\nUid:\t0\t0\t0\t0\n")
+	write(t, dir+"/cgroup", "0::"+cgroup+"\n")
+	for _, p := range []string{dir, root + "/proc/1"} {
+		link(t, "user:[4026531837]", p+"/ns/user")
+	}
+	return dir
+}
+
+// link makes a symbolic link, in place of one that is there.
+func link(t testing.TB, target, path string) {
+	t.Helper()
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	_ = os.Remove(path)
+	if err := os.Symlink(target, path); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// lookup is Lookup, by a path that names one container.
+func (c *Cache) lookup(path string) (Info, bool) {
+	return c.Lookup(path, cgroup.Parse(path).Owner.Container.ID)
 }
 
 func podPath(sandbox, ct int) string {

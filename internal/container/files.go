@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/oomtrace/oomtrace/internal/oom"
@@ -44,18 +45,20 @@ func readFile(path string) ([]byte, error) {
 	return io.ReadAll(io.LimitReader(f, maxFile))
 }
 
+// files is a directory that names are read from.
+type files struct{ dir string }
+
+func (f *files) hello(context.Context) error {
+	_, err := os.Stat(f.dir)
+	return err
+}
+func (*files) close() {}
+
 // logs are kubelet's links to the logs of containers: names of pods and
 // containers, also of those whose runtime does not answer.
-type logs struct{ dir string }
+type logs struct{ files }
 
-func (l *logs) version() string                     { return "kubelet log links" }
-func (l *logs) detail(context.Context, *Info) error { return nil }
-func (l *logs) list(_ context.Context, put func(*Info) bool) error {
-	return eachName(l.dir, func(name string) bool {
-		i := l.link(name)
-		return i == nil || put(i)
-	})
-}
+func (l *logs) version() string { return "kubelet log links" }
 
 func (l *logs) get(_ context.Context, id string) (*Info, error) {
 	var found *Info
@@ -121,28 +124,9 @@ func eachName(dir string, f func(name string) bool) error {
 }
 
 // dockerDir is what dockerd keeps of each container on disk.
-type dockerDir struct {
-	dir   string
-	cache *Cache
-}
+type dockerDir struct{ files }
 
-func (d *dockerDir) version() string                     { return "docker files" }
-func (d *dockerDir) detail(context.Context, *Info) error { return nil }
-
-// list reads only those that nobody has told of yet: there are two files each.
-func (d *dockerDir) list(ctx context.Context, put func(*Info) bool) error {
-	return eachName(d.dir, func(id string) bool {
-		i, ok := d.cache.Lookup(id)
-		if !ok {
-			got, err := d.get(ctx, id)
-			if err != nil {
-				return ctx.Err() == nil
-			}
-			i = *got
-		}
-		return put(&i) && ctx.Err() == nil
-	})
-}
+func (d *dockerDir) version() string { return "docker files" }
 
 func (d *dockerDir) get(_ context.Context, id string) (*Info, error) {
 	b, err := readFile(filepath.Join(d.dir, id, "config.v2.json"))
@@ -157,9 +141,7 @@ func (d *dockerDir) get(_ context.Context, id string) (*Info, error) {
 		// The limit is worth nothing without a name, and the other way round.
 		_ = json.Unmarshal(b, &v.HostConfig)
 	}
-	i := (&docker{name: "docker"}).info(id, v.Name, v.Config.Image, v.Config.Labels, "", "")
-	v.add(i)
-	return i, nil
+	return v.info(kindDocker), nil
 }
 
 // missing keeps a file that is not there apart from one that cannot be read.
@@ -174,17 +156,22 @@ func missing(what string, err error) error {
 // CRI-O: containers.json, and for those that leave with their boot
 // volatile-containers.json.
 type storage struct {
-	dir   string
-	cache *Cache
-	put   func(*Info) bool
-	// when the files that were read last were written, for a list and for an ask
-	listed, asked [2]time.Time
+	files
+	also func(*Info)
+
+	mu   sync.Mutex
+	read [2]time.Time // when the files that were read last were written
+	at   time.Time
 }
+
+// storagePause is how long files that did not change are not read again.
+const storagePause = time.Second
 
 // storageContainer is one of its containers; metadata is JSON in a string.
 type storageContainer struct {
 	ID       string   `json:"id"`
 	Names    []string `json:"names"`
+	Image    string   `json:"image"`
 	Metadata string   `json:"metadata"`
 }
 
@@ -196,78 +183,64 @@ type storageMetadata struct {
 	ContainerName string `json:"container-name"`
 }
 
-func (s *storage) version() string                     { return "podman files" }
-func (s *storage) detail(context.Context, *Info) error { return nil }
+func (s *storage) version() string { return "podman files" }
 
-func (s *storage) list(_ context.Context, put func(*Info) bool) error {
-	return s.load(&s.listed, put)
-}
-
-func (s *storage) load(read *[2]time.Time, put func(*Info) bool) error {
-	files := [2]string{"containers.json", "volatile-containers.json"}
+// get reads the files again if they changed: all that is in them is news then, and
+// else what is not known from them is not in them.
+func (s *storage) get(_ context.Context, id string) (*Info, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var found *Info
 	var written [2]time.Time
-	for n, f := range files {
-		if fi, err := os.Stat(filepath.Join(s.dir, f)); err == nil {
+	names := [2]string{"containers.json", "volatile-containers.json"}
+	for n, name := range names {
+		if fi, err := os.Stat(filepath.Join(s.dir, name)); err == nil {
 			written[n] = fi.ModTime()
 		}
 	}
-	if written == *read {
-		return errUnchanged
+	if written == s.read && time.Since(s.at) < storagePause {
+		return nil, errNotFound
 	}
-	for n, f := range files {
+	s.at = time.Now()
+	for n, name := range names {
 		if written[n].IsZero() {
 			continue
 		}
-		err := s.each(filepath.Join(s.dir, f), put)
+		err := s.each(filepath.Join(s.dir, name), func(i *Info) {
+			if i.ID == id {
+				found = i
+			} else if written != s.read {
+				s.also(i)
+			}
+		})
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return fmt.Errorf("read podman's files: %w", err)
+			return nil, fmt.Errorf("read podman's files: %w", err)
 		}
 	}
-	*read = written
-	return nil
+	if s.read = written; found == nil {
+		return nil, errNotFound
+	}
+	return found, nil
 }
 
 // each reads one file, container by container. The writer replaces the files, so
 // they are whole.
-func (s *storage) each(path string, put func(*Info) bool) error {
-	f, err := os.Open(path)
+func (s *storage) each(path string, f func(*Info)) error {
+	file, err := os.Open(path)
 	if err != nil {
 		return err
 	}
-	defer func() { _ = f.Close() }()
-	if fi, err := f.Stat(); err != nil || !fi.Mode().IsRegular() {
+	defer func() { _ = file.Close() }()
+	if fi, err := file.Stat(); err != nil || !fi.Mode().IsRegular() {
 		return errors.Join(err, errNoList)
 	}
-	return eachItem(f, maxFile, func(c *storageContainer) bool { return put(c.info()) })
-}
-
-// get reads the files again if they changed; all that is in them is news then.
-func (s *storage) get(_ context.Context, id string) (*Info, error) {
-	var found *Info
-	err := s.load(&s.asked, func(i *Info) bool {
-		if i.ID == id {
-			found = i
-		} else {
-			_ = s.put(i) // without room for it there is still the one asked for
-		}
-		return true
-	})
-	switch {
-	case err != nil && !errors.Is(err, errUnchanged):
-		return nil, err
-	case found != nil:
-		return found, nil
-	}
-	if i, ok := s.cache.Lookup(id); ok {
-		return &i, nil
-	}
-	return nil, errNotFound
+	return eachItem(file, maxFile, func(c *storageContainer) { f(c.info()) })
 }
 
 func (c *storageContainer) info() *Info {
 	var m storageMetadata
 	_ = json.Unmarshal([]byte(c.Metadata), &m) // names are in the list too
-	i := &Info{Container: oom.Container{ID: c.ID, Name: text(m.Name), Image: text(m.ImageName)}}
+	i := &Info{Container: oom.Container{ID: c.ID, Name: text(m.Name), Image: text(m.ImageName), ImageID: text(c.Image)}, whole: true}
 	if len(c.Names) > 0 {
 		i.Name = text(c.Names[0])
 	}
@@ -301,9 +274,13 @@ func kubeletName(name string) (n kubeletNames, ok bool) {
 	return n, true
 }
 
-// eachItem reads a JSON list item by item, until f returns false: then it fails
-// with errEnough. An item is bounded as the whole is.
-func eachItem[T any](r io.Reader, most int64, f func(*T) bool) error {
+// maxItem bounds one item of a list, in bytes.
+const maxItem = 1 << 20
+
+var errNoList = errors.New("no list of containers")
+
+// eachItem reads a JSON list item by item. An item is bounded as the whole is.
+func eachItem[T any](r io.Reader, most int64, f func(*T)) error {
 	all := &io.LimitedReader{R: r, N: most}
 	one := &io.LimitedReader{R: all, N: maxItem}
 	dec := json.NewDecoder(one)
@@ -316,23 +293,16 @@ func eachItem[T any](r io.Reader, most int64, f func(*T) bool) error {
 		if err := dec.Decode(v); err != nil {
 			return err
 		}
-		if !f(v) {
-			return errEnough
-		}
+		f(v)
 	}
 	_, err := dec.Token()
 	return err
 }
 
 // nerdctl keeps the names it gave in files that hold the id.
-type nerdctl struct{ dir string }
+type nerdctl struct{ files }
 
-func (n *nerdctl) version() string                     { return "nerdctl files" }
-func (n *nerdctl) detail(context.Context, *Info) error { return nil }
-
-func (n *nerdctl) list(_ context.Context, put func(*Info) bool) error {
-	return n.each(put)
-}
+func (n *nerdctl) version() string { return "nerdctl files" }
 
 func (n *nerdctl) get(_ context.Context, id string) (*Info, error) {
 	var found *Info

@@ -4,9 +4,10 @@
 package container
 
 import (
-	"bytes"
+	"maps"
 	"slices"
 	"strings"
+	"unique"
 
 	"github.com/oomtrace/oomtrace/internal/oom"
 )
@@ -20,6 +21,11 @@ type Info struct {
 	PodContainer string
 	// Pod is the pod it belongs to; nil outside of pods.
 	Pod *PodInfo
+
+	// parent is the cgroup that the container was asked to be started in, and
+	// whole says that all of the pod's labels are there.
+	parent string
+	whole  bool
 }
 
 // PodInfo is what is known of one Kubernetes or podman pod.
@@ -30,7 +36,10 @@ type PodInfo struct {
 	QoS string
 	// SwapBehavior is kubelet's on this node.
 	SwapBehavior string
-	Labels       Labels
+	// MemoryRequestBytes and MemoryLimitBytes are the pod's own (KEP-2837), not
+	// the sums of its containers'.
+	MemoryRequestBytes, MemoryLimitBytes oom.Opt[uint64]
+	Labels                               Labels
 }
 
 // Labels are a pod's, by their keys. There are many pods with few labels each:
@@ -82,13 +91,23 @@ type labelSet struct {
 	size int
 }
 
-func (s *labelSet) add(key, value []byte) {
-	if bytes.HasPrefix(key, []byte("io.kubernetes.pod.")) || bytes.HasPrefix(key, []byte("io.kubernetes.container.")) {
+func (s *labelSet) add(key, value string) {
+	if strings.HasPrefix(key, "io.kubernetes.pod.") || strings.HasPrefix(key, "io.kubernetes.container.") {
 		return
 	}
 	if s.size += len(key) + len(value); len(s.all) < maxLabels && s.size <= maxLabelBytes {
-		s.all = append(s.all, Label{text(string(key)), text(string(value))})
+		s.all = append(s.all, Label{word(key), word(value)})
 	}
+}
+
+// labelsOf gives those of a map, in an order of their own: what is left out of too
+// many is always the same.
+func labelsOf(m map[string]string) Labels {
+	var all labelSet
+	for _, key := range slices.Sorted(maps.Keys(m)) {
+		all.add(key, m[key])
+	}
+	return all.labels()
 }
 
 func (s *labelSet) labels() Labels {
@@ -102,9 +121,97 @@ type Source struct {
 	Name string
 	// Socket is the path of a socket or a directory.
 	Socket string
-	// OK says that it answered when it was last asked; Err is why not.
+	// OK says that it answered when it was last asked; Err is why not, and nil
+	// where it was not asked yet.
 	OK  bool
 	Err error
-	// Containers is how many it listed last.
+	// Containers is how many are known from it.
 	Containers int
+}
+
+// merge fills in what i does not know.
+func (i *Info) merge(from *Info) {
+	first(&i.Name, from.Name)
+	first(&i.Image, from.Image)
+	first(&i.ImageID, from.ImageID)
+	first(&i.parent, from.parent)
+	first(&i.Runtime, from.Runtime)
+	first(&i.PodContainer, from.PodContainer)
+	if !i.MemoryLimitBytes.Known {
+		i.MemoryLimitBytes = from.MemoryLimitBytes
+	}
+	if !i.MemoryRequestBytes.Known {
+		i.MemoryRequestBytes = from.MemoryRequestBytes
+	}
+	if !i.RestartCount.Known {
+		i.RestartCount = from.RestartCount
+	}
+	if i.Pod == nil {
+		i.Pod = from.Pod
+	}
+}
+
+// merge fills in what p does not know.
+func (p *PodInfo) merge(from *PodInfo) {
+	first(&p.UID, from.UID)
+	first(&p.Namespace, from.Namespace)
+	first(&p.Name, from.Name)
+	first(&p.QoS, from.QoS)
+	if !p.MemoryRequestBytes.Known {
+		p.MemoryRequestBytes = from.MemoryRequestBytes
+	}
+	if !p.MemoryLimitBytes.Known {
+		p.MemoryLimitBytes = from.MemoryLimitBytes
+	}
+	if p.Labels == nil {
+		p.Labels = from.Labels
+	}
+}
+
+func (p *PodInfo) equal(q *PodInfo) bool {
+	return p.Namespace == q.Namespace && p.Name == q.Name && p.QoS == q.QoS && p.UID == q.UID &&
+		p.MemoryRequestBytes == q.MemoryRequestBytes && p.MemoryLimitBytes == q.MemoryLimitBytes &&
+		slices.Equal(p.Labels, q.Labels)
+}
+
+func first(s *string, other string) {
+	if *s == "" {
+		*s = other
+	}
+}
+
+// maxID bounds a container's id, in bytes.
+const maxID = 128
+
+// plausible says that a runtime's id is one: not a path, not a book.
+func plausible(id string) bool {
+	if len(id) < 8 || len(id) > maxID {
+		return false
+	}
+	for i := range len(id) {
+		c := id[i]
+		if (c < '0' || c > '9') && (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && c != '-' && c != '_' && c != '.' {
+			return false
+		}
+	}
+	return true
+}
+
+// maxText bounds one text of a runtime, in bytes.
+const maxText = 512
+
+// text bounds what a runtime says.
+func text(s string) string {
+	if len(s) > maxText {
+		s = strings.Clone(strings.ToValidUTF8(s[:maxText], ""))
+	}
+	return s
+}
+
+// word bounds what many say, and keeps one copy of it.
+func word(s string) string {
+	if s == "" {
+		return ""
+	}
+	return unique.Make(text(s)).Value()
 }

@@ -22,8 +22,16 @@ var kubeletConfigs = []string{
 	"/var/lib/rancher/rke2/agent/etc/kubelet.conf.d/*.conf",
 }
 
-// swapBehavior finds memorySwap.swapBehavior in YAML and JSON alike.
-var swapBehavior = regexp.MustCompile(`(?m)^[^#\n]*\bswapBehavior"?\s*:\s*["']?(NoSwap|LimitedSwap)\b`)
+// swapBehavior finds memorySwap.swapBehavior in YAML and JSON alike, and
+// kubeletConfig what such a file is.
+var (
+	swapBehavior  = regexp.MustCompile(`(?m)^[^#\n]*\bswapBehavior"?\s*:\s*["']?(NoSwap|LimitedSwap)\b`)
+	kubeletConfig = regexp.MustCompile(`(?m)^[^#\n]*\bkind"?\s*:\s*["']?KubeletConfiguration\b`)
+)
+
+// defaultSwapBehavior is what counts where the configuration does not say
+// (pkg/kubelet/apis/config/v1beta1, MemorySwapConfiguration).
+const defaultSwapBehavior = "NoSwap"
 
 // kubelet is what its files say. It is guarded by Cache.mu.
 type kubelet struct {
@@ -31,13 +39,29 @@ type kubelet struct {
 	granted      map[grantKey]grant
 }
 
+// grantKey names a container of a pod; without a container it is the pod itself.
 type grantKey struct{ uid, container string }
 
 type grant struct{ request, limit oom.Opt[uint64] }
 
-// readKubelet reads kubelet's configuration.
-func (c *Cache) readKubelet() {
-	behavior := c.readSwapBehavior()
+// readSwapBehavior reads kubelet's configuration.
+func (c *Cache) readSwapBehavior() {
+	behavior := ""
+	for _, pattern := range kubeletConfigs {
+		// A pattern cannot be malformed, which is Glob's only error.
+		paths, _ := filepath.Glob(filepath.Join(c.opts.Root, pattern))
+		for _, p := range paths {
+			b, err := readFile(p)
+			if err != nil {
+				continue
+			}
+			if m := swapBehavior.FindSubmatch(b); m != nil {
+				behavior = string(m[1])
+			} else if behavior == "" && kubeletConfig.Match(b) {
+				behavior = defaultSwapBehavior
+			}
+		}
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.kubelet.swapBehavior = behavior
@@ -48,42 +72,29 @@ func (c *Cache) grant(granted map[grantKey]grant) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.kubelet.granted = granted
-	for _, e := range c.entries {
-		c.kubelet.resources(&e.info)
-	}
 }
 
-func (c *Cache) readSwapBehavior() string {
-	for _, pattern := range kubeletConfigs {
-		// A pattern cannot be malformed, which is Glob's only error.
-		paths, _ := filepath.Glob(filepath.Join(c.opts.Root, pattern))
-		for _, p := range paths {
-			b, err := readFile(p)
-			if err != nil {
-				continue
-			}
-			if m := swapBehavior.FindSubmatch(b); m != nil {
-				return string(m[1])
-			}
+// add adds what kubelet's files have of a container and its pod; a limit that the
+// runtime told stays.
+func (k *kubelet) add(i *Info) {
+	if i.Pod == nil || i.Pod.UID == "" || i.Pod.Namespace == "" {
+		return
+	}
+	if g, ok := k.granted[grantKey{i.Pod.UID, i.PodContainer}]; ok {
+		i.MemoryRequestBytes = g.request
+		if !i.MemoryLimitBytes.Known {
+			i.MemoryLimitBytes = g.limit
 		}
 	}
-	return ""
-}
-
-// resources adds what kubelet granted a container; a limit that the runtime told
-// stays.
-func (k *kubelet) resources(i *Info) {
-	if i.Pod == nil || i.Pod.UID == "" || i.PodContainer == "" {
+	g, ok := k.granted[grantKey{uid: i.Pod.UID}]
+	if !ok && k.swapBehavior == "" {
 		return
 	}
-	g, ok := k.granted[grantKey{i.Pod.UID, i.PodContainer}]
-	if !ok {
-		return
+	pod := *i.Pod // others read it
+	if pod.SwapBehavior = k.swapBehavior; ok {
+		pod.MemoryRequestBytes, pod.MemoryLimitBytes = g.request, g.limit
 	}
-	i.MemoryRequestBytes = g.request
-	if !i.MemoryLimitBytes.Known {
-		i.MemoryLimitBytes = g.limit
-	}
+	i.Pod = &pod
 }
 
 // requirements are a container's, in two shapes of the file: 1.33 and earlier
@@ -95,32 +106,47 @@ type requirements struct {
 // maxGrants bounds what is kept of a state file.
 const maxGrants = 16384
 
+// podRequirements are a pod's.
+type podRequirements struct {
+	ContainerResources map[string]requirements
+	PodLevelResources  *requirements
+}
+
 // grants reads the entries of the state. A container in it without a request has
 // one of zero.
 func (d *stateData) grants() map[grantKey]grant {
 	out := map[grantKey]grant{}
+	add := func(uid, container string, g grant) {
+		if len(out) < maxGrants {
+			out[grantKey{text(uid), text(container)}] = g
+		}
+	}
 	for _, entries := range []map[string]json.RawMessage{d.AllocationEntries, d.Entries} {
 		for uid, raw := range entries {
-			var deep struct{ ContainerResources map[string]requirements }
-			containers := map[string]requirements{}
-			if json.Unmarshal(raw, &deep) == nil && deep.ContainerResources != nil {
-				containers = deep.ContainerResources
-			} else if json.Unmarshal(raw, &containers) != nil {
-				continue
-			}
-			for name, r := range containers {
-				if len(out) == maxGrants {
-					return out
+			var pod podRequirements
+			if json.Unmarshal(raw, &pod) != nil || pod.ContainerResources == nil {
+				pod = podRequirements{}
+				if json.Unmarshal(raw, &pod.ContainerResources) != nil {
+					continue
 				}
-				g := grant{request: quantity(r.Requests["memory"]), limit: quantity(r.Limits["memory"])}
+			}
+			for name, r := range pod.ContainerResources {
+				g := r.grant()
 				if _, ok := r.Requests["memory"]; !ok {
 					g.request = oom.Some(uint64(0))
 				}
-				out[grantKey{text(uid), text(name)}] = g
+				add(uid, name, g)
+			}
+			if r := pod.PodLevelResources; r != nil {
+				add(uid, "", r.grant())
 			}
 		}
 	}
 	return out
+}
+
+func (r *requirements) grant() grant {
+	return grant{request: quantity(r.Requests["memory"]), limit: quantity(r.Limits["memory"])}
 }
 
 // quantity reads a Kubernetes quantity in bytes, such as "256Mi", "1.5G",

@@ -2,9 +2,13 @@ package container
 
 import (
 	"context"
-	"errors"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/protobuf/encoding/protowire"
 
 	"github.com/oomtrace/oomtrace/internal/oom"
 )
@@ -25,61 +29,110 @@ const (
 // names where the runtime's socket cannot be reached. Its ids come from the
 // pods' status, about a second after the runtime has them.
 type kubeletPods struct {
-	rpc
-	cache *Cache
-	put   func(*Info) bool
-	full  string
+	client
+	also func(*Info)
+
+	mu    sync.Mutex // held while it is asked: an answer is all pods
 	asked time.Time
+	full  atomic.Bool
 }
 
-func (k *kubeletPods) version() string                     { return k.full }
-func (k *kubeletPods) detail(context.Context, *Info) error { return nil }
+func (k *kubeletPods) version() string {
+	if k.full.Load() {
+		return "kubelet Pods API"
+	}
+	return ""
+}
 
-func (k *kubeletPods) list(ctx context.Context, put func(*Info) bool) error {
-	k.asked = time.Now()
-	err := k.call(ctx, "list pods", listPods, nil, func(n fieldNumber, pod []byte, _ uint64) error {
-		if n != listPodsPods {
-			return nil
-		}
-		for _, i := range parsePod(pod).infos() {
-			if !put(i) {
-				return errEnough
-			}
-		}
-		return nil
-	})
-	if errors.Is(err, ErrNoRuntime) {
-		err = ErrNoPods
-	}
-	if err == nil || errors.Is(err, errEnough) {
-		k.full = "kubelet Pods API"
-	}
+func (k *kubeletPods) close() { k.client.close() }
+
+func (k *kubeletPods) hello(ctx context.Context) error {
+	_, err := k.list(ctx, "")
 	return err
 }
 
-// get asks for all pods, since kubelet finds them by their uid only, and not
-// more often than once in a pause.
-func (k *kubeletPods) get(ctx context.Context, id string) (*Info, error) {
-	var found *Info
-	if time.Since(k.asked) >= podsPause {
-		err := k.list(ctx, func(i *Info) bool {
-			if i.ID == id {
-				found = i
-				return true
-			}
-			_ = k.put(i) // without room for it there is still the one asked for
-			return true
-		})
-		if err != nil {
-			return nil, err
+// maxPods bounds an answer, in bytes: a node has 110 pods, of some 10 KB each.
+const maxPods = 8 << 20
+
+// list asks for all pods, since kubelet finds them by their uid only.
+func (k *kubeletPods) list(ctx context.Context, id string) (found *Info, err error) {
+	conn, err := k.client.get()
+	if err != nil {
+		return nil, err
+	}
+	var answer []byte
+	err = conn.Invoke(ctx, listPods, &[]byte{}, &answer, grpc.ForceCodec(rawCodec{}), grpc.MaxCallRecvMsgSize(maxPods))
+	if err != nil {
+		return nil, k.refused(ctx, "list pods", err, ErrNoPods)
+	}
+	k.full.Store(true)
+	eachField(answer, func(n fieldNumber, pod []byte, _ uint64) {
+		if n != listPodsPods {
+			return
 		}
-	} else if i, ok := k.cache.Lookup(id); ok && (i.PodContainer == "" || i.MemoryRequestBytes.Known) {
-		found = &i // the last answer had it
-	}
-	if found == nil {
-		return nil, errNotFound
-	}
+		for _, i := range parsePod(pod).infos() {
+			if i.ID == id && id != "" {
+				found = i
+			} else {
+				k.also(i)
+			}
+		}
+	})
 	return found, nil
+}
+
+// get asks not more often than once in a pause.
+func (k *kubeletPods) get(ctx context.Context, id string) (*Info, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if time.Since(k.asked) < podsPause {
+		return nil, errNotFound // or known by now
+	}
+	k.asked = time.Now()
+	found, err := k.list(ctx, id)
+	if err == nil && found == nil {
+		err = errNotFound
+	}
+	return found, err
+}
+
+// rawCodec takes a message as it is: k8s.io/api, which has a pod's, is many times
+// the size of this program.
+type rawCodec struct{}
+
+func (rawCodec) Name() string                  { return "proto" }
+func (rawCodec) Marshal(v any) ([]byte, error) { return *v.(*[]byte), nil }
+func (rawCodec) Unmarshal(b []byte, v any) error {
+	*v.(*[]byte) = b
+	return nil
+}
+
+type fieldNumber = protowire.Number
+
+// eachField calls f with each field of a message, as far as it is well formed.
+func eachField(b []byte, f func(n fieldNumber, v []byte, x uint64)) {
+	for len(b) > 0 {
+		n, kind, size := protowire.ConsumeTag(b)
+		if size < 0 {
+			return
+		}
+		b = b[size:]
+		var v []byte
+		var x uint64
+		switch kind {
+		case protowire.BytesType:
+			v, size = protowire.ConsumeBytes(b)
+		case protowire.VarintType:
+			x, size = protowire.ConsumeVarint(b)
+		default:
+			size = protowire.ConsumeFieldValue(n, kind, b)
+		}
+		if size < 0 {
+			return
+		}
+		b = b[size:]
+		f(n, v, x)
+	}
 }
 
 // The fields read here: of kubelet's answer (api.proto), and of core/v1 and
@@ -92,8 +145,8 @@ const (
 
 	metaName, metaNamespace, metaUID, metaLabels, metaAnnotations = 1, 3, 5, 11, 12
 
-	specContainers, specInitContainers, specEphemeral = 2, 20, 34
-	ephemeralCommon                                   = 1
+	specContainers, specInitContainers, specEphemeral, specResources = 2, 20, 34, 40
+	ephemeralCommon                                                  = 1
 
 	containerName, containerImage, containerResources = 1, 2, 8
 
@@ -163,11 +216,11 @@ func (p *kubePod) infos() []*Info {
 				ID: c.id, Name: name, Image: c.image, Runtime: c.runtime, RestartCount: c.restarts,
 				MemoryRequestBytes: c.grant.request, MemoryLimitBytes: c.grant.limit,
 			},
-			PodContainer: name, Pod: &pod,
+			PodContainer: name, Pod: &pod, whole: true,
 		})
 	}
 	if out == nil {
-		out = []*Info{{Pod: &p.PodInfo}}
+		out = []*Info{{Pod: &p.PodInfo, whole: true}}
 	}
 	return out
 }
@@ -185,7 +238,8 @@ func (p *kubePod) metadata(b []byte) {
 				p.UID = text(string(v))
 			}
 		case metaLabels:
-			all.add(entryOf(v))
+			key, value := entryOf(v)
+			all.add(string(key), string(value))
 		case metaAnnotations:
 			if key, value := entryOf(v); string(key) == configHash && len(value) > 0 {
 				p.UID = text(string(value))
@@ -200,6 +254,10 @@ func (p *kubePod) spec(b []byte) {
 		switch n {
 		case specContainers, specInitContainers:
 			p.container(v)
+		case specResources:
+			g := grant{p.MemoryRequestBytes, p.MemoryLimitBytes}
+			g.read(v)
+			p.MemoryRequestBytes, p.MemoryLimitBytes = g.request, g.limit
 		case specEphemeral:
 			eachField(v, func(n fieldNumber, v []byte, _ uint64) {
 				if n == ephemeralCommon {
@@ -220,19 +278,24 @@ func (p *kubePod) container(b []byte) {
 		case containerImage:
 			c.image = text(string(v))
 		case containerResources:
-			eachField(v, func(n fieldNumber, v []byte, _ uint64) {
-				switch n {
-				case resourceLimits:
-					memory(&c.grant.limit, v)
-				case resourceRequests:
-					memory(&c.grant.request, v)
-				}
-			})
+			c.grant.read(v)
 		}
 	})
 	if to := p.named(name); to != nil {
 		to.image, to.grant = c.image, c.grant
 	}
+}
+
+// read takes the memory of a ResourceRequirements.
+func (g *grant) read(b []byte) {
+	eachField(b, func(n fieldNumber, v []byte, _ uint64) {
+		switch n {
+		case resourceLimits:
+			memory(&g.limit, v)
+		case resourceRequests:
+			memory(&g.request, v)
+		}
+	})
 }
 
 // named finds a container, or makes room for it: spec and status come in any

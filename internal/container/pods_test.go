@@ -11,7 +11,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
 	"google.golang.org/grpc"
 	"google.golang.org/protobuf/encoding/protowire"
 	corev1 "k8s.io/api/core/v1"
@@ -21,28 +20,6 @@ import (
 
 	"github.com/oomtrace/oomtrace/internal/oom"
 )
-
-// rawCodec hands messages through.
-type rawCodec struct{}
-
-func (rawCodec) Name() string { return "proto" }
-
-func (rawCodec) Marshal(v any) ([]byte, error) {
-	b, ok := v.([]byte)
-	if !ok {
-		return nil, errMalformed
-	}
-	return b, nil
-}
-
-func (rawCodec) Unmarshal(data []byte, v any) error {
-	b, ok := v.(*[]byte)
-	if !ok {
-		return errMalformed
-	}
-	*b = append((*b)[:0], data...)
-	return nil
-}
 
 // fakeKubelet serves the Pods API as kubelet does: each pod as it marshals it.
 type fakeKubelet struct {
@@ -80,7 +57,7 @@ func (f *fakeKubelet) answer() ([]byte, error) {
 	return out, nil
 }
 
-func (f *fakeKubelet) serve(t testing.TB, path, service string) (stop func()) {
+func (f *fakeKubelet) serve(t testing.TB, path, service string) {
 	t.Helper()
 	_ = os.Remove(path)
 	l := listen(t, path)
@@ -92,7 +69,8 @@ func (f *fakeKubelet) serve(t testing.TB, path, service string) (stop func()) {
 			if err := dec(&request); err != nil {
 				return nil, err
 			}
-			return f.answer()
+			b, err := f.answer()
+			return &b, err
 		},
 	}}}, f)
 	done := make(chan struct{})
@@ -100,12 +78,10 @@ func (f *fakeKubelet) serve(t testing.TB, path, service string) (stop func()) {
 		defer close(done)
 		_ = s.Serve(l)
 	}()
-	stop = sync.OnceFunc(func() {
+	t.Cleanup(func() {
 		s.Stop()
 		<-done
 	})
-	t.Cleanup(stop)
-	return stop
 }
 
 // kubePodOf makes a pod of one container as kubelet has it; a container without
@@ -143,9 +119,15 @@ func TestPodsAPI(t *testing.T) {
 	static.Annotations[configHash] = id(5)[:32]
 	both := kubePodOf(8, 9)
 	both.Status.EphemeralContainerStatuses = []corev1.ContainerStatus{{Name: "debug", ContainerID: "cri-o://" + id(10)}}
+	both.Spec.Resources = &corev1.ResourceRequirements{
+		Requests: corev1.ResourceList{corev1.ResourceMemory: resource.MustParse("48Mi")},
+		Limits:   corev1.ResourceList{corev1.ResourceMemory: resource.MustParse("96Mi")},
+	}
 	f.add(kubePodOf(1, 2), kubePodOf(3, 0), static, both)
 	f.serve(t, root+kubeletSocket, "v1alpha1.Pods")
 	write(t, root+"/var/lib/kubelet/config.yaml", "swapBehavior: LimitedSwap\n")
+	static5 := "/kubepods/burstable/pod" + id(5)[:32] + "/" + id(6)
+	tree(t, root, podPath(1, 2), podPath(3, 4), static5, podPath(8, 10))
 	c := open(t, Options{Root: root})
 	c.Ready(t.Context())
 	pod := &PodInfo{Namespace: "shop", Name: "pod-1", UID: uid(1), QoS: "burstable", SwapBehavior: "LimitedSwap", Labels: Labels{{"app", "cart"}}}
@@ -156,18 +138,21 @@ func TestPodsAPI(t *testing.T) {
 		},
 		PodContainer: "app", Pod: pod,
 	}
-	got, _ := c.Lookup(id(2))
-	if d := cmp.Diff(want, got); d != "" {
+	got, _ := c.lookup(podPath(1, 2))
+	if d := cmpInfo(want, got); d != "" {
 		t.Error(d)
 	}
-	if p, ok := c.Pod(uid(3)); !ok || p.Name != "pod-3" || p.QoS != "burstable" {
+	if p, ok := c.Pod(podPath(3, 4), uid(3)); !ok || p.Name != "pod-3" || p.QoS != "burstable" {
 		t.Errorf("a pod without containers yet: %+v", p)
 	}
-	if i, ok := c.Lookup(id(6)); !ok || i.Pod.UID != id(5)[:32] {
+	if i, ok := c.lookup(static5); !ok || i.Pod.UID != id(5)[:32] {
 		t.Errorf("a static pod's container: %+v", i)
 	}
-	if i, _ := c.Lookup(id(10)); i.Name != "debug" || i.Runtime != "cri-o" || i.Image != "busybox:1" || i.RestartCount != oom.Some(uint64(0)) || i.MemoryRequestBytes != oom.Some(uint64(0)) {
+	if i, _ := c.lookup(podPath(8, 10)); i.Name != "debug" || i.Runtime != "cri-o" || i.Image != "busybox:1" || i.RestartCount != oom.Some(uint64(0)) || i.MemoryRequestBytes != oom.Some(uint64(0)) {
 		t.Errorf("an ephemeral container: %+v", i)
+	}
+	if i, _ := c.lookup(podPath(8, 10)); i.Pod.MemoryRequestBytes != oom.Some(uint64(48<<20)) || i.Pod.MemoryLimitBytes != oom.Some(uint64(96<<20)) {
+		t.Errorf("pod-level resources: %+v", i.Pod)
 	}
 	if s := c.Sources(); len(s) != 1 || s[0].Name != "kubelet Pods API" || !s[0].OK || s[0].Containers != 4 {
 		t.Errorf("sources %+v", s)
@@ -175,7 +160,7 @@ func TestPodsAPI(t *testing.T) {
 	// A new pod is asked for when its cgroup is seen.
 	f.add(kubePodOf(11, 12))
 	c.Seen(podPath(11, 12))
-	eventually(t, "the new one is known", func() bool { i, _ := c.Lookup(id(12)); return i.PodContainer == "app" })
+	eventually(t, "the new one is known", func() bool { i, _ := c.lookup(podPath(11, 12)); return i.PodContainer == "app" })
 }
 
 // TestPodsAPIAndRuntime holds that both add up: what the runtime says of names
@@ -189,10 +174,10 @@ func TestPodsAPIAndRuntime(t *testing.T) {
 	c.Ready(t.Context())
 	f.add(1, 2, "app")
 	c.Seen(podPath(1, 2))
-	eventually(t, "the runtime has told", func() bool { i, _ := c.Lookup(id(2)); return i.Pod != nil })
+	eventually(t, "the runtime has told", func() bool { i, _ := c.lookup(podPath(1, 2)); return i.Pod != nil })
 	k.add(kubePodOf(1, 2)) // later, as it is
-	eventually(t, "kubelet has told", func() bool { i, _ := c.Lookup(id(2)); return i.MemoryRequestBytes.Known })
-	i, _ := c.Lookup(id(2))
+	eventually(t, "kubelet has told", func() bool { i, _ := c.lookup(podPath(1, 2)); return i.MemoryRequestBytes.Known })
+	i, _ := c.lookup(podPath(1, 2))
 	if i.MemoryLimitBytes != oom.Some(uint64(64<<20)) || i.Runtime != "containerd" || i.Pod.Name != "pod-1" || i.Pod.QoS != "burstable" || i.Pod.Labels.Get("app") != "app" {
 		t.Errorf("%+v of %+v", i, i.Pod)
 	}
@@ -213,7 +198,7 @@ func TestPodsAPIOther(t *testing.T) {
 		warns   int
 	}{
 		"another version": {service: "v7.Pods", want: ErrNoPods},
-		"rubbish":         {service: "v1alpha1.Pods", raw: []byte("\xff\xff\xff rubbish"), want: errMalformed, warns: 1},
+		"rubbish":         {service: "v1alpha1.Pods", raw: []byte("\xff\xff\xff rubbish")},
 		"rubbish inside":  {service: "v1alpha1.Pods", raw: []byte("\x0a\x04\x0a\xff\xff\xff")},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -222,7 +207,7 @@ func TestPodsAPIOther(t *testing.T) {
 			f.serve(t, root+kubeletSocket, tc.service)
 			noLeak(t, func() {
 				var w warnings
-				c := Open(t.Context(), Options{Root: root, Warn: w.add})
+				c := Open(t.Context(), Options{Root: root, Warn: w.add, Wake: true})
 				c.Ready(t.Context())
 				if s := c.Sources(); len(s) != 1 || !errors.Is(s[0].Err, tc.want) || s[0].OK != (tc.want == nil) {
 					t.Errorf("sources %+v", s)
@@ -263,13 +248,15 @@ func TestState(t *testing.T) {
 	root := shortDir(t)
 	path := filepath.Join(root, kubeletRoots[0]+allocatedState)
 	state(t, path, kubePodOf(1, 0))
+	tree(t, root, podPath(1, 2))
 	c := open(t, Options{Root: root})
 	c.Ready(t.Context())
-	if p, ok := c.Pod(uid(1)); !ok || p.Namespace != "shop" || p.Name != "pod-1" || p.Labels.Get("app") != "cart" {
+	eventually(t, "the file is read", func() bool { _, ok := c.Pod(podPath(1, 2), uid(1)); return ok })
+	if p, ok := c.Pod(podPath(1, 2), uid(1)); !ok || p.Namespace != "shop" || p.Name != "pod-1" || p.Labels.Get("app") != "cart" {
 		t.Errorf("pod %+v", p)
 	}
 	start := time.Now()
-	if c.Wait(t.Context(), id(2), "containerd") || time.Since(start) > 10*time.Second {
+	if c.Wait(t.Context(), podPath(1, 2), id(2)) || time.Since(start) > 10*time.Second {
 		t.Error("waited for a container that the file cannot know")
 	}
 	state(t, path, kubePodOf(1, 0), kubePodOf(3, 0))
@@ -277,7 +264,7 @@ func TestState(t *testing.T) {
 		t.Fatal(err)
 	}
 	c.Seen(podPath(3, 4))
-	eventually(t, "the new pod is known", func() bool { p, _ := c.Pod(uid(3)); return p.Name == "pod-3" })
+	eventually(t, "the new pod is known", func() bool { p, _ := c.Pod(podPath(3, 4), uid(3)); return p.Name == "pod-3" })
 	if s := c.Sources(); len(s) != 1 || s[0].Name != "kubelet state" || !s[0].OK {
 		t.Errorf("sources %+v", s)
 	}

@@ -6,32 +6,33 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"runtime/debug"
+	"slices"
 	"strings"
 	"sync"
 	"time"
 	"unicode"
 )
 
-// backend is a place that knows containers. Its calls come from one goroutine.
+// backend is a place that knows containers. Its calls come from several goroutines.
 type backend interface {
-	// list gives all containers it has now. It fails with errEnough once put
-	// returns false, and with errUnchanged if it would give what it gave last.
-	list(ctx context.Context, put func(*Info) bool) error
-	// get gives one with all that is known; errNotFound if it has none such.
+	// get gives one container with all that is known; errNotFound if it has
+	// none such.
 	get(ctx context.Context, id string) (*Info, error)
-	// detail adds what list leaves out.
-	detail(ctx context.Context, info *Info) error
+	// hello asks for the version.
+	hello(ctx context.Context) error
 	// version names it once it has answered.
 	version() string
+	close()
+}
+
+// podder is a backend whose containers' answers leave out the pod's labels.
+type podder interface {
+	// pod gives a container's pod with its labels.
+	pod(ctx context.Context, id string) (*PodInfo, error)
 }
 
 var (
-	errNotFound  = errors.New("container not known")
-	errUnchanged = errors.New("unchanged since the last list")
-	// ErrUnused is the state of a socket that is asked only when one of its
-	// containers is seen, since asking would start its service.
-	ErrUnused = errors.New("asked only when one of its containers is seen")
+	errNotFound = errors.New("container not known")
 	// ErrNoRuntime is a socket that answers, but offers no CRI: Docker's own
 	// containerd.
 	ErrNoRuntime = errors.New("offers no CRI v1")
@@ -39,6 +40,17 @@ var (
 	// version of the Pods API.
 	ErrNoPods = errors.New("offers no Pods API v1alpha1")
 )
+
+// slow says that a source did not refuse but hung.
+func slow(err error) bool {
+	return errors.Is(err, context.DeadlineExceeded) || errors.Is(err, os.ErrDeadlineExceeded)
+}
+
+// downError is a failure of a source as a whole: it refuses, or is no runtime.
+type downError struct{ err error }
+
+func (e *downError) Error() string { return e.err.Error() }
+func (e *downError) Unwrap() error { return e.err }
 
 // The ranks of sources: what a runtime says replaces what kubelet says, and that
 // what files say.
@@ -48,82 +60,87 @@ const (
 	rankRuntime = 3
 )
 
-// manyListed is how long a list must be for its memory to be given back at once.
-const manyListed = 1000
-
 const (
-	maxAsks     = 4096
-	detailPause = 5 * time.Millisecond
-	// detailAge is when limits are asked for again: they can be changed.
-	detailAge = 5 * time.Minute
-	// soonPause is the least time between two tries of a source that fails: one
+	// maxAsks bounds the containers that wait to be asked for.
+	maxAsks        = 32768
+	maxForeignAsks = 1024
+	// parallel is how many questions a source has at once; of those some may be
+	// about what was there at the start, and some about containers that hung the
+	// last time. One that hangs so holds up no other.
+	parallel        = 16
+	parallelOld     = 4
+	parallelSlow    = 4
+	parallelForeign = 1
+	// soonPause is the least time between two tries of a source that refuses: one
 	// that starts again is back within a moment.
 	soonPause = 50 * time.Millisecond
-	// slowPause is that of one that hangs.
-	slowPause = time.Second
+	maxPause  = 30 * time.Second
+	// podPause is how long the pod's own sandbox, asked for as well, has to tell the
+	// pod's labels.
+	podPause = time.Second
 )
 
-// delays are the pauses before each try to learn of a new container.
+// delays are the pauses before each try to learn of a container.
 var delays = [...]time.Duration{
 	0, 5 * time.Millisecond, 20 * time.Millisecond, 80 * time.Millisecond, 300 * time.Millisecond,
 	time.Second, 3 * time.Second, 5 * time.Second,
 }
 
-// source asks one backend, in a goroutine of its own: one that hangs holds up
-// nobody else.
+// source asks one backend about the containers of its domain.
 type source struct {
+	domain
 	cache    *Cache
 	path     string // as given by discovery, below Options.Root
 	kind     string // "cri", "docker", "podman", "kubelet pods", or a word for files
 	rank     int
-	local    bool // of this machine, not of a node in a container
 	inode    [2]uint64
 	explicit bool // asked for by the user: every failure is worth a word
-	lazy     func() bool
 	back     backend
 	cancel   context.CancelFunc
-	first    chan struct{} // closed after the first list
+	first    chan struct{} // closed once it was asked for all that were there
 	wake     chan struct{}
-	gen      uint64 // written under cache.mu
+	gone     bool // guarded by cache.mu
 
-	// of the goroutine alone
-	details []string
-	fails   int
-	failed  time.Time // when it did last
-	next    time.Time // when to list again
-
-	mu      sync.Mutex
-	asks    askHeap
-	pending map[string]*ask
-	soon    bool // an ask came while the source failed
-	worked  bool // answered once
-	ok, bad bool // answered last; warned since it last answered
-	err     error
-	name    string
-	count   int
-	quiet   time.Time // until when nobody waits for it
+	mu       sync.Mutex
+	asks     askHeap // of containers that start, and what is tried again
+	old      []*ask  // of containers that were there before; nil where one moved
+	pending  map[*entry]*ask
+	busy     [3]int    // questions under way: all, old ones, slow ones
+	primed   bool      // all that were there before are queued
+	greeted  bool      // the version was asked for, if that is wanted
+	worked   bool      // answered once
+	ok       bool      // answered last
+	bad      bool      // warned since it last answered
+	warned   bool      // of one container's failure
+	fails    int       // refusals in a row
+	failed   time.Time // when it refused last, and when to try again
+	retryAt  time.Time
+	answered time.Time // last
+	quiet    time.Time // until when it is not waited for
+	err      error
+	name     string
 }
+
+const (
+	busyAll = iota
+	busyOld
+	busySlow
+)
 
 // ask is one container to be learned of.
 type ask struct {
-	id    string
+	e     *entry
 	try   int
 	due   time.Time
-	index int
+	index int  // in the heap; -1 elsewhere
+	old   bool // from a walk
 	again bool // also if it is known
-}
-
-// weight orders sources: this machine's own before those of nodes in containers,
-// then by rank.
-func (s *source) weight() int {
-	if s.local {
-		return s.rank + rankRuntime
-	}
-	return s.rank
+	slow  bool // hung the last time
+	pod   bool // only the pod's labels are missing
 }
 
 // counts says that containers start again under their old ids here.
-func (s *source) counts() bool { return s.kind == "docker" || s.kind == "podman" }
+func (s *source) counts() bool { return s.kind == kindDocker || s.kind == kindPodman }
 
 // wants says whether the container of such a runtime may be known here; the
 // runtime is empty where the path left it open.
@@ -132,29 +149,25 @@ func (s *source) wants(runtime string) bool {
 		return false // it tells nobody
 	}
 	switch s.kind {
-	case "podman":
+	case kindPodman:
 		return runtime == "podman"
-	case "docker":
+	case "podman files":
+		return runtime == "podman" || runtime == "cri-o"
+	case kindDocker, "docker files":
 		return runtime == "docker" || runtime == ""
-	case "cri":
+	case "nerdctl files":
+		return runtime == "nerdctl" || runtime == ""
+	case kindCRI:
 		return runtime != "podman" && runtime != "nerdctl" && (runtime != "docker" || strings.Contains(s.path, "dockerd"))
 	}
-	return true
+	return runtime != "podman" && runtime != "nerdctl" // kubelet's
 }
 
-// push queues an id; again asks even if it is known. It says whether an answer is
-// to be expected soon.
-func (s *source) push(id string, again bool) bool {
+// push queues a container; again asks even if it is known. It says whether an
+// answer is to be expected soon.
+func (s *source) push(e *entry, old, again bool) (expected bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	expected := true
-	if s.err != nil && !errors.Is(s.err, ErrUnused) {
-		if !s.worked {
-			return false // the first list that works will have it
-		}
-		s.soon = true
-		expected = !slow(s.err)
-	}
 	due := time.Now()
 	switch s.rank { // a runtime knows more; let it be first
 	case rankFiles:
@@ -162,28 +175,70 @@ func (s *source) push(id string, again bool) bool {
 	case rankKubelet:
 		due = due.Add(delays[4])
 	}
-	if a := s.pending[id]; a != nil {
-		a.again = a.again || again
-		if a.try > 0 && due.Before(a.due) {
-			a.try, a.due = 0, due
-			heap.Fix(&s.asks, a.index)
-		}
-	} else {
-		if len(s.asks) >= maxAsks {
+	if soon := s.failed.Add(soonPause); !old && soon.Before(s.retryAt) {
+		s.retryAt = soon
+	}
+	a := s.pending[e]
+	switch {
+	case a == nil:
+		if most := s.bound(maxAsks, maxForeignAsks); len(s.pending) >= most {
 			return false
 		}
-		a := &ask{id: id, due: due, again: again}
-		s.pending[a.id] = a
-		heap.Push(&s.asks, a)
+		a = &ask{e: e, due: due, old: old, again: again, index: -1}
+		s.pending[e] = a
+		s.queue(a)
+	case !old && a.old && slices.Contains(s.old, a):
+		s.old[slices.Index(s.old, a)] = nil
+		a.old, a.again, a.due = false, again, due
+		s.queue(a)
+	case !old && a.index >= 0 && a.try > 0 && due.Before(a.due):
+		a.try, a.again, a.due = 0, a.again || again, due
+		heap.Fix(&s.asks, a.index)
 	}
+	s.poke()
+	return s.fails == 0 || s.worked
+}
+
+// promising says that a runtime may be there behind the source.
+func (s *source) promising() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.rank == rankRuntime && s.fails == 0
+}
+
+// bound is the system's or what any other domain has to do with.
+func (s *source) bound(system, foreign int) int {
+	if s.system() {
+		return system
+	}
+	return foreign
+}
+
+// queue puts an ask in its queue. The caller holds s.mu.
+func (s *source) queue(a *ask) {
+	if a.old {
+		s.old = append(s.old, a)
+		return
+	}
+	heap.Push(&s.asks, a)
+}
+
+func (s *source) poke() {
 	select {
 	case s.wake <- struct{}{}:
 	default:
 	}
-	return expected
 }
 
-// silence has nobody wait for the source for a while, unless it answers before.
+// prime says that all containers that were there before are queued.
+func (s *source) prime() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.primed = true
+	s.poke()
+}
+
+// silence has the source not waited for for a while, unless it answers before.
 func (s *source) silence(until time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -196,89 +251,101 @@ func (s *source) isSilent(now time.Time) bool {
 	return now.Before(s.quiet)
 }
 
-// slow says that a source did not refuse but hung.
-func slow(err error) bool {
-	return errors.Is(err, context.DeadlineExceeded) || errors.Is(err, os.ErrDeadlineExceeded)
-}
-
-// hasten brings the next list forward if an ask waits for it.
-func (s *source) hasten(failed time.Time) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	pause := soonPause
-	if slow(s.err) {
-		pause = slowPause
-	}
-	if next := failed.Add(pause); s.soon && next.Before(s.next) {
-		s.next = next
-	}
-	s.soon = false
-}
-
-// pop gives the ask that is due, or when the next one will be.
-func (s *source) pop(now time.Time) (a *ask, next time.Time) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if len(s.asks) == 0 {
-		return nil, time.Time{}
-	}
-	if a = s.asks[0]; a.due.After(now) {
-		return nil, a.due
-	}
-	heap.Pop(&s.asks)
-	delete(s.pending, a.id)
-	return a, time.Time{}
-}
-
-// retry queues an ask again, later, unless it was the last try.
-func (s *source) retry(a *ask) {
-	if a.try++; a.try == len(delays) {
-		return
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.pending[a.id] != nil || len(s.asks) >= maxAsks {
-		return
-	}
-	a.due = time.Now().Add(delays[a.try])
-	s.pending[a.id] = a
-	heap.Push(&s.asks, a)
-}
-
+// run starts questions as they are due, until the context ends.
 func (s *source) run(ctx context.Context) {
-	defer s.cache.wg.Done()
-	s.next = time.Now()
-	var nextDetail time.Time
+	var asking sync.WaitGroup
+	defer s.back.close()
+	defer asking.Wait()
+	if s.cache.opts.Wake {
+		s.greet(ctx)
+	}
+	s.mu.Lock()
+	s.greeted = true
+	s.mu.Unlock()
 	for ctx.Err() == nil {
-		now := time.Now()
-		var a *ask
-		var due time.Time
-		if s.fails == 0 {
-			a, due = s.pop(now)
-		} else {
-			s.hasten(s.failed)
-		}
-		switch {
-		case a != nil:
-			s.answer(ctx, a)
-			continue
-		case !now.Before(s.next):
-			s.list(ctx)
-			s.next = time.Now().Add(s.pause())
-			continue
-		case s.fails == 0 && len(s.details) > 0 && !now.Before(nextDetail):
-			s.detail(ctx)
-			nextDetail = time.Now().Add(detailPause)
+		a, pause := s.next(time.Now())
+		if a == nil {
+			s.sleep(ctx, pause)
 			continue
 		}
-		until := s.next
-		if !due.IsZero() && due.Before(until) {
-			until = due
+		asking.Go(func() { s.answer(ctx, a) })
+	}
+}
+
+// greet asks for the version.
+func (s *source) greet(ctx context.Context) {
+	call, cancel := context.WithTimeout(ctx, s.cache.opts.Timeout)
+	defer cancel()
+	s.report(ctx, time.Now(), s.back.hello(call))
+}
+
+// never is a pause that only news ends.
+const never = time.Hour
+
+// next gives the ask to start now, or how long there is none.
+func (s *source) next(now time.Time) (*ask, time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.primed && len(s.old) == 0 && s.busy[busyOld] == 0 || s.fails > 0 {
+		s.asked()
+	}
+	if len(s.pending) == 0 && s.old != nil {
+		s.old, s.pending = nil, map[*entry]*ask{} // it may have been a crowd
+	}
+	most := s.bound(parallel, parallelForeign)
+	if s.fails > 0 { // one tries whether it is back
+		if wait := s.retryAt.Sub(now); wait > 0 {
+			return nil, wait
 		}
-		if s.fails == 0 && len(s.details) > 0 && nextDetail.Before(until) {
-			until = nextDetail
+		most = 1
+	}
+	if s.busy[busyAll] >= most {
+		return nil, never
+	}
+	pause := never
+	for len(s.asks) > 0 {
+		a := s.asks[0]
+		if pause = a.due.Sub(now); pause > 0 {
+			break
 		}
-		s.sleep(ctx, until.Sub(now))
+		pause = never
+		heap.Pop(&s.asks)
+		if !a.slow || s.busy[busySlow] < parallelSlow {
+			s.count(a, 1)
+			return a, 0
+		}
+		a.due = now.Add(delays[4]) // it stands back
+		heap.Push(&s.asks, a)
+	}
+	for len(s.old) > 0 && s.busy[busyOld] < parallelOld {
+		a := s.old[0]
+		if s.old = s.old[1:]; a != nil {
+			s.count(a, 1)
+			return a, 0
+		}
+	}
+	return nil, pause
+}
+
+// count counts an ask as under way, or as done. It is not changed in between.
+func (s *source) count(a *ask, n int) {
+	s.busy[busyAll] += n
+	if a.old {
+		s.busy[busyOld] += n
+	}
+	if a.slow {
+		s.busy[busySlow] += n
+	}
+}
+
+// asked closes first. The caller holds s.mu.
+func (s *source) asked() {
+	select {
+	case <-s.first:
+	default:
+		if s.greeted {
+			close(s.first)
+		}
 	}
 }
 
@@ -292,156 +359,166 @@ func (s *source) sleep(ctx context.Context, d time.Duration) {
 	}
 }
 
-// pause is the time to the next list; a source that fails is tried sooner, ever
-// more seldom.
-func (s *source) pause() time.Duration {
-	switch {
-	case s.fails == 0 || s.fails > 6:
-		return s.cache.opts.Interval
-	case s.fails == 1:
-		return min(soonPause, s.cache.opts.Interval)
-	}
-	return min(time.Second<<(s.fails-2), s.cache.opts.Interval)
-}
-
-// list learns all containers of the source.
-func (s *source) list(ctx context.Context) {
-	defer s.listedOnce()
-	if s.lazy != nil && s.lazy() {
-		s.report(ctx, ErrUnused)
-		s.cache.unlisted(s, time.Now())
-		return
-	}
-	ctx, cancel := context.WithTimeout(ctx, s.cache.opts.Timeout)
-	defer cancel()
-	s.cache.mu.Lock()
-	s.gen++
-	s.cache.mu.Unlock()
-	n, items, most := 0, 0, 2*s.cache.opts.Max
-	err := s.back.list(ctx, func(i *Info) bool {
-		if items++; i.ID != "" {
-			n++
-		}
-		return items <= most && s.cache.put(s, i, false, true)
-	})
-	whole := err == nil
-	if errors.Is(err, errUnchanged) || errors.Is(err, errEnough) {
-		err = nil
-	}
-	if s.report(ctx, err); err != nil {
-		return
-	}
-	if !whole {
-		return // what it did not have need not be gone
-	}
-	s.mu.Lock()
-	s.count = n
-	s.mu.Unlock()
-	s.cache.listed(s, time.Now())
-	s.details = s.undetailed()
-	if n >= manyListed {
-		// What it took to read them lies idle until the next one, far away.
-		debug.FreeOSMemory()
-	}
-}
-
-func (s *source) listedOnce() {
-	select {
-	case <-s.first:
-	default:
-		close(s.first)
-	}
-}
-
-// undetailed gives the containers whose limits are still to be asked for.
-func (s *source) undetailed() []string {
-	ids := s.details[:0]
-	if s.rank < rankRuntime {
-		return ids
-	}
-	s.cache.mu.RLock()
-	defer s.cache.mu.RUnlock()
-	now := time.Now()
-	for id, e := range s.cache.entries {
-		if e.src == s && e.detailed.olderThan(detailAge, now) && e.gone == 0 && (e.info.Pod == nil || e.info.PodContainer != "") {
-			ids = append(ids, id)
-		}
-	}
-	return ids
-}
-
-func (s *source) detail(ctx context.Context) {
-	id := s.details[len(s.details)-1]
-	s.details = s.details[:len(s.details)-1]
-	info, ok := s.cache.Lookup(id)
-	if !ok {
-		return
-	}
-	ctx, cancel := context.WithTimeout(ctx, s.cache.opts.Timeout)
-	defer cancel()
-	switch err := s.back.detail(ctx, &info); {
-	case err == nil:
-		s.cache.put(s, &info, true, true)
-	case !errors.Is(err, errNotFound):
-		s.details = s.details[:0]
-		s.report(ctx, err)
-	}
-}
-
 // answer tries to learn of one container.
 func (s *source) answer(ctx context.Context, a *ask) {
-	s.cache.mu.RLock()
-	e := s.cache.entries[a.id]
-	known := e != nil && e.src.weight() >= s.weight() && (s.rank != rankKubelet || !e.lacksRequest())
-	s.cache.mu.RUnlock()
-	if known && !a.again {
+	c := s.cache
+	c.mu.RLock()
+	wanted := a.again || a.pod || a.e.lacks(s)
+	c.mu.RUnlock()
+	if !wanted {
+		s.settle(a, nil)
 		return
 	}
-	ctx, cancel := context.WithTimeout(ctx, s.cache.opts.Timeout)
+	call, cancel := context.WithTimeout(ctx, c.opts.Timeout)
 	defer cancel()
-	info, err := s.back.get(ctx, a.id)
+	began := time.Now()
+	err := s.learn(call, a)
+	if ctx.Err() != nil {
+		return
+	}
+	var down *downError
 	switch {
-	case err == nil:
-		s.report(ctx, nil)
-		s.cache.put(s, info, true, false)
-	case errors.Is(err, errNotFound):
-		s.report(ctx, nil)
-		s.retry(a)
-		s.cache.denied(s, a.id, 1)
+	case errors.As(err, &down), slow(err):
+		s.report(ctx, began, err)
+	case err != nil && !errors.Is(err, errNotFound) && !errors.Is(err, errLabels):
+		s.report(ctx, began, nil) // it did answer
+		s.complain(a.e.id, err)
 	default:
-		s.report(ctx, err)
-		s.retry(a) // once a list has worked again
+		s.report(ctx, began, nil)
+	}
+	switch {
+	case err == nil, errors.Is(err, errLabels), slow(err), down != nil && s.hasWorked():
+	case errors.Is(err, errNotFound):
+		c.denied(s, a.e, 1)
+	default:
+		c.denied(s, a.e, answers)
+	}
+	s.settle(a, err)
+}
+
+// learn asks for a container, and for the labels of its pod where its answer has
+// none; those of one that was there before can wait for its pod's sandbox.
+func (s *source) learn(ctx context.Context, a *ask) error {
+	labels, ok := s.back.(podder)
+	if a.pod {
+		if s.cache.lacksLabels(a.e) {
+			p, err := labels.pod(ctx, a.e.id)
+			if err != nil {
+				return err
+			}
+			s.cache.put(s, &Info{Pod: p, whole: true})
+		}
+		return nil
+	}
+	info, err := s.back.get(ctx, a.e.id)
+	if err != nil {
+		return err
+	}
+	if info.ID != a.e.id {
+		return errNotFound // it answers names and beginnings of ids, too
+	}
+	if !ok || info.whole || info.Pod == nil || info.Pod.UID == "" || !s.system() || s.cache.podWhole(s, info.Pod.UID) {
+		s.cache.put(s, info)
+		return nil
+	}
+	if a.pod = true; !a.old {
+		soon, cancel := context.WithTimeout(ctx, labelsWait)
+		defer cancel()
+		if p, err := labels.pod(soon, a.e.id); err == nil {
+			info.Pod, info.whole, a.pod = p, true, false
+		}
+	}
+	if s.cache.put(s, info); a.pod {
+		return errLabels
+	}
+	return nil
+}
+
+// labelsWait bounds how long a container's names wait for its pod's labels.
+const labelsWait = 200 * time.Millisecond
+
+// errLabels says that a container is known, and the labels of its pod are not.
+var errLabels = errors.New("labels of the pod not known yet")
+
+// settle has an ask tried again, or ends it.
+func (s *source) settle(a *ask, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.poke()
+	s.count(a, -1)
+	was := a.old
+	a.old, a.slow = false, slow(err)
+	var down *downError
+	refused := errors.As(err, &down)
+	switch {
+	case err == nil, refused && was && !s.worked, !refused && a.try+1 == len(delays):
+		delete(s.pending, a.e)
+		return
+	case errors.Is(err, errLabels):
+		a.try++
+		a.due = time.Now().Add(podPause << a.try)
+	case refused && s.worked:
+		a.due = time.Now()
+	case a.try+1 == len(delays):
+		delete(s.pending, a.e)
+		return
+	default:
+		a.try++
+		a.due = time.Now().Add(delays[a.try])
+	}
+	heap.Push(&s.asks, a)
+}
+
+func (s *source) hasWorked() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.worked
+}
+
+// pause is the time to the next try of a source that refuses.
+func (s *source) pause() time.Duration {
+	return min(soonPause<<min(s.fails-1, 16), maxPause)
+}
+
+// complain warns of a failure of one container's, once for a source.
+func (s *source) complain(id string, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.warned && s.system() {
+		s.warned = true
+		s.cache.opts.Warn(printable(fmt.Sprintf("%s: container %s: %v", s.path, id, err)))
 	}
 }
 
 // report keeps how the last call went, and warns when that is news. Of a socket
-// nobody asked for, that nobody serves and that never worked, it is not.
-func (s *source) report(ctx context.Context, err error) {
-	if errors.Is(ctx.Err(), context.Canceled) {
+// that was not asked for, that nobody serves and that never worked, it is not.
+func (s *source) report(ctx context.Context, began time.Time, err error) {
+	if ctx.Err() != nil {
 		return
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.err = err
-	if s.back.version() != "" {
-		s.name = s.back.version()
+	if name := s.back.version(); name != "" {
+		s.name = name
 	}
+	now := time.Now()
 	if err == nil {
-		s.ok, s.worked, s.bad, s.fails, s.quiet = true, true, false, 0, time.Time{}
+		s.ok, s.worked, s.bad, s.fails, s.err = true, true, false, 0, nil
+		s.quiet, s.retryAt, s.answered = time.Time{}, time.Time{}, now
 		return
+	}
+	if slow(err) && (s.answered.After(began) || now.Sub(s.answered) < 2*s.cache.opts.Timeout) {
+		return // it hangs for that one only, or is busy
 	}
 	was := s.ok
-	s.ok = false
-	if errors.Is(err, ErrUnused) {
-		s.fails = 0
-		return
+	s.ok, s.err = false, err
+	if !slow(err) {
+		s.fails++
+		s.failed = now
+		s.retryAt = now.Add(s.pause())
 	}
-	s.fails++
-	s.failed = time.Now()
-	if next := time.Now().Add(s.pause()); next.Before(s.next) {
-		s.next = next
-	}
-	if s.bad || !s.explicit && !was && (absent(err) || errors.Is(err, ErrNoRuntime) || errors.Is(err, ErrNoPods)) {
+	unasked := absent(err) || errors.Is(err, ErrNoRuntime) || errors.Is(err, ErrNoPods)
+	if s.bad || !s.explicit && !was && unasked || !s.system() && errors.Is(err, errUntrusted) {
 		return
 	}
 	s.bad = true
@@ -455,7 +532,7 @@ func (s *source) status() Source {
 	if name == "" {
 		name = s.kind
 	}
-	return Source{Name: name, Socket: s.path, OK: s.ok, Err: s.err, Containers: s.count}
+	return Source{Name: name, Socket: s.path, OK: s.ok, Err: s.err}
 }
 
 // printable bounds and cleans what may hold a runtime's own words.
@@ -490,6 +567,7 @@ func (h *askHeap) Pop() any {
 	old := *h
 	a := old[len(old)-1]
 	old[len(old)-1] = nil
+	a.index = -1
 	*h = old[:len(old)-1]
 	return a
 }

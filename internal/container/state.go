@@ -3,9 +3,9 @@ package container
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"os"
+	"sync"
 	"time"
 )
 
@@ -20,11 +20,20 @@ const (
 // stateFile is kubelet's state: what each container was granted, and in its later
 // form the pods with their names. It has no ids of containers.
 type stateFile struct {
-	path  string
-	cache *Cache
-	put   func(*Info) bool
-	// when the file that was read last was written, for a list and for an ask
-	listed, asked time.Time
+	files
+	grant func(map[grantKey]grant)
+	also  func(*Info)
+
+	mu   sync.Mutex
+	read time.Time // when the file that was read last was written
+}
+
+func (c *Cache) newState(path string, also func(*Info)) *stateFile {
+	f := &stateFile{files: files{dir: path}, grant: c.grant, also: also}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.states = append(c.states, f)
+	return f
 }
 
 // stateData is the JSON inside of the file's JSON.
@@ -36,65 +45,62 @@ type stateData struct {
 	Entries, AllocationEntries map[string]json.RawMessage
 }
 
-func (f *stateFile) version() string                     { return "kubelet state" }
-func (f *stateFile) detail(context.Context, *Info) error { return nil }
-
-func (f *stateFile) list(_ context.Context, put func(*Info) bool) error {
-	return f.load(&f.listed, put)
-}
-
-func (f *stateFile) load(read *time.Time, put func(*Info) bool) error {
-	pods, err := f.refresh(read)
-	if err != nil {
-		return err
-	}
-	err = nil
-	eachField(pods, func(n fieldNumber, item []byte, _ uint64) {
-		if n != podListItems || err != nil {
-			return
-		}
-		for _, i := range parsePod(item).infos() {
-			if !put(i) {
-				err = errEnough
-			}
-		}
-	})
-	return err
-}
+func (f *stateFile) version() string { return "kubelet state" }
 
 // get never knows a container, but a new one's pod may be in the file by now.
 func (f *stateFile) get(context.Context, string) (*Info, error) {
-	err := f.load(&f.asked, f.put)
-	if err == nil || errors.Is(err, errUnchanged) || errors.Is(err, errEnough) {
-		err = errNotFound
+	if err := f.refresh(); err != nil {
+		return nil, err
 	}
-	return nil, err
+	return nil, errNotFound
 }
 
-// refresh reads the file again if it changed, and gives its pods, a v1.PodList in
-// protobuf. Kubelet replaces the file, so it is whole.
-func (f *stateFile) refresh(read *time.Time) (pods []byte, err error) {
-	fi, err := os.Stat(f.path)
+// refresh reads the file again if it changed. Kubelet replaces the file, so it is
+// whole; it does so before it starts a pod.
+func (f *stateFile) refresh() error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	fi, err := os.Stat(f.dir)
 	if err != nil {
-		return nil, fmt.Errorf("read kubelet's state: %w", err)
+		return missing("read kubelet's state", err)
 	}
-	if fi.ModTime().Equal(*read) {
-		return nil, errUnchanged
+	if fi.ModTime().Equal(f.read) {
+		return nil
 	}
-	b, err := readFile(f.path)
+	b, err := readFile(f.dir)
 	if err != nil {
-		return nil, fmt.Errorf("read kubelet's state: %w", err)
+		return missing("read kubelet's state", err)
 	}
 	data, err := parseState(b)
 	if err != nil {
-		return nil, fmt.Errorf("read kubelet's state: %w", err)
+		return fmt.Errorf("read kubelet's state: %w", err)
 	}
-	f.cache.grant(data.grants())
-	*read = fi.ModTime()
-	if json.Unmarshal(data.PodList, &pods) != nil {
-		return nil, nil // an older form, or a newer one
+	granted := data.grants()
+	var pods []byte
+	// The list is of a form of the file's own, if it is there at all.
+	if json.Unmarshal(data.PodList, &pods) == nil {
+		eachField(pods, func(n fieldNumber, item []byte, _ uint64) {
+			if n == podListItems {
+				f.pod(item, granted)
+			}
+		})
 	}
-	return pods, nil
+	f.grant(granted)
+	f.read = fi.ModTime()
+	return nil
+}
+
+// pod takes one pod of the list.
+func (f *stateFile) pod(item []byte, granted map[grantKey]grant) {
+	p := parsePod(item)
+	for _, i := range p.infos() {
+		f.also(i)
+	}
+	for name, c := range p.containers {
+		if p.UID != "" && len(granted) < maxGrants {
+			granted[grantKey{p.UID, name}] = c.grant
+		}
+	}
 }
 
 func parseState(b []byte) (*stateData, error) {

@@ -14,15 +14,12 @@ import (
 
 // Lookup gives the names of containers and pods; *container.Cache does.
 type Lookup interface {
-	// Lookup and Pod answer at once.
-	Lookup(id string) (container.Info, bool)
-	Pod(uid string) (container.PodInfo, bool)
-	// Wait asks for a container that is not known, of the runtime that its
-	// path names, if any, and returns once it is known, no runtime knows it, or the
-	// context ends.
-	Wait(ctx context.Context, id, runtime string) bool
-	// Nested says that runtimes of nodes in containers are asked, too.
-	Nested() bool
+	// Lookup and Pod answer at once, of a container or a pod on a cgroup path.
+	Lookup(path, id string) (container.Info, bool)
+	Pod(path, uid string) (container.PodInfo, bool)
+	// Wait asks for a container that is not known, and returns once it is known,
+	// no source knows it, or the context ends.
+	Wait(ctx context.Context, path, id string) bool
 }
 
 // Options are the settings of an Enricher. The zero value works: no names.
@@ -89,7 +86,7 @@ func (e *Enricher) Record(ctx context.Context, rec *oom.Record) {
 		e.await(ctx, rec, owners)
 	}
 	for i, o := range owners {
-		if o == nil {
+		if o.Owner == nil {
 			continue
 		}
 		switch named := e.names(o); {
@@ -106,20 +103,26 @@ const roleCount = 3
 // roles are whose the owners of Paths are, in the record's words.
 var roles = [roleCount]string{"victim", "trigger", "sender"}
 
+// owner is one of a record's, and the cgroup path that it was read from.
+type owner struct {
+	*oom.Owner
+	path string
+}
+
 // Paths fills in what the cgroup paths say, without asking anything else. It returns
 // the owners found.
-func (e *Enricher) Paths(rec *oom.Record) (owners [roleCount]*oom.Owner) {
+func (e *Enricher) Paths(rec *oom.Record) (owners [roleCount]owner) {
 	if v := rec.Victim; v != nil && v.Cgroup != "" {
 		v.Owner = cgroup.Parse(v.Cgroup).Owner
-		owners[0] = &v.Owner
+		owners[0] = owner{&v.Owner, v.Cgroup}
 	}
 	if t := rec.Trigger; t != nil && t.Cgroup != "" {
 		t.Owner = cgroup.Parse(t.Cgroup).Owner
-		owners[1] = &t.Owner
+		owners[1] = owner{&t.Owner, t.Cgroup}
 	}
 	if s := rec.Sender; s != nil && s.Cgroup != "" {
 		s.Owner = cgroup.Parse(s.Cgroup).Owner
-		owners[2] = &s.Owner
+		owners[2] = owner{&s.Owner, s.Cgroup}
 	}
 	if l := rec.Limit; l != nil && l.Cgroup != "" {
 		member := ""
@@ -133,7 +136,7 @@ func (e *Enricher) Paths(rec *oom.Record) (owners [roleCount]*oom.Owner) {
 
 // await waits for containers that the cache does not know yet, but not for those
 // of an old log: they are known already, or never will be.
-func (e *Enricher) await(ctx context.Context, rec *oom.Record, owners [roleCount]*oom.Owner) {
+func (e *Enricher) await(ctx context.Context, rec *oom.Record, owners [roleCount]owner) {
 	if !e.mayWait(rec) {
 		return
 	}
@@ -144,7 +147,7 @@ func (e *Enricher) await(ctx context.Context, rec *oom.Record, owners [roleCount
 	}
 	for _, o := range owners {
 		if id := e.missing(o); id != "" && e.first(id) {
-			e.containers.Wait(ctx, id, o.Container.Runtime)
+			e.containers.Wait(ctx, o.path, id)
 		}
 	}
 }
@@ -193,51 +196,48 @@ func (e *Enricher) first(id string) bool {
 }
 
 // missing gives the id of an owner's container that is to be waited for.
-func (e *Enricher) missing(o *oom.Owner) string {
-	if o == nil || o.Container == nil || o.Container.ID == "" {
+func (e *Enricher) missing(o owner) string {
+	if o.Owner == nil || o.Container == nil || o.Container.ID == "" {
 		return ""
 	}
 	id := o.Container.ID
-	if _, ok := e.containers.Lookup(id); ok {
+	if _, ok := e.containers.Lookup(o.path, id); ok {
 		return ""
-	}
-	if o.OuterContainer != nil && !e.containers.Nested() {
-		// A container within a known one need not be known to any runtime
-		// that can be reached.
-		if _, ok := e.containers.Lookup(o.OuterContainer.ID); ok {
-			return ""
-		}
 	}
 	return id
 }
 
 // names fills in an owner's names, and says whether its container could be named,
-// if it has one. The path is the kernel's word: where a runtime says that the
-// container belongs to another pod, it is not believed.
-func (e *Enricher) names(o *oom.Owner) (named bool) {
+// if it has one. What contradicts the path, package container does not give.
+func (e *Enricher) names(o owner) (named bool) {
 	named = o.Container == nil || o.Container.ID == ""
 	for _, c := range [...]*oom.Container{o.Container, o.OuterContainer} {
 		if c == nil || c.ID == "" {
 			continue
 		}
-		info, ok := e.containers.Lookup(c.ID)
+		info, ok := e.containers.Lookup(o.path, c.ID)
 		if !ok {
 			continue
 		}
 		inner := c == o.Container
-		if inner && o.Pod != nil && o.OuterContainer == nil && !samePod(o.Pod, info.Pod) {
-			continue
-		}
 		named = named || inner
 		fill(c, &info)
-		e.podOf(o, &info, inner)
+		e.podOf(o.Owner, &info, inner)
 	}
 	if o.Pod != nil && o.Pod.UID != "" && o.Pod.Name == "" {
-		if p, ok := e.containers.Pod(o.Pod.UID); ok {
+		if p, ok := e.containers.Pod(o.path, o.Pod.UID); ok {
 			fillPod(o.Pod, &p)
 		}
 	}
 	return named
+}
+
+// Name fills in the names of an owner that a cgroup's path gave, without waiting for
+// them.
+func (e *Enricher) Name(path string, o *oom.Owner) {
+	if e.containers != nil {
+		e.names(owner{o, path})
+	}
 }
 
 // podOf takes the pod from a container's information, unless the path names
@@ -274,6 +274,7 @@ func fill(c *oom.Container, info *container.Info) {
 func fillPod(p *oom.Pod, info *container.PodInfo) {
 	p.Namespace, p.Name, p.Labels = info.Namespace, info.Name, info.Labels.Map()
 	p.SwapBehavior = info.SwapBehavior
+	p.MemoryRequestBytes, p.MemoryLimitBytes = info.MemoryRequestBytes, info.MemoryLimitBytes
 	if p.QoS == "" {
 		p.QoS = info.QoS
 	}

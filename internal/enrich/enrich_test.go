@@ -29,15 +29,13 @@ type fake struct {
 	late  map[string]container.Info
 	pods  map[string]container.PodInfo
 	// hang makes Wait last until its context ends.
-	hang   bool
-	nested bool
-	waits  atomic.Int32
+	hang  bool
+	waits atomic.Int32
 }
 
-func (f *fake) Lookup(id string) (container.Info, bool)  { i, ok := f.known[id]; return i, ok }
-func (f *fake) Pod(uid string) (container.PodInfo, bool) { p, ok := f.pods[uid]; return p, ok }
-func (f *fake) Nested() bool                             { return f.nested }
-func (f *fake) Wait(ctx context.Context, id, _ string) bool {
+func (f *fake) Lookup(_, id string) (container.Info, bool)  { i, ok := f.known[id]; return i, ok }
+func (f *fake) Pod(_, uid string) (container.PodInfo, bool) { p, ok := f.pods[uid]; return p, ok }
+func (f *fake) Wait(ctx context.Context, _, id string) bool {
 	f.waits.Add(1)
 	if f.hang {
 		<-ctx.Done()
@@ -50,10 +48,10 @@ func (f *fake) Wait(ctx context.Context, id, _ string) bool {
 	return ok
 }
 
-func info(name, podUID string) container.Info {
+func info(podUID string) container.Info {
 	return container.Info{
-		Container:    oom.Container{Name: name, Image: "img:1", Runtime: "containerd", MemoryLimitBytes: oom.Some(uint64(64 << 20))},
-		PodContainer: name,
+		Container:    oom.Container{Name: "app", Image: "img:1", Runtime: "containerd", MemoryLimitBytes: oom.Some(uint64(64 << 20))},
+		PodContainer: "app",
 		Pod:          &container.PodInfo{Namespace: "shop", Name: "cart", UID: podUID, SwapBehavior: "NoSwap", Labels: container.Labels{{Key: "app", Value: "cart"}}},
 	}
 }
@@ -91,26 +89,24 @@ func TestNames(t *testing.T) {
 		fake       *fake
 		want       oom.Owner
 	}{
-		{"known", podPath + "/" + idA, &fake{known: map[string]container.Info{idA: info("app", uid)}},
+		{"known", podPath + "/" + idA, &fake{known: map[string]container.Info{idA: info(uid)}},
 			oom.Owner{Container: &oom.Container{ID: idA, Name: "app", Image: "img:1", Runtime: "containerd", MemoryLimitBytes: limit}, Pod: full}},
 		{"the path's runtime wins", "/docker/" + idA, &fake{known: map[string]container.Info{idA: {Container: oom.Container{Name: "web", Runtime: "other"}}}},
 			oom.Owner{Container: &oom.Container{ID: idA, Name: "web", Runtime: "docker"}}},
-		{"late", podPath + "/" + idA, &fake{known: map[string]container.Info{}, late: map[string]container.Info{idA: info("app", uid)}},
+		{"late", podPath + "/" + idA, &fake{known: map[string]container.Info{}, late: map[string]container.Info{idA: info(uid)}},
 			oom.Owner{Container: &oom.Container{ID: idA, Name: "app", Image: "img:1", Runtime: "containerd", MemoryLimitBytes: limit}, Pod: full}},
-		{"a runtime that names another pod", podPath + "/" + idA, &fake{known: map[string]container.Info{idA: info("app", "other")}},
-			oom.Owner{Container: &oom.Container{ID: idA}, Pod: &oom.Pod{UID: uid, QoS: "burstable"}}},
 		{"only the pod", podPath + "/" + idA, &fake{pods: map[string]container.PodInfo{uid: {Namespace: "shop", Name: "cart", UID: uid}}},
 			oom.Owner{Container: &oom.Container{ID: idA}, Pod: &oom.Pod{UID: uid, QoS: "burstable", Namespace: "shop", Name: "cart"}}},
 		{"pod that the path does not show", "/kata_overhead/" + idA, &fake{known: map[string]container.Info{idA: {Pod: &container.PodInfo{Namespace: "n", Name: "p", UID: uid}}}},
 			oom.Owner{Container: &oom.Container{ID: idA, Runtime: "kata"}, Pod: &oom.Pod{UID: uid, Namespace: "n", Name: "p"}}},
-		{"docker in a pod", podPath + "/" + idB + "/docker/" + idA, &fake{known: map[string]container.Info{idB: info("app", uid)}},
+		{"docker in a pod", podPath + "/" + idB + "/docker/" + idA, &fake{known: map[string]container.Info{idB: info(uid)}},
 			oom.Owner{
 				Container:      &oom.Container{ID: idA, Runtime: "docker"},
 				OuterContainer: &oom.Container{ID: idB, Name: "app", Image: "img:1", Runtime: "containerd", MemoryLimitBytes: limit},
 				Pod:            full,
 			}},
 		{"node in a container", "/docker/" + idB + podPath + "/" + idA, &fake{known: map[string]container.Info{
-			idA: info("app", uid), idB: {Container: oom.Container{Name: "kind-worker"}},
+			idA: info(uid), idB: {Container: oom.Container{Name: "kind-worker"}},
 		}}, oom.Owner{
 			Container:      &oom.Container{ID: idA, Name: "app", Image: "img:1", Runtime: "containerd", MemoryLimitBytes: limit},
 			OuterContainer: &oom.Container{ID: idB, Name: "kind-worker", Runtime: "docker"},
@@ -161,7 +157,7 @@ func TestPending(t *testing.T) {
 
 // TestWaited holds that a record says how its names came.
 func TestWaited(t *testing.T) {
-	known := map[string]container.Info{idA: info("app", uid)}
+	known := map[string]container.Info{idA: info(uid)}
 	a, b := podPath+"/"+idA, podPath+"/"+idB
 	for _, tt := range []struct {
 		name             string
@@ -174,7 +170,6 @@ func TestWaited(t *testing.T) {
 		{name: "late", fake: &fake{known: map[string]container.Info{}, late: known}, victim: a, trigger: "/x.service", sampled: []string{"victim.container"}},
 		{name: "both late", fake: &fake{known: map[string]container.Info{}, late: known}, victim: a, trigger: a, sampled: []string{"victim.container", "trigger.container"}},
 		{name: "the trigger's only", fake: &fake{known: known}, victim: a, trigger: b, missing: []string{"trigger"}},
-		{name: "another pod's", fake: &fake{known: map[string]container.Info{idA: info("app", "other")}}, victim: a, missing: []string{"victim"}},
 		{name: "no container", fake: &fake{}, victim: "/x.service", trigger: podPath},
 		{name: "skipped", fake: &fake{}, victim: a, missing: []string{"victim"}, change: func(r *oom.Record) { r.Source = oom.SourceKmsg }},
 		{name: "nobody is asked", victim: a},
@@ -225,18 +220,6 @@ func TestLogs(t *testing.T) {
 				t.Errorf("%d waits, want %d", n, tt.waits)
 			}
 		})
-	}
-}
-
-// TestNestedWait holds that a container within a known one is waited for only
-// where somebody can know it.
-func TestNestedWait(t *testing.T) {
-	for _, nested := range []bool{false, true} {
-		f := &fake{known: map[string]container.Info{idB: info("node", "")}, nested: nested}
-		New(Options{Containers: f}).Record(t.Context(), record("/docker/"+idB+podPath+"/"+idA))
-		if waited := f.waits.Load() > 0; waited != nested {
-			t.Errorf("nested %v: waited %v", nested, waited)
-		}
 	}
 }
 

@@ -119,6 +119,13 @@ func TestCases(t *testing.T) {
 			r.Memory.Zones[1].LowmemReserveBytes = []uint64{0, 0, 700 * mib}
 			r.Trigger.GFPMask, r.Memory.FreeBytes = oom.Some(uint32(0)), b(gib)
 		}), "", "memory was not short: 210 MiB is free", "zones that the allocation"},
+		{"protections of others below a limit", limited(inPod(30*mib), func(r *oom.Record) { r.Victim.CgroupLimits[1].ChildrenMinBytes = b(100 * mib) }), codeMemoryProtected, "memory.min keeps 100 MiB of 256 MiB (39 %) in cgroups from reclaim", "victim"},
+		{"protections of the machine's cgroups", system(swap(0, 0), func(r *oom.Record) {
+			r.Victim.CgroupLimits = []oom.CgroupLimit{{Cgroup: "/a", UsageBytes: b(gib), MinBytes: b(gib)}, {Cgroup: "/", ChildrenLowBytes: b(3 * gib), ChildrenMinBytes: b(2 * gib)}}
+		}), "", "memory.min keeps 2 GiB of 4 GiB (50 %) in cgroups from reclaim", "low"},
+		{"memory.low gives way in the end", system(swap(0, 0), func(r *oom.Record) {
+			r.Victim.CgroupLimits = []oom.CgroupLimit{{Cgroup: "/a", UsageBytes: b(gib), LowBytes: b(3 * gib)}}
+		}), codeMemoryProtected, "memory.low keeps 1 GiB of 4 GiB (25 %) of the victim's cgroups from reclaim while other memory can be had", "min"},
 		{"allocations by site", system(stat(oom.StatSlabUnrecl, 3*gib), stat(oom.StatActiveAnon, 0), stat(oom.StatInactiveAnon, 0), func(r *oom.Record) {
 			r.Memory.Allocations = []oom.Allocation{{Site: "mm/slub.c:1 func:x", Bytes: b(2 * gib)}}
 		}), codeMemoryKernel, `most was allocated by "mm/slub.c:1 func:x" (2 GiB)`, ""},

@@ -248,27 +248,27 @@ func (e *explanation) biggestGroup() (best holding) {
 	return best
 }
 
-// protected: reclaim takes nothing of what memory.min and memory.low protect, so that
-// a shortage falls on the rest.
+// protected: reclaim takes nothing of what memory.min protects, and of what memory.low
+// protects only once nothing else is left (mm/vmscan.c, memcg_low_reclaim): the cgroups
+// below the level that ran out of memory, or one on the victim's way up.
 func (e *explanation) protected(whole size) {
-	v := e.rec.Victim
-	if v == nil || !whole.Known {
-		return
-	}
-	for i := len(v.CgroupLimits) - 1; i >= 0; i-- {
-		c := &v.CgroupLimits[i]
-		if e.cgroup && e.rec.Limit != nil && c.Cgroup == e.rec.Limit.Cgroup {
+	levels := victimLevels(e.rec.Victim)
+	for i := len(levels) - 1; i >= 0 && whole.Known; i-- {
+		c := &levels[i]
+		least, low, whose := min(c.MinBytes.Value, c.UsageBytes.Value), min(c.LowBytes.Value, c.UsageBytes.Value), "of the victim's cgroups"
+		if e.cgroup && e.rec.Limit != nil && c.Cgroup == e.rec.Limit.Cgroup || !e.cgroup && c.Cgroup == "/" {
+			least, low, whose = c.ChildrenMinBytes.Value, c.ChildrenLowBytes.Value, "in cgroups"
+		}
+		text := ""
+		switch {
+		case ratio(least, whole.Value, 1, 4):
+			text = sprintf("memory.min keeps %s %s from reclaim", partText(least, whole.Value), whose)
+		case ratio(low, whole.Value, 1, 4):
+			text = sprintf("memory.low keeps %s %s from reclaim while other memory can be had", partText(low, whole.Value), whose)
+		default:
 			continue
 		}
-		kept, knob := c.MinBytes.Value, "memory.min"
-		if c.LowBytes.Value > kept {
-			kept, knob = c.LowBytes.Value, "memory.low"
-		}
-		if kept = min(kept, c.UsageBytes.Value); !ratio(kept, whole.Value, 1, 4) {
-			continue
-		}
-		e.add(finding{code: codeMemoryProtected,
-			text: sprintf("%s keeps %s of the victim's cgroups from reclaim", knob, partText(kept, whole.Value))})
+		e.add(finding{code: codeMemoryProtected, text: text, aside: text})
 		return
 	}
 }

@@ -172,6 +172,9 @@ func TestThresholds(t *testing.T) {
 				r.Victim.CgroupLimits = []oom.CgroupLimit{{Cgroup: "/a", UsageBytes: b(3 * gib), LowBytes: b(v)}}
 			})
 		}},
+		{"a quarter is protected below", gib, gib - 1, has(codeMemoryProtected), func(v uint64) *oom.Record {
+			return system(func(r *oom.Record) { r.Victim.CgroupLimits = []oom.CgroupLimit{{Cgroup: "/", ChildrenMinBytes: b(v)}} })
+		}},
 		{"64 tasks", 64, 63, is(codeManyTasks), func(v uint64) *oom.Record {
 			return limited(tasks(v, repeated(10, 4*mib)...), func(r *oom.Record) { r.CandidatesBytes = b(200 * mib); differ(r) })
 		}},

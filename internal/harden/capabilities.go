@@ -83,6 +83,11 @@ func DropCapabilities(kept []uint) error {
 	if err := unix.Capget(&header, &data[0]); err != nil {
 		return fmt.Errorf("capget: %w", err)
 	}
+	if err := emptyBoundingSet(data[0].Effective&(1<<unix.CAP_SETPCAP) != 0); errors.Is(err, unix.ENOTSUP) {
+		return fmt.Errorf("this build has cgo, whose threads are out of reach; build it with CGO_ENABLED=0: %w", err)
+	} else if err != nil {
+		return err
+	}
 	data.limit(kept)
 	// Every thread has its own; what cgo made is out of reach, and there is none.
 	if _, _, errno := syscall.AllThreadsSyscall(unix.SYS_CAPSET, uintptr(unsafe.Pointer(&header)), uintptr(unsafe.Pointer(&data[0])), 0); errno != 0 {
@@ -90,6 +95,25 @@ func DropCapabilities(kept []uint) error {
 	}
 	if _, _, errno := syscall.AllThreadsSyscall6(unix.SYS_PRCTL, unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0, 0); errno != 0 {
 		return fmt.Errorf("no_new_privs: %w", errno)
+	}
+	return nil
+}
+
+// emptyBoundingSet lets no program that is started have any capability, nor this
+// process get one back. Without CAP_SETPCAP the bounding set stays; no_new_privs
+// keeps it from giving anything.
+func emptyBoundingSet(may bool) error {
+	if _, _, errno := syscall.AllThreadsSyscall6(unix.SYS_PRCTL, unix.PR_CAP_AMBIENT, unix.PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0, 0); errno != 0 {
+		return fmt.Errorf("clear ambient capabilities: %w", errno)
+	}
+	for c := uintptr(0); may && c < 64; c++ {
+		_, _, errno := syscall.AllThreadsSyscall6(unix.SYS_PRCTL, unix.PR_CAPBSET_DROP, c, 0, 0, 0, 0)
+		if errno == unix.EINVAL { // one more than this kernel has
+			return nil
+		}
+		if errno != 0 {
+			return fmt.Errorf("drop capability %d from the bounding set: %w", c, errno)
+		}
 	}
 	return nil
 }

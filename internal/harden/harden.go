@@ -34,10 +34,9 @@ const DefaultHeapBytes = 1 << 20
 type Step struct {
 	Name string
 	Err  error
+	// Required: without it the process can do more than it should.
+	Required bool
 }
-
-// DropPrivileges is the step without which the process can do more than it should.
-const DropPrivileges = "drop privileges"
 
 // Apply takes all measures it can. It is to be called once the process has done
 // all that it does at its start, and has run once through what it does later:
@@ -48,10 +47,11 @@ func Apply(o Options) []Step {
 	}
 	reserveHeap(o.HeapBytes)
 	return []Step{
-		{"oom_score_adj", setScoreAdj(o.OOMScoreAdj)},
-		{"raise priority", raisePriority()},
-		{"lock memory", lockMemory()},
-		{DropPrivileges, DropCapabilities(o.Capabilities)},
+		{Name: "oom_score_adj", Err: setScoreAdj(o.OOMScoreAdj)},
+		{Name: "raise priority", Err: raisePriority()},
+		{Name: "lock memory", Err: lockMemory()},
+		{Name: "drop privileges", Err: DropCapabilities(o.Capabilities), Required: true},
+		{Name: "filter system calls", Err: filterCalls()},
 	}
 }
 

@@ -39,6 +39,9 @@ func TestMain(m *testing.M) {
 	runtime.KeepAlive(kept)
 	_ = unix.Getrusage(unix.RUSAGE_SELF, &after)
 	fmt.Printf("faults %d\n", after.Minflt-before.Minflt)
+	for name, call := range forbidden() {
+		fmt.Printf("%s -> %v\n", name, call())
+	}
 	tasks, _ := filepath.Glob("/proc/self/task/*/status")
 	for _, task := range append(tasks, "/proc/self/oom_score_adj") {
 		b, _ := os.ReadFile(task)
@@ -46,10 +49,44 @@ func TestMain(m *testing.M) {
 	}
 }
 
-// hardened is what a process says that has hardened itself.
+// forbidden are system calls that a hardened process must not make, and some that
+// it may: those fail for another reason.
+func forbidden() map[string]func() error {
+	errno := func(nr uintptr, args ...uintptr) func() error {
+		args = append(args, 0, 0, 0)
+		return func() error {
+			_, _, e := unix.RawSyscall(nr, args[0], args[1], args[2])
+			return e
+		}
+	}
+	return map[string]func() error{
+		"refused exec":       func() error { return unix.Exec("/nonexistent", nil, nil) },
+		"refused fork":       errno(unix.SYS_CLONE, uintptr(unix.SIGCHLD)),
+		"refused namespace":  errno(unix.SYS_CLONE, unix.CLONE_NEWUSER|unix.CLONE_THREAD),
+		"refused unshare":    func() error { return unix.Unshare(0) },
+		"refused ptrace":     errno(unix.SYS_PTRACE),
+		"refused mount":      func() error { return unix.Mount("", "/nonexistent", "", 0, "") },
+		"refused setuid":     errno(unix.SYS_SETUID),
+		"refused io_uring":   errno(unix.SYS_IO_URING_SETUP),
+		"refused program":    errno(unix.SYS_BPF, unix.BPF_PROG_LOAD),
+		"refused perf event": errno(unix.SYS_PERF_EVENT_OPEN),
+		"allowed map lookup": errno(unix.SYS_BPF, unix.BPF_MAP_LOOKUP_ELEM),
+		"allowed open":       func() error { return unix.Access("/nonexistent", 0) },
+	}
+}
+
+// hardened is what a process says that has hardened itself. It is built without
+// cgo, as the program is, and as the race detector's tests are not: what cgo
+// starts is out of reach.
 func hardened(t *testing.T, adj int) string {
 	t.Helper()
-	cmd := exec.Command(os.Args[0])
+	binary := filepath.Join(t.TempDir(), "hardened")
+	build := exec.Command("go", "test", "-c", "-o", binary, ".")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	cmd := exec.Command(binary)
 	cmd.Env = append(os.Environ(), fmt.Sprintf("%s=%d", asHardened, adj))
 	out, err := cmd.CombinedOutput()
 	if err != nil {
@@ -65,7 +102,9 @@ func TestApply(t *testing.T) {
 	threads := strings.Count(out, "Name:\t")
 	for what, n := range map[string]int{
 		"CapPrm:\t0000000000000000\n": threads, "CapEff:\t0000000000000000\n": threads, "CapInh:\t0000000000000000\n": threads,
-		"NoNewPrivs:\t1\n": threads, "step drop privileges: <nil>\n": 1, "step oom_score_adj: <nil>\n": 1, "step ": 4, "\n500\n": 1,
+		"NoNewPrivs:\t1\n": threads, "step drop privileges: <nil>\n": 1, "step oom_score_adj: <nil>\n": 1, "step ": 5, "\n500\n": 1,
+		"CapAmb:\t0000000000000000\n": threads, "Seccomp:\t2\n": threads, "step filter system calls: <nil>\n": 1,
+		"refused ": 10, " -> operation not permitted\n": 10, "allowed ": 2,
 	} {
 		if got := strings.Count(out, what); got != n || n == 0 {
 			t.Errorf("%d times %q, want %d", got, what, n)

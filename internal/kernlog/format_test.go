@@ -5,6 +5,7 @@ import (
 	"compress/gzip"
 	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -403,7 +404,7 @@ func TestCompressed(t *testing.T) {
 			for err == nil {
 				_, err = r.Next()
 			}
-			if err == io.EOF {
+			if errors.Is(err, io.EOF) {
 				t.Error("cut: no error")
 			}
 		})

@@ -3,6 +3,7 @@ package kernlog
 import (
 	"bytes"
 	"os"
+	"slices"
 	"testing"
 
 	"github.com/oomtrace/oomtrace/internal/kernlog/lines"
@@ -20,7 +21,7 @@ func seeds(f *testing.F) {
 		f.Add(text[:min(len(text), 12000)])
 	}
 	log := original(f)
-	for _, w := range append(textWrappings(), otherWrappings()...) {
+	for _, w := range slices.Concat(textWrappings(), otherWrappings(), entryForms()) {
 		f.Add([]byte(w.wrap(log)))
 	}
 	for _, c := range compressors() {

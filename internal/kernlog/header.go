@@ -163,16 +163,17 @@ func frame(b []byte) (name []byte, guessed, ok bool) {
 	} else if end := bytes.Index(b, []byte("] ")); end > 0 && b[0] == '[' && scan.Contains(b[:end], "+0x") {
 		b = b[end+2:] // klogd named them once more
 	}
-	if i := bytes.Index(b, []byte(" from ")); i > 0 { // 32-bit ARM: "(callee) from [<address>] (caller+0x1/0x2)"
-		b = b[i+len(" from "):]
-		if end := bytes.Index(b, []byte(">] (")); end > 0 && scan.HasPrefix(b, "[<") {
-			b = bytes.TrimSuffix(b[end+4:], []byte(")"))
-		}
-	}
 	if scan.HasPrefix(b, "? ") {
 		guessed, b = true, b[2:]
 	}
 	name, rest := scan.Field(b)
+	if scan.HasPrefix(rest, "from ") { // 32-bit ARM: "(callee) from [<address>] (caller+0x1/0x2)"
+		b = rest[len("from "):]
+		if end := bytes.Index(b, []byte(">] (")); end > 0 && scan.HasPrefix(b, "[<") {
+			b = bytes.TrimSuffix(b[end+4:], []byte(")"))
+		}
+		name, rest = scan.Field(b)
+	}
 	guessed = guessed || scan.Contains(rest, "(unreliable)")
 	if scan.HasPrefix(name, "0x") {
 		_, rest, ok := scan.Hex(name)

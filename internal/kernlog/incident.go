@@ -11,6 +11,12 @@ func (p *Parser) kill(l *lines.Line, k *killLine) {
 		p.groupKill(l, inc, k)
 		return
 	}
+	if p.repeated(k, &s) {
+		if r := p.reportFor(l, k.message, func(r *report) int { return ownReport(r, k) }); r != nil {
+			p.remove(r)
+		}
+		return
+	}
 	r, fit := p.bestReport(l, k.message, func(r *report) int { return killFits(r, k) })
 	if fit < fitsPID && p.late(k, &s) {
 		return
@@ -82,6 +88,39 @@ func (p *Parser) dropClaimed(s *stamp) {
 		}
 		i++
 	}
+}
+
+// repeated handles a kill line that is there twice; one of the two may be cut. What it
+// says more is taken over.
+func (p *Parser) repeated(k *killLine, s *stamp) bool {
+	for i := len(p.held) - 1; i >= 0; i-- {
+		h := &p.held[i]
+		v := h.rec.Victim
+		if h.tid != k.pid || h.rec.Kind != oom.KindKill || v.Comm != k.comm || !s.sameOrigin(&h.at) || p.tick-h.tick > interleaved {
+			continue
+		}
+		if gap, ok := s.since(&h.at); ok && (gap > loggedWithin || s.fine() && gap > 0) || !k.agrees(v) {
+			continue
+		}
+		if !h.out {
+			k.complete(h.rec, nil)
+		}
+		p.stats.Duplicates++
+		return true
+	}
+	return false
+}
+
+// agrees says whether no number of a kill line is another one than a record's.
+func (k *killLine) agrees(v *oom.Victim) bool {
+	for _, f := range [...]struct{ a, b oom.Opt[uint64] }{
+		{k.totalVM, v.TotalVMBytes}, {k.anon, v.AnonRSSBytes}, {k.file, v.FileRSSBytes}, {k.shmem, v.ShmemRSSBytes},
+	} {
+		if f.a.Known && f.b.Known && f.a != f.b {
+			return false
+		}
+	}
+	return true
 }
 
 // late handles the line of a kill that was given already, from the kernel's

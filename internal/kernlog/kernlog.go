@@ -20,7 +20,6 @@ import (
 	"time"
 
 	"github.com/oomtrace/oomtrace/internal/kernlog/lines"
-	"github.com/oomtrace/oomtrace/internal/kernlog/scan"
 	"github.com/oomtrace/oomtrace/internal/oom"
 )
 
@@ -119,13 +118,5 @@ func (s *Stats) Add(o *Stats) {
 	s.Reversed = s.Reversed || o.Reversed
 	if s.UnknownForm == "" {
 		s.UnknownForm, s.UnknownLine = o.UnknownForm, o.UnknownLine
-	}
-}
-
-// unknown keeps the first line of a form that is not known.
-func (s *Stats) unknown(number int, text []byte) {
-	if s.UnknownForm == "" {
-		const most = 200
-		s.UnknownForm, s.UnknownLine = scan.Keep(text[:min(len(text), most)]), number
 	}
 }

@@ -189,7 +189,7 @@ func TestKmsgUntilNow(t *testing.T) {
 		t.Errorf("%+v, %v", rec, err)
 	}
 	for range 2 {
-		if rec, err := k.Read(context.Background()); err != io.EOF {
+		if rec, err := k.Read(context.Background()); !errors.Is(err, io.EOF) {
 			t.Errorf("%+v, %v", rec, err)
 		}
 	}

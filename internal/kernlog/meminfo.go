@@ -200,8 +200,9 @@ func afterNode(b []byte) (node oom.Opt[int32], rest []byte) {
 
 // zoneName cuts a zone's name off when mark follows it.
 func zoneName(b []byte, mark string) (name, rest []byte, ok bool) {
-	i := bytes.Index(b, []byte(mark))
-	if i <= 0 || i > 16 || bytes.IndexByte(b[:i], ' ') >= 0 {
+	const longest = 16
+	i := bytes.Index(b[:min(len(b), longest+len(mark))], []byte(mark))
+	if i <= 0 || bytes.IndexByte(b[:i], ' ') >= 0 {
 		return nil, nil, false
 	}
 	return b[:i], b[i+len(mark):], true

@@ -439,7 +439,7 @@ func TestNotText(t *testing.T) {
 		}
 	}
 	for _, text := range []string{"", "\n", "short", "日志\n", "\x1b[32mgreen\x1b[0m\n", "power loss\x00\x00\x00\x00\nthen more text, and so on\n"} {
-		if _, err := NewReader(strings.NewReader(text), testOptions()).Next(); err != io.EOF {
+		if _, err := NewReader(strings.NewReader(text), testOptions()).Next(); !errors.Is(err, io.EOF) {
 			t.Errorf("%q: %v", text, err)
 		}
 	}

@@ -69,15 +69,3 @@ func (r *Reader) Next() (*oom.Record, error) {
 		}
 	}
 }
-
-// Quiet gives out the kills that wait for more lines, because none came for a
-// while. An input may call it from within its Read.
-func (r *Reader) Quiet() []*oom.Record {
-	r.in.Flush()
-	r.p.quiet()
-	var all []*oom.Record
-	for rec := r.p.Take(); rec != nil; rec = r.p.Take() {
-		all = append(all, rec)
-	}
-	return all
-}

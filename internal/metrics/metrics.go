@@ -11,6 +11,9 @@
 //	oomtrace_undecoded_total
 //	oomtrace_drained_total                   found in the pinned ring at the start
 //	oomtrace_hook_info{hook,kind}            1; kind is "none" where none attached
+//	oomtrace_bpf_seconds_total{program}      with kernel.bpf_stats_enabled only
+//	oomtrace_bpf_runs_total{program}         the same
+//	oomtrace_cgroup_limit_seconds{cgroup}    until a cgroup reaches its limit, if it grows on; the 10 nearest
 //	oomtrace_build_info{version,goversion}   1
 //	process_*                                of oomtrace itself
 package metrics
@@ -65,6 +68,23 @@ type Stats struct {
 	Drained uint64
 	// Hooks are the attachments, one for each name.
 	Hooks []Hook
+	// Programs are what the kernel counted of them, as far as it counts.
+	Programs []Program
+	// Near are the cgroups that reach their limit soonest, a few.
+	Near []Near
+}
+
+// Program is how often and how long a BPF program ran.
+type Program struct {
+	Name    string
+	Runs    uint64
+	Seconds float64
+}
+
+// Near is a cgroup on its way to its limit.
+type Near struct {
+	Cgroup  string
+	Seconds float64
 }
 
 // Hook is where a program is attached, and how.
@@ -170,12 +190,17 @@ func (m *Metrics) sigkill(rec *oom.Record) {
 
 // Handler serves /metrics, and /healthz with 200 or, with the reason, 503.
 func (m *Metrics) Handler() http.Handler {
-	mux := http.NewServeMux()
+	mux := m.healthHandler()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{
 		// The rest is still of use when a collector fails.
 		ErrorHandling:       promhttp.ContinueOnError,
 		MaxRequestsInFlight: 4,
 	}))
+	return mux
+}
+
+func (m *Metrics) healthHandler() *http.ServeMux {
+	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", m.health)
 	return mux
 }
@@ -200,7 +225,9 @@ type statsCollector struct {
 	descs statsDescs
 }
 
-type statsDescs struct{ lost, repeated, undecoded, drained, hook *prometheus.Desc }
+type statsDescs struct {
+	lost, repeated, undecoded, drained, hook, seconds, runs, limit *prometheus.Desc
+}
 
 func (c *statsCollector) init() *statsDescs {
 	c.once.Do(func() {
@@ -210,6 +237,9 @@ func (c *statsCollector) init() *statsDescs {
 			undecoded: prometheus.NewDesc("oomtrace_undecoded_total", "Records that could not be decoded.", nil, nil),
 			drained:   prometheus.NewDesc("oomtrace_drained_total", "Records that waited in the pinned ring at the start.", nil, nil),
 			hook:      prometheus.NewDesc("oomtrace_hook_info", "How each program is attached; always 1.", []string{"hook", "kind"}, nil),
+			seconds:   prometheus.NewDesc("oomtrace_bpf_seconds_total", "Time that a BPF program ran.", []string{"program"}, nil),
+			runs:      prometheus.NewDesc("oomtrace_bpf_runs_total", "How often a BPF program ran.", []string{"program"}, nil),
+			limit:     prometheus.NewDesc("oomtrace_cgroup_limit_seconds", "Time until a cgroup reaches its memory limit if it grows on, of the nearest.", []string{"cgroup"}, nil),
 		}
 	})
 	return &c.descs
@@ -218,7 +248,7 @@ func (c *statsCollector) init() *statsDescs {
 // Describe implements prometheus.Collector.
 func (c *statsCollector) Describe(ch chan<- *prometheus.Desc) {
 	d := c.init()
-	for _, desc := range []*prometheus.Desc{d.lost, d.repeated, d.undecoded, d.drained, d.hook} {
+	for _, desc := range []*prometheus.Desc{d.lost, d.repeated, d.undecoded, d.drained, d.hook, d.seconds, d.runs, d.limit} {
 		ch <- desc
 	}
 }
@@ -259,4 +289,18 @@ func counters(ch chan<- prometheus.Metric, d *statsDescs, s *Stats) {
 	count(d.repeated, s.Repeated)
 	count(d.undecoded, s.Undecoded)
 	count(d.drained, s.Drained)
+	series := map[string]bool{} // twice the same would spoil the scrape
+	for _, p := range s.Programs {
+		if name := clean(p.Name); !series[name] {
+			series[name] = true
+			count(d.runs, p.Runs, name)
+			ch <- prometheus.MustNewConstMetric(d.seconds, prometheus.CounterValue, p.Seconds, name)
+		}
+	}
+	for _, n := range s.Near {
+		if name := clean(n.Cgroup); !series[name] {
+			series[name] = true
+			ch <- prometheus.MustNewConstMetric(d.limit, prometheus.GaugeValue, n.Seconds, name)
+		}
+	}
 }

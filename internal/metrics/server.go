@@ -6,24 +6,31 @@ import (
 	"net"
 	"net/http"
 	"time"
-
-	"golang.org/x/net/netutil"
 )
 
 // maxConnections bounds what clients can make this process hold: it stays small
-// whoever connects. Those beyond wait in the kernel, bounded by the listener's
-// backlog.
+// whoever connects. A connection beyond takes the place of one that is idle or
+// has sent no request yet, so that nobody is kept out by those who only connect.
 const maxConnections = 16
 
-// Server serves a Metrics over HTTP until it is closed.
+// Server serves over HTTP until it is closed.
 type Server struct {
 	address string
 	http    http.Server
 	done    chan error
 }
 
-// Serve starts a server at HOST:PORT. Without a host it is on loopback.
-func Serve(address string, m *Metrics) (*Server, error) {
+// Serve starts a server of /metrics and /healthz at HOST:PORT. Without a host it
+// is on loopback.
+func Serve(address string, m *Metrics) (*Server, error) { return serve(address, m.Handler()) }
+
+// ServeHealth starts a server of /healthz alone, so that whoever asks for metrics
+// does not keep the probe waiting.
+func ServeHealth(address string, m *Metrics) (*Server, error) {
+	return serve(address, m.healthHandler())
+}
+
+func serve(address string, handler http.Handler) (*Server, error) {
 	host, port, err := net.SplitHostPort(address)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrAddress, err)
@@ -35,12 +42,13 @@ func Serve(address string, m *Metrics) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
+	limited := newCrowd(l, maxConnections)
 	s := &Server{address: l.Addr().String(), done: make(chan error, 1)}
 	s.http = http.Server{
-		Handler: m.Handler(), ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second,
-		WriteTimeout: 10 * time.Second, IdleTimeout: 10 * time.Second, MaxHeaderBytes: 16 << 10,
+		Handler: handler, ConnState: limited.state, ReadHeaderTimeout: 2 * time.Second, ReadTimeout: 5 * time.Second,
+		WriteTimeout: 5 * time.Second, IdleTimeout: 10 * time.Second, MaxHeaderBytes: 16 << 10,
 	}
-	go func() { s.done <- s.http.Serve(netutil.LimitListener(l, maxConnections)) }()
+	go func() { s.done <- s.http.Serve(limited) }()
 	return s, nil
 }
 

@@ -1,78 +1,138 @@
 package metrics
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
+	"net/http"
+	"strings"
 	"testing"
 	"time"
 )
 
-// TestServe: one connection too many waits until another one is closed, and the
-// end does not wait for any.
-func TestServe(t *testing.T) {
-	s, err := Serve("127.0.0.1:0", New(Options{}))
-	if err != nil {
-		t.Fatal(err)
-	}
-	var held []net.Conn
-	for range maxConnections {
-		held = append(held, dial(t, s.Address()))
-		if !answers(held[len(held)-1], 10*time.Second) {
-			t.Fatal("no answer")
-		}
-	}
-	late := dial(t, s.Address())
-	if answers(late, 200*time.Millisecond) {
-		t.Error("one too many is answered")
-	}
-	_ = held[0].Close()
-	_ = late.SetReadDeadline(time.Now().Add(10 * time.Second))
-	if n, err := late.Read(make([]byte, 1)); n != 1 {
-		t.Errorf("not answered after all: %v", err)
-	}
-	if err := s.Close(); err != nil { // while all slots are taken
-		t.Error(err)
-	}
-}
-
-func TestServeAddress(t *testing.T) {
-	for _, address := range []string{"", "9497", "localhost"} {
-		if _, err := Serve(address, New(Options{})); !errors.Is(err, ErrAddress) {
-			t.Errorf("%q: %v", address, err)
-		}
-	}
-	s, err := Serve(":0", New(Options{}))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if host, _, _ := net.SplitHostPort(s.Address()); !net.ParseIP(host).IsLoopback() {
-		t.Errorf("a port alone is at %s", s.Address())
-	}
-	if _, err := Serve(s.Address(), New(Options{})); err == nil || errors.Is(err, ErrAddress) {
-		t.Errorf("an address in use: %v", err)
-	}
-	if err := s.Close(); err != nil {
-		t.Error(err)
-	}
-}
-
-func dial(t *testing.T, address string) net.Conn {
+// probe asks as kubelet does: a connection of its own, a second to answer.
+func probe(t *testing.T, s *Server, path string) (status int, body string) {
 	t.Helper()
-	c, err := net.Dial("tcp", address)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+s.Address()+path, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = c.Close() })
-	return c
+	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	resp, err := client.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	text, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return resp.StatusCode, string(text)
 }
 
-// answers asks for something and waits for the first byte of the answer.
-func answers(c net.Conn, wait time.Duration) bool {
-	if _, err := io.WriteString(c, "GET / HTTP/1.1\r\nHost: x\r\n\r\n"); err != nil {
-		return false
+// TestProbeUnderAttack: whoever holds connections, the probe is answered within a
+// second, and what connections take is bounded.
+func TestProbeUnderAttack(t *testing.T) {
+	const attackers = 4 * maxConnections
+	for name, send := range map[string]string{
+		"idle":                "",
+		"half a request":      "GET /metrics HT",
+		"half a header":       "GET /healthz HTTP/1.1\r\nHost: x\r\nX-A: ",
+		"kept alive":          "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n",
+		"answers left unread": strings.Repeat("GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n", 500),
+		"no HTTP":             "\x16\x03\x01",
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := New(Options{})
+			all, err := Serve("127.0.0.1:0", m)
+			if err != nil {
+				t.Fatal(err)
+			}
+			health, err := ServeHealth("127.0.0.1:0", m)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer func() {
+				if err := errors.Join(all.Close(), health.Close()); err != nil {
+					t.Error(err)
+				}
+			}()
+			for _, s := range []*Server{all, health} {
+				for range attackers {
+					conn, err := net.Dial("tcp", s.Address())
+					if err != nil {
+						t.Fatal(err)
+					}
+					defer func() { _ = conn.Close() }()
+					if err := conn.SetWriteDeadline(time.Now().Add(100 * time.Millisecond)); err != nil {
+						t.Fatal(err)
+					}
+					_, _ = io.WriteString(conn, send) // it may be closed already
+				}
+				for range 3 {
+					if status, body := probe(t, s, "/healthz"); status != http.StatusOK || body != "ok\n" {
+						t.Errorf("%d, %q", status, body)
+					}
+				}
+			}
+		})
 	}
-	_ = c.SetReadDeadline(time.Now().Add(wait))
-	n, _ := c.Read(make([]byte, 1))
-	return n == 1
+}
+
+func TestCrowd(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := newCrowd(l, 2)
+	defer func() { _ = c.Close() }()
+	accept := func() net.Conn {
+		peer, err := net.Dial("tcp", l.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = peer.Close() })
+		conn, err := c.Accept()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return conn
+	}
+	isOpen := func(conn net.Conn) bool {
+		_, err := conn.Write([]byte("x"))
+		return err == nil
+	}
+	a, b := accept(), accept()
+	c.state(a, http.StateActive)
+	d := accept()
+	if got := fmt.Sprint(isOpen(a), isOpen(b), isOpen(d)); got != "true false true" {
+		t.Errorf("the idle one goes first: %s", got)
+	}
+	c.state(d, http.StateActive)
+	e := accept()
+	if got := fmt.Sprint(isOpen(a), isOpen(d), isOpen(e)); got != "false true true" {
+		t.Errorf("then the oldest: %s", got)
+	}
+	if err := errors.Join(d.Close(), e.Close()); err != nil || len(c.open) != 0 {
+		t.Errorf("%d left, %v", len(c.open), err)
+	}
+}
+
+// TestHealthAlone: the probe's server has nothing else.
+func TestHealthAlone(t *testing.T) {
+	s, err := ServeHealth("127.0.0.1:0", New(Options{Healthy: func() error { return errors.New("stuck") }}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = s.Close() }()
+	if status, body := probe(t, s, "/healthz"); status != http.StatusServiceUnavailable || body != "stuck\n" {
+		t.Errorf("%d, %q", status, body)
+	}
+	if status, _ := probe(t, s, "/metrics"); status != http.StatusNotFound {
+		t.Errorf("metrics: %d", status)
+	}
 }

@@ -524,11 +524,13 @@ type History struct {
 	// kill; negative where it shrank.
 	RateBytesPerS Opt[int64] `json:"rate_bytes_per_s,omitzero"`
 	// NearLimitNS is how long the usage had been at 95 % of the limit or more without
-	// a break; LimitHits how many charges met the limit within the span.
+	// a break; LimitHits how many charges the limit refused since the cgroup is followed.
 	NearLimitNS Opt[uint64] `json:"near_limit_ns,omitzero"`
 	LimitHits   Opt[uint64] `json:"limit_hits,omitzero"`
-	// Growers are the processes that charged most, worst first.
-	Growers []Grower `json:"growers,omitempty"`
+	// Growers are the processes that charged most, worst first, over the last
+	// GrowersSpanNS.
+	Growers       []Grower    `json:"growers,omitempty"`
+	GrowersSpanNS Opt[uint64] `json:"growers_span_ns,omitzero"`
 }
 
 // HistoryPoint is the usage at one moment.
@@ -546,8 +548,14 @@ type Grower struct {
 	Args         string      `json:"-"`
 	StartTime    time.Time   `json:"start_time,omitzero"`
 	ChargedBytes Opt[uint64] `json:"charged_bytes,omitzero"`
-	// Exited is set when the process was not there any more at the kill.
+	// StartNS is StartTime as CLOCK_BOOTTIME; it is not written.
+	StartNS uint64 `json:"-"`
+	// Exited is set when the process was not there any more just after the kill.
 	Exited Opt[bool] `json:"exited,omitzero"`
+	// Kernel is set for a kernel thread, and Outside for a process outside the cgroup:
+	// such charge memory that others use.
+	Kernel  Opt[bool] `json:"kernel,omitzero"`
+	Outside Opt[bool] `json:"outside,omitzero"`
 	// Points are its resident memory, oldest first.
 	Points []HistoryPoint `json:"points,omitempty"`
 }

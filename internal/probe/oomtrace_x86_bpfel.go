@@ -192,7 +192,8 @@ const (
 	OomtraceMemcgStatMEMCG_STAT_SLAB_RECLAIMABLE   OomtraceMemcgStat = 18
 	OomtraceMemcgStatMEMCG_STAT_SLAB_UNRECLAIMABLE OomtraceMemcgStat = 19
 	OomtraceMemcgStatMEMCG_STAT_SWAP               OomtraceMemcgStat = 20
-	OomtraceMemcgStatMEMCG_STAT_COUNT              OomtraceMemcgStat = 21
+	OomtraceMemcgStatMEMCG_STAT_ANON_THP           OomtraceMemcgStat = 21
+	OomtraceMemcgStatMEMCG_STAT_COUNT              OomtraceMemcgStat = 22
 )
 
 type OomtraceMemoryInfo struct {
@@ -367,7 +368,7 @@ type OomtraceVictimEvent struct {
 	Trigger         OomtraceTaskInfo
 	Decision        OomtraceDecisionInfo
 	Limit           OomtraceMemcgInfo
-	LimitStat       [21]uint64
+	LimitStat       [22]uint64
 	Memory          OomtraceMemoryInfo
 	LimitPath       OomtraceSpan
 	Chain           OomtraceSpan

@@ -9,12 +9,17 @@ import "strings"
 // Hidden are: the value after a secret name and '=' or ':' (arguments, the
 // environment, queries, JSON, HTTP headers); the argument after a flag with a
 // secret name, unless it is a "--flag" itself; what follows "Bearer"; the
-// password of a URL, and the whole user part of an HTTP one that has no
-// password; the password of "--user name:password"; the value of a flag of a
-// known program (sshpass -p); what has the shape of a well-known kind of key.
+// password of a URL, and a token in its place; the password of "--user
+// name:password"; what a known program takes as a secret (sshpass -p, vault
+// login); what begins as a well-known kind of key does; private keys; the secret
+// part of a webhook's address; what a shell pipes into a program that reads a
+// password.
 func (r *Redactor) Cmdline(s string) string {
 	if r == nil {
 		return s
+	}
+	if r.strict {
+		return bareFlags(strings.FieldsFunc(s, func(c rune) bool { return c < 0x80 && isBlank(byte(c)) }))
 	}
 	return r.all(s, false)
 }
@@ -25,6 +30,9 @@ func (r *Redactor) Args(args, joined string) string {
 	if r == nil {
 		return joined
 	}
+	if r.strict {
+		return bareFlags(strings.Split(args, "\x00"))
+	}
 	out := r.all(args, true)
 	if out == args {
 		return joined
@@ -34,14 +42,17 @@ func (r *Redactor) Args(args, joined string) string {
 
 func (r *Redactor) all(s string, args bool) string {
 	// A hidden blank joins two words, and so a pass can give the next one
-	// something to do. Each leaves less unhidden text, so they come to an end.
-	for {
+	// something to do. Each leaves less unhidden text, so they come to an end; most
+	// lines need two.
+	const most = 16
+	for range most {
 		out, changed := r.once(s, args)
 		if !changed {
-			return s
+			break
 		}
 		s = out
 	}
+	return s
 }
 
 func (r *Redactor) once(s string, args bool) (string, bool) {
@@ -64,9 +75,18 @@ type pass struct {
 	// out holds s[:done] with the secrets replaced.
 	out  []byte
 	done int
-	// tool is the program that was named last; armed, its verb too.
-	tool  *tool
-	armed bool
+	// program was named last; follow are its habits.
+	program string
+	follow  []following
+	flag    bool // the word before is a flag
+	login   int  // how much of "-u bob -p" was met
+}
+
+// following is how far a command line has come in a habit.
+type following struct {
+	habit *habit
+	verbs int // of the habit's that were met
+	words int // without a dash, since
 }
 
 // step looks at one byte and returns where to go on.
@@ -89,19 +109,63 @@ func (p *pass) step(i int) int {
 // shape returns the end of a well-known kind of secret that starts at i, or 0.
 func (p *pass) shape(i int) int {
 	c := p.s[i]
-	if !isLetter(c) || i > p.done && (isLetter(p.s[i-1]) || isDigit(p.s[i-1]) || p.s[i-1] == '_') {
+	if c == '-' {
+		return p.privateKey(i)
+	}
+	if i > p.done && (isLetter(p.s[i-1]) || isDigit(p.s[i-1]) || p.s[i-1] == '_') {
 		return 0
 	}
-	for k := range p.r.shapes {
-		sh := &p.r.shapes[k]
-		if c != sh.prefix[0] || !strings.HasPrefix(p.s[i:], sh.prefix) {
-			continue
-		}
-		if end := keyEnd(p.s, i+len(sh.prefix)); end-i-len(sh.prefix) >= sh.least {
+	for k := range p.r.prefixes[c] {
+		if end := p.r.prefixes[c][k].match(p.s, i); end > 0 {
 			return end
 		}
 	}
 	return jwt(p.s, i)
+}
+
+// match returns the end of a secret at i that begins with the prefix, or 0.
+func (x *prefix) match(s string, i int) int {
+	if !strings.HasPrefix(s[i:], x.text) {
+		return 0
+	}
+	from := i + len(x.text)
+	end, digits := from, 0
+	for ; end < len(s) && x.holds(s[end]); end++ {
+		if isDigit(s[end]) {
+			digits++
+		}
+	}
+	if end-from < x.least || x.random && digits < 2 {
+		return 0
+	}
+	return end
+}
+
+func (x *prefix) holds(c byte) bool {
+	return isLetter(c) || isDigit(c) || !x.random && (c == '-' || c == '_') || strings.IndexByte(x.more, c) >= 0
+}
+
+// privateKey returns the end of a private key in PEM at i, or 0; one that is cut
+// goes to the end.
+func (p *pass) privateKey(i int) int {
+	const begin, end = "-----BEGIN", "-----END"
+	s := p.s[i:]
+	if !strings.HasPrefix(s, begin) || len(s) == len(begin) || !isBlank(s[len(begin)]) {
+		return 0
+	}
+	head := strings.Index(s[len(begin):], "-----")
+	if head >= 0 && !strings.Contains(s[:len(begin)+head], "PRIVATE") {
+		return 0
+	}
+	n := strings.Index(s, end)
+	if n < 0 {
+		return p.argEnd(i)
+	}
+	n += len(end)
+	if tail := strings.Index(s[n:], "-----"); tail >= 0 {
+		return i + n + tail + len("-----")
+	}
+	return i + len(s)
 }
 
 // jwt returns the end of a JSON Web Token at i, or 0: three parts in base64, the
@@ -149,17 +213,89 @@ func (p *pass) assigned(i int) int {
 	}
 	whole := p.starts(start) && !p.isScript(start)
 	switch {
-	case key == "":
+	case key == "" || p.s[i] == ':' && (p.isPlace(start, from, spaced) || spaced && p.program == "grep"):
 		return i + 1
-	case p.r.secret(key, p.s[from:]):
+	case p.secret(key, from, whole):
 		if spaced && isLongFlag(p.s[from:]) {
 			return from // an empty value
 		}
 		return p.value(from, kindOf(key, whole))
 	case isUserFlag(key):
-		return p.userPassword(from, whole)
+		return p.userPassword(from, ":", whole)
+	case p.s[i] == ':' && !spaced && p.atHost(from) > 0:
+		return p.hideIn(from, p.atHost(from))
+	case p.pairs(start, i):
+		return p.value(from, value{whole: whole})
 	}
 	return i + 1
+}
+
+// secret says whether the value at from of a name is to be hidden. whole says
+// that the value is the rest of the argument.
+func (p *pass) secret(key string, from int, whole bool) bool {
+	value := p.s[from:p.argEnd(from)]
+	if key == "--secret" && (isEngine(p.program) || p.program == "pulumi") {
+		return false // its name, or none
+	}
+	return p.r.secret(key, value, whole || p.starts(from))
+}
+
+// isPlace says whether NAME:VALUE is part of an address, or an image with its
+// tag.
+func (p *pass) isPlace(start, from int, spaced bool) bool {
+	if spaced || start == 0 {
+		return false
+	}
+	word := start
+	for word > 0 && !isBlank(p.s[word-1]) {
+		word--
+	}
+	if strings.HasPrefix(p.s[word:], "arn:") {
+		return true
+	}
+	tag := bare(p.s[from:])
+	return (p.s[start-1] == '/' || word == start) && isTag(tag)
+}
+
+// isTag says whether s looks like the tag of an image, or a port.
+func isTag(s string) bool {
+	switch s {
+	case "latest", "stable", "alpine", "edge", "main", "master", "dev":
+		return true
+	}
+	s = strings.TrimPrefix(s, "v")
+	return s != "" && len(s) < 12 && isDigit(s[0]) && strings.Trim(s[1:], "0123456789.") == "" && (strings.Contains(s, ".") || len(s) == 4)
+}
+
+// atHost returns where the password of USER:PASSWORD@HOST ends that begins at
+// from, or 0. Since there is no scheme, HOST has to look like one.
+func (p *pass) atHost(from int) int {
+	word := p.s[from:wordEnd(p.s, from)]
+	at := strings.LastIndexByte(word, '@')
+	if at <= 0 {
+		return 0
+	}
+	host := word[at+1:]
+	dots := strings.Count(host, ".")
+	name := strings.Trim(host, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-.") == ""
+	digits := strings.Trim(host, "0123456789.") == ""
+	if !name || host != "localhost" && (dots == 0 || digits && dots != 3) {
+		return 0
+	}
+	return from + at
+}
+
+// pairs says whether NAME=VALUE holds a secret because of who takes it.
+func (p *pass) pairs(start, i int) bool {
+	if p.s[i] != '=' || start == i || p.s[start] == '-' {
+		return false
+	}
+	for _, f := range p.follow {
+		if f.habit.pairs && f.ready() && (start == 0 || isBlank(p.s[start-1])) {
+			return true
+		}
+	}
+	return false
 }
 
 // starts says whether an argument is known to start at i.
@@ -192,6 +328,9 @@ func (p *pass) nameBefore(i int) (key string, start int) {
 	for end > p.done && isBlank(p.s[end-1]) {
 		end--
 	}
+	if end > p.done+1 && p.s[end-1] == ']' && isQuote(p.s[end-2]) { // environ["NAME"]
+		end--
+	}
 	if end > p.done && isQuote(p.s[end-1]) {
 		end--
 		for end > p.done && p.s[end-1] == '\\' {
@@ -214,18 +353,82 @@ func (p *pass) blank(i int) int {
 	word := p.s[start:i]
 	next := p.afterBlank(i)
 	rest := p.s[next:]
-	p.program(word)
+	p.note(word)
 	switch {
-	case word == "", rest == "", rest[0] == '=', rest[0] == ':', p.starts(next) && rest[0] == 0: // '=' and ':' see to themselves
-		return p.joined(next)
-	case isUserFlag(word), p.takes(word) && p.tool.user:
-		return p.userPassword(next, false)
-	case isScheme(lastName(word), "bearer"), p.takes(word):
+	case p.login == 3 && rest != "" && strings.Trim(bare(rest), "0123456789.:") != "" && !strings.ContainsAny(bare(rest), "=/"):
+		p.login = 0
 		return p.value(next, value{})
-	case word[0] == '-' && !isLongFlag(rest) && lastName(word) == word && p.r.secret(word, rest):
+	case word == "", rest == "", rest[0] == '=', rest[0] == ':', p.starts(next) && rest[0] == 0: // '=' and ':' see to themselves
+		return p.habit(word, next)
+	case isUserFlag(word) && !isEngine(p.program) && !p.takes(word):
+		return p.userPassword(next, ":", false)
+	case isScheme(lastName(word), "bearer"), word == "Basic" && looksRandom(bare(rest)):
+		return p.value(next, value{})
+	case word[0] == '-' && !isLongFlag(rest) && lastName(word) == word && p.secret(word, next, false):
 		return p.value(next, kindOf(word, false))
+	case isQuote(rest[0]) && p.beforeQuoted(start, word):
+		return p.value(next, value{})
+	case (word == "echo" || word == "printf") && !p.starts(next):
+		return p.piped(next)
 	}
-	return p.joined(next)
+	return p.habit(word, next)
+}
+
+// beforeQuoted says whether a quoted word is a secret because of the word before:
+// PASSWORD 'x', IDENTIFIED BY 'x'.
+func (p *pass) beforeQuoted(start int, word string) bool {
+	switch strings.ToLower(word) {
+	case "password", "passwd", "passphrase", "secret", "token":
+		return true
+	case "by", "as":
+		const most = 64
+		before := strings.ToLower(strings.TrimRight(p.s[max(p.done, start-most):start], " "))
+		return strings.HasSuffix(before, "identified") || strings.Contains(before, "identified with") || strings.Contains(before, "identified by password")
+	}
+	return false
+}
+
+// piped hides what echo at i writes into a program that reads a password.
+func (p *pass) piped(i int) int {
+	s := p.s[:p.argEnd(i)]
+	for i < len(s) && s[i] == '-' { // echo -n
+		i = p.afterBlank(wordEnd(s, i))
+	}
+	pipe := -1
+	if i < len(s) {
+		pipe = strings.IndexByte(s[i:], '|')
+	}
+	if pipe < 0 {
+		return i
+	}
+	end := i + pipe
+	if !readsPassword(s[end+1:]) {
+		return i
+	}
+	for end > i && isBlank(s[end-1]) {
+		end--
+	}
+	if i < end && s[i:end] != Mask {
+		p.hide(i, end)
+	}
+	return end
+}
+
+// readsPassword says whether a command reads a password from its input.
+func readsPassword(command string) bool {
+	command = strings.TrimLeft(command, " \t")
+	if after, ok := strings.CutPrefix(command, "sudo "); ok && !strings.HasPrefix(strings.TrimLeft(after, " "), "-") {
+		command = strings.TrimLeft(after, " ")
+	}
+	if end := strings.IndexAny(command, "|;&"); end >= 0 {
+		command = command[:end]
+	}
+	for _, reader := range [...]string{"chpasswd", "passwd", "smbpasswd", "cryptsetup", "sudo -S", "sudo --stdin", "kinit", "vault login", "su ", "ssh-add", "chpass", "pw ", "gpg", "openssl"} {
+		if strings.HasPrefix(command, reader) {
+			return true
+		}
+	}
+	return strings.Contains(command, "password-stdin") || strings.Contains(command, "--with-token") || strings.Contains(command, "secret create") || strings.Contains(command, " -S ")
 }
 
 // afterBlank returns the start of the next word, or of the next argument, which
@@ -240,42 +443,196 @@ func (p *pass) afterBlank(i int) int {
 	return i
 }
 
-// program takes note of a word that names a tool, or its verb.
-func (p *pass) program(word string) {
-	if word == "" || word[0] == '-' {
+// note follows a word: it may name a program, be one of its verbs, or count.
+func (p *pass) note(word string) {
+	if word == "" {
 		return
 	}
-	if p.tool != nil && word == p.tool.verb {
-		p.armed = true
+	p.meetLogin(word)
+	flag := p.flag
+	p.flag = word[0] == '-' && len(word) > 1 && word != "--"
+	if strings.IndexByte(";|&", word[len(word)-1]) >= 0 && p.program != "expect" {
+		p.program, p.follow = "", nil
+		return
+	}
+	verb := false
+	for k := range p.follow {
+		verb = p.follow[k].meet(word) || verb
+	}
+	if verb || p.flag || flag && p.follow != nil || p.program == "expect" {
 		return
 	}
 	base := lastName(word)
-	for i := range p.r.tools {
-		if t := &p.r.tools[i]; base == t.name {
-			p.tool, p.armed = t, t.verb == ""
+	if isEngine(base) {
+		p.program = base
+	}
+	habits, known := p.r.habits[base]
+	if !known {
+		return
+	}
+	p.program, p.follow = base, nil
+	for k := range habits {
+		p.follow = append(p.follow, following{habit: &habits[k]})
+	}
+}
+
+// meetLogin looks for "-u NAME -p", after which many programs take a password.
+func (p *pass) meetLogin(word string) {
+	switch word {
+	case "-u", "-U", "-l", "-au", "-xu", "--user", "--username", "-user":
+		p.login = 1
+		return
+	case "-p", "-P", "-ap", "-xp":
+		if p.login == 2 {
+			p.login = 3
+			return
 		}
 	}
+	if p.login == 1 && word[0] != '-' {
+		p.login = 2
+		return
+	}
+	p.login = 0
 }
 
-// takes says whether the word after this one is the value of the tool's flag.
-// The flag may have others before it: curl -su.
+// isEngine says whether a program's --user is not a login, and its --secret a
+// name.
+func isEngine(program string) bool {
+	switch program {
+	case "docker", "podman", "nerdctl", "buildah":
+		return true
+	}
+	return false
+}
+
+func (f *following) ready() bool { return f.verbs == len(f.habit.verbs) }
+
+// meet counts a word, and says whether it is one of the verbs.
+func (f *following) meet(word string) bool {
+	switch {
+	case f.ready():
+		if word[0] != '-' {
+			f.words++
+		}
+	case isVerb(f.habit.verbs[f.verbs], word):
+		f.verbs++
+		return true
+	}
+	return false
+}
+
+func isVerb(verb, word string) bool {
+	if before, ok := strings.CutSuffix(verb, "*"); ok {
+		return strings.HasPrefix(word, before)
+	}
+	if len(verb) == 2 && verb[0] == '-' {
+		return len(word) > 1 && word[0] == '-' && word[1] != '-' && strings.IndexByte(word, verb[1]) > 0
+	}
+	return verb == word
+}
+
+// habit hides the word at next if the program that was named takes a secret
+// there. word is the one before.
+func (p *pass) habit(word string, next int) int {
+	if len(p.follow) == 0 || next == len(p.s) || isReference(bare(p.s[next:])) {
+		return next
+	}
+	for k := range p.follow {
+		f := &p.follow[k]
+		if !f.ready() {
+			continue
+		}
+		switch from := f.habit.follows(p.s, next); {
+		case word != "" && f.habit.takes(word):
+			return p.part(next, f.habit.after, p.starts(next))
+		case from > 0:
+			if !isBlank(p.s[from]) {
+				return p.part(from, f.habit.after, p.starts(next))
+			}
+		case f.position(p.s[next:], word):
+			return p.part(next, f.habit.after, p.starts(next))
+		case f.habit.bare && word != "" && word[0] != '-' && !isLongFlag(p.s[next:]) && p.secret(lastName(word), next, false):
+			return p.value(next, value{})
+		}
+	}
+	return next
+}
+
+// takes says whether a habit of the program that was named has the flag.
 func (p *pass) takes(word string) bool {
-	if !p.armed || !p.tool.apart || len(word) < 2 || word[0] != '-' || word[1] == '-' || word[len(word)-1] != p.tool.flag {
+	for k := range p.follow {
+		if f := &p.follow[k]; f.ready() && f.habit.takes(word) {
+			return true
+		}
+	}
+	return false
+}
+
+// takes says whether the word after a flag is its value. One-letter flags may have
+// others before them: curl -su.
+func (h *habit) takes(word string) bool {
+	for _, flag := range h.flags {
+		if word == flag {
+			return true
+		}
+		if h.after == ":" && len(flag) == 2 && len(word) > 2 && word[0] == '-' && word[1] != '-' && word[len(word)-1] == flag[1] &&
+			strings.Trim(word[1:], "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ#") == "" && len(word) < 8 {
+			return true
+		}
+	}
+	return false
+}
+
+// follows returns where a value begins that follows its flag at once at i, or 0.
+func (h *habit) follows(s string, i int) int {
+	for _, flag := range h.joined {
+		if from := i + len(flag); from < len(s) && strings.HasPrefix(s[i:], flag) {
+			return from
+		}
+	}
+	return 0
+}
+
+// position says whether the word at the start of s is a secret because of its
+// place. before is the word before.
+func (f *following) position(s, before string) bool {
+	at := f.habit.at
+	if at == 0 || s[0] == '-' || s[0] == '/' || f.words+1 < at || f.habit.after != "" && f.words+1 > at || isPlainFlag(before) {
 		return false
 	}
-	return len(word) == 2 || p.tool.user
+	word := bare(s)
+	if name, _, ok := strings.Cut(word, "="); ok && name != "" && name[0] != '=' && lastName(name) == name && len(name) < 16 && strings.TrimRight(word[len(name):], "=") != "" {
+		return false // username=bob
+	}
+	return true
 }
 
-// joined hides the value of -pVALUE at i.
-func (p *pass) joined(i int) int {
-	if !p.armed || !p.tool.joined || len(p.s)-i < 3 || p.s[i] != '-' || p.s[i+1] != p.tool.flag || isBlank(p.s[i+2]) {
-		return i
+// isPlainFlag names flags whose value is not the secret that its program takes.
+func isPlainFlag(s string) bool {
+	switch s {
+	case "-method", "-path", "-address", "-namespace", "-field", "-format", "-m", "-salt", "-C", "-a", "--api", "--path", "-h", "--host", "-u", "--user":
+		return true
 	}
-	whole := p.starts(i)
-	if p.tool.user {
-		return p.userPassword(i+2, whole)
+	return false
+}
+
+// part hides a value from the first of after on; all of it if there is none.
+func (p *pass) part(from int, after string, whole bool) int {
+	switch after {
+	case "":
+		return p.value(from, value{whole: whole})
+	case ":", "%", ",", "/":
+		return p.userPassword(from, after, whole)
 	}
-	return p.value(i+2, value{whole: whole})
+	end := wordEnd(p.s, from)
+	if whole {
+		end = p.argEnd(from)
+	}
+	n := strings.Index(p.s[from:end], after)
+	if n < 0 {
+		return from
+	}
+	return p.value(from+n+len(after), value{list: true, whole: whole})
 }
 
 // lastName returns the name at the end of a word: the word less what is before
@@ -294,7 +651,13 @@ func isLongFlag(s string) bool {
 }
 
 // isUserFlag names the flags whose value is USER:PASSWORD.
-func isUserFlag(s string) bool { return s == "-u" || s == "--user" || s == "--proxy-user" }
+func isUserFlag(s string) bool {
+	switch s {
+	case "-u", "--user", "--proxy-user", "--login", "--userpass", "--userpwd":
+		return true
+	}
+	return false
+}
 
 // value is what is known of a value before it is looked at.
 type value struct {
@@ -327,6 +690,9 @@ func (p *pass) value(from int, v value) int {
 			v.scheme = false
 			return p.value(next, v)
 		}
+	}
+	if key := from + len(quoteAt(p.s, from)); key < len(p.s) && p.privateKey(key) > 0 {
+		return key // see shape
 	}
 	if v.whole {
 		end := p.argEnd(from)
@@ -457,19 +823,19 @@ func closing(s string, i int, quote string) int {
 	return 0
 }
 
-// userPassword hides what follows the colon of USER:PASSWORD, unless it is a
+// userPassword hides what follows the mark in USER:PASSWORD, unless it is a
 // number: a group's. whole says that the rest of the argument is the value.
-func (p *pass) userPassword(from int, whole bool) int {
+func (p *pass) userPassword(from int, mark string, whole bool) int {
 	end := wordEnd(p.s, from)
 	if whole = whole || p.starts(from); whole {
 		end = p.argEnd(from)
 	}
-	colon := strings.IndexByte(p.s[from:end], ':')
-	if colon < 0 || strings.HasPrefix(p.s[from+colon:], "://") {
+	n := strings.Index(p.s[from:end], mark)
+	if n < 0 || n == 0 && mark == "/" || strings.HasPrefix(p.s[from+n:], "://") {
 		return from
 	}
-	from += colon + 1
-	if strings.Trim(p.s[from:end], "0123456789") == "" {
+	from += n + len(mark)
+	if mark == ":" && strings.Trim(p.s[from:end], "0123456789") == "" {
 		return end
 	}
 	return p.value(from, value{whole: whole})
@@ -479,6 +845,9 @@ func (p *pass) userPassword(from int, whole bool) int {
 // '/' and '@' in passwords unescaped, the last '@' of the word counts.
 func (p *pass) url(i int) int {
 	end := wordEnd(p.s, i)
+	if hidden := p.hook(i, end); hidden > 0 {
+		return hidden
+	}
 	at := strings.LastIndexByte(p.s[i:end], '@')
 	if at < 0 {
 		return i
@@ -490,7 +859,7 @@ func (p *pass) url(i int) int {
 	}
 	switch {
 	case user == at: // no password
-		if !p.isHTTP(i) {
+		if !p.isHTTP(i) || isPlainUser(p.s[i:at]) {
 			return at
 		}
 		user = i
@@ -508,6 +877,64 @@ func (p *pass) url(i int) int {
 		p.hide(user, at)
 	}
 	return at
+}
+
+// isPlainUser says whether the user part of an address is a name, and no token.
+func isPlainUser(s string) bool {
+	const longest = 20
+	return s == "oauth2" || len(s) <= longest && strings.Trim(s, "abcdefghijklmnopqrstuvwxyz-.") == ""
+}
+
+// hook hides the secret in the path of a webhook's address, or of a stream's, and
+// returns its end; 0 if there is none.
+func (p *pass) hook(i, end int) int {
+	s := p.s[i:end]
+	if n := strings.IndexAny(s, "\"'`?#<>"); n >= 0 {
+		s = s[:n]
+	}
+	slash := strings.IndexByte(s, '/')
+	if slash < 0 {
+		return 0
+	}
+	if p.isScheme(i, "rtmp") || p.isScheme(i, "rtmps") {
+		if app := strings.LastIndexByte(s, '/'); app > slash {
+			return p.hideIn(i+app+1, i+len(s))
+		}
+	}
+	for _, h := range p.r.hooks {
+		if !strings.HasSuffix(s[:slash], h.host) {
+			continue
+		}
+		n := strings.Index(s[slash:], h.path)
+		if n < 0 {
+			continue
+		}
+		from, to := slash+n+len(h.path), len(s)
+		if h.to != "" {
+			// Discord: the number, then the token.
+			if n := strings.Index(s[from:], h.to); n >= 0 && h.path != "/webhooks/" {
+				to = from + n
+			}
+		}
+		const least = 20
+		if from == to || h.host == "" && keyEnd(s, from)-from < least {
+			continue
+		}
+		return p.hideIn(i+from, i+to)
+	}
+	return 0
+}
+
+// hideIn hides s[from:to] unless it is, and returns its end.
+func (p *pass) hideIn(from, to int) int {
+	if from < to && p.s[from:to] != Mask {
+		p.hide(from, to)
+	}
+	return to
+}
+
+func (p *pass) isScheme(i int, scheme string) bool {
+	return strings.EqualFold(lastName(p.s[p.done:i-len("://")]), scheme)
 }
 
 // isHTTP says whether "http://" or "https://" ends before i.

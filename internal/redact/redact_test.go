@@ -4,6 +4,7 @@ import (
 	"math/rand/v2"
 	"strings"
 	"testing"
+	"time"
 )
 
 func TestCmdline(t *testing.T) {
@@ -185,6 +186,19 @@ func TestNoAllocation(t *testing.T) {
 	}
 }
 
+// TestHostileLength: no command line makes the work grow beyond its length.
+func TestHostileLength(t *testing.T) {
+	r := New()
+	for _, piece := range []string{"password", "token:", "a=b:c@d.e", "key_", "'", "\\", "-----BEGIN ", "echo x|", "://a:b", "by 'x' ", "-u a -p b ", "mysql -p"} {
+		s := strings.Repeat(piece, 16<<10/len(piece))
+		begin := time.Now()
+		_, _ = r.Cmdline(s), r.Args(strings.ReplaceAll(s, " ", "\x00"), s)
+		if took := time.Since(begin); took > 5*time.Second {
+			t.Errorf("%q takes %v", piece, took)
+		}
+	}
+}
+
 func BenchmarkCmdline(b *testing.B) {
 	r := New()
 	b.ReportAllocs()
@@ -215,6 +229,7 @@ func FuzzHidden(f *testing.F) {
 	forms := []string{
 		" --password=V", " --password V", " DB_TOKEN=V", " --api-key V", " passwd: V", " secret=V",
 		" Authorization: Bearer V", " X-Api-Key:V", ` {"client_secret":"V"}`, " postgres://bob:V@db/shop", " --passphrase='V'",
+		" redis-cli -a V", " sshpass -pV", " vault login V", " x-auth-token: V", " --masterauth V", " x://u:/V@h", " 7z x -pV",
 	}
 	f.Fuzz(func(t *testing.T, before, after, value string, form uint8) {
 		if len(value) == 0 || strings.ContainsFunc(value, func(c rune) bool { return c < 0x80 && (isBlank(byte(c)) || isQuote(byte(c)) || c == '\\') }) {

@@ -2,35 +2,44 @@ package sink
 
 import (
 	"errors"
+	"fmt"
 	"os"
-	"path/filepath"
+
+	"golang.org/x/sys/unix"
 )
 
 // CreateMark creates an empty file, which says by being there that a process is
-// ready. Without a path it does nothing.
+// ready. It follows no link and opens no file of others. Without a path it does
+// nothing.
 func CreateMark(path string) error {
 	if path == "" {
 		return nil
 	}
-	f, err := os.Create(path)
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL|unix.O_NOFOLLOW, 0o644)
 	if err != nil {
-		return err
+		return fmt.Errorf("create mark: %w", err)
 	}
 	return f.Close()
 }
 
-// RemoveMark removes the mark of an earlier run, which would be believed. What is
-// no regular file stays.
+// RemoveMark removes a mark that an earlier run left. Of a symbolic link the link
+// itself goes. What is neither is no mark, and an error.
 func RemoveMark(path string) error {
-	target, err := filepath.EvalSymlinks(path)
-	if path == "" || errors.Is(err, os.ErrNotExist) {
+	if path == "" {
+		return nil
+	}
+	info, err := os.Lstat(path)
+	if errors.Is(err, os.ErrNotExist) {
 		return nil
 	}
 	if err != nil {
-		return err
+		return fmt.Errorf("remove mark: %w", err)
 	}
-	if info, err := os.Stat(target); err == nil && info.Mode().IsRegular() {
-		return os.Remove(target)
+	if mode := info.Mode(); !mode.IsRegular() && mode&os.ModeSymlink == 0 {
+		return fmt.Errorf("remove mark: %s: %w", path, ErrNotRegular)
+	}
+	if err := ignoreMissing(os.Remove(path)); err != nil {
+		return fmt.Errorf("remove mark: %w", err)
 	}
 	return nil
 }

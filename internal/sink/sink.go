@@ -24,6 +24,12 @@ var (
 	ErrNotRegular = errors.New("not a regular file")
 	// ErrNotLines is the error for a Write of something else than whole lines.
 	ErrNotLines = errors.New("not whole lines")
+	// ErrLink is the error for a path that is a symbolic link: it may be another
+	// user's, and lead anywhere.
+	ErrLink = errors.New("a symbolic link")
+	// ErrForeign is the error for another user's file in a directory where all may
+	// create files.
+	ErrForeign = errors.New("another user's file in a directory for all")
 	// ErrInUse is the error for a file that another process writes.
 	ErrInUse = errors.New("in use by another process")
 )
@@ -39,6 +45,9 @@ type Options struct {
 	// Keep is how many rotated files stay: 0 means DefaultKeep, less than 0
 	// none.
 	Keep int
+	// Notify is called when the file cannot be rotated, and grows beyond MaxBytes
+	// instead, and with nil when that is over. It may be nil.
+	Notify func(error)
 }
 
 // File is a file of lines. It is locked (flock) while it is open, so that two
@@ -56,6 +65,9 @@ type File struct {
 	torn bool
 	good int64
 	stat unix.Stat_t // a field, so that a Write need not allocate it
+	// stuck is set while the file cannot be rotated.
+	stuck  bool
+	notify func(error)
 	// late are errors of rotated files, which came too late for their Write.
 	late error
 }
@@ -63,7 +75,7 @@ type File struct {
 // Open opens the file. A half line at its end, left by a power cut, is removed
 // when it looks like JSON, and ended otherwise.
 func Open(opts Options) (*File, error) {
-	s := &File{path: opts.Path, maxBytes: opts.MaxBytes, keep: opts.Keep}
+	s := &File{path: opts.Path, maxBytes: opts.MaxBytes, keep: opts.Keep, notify: opts.Notify}
 	if s.keep == 0 {
 		s.keep = DefaultKeep
 	}
@@ -87,7 +99,10 @@ func cause(err error) error {
 // open opens path, and checks, locks and mends it.
 func (s *File) open() (*os.File, error) {
 	// Without O_NONBLOCK, opening a pipe would wait for its reader.
-	f, err := os.OpenFile(s.path, os.O_RDWR|os.O_CREATE|os.O_APPEND|unix.O_NONBLOCK, 0o640)
+	f, err := os.OpenFile(s.path, os.O_RDWR|os.O_CREATE|os.O_APPEND|unix.O_NONBLOCK|unix.O_NOFOLLOW, 0o640)
+	if errors.Is(err, unix.ELOOP) {
+		return nil, ErrLink
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -106,6 +121,9 @@ func (s *File) prepare(f *os.File) error {
 	if !info.Mode().IsRegular() {
 		return ErrNotRegular
 	}
+	if err := checkOwner(filepath.Dir(s.path), info); err != nil {
+		return err
+	}
 	err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
 	if errors.Is(err, unix.EWOULDBLOCK) {
 		return ErrInUse
@@ -115,6 +133,20 @@ func (s *File) prepare(f *os.File) error {
 	}
 	if err := mend(f, info.Size()); err != nil {
 		return fmt.Errorf("mend its last line: %w", err)
+	}
+	return nil
+}
+
+// checkOwner refuses a file that somebody else may have put there to be written to
+// (proc(5), fs.protected_regular, which not every machine has set).
+func checkOwner(dir string, file os.FileInfo) error {
+	in, err := os.Stat(dir)
+	if err != nil {
+		return err
+	}
+	st, ok := file.Sys().(*syscall.Stat_t)
+	if ok && in.Mode()&os.ModeSticky != 0 && in.Mode().Perm()&0o002 != 0 && int(st.Uid) != os.Geteuid() {
+		return ErrForeign
 	}
 	return nil
 }
@@ -200,9 +232,23 @@ func (s *File) ready(n int64) (int64, error) {
 		err = s.reopen()
 	}
 	if err != nil {
-		return 0, fmt.Errorf("rotate: %w", cause(err))
+		err = fmt.Errorf("rotate: %w", cause(err))
 	}
+	if gone && err != nil {
+		return 0, err // what is written now would be lost
+	}
+	s.rotated(err)
 	return s.size()
+}
+
+// rotated reports when rotating starts to fail, and when it works again.
+func (s *File) rotated(err error) {
+	if failed := err != nil; failed != s.stuck {
+		s.stuck = failed
+		if s.notify != nil {
+			s.notify(err)
+		}
+	}
 }
 
 // untear takes a half line away.

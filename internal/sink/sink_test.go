@@ -160,7 +160,8 @@ func TestWriteErrors(t *testing.T) {
 // again.
 func TestRotationFails(t *testing.T) {
 	dir := t.TempDir()
-	s := open(t, Options{Path: filepath.Join(dir, "o"), MaxBytes: 4, Keep: 3})
+	var notices []error
+	s := open(t, Options{Path: filepath.Join(dir, "o"), MaxBytes: 4, Keep: 3, Notify: func(err error) { notices = append(notices, err) }})
 	write(t, s, "zero\n")
 	write(t, s, "one\n")
 	var was unix.Rlimit
@@ -173,15 +174,75 @@ func TestRotationFails(t *testing.T) {
 		t.Fatal(err)
 	}
 	for range 5 { // more than the files that are kept
-		if n, err := s.Write([]byte("two\n")); n != 0 || !errors.Is(err, syscall.EMFILE) {
-			t.Errorf("Write = %d, %v", n, err)
-		}
+		write(t, s, "two\n")
 	}
 	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &was); err != nil {
 		t.Fatal(err)
 	}
-	write(t, s, "two\n")
-	want(t, dir, map[string]string{"o": "two\n", "o.1": "one\n", "o.2": "zero\n"})
+	write(t, s, "three\n")
+	want(t, dir, map[string]string{"o": "three\n", "o.1": "one\n" + strings.Repeat("two\n", 5), "o.2": "zero\n"})
+	if len(notices) != 2 || !errors.Is(notices[0], syscall.EMFILE) || notices[1] != nil {
+		t.Errorf("notices %v", notices)
+	}
+}
+
+// TestLinksAreNotFollowed: another user's link leads to nothing of ours.
+func TestLinksAreNotFollowed(t *testing.T) {
+	dir := t.TempDir()
+	target, link := filepath.Join(dir, "target"), filepath.Join(dir, "link")
+	if err := errors.Join(os.WriteFile(target, []byte("theirs"), 0o600), os.Symlink("target", link)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Open(Options{Path: link}); !errors.Is(err, ErrLink) {
+		t.Errorf("output file: %v", err)
+	}
+	if err := CreateMark(link); !errors.Is(err, os.ErrExist) {
+		t.Errorf("mark: %v", err)
+	}
+	if err := errors.Join(RemoveMark(link), CreateMark(link)); err != nil {
+		t.Fatal(err)
+	}
+	want(t, dir, map[string]string{"target": "theirs", "link": ""})
+	if err := errors.Join(RemoveMark(link), RemoveMark(link)); err != nil {
+		t.Error(err)
+	}
+	if err := RemoveMark(dir); !errors.Is(err, ErrNotRegular) {
+		t.Errorf("a directory: %v", err)
+	}
+	// A link that comes between two files of a rotation is not followed either.
+	s := open(t, Options{Path: filepath.Join(dir, "o"), MaxBytes: 4})
+	write(t, s, "one\n")
+	if err := errors.Join(os.Remove(filepath.Join(dir, "o")), os.Symlink("target", filepath.Join(dir, "o"))); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Write([]byte("two\n")); !errors.Is(err, ErrLink) {
+		t.Errorf("reopened: %v", err)
+	}
+	if data, err := os.ReadFile(target); err != nil || string(data) != "theirs" {
+		t.Errorf("%q, %v", data, err)
+	}
+}
+
+// TestForeignFile: in a directory for all, a file may be a trap.
+func TestForeignFile(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "o")
+	if err := os.WriteFile(path, nil, 0o666); err != nil {
+		t.Fatal(err)
+	}
+	info, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	info.Sys().(*syscall.Stat_t).Uid++
+	for mode, want := range map[os.FileMode]error{0o755: nil, 0o777 | os.ModeSticky: ErrForeign, 0o755 | os.ModeSticky: nil} {
+		if err := os.Chmod(dir, mode); err != nil {
+			t.Fatal(err)
+		}
+		if err := checkOwner(dir, info); !errors.Is(err, want) {
+			t.Errorf("%v: %v, want %v", mode, err, want)
+		}
+	}
 }
 
 func TestFileRemovedOrEmptied(t *testing.T) {

@@ -135,6 +135,13 @@ func (h *hook) attachment(kind string) Attachment {
 	}
 }
 
+// function is the kernel's name of the place: a word after it tells hooks on one
+// function apart.
+func (h *hook) function() string {
+	name, _, _ := strings.Cut(h.name, " ")
+	return name
+}
+
 func attachTracing(_ *attacher, prog *ebpf.Program, _ string) (link.Link, error) {
 	return link.AttachTracing(link.TracingOptions{Program: prog})
 }
@@ -283,6 +290,7 @@ type attacher struct {
 	cache     *btf.Cache
 	types     *btf.Spec
 	symbols   *Symbols
+	watched   *watched
 }
 
 // keep makes what was attached outlive its reader, as far as it can.
@@ -405,19 +413,20 @@ func (a *attacher) attach(h hook, c candidate, at *Attachment, prog *ebpf.Progra
 		return nil, fmt.Errorf("attach: %w", plainError(err))
 	}
 	at.Kind = c.kind
-	if c.function && symbol != strings.TrimSuffix(h.name, " return") {
+	if c.function && symbol != h.function() {
 		at.Symbol = symbol
 	}
 	if err := pin(l, prog, at); err != nil {
 		return nil, errors.Join(err, l.Close())
 	}
+	a.watched.add(at, prog)
 	return l, nil
 }
 
 // symbol finds what to probe: the function, or the copy of it that the
 // compiler made and suffixed.
 func (a *attacher) symbol(h hook, c candidate) (string, error) {
-	name := strings.TrimSuffix(h.name, " return")
+	name := h.function()
 	if !c.function {
 		return name, nil
 	}

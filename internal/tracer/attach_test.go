@@ -245,6 +245,10 @@ func TestAttachError(t *testing.T) {
 			"attach mark_victim: raw_tp: load: : permission denied: R1 invalid mem access"},
 		{"denied without reasons", []Attempt{{"raw_tp", &ebpf.VerifierError{Cause: unix.EACCES}}}, ErrPermission, ErrUnsupported,
 			"attach mark_victim: raw_tp: : permission denied"},
+		{"no descriptors", []Attempt{{"tp_btf", &os.PathError{Op: "open", Path: "x", Err: unix.EMFILE}}, {"raw_tp", unix.EPERM}}, ErrResources, ErrUnsupported,
+			"attach mark_victim: tp_btf: open x: too many open files; raw_tp: operation not permitted"},
+		{"no memory", []Attempt{{"tp_btf", denied}, {"raw_tp", unix.ENOMEM}}, ErrResources, ErrPermission,
+			"attach mark_victim: tp_btf: operation not permitted; raw_tp: cannot allocate memory"},
 		{"none tried", nil, ErrUnsupported, ErrPermission, "attach mark_victim: "},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

@@ -69,12 +69,19 @@ func pinnedMaps() []string {
 type pinDir struct {
 	path string // of the set that this build makes
 	root string
+	dir  *os.Root
 	lock *os.File
 }
 
-// openPinDir makes the directory, checks that it can hold pins, and locks it.
+// openPinDir makes the directory, checks that it can hold pins and is ours, and
+// locks it.
 func openPinDir(root string) (_ *pinDir, err error) {
-	if err := os.MkdirAll(root, 0o700); err != nil {
+	_, err = os.Lstat(root)
+	made := errors.Is(err, fs.ErrNotExist)
+	if made {
+		err = os.MkdirAll(root, 0o700)
+	}
+	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrPin, err)
 	}
 	var st unix.Statfs_t
@@ -82,25 +89,53 @@ func openPinDir(root string) (_ *pinDir, err error) {
 		return nil, fmt.Errorf("%w: %s: %w", ErrPin, root, err)
 	}
 	if int64(st.Type) != unix.BPF_FS_MAGIC {
-		_ = os.Remove(root) // only an empty one goes
+		if made {
+			_ = os.Remove(root)
+		}
 		return nil, fmt.Errorf("%w: %s is not on a bpffs", ErrPin, root)
-	}
-	f, err := os.Open(root)
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrPin, err)
-	}
-	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
-		err = heldBy(f, err)
-		return nil, errors.Join(fmt.Errorf("%w: %s: %w", ErrPin, root, err), f.Close())
 	}
 	name, err := pinName()
 	if err != nil {
-		return nil, errors.Join(err, f.Close())
+		return nil, err
 	}
-	return &pinDir{path: filepath.Join(root, name), root: root, lock: f}, nil
+	d := &pinDir{path: filepath.Join(root, name), root: root}
+	if d.dir, err = openOwnDir(root); err != nil {
+		return nil, err
+	}
+	if err := d.takeLock(); err != nil {
+		return nil, errors.Join(err, d.close())
+	}
+	return d, nil
 }
 
-func (d *pinDir) close() error { return d.lock.Close() }
+func (d *pinDir) takeLock() (err error) {
+	if d.lock, err = d.dir.Open("."); err != nil {
+		return fmt.Errorf("%w: %w", ErrPin, err)
+	}
+	if err := unix.Flock(int(d.lock.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		return fmt.Errorf("%w: %s: %w", ErrPin, d.root, heldBy(d.lock, err))
+	}
+	return nil
+}
+
+func (d *pinDir) close() error {
+	if d.lock == nil {
+		return d.dir.Close()
+	}
+	return errors.Join(d.lock.Close(), d.dir.Close())
+}
+
+// unchanged fails if the path no longer leads to the directory that is locked.
+func (d *pinDir) unchanged() error {
+	now, err := os.Lstat(d.root)
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrPin, err)
+	}
+	if held, err := d.lock.Stat(); err != nil || !os.SameFile(now, held) {
+		return &ForeignPinError{Dir: d.root, Why: "was replaced while oomtrace used it"}
+	}
+	return nil
+}
 
 // pinName tells sets of different layouts and builds apart.
 func pinName() (string, error) {
@@ -108,10 +143,19 @@ func pinName() (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("BPF object: %w", err)
 	}
+	growth, err := probe.LoadHistory()
+	if err != nil {
+		return "", fmt.Errorf("BPF object: %w", err)
+	}
 	sum := sha256.New()
-	for _, h := range plan(TierAuto) {
-		for _, c := range h.candidates {
-			_, _ = fmt.Fprintf(sum, "%s %v\n", c.program, spec.Programs[c.program].Instructions)
+	for _, part := range []struct {
+		spec  *ebpf.CollectionSpec
+		hooks []hook
+	}{{spec, plan(TierAuto)}, {growth, historyPlan()}} {
+		for _, h := range part.hooks {
+			for _, c := range h.candidates {
+				_, _ = fmt.Fprintf(sum, "%s %v\n", c.program, part.spec.Programs[c.program].Instructions)
+			}
 		}
 	}
 	return layoutPrefix(wire.Layout) + hex.EncodeToString(sum.Sum(nil)[:6]), nil
@@ -145,29 +189,33 @@ type pinSets struct {
 	own      bool     // of this build
 	readable []string // of other builds, with the same layout
 	foreign  []string // with other layouts
+	left     []string // pins in these that this build does not know
 }
 
-// sets lists what is pinned.
+// sets lists what is pinned, and removes sets that are incomplete: a reader exited
+// while it was attaching, or removing one. Foreign pins inside of a set, as a later
+// version may have there, stay.
 func (d *pinDir) sets() (found pinSets, err error) {
-	entries, err := os.ReadDir(d.root)
+	c, err := look(d.dir.FS(), uint32(os.Geteuid()))
 	if err != nil {
-		return found, fmt.Errorf("%w: %w", ErrPin, err)
+		return found, err
 	}
-	for _, e := range entries {
-		path := filepath.Join(d.root, e.Name())
-		_, statErr := os.Stat(filepath.Join(path, pinComplete))
-		complete := statErr == nil
+	for _, name := range c.foreign {
+		if set, _, inside := strings.Cut(name, "/"); !inside || set == filepath.Base(d.path) {
+			return found, &ForeignPinError{Dir: d.root, Names: c.foreign}
+		}
+	}
+	found.left = c.foreign
+	for _, set := range c.sets {
+		path := filepath.Join(d.root, set)
 		switch {
-		case !e.IsDir():
-			return found, fmt.Errorf("%w: %s holds %s, which is not ours", ErrPin, d.root, e.Name())
-		case !complete:
-			// A reader died while it was attaching, or taking a set away.
-			if err := removeSet(path); err != nil {
+		case !slices.Contains(c.pins[set], pinComplete):
+			if err := removePins(d.dir, set, c.pins[set]); err != nil {
 				return found, err
 			}
 		case path == d.path:
 			found.own = true
-		case strings.HasPrefix(e.Name(), layoutPrefix(wire.Layout)):
+		case strings.HasPrefix(set, layoutPrefix(wire.Layout)):
 			found.readable = append(found.readable, path)
 		default:
 			found.foreign = append(found.foreign, path)
@@ -176,61 +224,11 @@ func (d *pinDir) sets() (found pinSets, err error) {
 	return found, nil
 }
 
-// removeSet unpins one set. The kernel detaches a link when its last reference
-// goes.
-func removeSet(path string) error {
-	entries, err := os.ReadDir(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	errs := []error{err}
-	// The mark goes first: half a set must not look like a whole one.
-	errs = append(errs, ignoreMissing(os.Remove(filepath.Join(path, pinComplete))))
-	for _, e := range entries {
-		errs = append(errs, ignoreMissing(os.Remove(filepath.Join(path, e.Name()))))
-	}
-	errs = append(errs, os.Remove(path))
-	if err := errors.Join(errs...); err != nil {
-		return fmt.Errorf("%w: remove: %w", ErrPin, err)
-	}
-	return nil
-}
-
-func ignoreMissing(err error) error {
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	return err
-}
-
-// Unpin removes all that Open pinned below root, and root itself. It fails with
-// ErrPin while a tracer uses it.
-func Unpin(root string) error {
-	if _, err := os.Stat(root); err != nil {
-		return fmt.Errorf("%w: %w", ErrPin, err)
-	}
-	d, err := openPinDir(root)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = d.close() }()
-	entries, err := os.ReadDir(root)
-	if err != nil {
-		return fmt.Errorf("%w: %w", ErrPin, err)
-	}
-	for _, e := range entries {
-		if err := removeSet(filepath.Join(root, e.Name())); err != nil {
-			return err
-		}
-	}
-	if err := os.Remove(root); err != nil {
-		return fmt.Errorf("%w: %w", ErrPin, err)
-	}
-	return nil
-}
-
 // pinMaps pins the maps before anything is attached.
 func (d *pinDir) pinMaps(maps map[string]*ebpf.Map) error {
+	if err := d.unchanged(); err != nil {
+		return err
+	}
 	if err := os.Mkdir(d.path, 0o700); err != nil {
 		return fmt.Errorf("%w: %w", ErrPin, err)
 	}
@@ -279,6 +277,9 @@ func (s *pinSpot) pin(what interface{ Pin(string) error }, as string, at *Attach
 
 // finish notes what was asked for and marks the set as complete.
 func (d *pinDir) finish(maps map[string]*ebpf.Map, opts Options) error {
+	if err := d.unchanged(); err != nil {
+		return err
+	}
 	for _, name := range []string{settings(opts), pinComplete} {
 		if err := d.mark(maps, name); err != nil {
 			return err
@@ -342,6 +343,10 @@ func (d *pinDir) differs(opts Options) string {
 
 // openPinned opens the maps of a set.
 func (t *Tracer) openPinned(path string) error {
+	spec, err := probe.LoadOomtrace()
+	if err != nil {
+		return fmt.Errorf("BPF object: %w", err)
+	}
 	t.maps = map[string]*ebpf.Map{}
 	for _, name := range pinnedMaps() {
 		m, err := ebpf.LoadPinnedMap(filepath.Join(path, name), nil)
@@ -349,6 +354,9 @@ func (t *Tracer) openPinned(path string) error {
 			return fmt.Errorf("%w: %s: %w", ErrPin, path, plainError(err))
 		}
 		t.maps[name] = m
+		if want := spec.Maps[name]; m.Type() != want.Type || m.KeySize() != want.KeySize || m.ValueSize() != want.ValueSize {
+			return &ForeignPinError{Dir: filepath.Join(path, name), Why: "is another program's map"}
+		}
 	}
 	if err := t.openRing(); err != nil {
 		return err
@@ -381,13 +389,14 @@ func (t *Tracer) attachPinned(path string) error {
 		return err
 	}
 	hooks := plan(TierAuto)
-	a := &attacher{symbols: t.symbols}
+	a := &attacher{symbols: t.symbols, watched: &t.watched}
 	for _, p := range found {
 		i := slices.IndexFunc(hooks, func(h hook) bool { return h.name == p.hook })
 		switch {
 		case i < 0:
 		case p.what == pinLink:
 			t.attachments = append(t.attachments, hooks[i].attachment(p.kind))
+			t.watched.addPinned(path, p)
 		case p.what == pinProgram:
 			if err := t.attachAgain(a, filepath.Join(path, p.String()), &hooks[i], p.kind); err != nil {
 				return err
@@ -408,7 +417,7 @@ func (t *Tracer) attachAgain(a *attacher, path string, h *hook, kind string) err
 	}
 	at.Kind, at.Tried = "", []Attempt{{Kind: kind, Err: plainError(err)}}
 	t.attachments = append(t.attachments, at)
-	if h.needed {
+	if h.needed || isExhausted(err) {
 		return &AttachError{Hook: h.name, Attempts: at.Tried}
 	}
 	t.notes = append(t.notes, fmt.Sprintf("%s is not attached again: %v", h.name, plainError(err)))

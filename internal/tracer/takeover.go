@@ -110,15 +110,20 @@ func undelivered(path string) (n uint64, err error) {
 
 // removeHooks ends the links and programs of a set, and leaves its maps.
 func removeHooks(path string) error {
-	entries, err := os.ReadDir(path)
+	set, err := openOwnDir(path)
 	if err != nil {
-		return fmt.Errorf("%w: %w", ErrPin, err)
+		return err
 	}
-	for _, e := range entries {
-		if p, ok := parsePinned(e.Name()); !ok || p.what != pinLink && p.what != pinProgram {
+	defer func() { _ = set.Close() }()
+	pins, _, err := lookSet(set.FS(), ".", newOwnNames(), uint32(os.Geteuid()))
+	if err != nil {
+		return err
+	}
+	for _, name := range pins {
+		if _, ok := parsePinned(name); !ok {
 			continue
 		}
-		if err := ignoreMissing(os.Remove(filepath.Join(path, e.Name()))); err != nil {
+		if err := ignoreMissing(set.Remove(name)); err != nil {
 			return fmt.Errorf("%w: remove: %w", ErrPin, err)
 		}
 	}

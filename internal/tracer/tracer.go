@@ -12,6 +12,7 @@ import (
 	"io"
 	"os"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"unsafe"
@@ -71,6 +72,8 @@ type Options struct {
 	// Pin is a bpffs directory where programs and records stay while no reader
 	// runs; the next Open resumes there. Empty: all ends with Close.
 	Pin string
+	// NoHistory leaves out what counts the growth of memory cgroups at each charge.
+	NoHistory bool
 }
 
 func (o Options) top() int {
@@ -113,6 +116,8 @@ type Tracer struct {
 	notes       []string
 	warnings    []string
 	counters    counters
+	growth      growth
+	watched     watched
 	set         uint32 // number of the ring's map, which no other set of this boot has
 	drained     atomic.Uint64
 	drainEnd    uint64 // where the ring ended when this reader came
@@ -127,7 +132,7 @@ type Tracer struct {
 }
 
 // Open loads and attaches the programs. The error is ErrUnsupported,
-// ErrPermission or ErrBTF where one of those is the cause.
+// ErrPermission, ErrResources or ErrBTF where one of those is the cause.
 func Open(ctx context.Context, opts Options) (t *Tracer, err error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
@@ -139,6 +144,9 @@ func Open(ctx context.Context, opts Options) (t *Tracer, err error) {
 			t = nil
 		}
 	}()
+	if err := checkDescriptors(); err != nil {
+		return t, err
+	}
 	// Needed below 5.11 only, where BPF memory counts against the limit; the
 	// load reports whether that was the cause.
 	_ = rlimit.RemoveMemlock()
@@ -161,12 +169,14 @@ func (t *Tracer) load(opts Options) error {
 	if err != nil {
 		return err
 	}
+	a.watched = &t.watched
 	if err := t.openMaps(a); err != nil {
 		return err
 	}
 	if err := t.attach(a, opts.Tier); err != nil {
 		return err
 	}
+	t.openHistory(a, opts)
 	if err := scanCmdlines("/proc", t.maps[probe.OomtraceMapCmdlines]); err != nil {
 		t.notes = append(t.notes, err.Error())
 	}
@@ -189,6 +199,9 @@ func (t *Tracer) finishPin(opts Options) error {
 // a reader may have died at any point of it.
 func (t *Tracer) followUp() error {
 	t.warnUnpinned()
+	if len(t.others.left) > 0 {
+		t.warnings = append(t.warnings, (&ForeignPinError{Dir: t.pin.root, Names: t.others.left, Removed: true}).Error())
+	}
 	if err := t.takeOver(t.others.readable); err != nil {
 		return err
 	}
@@ -226,6 +239,7 @@ func (t *Tracer) resume(opts Options) (done bool, err error) {
 	if err := t.attachPinned(t.pin.path); err != nil {
 		return false, err
 	}
+	t.resumeHistory(t.pin.path)
 	t.resumed = true
 	if text := t.pin.differs(opts); text != "" {
 		t.warnings = append(t.warnings, text)
@@ -291,7 +305,9 @@ func newAttacher(opts Options) (*attacher, error) {
 	if a.types, err = kernelTypes(opts.BTF); err != nil {
 		return nil, err
 	}
-	if _, err := a.kernelTypes(); err != nil {
+	if _, err := a.kernelTypes(); isExhausted(err) {
+		return nil, fmt.Errorf("read the kernel's types: %w: %w", ErrResources, err)
+	} else if err != nil {
 		return nil, fmt.Errorf("%w: %w: %w", ErrUnsupported, ErrNoBTF, err)
 	}
 	return a, nil
@@ -314,8 +330,16 @@ func kernelTypes(path string) (*btf.Spec, error) {
 	if path == "" {
 		return nil, nil
 	}
+	// A device or a pipe may have no end.
+	if info, err := os.Stat(path); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrBTF, err)
+	} else if !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("%w: %s: not a regular file", ErrBTF, path)
+	}
 	spec, err := btf.LoadSpec(path)
-	if err != nil {
+	if isExhausted(err) {
+		return nil, fmt.Errorf("read %s: %w: %w", path, ErrResources, err)
+	} else if err != nil {
 		return nil, fmt.Errorf("%w: %s: %w", ErrBTF, path, err)
 	}
 	return spec, nil
@@ -327,10 +351,7 @@ func (t *Tracer) openMaps(a *attacher) error {
 	spec.Programs = nil
 	coll, err := ebpf.NewCollectionWithOptions(&spec, ebpf.CollectionOptions{Cache: a.cache})
 	if err != nil {
-		if isPermission(err) {
-			return fmt.Errorf("create BPF maps: %w: %w", ErrPermission, plainError(err))
-		}
-		return fmt.Errorf("create BPF maps: %w: %w", ErrUnsupported, plainError(err))
+		return loadError("create BPF maps", err, ErrUnsupported)
 	}
 	t.maps = coll.Maps
 	a.maps, a.variables = coll.Maps, coll.Variables
@@ -341,6 +362,15 @@ func (t *Tracer) openMaps(a *attacher) error {
 	}
 	if t.pin != nil {
 		return t.pin.pinMaps(t.maps)
+	}
+	return nil
+}
+
+// exhausted is the error of a hook that failed, or got a lesser attach type, for
+// lack of resources: that one would be kept for good.
+func exhausted(at Attachment) error {
+	if slices.ContainsFunc(at.Tried, func(try Attempt) bool { return isExhausted(try.Err) }) {
+		return &AttachError{Hook: at.Hook, Attempts: at.Tried}
 	}
 	return nil
 }
@@ -356,6 +386,11 @@ func (t *Tracer) attach(a *attacher, tier Tier) error {
 		t.attachments = append(t.attachments, at)
 		if l != nil {
 			t.links = append(t.links, l)
+		}
+		if err := exhausted(at); err != nil {
+			return err
+		}
+		if l != nil {
 			if err := a.tellPrograms(h); err != nil {
 				return err
 			}
@@ -546,6 +581,7 @@ func (t *Tracer) Close() error {
 	for _, m := range t.maps {
 		errs = append(errs, m.Close())
 	}
+	errs = append(errs, t.growth.close(), t.watched.close())
 	for _, old := range t.older {
 		errs = append(errs, old.close())
 	}

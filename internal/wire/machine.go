@@ -33,6 +33,7 @@ func limitStatNames() [probe.OomtraceMemcgStatMEMCG_STAT_COUNT]string {
 		probe.OomtraceMemcgStatMEMCG_STAT_SLAB_RECLAIMABLE:   oom.LimitSlabReclaimable,
 		probe.OomtraceMemcgStatMEMCG_STAT_SLAB_UNRECLAIMABLE: oom.LimitSlabUnrecl,
 		probe.OomtraceMemcgStatMEMCG_STAT_SWAP:               oom.LimitSwap,
+		probe.OomtraceMemcgStatMEMCG_STAT_ANON_THP:           oom.LimitAnonTHP,
 	}
 }
 

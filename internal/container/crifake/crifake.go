@@ -18,14 +18,10 @@ type Runtime struct {
 	ID, Container, Image string
 	Namespace, Pod, UID  string
 	MemoryLimitBytes     int64
-	// Unlisted leaves the container out unless it is asked for by its id.
-	Unlisted                bool
-	sandboxOf, sandboxLabel string
 }
 
 // Serve answers on a listener until stop is called.
 func (r *Runtime) Serve(l net.Listener) (stop func()) {
-	r.sandboxOf, r.sandboxLabel = "sandbox-of-"+r.ID[:12], "app"
 	s := grpc.NewServer()
 	cri.RegisterRuntimeServiceServer(s, r)
 	done := make(chan struct{})
@@ -39,39 +35,41 @@ func (r *Runtime) Serve(l net.Listener) (stop func()) {
 	}
 }
 
+// sandbox is the id of the pod's sandbox.
+func (r *Runtime) sandbox() string { return "sandbox-of-" + r.ID[:12] }
+
 // Version names it.
 func (r *Runtime) Version(context.Context, *cri.VersionRequest) (*cri.VersionResponse, error) {
 	return &cri.VersionResponse{Version: "0.1.0", RuntimeName: "containerd", RuntimeVersion: "v2.1.4", RuntimeApiVersion: "v1"}, nil
 }
 
-// ListPodSandbox gives the pod.
-func (r *Runtime) ListPodSandbox(_ context.Context, q *cri.ListPodSandboxRequest) (*cri.ListPodSandboxResponse, error) {
-	if id := q.GetFilter().GetId(); id != "" && id != r.sandboxOf {
-		return &cri.ListPodSandboxResponse{}, nil
+// PodSandboxStatus gives the pod.
+func (r *Runtime) PodSandboxStatus(_ context.Context, q *cri.PodSandboxStatusRequest) (*cri.PodSandboxStatusResponse, error) {
+	if q.GetPodSandboxId() != r.sandbox() {
+		return nil, status.Error(codes.NotFound, "no such sandbox")
 	}
-	return &cri.ListPodSandboxResponse{Items: []*cri.PodSandbox{{
-		Id: r.sandboxOf, Metadata: &cri.PodSandboxMetadata{Name: r.Pod, Namespace: r.Namespace, Uid: r.UID},
-		Labels: map[string]string{r.sandboxLabel: r.Container},
-	}}}, nil
+	return &cri.PodSandboxStatusResponse{Status: &cri.PodSandboxStatus{
+		Id: r.sandbox(), Metadata: &cri.PodSandboxMetadata{Name: r.Pod, Namespace: r.Namespace, Uid: r.UID},
+		Labels: map[string]string{"app": r.Container},
+	}}, nil
 }
 
-// ListContainers gives the container.
-func (r *Runtime) ListContainers(_ context.Context, q *cri.ListContainersRequest) (*cri.ListContainersResponse, error) {
-	if id := q.GetFilter().GetId(); id != r.ID && (id != "" || r.Unlisted) {
-		return &cri.ListContainersResponse{}, nil
-	}
-	return &cri.ListContainersResponse{Containers: []*cri.Container{{
-		Id: r.ID, PodSandboxId: r.sandboxOf, Metadata: &cri.ContainerMetadata{Name: r.Container}, Image: &cri.ImageSpec{Image: r.Image},
-	}}}, nil
-}
-
-// ContainerStatus gives the limit.
+// ContainerStatus gives the container, with its sandbox where the answer is to be
+// verbose.
 func (r *Runtime) ContainerStatus(_ context.Context, q *cri.ContainerStatusRequest) (*cri.ContainerStatusResponse, error) {
 	if q.GetContainerId() != r.ID {
 		return nil, status.Error(codes.NotFound, "no such container")
 	}
-	return &cri.ContainerStatusResponse{Status: &cri.ContainerStatus{
-		Id: r.ID, Image: &cri.ImageSpec{Image: r.Image},
+	out := &cri.ContainerStatusResponse{Status: &cri.ContainerStatus{
+		Id: r.ID, Metadata: &cri.ContainerMetadata{Name: r.Container}, Image: &cri.ImageSpec{Image: r.Image},
+		Labels: map[string]string{
+			"io.kubernetes.pod.name": r.Pod, "io.kubernetes.pod.namespace": r.Namespace, "io.kubernetes.pod.uid": r.UID,
+			"io.kubernetes.container.name": r.Container,
+		},
 		Resources: &cri.ContainerResources{Linux: &cri.LinuxContainerResources{MemoryLimitInBytes: r.MemoryLimitBytes}},
-	}}, nil
+	}}
+	if q.GetVerbose() {
+		out.Info = map[string]string{"info": `{"sandboxID":"` + r.sandbox() + `"}`}
+	}
+	return out, nil
 }

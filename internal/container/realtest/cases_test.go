@@ -128,7 +128,7 @@ func removed(t *testing.T, c *containerd, s *session) {
 		if err := ct.exited(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		s.knows(t, ct.id)
+		s.knows(t, ct.path(), ct.id)
 		if err := ct.remove(t.Context()); err != nil {
 			t.Fatal(err)
 		}
@@ -218,7 +218,7 @@ func runtimeStopped(t *testing.T, c *containerd) {
 	s := startSession(t, c.socket()).ready(t)
 	one, two := p.mustRun(t, "one", limit, "wait", "200"), p.mustRun(t, "two", limit, "wait", "200")
 	for _, ct := range []*ctr{known, one, two} {
-		s.knows(t, ct.id)
+		s.knows(t, ct.path(), ct.id)
 	}
 	c.signal(t, syscall.SIGSTOP)
 	resume := sync.OnceFunc(func() { c.signal(t, syscall.SIGCONT) })
@@ -243,7 +243,7 @@ func runtimeStopped(t *testing.T, c *containerd) {
 	resume()
 	next := p.mustRun(t, "next", limit, "wait", "200")
 	for _, one := range []*session{s, blind} {
-		one.knows(t, next.id)
+		one.knows(t, next.path(), next.id)
 	}
 	s.overrun(t, next)
 	s.killed(t, next)

@@ -127,6 +127,23 @@ func (e *engine) overrun(t *testing.T, id string) {
 	})
 }
 
+// path is the memory cgroup of a container that runs.
+func (e *engine) path(t *testing.T, id string) string {
+	t.Helper()
+	b, err := os.ReadFile("/proc/" + e.do(t, "inspect", "-f", "{{.State.Pid}}", id) + "/cgroup")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(b)) {
+		f := strings.SplitN(strings.TrimSpace(line), ":", 3)
+		if f[1] == "" || f[1] == "memory" {
+			return f[2]
+		}
+	}
+	t.Fatalf("no memory cgroup in %q", b)
+	return ""
+}
+
 // gone says that a process has ended, or has nothing left but its exit code.
 func gone(pid int) bool {
 	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
@@ -144,7 +161,7 @@ func (e *engine) kill(t *testing.T, s *session, name string, args ...string) {
 func (e *engine) removed(t *testing.T, s *session, name string) {
 	t.Helper()
 	id := e.run(t, name, "--rm", hogImage, "wait", "200")
-	s.knows(t, id)
+	s.knows(t, e.path(t, id), id)
 	func() {
 		s.gate.Lock()
 		defer s.gate.Unlock()
@@ -192,7 +209,8 @@ func TestGuestPodman(t *testing.T) {
 			if suffix == "-socket" {
 				// The files are read first; they do not name pods.
 				name = "shop" + suffix
-				until(t, "the pod's name is known", func() bool { p, _ := s.cache.Pod(pod); return p.Name == name })
+				path := podman.path(t, id)
+				until(t, "the pod's name is known", func() bool { p, _ := s.cache.Pod(path, pod); return p.Name == name })
 			}
 			podman.overrun(t, id)
 			g := s.wait(t, id, 1)[0]

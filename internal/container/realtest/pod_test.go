@@ -131,6 +131,9 @@ func (p *pod) create(ctx context.Context, name string, limit int64, unified map[
 	return ct, nil
 }
 
+// path is the container's cgroup.
+func (ct *ctr) path() string { return ct.pod.cgroup + "/" + ct.id }
+
 func (ct *ctr) start(ctx context.Context) error {
 	_, err := ct.pod.c.client.StartContainer(ctx, &cri.StartContainerRequest{ContainerId: ct.id})
 	if err != nil {

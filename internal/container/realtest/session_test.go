@@ -140,10 +140,10 @@ func until(t *testing.T, what string, ok func() bool) {
 
 // knows waits until the cache knows a container's name, as it does before the
 // kill where all goes as it should.
-func (s *session) knows(t *testing.T, id string) {
+func (s *session) knows(t *testing.T, path, id string) {
 	t.Helper()
 	until(t, "container "+id+" is known", func() bool {
-		i, ok := s.cache.Lookup(id)
+		i, ok := s.cache.Lookup(path, id)
 		return ok && i.Name != ""
 	})
 }

@@ -82,8 +82,9 @@ func shapes() []shape {
 		of(containerd, "guaranteed", sure+ctd, sure+ctd, func(s *shape) { s.qos = "guaranteed" }),
 		of(containerd, "besteffort", best+ctd, best, func(s *shape) { s.qos, s.level = "besteffort", oom.LevelPod }),
 		of(containerd, "static pod", static+ctd, static+ctd, func(s *shape) { s.pod, s.named = staticUID, false }),
-		of(containerd, "node in a container", node+nested+uid+".slice"+ctd, node+nested+uid+".slice", func(s *shape) { s.outer, s.level = idOuter, oom.LevelPod }),
-		of(containerd, "limit of a node in a container", node+nested+uid+".slice"+ctd, node, func(s *shape) { s.outer = idOuter }),
+		// What is in a container, this machine's runtimes do not speak for.
+		of(containerd, "node in a container", node+nested+uid+".slice"+ctd, node+nested+uid+".slice", func(s *shape) { s.outer, s.level, s.named = idOuter, oom.LevelPod, false }),
+		of(containerd, "limit of a node in a container", node+nested+uid+".slice"+ctd, node, func(s *shape) { s.outer, s.named = idOuter, false }),
 		of(crioOne, "CRI-O", pod+crio, pod+crio, nil),
 		of(crioOne, "CRI-O with crun", pod+crio+"/container", pod+crio, nil),
 		of(crioOne, "CRI-O pod limit", pod+crio, pod, level(oom.LevelPod)),
@@ -111,29 +112,27 @@ func (a *answers) Version(context.Context, *cri.VersionRequest) (*cri.VersionRes
 
 func (a *answers) sandbox() string { return strings.Repeat("f", 60) + a.id[:4] }
 
-func (a *answers) ListPodSandbox(_ context.Context, r *cri.ListPodSandboxRequest) (*cri.ListPodSandboxResponse, error) {
-	if id := r.GetFilter().GetId(); id != "" && id != a.sandbox() {
-		return &cri.ListPodSandboxResponse{}, nil
+func (a *answers) PodSandboxStatus(_ context.Context, r *cri.PodSandboxStatusRequest) (*cri.PodSandboxStatusResponse, error) {
+	if r.GetPodSandboxId() != a.sandbox() {
+		return nil, status.Error(codes.NotFound, "no such sandbox")
 	}
-	return &cri.ListPodSandboxResponse{Items: []*cri.PodSandbox{{
+	return &cri.PodSandboxStatusResponse{Status: &cri.PodSandboxStatus{
 		Id: a.sandbox(), Metadata: &cri.PodSandboxMetadata{Name: "cart-0", Namespace: "shop", Uid: podUID}, Labels: map[string]string{"app": "cart"},
-	}}}, nil
-}
-
-func (a *answers) ListContainers(_ context.Context, r *cri.ListContainersRequest) (*cri.ListContainersResponse, error) {
-	if id := r.GetFilter().GetId(); id != "" && id != a.id {
-		return &cri.ListContainersResponse{}, nil
-	}
-	return &cri.ListContainersResponse{Containers: []*cri.Container{{
-		Id: a.id, PodSandboxId: a.sandbox(), Metadata: &cri.ContainerMetadata{Name: "app"}, Image: &cri.ImageSpec{Image: strings.Repeat("e", 64)},
-	}}}, nil
+	}}, nil
 }
 
 func (a *answers) ContainerStatus(_ context.Context, r *cri.ContainerStatusRequest) (*cri.ContainerStatusResponse, error) {
 	if r.GetContainerId() != a.id {
 		return nil, status.Error(codes.NotFound, "no such container")
 	}
-	return &cri.ContainerStatusResponse{Status: &cri.ContainerStatus{Id: a.id, Image: &cri.ImageSpec{Image: "shop/cart:1"}}}, nil
+	out := &cri.ContainerStatusResponse{Status: &cri.ContainerStatus{
+		Id: a.id, Metadata: &cri.ContainerMetadata{Name: "app"}, Image: &cri.ImageSpec{Image: "shop/cart:1"},
+		Labels: map[string]string{"io.kubernetes.pod.name": "cart-0", "io.kubernetes.pod.namespace": "shop", "io.kubernetes.pod.uid": podUID},
+	}}
+	if r.GetVerbose() {
+		out.Info = map[string]string{"info": `{"sandboxID":"` + a.sandbox() + `"}`}
+	}
+	return out, nil
 }
 
 // serve answers on a socket until the test ends.

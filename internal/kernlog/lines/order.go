@@ -66,9 +66,6 @@ func (o *order) push(l *Line) {
 	case undecided:
 		o.keep(l)
 		o.weigh(l)
-		if o.rises >= 2 && o.rises > o.falls || o.rises+o.falls >= decideSteps || len(o.kept) >= decideLines {
-			o.decide()
-		}
 	case newestFirst:
 		o.keep(l)
 		header := o.g.Class(scan.SkipSpaces(l.Text)).Header
@@ -87,8 +84,15 @@ func (o *order) keep(l *Line) {
 	o.bytes += len(l.Text)
 }
 
-// weigh notes which way the clock and a report's parts go.
+// weigh notes which way the clock and a report's parts go, and decides when that is clear.
 func (o *order) weigh(l *Line) {
+	o.note(l)
+	if o.rises >= 2 && o.rises > o.falls || o.rises+o.falls >= decideSteps || len(o.kept) >= decideLines {
+		o.decide()
+	}
+}
+
+func (o *order) note(l *Line) {
 	if l.Uptime.Known || !l.Time.IsZero() {
 		if (o.last.Uptime.Known || !o.last.Time.IsZero()) && sameOrigin(&o.last, l) {
 			switch c := compareStamps(&o.last, l); {
@@ -173,10 +177,11 @@ func (o *order) again(l *Line) bool {
 	}
 	for i := range o.near {
 		n := &o.near[(o.next+nearLines-1-i)%nearLines]
-		if !bytes.Equal(n.Text, l.Text) || !sameMoment(n, l) || i > 0 && !(n.Uptime.Known && l.Uptime.Known) {
+		if !bytes.Equal(n.Text, l.Text) || !sameMoment(n, l) || i > 0 && (!n.Uptime.Known || !l.Uptime.Known) {
 			continue
 		}
-		if o.doubled < 3 && o.g.Class(scan.SkipSpaces(l.Text)).Frame {
+		c := o.g.Class(scan.SkipSpaces(l.Text))
+		if c.Frame && o.doubled < 3 || !c.Frame && !c.Part && !c.Header && !c.Own {
 			continue
 		}
 		o.doubled++

@@ -3,6 +3,7 @@ package lines
 import (
 	"bytes"
 	"compress/gzip"
+	"encoding/json"
 	"fmt"
 	"io"
 	"os"
@@ -102,7 +103,7 @@ func (r *Reader) Step() error {
 	default:
 		more = r.stepText()
 	}
-	if more {
+	if more && !r.src.quiet {
 		return nil
 	}
 	r.ord.flush()
@@ -112,15 +113,12 @@ func (r *Reader) Step() error {
 	return r.src.err
 }
 
-// Flush gives on the lines that wait for others.
-func (r *Reader) Flush() { r.ord.flush() }
-
 // open unpacks the input and finds its format.
 func (r *Reader) open() error {
 	r.src = &source{in: r.in, max: r.o.Longest()}
 	r.src.buf = make([]byte, max(bufferBytes, 4*r.src.max+2*historyBytes))
 	for range 2 { // a compressed log may have been compressed again
-		head := r.src.peek(peekBytes)
+		head := r.src.peek()
 		unpacked, err := unpack(head, r.src)
 		if err != nil {
 			return err
@@ -130,16 +128,16 @@ func (r *Reader) open() error {
 		}
 		r.src = &source{in: unpacked, max: r.src.max, buf: make([]byte, len(r.src.buf))}
 	}
-	head := r.src.peek(peekBytes)
+	head := r.src.peek()
 	if order := wideOf(head); order != nil {
 		r.src = &source{in: &wide{in: &packed{r.src}, order: order}, max: r.src.max, buf: make([]byte, len(r.src.buf))}
-		head = r.src.peek(peekBytes)
+		head = r.src.peek()
 	}
 	if len(head) > 0 && head[0] == 0 {
 		if !r.src.skipHole() {
 			return ErrNotText
 		}
-		head = r.src.peek(peekBytes)
+		head = r.src.peek()
 	}
 	if len(head) == 0 {
 		return r.src.err
@@ -159,7 +157,7 @@ func (r *Reader) open() error {
 			return ErrOther
 		}
 	}
-	r.format = detect(r.src.peek(peekBytes))
+	r.format = detect(r.src.peek())
 	return nil
 }
 
@@ -299,6 +297,9 @@ func (r *Reader) feed(raw []byte, cut bool, number int) {
 }
 
 func (r *Reader) feedLine(raw []byte, cut bool, number int) {
+	if len(raw) > 1 && raw[0] == '{' && raw[len(raw)-1] == '}' && r.embedded(raw) {
+		return
+	}
 	l := &r.line
 	var ok bool
 	*l, ok = r.x.line(raw)
@@ -309,6 +310,12 @@ func (r *Reader) feedLine(raw []byte, cut bool, number int) {
 	}
 	r.rejoin(l, raw)
 	r.ord.push(l)
+}
+
+// embedded reads a line of text that is an object of JSON. False when it is none.
+func (r *Reader) embedded(raw []byte) bool {
+	var fields map[string]json.RawMessage
+	return json.Unmarshal(raw, &fields) == nil && r.object(fields)
 }
 
 // another takes note of a line that is not the kernel's.

@@ -58,13 +58,13 @@ func (s *source) fill() bool {
 	return false
 }
 
-// peek returns the first bytes: at most n, and enough to know the input by. It
+// peek returns the first bytes: at most peekBytes, and enough to know the input by. It
 // does not wait for more of a log that is still being written.
-func (s *source) peek(n int) []byte {
+func (s *source) peek() []byte {
 	const enough = 64
 	for s.end-s.pos < enough && (s.fill() || s.again() && s.end == s.pos) {
 	}
-	return s.buf[s.pos:min(s.end, s.pos+n)]
+	return s.buf[s.pos:min(s.end, s.pos+peekBytes)]
 }
 
 // again says whether the input was only quiet, and forgets it.
@@ -126,7 +126,7 @@ func (s *source) peekLine() ([]byte, bool) {
 		}
 		used := s.end - s.pos
 		if used > s.max || !s.fill() {
-			return s.buf[s.pos:s.end], used > 0 && used <= s.max && !s.again()
+			return s.buf[s.pos:s.end], used > 0 && used <= s.max && !s.quiet
 		}
 		from = s.pos + used
 	}

@@ -26,7 +26,7 @@ func (r *Reader) continues(before, raw []byte) ([]byte, bool) {
 	}
 	b = scan.SkipSpaces(b)
 	c := r.g.Class(b)
-	if c.Header || c.Own || c.Part && !c.Weak && !(c.Frame && bytes.HasSuffix(before, []byte("?"))) {
+	if c.Header || c.Own || c.Part && !c.Weak && (!c.Frame || !bytes.HasSuffix(before, []byte("?"))) {
 		return nil, false
 	}
 	before = scan.SkipSpaces(before)

@@ -10,6 +10,7 @@ import (
 	"os"
 	"runtime"
 	"strconv"
+	"sync/atomic"
 	"syscall"
 	"time"
 	"unsafe"
@@ -65,6 +66,14 @@ func hog(spec string) (int, error) {
 	if err != nil {
 		return 0, err
 	}
+	if h.OneCPU {
+		runtime.LockOSThread()
+		first := unix.CPUSet{}
+		first.Set(0)
+		if err := unix.SchedSetaffinity(0, &first); err != nil {
+			return 0, err
+		}
+	}
 	if h.LeaderExits {
 		return 0, threads(p)
 	}
@@ -75,6 +84,7 @@ func hog(spec string) (int, error) {
 // all strings ended by a NUL, all memory mapped, all files open.
 type work struct {
 	procsFD  int
+	eachFD   []int // of the copies
 	adjPath  []byte
 	adj      []byte
 	name     []byte
@@ -96,8 +106,13 @@ type readyStep struct {
 	path   []byte
 	bind   uint64
 	buf    []byte
-	pipes  [][4]int32 // of Holes: the pipe to keep, and the one to close
+	pipes  [][4]int32    // of Holes: the pipe to keep, and the one to close
+	pages  []byte        // Churn's counter
+	wait   unix.Timespec // after each paceBytes, or of Pause
 }
+
+// paceBytes is what a step with a Rate takes at once.
+const paceBytes = 64 << 10
 
 func plan(h Hog) (*work, error) {
 	w := &work{
@@ -120,10 +135,20 @@ func plan(h Hog) (*work, error) {
 		}
 		w.procsFD = fd
 	}
-	for _, s := range h.Steps {
+	for _, path := range h.EachProcs {
+		fd, err := unix.Open(path, unix.O_WRONLY|unix.O_CLOEXEC, 0)
+		if err != nil {
+			return nil, fmt.Errorf("open %s: %w", path, err)
+		}
+		w.eachFD = append(w.eachFD, fd)
+	}
+	for i, s := range h.Steps {
 		r, err := planStep(s)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", s.Kind, err)
+		}
+		if s.Kind == Drop && i > 0 {
+			r.region = w.steps[i-1].region
 		}
 		w.steps = append(w.steps, r)
 	}
@@ -150,11 +175,19 @@ func planStep(s Step) (readyStep, error) {
 	if s.Node > 0 {
 		r.bind = 1 << (s.Node - 1)
 	}
+	if s.Rate > 0 {
+		r.wait = unix.NsecToTimespec(paceBytes * int64(time.Second) / s.Rate)
+	}
 	var err error
 	flags, size := unix.MAP_PRIVATE|unix.MAP_ANON|unix.MAP_NORESERVE, s.Bytes
 	switch s.Kind {
-	case Anon, Sparse:
-	case Swapoff:
+	case Anon, THP, Sparse:
+	case Churn:
+		if r.pages, err = mapCounter(s.Path); err != nil {
+			return r, err
+		}
+	case Swapoff, Drop, Pause:
+		r.wait = unix.NsecToTimespec(int64(s.Time))
 		return r, nil
 	case Noise:
 		r.buf = make([]byte, pageSize)
@@ -208,6 +241,9 @@ func planStep(s Step) (readyStep, error) {
 	if err != nil {
 		return r, err
 	}
+	if s.Kind == THP {
+		return r, unix.Madvise(r.region, unix.MADV_HUGEPAGE)
+	}
 	// Small pages make the counts exact.
 	advice := unix.MADV_NOHUGEPAGE
 	if s.Kind == Sparse {
@@ -217,6 +253,16 @@ func planStep(s Step) (readyStep, error) {
 		return r, err
 	}
 	return r, nil
+}
+
+// mapCounter maps the first page of a file.
+func mapCounter(path string) ([]byte, error) {
+	fd, err := unix.Open(path, unix.O_RDWR|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, err
+	}
+	b, err := unix.Mmap(fd, 0, pageSize, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
+	return b, errors.Join(err, unix.Close(fd))
 }
 
 // launch makes the hog's process: a copy of this one with a single thread, so
@@ -241,6 +287,9 @@ func launch(w *work) (int, error) {
 		w.gated = true
 	}
 	for i := range max(w.copies, 1) {
+		if i < len(w.eachFD) {
+			w.procsFD = w.eachFD[i]
+		}
 		pid, _, errno := syscall.RawSyscall6(unix.SYS_CLONE, uintptr(unix.SIGCHLD), 0, 0, 0, 0, 0)
 		if errno != 0 {
 			return 0, fmt.Errorf("clone: %w", errno)
@@ -451,10 +500,26 @@ func take(s *readyStep) {
 		call(unix.SYS_MLOCK, addr(s.region), uintptr(len(s.region)), 0)
 	}
 	switch s.kind {
-	case Anon, Shmem, File:
+	case Anon, Shmem, File, THP:
 		for i := 0; i < len(s.region); i += pageSize {
 			s.region[i] = 1
+			if i%paceBytes == 0 {
+				pause(s)
+			}
 		}
+	case Churn:
+		count := (*uint64)(unsafe.Pointer(unsafe.SliceData(s.pages)))
+		for {
+			for i := 0; i < len(s.region); i += pageSize {
+				s.region[i] = 1
+			}
+			atomic.AddUint64(count, uint64(len(s.region)/pageSize))
+			call(unix.SYS_MADVISE, addr(s.region), uintptr(len(s.region)), unix.MADV_DONTNEED)
+		}
+	case Drop:
+		call(unix.SYS_MADVISE, addr(s.region), uintptr(len(s.region)), unix.MADV_DONTNEED)
+	case Pause:
+		pause(s)
 	case Noise:
 		for i := 0; i < len(s.region); i += pageSize {
 			copy(s.region[i:i+pageSize], s.buf)
@@ -472,6 +537,7 @@ func take(s *readyStep) {
 	case Write:
 		for range s.count {
 			call(unix.SYS_WRITE, uintptr(s.fd), addr(s.buf), uintptr(len(s.buf)))
+			pause(s)
 		}
 	case Sync:
 		call(unix.SYS_WRITE, uintptr(s.fd), addr(s.buf), uintptr(len(s.buf)))
@@ -485,6 +551,15 @@ func take(s *readyStep) {
 		takeSockets(s)
 	case Dirs:
 		takeDirs(s)
+	}
+}
+
+// pause waits as long as the step says, if at all.
+//
+//go:nosplit
+func pause(s *readyStep) {
+	if s.wait.Sec != 0 || s.wait.Nsec != 0 {
+		_, _, _ = syscall.RawSyscall6(unix.SYS_NANOSLEEP, uintptr(unsafe.Pointer(&s.wait)), 0, 0, 0, 0, 0)
 	}
 }
 

@@ -65,6 +65,15 @@ const (
 	// Pgtables reads one page in every 2 MiB, which maps the zero page and
 	// leaves nothing but page tables.
 	Pgtables Kind = "pgtables"
+	// THP is private memory in transparent huge pages, where the machine has any.
+	THP Kind = "thp"
+	// Drop gives the memory of the step before back.
+	Drop Kind = "drop"
+	// Churn takes and gives back private memory for ever, and counts the pages in the
+	// first 8 bytes of the file at Step.Path.
+	Churn Kind = "churn"
+	// Pause waits for Step.Time.
+	Pause Kind = "pause"
 )
 
 // Step is one piece of memory that a process takes.
@@ -77,6 +86,9 @@ type Step struct {
 	Path string
 	// Node binds the memory to a NUMA node, counted from 1; 0 binds to none.
 	Node int
+	// Rate is how many bytes a second Anon and Write take; 0 is as fast as can be.
+	Rate int64
+	Time time.Duration
 }
 
 // Hog is a process that takes memory and then sleeps until it is killed.
@@ -90,6 +102,11 @@ type Hog struct {
 	UID   int
 	// Adj is the oom_score_adj.
 	Adj int
+	// EachProcs are the cgroup.procs files of the copies, one each; empty is Procs for
+	// all.
+	EachProcs []string
+	// OneCPU keeps the process, and its copies, on the machine's first CPU.
+	OneCPU bool
 	// LeaderExits makes a process of several threads whose first thread has
 	// ended before another one takes the memory.
 	LeaderExits bool

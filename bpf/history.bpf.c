@@ -1,0 +1,607 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/*
+ * How memory cgroups grew, counted at each charge. page_counter_try_charge()
+ * runs when a CPU's stock of pages is empty, once per 64 pages as a rule
+ * (mm/memcontrol.c, try_charge_memcg), and charges the cgroup and all above it.
+ * An object of its own: a kernel that refuses it loses nothing else.
+ */
+#include "kernel.h"
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_core_read.h>
+#include <bpf/bpf_tracing.h>
+#include "compat.bpf.h"
+#include "history.bpf.h"
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";
+
+/* By the address of the cgroup's counter; growth.serial tells a reused one. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 4096);
+	__type(key, u64);
+	__type(value, struct growth);
+} growths SEC(".maps");
+
+/* Copies of a growth at the kernel's decision; the slots are used in turn. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, KILLED_SLOTS);
+	__type(key, u32);
+	__type(value, struct killed);
+} killed SEC(".maps");
+
+/* Writes of limits, by the serial number of the cgroup's css. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 512);
+	__type(key, u64);
+	__type(value, struct limit_writes);
+} limits SEC(".maps");
+
+/*
+ * What a CPU has in stock: most of a charge is for later, and what is left of it is
+ * given back when the CPU's stock goes to another cgroup (mm/memcontrol.c,
+ * refill_stock). The last charger of each cgroup on this CPU gets it.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__type(value, struct stock);
+} stocks SEC(".maps");
+
+const enum growth_flag *history_growth_flag __attribute__((unused));
+
+/* What a new entry starts as; nothing writes to it. */
+static struct growth nothing;
+static struct limit_writes unwritten;
+
+/* The next slot of killed; oom_lock is held. */
+u32 killed_next;
+
+#define MAX_DEPTH 10
+#define UNLIMITED_SHIFT 44 /* PAGE_COUNTER_MAX is 2^47 pages or more */
+#define MAX_PAGES 0xffffffffULL
+#define CHARGED (1ULL << 32) /* in grow()'s pages: the charge went through */
+#define HIT (1ULL << 33)     /* this level refused it */
+
+static __always_inline u64 counter_memcg(u64 counter)
+{
+	return counter - bpf_core_field_offset(struct mem_cgroup, memory);
+}
+
+static __always_inline u64 memcg_serial(u64 memcg)
+{
+	u64 serial = 0;
+
+	read_kernel(&serial, (void *)memcg + bpf_core_field_offset(struct mem_cgroup, css) +
+				     bpf_core_field_offset(struct cgroup_subsys_state, serial_nr));
+	return serial;
+}
+
+/* The memory controller's state of a cgroup; 0 from its removal on. */
+static __always_inline u64 cgroup_memcg(u64 cgroup)
+{
+	u64 css = 0;
+
+	if (!bpf_core_enum_value_exists(enum cgroup_subsys_id, memory_cgrp_id))
+		return 0;
+	read_kernel(&css, (void *)cgroup + bpf_core_field_offset(struct cgroup, subsys) +
+				  bpf_core_enum_value(enum cgroup_subsys_id, memory_cgrp_id) * sizeof(css));
+	return css ? css - bpf_core_field_offset(struct mem_cgroup, css) : 0;
+}
+
+/* The memory cgroup of the current task. */
+static __always_inline u64 current_memcg(void)
+{
+	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
+	struct css_set *set = BPF_CORE_READ(task, cgroups);
+	u64 css = 0;
+
+	if (!bpf_core_enum_value_exists(enum cgroup_subsys_id, memory_cgrp_id))
+		return 0;
+	read_kernel(&css, (void *)set + bpf_core_field_offset(struct css_set, subsys) +
+				  bpf_core_enum_value(enum cgroup_subsys_id, memory_cgrp_id) * sizeof(css));
+	return css ? css - bpf_core_field_offset(struct mem_cgroup, css) : 0;
+}
+
+/*
+ * Starts to follow a counter, if it is the memory counter of a living cgroup:
+ * swap, memsw, kmem, hugetlb and dmem charge through the same function, and
+ * what lies before theirs is no css that its cgroup knows.
+ */
+VERIFIED_ONCE int follow(u64 counter)
+{
+	struct mem_cgroup *memcg = (struct mem_cgroup *)counter_memcg(counter);
+	struct growth *growth;
+	u64 cgroup = 0;
+
+	if (bpf_core_read(&cgroup, sizeof(cgroup), &memcg->css.cgroup) || !cgroup ||
+	    cgroup_memcg(cgroup) != (u64)memcg)
+		return 0;
+	bpf_map_update_elem(&growths, &counter, &nothing, BPF_ANY);
+	growth = bpf_map_lookup_elem(&growths, &counter);
+	if (!growth)
+		return 0;
+	growth->serial = memcg_serial((u64)memcg);
+	growth->cgroup_id = BPF_CORE_READ((struct cgroup *)cgroup, kn, id);
+	return 1;
+}
+
+/* The entry of a counter, and only its own. */
+static __always_inline struct growth *known_growth(u64 counter)
+{
+	struct growth *growth = bpf_map_lookup_elem(&growths, &counter);
+
+	return growth && growth->serial == memcg_serial(counter_memcg(counter)) ? growth : NULL;
+}
+
+static __always_inline u32 unit_time(u64 ns)
+{
+	u32 when = ns >> UNIT_SHIFT;
+
+	return when ? when : 1;
+}
+
+/* Stamps are compared by difference, which holds for half of their range. */
+static __always_inline void forget_old(struct growth *growth, u32 when)
+{
+	u32 i;
+
+	for (i = 0; i < LEVELS * SLOTS; i++) {
+		if (growth->points[i].when && when - growth->points[i].when >= STAMP_RANGE)
+			growth->points[i].when = 0;
+	}
+	if (when - growth->peak_when >= STAMP_RANGE)
+		growth->peak_pages = 0;
+}
+
+/*
+ * Keeps the first usage of each slot of time: level n has SLOTS slots of
+ * 2^(FIRST_SHIFT + n * LEVEL_SHIFT) units. A slot that has begun at one level has
+ * at all those above. True when a slot began.
+ */
+static __always_inline bool take_point(struct growth *growth, u32 when, u32 pages)
+{
+	u32 level;
+
+#pragma unroll
+	for (level = 0; level < LEVELS; level++) {
+		u32 shift = FIRST_SHIFT + level * LEVEL_SHIFT;
+		struct growth_point *point = &growth->points[level * SLOTS + (when >> shift) % SLOTS];
+
+		if (point->when && point->when >> shift == when >> shift)
+			return level > 0;
+		point->when = when;
+		point->pages = pages;
+	}
+	forget_old(growth, when);
+	return true;
+}
+
+static __always_inline void take_level(struct growth *growth, u64 usage, u64 max, u64 what, u64 now)
+{
+	u64 top = what & CHARGED ? usage + (u32)what : usage;
+
+	if (top > growth->peak_pages) {
+		growth->peak_pages = top;
+		growth->peak_when = unit_time(now);
+	}
+	if (what & HIT)
+		growth->hits++;
+	if (max == MAX_PAGES || usage * 20 < max * 19)
+		growth->near_since_ns = 0;
+	else if (!growth->near_since_ns)
+		growth->near_since_ns = now;
+}
+
+/* Charges count for one to two windows. */
+static __always_inline void roll_window(struct growth *growth, u64 now)
+{
+	bool adjoins = now - growth->window_ns < 2 * WINDOW_NS;
+	u32 i;
+
+	if (now - growth->window_ns < WINDOW_NS)
+		return;
+	for (i = 0; i < CHARGERS; i++) {
+		growth->chargers[i].before = adjoins ? growth->chargers[i].pages : 0;
+		growth->chargers[i].pages = 0;
+	}
+	growth->window_before_ns = adjoins ? growth->window_ns : now;
+	growth->window_ns = now;
+}
+
+/* Whether the current task is in this cgroup, or below it. */
+VERIFIED_ONCE int is_inside(u64 memcg)
+{
+	u64 css, at = current_memcg();
+	u32 i;
+
+	for (i = 0; i < MAX_DEPTH && at; i++) {
+		if (at == memcg)
+			return 1;
+		css = (u64)BPF_CORE_READ((struct mem_cgroup *)at, css.parent);
+		at = css ? css - bpf_core_field_offset(struct mem_cgroup, css) : 0;
+	}
+	return 0;
+}
+
+static __always_inline void name_charger(struct growth_charger *charger)
+{
+	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
+
+	BPF_CORE_READ_INTO(&charger->comm, task, group_leader, comm);
+}
+
+/* The current task's process takes the place of the one that charged least. What
+ * that one had counts on for the order alone: else the last place would be anew
+ * with each small process that comes by. */
+VERIFIED_ONCE int add_charger(u64 counter, u64 start, u32 pages)
+{
+	struct growth *growth = known_growth(counter);
+	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
+	struct growth_charger *charger;
+	u32 i, least = 0, sum, least_sum = 0;
+
+	if (!growth)
+		return 0;
+	for (i = 0; i < CHARGERS; i++) {
+		charger = &growth->chargers[i];
+		sum = charger->tgid ? charger->pages + charger->before + charger->rank : 0;
+		if (!i || sum < least_sum) {
+			least = i;
+			least_sum = sum;
+		}
+	}
+	charger = &growth->chargers[least % CHARGERS];
+	charger->rank = charger->tgid ? least_sum : 0;
+	charger->start_boot_ns = start;
+	charger->tgid = bpf_get_current_pid_tgid() >> 32;
+	charger->pages = pages;
+	charger->before = 0;
+	charger->flags = 0;
+	if (BPF_CORE_READ(task, flags) & PF_KTHREAD)
+		charger->flags |= GROWTH_KERNEL;
+	if (!is_inside(counter_memcg(counter)))
+		charger->flags |= GROWTH_OUTSIDE;
+	name_charger(charger);
+	return 0;
+}
+
+/* False when the current task's process has no place among the chargers. */
+static __always_inline bool take_charge(struct growth *growth, u64 start, u32 pages, bool rename)
+{
+	u32 i, tgid = bpf_get_current_pid_tgid() >> 32;
+
+#pragma unroll
+	for (i = 0; i < CHARGERS; i++) {
+		struct growth_charger *charger = &growth->chargers[i];
+
+		if (charger->tgid != tgid || charger->start_boot_ns != start)
+			continue;
+		__sync_fetch_and_add(&charger->pages, pages);
+		if (rename)
+			name_charger(charger);
+		return true;
+	}
+	return false;
+}
+
+/*
+ * One level of a charge. sizes is the usage before it and, in the lower half, the
+ * limit, in pages; what is the pages charged, with CHARGED and HIT. 0 when the
+ * counter is none of memory.
+ */
+VERIFIED_ONCE int grow(u64 counter, u64 sizes, u64 what, u64 now, u64 start)
+{
+	struct growth *growth = known_growth(counter);
+	u64 usage = sizes >> 32, max = sizes & MAX_PAGES;
+	bool began;
+
+	if (!growth) {
+		if (!follow(counter))
+			return 0;
+		growth = known_growth(counter);
+		if (!growth)
+			return 0;
+		growth->first_ns = now;
+		growth->window_ns = now;
+		growth->window_before_ns = now;
+	}
+	if (now - growth->last_ns > (u64)STAMP_RANGE << UNIT_SHIFT)
+		forget_old(growth, unit_time(now));
+	growth->last_ns = now;
+	growth->last_pages = usage;
+	began = take_point(growth, unit_time(now), usage);
+	take_level(growth, usage, max, what, now);
+	roll_window(growth, now);
+	if ((what & CHARGED) && !take_charge(growth, start, what, began))
+		add_charger(counter, start, what);
+	return 1;
+}
+
+static __always_inline u64 process_start(void)
+{
+	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
+
+	return BPF_CORE_READ(task, group_leader, start_boottime);
+}
+
+/* A pointer that the verifier knows, as the number that global functions take. */
+static __always_inline u64 number(void *pointer)
+{
+	u64 value = 0, from = (u64)pointer;
+
+	read_kernel(&value, &from);
+	return value;
+}
+
+/* fentry's pointers have a type: their fields are read without a helper. */
+#define COUNTER(typed, counter, field) ((typed) ? (counter)->field : BPF_CORE_READ(counter, field))
+
+static __always_inline u64 counter_sizes(bool typed, struct page_counter *counter)
+{
+	u64 usage = COUNTER(typed, counter, usage.counter), max = COUNTER(typed, counter, max);
+
+	if (max >> UNLIMITED_SHIFT || max > MAX_PAGES)
+		max = MAX_PAGES;
+	return usage << 32 | max;
+}
+
+/* Which level refuses the charge: MAX_DEPTH if none does. */
+static __always_inline u32 refusing_level(bool typed, struct page_counter *counter, u64 pages)
+{
+	u32 i;
+
+	for (i = 0; i < MAX_DEPTH && counter; i++) {
+		if (COUNTER(typed, counter, usage.counter) + pages > COUNTER(typed, counter, max))
+			return i;
+		counter = COUNTER(typed, counter, parent);
+	}
+	return MAX_DEPTH;
+}
+
+static __always_inline struct stock_owner *stock_of(struct stock *stock, u64 counter)
+{
+	return &stock->owners[(counter >> 11 ^ counter >> 15) % STOCK_OWNERS];
+}
+
+/* A charge has gone through: it may put the rest of its batch into the stock. */
+static __always_inline void remember_stock(u64 counter, u64 start)
+{
+	u32 zero = 0;
+	struct stock *stock = bpf_map_lookup_elem(&stocks, &zero);
+	struct stock_owner *owner;
+
+	if (!stock)
+		return;
+	stock->task = bpf_get_current_task();
+	stock->counter = counter;
+	owner = stock_of(stock, counter);
+	owner->counter = counter;
+	owner->start_boot_ns = start;
+	owner->tgid = bpf_get_current_pid_tgid() >> 32;
+}
+
+/*
+ * The cgroup that is charged, and those above it that have a limit. A charge that
+ * one of them refuses is taken back from those below.
+ */
+static __always_inline int on_try_charge(bool typed, struct page_counter *counter, u64 pages)
+{
+	u64 now = bpf_ktime_get_boot_ns(), start = process_start(), what, sizes;
+	u32 i, refused = refusing_level(typed, counter, pages);
+	u64 leaf = number(counter);
+
+	pages &= MAX_PAGES;
+	for (i = 0; i < MAX_DEPTH && counter; i++) {
+		sizes = counter_sizes(typed, counter);
+		what = pages | (refused == MAX_DEPTH ? CHARGED : 0) | (refused == i ? HIT : 0);
+		if ((!i || (sizes & MAX_PAGES) != MAX_PAGES) &&
+		    !grow(i ? number(counter) : leaf, sizes, what, now, start))
+			return 0;
+		if (refused == i)
+			return 0;
+		counter = COUNTER(typed, counter, parent);
+	}
+	if (pages <= BATCH)
+		remember_stock(leaf, start);
+	return 0;
+}
+
+/* Takes pages from what a process charged. */
+VERIFIED_ONCE int take_back(u64 counter, u32 tgid, u64 start, u32 pages)
+{
+	struct growth *growth = known_growth(counter);
+	u32 i;
+
+	if (!growth)
+		return 0;
+	for (i = 0; i < CHARGERS; i++) {
+		struct growth_charger *charger = &growth->chargers[i];
+
+		if (charger->tgid != tgid || charger->start_boot_ns != start)
+			continue;
+		if (charger->pages >= pages)
+			__sync_fetch_and_add(&charger->pages, -pages);
+		else if (charger->before >= pages)
+			charger->before -= pages;
+		break;
+	}
+	return 0;
+}
+
+/* A stock is given back by the task that fills it for another cgroup, right after
+ * that one's charge. */
+static __always_inline int on_uncharge(bool typed, struct page_counter *counter, u64 pages)
+{
+	u32 i, zero = 0, tgid;
+	struct stock *stock = bpf_map_lookup_elem(&stocks, &zero);
+	struct stock_owner *owner;
+	u64 address, start;
+
+	if (!stock || pages >= BATCH || stock->task != bpf_get_current_task())
+		return 0;
+	address = number(counter);
+	if (address == stock->counter)
+		return 0;
+	stock->task = 0;
+	owner = stock_of(stock, address);
+	if (owner->counter != address)
+		return 0;
+	tgid = owner->tgid;
+	start = owner->start_boot_ns;
+	for (i = 0; i < MAX_DEPTH && counter; i++) {
+		if (!i || (counter_sizes(typed, counter) & MAX_PAGES) != MAX_PAGES)
+			take_back(number(counter), tgid, start, pages);
+		counter = COUNTER(typed, counter, parent);
+	}
+	return 0;
+}
+
+SEC("fentry/page_counter_uncharge")
+int fentry_uncharge(u64 *ctx)
+{
+	return on_uncharge(true, (struct page_counter *)ctx[0], ctx[1]);
+}
+
+SEC("kprobe/page_counter_uncharge")
+int kprobe_uncharge(struct pt_regs *ctx)
+{
+	return on_uncharge(false, (struct page_counter *)PT_REGS_PARM1(ctx), PT_REGS_PARM2(ctx));
+}
+
+SEC("fentry/page_counter_try_charge")
+int fentry_try_charge(u64 *ctx)
+{
+	return on_try_charge(true, (struct page_counter *)ctx[0], ctx[1]);
+}
+
+SEC("kprobe/page_counter_try_charge")
+int kprobe_try_charge(struct pt_regs *ctx)
+{
+	return on_try_charge(false, (struct page_counter *)PT_REGS_PARM1(ctx), PT_REGS_PARM2(ctx));
+}
+
+/* the decision */
+
+VERIFIED_ONCE int copy_growth(u64 memcg)
+{
+	struct page_counter *counter = (struct page_counter *)(memcg + bpf_core_field_offset(struct mem_cgroup, memory));
+	u64 address = (u64)counter, serial = memcg_serial(memcg);
+	struct limit_writes *writes = bpf_map_lookup_elem(&limits, &serial);
+	struct growth *growth = known_growth(address);
+	u32 slot = killed_next % KILLED_SLOTS;
+	struct killed *copy = bpf_map_lookup_elem(&killed, &slot);
+
+	if (!copy)
+		return 0;
+	killed_next++;
+	copy->boot_ns = 0;
+	copy->cgroup_id = BPF_CORE_READ((struct mem_cgroup *)memcg, css.cgroup, kn, id);
+	copy->tid = bpf_get_current_pid_tgid();
+	copy->max_pages = BPF_CORE_READ(counter, max);
+	copy->usage_pages = BPF_CORE_READ(counter, usage.counter);
+	copy->growth.serial = 0;
+	copy->writes.last.boot_ns = 0;
+	if (growth)
+		bpf_probe_read_kernel(&copy->growth, sizeof(copy->growth), growth);
+	if (writes)
+		bpf_probe_read_kernel(&copy->writes, sizeof(copy->writes), writes);
+	copy->boot_ns = bpf_ktime_get_boot_ns();
+	return 0;
+}
+
+static __always_inline int on_kill(struct oom_control *oc)
+{
+	u64 memcg = 0;
+
+	if (bpf_core_read(&memcg, sizeof(memcg), &oc->memcg) || !memcg)
+		return 0;
+	return copy_growth(memcg);
+}
+
+SEC("fentry/oom_kill_process")
+int fentry_kill(u64 *ctx)
+{
+	return on_kill((struct oom_control *)ctx[0]);
+}
+
+SEC("kprobe/oom_kill_process")
+int kprobe_kill(struct pt_regs *ctx)
+{
+	return on_kill((struct oom_control *)PT_REGS_PARM1(ctx));
+}
+
+/* limits */
+
+VERIFIED_ONCE int take_write(u64 memcg)
+{
+	u64 serial = memcg_serial(memcg), max = BPF_CORE_READ((struct mem_cgroup *)memcg, memory.max), writer = current_memcg();
+	struct limit_writes *writes;
+	struct limit_write *last;
+
+	bpf_map_update_elem(&limits, &serial, &unwritten, BPF_NOEXIST);
+	writes = bpf_map_lookup_elem(&limits, &serial);
+	if (!writes)
+		return 0;
+	last = &writes->last;
+	/* One that changed nothing is forgotten: the same value is often written again. */
+	if (last->boot_ns && last->from_pages != max)
+		writes->before = *last;
+	last->boot_ns = bpf_ktime_get_boot_ns();
+	last->from_pages = max;
+	last->tgid = bpf_get_current_pid_tgid() >> 32;
+	last->cgroup_id = writer ? BPF_CORE_READ((struct mem_cgroup *)writer, css.cgroup, kn, id) : UNKNOWN;
+	bpf_get_current_comm(last->comm, sizeof(last->comm));
+	return 0;
+}
+
+/* Before the write of a file of a memory cgroup (of_css() of include/linux/cgroup.h). */
+static __always_inline int on_limit_write(struct kernfs_open_file *file)
+{
+	struct kernfs_node *dir = kernfs_parent(BPF_CORE_READ(file, kn));
+	u64 memcg = cgroup_memcg((u64)BPF_CORE_READ(dir, priv));
+
+	return memcg ? take_write(memcg) : 0;
+}
+
+SEC("fentry/memory_max_write")
+int fentry_max_write(u64 *ctx)
+{
+	return on_limit_write((struct kernfs_open_file *)ctx[0]);
+}
+
+SEC("kprobe/memory_max_write")
+int kprobe_max_write(struct pt_regs *ctx)
+{
+	return on_limit_write((struct kernfs_open_file *)PT_REGS_PARM1(ctx));
+}
+
+/* v1: any limit of the controller; one that leaves memory's as it was is forgotten. */
+SEC("fentry/mem_cgroup_write")
+int fentry_v1_write(u64 *ctx)
+{
+	return on_limit_write((struct kernfs_open_file *)ctx[0]);
+}
+
+SEC("kprobe/mem_cgroup_write")
+int kprobe_v1_write(struct pt_regs *ctx)
+{
+	return on_limit_write((struct kernfs_open_file *)PT_REGS_PARM1(ctx));
+}
+
+/* A cgroup that is removed is forgotten. */
+SEC("raw_tp/cgroup_rmdir")
+int raw_cgroup_rmdir(u64 *ctx)
+{
+	u64 memcg = cgroup_memcg(ctx[0]), counter, serial;
+
+	if (!memcg)
+		return 0;
+	counter = memcg + bpf_core_field_offset(struct mem_cgroup, memory);
+	serial = memcg_serial(memcg);
+	bpf_map_delete_elem(&growths, &counter);
+	bpf_map_delete_elem(&limits, &serial);
+	return 0;
+}

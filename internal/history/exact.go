@@ -1,0 +1,152 @@
+package history
+
+import (
+	"bytes"
+	"cmp"
+	"fmt"
+	"slices"
+
+	"github.com/cilium/ebpf"
+
+	"github.com/oomtrace/oomtrace/internal/oom"
+	"github.com/oomtrace/oomtrace/internal/probe"
+)
+
+// exact reads what bpf/history.bpf.c counted. Its maps belong to the tracer.
+type exact struct {
+	killed   *ebpf.Map
+	cmdlines *ebpf.Map // of the tracer's other object; may be nil
+	pageSize uint64
+	slot     probe.HistoryKilled
+}
+
+// newExact returns nil where nothing is counted.
+func newExact(maps map[string]*ebpf.Map, pageSize uint64) *exact {
+	killed := maps[probe.HistoryMapKilled]
+	if killed == nil {
+		return nil
+	}
+	return &exact{killed: killed, cmdlines: maps[probe.OomtraceMapCmdlines], pageSize: pageSize}
+}
+
+// find gives the copy that the kernel made at a decision: the last one before the
+// record's time of the task that it names. Nil where it was overwritten since.
+func (e *exact) find(cgroup uint64, tid int32, ns uint64) (*probe.HistoryKilled, error) {
+	var found *probe.HistoryKilled
+	for i := range e.killed.MaxEntries() {
+		if err := e.killed.Lookup(&i, &e.slot); err != nil {
+			return nil, fmt.Errorf("read the copies of growth: %w", err)
+		}
+		s := &e.slot
+		if s.BootNs == 0 || s.CgroupId != cgroup || s.Tid != uint32(tid) || s.BootNs > ns {
+			continue
+		}
+		if found == nil || s.BootNs > found.BootNs {
+			c := *s
+			found = &c
+		}
+	}
+	return found, nil
+}
+
+// history turns a copy into the record's form. Nil where the cgroup was not
+// followed.
+func (e *exact) history(k *probe.HistoryKilled) *oom.History {
+	g := &k.Growth
+	if g.Serial == 0 {
+		return nil
+	}
+	now := k.BootNs
+	points := make([]at[uint32], 0, len(g.Points)+2)
+	for _, p := range g.Points {
+		points = append(points, at[uint32]{p.When, p.Pages})
+	}
+	points = append(points, at[uint32]{stampAt(g.LastNs), g.LastPages}, at[uint32]{g.PeakWhen, g.PeakPages})
+	points = slices.DeleteFunc(points, func(p at[uint32]) bool {
+		_, ok := ago(p.when, now)
+		return !ok || p.when == 0
+	})
+	h := &oom.History{Source: oom.HistoryExact, LimitHits: oom.Some(uint64(g.Hits))}
+	for _, p := range inOrder(points, stampAt(now)) {
+		back, _ := ago(p.when, now)
+		h.Points = append(h.Points, oom.HistoryPoint{AgoNS: back, Bytes: uint64(p.value) * e.pageSize})
+	}
+	finish(h, k.UsagePages*e.pageSize)
+	h.PeakBytes = oom.Some(max(uint64(g.PeakPages), k.UsagePages) * e.pageSize)
+	h.NearLimitNS = oom.Some[uint64](0)
+	if g.NearSinceNs != 0 {
+		h.NearLimitNS = oom.Some(now - min(g.NearSinceNs, now))
+	}
+	h.GrowersSpanNS = oom.Some(now - min(g.WindowBeforeNs, now))
+	h.Growers = e.growers(k)
+	return h
+}
+
+// growers are the chargers, worst first.
+func (e *exact) growers(k *probe.HistoryKilled) []oom.Grower {
+	var out []oom.Grower
+	for i := range k.Growth.Chargers {
+		c := &k.Growth.Chargers[i]
+		pages := uint64(c.Pages) + uint64(c.Before)
+		// Two windows without a charge: nothing is known of how long they are over.
+		if c.Tgid == 0 && c.StartBootNs == 0 || pages == 0 {
+			continue
+		}
+		g := oom.Grower{
+			PID: oom.Some(int32(c.Tgid)), Comm: text(c.Comm[:]), StartNS: c.StartBootNs,
+			ChargedBytes: oom.Some(pages * e.pageSize),
+		}
+		if c.Flags&uint32(probe.HistoryGrowthFlagGROWTH_KERNEL) != 0 {
+			g.Kernel = oom.Some(true)
+		}
+		if c.Flags&uint32(probe.HistoryGrowthFlagGROWTH_OUTSIDE) != 0 {
+			g.Outside = oom.Some(true)
+		}
+		out = append(out, g)
+	}
+	slices.SortStableFunc(out, func(a, b oom.Grower) int {
+		return cmp.Compare(b.ChargedBytes.Value, a.ChargedBytes.Value)
+	})
+	return out
+}
+
+// cmdline is what a process was started as, though it may be gone.
+func (e *exact) cmdline(pid int32) (args string, cut bool) {
+	if e == nil || e.cmdlines == nil {
+		return "", false
+	}
+	var line probe.OomtraceCmdline
+	if e.cmdlines.Lookup(uint32(pid), &line) != nil {
+		return "", false
+	}
+	return string(line.Text[:min(int(line.Len), len(line.Text))]), line.Cut != 0
+}
+
+// changed is the last write that lowered the limit; nil where none did, or where it
+// was raised since.
+func (e *exact) changed(k *probe.HistoryKilled, pathOf func(uint64) string) *oom.LimitChange {
+	w, to := k.Writes.Last, k.MaxPages
+	if w.FromPages == to { // it left the limit as it was
+		w = k.Writes.Before
+	}
+	if w.BootNs == 0 || w.FromPages <= to {
+		return nil
+	}
+	c := &oom.LimitChange{
+		ToBytes: oom.Some(to * e.pageSize), AgoNS: oom.Some(k.BootNs - min(w.BootNs, k.BootNs)),
+		PID: oom.Some(int32(w.Tgid)), Comm: text(w.Comm[:]), Cgroup: pathOf(w.CgroupId),
+	}
+	if w.FromPages>>unlimitedShift == 0 {
+		c.FromBytes = oom.Some(w.FromPages * e.pageSize)
+	}
+	return c
+}
+
+// unlimitedShift: from 2^44 pages on a limit is none (PAGE_COUNTER_MAX).
+const unlimitedShift = 44
+
+// text is a comm: bytes up to the first NUL.
+func text(b []byte) string {
+	b, _, _ = bytes.Cut(b, []byte{0})
+	return string(b)
+}

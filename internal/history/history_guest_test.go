@@ -1,0 +1,491 @@
+//go:build vmguest
+
+package history_test
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/oomtrace/oomtrace/internal/history"
+	"github.com/oomtrace/oomtrace/internal/oom"
+	"github.com/oomtrace/oomtrace/internal/tracer"
+	"github.com/oomtrace/oomtrace/internal/vmtest/workload"
+)
+
+func TestMain(m *testing.M) {
+	workload.Main()
+	os.Exit(m.Run())
+}
+
+const mib = 1 << 20
+
+// batch is what one charge takes at once: 64 pages (MEMCG_CHARGE_BATCH).
+const batch = 64 * 4096
+
+// shape is a way in which a cgroup grows, up to a kill.
+type shape struct {
+	name string
+	hogs []workload.Hog
+	// stop ends the first hog after this time; 0 leaves it.
+	stop time.Duration
+	// lowered is set where the limit is lowered while nothing happens.
+	lowered bool
+	// charged is what each hog took, by its name.
+	charged map[string]uint64
+	// huge is set where a charge takes a huge page.
+	huge bool
+}
+
+func hog(name string, steps ...workload.Step) workload.Hog {
+	return workload.Hog{Name: name, Steps: steps}
+}
+
+func anon(bytes, rate int64) workload.Step {
+	return workload.Step{Kind: workload.Anon, Bytes: bytes, Rate: rate}
+}
+
+func pause(d time.Duration) workload.Step { return workload.Step{Kind: workload.Pause, Time: d} }
+
+// length is how long the shapes take.
+const length = 9 * time.Second
+
+func shapes(tmpfs, ramfs string) []shape {
+	saw, steps := []workload.Step{}, []workload.Step{}
+	for range 4 {
+		saw = append(saw, anon(20*mib, 16*mib), workload.Step{Kind: workload.Drop})
+		steps = append(steps, anon(10*mib, 0), pause(2*time.Second))
+	}
+	write := func(path string) workload.Step {
+		return workload.Step{Kind: workload.Write, Path: path, Bytes: 24 * mib, Rate: 3 * mib}
+	}
+	return []shape{
+		{name: "slow", hogs: []workload.Hog{hog("slow", anon(512<<10, 64<<10))}, charged: map[string]uint64{"slow": 512 << 10}},
+		{name: "leak", hogs: []workload.Hog{hog("leak", anon(16*mib, 2*mib))}, charged: map[string]uint64{"leak": 16 * mib}},
+		{name: "burst", hogs: []workload.Hog{hog("burst", anon(8*mib, 0), pause(6*time.Second), anon(300*mib, 0))}, charged: map[string]uint64{"burst": 308 * mib}},
+		{name: "saw", hogs: []workload.Hog{hog("saw", saw...)}, charged: map[string]uint64{"saw": 80 * mib}},
+		{name: "steps", hogs: []workload.Hog{hog("steps", steps...)}, charged: map[string]uint64{"steps": 40 * mib}},
+		{name: "child", hogs: []workload.Hog{hog("child", anon(30*mib, 0)), hog("parent", anon(12*mib, 2*mib))}, stop: 4 * time.Second,
+			charged: map[string]uint64{"child": 30 * mib, "parent": 12 * mib}},
+		{name: "tmpfs", hogs: []workload.Hog{hog("tmpfs", write(filepath.Join(tmpfs, "f")))}, charged: map[string]uint64{"tmpfs": 24 * mib}},
+		{name: "cache", hogs: []workload.Hog{hog("cache", write(filepath.Join(ramfs, "f")))}, charged: map[string]uint64{"cache": 24 * mib}},
+		{name: "thp", hogs: []workload.Hog{hog("thp", workload.Step{Kind: workload.THP, Bytes: 64 * mib, Rate: 16 * mib})}, huge: true, charged: map[string]uint64{"thp": 64 * mib}},
+		{name: "lowered", hogs: []workload.Hog{hog("lowered", anon(20*mib, 0))}, lowered: true, charged: map[string]uint64{"lowered": 20 * mib}},
+	}
+}
+
+// TestGuestTruth holds what is recorded of each shape against a reading of the
+// cgroups' usage 50 times a second.
+func TestGuestTruth(t *testing.T) {
+	for _, tier := range []tracer.Tier{tracer.TierFentry, tracer.TierKprobe} {
+		if string(tier) != os.Getenv("OOMTRACE_NO_TIER") {
+			t.Run(string(tier), func(t *testing.T) { truth(t, tier) })
+		}
+	}
+}
+
+// run is the cgroups of one run, and what was read of them.
+type run struct {
+	t      *testing.T
+	g      *workload.Guest
+	groups map[string]*workload.Cgroup
+
+	mu       sync.Mutex
+	readings map[string][]reading
+}
+
+type reading struct{ ns, bytes uint64 }
+
+func truth(t *testing.T, tier tracer.Tier) {
+	tr, err := tracer.Open(t.Context(), tracer.Options{Tier: tier})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := tr.History(); err != nil {
+		t.Fatal(err)
+	}
+	exact, sampled := recorder(t, history.Options{Maps: tr.HistoryMaps()}), recorder(t, history.Options{})
+	records := collect(t, tr, exact, sampled)
+	g, err := workload.Open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := g.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	r := &run{t: t, g: g, groups: map[string]*workload.Cgroup{}, readings: map[string][]reading{}}
+	tmpfs, err := g.Tmpfs(64 * mib)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ramfs, err := g.Ramfs()
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := shapes(tmpfs, ramfs)
+	r.grow(all)
+	for _, s := range all {
+		t.Run(s.name, func(t *testing.T) {
+			got := r.kill(t, s, records)
+			r.check(t, &s, got.exact, oom.HistoryExact)
+			r.check(t, &s, got.sampled, oom.HistorySampled)
+			checkGrowers(t, &s, got.exact)
+			checkLimit(t, &s, got.exact)
+		})
+	}
+}
+
+func recorder(t *testing.T, o history.Options) *history.Recorder {
+	t.Helper()
+	r, err := history.Open(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := r.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return r
+}
+
+// pair is one kill as both recorders know it.
+type pair struct{ exact, sampled *oom.Record }
+
+// collect gives the kills as they come.
+func collect(t *testing.T, tr *tracer.Tracer, exact, sampled *history.Recorder) <-chan pair {
+	t.Helper()
+	out := make(chan pair, 64)
+	ctx, cancel := context.WithCancel(context.Background())
+	src := tracer.NewSource(tr, tracer.SourceOptions{OnCgroup: func(path string) {
+		exact.Notice(path)
+		sampled.Notice(path)
+	}})
+	done := make(chan error, 1)
+	go func() {
+		for {
+			rec, err := src.Next(ctx)
+			if err != nil {
+				done <- nil
+				return
+			}
+			if rec.Kind == oom.KindKill {
+				p := pair{deepCopy(t, rec), deepCopy(t, rec)}
+				if err := errors.Join(exact.Stage(ctx, p.exact), sampled.Stage(ctx, p.sampled)); err != nil {
+					t.Error(err)
+				}
+				out <- p
+			}
+			if err := src.Done(); err != nil {
+				done <- err
+				return
+			}
+		}
+	}()
+	t.Cleanup(func() {
+		cancel()
+		if err := errors.Join(<-done, src.Close(), tr.Close()); err != nil {
+			t.Error(err)
+		}
+	})
+	return out
+}
+
+func deepCopy(t *testing.T, rec *oom.Record) *oom.Record {
+	b, err := json.Marshal(rec)
+	if err != nil {
+		t.Error(err)
+	}
+	c := &oom.Record{}
+	if err := json.Unmarshal(b, c); err != nil {
+		t.Error(err)
+	}
+	return c
+}
+
+// grow runs all shapes at once.
+func (r *run) grow(all []shape) {
+	stop := make(chan struct{})
+	for _, s := range all {
+		c, err := r.g.Cgroup(nil, "h-"+s.name, workload.Limits{})
+		if err != nil {
+			r.t.Fatal(err)
+		}
+		r.groups[s.name] = c
+	}
+	go r.read(stop)
+	r.t.Cleanup(func() { close(stop) })
+	began := time.Now()
+	var first []*workload.Process
+	for _, s := range all {
+		if s.lowered {
+			r.limit(s.name, 400*mib)
+		}
+		for i, h := range s.hogs {
+			h.Procs = r.groups[s.name].Procs()
+			p, err := r.g.Start(h)
+			if err != nil {
+				r.t.Fatal(err)
+			}
+			if i == 0 && s.stop != 0 {
+				first = append(first, p)
+			}
+		}
+	}
+	time.Sleep(4*time.Second - time.Since(began))
+	for _, p := range first {
+		if err := p.Stop(); err != nil {
+			r.t.Fatal(err)
+		}
+	}
+	time.Sleep(2 * time.Second)
+	for _, s := range all {
+		if s.lowered {
+			r.limit(s.name, 32*mib)
+		}
+	}
+	time.Sleep(length - time.Since(began))
+	r.settle()
+}
+
+// settle waits until nothing grows any more: an emulated machine is slow.
+func (r *run) settle() {
+	for range 60 {
+		before := r.latest()
+		time.Sleep(500 * time.Millisecond)
+		if slices.Equal(before, r.latest()) {
+			return
+		}
+	}
+	r.t.Error("the cgroups do not stand still")
+}
+
+func (r *run) latest() []uint64 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var out []uint64
+	for _, name := range slices.Sorted(keys(r.readings)) {
+		out = append(out, r.readings[name][len(r.readings[name])-1].bytes>>20)
+	}
+	return out
+}
+
+func keys(m map[string][]reading) func(func(string) bool) {
+	return func(yield func(string) bool) {
+		for k := range m {
+			if !yield(k) {
+				return
+			}
+		}
+	}
+}
+
+func (r *run) file(v1, v2 string) string {
+	if r.g.H.Version == 1 {
+		return v1
+	}
+	return v2
+}
+
+func (r *run) limit(name string, bytes uint64) {
+	r.t.Helper()
+	if err := r.groups[name].Set(r.file("memory.limit_in_bytes", "memory.max"), strconv.FormatUint(bytes, 10)); err != nil {
+		r.t.Fatal(err)
+	}
+}
+
+// read takes the usage of all cgroups every 20 ms.
+func (r *run) read(stop <-chan struct{}) {
+	files := map[string]*os.File{}
+	for name, c := range r.groups {
+		f, err := os.Open(filepath.Join(r.g.H.Root, c.Path, r.file("memory.usage_in_bytes", "memory.current")))
+		if err != nil {
+			r.t.Error(err)
+			return
+		}
+		files[name] = f
+		defer func() { _ = f.Close() }()
+	}
+	var buf [64]byte
+	for {
+		select {
+		case <-stop:
+			return
+		case <-time.After(20 * time.Millisecond):
+		}
+		for name, f := range files {
+			n, err := f.ReadAt(buf[:], 0)
+			if n == 0 && err != nil {
+				continue // it is removed
+			}
+			v, _ := strconv.ParseUint(strings.TrimSpace(string(buf[:n])), 10, 64)
+			r.mu.Lock()
+			r.readings[name] = append(r.readings[name], reading{now(), v})
+			r.mu.Unlock()
+		}
+	}
+}
+
+func now() uint64 {
+	var ts unix.Timespec
+	_ = unix.ClockGettime(unix.CLOCK_BOOTTIME, &ts)
+	return uint64(ts.Nano())
+}
+
+// kill has a cgroup run into its limit.
+func (r *run) kill(t *testing.T, s shape, records <-chan pair) pair {
+	t.Helper()
+	c := r.groups[s.name]
+	if !s.lowered {
+		text, err := c.Get(r.file("memory.usage_in_bytes", "memory.current"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		usage, _ := strconv.ParseUint(text, 10, 64)
+		r.limit(s.name, usage+4*mib)
+	}
+	end := hog("end", anon(64*mib, 0))
+	end.Procs, end.Adj = c.Procs(), 1000
+	p, err := r.g.Start(end)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if killed, err := p.Wait(t.Context()); err != nil || !killed {
+		t.Fatalf("killed %v: %v", killed, err)
+	}
+	select {
+	case got := <-records:
+		if got.exact.Limit == nil || got.exact.Limit.Cgroup != c.Path {
+			t.Fatalf("another kill: %+v", got.exact.Limit)
+		}
+		return got
+	case <-time.After(10 * time.Second):
+		t.Fatal("no record")
+	}
+	return pair{}
+}
+
+// around is what was read near a time: the least and the most.
+func (r *run) around(name string, ns uint64) (low, high uint64, ok bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	all := r.readings[name]
+	i, _ := slices.BinarySearchFunc(all, ns, compareReading)
+	// The readings before and after, and one more: the stamp is that of its begin.
+	from, to := max(i-2, 0), min(i+2, len(all))
+	if from >= to || i == 0 && all[0].ns-ns > uint64(time.Second) {
+		return 0, 0, false
+	}
+	low, high = all[from].bytes, all[from].bytes
+	for _, x := range all[from:to] {
+		low, high = min(low, x.bytes), max(high, x.bytes)
+	}
+	return low, high, true
+}
+
+// note adds a reading in its place.
+func (r *run) note(name string, x reading) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	i, _ := slices.BinarySearchFunc(r.readings[name], x.ns, compareReading)
+	r.readings[name] = slices.Insert(r.readings[name], i, x)
+}
+
+func compareReading(a reading, ns uint64) int { return cmp.Compare(a.ns, ns) }
+
+func (r *run) check(t *testing.T, s *shape, rec *oom.Record, source oom.HistorySource) {
+	t.Helper()
+	h := rec.History
+	if h == nil || h.Source != source {
+		t.Fatalf("%s: history %+v", source, h)
+	}
+	slack := uint64(batch * runtime.NumCPU())
+	if s.huge {
+		slack += uint64(2 * mib * runtime.NumCPU())
+	}
+	// At the kill, which may lie between two readings, the kernel gave the usage itself.
+	r.note(s.name, reading{rec.UptimeNS.Value, rec.Limit.UsageBytes.Value})
+	checked := 0
+	for i, p := range h.Points {
+		if i > 0 && p.AgoNS > h.Points[i-1].AgoNS {
+			t.Errorf("%s: point %d is older than the one before", source, i)
+		}
+		low, high, ok := r.around(s.name, rec.UptimeNS.Value-p.AgoNS)
+		if !ok || i == len(h.Points)-1 {
+			continue // the last is the limit's own usage
+		}
+		checked++
+		if p.Bytes+slack < low || p.Bytes > high+slack {
+			t.Errorf("%s: %v ago %d KiB, read %d to %d", source, time.Duration(p.AgoNS), p.Bytes>>10, low>>10, high>>10)
+		}
+	}
+	// What grows slowly is sampled rarely.
+	least := 5
+	if source == oom.HistorySampled {
+		least = 3
+	}
+	if checked < least {
+		t.Errorf("%s: %d points are checked: %v", source, checked, h.Points)
+	}
+	t.Logf("%s: %d points over %v, rate %d KiB/s, near %v, hits %v", source, len(h.Points),
+		time.Duration(h.SpanNS.Value).Round(time.Millisecond), h.RateBytesPerS.Value>>10, time.Duration(h.NearLimitNS.Value), h.LimitHits)
+}
+
+// checkGrowers: what each process charged is what it took, within 5 %.
+func checkGrowers(t *testing.T, s *shape, rec *oom.Record) {
+	t.Helper()
+	found := map[string]uint64{}
+	for _, g := range rec.History.Growers {
+		found[g.Comm] += g.ChargedBytes.Value
+		if g.Kernel.Known || g.Outside.Known || !g.PID.Known || g.StartTime.IsZero() {
+			t.Errorf("grower %+v", g)
+		}
+		if g.Exited.Value != (g.Comm == "child") {
+			t.Errorf("%s exited: %v", g.Comm, g.Exited)
+		}
+	}
+	for name, want := range s.charged {
+		// Beyond the memory there are page tables, and what is charged ahead.
+		slack := want/20 + uint64(batch*runtime.NumCPU())
+		if s.huge {
+			slack += 2 * mib
+		}
+		if got := found[name]; got+slack < want || got > want+slack {
+			t.Errorf("%s charged %d KiB, took %d: %v", name, got>>10, want>>10, found)
+		}
+	}
+}
+
+// checkLimit: who lowered the limit, and when.
+func checkLimit(t *testing.T, s *shape, rec *oom.Record) {
+	t.Helper()
+	c := rec.Limit.Changed
+	if c == nil {
+		t.Fatal("the limit was lowered, and nobody knows")
+	}
+	want := fmt.Sprintf("from %v", oom.Opt[uint64]{})
+	if s.lowered {
+		want = fmt.Sprintf("from %v", oom.Some[uint64](400*mib))
+	}
+	if got := fmt.Sprintf("from %v", c.FromBytes); got != want || c.ToBytes != rec.Limit.MaxBytes || c.PID.Value != int32(os.Getpid()) || c.Comm == "" || c.Cgroup != "/" {
+		t.Errorf("%+v, want %s to %v", c, want, rec.Limit.MaxBytes)
+	}
+	if s.lowered && (c.AgoNS.Value < uint64(time.Second) || c.AgoNS.Value > uint64(time.Minute)) {
+		t.Errorf("lowered %v ago", time.Duration(c.AgoNS.Value))
+	}
+}

@@ -1,0 +1,551 @@
+package history
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/oomtrace/oomtrace/internal/oom"
+	"github.com/oomtrace/oomtrace/internal/probe"
+)
+
+const (
+	second = uint64(time.Second)
+	mib    = 1 << 20
+)
+
+func TestSeries(t *testing.T) {
+	for _, tt := range []struct {
+		name       string
+		hours      uint64
+		oldest     time.Duration // at least
+		lastMinute int           // points of it, at least
+	}{
+		{"a minute", 0, 59 * time.Second, 7},
+		{"an hour", 1, 59 * time.Minute, 7},
+		{"a day", 24, 20 * time.Hour, 7},
+		{"three weeks", 500, 34 * time.Hour, 7},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			var s series[uint64]
+			start, end := 3*second, (tt.hours*3600+63)*second
+			for ns := start; ns <= end; ns += second {
+				s.add(stampAt(ns), ns)
+			}
+			points := s.before(nil, end)
+			lastMinute := 0
+			for i, p := range points {
+				back, ok := ago(p.when, end)
+				if !ok || i > 0 && stampAt(end)-points[i-1].when <= stampAt(end)-p.when {
+					t.Fatalf("point %d: %v, after %v", i, p, points[max(i-1, 0)])
+				}
+				if took := end - p.value; max(took, back)-min(took, back) > 2<<unitShift {
+					t.Errorf("point %d is %v old, and says %v", i, time.Duration(took), time.Duration(back))
+				}
+				if back < 60*second {
+					lastMinute++
+				}
+			}
+			if oldest, _ := ago(points[0].when, end); time.Duration(oldest) < tt.oldest {
+				t.Errorf("reaches %v back", time.Duration(oldest))
+			}
+			if lastMinute < tt.lastMinute {
+				t.Errorf("%d points of the last minute", lastMinute)
+			}
+		})
+	}
+	t.Run("nothing after", func(t *testing.T) {
+		var s series[int]
+		s.add(stampAt(10*second), 1)
+		s.add(stampAt(20*second), 2)
+		if got := s.before(nil, 15*second); len(got) != 1 || got[0].value != 1 {
+			t.Errorf("%v", got)
+		}
+	})
+}
+
+// points makes points of pairs: seconds ago, MiB.
+func points(pairs ...uint64) []oom.HistoryPoint {
+	var out []oom.HistoryPoint
+	for i := 0; i < len(pairs); i += 2 {
+		out = append(out, oom.HistoryPoint{AgoNS: pairs[i] * second, Bytes: pairs[i+1] * mib})
+	}
+	return out
+}
+
+func TestRate(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		points []oom.HistoryPoint
+		want   oom.Opt[int64] // MiB/s
+	}{
+		{"one point", points(0, 100), oom.Opt[int64]{}},
+		{"steady", points(30, 10, 20, 20, 10, 30, 0, 40), oom.Some[int64](1)},
+		{"flat, then a burst", points(3600, 180, 60, 180, 3, 180, 0, 480), oom.Some[int64](100)},
+		{"a dip on the way", points(30, 10, 20, 40, 15, 39, 0, 310), oom.Some[int64](10)},
+		{"a sawtooth", points(40, 10, 30, 300, 20, 10, 10, 300, 5, 10, 0, 300), oom.Some[int64](58)},
+		{"it shrank", points(20, 300, 10, 300, 0, 200), oom.Some[int64](-10)},
+		{"it stood", points(20, 300, 10, 300, 0, 300), oom.Some[int64](0)},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			got := rate(tt.points)
+			if got.Known != tt.want.Known || got.Value/mib != tt.want.Value {
+				t.Errorf("%v bytes/s, want %v MiB/s", got, tt.want)
+			}
+		})
+	}
+}
+
+func killedAt(ns uint64) *probe.HistoryKilled {
+	k := &probe.HistoryKilled{BootNs: ns, UsagePages: 1000, MaxPages: 1000}
+	g := &k.Growth
+	g.Serial, g.FirstNs, g.LastNs = 7, ns-60*second, ns-second/1000
+	g.LastPages, g.PeakPages, g.PeakWhen = 900, 1000, stampAt(ns-second)
+	g.Points[0].When, g.Points[0].Pages = stampAt(ns-60*second), 100
+	g.Points[9].When, g.Points[9].Pages = stampAt(ns-30*second), 500
+	g.Points[20].When, g.Points[20].Pages = stampAt(ns-60*second), 100 // a slot of another level
+	g.Points[30].When, g.Points[30].Pages = stampAt(ns+second), 5      // a charge of another CPU since
+	g.NearSinceNs, g.Hits, g.WindowBeforeNs = ns-2*second, 12, ns-60*second
+	g.Chargers[0].Tgid, g.Chargers[0].StartBootNs, g.Chargers[0].Pages = 10, second, 50
+	copy(g.Chargers[0].Comm[:], "small")
+	g.Chargers[3].Tgid, g.Chargers[3].StartBootNs, g.Chargers[3].Pages, g.Chargers[3].Before = 11, 2*second, 500, 400
+	copy(g.Chargers[3].Comm[:], "big")
+	g.Chargers[5].Tgid, g.Chargers[5].Pages, g.Chargers[5].Flags = 12, 70, uint32(probe.HistoryGrowthFlagGROWTH_KERNEL|probe.HistoryGrowthFlagGROWTH_OUTSIDE)
+	g.Chargers[6].Tgid = 13 // charged nothing for long
+	return k
+}
+
+func TestExactHistory(t *testing.T) {
+	e := &exact{pageSize: 4096}
+	ns := 100 * 3600 * second
+	h := e.history(killedAt(ns))
+	var got []uint64
+	for _, p := range h.Points {
+		got = append(got, p.Bytes/4096)
+	}
+	if want := []uint64{100, 500, 1000, 900, 1000}; !slices.Equal(got, want) {
+		t.Errorf("points %v, want %v", got, want)
+	}
+	if s := h.SpanNS.Value; s < 59*second || s > 61*second || h.StartBytes != oom.Some[uint64](100*4096) {
+		t.Errorf("span %d from %v", s, h.StartBytes)
+	}
+	if h.NearLimitNS != oom.Some(2*second) || h.LimitHits != oom.Some[uint64](12) || h.PeakBytes != oom.Some[uint64](1000*4096) || h.GrowersSpanNS != oom.Some(60*second) {
+		t.Errorf("near %v hits %v peak %v over %v", h.NearLimitNS, h.LimitHits, h.PeakBytes, h.GrowersSpanNS)
+	}
+	want := []oom.Grower{
+		{PID: oom.Some[int32](11), Comm: "big", StartNS: 2 * second, ChargedBytes: oom.Some[uint64](900 * 4096)},
+		{PID: oom.Some[int32](12), ChargedBytes: oom.Some[uint64](70 * 4096), Kernel: oom.Some(true), Outside: oom.Some(true)},
+		{PID: oom.Some[int32](10), Comm: "small", StartNS: second, ChargedBytes: oom.Some[uint64](50 * 4096)},
+	}
+	if !reflect.DeepEqual(h.Growers, want) {
+		t.Errorf("growers %+v", h.Growers)
+	}
+	if e.history(&probe.HistoryKilled{BootNs: ns}) != nil {
+		t.Error("a cgroup that was not followed has a history")
+	}
+}
+
+func TestLimitChanged(t *testing.T) {
+	const none = 1 << 51
+	for _, tt := range []struct {
+		name                    string
+		max, lastFrom, beforeOf uint64 // pages; 0: no such write
+		from, to                oom.Opt[uint64]
+		found                   bool
+	}{
+		{name: "no write", max: 100},
+		{name: "lowered", max: 100, lastFrom: 500, from: oom.Some[uint64](500), to: oom.Some[uint64](100), found: true},
+		{name: "lowered from none", max: 100, lastFrom: none, to: oom.Some[uint64](100), found: true},
+		{name: "raised", max: 100, lastFrom: 50},
+		{name: "lowered, then raised", max: 100, lastFrom: 50, beforeOf: 500},
+		{name: "lowered, then the same again", max: 100, lastFrom: 100, beforeOf: 500, from: oom.Some[uint64](500), to: oom.Some[uint64](100), found: true},
+		{name: "the same alone", max: 100, lastFrom: 100},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			k := &probe.HistoryKilled{BootNs: 100 * second, MaxPages: tt.max}
+			for i, from := range []uint64{tt.lastFrom, tt.beforeOf} {
+				w := &k.Writes.Last
+				if i == 1 {
+					w = &k.Writes.Before
+				}
+				if from != 0 {
+					w.FromPages, w.BootNs, w.Tgid, w.CgroupId = from, uint64(90-i)*second, 42, 7
+					copy(w.Comm[:], "kubelet")
+				}
+			}
+			c := (&exact{pageSize: 1}).changed(k, func(id uint64) string { return "/writer" + strconv.FormatUint(id, 10) })
+			if (c != nil) != tt.found {
+				t.Fatalf("%+v", c)
+			}
+			if c != nil && (c.FromBytes != tt.from || c.ToBytes != tt.to || c.Comm != "kubelet" || c.PID != oom.Some[int32](42) || c.Cgroup != "/writer7" || c.AgoNS.Value < 10*second) {
+				t.Errorf("%+v", c)
+			}
+		})
+	}
+}
+
+func TestMeminfo(t *testing.T) {
+	m := parseMeminfo([]byte("MemTotal: 100 kB\nMemFree:  7 kB\nSwapFree: 0 kB\nActive(file): 5 kB\nInactive(file): 6 kB\nAnonPages: 9 kB\nHugePages_Total: 1\n\xff\n:"))
+	if m != (machine{free: 7, anon: 9, file: 11, slab: unknownKiB, swapFree: 0}) {
+		t.Errorf("%+v", m)
+	}
+	if parseMeminfo(nil).file != unknownKiB {
+		t.Error("nothing was read, and something is known")
+	}
+}
+
+func TestStat(t *testing.T) {
+	b := []byte("12 (a) b (c) S 1 12 12 0 -1 4194560 100 0 0 0 1 2 0 0 20 0 1 0 4711 1000 321 18446744073709551615 1 1")
+	if s, ok := parseStat(b); !ok || s.comm != "a) b (c" || s.ticks != 4711 || s.pages != 321 {
+		t.Errorf("%+v %v", s, ok)
+	}
+	for _, b := range []string{"", ")(", "1 (x) S", "1 (x) S 1 12 12 0 -1 4194560 100 0 0 0 1 2 0 0 20 0 1 0 x 1000 y"} {
+		if _, ok := parseStat([]byte(b)); ok {
+			t.Errorf("%q is read", b)
+		}
+	}
+}
+
+const podSlice = "/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod11111111_2222_3333_4444_555555555555.slice"
+
+var containerID = fmt.Sprintf("%064x", 0xabc)
+
+// fakeRoot makes a machine with a v2 hierarchy of these cgroups, in MiB.
+func fakeRoot(t testing.TB, usage map[string]uint64) string {
+	t.Helper()
+	root := t.TempDir()
+	write(t, root, "proc/self/mountinfo", "30 23 0:26 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n")
+	write(t, root, "proc/meminfo", "MemFree: 1000 kB\nSwapFree: 0 kB\n")
+	write(t, root, "sys/fs/cgroup/cgroup.controllers", "cpu memory\n")
+	for path, v := range usage {
+		setUsage(t, root, path, v*mib)
+	}
+	return root
+}
+
+func setUsage(t testing.TB, root, path string, v uint64) {
+	t.Helper()
+	write(t, root, "sys/fs/cgroup"+path+"/memory.current", strconv.FormatUint(v, 10)+"\n")
+	write(t, root, "sys/fs/cgroup"+path+"/memory.max", "max\n")
+	write(t, root, "sys/fs/cgroup"+path+"/memory.swap.current", "4096\n")
+	write(t, root, "sys/fs/cgroup"+path+"/cgroup.procs", "1\n2\n")
+}
+
+func write(t testing.TB, root, path, text string) {
+	t.Helper()
+	path = filepath.Join(root, path)
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func machineCgroups() map[string]uint64 {
+	return map[string]uint64{
+		"/system.slice":                                               120,
+		"/system.slice/sshd.service":                                  40,
+		"/system.slice/cron.service":                                  80,
+		"/user.slice":                                                 50,
+		"/user.slice/user-0.slice":                                    50,
+		"/user.slice/user-0.slice/user@0.service":                     50,
+		"/user.slice/user-0.slice/user@0.service/app.slice":           30,
+		"/user.slice/user-0.slice/user@0.service/app.slice/x.service": 30,
+		"/kubepods.slice":                                             700,
+		"/kubepods.slice/kubepods-burstable.slice":                    700,
+		podSlice: 700,
+		podSlice + "/cri-containerd-" + containerID + ".scope":      650,
+		podSlice + "/cri-containerd-" + containerID + ".scope/init": 650,
+		"/plain":     9,
+		"/plain/one": 5,
+		"/plain/two": 4,
+		"/empty":     0,
+	}
+}
+
+func openFake(t *testing.T, opts Options) *Recorder {
+	t.Helper()
+	opts.Interval = time.Hour
+	r, err := Open(opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := r.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	for range 2 {
+		tick(t, r)
+	}
+	return r
+}
+
+func tick(t *testing.T, r *Recorder) {
+	t.Helper()
+	if !r.ask(t.Context(), r.sample) {
+		t.Fatal("the sampler does not answer")
+	}
+}
+
+func systemKill() *oom.Record {
+	return &oom.Record{
+		Kind: oom.KindKill, Source: oom.SourceBPF, UptimeNS: oom.Some(bootNS()), Time: time.Now(), Scope: oom.ScopeSystem,
+		Incident: "1", Memory: &oom.Memory{}, Victim: &oom.Victim{PID: oom.Some[int32](1)},
+	}
+}
+
+func TestHolders(t *testing.T) {
+	root := fakeRoot(t, machineCgroups())
+	r := openFake(t, Options{Root: root, Top: 3, Name: func(_ string, o *oom.Owner) {
+		if o.Container != nil {
+			o.Container.MemoryRequestBytes = oom.Some[uint64](123)
+		}
+		if o.Pod != nil {
+			o.Pod.Name = "shop"
+		}
+	}})
+	rec := systemKill()
+	rec.Victim.CgroupLimits = []oom.CgroupLimit{{Cgroup: "/system.slice/sshd.service", UsageBytes: oom.Some[uint64](90 * mib)}}
+	setUsage(t, root, "/system.slice/sshd.service", 1*mib) // it died meanwhile
+	if err := r.Stage(t.Context(), rec); err != nil {
+		t.Fatal(err)
+	}
+	type row struct {
+		cgroup string
+		mib    uint64
+	}
+	var got []row
+	for _, h := range rec.Holders {
+		got = append(got, row{h.Cgroup, h.UsageBytes.Value / mib})
+	}
+	want := []row{{podSlice, 700}, {"/system.slice/sshd.service", 90}, {"/system.slice/cron.service", 80}}
+	if !slices.Equal(got, want) || rec.HoldersTotal != oom.Some[uint64](6) {
+		t.Errorf("%v of %v", got, rec.HoldersTotal)
+	}
+	pod := rec.Holders[0]
+	if pod.Pod == nil || pod.Pod.Name != "shop" || pod.RequestBytes != oom.Some[uint64](123) || pod.Tasks != oom.Some[uint64](6) || pod.SwapBytes != oom.Some[uint64](4096) || pod.GrewBytes != oom.Some[int64](0) {
+		t.Errorf("%+v", pod)
+	}
+	if !slices.Contains(rec.Sampled, "holders") || rec.Memory.History == nil || rec.History != nil {
+		t.Errorf("sampled %v, %v, %v", rec.Sampled, rec.Memory.History, rec.History)
+	}
+}
+
+func TestHoldersOfAPod(t *testing.T) {
+	other := podSlice + "/cri-containerd-" + fmt.Sprintf("%064x", 0xdef) + ".scope"
+	cgroups := machineCgroups()
+	cgroups[other] = 50
+	r := openFake(t, Options{Root: fakeRoot(t, cgroups)})
+	for _, tt := range []struct {
+		name, limit string
+		want        int
+	}{
+		{"the pod's limit", podSlice, 2},
+		{"a container's own", other, 0},
+		{"another's", "/nowhere", 0},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			rec := systemKill()
+			rec.Incident, rec.Scope, rec.Limit = tt.name, oom.ScopeCgroup, &oom.Limit{Cgroup: tt.limit}
+			if err := r.Stage(t.Context(), rec); err != nil || len(rec.Holders) != tt.want {
+				t.Errorf("%d holders, want %d: %v", len(rec.Holders), tt.want, err)
+			}
+		})
+	}
+}
+
+func TestSampledHistory(t *testing.T) {
+	root := fakeRoot(t, map[string]uint64{"/a": 10, "/b": 20})
+	r := openFake(t, Options{Root: root})
+	id, _, err := r.tree.id("/a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	rec := systemKill()
+	rec.Scope = oom.ScopeCgroup
+	rec.Limit = &oom.Limit{Cgroup: "/a", CgroupID: oom.Some(id), UsageBytes: oom.Some[uint64](64 * mib)}
+	if err := r.Stage(t.Context(), rec); err != nil {
+		t.Fatal(err)
+	}
+	h := rec.History
+	if h == nil || h.Source != oom.HistorySampled || h.StartBytes != oom.Some[uint64](10*mib) || h.PeakBytes != oom.Some[uint64](64*mib) {
+		t.Fatalf("%+v", h)
+	}
+	t.Run("another cgroup of that path", func(t *testing.T) {
+		rec := systemKill()
+		rec.Incident, rec.Limit = "2", &oom.Limit{Cgroup: "/a", CgroupID: oom.Some(id + 12345), UsageBytes: oom.Some[uint64](1)}
+		if err := r.Stage(t.Context(), rec); err != nil || rec.History != nil {
+			t.Errorf("%+v: %v", rec.History, err)
+		}
+	})
+	t.Run("one incident", func(t *testing.T) {
+		again := *rec
+		again.History, again.Sampled = nil, nil
+		if err := r.Stage(t.Context(), &again); err != nil || again.History == nil || again.History == rec.History {
+			t.Errorf("%p and %p: %v", again.History, rec.History, err)
+		}
+	})
+	t.Run("an old log", func(t *testing.T) {
+		rec := systemKill()
+		rec.Source, rec.Time = oom.SourceKmsg, time.Now().Add(-time.Hour)
+		if err := r.Stage(t.Context(), rec); err != nil || rec.Memory.History != nil || rec.Holders != nil {
+			t.Errorf("%+v: %v", rec, err)
+		}
+	})
+	t.Run("no victim", func(t *testing.T) {
+		rec := &oom.Record{Kind: oom.KindExit, Source: oom.SourceBPF, UptimeNS: oom.Some(bootNS())}
+		if err := r.Stage(t.Context(), rec); err != nil || rec.History != nil {
+			t.Errorf("%+v: %v", rec, err)
+		}
+	})
+}
+
+// TestRemoved: a cgroup that is removed, and another one of its path, are told apart,
+// and nothing of the first is left.
+func TestRemoved(t *testing.T) {
+	root := fakeRoot(t, map[string]uint64{"/a": 10, "/b": 20})
+	r := openFake(t, Options{Root: root})
+	dir := filepath.Join(root, "sys/fs/cgroup/a")
+	if err := os.Rename(dir, filepath.Join(root, "elsewhere")); err != nil {
+		t.Fatal(err)
+	}
+	setUsage(t, root, "/a", 99*mib)
+	r.Notice("/a")
+	for range 3 {
+		tick(t, r)
+	}
+	id, _, err := r.tree.id("/a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if p := r.tree.usageOf("/a", oom.Some(id), bootNS()); len(p) == 0 || p[0].value != 99*mib {
+		t.Errorf("%v", p)
+	}
+	if err := os.RemoveAll(dir); err != nil {
+		t.Fatal(err)
+	}
+	for range keepGone + 2*slowest {
+		tick(t, r)
+	}
+	if n := len(r.tree.order); n != 2 || len(r.tree.nodes) != 2 {
+		t.Errorf("%d and %d cgroups are kept", n, len(r.tree.nodes))
+	}
+}
+
+// TestStill: what does not change is read rarely.
+func TestStill(t *testing.T) {
+	root := fakeRoot(t, map[string]uint64{"/still": 10})
+	r := openFake(t, Options{Root: root})
+	for i := range 100 {
+		setUsage(t, root, "/moving", uint64(i)*mib)
+		r.Notice("/moving")
+		tick(t, r)
+	}
+	r.tree.mu.Lock()
+	defer r.tree.mu.Unlock()
+	if n := r.tree.nodes["/still"]; n.every != slowest {
+		t.Errorf("every %d ticks", n.every)
+	}
+	if n := r.tree.nodes["/moving"]; n.every != 1 {
+		t.Errorf("every %d ticks", n.every)
+	}
+}
+
+// TestGrowers: each process has its memory beside what it charged, and one that is
+// gone is marked.
+func TestGrowers(t *testing.T) {
+	root := fakeRoot(t, map[string]uint64{"/a": 95})
+	write(t, root, "sys/fs/cgroup/a/memory.max", strconv.Itoa(100*mib))
+	write(t, root, "proc/2/stat", "2 (two) S 1 12 12 0 -1 4194560 100 0 0 0 1 2 0 0 20 0 1 0 200 1000 321 1 1 1")
+	r := openFake(t, Options{Root: root})
+	rec := systemKill()
+	rec.Limit = &oom.Limit{Cgroup: "/a", UsageBytes: oom.Some[uint64](100 * mib)}
+	h := &oom.History{Growers: []oom.Grower{
+		{PID: oom.Some[int32](2), StartNS: 2 * second},
+		{PID: oom.Some[int32](2), StartNS: 1 * second}, // had the pid before
+		{PID: oom.Some[int32](3), StartNS: 3 * second},
+		{PID: oom.Some[int32](4), Kernel: oom.Some(true)},
+	}}
+	r.growers(h, rec, rec.UptimeNS.Value)
+	for i, want := range []oom.Opt[bool]{{}, oom.Some(true), oom.Some(true), {}} {
+		if h.Growers[i].Exited != want {
+			t.Errorf("grower %d exited: %v", i, h.Growers[i].Exited)
+		}
+	}
+	if p := h.Growers[0].Points; len(p) == 0 || p[0].Bytes != 321*r.pageSize || h.Growers[1].Points != nil {
+		t.Errorf("%v, %v", p, h.Growers[1].Points)
+	}
+	if got := r.sampledGrowers("/a", bootNS()); len(got) != 1 || got[0].Comm != "two" {
+		t.Errorf("%+v", got)
+	}
+}
+
+// TestBusySampler: while a read hangs, a record gets what was sampled last.
+func TestBusySampler(t *testing.T) {
+	r := openFake(t, Options{Root: fakeRoot(t, machineCgroups())})
+	hang := make(chan struct{})
+	started := make(chan struct{})
+	go r.ask(context.WithoutCancel(t.Context()), func() { close(started); <-hang })
+	<-started
+	rec := systemKill()
+	begin := time.Now()
+	err := r.Stage(t.Context(), rec)
+	close(hang)
+	if err != nil || len(rec.Holders) != 6 || rec.Holders[0].Tasks.Known || time.Since(begin) > 2*time.Second {
+		t.Errorf("%v, %d holders after %v", err, len(rec.Holders), time.Since(begin))
+	}
+}
+
+func TestModes(t *testing.T) {
+	for _, m := range Modes() {
+		if got, err := ParseMode(string(m)); got != m || err != nil {
+			t.Errorf("%q: %q, %v", m, got, err)
+		}
+	}
+	if _, err := ParseMode("often"); err == nil {
+		t.Error("\"often\" is a mode")
+	}
+}
+
+// TestJSON: what is for this program alone is not written.
+func TestJSON(t *testing.T) {
+	b, err := json.Marshal(oom.Grower{StartNS: 5, Args: "secret"})
+	if err != nil || string(b) != "{}" {
+		t.Errorf("%s %v", b, err)
+	}
+}
+
+// TestNearest: the time to the limit is told of those that grow, soonest first.
+func TestNearest(t *testing.T) {
+	r := openFake(t, Options{Root: fakeRoot(t, map[string]uint64{"/a": 1})})
+	now := bootNS()
+	grow := func(path string, from, to, most uint64) {
+		n := &node{path: path, last: to * mib, lastAt: stampAt(now), max: most * mib}
+		n.usageAt.add(stampAt(now-100*second), from*mib)
+		n.usageAt.add(n.lastAt, n.last)
+		r.tree.order = append(r.tree.order, n)
+	}
+	r.tree.mu.Lock()
+	grow("/soon", 10, 110, 210)
+	grow("/late", 10, 20, 1000)
+	grow("/shrinks", 20, 10, 30)
+	grow("/free", 10, 20, unlimited/mib)
+	r.tree.order[len(r.tree.order)-1].max = unlimited
+	r.tree.mu.Unlock()
+	got := r.Nearest(2)
+	if len(got) != 2 || got[0].Cgroup != "/soon" || got[1].Cgroup != "/late" || got[0].Seconds < 99 || got[0].Seconds > 101 {
+		t.Errorf("%+v", got)
+	}
+	if n := len(r.Nearest(1)); n != 1 {
+		t.Errorf("%d, one was asked for", n)
+	}
+}

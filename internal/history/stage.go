@@ -1,0 +1,236 @@
+package history
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/oomtrace/oomtrace/internal/cgroup"
+	"github.com/oomtrace/oomtrace/internal/oom"
+	"github.com/oomtrace/oomtrace/internal/probe"
+)
+
+// decision is what was found for one incident: its victims share it.
+type decision struct {
+	incident string
+	history  *oom.History
+	memory   *oom.MemoryHistory
+	changed  *oom.LimitChange
+	holders  []oom.Holder
+	total    oom.Opt[uint64]
+}
+
+// recent is how old a record of the kernel's log may be: what is sampled now is
+// nothing to an older one.
+const recent = 10 * time.Second
+
+// Stage fills in how it came to the kill: history, memory.history, holders and
+// limit.changed.
+func (r *Recorder) Stage(ctx context.Context, rec *oom.Record) error {
+	switch rec.Kind {
+	case oom.KindKill, oom.KindAlreadyExiting, oom.KindNoVictim, oom.KindOOM, oom.KindSigkill:
+	default:
+		return nil
+	}
+	ns, ok := r.when(rec)
+	if !ok {
+		return nil
+	}
+	if rec.Incident == "" || r.last.incident != rec.Incident {
+		r.last = r.decide(ctx, rec, ns)
+		r.last.incident = strings.Clone(rec.Incident) // the record's memory is used again
+	}
+	r.last.fill(rec)
+	return nil
+}
+
+// fill gives a record what the decision has, in copies: each record's are redacted.
+func (d *decision) fill(rec *oom.Record) {
+	if d.history != nil {
+		h := *d.history
+		h.Growers = slices.Clone(h.Growers)
+		rec.History = &h
+	}
+	if d.memory != nil && rec.Memory != nil {
+		rec.Memory.History = d.memory
+	}
+	if d.changed != nil && rec.Limit != nil {
+		rec.Limit.Changed = d.changed
+	}
+	if d.holders != nil {
+		rec.Holders, rec.HoldersTotal = slices.Clone(d.holders), d.total
+		rec.Sampled = append(rec.Sampled, "holders")
+	}
+}
+
+// when is the record's time on CLOCK_BOOTTIME; false for one that is from before
+// the sampling, or from an old log.
+func (r *Recorder) when(rec *oom.Record) (uint64, bool) {
+	if rec.Source == oom.SourceBPF {
+		return rec.UptimeNS.Value, rec.UptimeNS.Known
+	}
+	age := time.Since(rec.Time)
+	if rec.Time.IsZero() || age > recent || age < -recent {
+		return 0, false
+	}
+	ns := bootNS() - uint64(max(age, 0))
+	return ns, ns >= r.started
+}
+
+func (r *Recorder) decide(ctx context.Context, rec *oom.Record, ns uint64) decision {
+	var d decision
+	r.mu.Lock()
+	d.memory = machineHistory(&r.machine, ns)
+	r.mu.Unlock()
+	var copied *probe.HistoryKilled
+	if r.exact != nil && rec.Limit != nil && rec.Limit.CgroupID.Known && rec.Trigger != nil {
+		// What cannot be read is not there.
+		copied, _ = r.exact.find(rec.Limit.CgroupID.Value, rec.Trigger.TID.Value, ns)
+	}
+	if copied != nil {
+		d.history = r.exact.history(copied)
+		d.changed = r.exact.changed(copied, r.pathOf)
+	}
+	if d.history == nil {
+		d.history = r.sampled(rec, ns)
+	}
+	if d.history != nil {
+		r.growers(d.history, rec, ns)
+	}
+	r.hold(ctx, &d, rec, ns)
+	return d
+}
+
+func (r *Recorder) pathOf(id uint64) string {
+	if r.tree == nil {
+		return ""
+	}
+	return r.tree.pathOf(id)
+}
+
+// sampled is the history of the limit's cgroup as user space saw it.
+func (r *Recorder) sampled(rec *oom.Record, ns uint64) *oom.History {
+	l := rec.Limit
+	if r.tree == nil || l == nil || l.Cgroup == "" || !l.UsageBytes.Known {
+		return nil
+	}
+	points := r.tree.usageOf(l.Cgroup, l.CgroupID, ns)
+	if len(points) == 0 {
+		return nil
+	}
+	h := &oom.History{Source: oom.HistorySampled, Points: historyPoints(points, ns)}
+	finish(h, l.UsageBytes.Value)
+	h.Growers = r.sampledGrowers(l.Cgroup, ns)
+	return h
+}
+
+// growers adds to each of them what is known of the process.
+func (r *Recorder) growers(h *oom.History, rec *oom.Record, ns uint64) {
+	h.Growers = h.Growers[:min(len(h.Growers), r.opts.Top)]
+	var buf [1024]byte
+	boot := rec.Time.Add(-time.Duration(ns))
+	for i := range h.Growers {
+		g := &h.Growers[i]
+		if !rec.Time.IsZero() && g.StartNS != 0 {
+			g.StartTime = boot.Add(time.Duration(g.StartNS))
+		}
+		if len(g.Points) == 0 {
+			g.Points = r.resident(g.PID.Value, g.StartNS, ns)
+		}
+		if g.Kernel.Value {
+			continue
+		}
+		if v := rec.Victim; v != nil && v.PID == g.PID {
+			g.Cmdline, g.Args = strings.Clone(v.Cmdline), strings.Clone(v.Args)
+			continue
+		}
+		s, there := readStat(r.proc, g.PID.Value, buf[:])
+		same := there && sameStart(s.ticks, g.StartNS)
+		if !same {
+			g.Exited = oom.Some(true)
+		}
+		if there && !same {
+			continue // the pid is another's now, and so is its command line
+		}
+		args, _ := r.exact.cmdline(g.PID.Value)
+		g.Args = args
+		g.Cmdline = strings.TrimRight(strings.ReplaceAll(args, "\x00", " "), " ")
+	}
+}
+
+// hold fills in the holders: of the machine, or of an ancestor's limit.
+func (r *Recorder) hold(ctx context.Context, d *decision, rec *oom.Record, ns uint64) {
+	if r.tree == nil || rec.Scope == "" && rec.Limit == nil || rec.Limit != nil && rec.Limit.Cgroup == "" {
+		return
+	}
+	of := &domainOf{path: "/", atKill: map[string]uint64{}, ns: ns, top: r.opts.Top}
+	if rec.Limit != nil {
+		of.path = rec.Limit.Cgroup
+	}
+	if d.memory != nil {
+		of.span = d.memory.SpanNS.Value
+	}
+	if rec.Victim != nil {
+		for _, l := range rec.Victim.CgroupLimits {
+			if l.UsageBytes.Known {
+				of.atKill[l.Cgroup] = l.UsageBytes.Value
+			}
+		}
+	}
+	type answer struct {
+		holders []oom.Holder
+		total   int
+	}
+	read := make(chan answer, 2) // the sampler may answer too late
+	if !r.ask(ctx, func() {
+		var a answer
+		a.holders, a.total = r.tree.holders(of, true)
+		read <- a
+	}) {
+		var a answer
+		a.holders, a.total = r.tree.holders(of, false)
+		read <- a
+	}
+	a := <-read
+	if a.total == 0 || rec.Limit != nil && a.total < 2 {
+		return
+	}
+	for i := range a.holders {
+		r.name(&a.holders[i])
+	}
+	d.holders, d.total = a.holders, oom.Some(uint64(a.total))
+}
+
+// name fills in an owner's names, and what it requested.
+func (r *Recorder) name(h *oom.Holder) {
+	if r.opts.Name == nil {
+		return
+	}
+	r.opts.Name(h.Cgroup, &h.Owner)
+	switch {
+	case h.Level != oom.LevelPod:
+		if h.Container != nil {
+			h.RequestBytes = h.Container.MemoryRequestBytes
+		}
+	case h.Pod != nil && h.Pod.MemoryRequestBytes.Known:
+		h.RequestBytes = h.Pod.MemoryRequestBytes
+	default:
+		h.RequestBytes = r.requests(h)
+	}
+}
+
+// requests is the sum of what a pod's containers requested; unknown where one of
+// them is.
+func (r *Recorder) requests(h *oom.Holder) oom.Opt[uint64] {
+	sum := oom.Opt[uint64]{}
+	for _, dir := range r.tree.containersOf(h.Cgroup) {
+		owner := cgroup.Parse(dir).Owner
+		r.opts.Name(dir, &owner)
+		if owner.Container == nil || !owner.Container.MemoryRequestBytes.Known {
+			return oom.Opt[uint64]{}
+		}
+		sum = oom.Some(sum.Value + owner.Container.MemoryRequestBytes.Value)
+	}
+	return sum
+}

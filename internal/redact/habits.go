@@ -1,0 +1,213 @@
+package redact
+
+import "strings"
+
+// habit is how a program takes a secret whose flag's name does not say so.
+type habit struct {
+	// verbs have to come first, in this order: docker login. "-b" is any group of
+	// one-letter flags that has it; "http-basic.*" is any word that begins so.
+	verbs []string
+	// flags whose value is a secret: "-p VALUE".
+	flags []string
+	// joined are those whose value follows at once: "-pVALUE".
+	joined []string
+	// after is what the secret follows within the value: ":" in USER:PASSWORD.
+	after string
+	// at is the first of the arguments without a dash that is a secret; 0 is none.
+	at int
+	// bare: names of secrets stand without a dash before their value.
+	bare bool
+	// pairs: each NAME=VALUE holds a secret.
+	pairs bool
+}
+
+// habits are by the program's name. What is known of a program is taken from its
+// manual. Programs without one are those that others run: their flags are not
+// those of sshpass.
+func habits() map[string][]habit {
+	all := map[string][]habit{}
+	for _, of := range []struct {
+		programs string
+		verbs    string
+		habit    habit
+	}{
+		{"ssh scp sftp rsync mkdir nmap cp tar python python3 node java git grep sort ps kill", "", habit{}},
+		{"sshpass mongo mongosh mongodump mongorestore mongoexport mongoimport cqlsh beeline rabbitmqadmin ncftp ncftpput", "", habit{flags: []string{"-p"}, joined: []string{"-p"}}},
+		{"redis-cli valkey-cli keydb-cli", "", habit{flags: []string{"-a"}}},
+		{"redis-cli valkey-cli keydb-cli", "config set", habit{bare: true}},
+		{"redis-cli valkey-cli keydb-cli", "CONFIG SET", habit{bare: true}},
+		{"redis-cli valkey-cli keydb-cli", "auth", habit{at: 1}},
+		{"redis-cli valkey-cli keydb-cli", "AUTH", habit{at: 1}},
+		{"mysql mysqldump mysqladmin mysqlimport mysqlcheck mysqlshow mysqlslap mysqlbinlog mysql_upgrade mysqlpump", "", habit{joined: []string{"-p"}}},
+		{"mariadb mariadb-dump mariadb-admin mariadb-import mariadb-check mariadb-binlog 7z 7za 7zr 7zz rar unrar", "", habit{joined: []string{"-p", "-hp"}}},
+		{"mysqladmin mariadb-admin", "password", habit{at: 1}},
+		{"docker podman nerdctl buildah skopeo helm oras crane regctl oc argocd az", "login", habit{flags: []string{"-p"}, joined: []string{"-p"}}},
+		{"ldapsearch ldapadd ldapmodify ldapdelete ldapmodrdn ldapcompare ldapwhoami ldapexop ldappasswd", "", habit{flags: []string{"-w"}, joined: []string{"-w"}}},
+		{"ldappasswd", "", habit{flags: []string{"-a", "-s"}, joined: []string{"-a", "-s"}}},
+		{"sqlcmd bcp zip zipcloak unzip mosquitto_pub mosquitto_sub ipmitool", "", habit{flags: []string{"-P"}, joined: []string{"-P"}}},
+		{"curl", "", habit{flags: []string{"-u", "-U"}, joined: []string{"-u", "-U"}, after: ":"}},
+		{"curl", "", habit{flags: []string{"-E", "--cert", "--proxy-cert"}, after: ":"}},
+		{"curl", "", habit{flags: []string{"-b"}, joined: []string{"-b"}, after: "="}},
+		{"ab", "", habit{flags: []string{"-A", "-P"}, after: ":"}},
+		{"ab", "", habit{flags: []string{"-C"}, after: "="}},
+		{"http https xh hey", "", habit{flags: []string{"-a"}, after: ":"}},
+		{"etcdctl", "", habit{flags: []string{"--user"}, after: ":"}},
+		{"lftp", "", habit{flags: []string{"-u"}, after: ","}},
+		{"smbclient rpcclient net smbget winexe smbcacls nmblookup wmic", "", habit{flags: []string{"-U", "--user"}, joined: []string{"-U"}, after: "%"}},
+		{"sqlplus expdp impdp sqlldr exp imp", "", habit{at: 1, after: "/"}},
+		{"rman", "target", habit{at: 1, after: "/"}},
+		{"openssl", "", habit{flags: []string{"-k", "-K", "-passin", "-passout", "-pass", "-password", "-psk", "-hmac", "-srppass", "-key_passwd"}}},
+		{"openssl", "", habit{flags: []string{"-macopt"}, after: ":"}},
+		{"openssl", "passwd", habit{at: 1}},
+		{"htpasswd", "-b", habit{at: 3}},
+		{"htpasswd", "-n", habit{at: 2}},
+		{"snmpwalk snmpget snmpset snmpbulkwalk snmptrap snmpgetnext snmptable snmpstatus", "", habit{flags: []string{"-A", "-X", "-c", "-k", "-K"}, joined: []string{"-c"}}},
+		{"ssh-keygen", "", habit{flags: []string{"-N", "-P"}}},
+		{"useradd usermod adduser", "", habit{flags: []string{"-p"}}},
+		{"mkpasswd", "", habit{at: 1}},
+		{"wpa_passphrase", "", habit{at: 2}},
+		{"nmcli", "", habit{bare: true}},
+		{"pdftk qpdf rclone", "", habit{bare: true}},
+		{"qpdf", "--encrypt", habit{at: 1}},
+		{"rclone", "obscure", habit{at: 1}},
+		{"rdesktop", "", habit{flags: []string{"-p"}}},
+		{"xfreerdp wlfreerdp xfreerdp3", "", habit{joined: []string{"/p:", "/gp:", "/pth:"}}},
+		{"x11vnc", "", habit{flags: []string{"-passwd", "-viewpasswd"}}},
+		{"smbpasswd", "", habit{flags: []string{"-w"}}},
+		{"rabbitmqctl", "add_user", habit{at: 2}},
+		{"rabbitmqctl", "change_password", habit{at: 2}},
+		{"rabbitmqctl", "authenticate_user", habit{at: 2}},
+		{"vault bao", "login", habit{at: 1}},
+		{"vault bao", "unwrap", habit{at: 1}},
+		{"vault bao", "operator unseal", habit{at: 1}},
+		{"vault bao", "token lookup", habit{at: 1}},
+		{"vault bao", "token revoke", habit{at: 1}},
+		{"vault bao", "token renew", habit{at: 1}},
+		{"vault bao", "kv put", habit{pairs: true}},
+		{"vault bao", "kv patch", habit{pairs: true}},
+		{"aws", "configure set", habit{bare: true}},
+		{"npm yarn pnpm", "config set", habit{bare: true}},
+		{"npm yarn pnpm", "set", habit{bare: true}},
+		{"heroku", "config:set", habit{pairs: true}},
+		{"fly flyctl", "secrets set", habit{pairs: true}},
+		{"gh", "secret set", habit{flags: []string{"-b", "--body"}}},
+		{"wrangler", "secret put", habit{at: 2}},
+		{"mc mcli", "alias set", habit{at: 4}},
+		{"mc mcli", "config host add", habit{at: 4}},
+		{"doctl", "", habit{flags: []string{"-t"}}},
+		{"nuget", "", habit{flags: []string{"-ApiKey"}}},
+		{"dotnet", "nuget push", habit{flags: []string{"-k"}}},
+		{"cargo", "login", habit{at: 1}},
+		{"twine", "upload", habit{flags: []string{"-p"}}},
+		{"ngrok", "authtoken", habit{at: 1}},
+		{"ngrok", "config add-authtoken", habit{at: 1}},
+		{"consul", "agent", habit{flags: []string{"-encrypt"}}},
+		{"serf", "agent", habit{flags: []string{"-encrypt"}}},
+		{"ss-server ss-local ss-redir ss-tunnel sslocal ssserver ss-manager", "", habit{flags: []string{"-k"}}},
+		{"db2", "", habit{flags: []string{"using"}}},
+		{"composer", "config http-basic.*", habit{at: 2}},
+		{"composer", "config github-oauth.*", habit{at: 1}},
+		{"composer", "config gitlab-token.*", habit{at: 1}},
+		{"expect", "", habit{flags: []string{"send"}}},
+		{"bundle bundler", "config", habit{at: 2, after: ":"}},
+		{"bw", "login", habit{at: 2}},
+		{"bw", "unlock", habit{at: 1}},
+		{"samba-tool", "", habit{flags: []string{"-U"}, joined: []string{"-U"}, after: "%"}},
+		{"slappasswd", "", habit{flags: []string{"-s"}}},
+		{"grafana-cli grafana", "admin reset-admin-password", habit{at: 1}},
+		{"zookeeper-shell zookeeper-shell.sh zkCli.sh", "addauth digest", habit{at: 1, after: ":"}},
+		{"snyk", "auth", habit{at: 1}},
+		{"twilio", "login", habit{at: 2}},
+		{"knife gobuster", "", habit{flags: []string{"-P"}}},
+		{"yt-dlp youtube-dl hydra medusa", "", habit{flags: []string{"-p"}}},
+		{"transmission-remote", "", habit{flags: []string{"-n"}, after: ":"}},
+		{"nikto", "", habit{flags: []string{"-id"}, after: ":"}},
+		{"deluge-console", "connect", habit{at: 3}},
+		{"virsh", "secret-set-value", habit{flags: []string{"--base64"}}},
+		{"qemu-system-x86_64 qemu-system-aarch64 qemu-system-i386 qemu-img kvm", "", habit{flags: []string{"-object", "--object"}, after: "data="}},
+		{"gobuster", "", habit{flags: []string{"-c"}, after: "="}},
+		{"wfuzz", "", habit{flags: []string{"-b"}, after: "="}},
+		{"bwrap", "--setenv", habit{bare: true}},
+		{"jq yq", "--arg", habit{bare: true}},
+		{"net", "user", habit{at: 2}},
+		{"pulumi", "config set", habit{at: 2}},
+		{"erl iex elixir beam.smp", "", habit{flags: []string{"-setcookie"}}},
+		{"steghide outguess", "", habit{flags: []string{"-p", "-k"}}},
+		{"kubectl oc k3s", "create secret", habit{flags: []string{"--from-literal"}, joined: []string{"--from-literal="}, after: "="}},
+		{"kadmin", "", habit{flags: []string{"-w", "-pw"}}},
+	} {
+		of.habit.verbs = strings.Fields(of.verbs)
+		for program := range strings.FieldsSeq(of.programs) {
+			if of.habit.takesNothing() {
+				all[program] = nil
+				continue
+			}
+			all[program] = append(all[program], of.habit)
+		}
+	}
+	return all
+}
+
+func (h *habit) takesNothing() bool {
+	return h.flags == nil && h.joined == nil && h.at == 0 && !h.bare && !h.pairs
+}
+
+// prefix is what a well-known kind of secret begins with.
+type prefix struct {
+	text string
+	// least is how many bytes follow at least.
+	least int
+	// more may follow besides letters, digits, '-' and '_'.
+	more string
+	// random: what follows looks as if a machine made it.
+	random bool
+}
+
+// prefixes are facts that their issuers publish, so that leaked keys can be
+// found: the documentation of each service, and GitHub's and GitLab's lists of
+// what their secret scanning detects.
+func prefixes() map[byte][]prefix {
+	all := map[byte][]prefix{}
+	for _, of := range []struct {
+		texts string
+		rest  prefix
+	}{
+		{"AKIA ASIA ABIA ACCA", prefix{least: 12}},
+		{"ghp_ gho_ ghu_ ghs_ ghr_ github_pat_", prefix{least: 8}},
+		{"glpat- gldt- glrt- glcbt- glptt- glft- glsoat- glimt- glagent- gloas- GR1348941", prefix{least: 8, more: "."}},
+		{"xoxb- xoxp- xoxa- xoxr- xoxs- xoxe- xoxc- xoxd- xapp- xoxe.", prefix{least: 8, more: ".%"}},
+		{"sk_live_ sk_test_ rk_live_ rk_test_ whsec_ sk-ant- sk-proj- sk-or- sk-svcacct- sk-lf-", prefix{least: 8}},
+		{"sk- key- secret_ hf_ r8_ EAA dapi s. LTAI cio", prefix{least: 20, random: true}},
+		{"AIza GOCSPX- ya29. 1//0", prefix{least: 10, more: "._/"}},
+		{"hvs. hvb. hvr. SG. dp.pt. dp.st. dp.ct. dt0c01. dt0s01. amzn.mws. lin_api_ lin_oauth_ sk.eyJ", prefix{least: 10, more: "."}},
+		{"npm_ pypi- rubygems_ dckr_pat_ dckr_oat_ shpat_ shpss_ shpca_ shppa_ gsk_ xai- nvapi- pplx- tvly- sbp_ ntn_ figd_", prefix{least: 14}},
+		{"dop_v1_ doo_v1_ dor_v1_ pscale_tkn_ pscale_pw_ pscale_oauth_ glsa_ glc_ sntrys_ sntryu_ PMAK- NRAK- NRJS- NRRA- NRII- NRSP-", prefix{least: 10, more: "+/="}},
+		{"ATATT3 ATCTT3 ATBB BBDC- AKCp sq0atp- sq0csp- EZAK EZTK FLWSECK SWMTKN-1- tskey- fo1_ FlyV1 rzp_live_ shippo_live_ duffel_live_ HRKU-", prefix{least: 12, more: "="}},
+		{"AGE-SECRET-KEY-1 sha256~ ops_eyJ PVEAPIToken=", prefix{least: 20, more: "!@="}},
+		{"$1$ $5$ $6$ $y$ $2a$ $2b$ $2y$ $apr1$ $argon2", prefix{least: 16, more: "$./=,+"}},
+	} {
+		for text := range strings.FieldsSeq(of.texts) {
+			of.rest.text = text
+			all[text[0]] = append(all[text[0]], of.rest)
+		}
+	}
+	return all
+}
+
+// hook is where in an address the secret begins that lets anybody use it.
+type hook struct {
+	host, path string
+	to         string // what ends it, besides what ends an address or begins a query
+}
+
+func hooks() []hook {
+	return []hook{
+		{"hooks.slack.com", "/services/", ""}, {"hooks.slack.com", "/workflows/", ""}, {"hooks.slack.com", "/triggers/", ""},
+		{"discord.com", "/webhooks/", "/"}, {"discordapp.com", "/webhooks/", "/"},
+		{"webhook.office.com", "/webhookb2/", ""}, {"outlook.office.com", "/webhook/", ""}, {"outlook.office365.com", "/webhook/", ""},
+		{"api.telegram.org", "/bot", "/"}, {"hooks.zapier.com", "/hooks/catch/", ""}, {"maker.ifttt.com", "/with/key/", "/"},
+		{"open.feishu.cn", "/bot/v2/hook/", ""}, {"open.larksuite.com", "/bot/v2/hook/", ""},
+		{"hc-ping.com", "/", "/"}, {"events.pagerduty.com", "/integration/", "/"}, {"", "/hooks/", ""}, {"uptime.betterstack.com", "/heartbeat/", ""},
+		{"api.twilio.com", "/Tokens/", "/"}, {"heartbeat.uptimerobot.com", "/", ""}, {"webhook.site", "/", ""},
+	}
+}

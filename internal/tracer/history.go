@@ -1,0 +1,198 @@
+package tracer
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"github.com/cilium/ebpf"
+
+	"github.com/oomtrace/oomtrace/internal/probe"
+)
+
+// The hooks of bpf/history.bpf.c. Where two programs are on one function, a word
+// after its name tells them apart.
+const (
+	hookTryCharge = "page_counter_try_charge"
+	hookUncharge  = "page_counter_uncharge"
+	hookKillCopy  = "oom_kill_process history"
+	hookMaxWrite  = "memory_max_write"
+	hookV1Write   = "mem_cgroup_write"
+	hookRmdir     = "cgroup_rmdir"
+)
+
+// historySpot is the number of the first of these hooks among pinned ones.
+const historySpot = 100
+
+// historyPlan says what counts growth. The charges come last: nothing is followed
+// that would not be forgotten again.
+func historyPlan() []hook {
+	return []hook{
+		rawHook(hookRmdir, probe.HistoryProgRawCgroupRmdir),
+		functionHook(hookKillCopy, 0, probe.HistoryProgFentryKill, probe.HistoryProgKprobeKill),
+		functionHook(hookMaxWrite, 0, probe.HistoryProgFentryMaxWrite, probe.HistoryProgKprobeMaxWrite),
+		functionHook(hookV1Write, 0, probe.HistoryProgFentryV1Write, probe.HistoryProgKprobeV1Write),
+		functionHook(hookUncharge, 0, probe.HistoryProgFentryUncharge, probe.HistoryProgKprobeUncharge),
+		functionHook(hookTryCharge, 0, probe.HistoryProgFentryTryCharge, probe.HistoryProgKprobeTryCharge),
+	}
+}
+
+// historyMaps are those that a reader needs.
+func historyMaps() []string {
+	return []string{probe.HistoryMapGrowths, probe.HistoryMapKilled, probe.HistoryMapLimits}
+}
+
+// growth is the part of a tracer that counts how cgroups grow. It has an object of
+// its own, and nothing else depends on it.
+type growth struct {
+	maps        map[string]*ebpf.Map
+	attachments []Attachment
+	err         error // why there is none
+}
+
+// History tells how the counting of charges is attached. The error says why it is
+// not.
+func (t *Tracer) History() (by Attachment, err error) {
+	for _, a := range t.growth.attachments {
+		if a.Hook == hookTryCharge {
+			by = a
+		}
+	}
+	return by, t.growth.err
+}
+
+// HistoryMaps are the maps of bpf/history.bpf.c, and of the command lines, by name, as long as the tracer is
+// open; nil where growth is not counted.
+func (t *Tracer) HistoryMaps() map[string]*ebpf.Map {
+	if t.growth.err != nil {
+		return nil
+	}
+	maps := maps.Clone(t.growth.maps)
+	maps[probe.OomtraceMapCmdlines] = t.maps[probe.OomtraceMapCmdlines]
+	return maps
+}
+
+// errNoHistory is why growth is not counted: nobody asked for it.
+var errNoHistory = errors.New("not asked for")
+
+// openHistory starts to count growth. A kernel that refuses it loses nothing else.
+func (t *Tracer) openHistory(a *attacher, opts Options) {
+	t.growth.err = t.loadHistory(a, opts)
+}
+
+func (t *Tracer) loadHistory(a *attacher, opts Options) error {
+	if opts.NoHistory {
+		return errNoHistory
+	}
+	if opts.Tier != TierAuto && opts.Tier != TierFentry && opts.Tier != TierKprobe {
+		return fmt.Errorf("%s has no functions to attach to", opts.Tier)
+	}
+	spec, err := probe.LoadHistory()
+	if err != nil {
+		return fmt.Errorf("BPF object: %w", err)
+	}
+	empty := spec.Copy()
+	clear(empty.Programs)
+	coll, err := ebpf.NewCollectionWithOptions(empty, ebpf.CollectionOptions{Cache: a.cache})
+	if err != nil {
+		return fmt.Errorf("create BPF maps: %w", plainError(err))
+	}
+	t.growth.maps = coll.Maps
+	coll.Maps = nil // closed by the tracer
+	defer coll.Close()
+	if err := t.pin.pinHistory(t.growth.maps); err != nil {
+		return err
+	}
+	own := &attacher{spec: spec, maps: t.growth.maps, cache: a.cache, types: a.types, symbols: a.symbols, watched: a.watched}
+	return t.attachHistory(own, opts.Tier)
+}
+
+// attachHistory attaches what it can: of the limits' writes and of the copies, any
+// that fails costs only its own.
+func (t *Tracer) attachHistory(a *attacher, tier Tier) error {
+	for n, h := range historyPlan() {
+		h.candidates = allowed(h, tier)
+		at, l := a.hook(h, t.pin.spot(historySpot+n))
+		t.growth.attachments = append(t.growth.attachments, at)
+		if l != nil {
+			t.links = append(t.links, l)
+		} else if h.name == hookTryCharge {
+			return &AttachError{Hook: h.name, Attempts: at.Tried}
+		}
+	}
+	return nil
+}
+
+// pinHistory pins the maps beside the others.
+func (d *pinDir) pinHistory(maps map[string]*ebpf.Map) error {
+	if d == nil {
+		return nil
+	}
+	for _, name := range historyMaps() {
+		if err := maps[name].Pin(filepath.Join(d.path, name)); err != nil {
+			return fmt.Errorf("%w: %s: %w", ErrPin, name, plainError(err))
+		}
+	}
+	return nil
+}
+
+// resumeHistory goes on with what an earlier reader of this build left: the past
+// is still there.
+func (t *Tracer) resumeHistory(path string) {
+	t.growth.err = t.openPinnedHistory(path)
+}
+
+func (t *Tracer) openPinnedHistory(path string) error {
+	t.growth.maps = map[string]*ebpf.Map{}
+	for _, name := range historyMaps() {
+		m, err := ebpf.LoadPinnedMap(filepath.Join(path, name), nil)
+		if errors.Is(err, os.ErrNotExist) {
+			return errors.New("the programs pinned in " + path + " go on without it")
+		}
+		if err != nil {
+			return fmt.Errorf("%w: %s: %w", ErrPin, path, plainError(err))
+		}
+		t.growth.maps[name] = m
+	}
+	found, err := listPinned(path)
+	if err != nil {
+		return err
+	}
+	plan, a := historyPlan(), &attacher{symbols: t.symbols, watched: &t.watched}
+	counts := false
+	for _, p := range found {
+		i := slices.IndexFunc(plan, func(h hook) bool { return h.name == p.hook })
+		if i < 0 {
+			continue
+		}
+		at := plan[i].attachment(p.kind)
+		if p.what == pinProgram {
+			again, l, err := a.again(filepath.Join(path, p.String()), &plan[i], p.kind)
+			if err != nil {
+				return fmt.Errorf("%s: %w", p.hook, plainError(err))
+			}
+			again.Unpinned = true
+			at, t.links = again, append(t.links, l)
+		} else {
+			t.watched.addPinned(path, p)
+		}
+		t.growth.attachments = append(t.growth.attachments, at)
+		counts = counts || p.hook == hookTryCharge
+	}
+	if !counts {
+		return errors.New("the programs pinned in " + path + " go on without it")
+	}
+	return nil
+}
+
+func (g *growth) close() error {
+	var errs []error
+	for _, m := range g.maps {
+		errs = append(errs, m.Close())
+	}
+	g.maps = nil
+	return errors.Join(errs...)
+}
