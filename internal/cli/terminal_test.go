@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 	"unicode/utf8"
@@ -16,9 +17,49 @@ import (
 	"github.com/creack/pty"
 )
 
+// screen is what a terminal shows.
+type screen struct {
+	*os.File
+	t    *testing.T
+	mu   sync.Mutex
+	text bytes.Buffer
+	done chan struct{}
+}
+
+// copy keeps what comes until the program ends: EIO is how a terminal does.
+func (s *screen) copy() {
+	defer close(s.done)
+	buf := make([]byte, 64<<10)
+	for {
+		n, err := s.Read(buf)
+		s.mu.Lock()
+		s.text.Write(buf[:n])
+		s.mu.Unlock()
+		if err != nil {
+			return
+		}
+	}
+}
+
+func (s *screen) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return strings.ReplaceAll(s.text.String(), "\r\n", "\n")
+}
+
+// wait waits until the terminal has shown a text.
+func (s *screen) wait(text string) {
+	s.t.Helper()
+	for deadline := time.Now().Add(40 * time.Second); !strings.Contains(s.String(), text); time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			s.t.Fatalf("no %q in %.2000q", text, s.String())
+		}
+	}
+}
+
 // onTerminal runs oomtrace on a terminal, which is its stdin, stdout and stderr, and
 // returns what a person sees there.
-func onTerminal(t *testing.T, columns uint16, env []string, during func(*os.File), args ...string) string {
+func onTerminal(t *testing.T, columns uint16, env []string, during func(*screen), args ...string) string {
 	t.Helper()
 	self, err := os.Executable()
 	if err != nil {
@@ -30,16 +71,21 @@ func onTerminal(t *testing.T, columns uint16, env []string, during func(*os.File
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() { _ = terminal.Close() }()
+	s := &screen{File: terminal, t: t, done: make(chan struct{})}
+	go s.copy()
 	timer := time.AfterFunc(time.Minute, func() { _ = cmd.Process.Kill() })
-	defer timer.Stop()
+	defer func() {
+		timer.Stop()
+		_ = cmd.Process.Kill() // where a test has ended before it
+		<-s.done
+		_ = terminal.Close()
+	}()
 	if during != nil {
-		during(terminal)
+		during(s)
 	}
-	var out bytes.Buffer
-	_, _ = io.Copy(&out, terminal) // EIO is how a terminal ends
-	_ = cmd.Wait()                 // what it wrote is looked at
-	return strings.ReplaceAll(out.String(), "\r\n", "\n")
+	<-s.done
+	_ = cmd.Wait() // what it wrote is looked at
+	return s.String()
 }
 
 const utf8Locale = "LANG=C.UTF-8"
@@ -105,7 +151,7 @@ func TestTerminalWithoutUTF8(t *testing.T) {
 // TestTerminalWaits: who gives no file is told that a log is waited for, and can type one.
 func TestTerminalWaits(t *testing.T) {
 	line := "[ 1375.9] Out of memory: Killed process 23143 (pip3) total-vm:2112380kB, anon-rss:1743412kB, file-rss:0kB, shmem-rss:0kB, UID:0 pgtables:3904kB oom_score_adj:0\n"
-	out := onTerminal(t, 80, []string{utf8Locale}, func(terminal *os.File) {
+	out := onTerminal(t, 80, []string{utf8Locale}, func(terminal *screen) {
 		if _, err := io.WriteString(terminal, line+"\x04"); err != nil {
 			t.Error(err)
 		}
@@ -133,29 +179,28 @@ func TestTerminalMessages(t *testing.T) {
 // TestTerminalProgress: a long read shows kills, rate and time left, and nothing of that is
 // left when it ends; resizing the terminal meanwhile does no harm.
 func TestTerminalProgress(t *testing.T) {
-	fifo := filepath.Join(t.TempDir(), "log")
-	big, err := os.Create(fifo)
+	name := filepath.Join(t.TempDir(), "log")
+	big, err := os.Create(name)
 	if err != nil {
 		t.Fatal(err)
 	}
 	// A hole of zeros is read and skipped.
-	if err := big.Truncate(12 << 30); err != nil {
+	if err := big.Truncate(1 << 40); err != nil {
 		t.Fatal(err)
 	}
 	if err := big.Close(); err != nil {
 		t.Fatal(err)
 	}
-	out := onTerminal(t, 80, []string{utf8Locale}, func(terminal *os.File) {
-		time.Sleep(1500 * time.Millisecond)
-		if err := pty.Setsize(terminal, &pty.Winsize{Rows: 40, Cols: 60}); err != nil {
+	out := onTerminal(t, 80, []string{utf8Locale}, func(terminal *screen) {
+		terminal.wait("B/s)")
+		if err := pty.Setsize(terminal.File, &pty.Winsize{Rows: 40, Cols: 60}); err != nil {
 			t.Error(err)
 		}
-		time.Sleep(500 * time.Millisecond)
 		if _, err := terminal.Write([]byte{3}); err != nil { // Ctrl-C
 			t.Error(err)
 		}
-	}, "read", kernelLog, fifo)
-	for _, want := range []string{"oomtrace: 11 kills ", "B/s)", "oomtrace: 11 kills in "} {
+	}, "read", kernelLog, name)
+	for _, want := range []string{"oomtrace: 11 kills ", "oomtrace: 11 kills in "} {
 		if !strings.Contains(out, want) {
 			t.Errorf("no %q in %.2000q", want, out)
 		}
