@@ -16,7 +16,7 @@ func runCompletion(_ context.Context, args []string, env Env) error {
 	}
 	p := help.Program{Name: "oomtrace", Values: map[string][]string{
 		"output": {"text", "wide", "json", "html"}, "source": {"auto", "bpf", "kmsg"},
-		"sigkill": {"memory", "all", "off"}, "attach": {"auto", "fentry", "kprobe", "tp_btf", "raw_tp", "tracepoint"},
+		"sigkill": {"memory", "all", "off"}, "history": {"auto", "exact", "sampled", "off"}, "attach": {"auto", "fentry", "kprobe", "tp_btf", "raw_tp", "tracepoint"},
 		"since": {"today", "yesterday", "-1h", "-1d"}, "until": {"now", "today", "yesterday"},
 	}}
 	for _, v := range verbs() {

@@ -34,7 +34,9 @@ func TestDashboardHasData(t *testing.T) {
 		t.Fatal(err)
 	}
 	m := New(Options{Version: "v1", Stats: func() (Stats, error) {
-		return Stats{Lost: 3, Hooks: []Hook{{Name: "mark_victim", Kind: "tp_btf"}}}, nil
+		return Stats{
+			Lost: 3, Hooks: []Hook{{Name: "mark_victim", Kind: "tp_btf"}}, Near: []Near{{Cgroup: "/shop", Seconds: 90}},
+		}, nil
 	}})
 	server := httptest.NewServer(m.Handler())
 	defer server.Close()
