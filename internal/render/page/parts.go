@@ -418,10 +418,7 @@ func tasksOf(rec *oom.Record) *tasks {
 	}
 	t := &tasks{Note: total(len(rec.Candidates), rec.CandidatesTotal)}
 	if rec.CandidatesBytes.Known {
-		t.Note = strings.TrimSpace(t.Note + " Together they hold " + short(rec.CandidatesBytes.Value) + "; what several share counts once for each.")
-		if t.Note[:1] != "T" {
-			t.Note = strings.Replace(t.Note, "Together they", "All together", 1)
-		}
+		t.Note = strings.TrimSpace(t.Note + " All that were weighed hold " + short(rec.CandidatesBytes.Value) + "; what several share counts once for each.")
 	}
 	held := func(c *oom.Candidate) uint64 {
 		sum := min(c.RSSBytes.Value, math.MaxUint64/4) + min(c.SwapBytes.Value, math.MaxUint64/4)
