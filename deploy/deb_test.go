@@ -95,7 +95,7 @@ func TestDebInstallUpgradeRemove(t *testing.T) {
 	files := []string{
 		"usr/bin/oomtrace", "usr/lib/systemd/system/oomtrace.service", "etc/default/oomtrace",
 		"usr/share/bash-completion/completions/oomtrace", "usr/share/zsh/vendor-completions/_oomtrace", "usr/share/fish/vendor_completions.d/oomtrace.fish",
-		"usr/share/man/man8/oomtrace.8.gz", "usr/share/doc/oomtrace/copyright",
+		"usr/share/man/man8/oomtrace.8.gz", "usr/share/doc/oomtrace/copyright", "usr/lib/systemd/system/oomtrace.socket",
 	}
 	there := func(want bool, files ...string) {
 		t.Helper()
@@ -121,7 +121,7 @@ func TestDebInstallUpgradeRemove(t *testing.T) {
 		t.Errorf("an upgrade changed the configuration: %q", got)
 	}
 	dpkg("--remove", "oomtrace")
-	there(false, files[0], files[1], files[3], files[4])
+	there(false, files[0], files[1], files[3], files[4], files[5])
 	there(true, files[2], "var/log/oomtrace/kills.json")
 	dpkg("--purge", "oomtrace")
 	there(false, files[2], "var/log/oomtrace")

@@ -15,10 +15,12 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/yaml"
@@ -29,6 +31,7 @@ import (
 
 const (
 	unitFile      = "oomtrace.service"
+	socketFile    = "oomtrace.socket"
 	manifestFile  = "oomtrace.yaml"
 	dashboardFile = "grafana-dashboard.json"
 	rulesFile     = "oomtrace.rules.yaml"
@@ -42,7 +45,7 @@ const (
 func serviceFlags() []string {
 	return []string{
 		"--pin", "--metrics", "--output", "--output-file", "--output-max-bytes", "--since-boot",
-		"--redact", "--runtime-socket", "--oom-score-adj",
+		"--redact", "--runtime-socket", "--oom-score-adj", "--health",
 	}
 }
 
@@ -70,6 +73,7 @@ type manifest struct {
 	role      rbacv1.ClusterRole
 	binding   rbacv1.ClusterRoleBinding
 	daemonSet appsv1.DaemonSet
+	policy    networkingv1.NetworkPolicy
 }
 
 func readManifest(t *testing.T) *manifest {
@@ -78,6 +82,7 @@ func readManifest(t *testing.T) *manifest {
 	into := map[string]any{
 		"v1 Namespace": &m.namespace, "v1 ServiceAccount": &m.account, "apps/v1 DaemonSet": &m.daemonSet,
 		"rbac.authorization.k8s.io/v1 ClusterRole": &m.role, "rbac.authorization.k8s.io/v1 ClusterRoleBinding": &m.binding,
+		"networking.k8s.io/v1 NetworkPolicy": &m.policy,
 	}
 	for _, doc := range strings.Split(read(t, manifestFile), "\n---\n") {
 		var meta metav1.TypeMeta
@@ -139,7 +144,7 @@ func TestManifestFitsTogether(t *testing.T) {
 
 func TestManifestIsTight(t *testing.T) {
 	c := readManifest(t).daemonSet.Spec.Template.Spec.Containers[0]
-	if got := c.Resources.Limits.Memory().Value(); got != 32<<20 || c.Resources.Requests.Memory().Value() != got {
+	if got := c.Resources.Limits.Memory().Value(); got != 64<<20 || c.Resources.Requests.Memory().Value() != got {
 		t.Errorf("memory: %d bytes", got)
 	}
 	s := c.SecurityContext
@@ -157,7 +162,11 @@ func TestManifestIsTight(t *testing.T) {
 	for name := range strings.FieldsSeq(setting(t, "CapabilityBoundingSet")) {
 		unit = append(unit, corev1.Capability(strings.TrimPrefix(name, "CAP_")))
 	}
-	if !slices.Equal(unit, s.Capabilities.Add) {
+	// What systemd does itself: oom_score_adj, the limit on locked memory.
+	unit = append(unit, "SYS_RESOURCE", "IPC_LOCK")
+	added := slices.Sorted(slices.Values(s.Capabilities.Add))
+	slices.Sort(unit)
+	if !slices.Equal(unit, added) {
 		t.Errorf("capabilities: the unit has %v, the DaemonSet %v", unit, s.Capabilities.Add)
 	}
 	doc := read(t, operations)
@@ -167,12 +176,90 @@ func TestManifestIsTight(t *testing.T) {
 		}
 	}
 	for _, probe := range []*corev1.Probe{c.LivenessProbe, c.StartupProbe} {
-		if probe.HTTPGet.Path != "/healthz" || probe.HTTPGet.Port.StrVal != c.Ports[0].Name {
+		if probe.HTTPGet.Path != "/healthz" || probe.HTTPGet.Port.StrVal != c.Ports[1].Name {
 			t.Errorf("probe %v", probe.HTTPGet)
 		}
 	}
-	if want := fmt.Sprintf("--metrics=0.0.0.0:%d", c.Ports[0].ContainerPort); !slices.Contains(c.Args, want) {
-		t.Errorf("no %s in %v", want, c.Args)
+	for i, flag := range []string{"metrics", "health"} {
+		if want := fmt.Sprintf("--%s=0.0.0.0:%d", flag, c.Ports[i].ContainerPort); !slices.Contains(c.Args, want) || c.Ports[i].Name != flag {
+			t.Errorf("no %s in %v, %v", want, c.Args, c.Ports[i])
+		}
+	}
+}
+
+// TestManifestMounts: no more is mounted than what is read.
+func TestManifestMounts(t *testing.T) {
+	pod := readManifest(t).daemonSet.Spec.Template.Spec
+	for _, v := range pod.Volumes {
+		switch path := v.HostPath.Path; path {
+		case "/", "/run", "/var", "/var/run", "/var/lib", "/proc", "/etc", "/dev":
+			t.Errorf("%s is mounted as a whole", path)
+		}
+	}
+}
+
+// TestNetworkPolicy: nothing leaves the pod, and only the metrics' port can be
+// reached from other pods.
+func TestNetworkPolicy(t *testing.T) {
+	m := readManifest(t)
+	spec, labels := m.policy.Spec, m.daemonSet.Spec.Template.Labels
+	if m.policy.Namespace != m.namespace.Name || fmt.Sprint(spec.PodSelector.MatchLabels) != fmt.Sprint(labels) {
+		t.Errorf("is for %s %v", m.policy.Namespace, spec.PodSelector)
+	}
+	if fmt.Sprint(spec.PolicyTypes) != "[Ingress Egress]" || len(spec.Egress) != 0 || len(spec.Ingress) != 1 {
+		t.Fatalf("%+v", spec)
+	}
+	in := spec.Ingress[0]
+	if len(in.From) == 0 || len(in.Ports) != 1 || in.Ports[0].Port.StrVal != "metrics" {
+		t.Errorf("lets in %+v", in)
+	}
+}
+
+// asCrash makes the test binary end as oomtrace may.
+const asCrash = "OOMTRACE_TEST_CRASH"
+
+func TestMain(m *testing.M) {
+	switch os.Getenv(asCrash) {
+	case "":
+		os.Exit(m.Run())
+	case "panic":
+		panic("made up")
+	default:
+		fmt.Println("waiting")
+		select {}
+	}
+}
+
+// TestCrashRestarts: with the unit's environment, a crash is no exit with one of
+// the codes that the unit does not restart after.
+func TestCrashRestarts(t *testing.T) {
+	for name, signal := range map[string]syscall.Signal{"panic": 0, "segv": syscall.SIGSEGV, "watchdog": syscall.SIGABRT, "quit": syscall.SIGQUIT} {
+		t.Run(name, func(t *testing.T) {
+			cmd := exec.Command("sh", "-c", "ulimit -c 0; exec "+os.Args[0])
+			cmd.Env = append(os.Environ(), asCrash+"="+name)
+			for _, line := range settings(t)["Environment"] {
+				cmd.Env = append(cmd.Env, line)
+			}
+			out, err := cmd.StdoutPipe()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := cmd.Start(); err != nil {
+				t.Fatal(err)
+			}
+			if signal != 0 {
+				if _, err := out.Read(make([]byte, 64)); err != nil {
+					t.Fatal(err)
+				}
+				if err := cmd.Process.Signal(signal); err != nil {
+					t.Fatal(err)
+				}
+			}
+			_ = cmd.Wait()
+			if status := cmd.ProcessState.Sys().(syscall.WaitStatus); !status.Signaled() {
+				t.Errorf("ended with %v", cmd.ProcessState)
+			}
+		})
 	}
 }
 
@@ -208,6 +295,8 @@ func TestUnit(t *testing.T) {
 		"Type": "notify", "NoNewPrivileges": "yes", "SystemCallArchitectures": "native", "OOMScoreAdjust": "-1000",
 		"ProtectSystem": "strict", "WantedBy": "multi-user.target", "Restart": "always", "DeviceAllow": "/dev/kmsg r",
 		"RestartPreventExitStatus": "2 3 4", "ReadWritePaths": "-/sys/fs/bpf", "ProtectKernelLogs": "no",
+		"PrivateNetwork": "yes", "RestrictAddressFamilies": "AF_UNIX", "Requires": "oomtrace.socket", "LimitMEMLOCK": "infinity", "Nice": "-20",
+		"PrivateDevices": "yes", "BindReadOnlyPaths": "/dev/kmsg", "ProtectProc": "invisible", "LimitCORE": "0",
 	} {
 		if got := setting(t, key); got != want {
 			t.Errorf("%s=%s, want %s", key, got, want)
@@ -224,7 +313,24 @@ func TestUnit(t *testing.T) {
 			t.Errorf("%s is not allowed", call)
 		}
 	}
+	if socket := read(t, socketFile); !strings.Contains(socket, "\nListenStream=127.0.0.1:9497\n") {
+		t.Error("the metrics are not on loopback")
+	}
 	verifyUnit(t)
+	verifyExposure(t)
+}
+
+// verifyExposure asks systemd how much the unit leaves open.
+func verifyExposure(t *testing.T) {
+	t.Helper()
+	out, err := exec.Command("systemd-analyze", "security", "--offline=true", "--threshold=20", "--no-pager", unitFile).CombinedOutput()
+	if errors.Is(err, exec.ErrNotFound) || strings.Contains(string(out), "unrecognized option") {
+		t.Log("no systemd-analyze here that rates files")
+		return
+	}
+	if err != nil {
+		t.Errorf("systemd-analyze security: %v\n%s", err, out)
+	}
 }
 
 // TestUnitLeavesInReach holds what a setting for hardening would take away.
@@ -232,11 +338,8 @@ func TestUnitLeavesInReach(t *testing.T) {
 	for key, takes := range map[string]string{
 		"ProtectKernelTunables": "/proc/kallsyms, see systemd.exec(5)",
 		"ProcSubset":            "all of /proc but the processes",
-		"ProtectProc":           "other processes, where the capability is not enough",
 		"PrivateUsers":          "the capabilities",
-		"PrivateDevices":        "/dev/kmsg",
 		"PrivatePIDs":           "other processes",
-		"PrivateNetwork":        "the metrics",
 	} {
 		if got := setting(t, key); got != "" {
 			t.Errorf("%s=%s takes away %s", key, got, takes)
@@ -273,7 +376,11 @@ func verifyUnit(t *testing.T) {
 		return
 	}
 	// The binary and the man page need not be installed.
-	copied := t.TempDir() + "/oomtrace.service"
+	dir := t.TempDir()
+	copied := dir + "/oomtrace.service"
+	if err := os.WriteFile(dir+"/"+socketFile, []byte(strings.Replace(read(t, socketFile), "Documentation=man:oomtrace(8)\n", "", 1)), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	text := strings.NewReplacer("/usr/bin/oomtrace", "/bin/true", "Documentation=man:oomtrace(8)\n", "").Replace(read(t, unitFile))
 	if err := os.WriteFile(copied, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
@@ -560,7 +667,7 @@ func hasField(typ reflect.Type, path []string) bool {
 
 // TestEveryFileIsTested reminds of files that nothing here looks at.
 func TestEveryFileIsTested(t *testing.T) {
-	known := []string{unitFile, manifestFile, dashboardFile, rulesFile, rulesTestFile, "Dockerfile", "oomtrace.default", "deploy_test.go", "deb_test.go"}
+	known := []string{unitFile, socketFile, manifestFile, dashboardFile, rulesFile, rulesTestFile, "Dockerfile", "oomtrace.default", "deploy_test.go", "deb_test.go"}
 	entries, err := fs.ReadDir(os.DirFS("."), ".")
 	if err != nil {
 		t.Fatal(err)

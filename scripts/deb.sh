@@ -20,6 +20,7 @@ chmod 755 "$root"
 
 install -D -m 755 "$binary" "$root/usr/bin/oomtrace"
 install -D -m 644 "$here/deploy/oomtrace.service" "$root/usr/lib/systemd/system/oomtrace.service"
+install -D -m 644 "$here/deploy/oomtrace.socket" "$root/usr/lib/systemd/system/oomtrace.socket"
 install -D -m 644 "$here/deploy/oomtrace.default" "$root/etc/default/oomtrace"
 install -d "$root/usr/share/man/man8" "$root/usr/share/doc/oomtrace" "$root/DEBIAN"
 gzip -9nc "$here/docs/oomtrace.8" >"$root/usr/share/man/man8/oomtrace.8.gz"
@@ -73,7 +74,7 @@ cat >"$root/DEBIAN/prerm" <<EOF
 #!/bin/sh
 set -e
 if [ "\$1" = remove ] && $systemd; then
-	systemctl disable --now oomtrace.service || true
+	systemctl disable --now oomtrace.service oomtrace.socket || true
 	# What was pinned would stay in the kernel until the next boot.
 	/usr/bin/oomtrace unpin --pin /sys/fs/bpf/oomtrace >/dev/null 2>&1 || true
 fi

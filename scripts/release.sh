@@ -1,38 +1,20 @@
 #!/bin/bash
 # Builds the release for both architectures: release.sh VERSION. Beside the archives:
-# Debian packages, a bill of materials for each binary, and checksums.
+# Debian packages, a bill of materials (SPDX) for each binary, and checksums.
 # Everything is made twice, the second time without what the first left in the
 # cache, and must come out the same.
 set -euo pipefail
 
 version=$1
 out=build/release
-cyclonedx=github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod@v1.9.0
 SOURCE_DATE_EPOCH=$(git log -1 --format=%ct 2>/dev/null || echo 0)
 export SOURCE_DATE_EPOCH
-
-# materials BINARY FILE writes the bill of materials. The tool stamps it with the
-# time of day; the release's own time takes its place.
-materials() {
-	local log=$2.log when
-	go run "$cyclonedx" bin -json -noserial -output "$2" "$1" 2>"$log" || {
-		cat "$log" >&2
-		return 1
-	}
-	rm "$log"
-	when=$(date -u -d "@$SOURCE_DATE_EPOCH" +%Y-%m-%dT%H:%M:%SZ)
-	jq --arg when "$when" '.metadata.timestamp = $when' "$2" >"$2.new"
-	mv "$2.new" "$2"
-}
+created=$(date -u -d "@$SOURCE_DATE_EPOCH" +%Y-%m-%dT%H:%M:%SZ)
 
 # check_materials BINARY FILE compares it with what Go wrote into the binary.
 check_materials() {
-	jq -e '.bomFormat == "CycloneDX" and (.specVersion | length > 0)' "$2" >/dev/null || {
-		echo "release: $2 is no CycloneDX bill of materials" >&2
-		return 1
-	}
 	diff <(go version -m "$1" | awk '$1 == "dep" {print $2 "@" $3}' | sort) \
-		<(jq -r '.components[] | select(.purl // "" | contains("golang/std@") | not) | .name + "@" + .version' "$2" | sort) || {
+		<(jq -r '.packages[2:][] | .name + "@" + .versionInfo' "$2" | sort) || {
 		echo "release: $2 has other modules than $1" >&2
 		return 1
 	}
@@ -46,8 +28,8 @@ build() {
 	GOCACHE=$cache CGO_ENABLED=0 GOARCH=$arch go build -tags grpcnotrace -trimpath -ldflags "-s -w -X main.version=$version" \
 		-o "$dir/$name/oomtrace" ./cmd/oomtrace
 	cp LICENSE README.md docs/oomtrace.8 "$dir/$name"
-	materials "$dir/$name/oomtrace" "$dir/$name.cdx.json"
-	check_materials "$dir/$name/oomtrace" "$dir/$name.cdx.json"
+	go run ./internal/materials -created "$created" "$dir/$name/oomtrace" >"$dir/$name.spdx.json"
+	check_materials "$dir/$name/oomtrace" "$dir/$name.spdx.json"
 	scripts/deb.sh "$version" "$arch" "$dir/$name/oomtrace" "$dir" >/dev/null
 	tar --sort=name --owner=0 --group=0 --numeric-owner --mode=u=rwX,go=rX --mtime="@$SOURCE_DATE_EPOCH" -C "$dir" -c "$name" |
 		gzip -n >"$dir/$name.tar.gz"
@@ -64,4 +46,4 @@ for again in "$out"/again/*; do
 	cmp "$again" "$out/${again##*/}"
 	echo "release: the same twice: ${again##*/}"
 done
-(cd "$out" && sha256sum ./*.tar.gz ./*.deb ./*.cdx.json >sha256sums && cat sha256sums)
+(cd "$out" && sha256sum -- *.tar.gz *.deb *.spdx.json >SHA256SUMS && sha256sum --check SHA256SUMS)

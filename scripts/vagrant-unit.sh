@@ -32,6 +32,24 @@ until_recorded() {
 	done
 }
 
+# crash SIGNAL ends the service by a signal, waits until it is back, and has a
+# process killed: that kill is recorded.
+crash() {
+	before=$(systemctl show --value --property NRestarts oomtrace)
+	systemctl kill --signal "$1" oomtrace
+	tries=0
+	until [ "$(systemctl show --value --property NRestarts oomtrace)" -gt "$before" ] && systemctl is-active --quiet oomtrace; do
+		tries=$((tries + 1))
+		[ "$tries" -lt 60 ] || fail "it is not restarted after $1"
+		sleep 1
+	done
+	unit=crash-$(echo "$1" | tr '[:upper:]' '[:lower:]')
+	eater "$unit"
+	echo go >"/run/$unit"
+	until_recorded "$unit"
+	rm "/run/$unit"
+}
+
 eater older
 eater away
 dpkg --install "$deb"
@@ -54,6 +72,13 @@ while systemctl is-active --quiet away; do sleep 0.2; done
 until_recorded away
 records >/tmp/unit.json
 [ -e "$pins" ] || fail "no pins in $pins"
+
+# Go exits with 2 when it crashes, as for wrong flags: the unit has it end by a
+# signal. STOP is for the watchdog to end.
+printf '[Service]\nWatchdogSec=5\nTimeoutAbortSec=5\n' >/run/systemd/system/oomtrace.service.d/away.conf
+systemctl daemon-reload
+systemctl restart oomtrace
+for signal in SEGV ABRT QUIT STOP; do crash $signal; done
 
 # A flag that does not exist: one start, no more.
 echo 'OOMTRACE_ARGS=--nonsense' >/etc/default/oomtrace

@@ -10,7 +10,6 @@ import (
 	"github.com/oomtrace/oomtrace/internal/assemble"
 	"github.com/oomtrace/oomtrace/internal/cli/help"
 	"github.com/oomtrace/oomtrace/internal/harden"
-	"github.com/oomtrace/oomtrace/internal/history"
 	"github.com/oomtrace/oomtrace/internal/render"
 	"github.com/oomtrace/oomtrace/internal/tracer"
 )
@@ -60,30 +59,12 @@ func printCheck(ctx context.Context, env Env, tr *tracer.Tracer, t *traceFlags) 
 	for _, a := range tr.Attachments() {
 		lines = append(lines, a.Lines()...)
 	}
-	lines = append(lines, describeHistory(tr, t.history)...)
+	lines = append(lines, assemble.DescribeHistory(tr, t.history)...)
 	for _, n := range append(tr.Warnings(), tr.Notes()...) {
 		lines = append(lines, row("note", n))
 	}
 	lines = append(lines, runtimes(ctx, t.sockets)...)
 	return printLines(env.Stdout, append(lines, "OK: oomtrace can run here"))
-}
-
-// describeHistory says how growth is followed, and why charges are not counted.
-func describeHistory(tr *tracer.Tracer, mode string) []string {
-	by, err := tr.History()
-	switch {
-	case mode == string(history.ModeOff):
-		return []string{row("history", "off")}
-	case mode == string(history.ModeSampled):
-		return []string{row("history", "sampled every second")}
-	case err == nil:
-		return []string{row("history", "exact: "+by.Kind+" on "+by.Hook)}
-	}
-	lines := []string{row("history", "sampled every second; charges are not counted:")}
-	if attempts := refused(err); attempts != nil {
-		return append(lines, attempts[1:]...)
-	}
-	return append(lines, row("", "  "+err.Error()))
 }
 
 func row(what, state string) string { return fmt.Sprintf("%-21s %s", what, state) }

@@ -18,7 +18,6 @@ import (
 	"syscall"
 
 	"github.com/spf13/pflag"
-	"golang.org/x/sys/unix"
 
 	"github.com/oomtrace/oomtrace/internal/cli/help"
 	"github.com/oomtrace/oomtrace/internal/render"
@@ -29,8 +28,6 @@ import (
 type Env struct {
 	Stdin          io.Reader
 	Stdout, Stderr io.Writer
-	// StdoutErr says why nothing can be written to Stdout, where that is known.
-	StdoutErr error
 	// StdoutTerminal says that a person reads stdout; NoColor is NO_COLOR.
 	StdoutTerminal bool
 	NoColor        bool
@@ -50,13 +47,11 @@ func Main(version string) int {
 	signal.Ignore(syscall.SIGPIPE)
 	ctx, stop := interruptible()
 	defer stop()
-	_, noColor := os.LookupEnv("NO_COLOR")
-	out := sink.NewStream(os.Stdout)
 	return Run(ctx, os.Args[1:], Env{
-		Stdin: os.Stdin, Stdout: out, Stderr: os.Stderr, StdoutErr: stdoutFailure(out),
-		StdoutTerminal: isTerminal(os.Stdout), NoColor: noColor && os.Getenv("NO_COLOR") != "", Version: version,
-		Columns: terminalColumns(os.Stdout), ASCII: asciiLocale(os.Getenv),
-		StdinTerminal: isTerminal(os.Stdin), StderrTerminal: isTerminal(os.Stderr),
+		Stdin: os.Stdin, Stdout: sink.NewStream(os.Stdout), Stderr: os.Stderr,
+		StdoutTerminal: render.IsTerminal(os.Stdout), NoColor: os.Getenv("NO_COLOR") != "", Version: version,
+		Columns: render.TerminalColumns(os.Stdout), ASCII: render.ASCIILocale(os.Getenv),
+		StdinTerminal: render.IsTerminal(os.Stdin), StderrTerminal: render.IsTerminal(os.Stderr),
 	})
 }
 
@@ -81,31 +76,6 @@ func interruptible() (context.Context, func()) {
 		close(signals)
 		cancel()
 	}
-}
-
-func isTerminal(f *os.File) bool {
-	_, err := unix.IoctlGetTermios(int(f.Fd()), unix.TCGETS)
-	return err == nil
-}
-
-func terminalColumns(f *os.File) int {
-	size, err := unix.IoctlGetWinsize(int(f.Fd()), unix.TIOCGWINSZ)
-	if err != nil {
-		return 0
-	}
-	return int(size.Col)
-}
-
-// asciiLocale reports that the locale names another character set than UTF-8. The
-// first variable that is set counts (locale(7)); with none, as under a service manager,
-// UTF-8 is assumed.
-func asciiLocale(getenv func(string) string) bool {
-	for _, name := range []string{"LC_ALL", "LC_CTYPE", "LANG"} {
-		if v := strings.ToLower(getenv(name)); v != "" {
-			return !strings.Contains(v, "utf-8") && !strings.Contains(v, "utf8")
-		}
-	}
-	return false
 }
 
 // verb is one verb.
@@ -150,21 +120,7 @@ func Run(ctx context.Context, args []string, env Env) int {
 			break
 		}
 	}
-	if env.StdoutErr != nil {
-		env.Stdout = closedOut{env.StdoutErr}
-	}
 	return report(env, run(ctx, args, env))
-}
-
-// stdoutFailure says that nothing can be written: records that go to the
-// /dev/null which stands for a closed stdout would be missed by no process.
-func stdoutFailure(out *sink.Stream) error {
-	err := out.Check()
-	if err == nil {
-		return nil
-	}
-	return &failure{err: fmt.Errorf("stdout is %w", sink.ErrStreamClosed), code: exitError,
-		hint: "give it a reader or a file, or give --output-file; \">/dev/null\" drops the records"}
 }
 
 // untilHangup calls end when no process can read stdout any more, as in
@@ -176,11 +132,6 @@ func untilHangup(ctx context.Context, w io.Writer, end func(), note func(error))
 	}
 	return func() {}
 }
-
-// closedOut refuses what is written.
-type closedOut struct{ err error }
-
-func (c closedOut) Write([]byte) (int, error) { return 0, c.err }
 
 // failure is an error with the exit code it means and what to do about it.
 type failure struct {
@@ -203,6 +154,9 @@ func report(env Env, err error) int {
 		return exitOK
 	case errors.Is(err, syscall.EPIPE):
 		return exitOK // the reader has seen enough
+	case errors.Is(err, sink.ErrStreamClosed):
+		err = &failure{err: errors.New("stdout is closed"), code: exitError,
+			hint: "give it a reader or a file, or give --output-file; \">/dev/null\" drops the records"}
 	}
 	say(env, "%v", err)
 	code, hint := exitError, ""

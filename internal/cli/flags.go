@@ -5,14 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"strconv"
+	"slices"
 	"time"
 
 	"github.com/spf13/pflag"
 
 	"github.com/oomtrace/oomtrace/internal/assemble"
 	"github.com/oomtrace/oomtrace/internal/cli/help"
-	"github.com/oomtrace/oomtrace/internal/history"
 	"github.com/oomtrace/oomtrace/internal/pipeline"
 	"github.com/oomtrace/oomtrace/internal/sink"
 	"github.com/oomtrace/oomtrace/internal/timespec"
@@ -116,40 +115,14 @@ func (f *filterFlags) check() error {
 type ownerFlags struct {
 	sockets    []string
 	enrichWait time.Duration
-	redact     redaction
+	redact     string
 	secrets    []string
 }
-
-// redaction is the value of --redact: true, false or strict.
-type redaction struct{ on, strict bool }
-
-// String implements pflag.Value.
-func (r *redaction) String() string {
-	if r.strict {
-		return "strict"
-	}
-	return strconv.FormatBool(r.on)
-}
-
-// Set implements pflag.Value.
-func (r *redaction) Set(s string) (err error) {
-	r.strict = s == "strict"
-	if r.on = r.strict; r.strict {
-		return nil
-	}
-	if r.on, err = strconv.ParseBool(s); err != nil {
-		return errors.New("use true, false or strict")
-	}
-	return nil
-}
-
-// Type implements pflag.Value.
-func (r *redaction) Type() string { return "mode" }
 
 func (o *ownerFlags) stages(env Env) assemble.StageOptions {
 	return assemble.StageOptions{
 		Notify:  func(text string) { say(env, "%s", text) },
-		Sockets: o.sockets, EnrichWait: o.enrichWait, Redact: o.redact.on, RedactStrict: o.redact.strict, RedactNames: o.secrets,
+		Sockets: o.sockets, EnrichWait: o.enrichWait, Redact: o.redact != "false", RedactStrict: o.redact == "strict", RedactNames: o.secrets,
 	}
 }
 
@@ -157,14 +130,16 @@ func (o *ownerFlags) check() error {
 	if o.enrichWait < 0 {
 		return usage("use a positive time, such as 500ms, or 0", "--enrich-wait %v is negative", o.enrichWait)
 	}
+	if !slices.Contains([]string{"true", "false", "strict"}, o.redact) {
+		return usage("use true, false or strict", "unknown mode %q of --redact", o.redact)
+	}
 	return nil
 }
 
 func (o *ownerFlags) define(f *pflag.FlagSet) {
 	f.StringArrayVar(&o.sockets, "runtime-socket", nil, "ask this container runtime too; a `path`, may be repeated")
 	f.DurationVar(&o.enrichWait, "enrich-wait", 500*time.Millisecond, "longest `time` a record waits for container metadata")
-	o.redact.on = true
-	f.Var(&o.redact, "redact", "hide arguments that look like secrets; strict: all values; false: none")
+	f.StringVar(&o.redact, "redact", "true", "hide arguments that look like secrets; `mode` strict: all values; false: none")
 	f.Lookup("redact").NoOptDefVal = "true"
 	f.StringArrayVar(&o.secrets, "redact-name", nil, "hide arguments of this `name` too; may be repeated")
 }
@@ -245,7 +220,7 @@ func (t *traceFlags) groups() *help.Groups {
 	g.Add("As a service", func(f *pflag.FlagSet) {
 		t.file.define(f)
 		f.StringVar(&t.pin, "pin", "", "keep programs and records in this bpffs `directory` while oomtrace is stopped")
-		f.StringVar(&t.metrics, "metrics", "", "serve Prometheus metrics at this `address`, such as 127.0.0.1:9497")
+		f.StringVar(&t.metrics, "metrics", "", "serve Prometheus metrics at this `address`, such as 127.0.0.1:9497; systemd: on the socket it passed")
 		f.StringVar(&t.health, "health", "", "serve /healthz at this `address` of its own too")
 		f.BoolVar(&t.allowPrivileges, "allow-privileges", false, "go on if privileges that are not needed cannot be dropped")
 		f.IntVar(&t.oomScoreAdj, "oom-score-adj", defaultScoreAdj, "this process's own `adjustment`")
@@ -309,13 +284,13 @@ func (t *traceFlags) options() (tracer.Options, error) {
 		return tracer.Options{}, usage(fmt.Sprintf("use a power of two from %d to %d", tracer.MinRingBytes, tracer.MaxRingBytes),
 			"--ring-bytes %d is not a valid ring buffer size", n)
 	}
-	mode, err := history.ParseMode(t.history)
+	mode, err := assemble.ParseHistory(t.history)
 	if err != nil {
 		return tracer.Options{}, usage("use auto, exact, sampled or off", "--history: %w", err)
 	}
 	opts := tracer.Options{
 		Tier: tier, BTF: t.btf, Top: t.top, Pin: t.pin, RingBytes: t.ringBytes,
-		NoSigkills: t.sigkill == "off", NoHistory: mode == history.ModeOff || mode == history.ModeSampled,
+		NoSigkills: t.sigkill == "off", NoHistory: !mode.Counts(),
 	}
 	if t.top == 0 {
 		opts.Top = -1

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"golang.org/x/sys/unix"
@@ -29,6 +30,10 @@ func (s *session) guard(ctx context.Context) error {
 				err: fmt.Errorf("%s: %w", step.Name, step.Err), code: exitError,
 				hint: "--allow-privileges goes on with more privileges than needed",
 			}
+		}
+		if errors.Is(step.Err, harden.ErrCgo) {
+			say(s.env, "warning: %s: %v", step.Name, step.Err)
+			continue
 		}
 		s.note(step.Name, step.Err)
 	}

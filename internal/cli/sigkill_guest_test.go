@@ -215,7 +215,7 @@ func TestSigkillBlastRadius(t *testing.T) {
 	if err := c.Set("cgroup.procs", strconv.Itoa(a.PID)); err != nil {
 		t.Fatal(err)
 	}
-	hog, err := workload.Start(workload.Hog{Name: "hog", Procs: c.Procs(), Adj: -900, Steps: []workload.Step{{Kind: workload.Anon, Bytes: 62 * mib}}})
+	hog, err := workload.Start(workload.Hog{Name: "hog", Procs: c.Procs(), Adj: -900, Steps: []workload.Step{{Kind: workload.Anon, Bytes: 96 * mib}}})
 	if err != nil {
 		t.Fatal(err)
 	}

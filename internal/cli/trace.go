@@ -10,7 +10,6 @@ import (
 
 	"github.com/oomtrace/oomtrace/internal/assemble"
 	"github.com/oomtrace/oomtrace/internal/harden"
-	"github.com/oomtrace/oomtrace/internal/history"
 	"github.com/oomtrace/oomtrace/internal/pipeline"
 	"github.com/oomtrace/oomtrace/internal/sink"
 	"github.com/oomtrace/oomtrace/internal/tracer"
@@ -76,15 +75,18 @@ func (s *session) open(ctx context.Context, opts tracer.Options) error {
 func (s *session) openOutput() error {
 	s.out = s.env.Stdout
 	if s.traceFlags.file.path == "" {
-		return s.env.StdoutErr
+		if out, ok := s.out.(*sink.Stream); ok {
+			return out.Check() // no process would miss the records
+		}
+		return nil
 	}
 	opts := s.traceFlags.file.options()
 	opts.Notify = func(err error) {
-		if err != nil {
-			say(s.env, "warning: the output file cannot be rotated, and grows beyond --output-max-bytes: %v", err)
-		} else {
+		if err == nil {
 			say(s.env, "the output file is rotated again")
+			return
 		}
+		say(s.env, "warning: the output file cannot be rotated, and grows beyond --output-max-bytes: %v", err)
 	}
 	f, err := sink.Open(opts)
 	if err != nil {
@@ -103,7 +105,10 @@ func (s *session) openSource(ctx context.Context, opts tracer.Options) (*assembl
 	tr, err := tracer.Open(ctx, opts)
 	if err == nil {
 		s.tr = tr
-		return nil, s.needExact()
+		if _, err := tr.History(); err != nil && s.history == "exact" {
+			return nil, &failure{err: fmt.Errorf("--history exact: %w", err), code: exitUnsupported, hint: "\"--history auto\" samples instead"}
+		}
+		return nil, nil
 	}
 	// What the user got wrong is to be reported, not worked around.
 	refused := errors.Is(err, tracer.ErrUnsupported) || errors.Is(err, tracer.ErrPermission)
@@ -116,23 +121,12 @@ func (s *session) openSource(ctx context.Context, opts tracer.Options) (*assembl
 	return nil, openFailure(err, s.btf)
 }
 
-// needExact: --history exact is an error where growth cannot be counted.
-func (s *session) needExact() error {
-	if s.history != string(history.ModeExact) {
-		return nil
-	}
-	if _, err := s.tr.History(); err != nil {
-		return &failure{err: fmt.Errorf("--history exact: %w", err), code: exitUnsupported, hint: "\"--history auto\" samples instead"}
-	}
-	return nil
-}
-
 func (s *session) liveOptions() assemble.LiveOptions {
 	o := assemble.LiveOptions{
 		StageOptions: s.stages(s.env), Output: s.to(s.out, s.env), Limit: s.count,
 		Queue: s.file != nil, SinceBoot: s.sinceBoot, Note: s.note, Metrics: s.metrics, Health: s.health, Version: versionOf(s.env),
 	}
-	o.History, o.Top = history.Mode(s.history), s.top
+	o.History, o.Top = assemble.HistoryMode(s.history), s.top
 	o.Filters, o.NoWhy, o.Metadata, o.Sigkill = s.filters, s.noWhy, true, s.sigkill
 	return o
 }
@@ -152,7 +146,7 @@ func (s *session) trace(ctx context.Context) error {
 	if err := sink.CreateMark(s.readyFile); err != nil {
 		return readyFailure(err)
 	}
-	defer notifySystemd(ctx, s.live.Alive)()
+	defer s.live.NotifySystemd(ctx)()
 	defer untilHangup(ctx, s.out, cancel, func(err error) { s.note("the end of the reader", err) })()
 	started := time.Now()
 	err := s.live.Run(ctx)
@@ -203,7 +197,7 @@ func (s *session) greet() {
 			say(s.env, "%s", line)
 		}
 	}
-	for _, line := range describeHistory(s.tr, s.history) {
+	for _, line := range assemble.DescribeHistory(s.tr, s.history) {
 		say(s.env, "%s", line)
 	}
 	for _, n := range s.tr.Notes() {

@@ -282,9 +282,11 @@ func (c *Cache) walk() {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
 	for _, s := range c.sources {
-		for _, e := range c.entries { // those that no source knew, too
-			if e.src == nil && s.covers(e.in.Value()) && s.wants(e.runtime) {
-				s.push(e, true, false)
+		if c.tree == "" { // what was seen is all there is to ask for
+			for _, e := range c.entries {
+				if e.src == nil && s.covers(e.in.Value()) && s.wants(e.runtime) {
+					s.push(e, true, false)
+				}
 			}
 		}
 		s.prime()

@@ -123,13 +123,17 @@ func TestLateRuntime(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			root := shortDir(t)
 			before(root)
-			tree(t, root)
+			if name != "logs only" {
+				tree(t, root)
+			}
 			c := open(t, Options{Root: root, Interval: time.Hour})
 			c.Ready(t.Context())
 			f := &fakeCRI{}
 			f.add(1, 2, "app")
 			f.serve(t, root+containerd)
-			tree(t, root, podPath(1, 2))
+			if name != "logs only" { // without a tree, what was seen is asked for again
+				tree(t, root, podPath(1, 2))
+			}
 			start := time.Now()
 			c.Seen(podPath(1, 2))
 			eventually(t, "it is known", func() bool { i, _ := c.lookup(podPath(1, 2)); return i.Name == "app" })
@@ -631,6 +635,37 @@ func TestText(t *testing.T) {
 	for _, in := range []string{strings.Repeat("ä", maxText), "x" + strings.Repeat("ä", maxText), strings.Repeat("x", 2*maxText)} {
 		if out := text(in); len(out) < maxText-1 || len(out) > maxText || !strings.HasPrefix(in, out) {
 			t.Errorf("%d bytes: %q", len(out), out)
+		}
+	}
+}
+
+// TestMemoryTree holds where the whole tree of cgroups is found.
+func TestMemoryTree(t *testing.T) {
+	const v2 = "1 0 0:1 %s /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n"
+	for name, tt := range map[string]struct{ own, first, want string }{
+		"the machine's":               {own: fmt.Sprintf(v2, "/"), want: "/sys/fs/cgroup"},
+		"mounted into a container":    {own: fmt.Sprintf(v2, "/../../.."), want: "/sys/fs/cgroup"},
+		"a part of v1":                {own: "1 0 0:1 /docker/x /sys/fs/cgroup rw - cgroup cgroup rw,memory\n"},
+		"of v1":                       {own: "1 0 0:1 / /sys/fs/cgroup rw - cgroup cgroup rw,memory\n", want: "/sys/fs/cgroup"},
+		"in the first process's root": {own: "", first: fmt.Sprintf(v2, "/../.."), want: "/proc/1/root/sys/fs/cgroup"},
+		"a part in both":              {own: fmt.Sprintf(v2, "/x"), first: fmt.Sprintf(v2, "/x")},
+		"none":                        {},
+	} {
+		root := shortDir(t)
+		write(t, root+"/proc/self/mountinfo", tt.own)
+		write(t, root+"/proc/1/mountinfo", tt.first)
+		for _, dir := range []string{"", "/proc/1/root"} {
+			write(t, root+dir+"/sys/fs/cgroup/cgroup.controllers", "memory\n")
+			if strings.HasPrefix(name, "a part") {
+				write(t, root+dir+"/sys/fs/cgroup/cgroup.type", "domain\n")
+			}
+		}
+		want := tt.want
+		if want != "" {
+			want = root + want
+		}
+		if got := memoryTree(root); got != want {
+			t.Errorf("%s: %q, want %q", name, got, want)
 		}
 	}
 }

@@ -3,6 +3,9 @@ package container
 import (
 	"context"
 	"fmt"
+	"io"
+	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -10,16 +13,23 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
+	"google.golang.org/grpc"
 	cri1 "k8s.io/cri-api/pkg/apis/runtime/v1"
 
 	"github.com/oomtrace/oomtrace/internal/cgroup"
 )
 
-// TestMain runs the client of a memory test in a process of its own.
+// TestMain runs the client of a memory test, and the runtime of an attack, in a
+// process of its own.
 func TestMain(m *testing.M) {
+	if path := os.Getenv("OOMTRACE_TEST_SERVE"); path != "" {
+		impostor(path)
+		return
+	}
 	if root := os.Getenv("OOMTRACE_TEST_ROOT"); root != "" {
 		learn(root)
 		return
@@ -52,6 +62,37 @@ func learn(root string) {
 		})
 	}
 	fmt.Printf("%d %d %d\n", known, resident("VmHWM")-before, resident("VmRSS")-before)
+}
+
+// impostor is a runtime that claims to know container 2 of pod 1, until its standard
+// input ends. Below /run it has a file system of its own.
+func impostor(path string) {
+	if strings.HasPrefix(path, "/run/") {
+		if err := syscall.Mount("impostor", "/run", "tmpfs", 0, ""); err != nil {
+			panic(err)
+		}
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		panic(err)
+	}
+	l, err := net.Listen("unix", path)
+	if err != nil {
+		panic(err)
+	}
+	if strings.Contains(path, "docker") {
+		s := &http.Server{ReadHeaderTimeout: time.Minute, Handler: &fakeDocker{server: "Docker/28 (linux)", answers: map[string]any{
+			"/containers/" + id(2) + "/json": map[string]any{"Id": id(2), "Name": "forged"},
+		}}}
+		go func() { _ = s.Serve(l) }()
+	} else {
+		f := &fakeCRI{}
+		f.add(1, 2, "forged")
+		s := grpc.NewServer()
+		cri1.RegisterRuntimeServiceServer(s, f)
+		go func() { _ = s.Serve(l) }()
+	}
+	fmt.Println("listening")
+	_, _ = io.Copy(io.Discard, os.Stdin)
 }
 
 // resident reads a size from /proc/self/status, in KiB.

@@ -90,15 +90,15 @@ func (l *looker) wait(ctx context.Context) ([]candidate, bool) {
 }
 
 // adopt starts a source for each place that was not there before, and says whether
-// there was one. Places of this machine stay; in containers those are stopped that
-// are gone.
+// there was one. Those at fixed places stay; of those found by a process, the ones
+// that are gone are stopped.
 func (c *Cache) adopt(places []candidate, here bool) (news bool) {
 	c.mu.RLock()
 	have := slices.Clone(c.sources)
 	c.mu.RUnlock()
 	if !here {
 		have = slices.DeleteFunc(have, func(s *source) bool {
-			if s.system() || s.user.Known || slices.ContainsFunc(places, func(p candidate) bool { return p.path == s.path }) {
+			if !s.node || slices.ContainsFunc(places, func(p candidate) bool { return p.path == s.path }) {
 				return false
 			}
 			c.stop(s)
@@ -222,7 +222,7 @@ func (c *Cache) node(proc, pid string) []candidate {
 		if err != nil {
 			return nil, daemon{}, err
 		}
-		d, err := daemonOf(proc, fmt.Sprintf("/proc/self/fd/%d", dir.Fd()))
+		d, err := daemonOf(fmt.Sprintf("/proc/self/fd/%d", dir.Fd()))
 		if err != nil {
 			return nil, d, errors.Join(err, dir.Close())
 		}
@@ -272,7 +272,7 @@ func kindOf(path string) string {
 // start makes the source of a place and its goroutine.
 func (c *Cache) start(f candidate) *source {
 	s := &source{
-		cache: c, domain: f.domain, path: f.path, kind: f.kind, rank: rankRuntime, explicit: f.explicit, inode: f.inode,
+		cache: c, domain: f.domain, path: f.path, kind: f.kind, rank: rankRuntime, explicit: f.explicit, inode: f.inode, node: f.node != nil,
 		first: make(chan struct{}), wake: make(chan struct{}, 1), pending: map[*entry]*ask{},
 	}
 	also := func(i *Info) { c.put(s, i) }

@@ -1,7 +1,6 @@
 package container
 
 import (
-	"bufio"
 	"context"
 	"encoding/json"
 	"errors"
@@ -9,9 +8,9 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/url"
 	"strings"
 	"sync/atomic"
-	"time"
 
 	"github.com/oomtrace/oomtrace/internal/oom"
 )
@@ -68,13 +67,12 @@ func (d *docker) close() {}
 
 // hello learns who answers: podman serves Docker's API too.
 func (d *docker) hello(ctx context.Context) error {
-	r, err := d.do(ctx, "ask who answers", "/_ping")
+	header, err := d.do(ctx, "ask who answers", "/_ping", func(io.Reader) error { return nil })
 	if err != nil {
 		return err
 	}
-	finish(r.Body)
 	v := &dockerVersion{name: d.kind}
-	name, version, ok := strings.Cut(strings.SplitN(r.Header.Get("Server"), " ", 2)[0], "/")
+	name, version, ok := strings.Cut(strings.SplitN(header.Get("Server"), " ", 2)[0], "/")
 	switch {
 	case ok && strings.EqualFold(name, "libpod"):
 		v.name, v.prefix = kindPodman, "/v4.0.0/libpod"
@@ -165,69 +163,47 @@ func (d *docker) podName(ctx context.Context, id string) string {
 	return text(v.Name)
 }
 
+// decode asks for an object; the answer is bounded.
 func (d *docker) decode(ctx context.Context, what, path string, v any) error {
-	r, err := d.do(ctx, what, path)
-	if err != nil {
-		return err
-	}
-	defer finish(r.Body)
-	if err := json.NewDecoder(io.LimitReader(r.Body, d.bound())).Decode(v); err != nil {
-		return fmt.Errorf("%s: %w", what, err)
-	}
-	return nil
+	_, err := d.do(ctx, what, path, func(r io.Reader) error { return json.NewDecoder(r).Decode(v) })
+	return err
 }
 
-// do sends one request over a connection of its own: http.Transport would write
-// to the standard logger what a socket says unasked. The answer's body is the
-// caller's to finish.
-func (d *docker) do(ctx context.Context, what, path string) (*http.Response, error) {
-	r, err := d.send(ctx, path)
+// do asks over a connection of its own, and gives the answer's headers.
+func (d *docker) do(ctx context.Context, what, path string, read func(io.Reader) error) (http.Header, error) {
+	client := http.Client{
+		Transport: &http.Transport{
+			DialContext:       func(ctx context.Context, _, _ string) (net.Conn, error) { return d.dial(ctx) },
+			DisableKeepAlives: true, DisableCompression: true, MaxResponseHeaderBytes: maxHeaders,
+		},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://localhost"+path, nil)
+	if err != nil {
+		return nil, err
+	}
+	r, err := client.Do(req)
+	if at := (*url.Error)(nil); errors.As(err, &at) {
+		err = &downError{at.Err} // it breaks off, or is no HTTP
+	}
 	if err != nil {
 		if ctx.Err() != nil {
 			err = ctx.Err()
 		}
 		return nil, fmt.Errorf("%s: %w", what, err)
 	}
+	defer func() { _ = r.Body.Close() }()
 	switch r.StatusCode {
 	case http.StatusOK:
-		return r, nil
 	case http.StatusNotFound:
-		finish(r.Body)
 		return nil, errNotFound
+	default:
+		return nil, &statusError{what: what, code: r.StatusCode}
 	}
-	finish(r.Body)
-	return nil, &statusError{what: what, code: r.StatusCode}
-}
-
-func (d *docker) send(ctx context.Context, path string) (*http.Response, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://localhost"+path, nil)
-	if err != nil {
-		return nil, err
+	if err := read(io.LimitReader(r.Body, d.bound())); err != nil {
+		return nil, fmt.Errorf("%s: %w", what, err)
 	}
-	req.Close = true
-	conn, err := d.dial(ctx)
-	if err != nil {
-		return nil, &downError{err}
-	}
-	// The end of the context ends a read that is under way.
-	stop := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
-	if err = req.Write(conn); err == nil {
-		var r *http.Response
-		if r, err = http.ReadResponse(bufio.NewReader(io.LimitReader(conn, d.bound())), req); err == nil {
-			r.Body = &body{ReadCloser: r.Body, conn: conn, stop: stop}
-			return r, nil
-		}
-	}
-	stop()
-	_ = conn.Close()
-	return nil, &downError{err} // it breaks off, or is no HTTP
-}
-
-// body closes the connection with the answer.
-type body struct {
-	io.ReadCloser
-	conn net.Conn
-	stop func() bool
+	return r.Header, nil
 }
 
 // labelled makes a pod of a container's labels; nil if there is none in them.
@@ -237,10 +213,3 @@ func labelled(l map[string]string) *PodInfo {
 	}
 	return &PodInfo{Namespace: word(l[labelPodNamespace]), Name: text(l[labelPodName]), UID: text(l[labelPodUID])}
 }
-
-func (b *body) Close() error {
-	b.stop()
-	return b.conn.Close()
-}
-
-func finish(b io.Closer) { _ = b.Close() }

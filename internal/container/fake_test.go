@@ -329,9 +329,7 @@ func process(t testing.TB, root string, pid int, cgroup string) (dir string) {
 	write(t, dir+"/comm", "containerd\n")
 	write(t, dir+"/status", "Name:\tcontainerd\nUid:\t0\t0\t0\t0\n")
 	write(t, dir+"/cgroup", "0::"+cgroup+"\n")
-	for _, p := range []string{dir, root + "/proc/1"} {
-		link(t, "user:[4026531837]", p+"/ns/user")
-	}
+	link(t, initialUserNS, dir+"/ns/user")
 	return dir
 }
 

@@ -94,6 +94,7 @@ type source struct {
 	kind     string // "cri", "docker", "podman", "kubelet pods", or a word for files
 	rank     int
 	inode    [2]uint64
+	node     bool // found by a process
 	explicit bool // asked for by the user: every failure is worth a word
 	back     backend
 	cancel   context.CancelFunc
@@ -454,6 +455,10 @@ func (s *source) settle(a *ask, err error) {
 	case err == nil, refused && was && !s.worked, !refused && a.try+1 == len(delays):
 		delete(s.pending, a.e)
 		return
+	case was && errors.Is(err, errNotFound): // once more is enough: the next walk asks again
+		a.try = len(delays) - 2
+		a.due = time.Now().Add(delays[a.try+1])
+		a.try++
 	case errors.Is(err, errLabels):
 		a.try++
 		a.due = time.Now().Add(podPause << a.try)

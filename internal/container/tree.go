@@ -5,6 +5,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 
 	"github.com/oomtrace/oomtrace/internal/cgroup"
@@ -16,11 +17,12 @@ const (
 	maxCgroups = 1 << 17
 )
 
-// memoryTree is the directory of the root of the memory hierarchy, as far as it
-// shows: in a cgroup namespace of our own the tree of the first process has it.
+// memoryTree is the directory of the root of the memory hierarchy; empty if it does
+// not show. From a cgroup namespace of our own its path has nothing but "..", where
+// it is mounted at all; else the first process has it.
 func memoryTree(root string) string {
 	h, err := cgroup.ReadHierarchies(root)
-	if err == nil && h.Memory.Root == "/" {
+	if err == nil && strings.Trim(h.Memory.Root, "/.") == "" && h.Memory.Point != "" {
 		if dir := filepath.Join(root, h.Memory.Point); whole(dir) {
 			return dir
 		}

@@ -94,67 +94,69 @@ const maxLinks = 40
 // connected (O_PATH). Symbolic links are resolved within that root, whatever they
 // say, and every step is shown to check.
 func openIn(root, path string, check func(name string, st *unix.Stat_t) error) (*os.File, error) {
-	flags := unix.O_PATH | unix.O_CLOEXEC
-	dirs := []int{}
-	defer func() {
-		for _, fd := range dirs {
-			_ = unix.Close(fd)
-		}
-	}()
-	top, err := unix.Open(root, flags|unix.O_DIRECTORY, 0)
+	top, err := unix.Open(root, unix.O_PATH|unix.O_CLOEXEC|unix.O_DIRECTORY, 0)
 	if err != nil {
 		return nil, &os.PathError{Op: "open", Path: root, Err: err}
 	}
-	dirs = append(dirs, top)
-	parts := strings.Split(path, "/")
-	for links := 0; len(parts) > 0; {
+	way := []int{top} // from the root to where it is
+	back := func(to int) {
+		for _, fd := range way[to:] {
+			_ = unix.Close(fd)
+		}
+		way = way[:to]
+	}
+	defer func() { back(0) }()
+	links := 0
+	for parts := strings.Split(path, "/"); len(parts) > 0; {
 		name := parts[0]
 		parts = parts[1:]
 		switch name {
 		case "", ".":
 			continue
 		case "..":
-			if n := len(dirs) - 1; n > 0 {
-				_ = unix.Close(dirs[n])
-				dirs = dirs[:n]
+			back(max(len(way)-1, 1))
+			continue
+		}
+		fd, target, err := step(way[len(way)-1], name, check)
+		if err == nil && target != "" {
+			if links++; links > maxLinks {
+				err = errLoop
 			}
-			continue
 		}
-		fd, err := unix.Openat(dirs[len(dirs)-1], name, flags|unix.O_NOFOLLOW, 0)
 		if err != nil {
 			return nil, &os.PathError{Op: "open", Path: path, Err: err}
 		}
-		dirs = append(dirs, fd)
-		var st unix.Stat_t
-		if err := unix.Fstat(fd, &st); err != nil {
-			return nil, &os.PathError{Op: "stat", Path: path, Err: err}
-		}
-		if err := check(name, &st); err != nil {
-			return nil, &os.PathError{Op: "open", Path: path, Err: err}
-		}
-		if st.Mode&unix.S_IFMT != unix.S_IFLNK {
+		switch {
+		case target == "":
+			way = append(way, fd)
 			continue
+		case target[0] == '/':
+			back(1)
 		}
-		if links++; links > maxLinks {
-			return nil, &os.PathError{Op: "open", Path: path, Err: errLoop}
-		}
-		target, err := readlink(fd)
-		if err != nil {
-			return nil, &os.PathError{Op: "readlink", Path: path, Err: err}
-		}
-		keep := len(dirs) - 1
-		if strings.HasPrefix(target, "/") {
-			keep = 1
-		}
-		for _, fd := range dirs[keep:] {
-			_ = unix.Close(fd)
-		}
-		dirs = dirs[:keep]
 		parts = append(strings.Split(target, "/"), parts...)
 	}
-	last := dirs[len(dirs)-1]
-	dirs = dirs[:len(dirs)-1]
-	return os.NewFile(uintptr(last), path), nil
+	last := len(way) - 1
+	f := os.NewFile(uintptr(way[last]), path)
+	way = way[:last]
+	return f, nil
+}
+
+// step opens one name in a directory; of a symbolic link it gives the target.
+func step(dir int, name string, check func(name string, st *unix.Stat_t) error) (fd int, target string, err error) {
+	if fd, err = unix.Openat(dir, name, unix.O_PATH|unix.O_CLOEXEC|unix.O_NOFOLLOW, 0); err != nil {
+		return -1, "", err
+	}
+	var st unix.Stat_t
+	if err = unix.Fstat(fd, &st); err == nil {
+		err = check(name, &st)
+	}
+	if err == nil && st.Mode&unix.S_IFMT != unix.S_IFLNK {
+		return fd, "", nil
+	}
+	if err == nil {
+		target, err = readlink(fd)
+	}
+	return -1, target, errors.Join(err, unix.Close(fd))
 }
 
 // readlink reads the target of an open symbolic link.
@@ -218,10 +220,14 @@ type daemon struct {
 	domain
 }
 
+// initialUserNS is the initial user namespace, on every kernel (USER_NS_INIT_INO,
+// include/uapi/linux/nsfs.h).
+const initialUserNS = "user:[4026531837]"
+
 // daemonOf judges a process by its directory below /proc; dir stays that process's,
 // whatever becomes of its number. Only root's processes are heard, and in the
 // initial user namespace only: everybody is root in one of their own.
-func daemonOf(proc, dir string) (daemon, error) {
+func daemonOf(dir string) (daemon, error) {
 	status, err := os.ReadFile(filepath.Join(dir, "status"))
 	if err != nil {
 		return daemon{}, err
@@ -233,8 +239,8 @@ func daemonOf(proc, dir string) (daemon, error) {
 	if err != nil {
 		return daemon{}, err
 	}
-	if initial, err := os.Readlink(filepath.Join(proc, "1/ns/user")); err != nil || ns != initial {
-		return daemon{}, errors.Join(fmt.Errorf("%w: in a user namespace", errUntrusted), err)
+	if ns != initialUserNS {
+		return daemon{}, fmt.Errorf("%w: in a user namespace", errUntrusted)
 	}
 	path, err := cgroupOf(dir)
 	if err != nil {

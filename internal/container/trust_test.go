@@ -248,8 +248,8 @@ func TestDaemons(t *testing.T) {
 		}},
 		{name: "in a user's slice", cgroup: userPath + "/x", listen: "/"},
 		{name: "in a user's slice, seen from a container", cgroup: "/../.." + userPath, listen: "/"},
-		{name: "of no known namespace", cgroup: node, listen: node, change: func(t *testing.T, root, _ string) {
-			if err := os.Remove(root + "/proc/1/ns/user"); err != nil {
+		{name: "of no known namespace", cgroup: node, listen: node, change: func(t *testing.T, _, dir string) {
+			if err := os.Remove(dir + "/ns/user"); err != nil {
 				t.Fatal(err)
 			}
 		}},

@@ -97,7 +97,7 @@ func TestCases(t *testing.T) {
 		}), "", "unevictable, it cannot be swapped", "mlock"},
 		{"the victim, summed up by its name", system(swap(0, 0), holder(oom.Holder{Comm: "hog", UsageBytes: b(2 * gib), Tasks: b(1)}), func(r *oom.Record) { r.Victim.Comm = "hog" }), "", "this process holds 3 GiB of 4 GiB", "hog"},
 		{"the victim at an ancestor's limit", limited(inPod(250*mib), holder(oom.Holder{Comm: "hog", UsageBytes: b(240 * mib), Tasks: b(1)}), func(r *oom.Record) { r.Victim.Comm = "hog" }), codeHolder, "", "holds"},
-		{"more than the limit holds nobody", limited(inPod(250*mib), holder(oom.Holder{Comm: "x", UsageBytes: b(gib), Tasks: b(1)})), codeHolder, "", "holds"},
+		{"nothing holds more than the limit", limited(inPod(250*mib), holder(oom.Holder{Comm: "x", UsageBytes: b(gib), Tasks: b(1)})), codeHolder, "", "holds"},
 		{"what is mapped and in the swap cache counts once", limited(limitStat(oom.LimitAnon, 200*mib), limitStat(oom.LimitFile, 102*mib), limitStat(oom.LimitSwapcached, 100*mib), limitStat(oom.LimitKernel, 2*mib)),
 			codeLimitAnon, "anonymous memory: 252 MiB of 256 MiB (98 %)", ""},
 		{"v1, a container by its name", limitedV1(container("/kubepods/podu/abc"), func(r *oom.Record) {
@@ -126,6 +126,15 @@ func TestCases(t *testing.T) {
 		{"memory.low gives way in the end", system(swap(0, 0), func(r *oom.Record) {
 			r.Victim.CgroupLimits = []oom.CgroupLimit{{Cgroup: "/a", UsageBytes: b(gib), LowBytes: b(3 * gib)}}
 		}), codeMemoryProtected, "memory.low keeps 1 GiB of 4 GiB (25 %) of the victim's cgroups from reclaim while other memory can be had", "min"},
+		{"the victim's adjustment is not known", system(spareBig(8*gib, -998), func(r *oom.Record) { r.Victim.OOMScoreAdj = oom.Opt[int32]{} }), codeVictimAdj, "", "spared"},
+		{"no trigger, and the task that asks is killed", system(func(r *oom.Record) { r.Trigger, r.Memory.OOMKillAllocatingTask = nil, oom.Some(true) }), codeVictimTrigger, "", "asked"},
+		{"nothing of the machine", system(func(r *oom.Record) { r.Memory = nil }), "", "out of memory; this process held 4.9 GiB", "swap"},
+		{"the cgroup at its limit may not swap, above the levels that are known", limited(func(r *oom.Record) {
+			r.Victim.Cgroup, r.Victim.CgroupLimits, r.Limit.SwapMaxBytes = "/a/b/c", []oom.CgroupLimit{{Cgroup: "/a/b/c"}, {Cgroup: "/a/b"}}, b(0)
+		}), codeSwapForbidden, "the cgroup at its limit may not swap", "levels"},
+		{"a limit without its cgroup's scope", system(func(r *oom.Record) { r.Limit = &oom.Limit{UsageBytes: b(gib), MaxBytes: b(gib)} }), "", "swap (2 GiB) is used up", "limit"},
+		{"v1, the maximum of memory and swap is not known", limitedV1(func(r *oom.Record) { r.Limit.MemswUsageBytes = b(300 * mib) }), "", "limit of 256 MiB is used up", "swap is used up"},
+		{"nodes in a list that is none", system(numa(oom.ScopeCpuset, "0-x", 2*gib), swap(0, 0)), "", "memory was not short", "nodes of"},
 		{"allocations by site", system(stat(oom.StatSlabUnrecl, 3*gib), stat(oom.StatActiveAnon, 0), stat(oom.StatInactiveAnon, 0), func(r *oom.Record) {
 			r.Memory.Allocations = []oom.Allocation{{Site: "mm/slub.c:1 func:x", Bytes: b(2 * gib)}}
 		}), codeMemoryKernel, `most was allocated by "mm/slub.c:1 func:x" (2 GiB)`, ""},
@@ -144,7 +153,7 @@ func TestCases(t *testing.T) {
 			r.Victim.LockedVMBytes = b(200 * mib)
 		}), "", "locked with mlock, it cannot be swapped", "no swap is configured"},
 		{"KSM", system(swap(0, 0), stack("break_ksm+0x1", "unmerge_ksm_pages.isra.0+0x2"), func(r *oom.Record) { r.Victim.OOMOrigin = oom.Some(true) }), codeVictimOrigin, "KSM is being turned off", "swapoff"},
-		{"by whom a limit was lowered", limited(func(r *oom.Record) { r.Limit.UsageBytes = b(600 * mib) }, stack("memory_max_write+0x1"), func(r *oom.Record) {
+		{"which process lowered a limit", limited(func(r *oom.Record) { r.Limit.UsageBytes = b(600 * mib) }, stack("memory_max_write+0x1"), func(r *oom.Record) {
 			r.Trigger.PID, r.Trigger.Comm = oom.Some(int32(5)), "sh"
 			r.Limit.Changed = &oom.LimitChange{FromBytes: b(gib), ToBytes: b(256 * mib), AgoNS: oom.Some(uint64(1e6))}
 		}), "", "limit was lowered from 1 GiB to 256 MiB by sh (pid 5), with 600 MiB in use", "before"},

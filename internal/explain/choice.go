@@ -101,7 +101,7 @@ func (e *explanation) allocatingTask(v *oom.Victim) bool {
 
 // spared looks for a task at least 10 % bigger, for the numbers of two tasks are
 // not read at one moment, with a lower oom_score_adj. One below a tenth of the memory
-// is not worth a word.
+// is left out.
 func (e *explanation) spared(v *oom.Victim) {
 	if !v.RSSBytes.Known || !v.OOMScoreAdj.Known {
 		return

@@ -1,5 +1,7 @@
 package explain
 
+import "slices"
+
 // Code is one stable code of a reason or a verdict.
 type Code struct {
 	Name string
@@ -94,12 +96,14 @@ func checkOf(code string) string {
 	return ""
 }
 
+// checkSwap is the next step where the state of swap is in doubt.
+const checkSwap = "swapon --show and grep VmSwap /proc/*/status; trace with BPF for swap's state at the kill"
+
 // Codes returns every code with its meaning, in the order of docs/why.md.
-func Codes() []Code {
-	const (
-		stat      = "memory.stat of the cgroup at its limit: anon, file, shmem, kernel, sock"
-		swapState = "swapon --show and grep VmSwap /proc/*/status; trace with BPF for swap's state at the kill"
-	)
+func Codes() []Code { return slices.Concat(limitCodes(), memoryCodes(), otherCodes()) }
+
+func limitCodes() []Code {
+	const stat = "memory.stat of the cgroup at its limit: anon, file, shmem, kernel, sock"
 	return []Code{
 		{codeLimitAnon, "a cgroup's limit is used up, mostly by anonymous memory", stat},
 		{codeLimitShmem, "a cgroup's limit is used up, mostly by tmpfs or shared memory", stat},
@@ -110,8 +114,8 @@ func Codes() []Code {
 		{codeLimitAncestor, "the limit is that of a cgroup above the victim's own", "memory.current of each cgroup below the one at its limit"},
 		{codeLimitLowered, "the limit was lowered below what is in use", "what sets the limit: kubelet (in-place resize, VPA), systemctl set-property, docker update"},
 		{codeLimitNoTask, "much of the memory at the limit belongs to no process that could be killed", ""},
-		{codeSwapNone, "no swap is configured", swapState},
-		{codeSwapFull, "swap is used up", swapState},
+		{codeSwapNone, "no swap is configured", checkSwap},
+		{codeSwapFull, "swap is used up", checkSwap},
 		{codeSwapIdle, "swap was free", ""},
 		{codeSwapForbidden, "the cgroup may not swap", "memory.swap.max of the cgroups that hold the most memory"},
 		{codeSwapCgroupFull, "the cgroup has used up the swap it may use", "memory.swap.current and memory.swap.max of the cgroups that hold the most memory"},
@@ -120,13 +124,18 @@ func Codes() []Code {
 		{codeSwapUnevictable, "the memory is unevictable, and swap cannot take it", "findmnt -t ramfs; grep VmLck /proc/*/status; ipcs -m"},
 		{codeSwapTooSlow, "swap was free and in use, but reclaim did not free memory in time", "vmstat 1 (so), iostat -x 1, cat /proc/pressure/memory while it runs short"},
 		{codeSwapUnexplained, "swap was free, and the record does not show why it was not used", "sysctl vm.swappiness; grep VmLck /proc/*/status; oomtrace check, for what this machine hides"},
-		{codeSwapoff, "swap is being turned off", swapState},
+		{codeSwapoff, "swap is being turned off", checkSwap},
 		{codeKubeletNoSwap, "kubelet runs with NoSwap: pods may not swap", ""},
 		{codeKubeletQoS, "kubelet gives no swap to pods of this QoS class", ""},
 		{codeKubeletRequest, "kubelet gives no swap to a container with this memory request", ""},
 		{codeKubeletLimited, "kubelet's LimitedSwap set the size of the swap share", ""},
 		{codeKubeletUnsure, "kubelet forbids the pod to swap, by a rule that the record does not show", ""},
-		{codeMemoryLow, "the machine has no free memory above its watermarks", swapState},
+	}
+}
+
+func memoryCodes() []Code {
+	return []Code{
+		{codeMemoryLow, "the machine has no free memory above its watermarks", checkSwap},
 		{codeNotShort, "memory was free above the watermarks: the machine was not short of it", "trigger.kernel_stack: a page fault may fail for want of a cgroup's charge or in a driver; dmesg just before"},
 		{codeMemoryKernel, "most memory is kernel memory, which cannot be swapped", "slabtop -o; grep -E 'SUnreclaim|KernelStack|PageTables|Percpu' /proc/meminfo"},
 		{codeMemoryMissing, "most memory is in none of the kernel's statistics", "ss -m; zramctl; grep -i -E 'Huge|Vmalloc|Balloon' /proc/meminfo; the hypervisor's balloon; /proc/vmallocinfo"},
@@ -149,6 +158,11 @@ func Codes() []Code {
 		{codeGrewSawtooth, "memory rose and fell, and the last rise met the limit", ""},
 		{codeGrewNew, "what grew is a process, or a whole cgroup, that had just started", ""},
 		{codeFullForLong, "the limit had been used up for long", ""},
+	}
+}
+
+func otherCodes() []Code {
+	return []Code{
 		{codeVictimAdj, "a bigger task was spared for its lower oom_score_adj", ""},
 		{codeVictimTrigger, "vm.oom_kill_allocating_task: the task that asked was killed", ""},
 		{codeVictimSmall, "the kill may free little: what it releases is small", ""},

@@ -192,7 +192,7 @@ func (f *facts) gatherUncounted(rest uint64, st oom.Stats) {
 
 // gatherDirty takes swap's pages out of the page cache. On their way to swap and
 // back they are in the swap cache, which memory.stat counts as file, and in
-// writeback (mm/swap_state.c, mm/page_io.c); to whom they belong they are
+// writeback (mm/swap_state.c, mm/page_io.c); to their owner they are
 // anonymous memory.
 func (f *facts) gatherDirty(st oom.Stats, kernel size) {
 	dirty, writeback := first(st, oom.LimitFileDirty, oom.LimitV1Dirty), first(st, oom.LimitFileWriteback, oom.LimitV1Writeback)

@@ -143,7 +143,7 @@ func newPairs() []pair {
 		{codeMemoryFragments, "the blocks are CMA's", system(fragmented(2, 400*mib, 90000, 900, 40), cmaMask, types("UME", "UM", "C")), codeMemoryFragments,
 			"one is not", system(fragmented(2, 400*mib, 90000, 900, 40), cmaMask, types("UME", "UM", "MC")), codeNotShort},
 		{codeMemoryFragments, "the blocks are kept for atomic requests", system(fragmented(2, 400*mib, 90000, 900, 40), types("UME", "UM", "H")), codeMemoryFragments,
-			"for nobody in particular", system(fragmented(2, 400*mib, 90000, 900, 40), types("UME", "UM", "U")), codeNotShort},
+			"for any request", system(fragmented(2, 400*mib, 90000, 900, 40), types("UME", "UM", "U")), codeNotShort},
 		{codeNodeZone, "the log lists the usable zones only", system(swap(0, 0), fromLog, cmaMask, listedOnly(gib)), codeNodeZone, "and nothing is free elsewhere", system(swap(0, 0), fromLog, cmaMask, listedOnly(40*mib)), codeSwapNone},
 		{codeNodeCpuset, "the log lists its nodes only", system(swap(0, 0), fromLog, listedOnly(gib), func(r *oom.Record) { r.Scope = oom.ScopeCpuset }), codeNodeCpuset,
 			"nothing is free elsewhere", system(swap(0, 0), fromLog, listedOnly(25*mib), func(r *oom.Record) { r.Scope = oom.ScopeCpuset }), codeSwapNone},

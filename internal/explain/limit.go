@@ -8,7 +8,7 @@ import (
 	"github.com/oomtrace/oomtrace/internal/oom"
 )
 
-// limit explains an OOM at a cgroup's limit: what fills it, whose it is, and why
+// limit explains an OOM at a cgroup's limit: what fills it, its owner, and why
 // swap did not make room.
 func (e *explanation) limit() {
 	e.lowered()
@@ -129,6 +129,9 @@ func (e *explanation) limitThrashing() bool {
 // limitSwapped is what the cgroup at its limit has in swap.
 func (f *facts) limitSwapped() uint64 {
 	l := f.rec.Limit
+	if l == nil {
+		return 0
+	}
 	if l.SwapUsageBytes.Known {
 		return l.SwapUsageBytes.Value
 	}
@@ -181,7 +184,7 @@ func (f *facts) levelWord() string {
 	return "the cgroup's"
 }
 
-// ancestor tells the limit of a pod or slice from the victim's own. Where the
+// ancestor distinguishes the limit of a pod or slice from the victim's own. Where the
 // processes of a memory.oom.group die together, the group stands for the victim.
 func (e *explanation) ancestor() {
 	v, l := e.rec.Victim, e.rec.Limit
@@ -285,7 +288,7 @@ func (e *explanation) limitKind() {
 		return
 	}
 	code := top.code
-	// Half of the cache: the clean half could have gone to make room.
+	// Half of the cache: the clean half could have made room.
 	if code == codeLimitFile && ratio(e.dirty.Value, top.size.Value, 1, 2) {
 		code = codeLimitDirty
 	}
@@ -299,7 +302,7 @@ func (e *explanation) limitKind() {
 	case code == codeLimitFile && !e.pinnedCache():
 		// Clean cache is dropped before the kernel kills, unless it cannot be.
 		e.unsure(code, "cache that reclaim was too slow to drop")
-	case code == codeLimitDirty && !e.swapcached.Known && e.rec.Limit != nil && e.limitSwapped() > 0:
+	case code == codeLimitDirty && !e.swapcached.Known && e.limitSwapped() > 0:
 		// NR_SWAPCACHE is there since 5.12.
 		e.unsure(code, "memory on its way to swap: this kernel counts it as page cache")
 	}

@@ -1,6 +1,7 @@
 package explain
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/oomtrace/oomtrace/internal/oom"
@@ -19,7 +20,7 @@ func TestFullestNode(t *testing.T) {
 			Zones: []oom.Zone{zone(0, 205<<20, 2<<20), zone(1, 11<<20, 2<<20)},
 		},
 	}
-	if w := Of(rec); w.Verdict != codeNodeCpuset {
+	if w := Of(rec); w.Verdict != codeNodeCpuset || !strings.Contains(w.Summary, "cpuset have 11 MiB free, the rest of the machine 205 MiB") {
 		t.Errorf("verdict %s: %s", w.Verdict, w.Summary)
 	}
 	rec.Scope = oom.ScopeSystem

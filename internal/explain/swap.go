@@ -246,7 +246,7 @@ func (e *explanation) refused(code, text, aside string) finding {
 	return f
 }
 
-// outOfSwap is a summary that tells what became of swap.
+// outOfSwap is a summary that says what became of swap.
 func (e *explanation) outOfSwap(what string) string {
 	return sprintf("%s, and swap (%s, %s free) %s", e.shortage(), sizeText(e.swapTotal.Value), percentText(e.swapFree.Value, e.swapTotal.Value), what)
 }
@@ -340,7 +340,7 @@ func (e *explanation) swapRefused() (code string, most bool) {
 // locked looks for memory off the LRU lists of anonymous memory, which swap cannot
 // take, whether there is swap or not. It is the verdict on a system if it dominates:
 // otherwise swapping the rest would have helped. From a quarter on it is a reason.
-// A process alone is told of what its own kill shows, no group.
+// What one process locked counts for a process that was killed alone, not for a group.
 func (e *explanation) locked(whole, unevictable, swappable size) bool {
 	v := e.rec.Victim
 	if !whole.Known {

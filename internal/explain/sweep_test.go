@@ -100,7 +100,7 @@ func TestExtremes(t *testing.T) {
 			if err := json.Unmarshal(raw, &tree); err != nil {
 				t.Fatal(err)
 			}
-			for _, n := range []json.Number{"0", "1", "-1", "-2147483648", "2147483647", "9223372036854775807", "18446744073709551615"} {
+			for _, n := range []json.Number{"0", "-1", "2147483647", "18446744073709551615"} {
 				vary(t, tree, tree, n, func(r *oom.Record) { check(t, Of(r)) })
 			}
 		}

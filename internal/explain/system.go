@@ -85,7 +85,7 @@ func (e *explanation) memoryLow() {
 	}
 }
 
-// hugepages: idle ones are worth a reason from 1/8 of the RAM on, and the
+// hugepages: idle ones are a reason from 1/8 of the RAM on, and the
 // verdict from 1/4 on: with that much back, nothing would have died yet. Those in use
 // are as good as locked.
 func (e *explanation) hugepages() {
@@ -198,7 +198,7 @@ func (e *explanation) sharedMemory() {
 	e.add(finding{code: codeMemoryShmem, text: text, aside: text})
 }
 
-// compressed: zram and zswap keep swap in the RAM. From 1/8 on that is worth a
+// compressed: zram and zswap keep swap in the RAM. From 1/8 on that is a
 // reason; from 1/4 on it is what swap needs most itself.
 func (e *explanation) compressed() {
 	if !e.total.Known || !ratio(e.zspages.Value, e.total.Value, 1, 8) {

@@ -2,7 +2,7 @@ package explain
 
 import "github.com/oomtrace/oomtrace/internal/oom"
 
-// A fork bomb is told from a busy machine by arithmetic: at least manyTasks of
+// A fork bomb is distinguished from a busy machine by arithmetic: at least manyTasks of
 // them, none above 1/32 of the memory, and yet together they hold half of it, and
 // half of it is anonymous: what tasks share counts for each of them. Of one name or
 // one cgroup, groupTasks of them do, none above 1/16. Bigger tasks beside them are
@@ -121,7 +121,7 @@ func (e *explanation) holder() {
 	}
 	best := e.biggestTask()
 	if h := e.biggestOwner(); h.bytes > 0 && e.cgroup && (h.victim || h.bytes > whole.Value) {
-		return // the verdict tells of the victim; and no more than the limit is charged
+		return // the verdict names the victim; and no more than the limit is charged
 	} else if h.bytes > 0 && !h.victim {
 		best = h
 	} else if g := e.biggestGroup(); g.bytes > best.bytes {
@@ -190,7 +190,7 @@ func ownerName(h *oom.Holder) string {
 // biggestTask is the biggest of the victim and the candidates, and why it lives on.
 func (e *explanation) biggestTask() (best holding) {
 	v := e.rec.Victim
-	if v != nil && !e.cgroup { // a limit's verdict tells of the victim
+	if v != nil && !e.cgroup { // a limit's verdict names the victim
 		best = holding{who: "this process holds", bytes: v.RSSBytes.Value}
 	}
 	for i := range e.rec.Candidates {

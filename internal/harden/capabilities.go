@@ -84,7 +84,7 @@ func DropCapabilities(kept []uint) error {
 		return fmt.Errorf("capget: %w", err)
 	}
 	if err := emptyBoundingSet(data[0].Effective&(1<<unix.CAP_SETPCAP) != 0); errors.Is(err, unix.ENOTSUP) {
-		return fmt.Errorf("this build has cgo, whose threads are out of reach; build it with CGO_ENABLED=0: %w", err)
+		return ErrCgo
 	} else if err != nil {
 		return err
 	}
@@ -98,6 +98,9 @@ func DropCapabilities(kept []uint) error {
 	}
 	return nil
 }
+
+// ErrCgo is the error for a build whose threads are out of Go's reach.
+var ErrCgo = errors.New("this build has cgo: build it with CGO_ENABLED=0, as releases are")
 
 // emptyBoundingSet lets no program that is started have any capability, nor this
 // process get one back. Without CAP_SETPCAP the bounding set stays; no_new_privs

@@ -5,6 +5,7 @@
 package harden
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"runtime"
@@ -46,13 +47,15 @@ func Apply(o Options) []Step {
 		o.HeapBytes = DefaultHeapBytes
 	}
 	reserveHeap(o.HeapBytes)
-	return []Step{
+	steps := []Step{
 		{Name: "oom_score_adj", Err: setScoreAdj(o.OOMScoreAdj)},
 		{Name: "raise priority", Err: raisePriority()},
 		{Name: "lock memory", Err: lockMemory()},
-		{Name: "drop privileges", Err: DropCapabilities(o.Capabilities), Required: true},
-		{Name: "filter system calls", Err: filterCalls()},
 	}
+	err := DropCapabilities(o.Capabilities)
+	return append(steps,
+		Step{Name: "drop privileges", Err: err, Required: !errors.Is(err, ErrCgo)},
+		Step{Name: "filter system calls", Err: filterCalls()})
 }
 
 // setScoreAdj changes the own adjustment. Below the current one it needs

@@ -96,8 +96,14 @@ func callFilter() []bpf.Instruction {
 	return append(program, refuse)
 }
 
-// filterCalls lets all threads make no other system calls. It needs no_new_privs.
+// filterCalls lets all threads make no other system calls. It needs no_new_privs,
+// which the kernel gives the other threads along with the filter.
 func filterCalls() error {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
+		return fmt.Errorf("no_new_privs: %w", err)
+	}
 	raw, err := bpf.Assemble(callFilter())
 	if err != nil {
 		return fmt.Errorf("assemble: %w", err)

@@ -33,6 +33,9 @@ const (
 	ModeOff     Mode = "off"
 )
 
+// Counts says whether charges are to be counted in the kernel.
+func (m Mode) Counts() bool { return m == ModeAuto || m == ModeExact }
+
 // Modes lists the modes.
 func Modes() []Mode { return []Mode{ModeAuto, ModeExact, ModeSampled, ModeOff} }
 

@@ -177,7 +177,12 @@ func TestTorn(t *testing.T) {
 		"the kill line cut in the name": {[]string{headerLine, "oom-kill:constraint=CONSTRAINT_NONE,nodemask=(null),cpuset=/,mems_allowed=0,global_oom,task_memcg=/a,task=hostapd,pid=812,uid=0", "Out of memory: Killed process 812 (host"}, kill},
 		"the header cut":                {[]string{"squid invoked oom-killer: gfp_mask=0xcc0(GFP_KERN", killedLine}, kill},
 		"wrapped after the pid":         {[]string{headerLine, "Out of memory: Killed process 812\n(hostapd) total-vm:6196kB, anon-rss:1024kB, file-rss:4kB, shmem-rss:0kB, UID:0 pgtables:28kB oom_score_adj:0"}, kill},
-		"stars behind":                  {[]string{headerLine, killedLine + "**"}, kill},
+		"indented sizes": {[]string{headerLine, "Out of memory: Killed process 812 (hostapd)\n               total-vm:6196kB, anon-rss:1024kB,\n  file-rss:4kB, shmem-rss:0kB, UID:0 pgtables:28kB\n               oom_score_adj:0"}, wanted{oom.KindKill, "812 hostapd", "squid", func(r *oom.Record) bool {
+			return r.Victim.RSSBytes == oom.Some(uint64(1028<<10)) && r.Victim.OOMScoreAdj.Known
+		}}},
+		"the score cut":         {[]string{headerLine, "Out of memory: Kill process 812 (hostapd)"}, kill},
+		"the summary shortened": {[]string{headerLine, "oom-kill:constraint=CONSTRAINT_NONE,...,task=hostapd,pid=812,uid=0", killedLine}, kill},
+		"stars behind":          {[]string{headerLine, killedLine + "**"}, kill},
 	} {
 		for source, log := range sources(c.lines...) {
 			t.Run(name+", "+source, func(t *testing.T) { checkWanted(t, log, c.want) })
@@ -260,6 +265,25 @@ func TestOldKernels(t *testing.T) {
 					r.Scope == oom.ScopeSystem && !r.Victim.Score.Known
 			}})
 		})
+	}
+}
+
+// TestForks are the lines of kernels that print others.
+func TestForks(t *testing.T) {
+	for name, c := range map[string]struct {
+		lines []string
+		want  []wanted
+	}{
+		"OpenVZ": {[]string{headerLine, "Out of memory in UB 101: OOM killed process 812 (php-cgi) score 0 vm:409580kB, rss:123456kB, swap:0kB"}, []wanted{{oom.KindKill, "812 php-cgi", "squid", func(r *oom.Record) bool {
+			return r.Victim.TotalVMBytes == oom.Some(uint64(409580<<10)) && r.Scope == ""
+		}}}},
+		"2.6.9": {[]string{"oom-killer: gfp_mask=0x1d2", "Mem-info:", "Free swap:            0kB", "131056 pages of RAM", "2503 reserved pages", "103 pages swap cached", "Out of Memory: Killed process 812 (httpd)."}, []wanted{{oom.KindKill, "812 httpd", "", func(r *oom.Record) bool {
+			return r.Memory.TotalBytes == oom.Some(uint64((131056-2503)*4096)) && r.Memory.SwapFreeBytes == oom.Some(uint64(0)) && r.Trigger.GFPMask == oom.Some(uint32(0x1d2)) && r.Scope == oom.ScopeSystem
+		}}}},
+	} {
+		for source, log := range sources(c.lines...) {
+			t.Run(name+", "+source, func(t *testing.T) { checkWanted(t, log, c.want...) })
+		}
 	}
 }
 

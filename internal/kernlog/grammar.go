@@ -20,7 +20,7 @@ func (grammar) Class(b []byte) (c lines.Class) {
 	}
 	k := classify(b)
 	c.Own = ownWords(b) || k != partCpuset && named(k)
-	c.Alone, c.Frame = orphan(k), k == partFrame
+	c.Alone, c.Frame, c.Recurs = orphan(k), k == partFrame, k == partFrame || k == partReserve
 	c.Weak = k == partStat || k == partPages || k == partCount
 	c.Part = k != partNone
 	switch {
@@ -98,7 +98,7 @@ func unfinishedKill(b []byte) bool {
 		return !ok
 	case scan.Contains(b, lines.KilledMark):
 		k, ok := parseKilled(b, false)
-		return !ok || k.cut
+		return !ok || k.cut || b[len(b)-1] == ',' || scan.Contains(b, ", UID:") && !k.adj.Known
 	case killIndex(b) >= 0:
 		return !scan.Contains(b, ") score ") && !scan.Contains(b, "sharing same memory")
 	}

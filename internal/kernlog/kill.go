@@ -105,6 +105,32 @@ func parseKilled(b []byte, exact bool) (k killLine, ok bool) {
 	return k, true
 }
 
+// vzMark is how kernels of OpenVZ and Virtuozzo name a victim.
+const vzMark = ": OOM killed process "
+
+// parseVZ reads "Out of memory in UB 101: OOM killed process 77 (a) score 0 vm:400kB,
+// rss:40kB, swap:0kB": the limit is a container's, of a kind that nothing else prints.
+func parseVZ(b []byte) (k killLine, ok bool) {
+	b, ok = scan.After(b, vzMark)
+	if !ok {
+		return k, false
+	}
+	if k.pid, b, ok = scan.PID(b); !ok || !scan.HasPrefix(b, " (") {
+		return k, false
+	}
+	end := bytes.LastIndex(b, []byte(") score "))
+	if end < 0 {
+		return k, false
+	}
+	k.comm = scan.Keep(b[2:end])
+	fieldsKB(bytes.ReplaceAll(b[end:], []byte(","), nil), func(name []byte, kb uint64) {
+		if string(name) == "vm" {
+			k.totalVM = scan.Kilobytes(kb)
+		}
+	})
+	return k, true
+}
+
 func uidOf(v uint64) oom.Opt[uint32] {
 	if v > math.MaxUint32 {
 		return oom.Opt[uint32]{}
@@ -242,7 +268,8 @@ func parseScore(b []byte, exact bool) (s scoreLine, ok bool) {
 	rest = rest[2:]
 	end := bytes.LastIndex(rest, []byte(") score "))
 	if end < 0 {
-		return s, false
+		s.pid, s.comm = pid, scan.Keep(bytes.TrimSuffix(rest, []byte(")")))
+		return s, bytes.HasSuffix(rest, []byte(")")) // cut behind the name
 	}
 	v, _, ok := scan.Uint(rest[end+len(") score "):])
 	if !ok {
@@ -278,10 +305,15 @@ const maxComm = 15
 // taken from the end, and a comm is not longer than 15 bytes.
 func parseSummary(b []byte) (s summary, ok bool) {
 	b = b[len(lines.SummaryMark):]
-	constraint, b, ok := bytes.Cut(b, []byte(",nodemask="))
-	if !ok {
-		return s, false
+	constraint, rest, ok := bytes.Cut(b, []byte(",nodemask="))
+	if !ok { // what is between was left out by whoever passed it on
+		constraint, b, ok = bytes.Cut(b, []byte(","))
+		s.scope, s.global = scopeOf(constraint), scan.Contains(b, ",global_oom,")
+		ok = ok && s.parseTask(append([]byte(","), b...))
+		s.victimCgroup = ""
+		return s, ok
 	}
+	b = rest
 	s.scope = scopeOf(constraint)
 	head, task, ok := cutGlobal(b, &s)
 	if !ok {

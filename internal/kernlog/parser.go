@@ -211,9 +211,15 @@ func (p *Parser) wholeAnchor(l *lines.Line, b []byte) bool {
 	return false
 }
 
+// oldHeader is the header up to 2.6.17, which does not name the task.
+const oldHeader = "oom-killer: gfp_mask="
+
 // isHeader says whether a line begins a report. The name is the first thing in
 // it; the same words in a cgroup's name stand in lines that begin otherwise.
 func isHeader(b []byte) bool {
+	if scan.HasPrefix(b, oldHeader) {
+		return true
+	}
 	i := bytes.Index(b, []byte(lines.HeaderMark))
 	return i >= 0 && i <= maxComm+1 && !scan.Contains(b, " mems_allowed=") &&
 		(!scan.HasPrefix(b, "Task in ") && !scan.HasPrefix(b, "Tasks in ") || !scan.Contains(b, " killed "))
@@ -248,6 +254,12 @@ func (p *Parser) anchor(l *lines.Line, b []byte) bool {
 		p.unplaced(l, b)
 	case killIndex(b) >= 0:
 		p.scoreOrShared(l, b)
+	case scan.HasPrefix(b, "Out of memory in UB ") && scan.Contains(b, vzMark):
+		if k, ok := parseVZ(b); ok {
+			p.kill(l, &k)
+			break
+		}
+		p.unplaced(l, b)
 	case scan.Contains(b, "is already exiting"):
 		if k, ok := parseExiting(b, l.Exact); ok {
 			p.exiting(l, &k)
@@ -369,7 +381,7 @@ func (p *Parser) remove(r *report) {
 }
 
 func (p *Parser) header(l *lines.Line, b []byte) {
-	i := bytes.Index(b, []byte(lines.HeaderMark))
+	i := max(0, bytes.Index(b, []byte(lines.HeaderMark)))
 	probe := report{}
 	if !probe.parseHeader(b[:i], b[i:]) {
 		p.unplaced(l, b)

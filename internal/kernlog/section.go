@@ -404,7 +404,7 @@ func (r *report) apply(k part, b []byte) bool {
 		if r.tasks.total > 0 {
 			return false
 		}
-		r.tasks.domain = r.domainPages()
+		r.tasks.domain, r.tasks.page = r.domainPages(), r.pageBytes(nil)
 		r.tasks.parseHeading(b)
 	case partRow:
 		return r.tasks.parseRow(b)

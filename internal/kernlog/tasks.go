@@ -67,6 +67,7 @@ type taskTable struct {
 	nameless bool  // there are more names than are summed up
 	biggest  worst // whatever its adjustment; points are its size
 	domain   uint64
+	page     uint64 // 0: not known
 }
 
 // isHeading says whether this is "[  pid  ]   uid  tgid …".
@@ -206,9 +207,9 @@ func (t *taskTable) parseRow(b []byte) bool {
 }
 
 // guessColumns picks the columns of a row without a heading: a name may begin
-// with digits and so look like one more column.
+// with digits and so look like one more column, but hardly like two.
 func guessColumns(v []int64) []column {
-	adj := func(i int) bool { return len(v) > i && v[i] >= -1000 && v[i] <= 1000 }
+	adj := func(i int) bool { return len(v) > i && len(v) <= i+2 && v[i] >= -1000 && v[i] <= 1000 }
 	const page = 4096
 	switch {
 	case adj(9) && v[7] > 0 && v[7]%page == 0 && v[3] == v[4]+v[5]+v[6]:
@@ -276,18 +277,25 @@ func (t *taskTable) add(pid int32, columns []column, values []int64, name []byte
 // (oom_badness): only good for the order of rows.
 func (t *taskTable) points(r *row) int64 {
 	const lowest = math.MinInt64 / 2
-	p := r.pages()
+	p := r.pages(t.pageSize())
 	if r.adj == -1000 {
 		return lowest + p // never chosen
 	}
 	return p + int64(r.adj)*int64(min(t.domain/1000, math.MaxInt32<<8))
 }
 
+func (t *taskTable) pageSize() uint64 {
+	if t.page == 0 {
+		return defaultPageBytes
+	}
+	return t.page
+}
+
 // pages is what a row's task holds.
-func (r *row) pages() int64 {
+func (r *row) pages(page uint64) int64 {
 	tables := r.tables
 	if !r.tablePages {
-		tables /= defaultPageBytes
+		tables /= page
 	}
 	return int64(min(r.rss, math.MaxInt32<<8)) + int64(min(r.swap, math.MaxInt32<<8)) + int64(min(tables, math.MaxInt32<<8))
 }
@@ -295,7 +303,7 @@ func (r *row) pages() int64 {
 func (t *taskTable) rank(r row, name []byte) {
 	name = bytes.TrimLeft(name, " ")
 	t.sumName(&r, name)
-	size := r.pages()
+	size := r.pages(t.pageSize())
 	t.pages += min(uint64(size), math.MaxUint64-t.pages)
 	if size > t.biggest.points {
 		t.biggest = worst{r, scan.Keep(name), size}

@@ -131,6 +131,64 @@ func TestNewestFirst(t *testing.T) {
 	}
 }
 
+// TestRecurring: what a report has twice by itself stays.
+func TestRecurring(t *testing.T) {
+	const at = "[    5.000001] "
+	zone := func(name string) string {
+		return at + "Node 0 " + name + " free:4kB min:4kB low:4kB high:4kB\n" + at + "lowmem_reserve[]: 0 0\n"
+	}
+	frames := strings.Repeat(at+" walk+0x1/0x2\n", 3)
+	all, st := readAll(t, strings.NewReader(at+headerLine+"\n"+at+"Call Trace:\n"+frames+at+"Mem-Info:\n"+zone("DMA")+zone("Normal")+at+killLineText+"\n"), testOptions())
+	if len(all) != 1 || len(all[0].Trigger.KernelStack) != 3 || len(all[0].Memory.Zones) != 2 || all[0].Memory.Zones[1].LowmemReserveBytes == nil || st.DoubledLines != 0 {
+		t.Errorf("%d records, %+v", len(all), st)
+	}
+}
+
+// TestTwoLoggers: of two, one is some lines behind.
+func TestTwoLoggers(t *testing.T) {
+	lines := strings.Split(strings.TrimSuffix(textWrappings()[0].wrap(original(t)), "\n"), "\n")
+	for behind, dropped := range map[int]bool{1: true, 4: true, 7: true, 20: false} {
+		var b strings.Builder
+		for i := range len(lines) + behind {
+			if i < len(lines) {
+				b.WriteString(lines[i] + "\n")
+			}
+			if j := i - behind; j >= 0 {
+				b.WriteString(lines[j] + "\n")
+			}
+		}
+		all, st := readAll(t, strings.NewReader(b.String()), testOptions())
+		if len(all) != 1 && dropped || st.Kills != 1 || (st.DoubledLines > 60) != dropped {
+			t.Errorf("%d behind: %d records, %+v", behind, len(all), st)
+		}
+	}
+}
+
+// TestAlmostNewestFirst: CPUs stamp their lines apart, so that a few are out of order.
+func TestAlmostNewestFirst(t *testing.T) {
+	lines := strings.Split(strings.TrimSuffix(textWrappings()[0].wrap(original(t)), "\n"), "\n")
+	swap := func(lines []string, at ...int) []string {
+		out := slices.Clone(lines)
+		for _, i := range at {
+			out[i], out[i+1] = out[i+1], out[i]
+		}
+		return out
+	}
+	for name, c := range map[string]struct {
+		lines    []string
+		reversed bool
+	}{
+		"newest first, one out of order": {swap(turned(lines), 2), true},
+		"oldest first, one out of order": {swap(lines, 2), false},
+		"oldest first, two out of order": {swap(lines, 1, 4), false},
+	} {
+		all, st := readAll(t, strings.NewReader(strings.Join(c.lines, "\n")+"\n"), testOptions())
+		if len(all) != 1 || all[0].Kind != oom.KindKill || st.Reversed != c.reversed {
+			t.Errorf("%s: %d records, %+v", name, len(all), st)
+		}
+	}
+}
+
 // TestWrapped: mail wraps at blanks, at 72 to 80 columns.
 func TestWrapped(t *testing.T) {
 	lines := original(t)
@@ -170,40 +228,50 @@ func TestWrapped(t *testing.T) {
 func TestBelieved(t *testing.T) {
 	const kill = "Out of memory: Killed process 1 (init) total-vm:400kB, anon-rss:40kB, file-rss:4kB"
 	for line, want := range map[string]int{
-		"Mar  7 04:11:09 h kernel: " + kill:                                                                            1,
-		"Mar  7 04:11:09 h my app[12]: " + kill:                                                                        0,
-		"Mar  7 04:11:09 h my app: " + kill:                                                                            0,
-		"Mar  7 04:11:09 h app[12]: [    1.000000] " + kill:                                                            0,
-		"Mar  7 04:11:09 h [    1.000000] " + kill:                                                                     0,
-		"Mar  7 04:11:09 h " + kill:                                                                                    0,
-		"Mar  7 04:11:09 h user.notice kernel: " + kill:                                                                0,
-		"Mar  7 04:11:09 h kern.err kernel: " + kill:                                                                   1,
-		"Fri Mar  7 04:11:09 2025 user.notice kernel: " + kill:                                                         0,
-		"Fri Mar  7 04:11:09 2025 kern.err kernel: " + kill:                                                            1,
-		"2025-03-07T04:11:09+00:00 h my app[12]: " + kill:                                                              0,
-		"2025-03-07T04:11:09+00:00 h my app[12]: [    1.000000] " + kill:                                               0,
-		"2025-03-07T04:11:09+00:00 h kernel: " + kill:                                                                  1,
-		"user  :notice: [    1.000000] " + kill:                                                                        0,
-		"kern  :notice: [    1.000000] " + kill:                                                                        1,
-		"user :notice: [ 1.000000] " + kill:                                                                            0,
-		"Mar 07 04:11:09 h app[12]: a\n" + strings.Repeat(" ", 30) + kill:                                              0,
-		"Mar 07 04:11:09 h app[12]: a\n" + kill:                                                                        0,
-		"Mar 07 04:11:09 h app[12]: a\n\n[    1.000000] " + kill:                                                       1,
-		`{"message":"` + kill + `","_TRANSPORT":"syslog"}`:                                                             0,
-		`{"message":"` + kill + `","_TRANSPORT":"kernel"}`:                                                             1,
-		`{"message":"` + kill + `","appname":"app","facility":"user"}`:                                                 0,
-		`{"message":"` + kill + `","appname":"kernel","facility":"kern"}`:                                              1,
-		`{"message":"` + kill + `","appname":"kernel","facility":"user"}`:                                              0,
-		`{"host":"h","ident":"app","message":"` + kill + `"}`:                                                          0,
-		`{"host":"h","ident":"kernel","message":"` + kill + `"}`:                                                       1,
-		`{"MESSAGE":"` + kill + `","SYSLOG_FACILITY":"1"}`:                                                             0,
-		`{"MESSAGE":"` + kill + `","SYSLOG_FACILITY":"0"}`:                                                             1,
-		`{"log":"` + kill + `\n","stream":"stdout","time":"2025-03-07T04:11:09Z"}`:                                     0,
-		`{"log":"[    1.000000] ` + kill + `\n","stream":"stdout","time":"2025-03-07T04:11:09Z"}`:                      1,
-		"2025-03-07T04:11:09.000000000Z stdout F " + kill:                                                              0,
-		"2025-03-07T04:11:09.000000000Z stdout F [    1.000000] " + kill:                                               1,
-		`{"message":"` + kill + `","process":{"name":"app"},"@timestamp":"2025-03-07T04:11:09Z"}`:                      0,
-		`{"message":"` + kill + `","log":{"syslog":{"facility":{"name":"kern"}}},"@timestamp":"2025-03-07T04:11:09Z"}`: 1,
+		"Mar  7 04:11:09 h kernel: " + kill:                              1,
+		"Mar  7 04:11:09 h my app[12]: " + kill:                          0,
+		"Mar  7 04:11:09 h my app: " + kill:                              0,
+		"Mar  7 04:11:09 h app[12]: [    1.000000] " + kill:              0,
+		"Mar  7 04:11:09 h [    1.000000] " + kill:                       0,
+		"Mar  7 04:11:09 h " + kill:                                      0,
+		"Mar  7 04:11:09 h user.notice kernel: " + kill:                  0,
+		"Mar  7 04:11:09 h kern.err kernel: " + kill:                     1,
+		"Fri Mar  7 04:11:09 2025 user.notice kernel: " + kill:           0,
+		"Fri Mar  7 04:11:09 2025 kern.err kernel: " + kill:              1,
+		"2025-03-07T04:11:09+00:00 h my app[12]: " + kill:                0,
+		"2025-03-07T04:11:09+00:00 h my app[12]: [    1.000000] " + kill: 0,
+		"2025-03-07T04:11:09+00:00 h kernel: " + kill:                    1,
+		"I0307 04:11:09.123456    1234 log.go:12] " + kill:               0,
+		"2025-03-07 04:11:09,123 INFO app: " + kill:                      0,
+		"2025-03-07 04:11:09 h kernel: " + kill:                          1,
+		`time="2025-03-07T04:11:09Z" level=info msg="` + kill + `"`:      0,
+		"app: " + kill:                          0,
+		"my app[12]: " + kill:                   0,
+		"kern: " + kill:                         1,
+		"web-1 | " + kill:                       1,
+		"[2025-03-07 04:11:09] " + kill:         1,
+		"[2025-03-07 04:11:09] app: " + kill:    0,
+		"user  :notice: [    1.000000] " + kill: 0,
+		"kern  :notice: [    1.000000] " + kill: 1,
+		"user :notice: [ 1.000000] " + kill:     0,
+		"Mar 07 04:11:09 h app[12]: a\n" + strings.Repeat(" ", 30) + kill:                                                                     0,
+		"Mar 07 04:11:09 h app[12]: a\n" + kill:                                                                                               0,
+		"Mar 07 04:11:09 h app[12]: a\n\n[    1.000000] " + kill:                                                                              1,
+		`{"message":"` + kill + `","_TRANSPORT":"syslog"}`:                                                                                    0,
+		`{"message":"` + kill + `","_TRANSPORT":"kernel"}`:                                                                                    1,
+		`{"message":"` + kill + `","appname":"app","facility":"user"}`:                                                                        0,
+		`{"message":"` + kill + `","appname":"kernel","facility":"kern"}`:                                                                     1,
+		`{"message":"` + kill + `","appname":"kernel","facility":"user"}`:                                                                     0,
+		`{"host":"h","ident":"app","message":"` + kill + `"}`:                                                                                 0,
+		`{"host":"h","ident":"kernel","message":"` + kill + `"}`:                                                                              1,
+		`{"MESSAGE":"` + kill + `","SYSLOG_FACILITY":"1"}`:                                                                                    0,
+		`{"MESSAGE":"` + kill + `","SYSLOG_FACILITY":"0"}`:                                                                                    1,
+		`{"log":"` + kill + `\n","stream":"stdout","time":"2025-03-07T04:11:09Z"}`:                                                            0,
+		`{"log":"[    1.000000] ` + kill + `\n","stream":"stdout","time":"2025-03-07T04:11:09Z"}`:                                             1,
+		"2025-03-07T04:11:09.000000000Z stdout F " + kill:                                                                                     0,
+		"2025-03-07T04:11:09.000000000Z stdout F [    1.000000] " + kill:                                                                      1,
+		`{"message":"` + kill + `","process":{"name":"app"},"@timestamp":"2025-03-07T04:11:09Z"}`:                                             0,
+		`{"message":"` + kill + `","log":{"syslog":{"facility":{"name":"kern"}}},"@timestamp":"2025-03-07T04:11:09Z"}`:                        1,
 		`{"kind":"Event","message":"` + kill + `","reason":"OOMKilling","source":{"component":"kernel-monitor","host":"h"},"type":"Warning"}`: 1,
 		`{"kind":"Event","message":"` + kill + `","reason":"OOMKilling","source":{"component":"evil"},"type":"Warning"}`:                      0,
 	} {

@@ -6,6 +6,8 @@ import (
 	"net"
 	"net/http"
 	"time"
+
+	"github.com/coreos/go-systemd/v22/activation"
 )
 
 // maxConnections bounds what clients can make this process hold: it stays small
@@ -20,8 +22,8 @@ type Server struct {
 	done    chan error
 }
 
-// Serve starts a server of /metrics and /healthz at HOST:PORT. Without a host it
-// is on loopback.
+// Serve starts a server of /metrics and /healthz at HOST:PORT, or Inherited. Without a
+// host it is on loopback.
 func Serve(address string, m *Metrics) (*Server, error) { return serve(address, m.Handler()) }
 
 // ServeHealth starts a server of /healthz alone, so that whoever asks for metrics
@@ -31,14 +33,7 @@ func ServeHealth(address string, m *Metrics) (*Server, error) {
 }
 
 func serve(address string, handler http.Handler) (*Server, error) {
-	host, port, err := net.SplitHostPort(address)
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrAddress, err)
-	}
-	if host == "" {
-		host = "localhost"
-	}
-	l, err := net.Listen("tcp", net.JoinHostPort(host, port))
+	l, err := listen(address)
 	if err != nil {
 		return nil, err
 	}
@@ -50,6 +45,34 @@ func serve(address string, handler http.Handler) (*Server, error) {
 	}
 	go func() { s.done <- s.http.Serve(limited) }()
 	return s, nil
+}
+
+// Inherited is the address of the socket that systemd opened and passed on
+// (systemd.socket(5)): a service needs no network of its own for it.
+const Inherited = "systemd"
+
+// ErrNotInherited is the error for Inherited without a socket.
+var ErrNotInherited = errors.New("systemd passed no socket")
+
+func listen(address string) (net.Listener, error) {
+	if address == Inherited {
+		all, err := activation.Listeners()
+		if err == nil && (len(all) != 1 || all[0] == nil) {
+			err = ErrNotInherited
+		}
+		if err != nil {
+			return nil, err
+		}
+		return all[0], nil
+	}
+	host, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrAddress, err)
+	}
+	if host == "" {
+		host = "localhost"
+	}
+	return net.Listen("tcp", net.JoinHostPort(host, port))
 }
 
 // ErrAddress is the error for an address that is not HOST:PORT.

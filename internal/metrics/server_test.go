@@ -136,3 +136,9 @@ func TestHealthAlone(t *testing.T) {
 		t.Errorf("metrics: %d", status)
 	}
 }
+
+func TestNotInherited(t *testing.T) {
+	if s, err := Serve(Inherited, New(Options{})); !errors.Is(err, ErrNotInherited) {
+		t.Errorf("%v, %v", s, err)
+	}
+}

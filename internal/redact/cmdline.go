@@ -600,11 +600,8 @@ func (f *following) position(s, before string) bool {
 	if at == 0 || s[0] == '-' || s[0] == '/' || f.words+1 < at || f.habit.after != "" && f.words+1 > at || isPlainFlag(before) {
 		return false
 	}
-	word := bare(s)
-	if name, _, ok := strings.Cut(word, "="); ok && name != "" && name[0] != '=' && lastName(name) == name && len(name) < 16 && strings.TrimRight(word[len(name):], "=") != "" {
-		return false // username=bob
-	}
-	return true
+	name, value, pair := strings.Cut(bare(s), "=")
+	return !f.habit.named || !pair || lastName(name) != name || strings.Trim(value, "=") == "" // username=bob
 }
 
 // isPlainFlag names flags whose value is not the secret that its program takes.

@@ -15,6 +15,8 @@ type habit struct {
 	after string
 	// at is the first of the arguments without a dash that is a secret; 0 is none.
 	at int
+	// named: NAME=VALUE is not the secret that at means.
+	named bool
 	// bare: names of secrets stand without a dash before their value.
 	bare bool
 	// pairs: each NAME=VALUE holds a secret.
@@ -77,7 +79,7 @@ func habits() map[string][]habit {
 		{"rabbitmqctl", "add_user", habit{at: 2}},
 		{"rabbitmqctl", "change_password", habit{at: 2}},
 		{"rabbitmqctl", "authenticate_user", habit{at: 2}},
-		{"vault bao", "login", habit{at: 1}},
+		{"vault bao", "login", habit{at: 1, named: true}},
 		{"vault bao", "unwrap", habit{at: 1}},
 		{"vault bao", "operator unseal", habit{at: 1}},
 		{"vault bao", "token lookup", habit{at: 1}},

@@ -31,7 +31,7 @@ func records() []example {
 		{"a pod's limit", podKill()},
 		{"oom.group, the chosen", groupKill(700, true)},
 		{"oom.group, another", groupKill(701, false)},
-		{"nobody to kill", noVictim()},
+		{"no killable process", noVictim()},
 		{"an incomplete report", incomplete()},
 		{"an OOM without its end", unfinished()},
 		{"a panic", panicked()},
@@ -46,7 +46,7 @@ func records() []example {
 		{"records lost", &oom.Record{
 			Schema: oom.Schema, ID: "lost-1", Kind: oom.KindLost, Source: oom.SourceBPF, Time: at(12, 50, 0), Lost: some(3), LostKind: oom.LostKill,
 		}},
-		{"records lost, nobody knows how many", &oom.Record{Schema: oom.Schema, ID: "lost-2", Kind: oom.KindLost, Source: oom.SourceKmsg}},
+		{"records lost, number unknown", &oom.Record{Schema: oom.Schema, ID: "lost-2", Kind: oom.KindLost, Source: oom.SourceKmsg}},
 		{"control characters", hostileNames("a\x1b[31m\nb", "run\x00\x1b]0;owned\a --x\n\r\t\x7f \u202egpj.sh", "/a\nb/\x1b[2J")},
 		{"no UTF-8", hostileNames("\xff\xfe\xc3(", "\x80\x81 caf\xe9", "/\xe2\x28")},
 		{"very long", hostileNames("kube-controller", strings.Repeat("--flag=value ", 40), strings.Repeat("/deeply-nested-cgroup", 30))},

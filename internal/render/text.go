@@ -10,7 +10,7 @@ import (
 	"github.com/oomtrace/oomtrace/internal/oom"
 )
 
-// Columns is the width that a line of text keeps to unless told otherwise, and
+// Columns is the width that a line of text keeps to by default, and
 // minColumns the least that can be kept to.
 const (
 	Columns    = 120
@@ -61,7 +61,7 @@ type column struct {
 	width int
 	right bool
 	value func(*Text, *oom.Record) string // clean
-	left  bool                            // cut on the left: the end tells more
+	left  bool                            // cut on the left: the end says more
 }
 
 // columns are the line's, in order; the widths and two blanks between make Columns
@@ -173,7 +173,7 @@ func (t *Text) rest(rec *oom.Record) {
 		}
 	}
 	if name := clean(owner(rec)); name != "-" && (width(name) > ownerWidth || t.shown() < len(all)) {
-		if name[0] == '/' { // nothing bounds a path's length, and its end tells the most
+		if name[0] == '/' { // nothing bounds a path's length, and its end says the most
 			name = cutLeft(name, t.opts.Width-len(indent)-len("owner: "))
 		}
 		t.below("owner", name, "")

@@ -159,7 +159,7 @@ func TestTextOptions(t *testing.T) {
 		t.Error("the zero options are not in local time")
 	}
 	if out := writeText(t, TextOptions{}, &oom.Record{Kind: oom.KindExit}); out != "" {
-		t.Errorf("an exit of nobody: %q", out)
+		t.Errorf("an exit without a victim: %q", out)
 	}
 }
 
@@ -294,7 +294,7 @@ func TestASCII(t *testing.T) {
 	}
 }
 
-// TestCollateral: who dies with a victim is told so, a few of many.
+// TestCollateral: a few of the processes that die with a victim have a line.
 func TestCollateral(t *testing.T) {
 	kill := cgroupKill()
 	recs := []*oom.Record{kill}
@@ -310,7 +310,7 @@ func TestCollateral(t *testing.T) {
 		t.Errorf("%d lines of processes that died with it:\n%s", n, out)
 	}
 	if n := strings.Count(out, "more of them"); n != 1 {
-		t.Errorf("the rest is told %d times:\n%s", n, out)
+		t.Errorf("the rest is mentioned %d times:\n%s", n, out)
 	}
 	out = writeText(t, TextOptions{NoWhy: true}, recs[1])
 	if !strings.Contains(out, "with an OOM kill: worker 100 (in its pid namespace)") {

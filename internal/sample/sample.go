@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -120,7 +121,7 @@ func below(dir, otherwise, name string) string {
 func (s *Sampler) fill(rec *oom.Record) {
 	m, read := rec.Memory, &s.last
 	if len(m.SwapDevices) == 0 && len(read.swaps) > 0 {
-		m.SwapDevices = read.swaps
+		m.SwapDevices = slices.Clone(read.swaps)
 		rec.Sampled = append(rec.Sampled, oom.SampledSwapDevices)
 	}
 	for _, f := range [...]struct {

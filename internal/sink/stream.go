@@ -27,20 +27,27 @@ type Stream struct {
 	f    *os.File
 	kind uint32      // of the file (inode(7)); 0 if there is none
 	stat unix.Stat_t // a field, so that a Write need not allocate it
+	// closed says why nothing can be written.
+	closed error
 }
 
-// NewStream returns a Stream that writes to f.
+// NewStream returns a Stream that writes to f. Where Check fails, so does every
+// Write.
 func NewStream(f *os.File) *Stream {
 	s := &Stream{f: f}
 	if unix.Fstat(int(f.Fd()), &s.stat) == nil {
 		s.kind = s.stat.Mode & unix.S_IFMT
 	}
+	s.closed = s.check()
 	return s
 }
 
 // Write writes p, which is one or more whole lines. The error wraps the
 // system's.
 func (s *Stream) Write(p []byte) (int, error) {
+	if s.closed != nil {
+		return 0, s.closed
+	}
 	if s.kind != unix.S_IFREG {
 		return s.f.Write(p)
 	}
@@ -86,7 +93,9 @@ func (s *Stream) takeBack(before, n int64) error {
 // that is started with a closed descriptor 0, 1 or 2 has /dev/null there, since
 // Go's runtime opens it (runtime.checkfds). That one is open for reading too,
 // and nobody else's.
-func (s *Stream) Check() error {
+func (s *Stream) Check() error { return s.closed }
+
+func (s *Stream) check() error {
 	fd := int(s.f.Fd())
 	flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFL, 0)
 	if err != nil {

@@ -116,12 +116,15 @@ func TestStreamCheck(t *testing.T) {
 		{"no descriptor", gone, true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			s := NewStream(tt.f)
 			if tt.f == gone {
 				_ = gone.Close()
 			}
+			s := NewStream(tt.f)
 			if err := s.Check(); errors.Is(err, ErrStreamClosed) != tt.closed {
 				t.Error(err)
+			}
+			if _, err := s.Write(nil); tt.closed && !errors.Is(err, ErrStreamClosed) {
+				t.Errorf("written: %v", err)
 			}
 		})
 	}

@@ -238,11 +238,7 @@ func (d *victimDecoder) chain() error {
 	if err != nil {
 		return err
 	}
-	names, err := d.span(d.raw.Victim.Cgroup, "cgroup")
-	if err != nil {
-		return err
-	}
-	cut := d.rec.Victim.CgroupCut.Value
+	path := d.rec.Victim.Cgroup
 	d.rec.Victim.CgroupLimits = make([]oom.CgroupLimit, 0, len(b)/int(unsafe.Sizeof(probe.OomtraceMemcgInfo{})))
 	for len(b) > 0 {
 		info, err := take[probe.OomtraceMemcgInfo](b, "cgroup limit")
@@ -250,12 +246,22 @@ func (d *victimDecoder) chain() error {
 			return err
 		}
 		b = b[unsafe.Sizeof(info):]
-		d.rec.Victim.CgroupLimits = append(d.rec.Victim.CgroupLimits, d.cgroupLimit(&info, joinPath(names, cut)))
-		if i := bytes.IndexByte(names, 0); i >= 0 {
-			names = names[i+1:]
-		}
+		d.rec.Victim.CgroupLimits = append(d.rec.Victim.CgroupLimits, d.cgroupLimit(&info, path))
+		path = parentPath(path)
 	}
 	return nil
+}
+
+// parentPath is a path without its last name: "/" for that of a top cgroup, "…"
+// where the names above were cut off.
+func parentPath(path string) string {
+	switch i := strings.LastIndexByte(path, '/'); {
+	case i > 0:
+		return path[:i]
+	case i == 0:
+		return "/"
+	}
+	return path
 }
 
 func (d *victimDecoder) cgroupLimit(info *probe.OomtraceMemcgInfo, path string) oom.CgroupLimit {

@@ -245,6 +245,14 @@ func TestPaths(t *testing.T) {
 	}
 }
 
+func TestParentPath(t *testing.T) {
+	for path, want := range map[string]string{"/a/b": "/a", "/a": "/", "/": "/", "…/a/b": "…/a", "…/a": "…", "…": "…", "": ""} {
+		if got := parentPath(path); got != want {
+			t.Errorf("above %q is %q, want %q", path, got, want)
+		}
+	}
+}
+
 // TestOrigin: points of LONG_MAX mean that the task was not weighed.
 func TestOrigin(t *testing.T) {
 	r := whole()

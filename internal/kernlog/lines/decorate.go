@@ -27,6 +27,9 @@ func cutDecoration(b []byte, g Grammar) []byte {
 	if len(in) == 0 {
 		return b
 	}
+	if len(in) < len(b) && in[0] != '[' && stamped(in) { // indented, as code is
+		return in
+	}
 	switch c := in[0]; {
 	case c == '>', c == '|' && len(in) > 1 && (in[1] == ' ' || in[1] == '|' || in[1] == '>'):
 		return scan.SkipSpaces(in[1:])
@@ -128,12 +131,20 @@ func stamped(b []byte) bool {
 	case scan.HasPrefix(b, "kernel: "), scan.HasPrefix(b, "kern "):
 		return true
 	}
-	return len(b) > 15 && b[3] == ' ' && (monthOf(b[:3]) || monthOf(b[4:7])) && bytes.IndexByte(b[:min(len(b), 24)], ':') > 0
+	if len(b) < 16 || bytes.IndexByte(b[:min(len(b), 24)], ':') < 0 {
+		return false
+	}
+	first, rest := scan.Field(b)
+	if !monthOf(first) { // the day of the week
+		first, rest = scan.Field(rest)
+	}
+	rest = scan.SkipSpaces(rest)
+	return monthOf(first) && len(rest) > 0 && scan.IsDigit(rest[0])
 }
 
 func monthOf(b []byte) bool {
 	_, ok := month(b)
-	return ok && !scan.IsDigit(b[0])
+	return ok && len(b) > 2 && !scan.IsDigit(b[0])
 }
 
 // plain takes escapes of terminals out, as bytes or written out, and makes the blanks of

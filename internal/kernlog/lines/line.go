@@ -74,8 +74,10 @@ type Class struct {
 	Own bool
 	// Alone: it is worth keeping without the header of its report.
 	Alone bool
-	// Frame: one of a trace; a report may have the same twice.
+	// Frame: one of a trace.
 	Frame bool
+	// Recurs: a report may have the same twice.
+	Recurs bool
 	// Weak: it may be the rest of another line as well.
 	Weak bool
 }

@@ -19,6 +19,8 @@ const (
 	turnBytes = 8 << 20
 	// nearLines is how far apart, in lines, the two of a line that was written twice are.
 	nearLines = 8
+	// surelyDoubled is from how many on lines that a report may have twice count too.
+	surelyDoubled = 3
 )
 
 // order gives lines on, oldest first and each once. Log viewers export newest first:
@@ -35,6 +37,7 @@ type order struct {
 	last         Line // with a stamp
 	rises, falls int
 	place        int
+	placed       bool
 	ups, downs   int // of a report's parts
 
 	near    [nearLines]Line
@@ -112,6 +115,8 @@ func (o *order) note(l *Line) {
 	switch {
 	case c.Place < 0:
 		return
+	case !o.placed:
+		o.placed = true
 	case c.Place > o.place:
 		o.ups++
 	case c.Place < o.place:
@@ -181,11 +186,10 @@ func (o *order) again(l *Line) bool {
 			continue
 		}
 		c := o.g.Class(scan.SkipSpaces(l.Text))
-		if c.Frame && o.doubled < 3 || !c.Frame && !c.Part && !c.Header && !c.Own {
-			continue
+		if c.Recurs && o.doubled < surelyDoubled || !c.Part && !c.Header && !c.Own {
+			return false
 		}
 		o.doubled++
-		n.Text = n.Text[:0] // the third is another's
 		return true
 	}
 	n := &o.near[o.next]

@@ -90,7 +90,10 @@ func (x *prefixes) unwrap(l *Line, b []byte) ([]byte, bool) {
 		break
 	}
 	if !l.Exact {
-		b = x.anywhere(l, b)
+		if b = x.anywhere(l, b); !l.Exact && taggedAway(b) && !x.known(b, false) {
+			x.afterUser = true
+			return b, false
+		}
 	}
 	if len(b) == whole && (x.afterUser && !x.believed || x.contained) {
 		return b, false
@@ -155,11 +158,20 @@ func (x *prefixes) wrap(l *Line, b []byte) ([]byte, wrapState) {
 		if len(b) > 2 && b[1] == '/' {
 			return logcatTag(l, b[2:])
 		}
+		if len(b) > 14 && b[5] == ' ' && b[8] == ':' && scan.IsDigit(b[1]) { // glog's and klog's "I0307 04:11:09.123456"
+			return b, wrapUser
+		}
 		return x.syslog(l, b)
 	case scan.HasPrefix(b, "kernel: "):
 		l.Exact = true
 		return b[len("kernel: "):], wrapMore
+	case scan.HasPrefix(b, "time="), scan.HasPrefix(b, "level="), scan.HasPrefix(b, "ts="): // logfmt
+		return b, wrapUser
 	case c >= 'a' && c <= 'z':
+		if t, rest, ok := x.stamp3164(b); ok { // a month in another language
+			l.Time = t
+			return x.tag(l, rest, true)
+		}
 		return facility(b)
 	}
 	return b, wrapNone
@@ -360,6 +372,8 @@ func (x *prefixes) bracket(l *Line, b []byte) ([]byte, wrapState) {
 	case x.isoStamp(l, in) && scan.HasPrefix(rest, ": "): // Talos: "[2025-11-24T01:02:03.123456789Z]: "
 		l.Exact = true
 		return rest[2:], wrapText
+	case !l.Time.IsZero() && len(in) >= 19 && scan.HasPrefix(rest, " "): // what people's tools put before each line
+		return rest[1:], wrapMore
 	case bytes.IndexByte(in, '/') > 0 && bytes.IndexByte(in, ' ') < 0 && len(rest) > 0 && rest[0] == ' ':
 		return rest[1:], wrapMore // kubectl logs --prefix: "[pod/NAME/CONTAINER] "
 	}
@@ -445,7 +459,7 @@ func (x *prefixes) iso(l *Line, b []byte) ([]byte, wrapState) {
 			return s, wrapMore
 		}
 	}
-	if len(b) > 19 && b[19] == ',' { // dmesg's own
+	if len(b) > 19 && b[10] == 'T' && b[19] == ',' { // dmesg's own
 		l.Exact, x.escapes = true, escapeHex
 		return cutCaller(l, rest), wrapText
 	}
@@ -550,6 +564,35 @@ func inZone(t time.Time, zone []byte) time.Time {
 	return time.Date(t.Year(), t.Month(), t.Day(), t.Hour(), t.Minute(), t.Second(), t.Nanosecond(), time.UTC)
 }
 
+// taggedAway says whether a program's tag stands before a kill's words.
+func taggedAway(b []byte) bool {
+	i := -1
+	for _, mark := range [...]string{"Out of memory", "Out of Memory", "Memory cgroup out of", KilledMark, KillMark} {
+		if j := bytes.Index(b, []byte(mark)); j >= 0 && (i < 0 || j < i) {
+			i = j
+		}
+	}
+	if i <= 0 {
+		return false
+	}
+	for before := b[:i]; len(before) > 0; {
+		var word []byte
+		if word, before = scan.Field(before); len(word) > 1 && word[len(word)-1] == ':' && !kernelsWord(word) {
+			return true
+		}
+	}
+	return false
+}
+
+// kernelsWord says whether a word with a colon may stand before the kernel's text.
+func kernelsWord(b []byte) bool {
+	switch string(b) {
+	case "kernel:", "vmunix:", "kern:", "warning:", "Guest:":
+		return true
+	}
+	return false
+}
+
 // tag reads "host kernel: ", "kernel: " or "host kern.err kernel: ". Another program's
 // tag or facility means that this is not the kernel's line. A tag may have blanks in it;
 // what stands before the kernel's own stamp without one may be a shipper's words.
@@ -595,7 +638,7 @@ func (x *prefixes) tag(l *Line, b []byte, strict bool) ([]byte, wrapState) {
 		case len(word) == 0:
 		case word[0] == '[', word[0] == '<' && word[len(word)-1] != ':', string(word) == "Guest:":
 			return b, wrapMore
-		case word[len(word)-1] == ':' && string(word) != "kern:" && string(word) != "warning:":
+		case word[len(word)-1] == ':' && !kernelsWord(word):
 			return b, wrapUser
 		}
 	}
@@ -609,7 +652,7 @@ func isKernelTag(b []byte) bool { return string(b) == "kernel:" || string(b) == 
 func (x *prefixes) tagged(l *Line, host, text []byte) ([]byte, wrapState) {
 	x.setNode(l, host)
 	l.Exact, x.escapes = true, escapeOctal
-	return text, wrapMore
+	return bytes.TrimPrefix(text, []byte(": ")), wrapMore // RHEL 6 has it twice
 }
 
 // isLevel says whether this is syslog's "facility.level".

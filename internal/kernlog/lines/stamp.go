@@ -3,6 +3,7 @@ package lines
 import (
 	"bytes"
 	"math"
+	"strings"
 	"time"
 
 	"github.com/oomtrace/oomtrace/internal/kernlog/scan"
@@ -122,30 +123,49 @@ func clock(b []byte) (h, m, s int, ok bool) {
 	return h, m, s, ok1 && ok2 && ok3
 }
 
-// month reads "Nov", and "11月" as dmesg -T prints it in Chinese and Japanese.
+// month reads "Nov", in the languages whose short names are alike, and "11月" as dmesg -T
+// prints it in Chinese and Japanese.
 func month(b []byte) (time.Month, bool) {
-	const names = "JanFebMarAprMayJunJulAugSepOctNovDec"
-	if len(b) == 3 {
-		if i := bytes.Index([]byte(names), b); i >= 0 && i%3 == 0 {
-			return time.Month(i/3 + 1), true
-		}
+	if v, rest, ok := scan.Uint(b); ok {
+		return time.Month(v), v >= 1 && v <= 12 && (len(rest) == 0 || scan.HasPrefix(rest, "月") || scan.HasPrefix(rest, "월"))
 	}
-	if v, rest, ok := scan.Uint(b); ok && v >= 1 && v <= 12 && (len(rest) == 0 || scan.HasPrefix(rest, "月") || scan.HasPrefix(rest, "월")) {
-		return time.Month(v), true
+	b = bytes.TrimSuffix(b, []byte("."))
+	for i, names := range &monthNames {
+		for len(names) > 0 {
+			name, rest, _ := strings.Cut(names, " ")
+			if len(b) == len(name) && strings.EqualFold(string(b), name) {
+				return time.Month(i + 1), true
+			}
+			names = rest
+		}
 	}
 	return 0, false
 }
 
+// monthNames are English, German, Spanish, Portuguese, Italian and French.
+var monthNames = [12]string{
+	"Jan ene gen janv", "Feb fev fév", "Mar Mär mars", "Apr abr avr", "May Mai mag", "Jun giu juin",
+	"Jul lug juil", "Aug ago août", "Sep set sept", "Oct Okt out ott", "Nov", "Dec Dez dic déc",
+}
+
 // stamp3164 reads "Nov 24 01:02:03" and "Nov 24 01:02:03.123456".
 func (x *prefixes) stamp3164(b []byte) (time.Time, []byte, bool) {
-	if len(b) < 16 || b[3] != ' ' {
+	if len(b) < 16 {
+		return time.Time{}, b, false
+	}
+	name := bytes.IndexByte(b[:7], ' ')
+	if name < 3 {
+		return time.Time{}, b, false
+	}
+	mon, ok := month(b[:name])
+	b = b[name-3:] // as if it had three letters
+	if len(b) < 16 {
 		return time.Time{}, b, false
 	}
 	at := 6
 	if b[5] == ' ' { // a second blank before a day of one digit, that is lost
 		at = 5
 	}
-	mon, ok := month(b[:3])
 	day, ok2 := digits(b[4:at])
 	h, m, s, ok3 := clock(b[at+1:])
 	if !ok || !ok2 || !ok3 || b[at] != ' ' || len(b) < at+10 {

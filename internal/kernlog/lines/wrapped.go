@@ -21,6 +21,9 @@ func (r *Reader) continues(before, raw []byte) ([]byte, bool) {
 		return nil, false
 	}
 	b := undecorate(plain(nil, raw), r.g)
+	if in := scan.SkipSpaces(b); killField(in) { // however far it is indented
+		return in, true
+	}
 	if len(b) == 0 || b[0] == ' ' && len(b) > 8 && len(scan.SkipSpaces(b)) < len(b)-8 || stamped(b) {
 		return nil, false
 	}
@@ -76,6 +79,19 @@ func (r *Reader) rejoin(l *Line, raw []byte) {
 	}
 	*l, _ = r.x.line(r.joined)
 	l.Number, l.Cut = number, cut
+}
+
+// killField says whether a text begins with what stands in kill lines only.
+func killField(b []byte) bool {
+	name, value, ok := bytes.Cut(b[:min(len(b), 24)], []byte(":"))
+	if !ok || len(value) == 0 {
+		return false
+	}
+	switch string(name) {
+	case "total-vm", "anon-rss", "file-rss", "shmem-rss", "pgtables", "UID", "oom_score_adj":
+		return scan.IsDigit(value[0]) || value[0] == '-'
+	}
+	return false
 }
 
 // isSolid says whether a line has no blanks of its own, so that it cannot have been

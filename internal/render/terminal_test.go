@@ -1,4 +1,4 @@
-package cli
+package render
 
 import "testing"
 
@@ -17,7 +17,7 @@ func TestASCIILocale(t *testing.T) {
 		{"LC_CTYPE over LANG", map[string]string{"LC_CTYPE": "en_US.UTF-8", "LANG": "C"}, false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			if got := asciiLocale(func(k string) string { return tt.env[k] }); got != tt.want {
+			if got := ASCIILocale(func(k string) string { return tt.env[k] }); got != tt.want {
 				t.Errorf("got %v", got)
 			}
 		})

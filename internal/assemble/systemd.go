@@ -1,4 +1,4 @@
-package cli
+package assemble
 
 import (
 	"context"
@@ -8,15 +8,15 @@ import (
 	"github.com/coreos/go-systemd/v22/daemon"
 )
 
-// notifySystemd reports to systemd, where that started this process: that it is
-// ready, and to the watchdog as long as alive agrees, until the function returned
-// is called. Nothing depends on systemd's answer.
-func notifySystemd(ctx context.Context, alive func() bool) (stop func()) {
+// NotifySystemd reports to systemd, where that started this process: that it is
+// ready, and to the watchdog as long as the line is alive, until the function
+// returned is called. Nothing depends on systemd's answer.
+func (l *Live) NotifySystemd(ctx context.Context) (stop func()) {
 	_, _ = daemon.SdNotify(false, daemon.SdNotifyReady)
 	ctx, cancel := context.WithCancel(ctx)
 	var wg sync.WaitGroup
 	if every, err := daemon.SdWatchdogEnabled(false); err == nil && every > 0 {
-		wg.Go(func() { watchdog(ctx, every/2, alive) })
+		wg.Go(func() { watchdog(ctx, every/2, l.Alive) })
 	}
 	return func() {
 		_, _ = daemon.SdNotify(false, daemon.SdNotifyStopping)

@@ -1,0 +1,35 @@
+package assemble
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/oomtrace/oomtrace/internal/history"
+	"github.com/oomtrace/oomtrace/internal/tracer"
+)
+
+// HistoryMode says how growth is followed.
+type HistoryMode = history.Mode
+
+// ParseHistory turns a user's word into a mode.
+func ParseHistory(s string) (HistoryMode, error) { return history.ParseMode(s) }
+
+// DescribeHistory says how growth is followed, and why charges are not counted.
+func DescribeHistory(tr *tracer.Tracer, mode string) []string {
+	row := func(state string) string { return fmt.Sprintf("%-21s %s", "history", state) }
+	by, err := tr.History()
+	switch {
+	case mode == string(history.ModeOff):
+		return []string{row("off")}
+	case mode == string(history.ModeSampled):
+		return []string{row("sampled every second")}
+	case err == nil:
+		return []string{row("exact: " + by.Kind + " on " + by.Hook)}
+	}
+	lines := []string{row("sampled every second; charges are not counted:")}
+	var at *tracer.AttachError
+	if errors.As(err, &at) {
+		return append(lines, tracer.Attachment{Tried: at.Attempts}.Lines()[1:]...)
+	}
+	return append(lines, fmt.Sprintf("%-21s   %v", "", err))
+}
