@@ -135,6 +135,14 @@ func TestCases(t *testing.T) {
 		{"a limit without its cgroup's scope", system(func(r *oom.Record) { r.Limit = &oom.Limit{UsageBytes: b(gib), MaxBytes: b(gib)} }), "", "swap (2 GiB) is used up", "limit"},
 		{"v1, the maximum of memory and swap is not known", limitedV1(func(r *oom.Record) { r.Limit.MemswUsageBytes = b(300 * mib) }), "", "limit of 256 MiB is used up", "swap is used up"},
 		{"nodes in a list that is none", system(numa(oom.ScopeCpuset, "0-x", 2*gib), swap(0, 0)), "", "memory was not short", "nodes of"},
+		{"a log that lists other zones too", system(fromLog, numa(oom.ScopeCpuset, "0", 2*gib)), "", "the nodes of the cpuset have 20 MiB free, the rest of the machine 2 GiB", ""},
+		{"live, all zones are listed", system(swap(0, 0), cmaMask, func(r *oom.Record) {
+			r.Memory.FreeBytes, r.Memory.Zones = b(gib), []oom.Zone{zone(0, "DMA32", 20*mib, 20*mib, 30*mib)}
+		}), "", "no swap is configured", "the rest of the machine"},
+		{"v1, a burstable pod", limitedV1(container("/kubepods/podu/abc"), func(r *oom.Record) {
+			r.Victim.Pod.SwapBehavior, r.Limit.Level = "", oom.LevelContainer
+			r.Limit.MemswMaxBytes, r.Limit.MemswUsageBytes = b(256*mib), b(256*mib)
+		}), codeKubeletUnsure, "on cgroup v1 kubelet sets the limit on memory and swap", "burstable"},
 		{"allocations by site", system(stat(oom.StatSlabUnrecl, 3*gib), stat(oom.StatActiveAnon, 0), stat(oom.StatInactiveAnon, 0), func(r *oom.Record) {
 			r.Memory.Allocations = []oom.Allocation{{Site: "mm/slub.c:1 func:x", Bytes: b(2 * gib)}}
 		}), codeMemoryKernel, `most was allocated by "mm/slub.c:1 func:x" (2 GiB)`, ""},
