@@ -20,8 +20,8 @@ export CGO_ENABLED := 0
 
 .DEFAULT_GOAL := build
 
-.PHONY: all help test-total deps deps-test build demo test test-unit test-host test-vm lint lint-licence vagrant-validate vagrant-test \
-	generate check-generated fmt fuzz bench size clean release install
+.PHONY: all help test-total deps deps-test build demo test test-unit test-page test-host test-vm lint lint-licence vagrant-validate vagrant-test \
+	generate check-generated fmt fuzz bench size picture clean release install
 
 all: build test ## build and test
 
@@ -43,9 +43,9 @@ install: build ## install oomtrace to /usr/local/bin
 demo: build ## trace, overrun a small memory cgroup, show the record
 	@scripts/demo.sh $(BUILD)/oomtrace
 
-test: deps-test ## all tests: generated files, lint, unit, host, VMs
+test: deps-test ## all tests: generated files, lint, unit, page, host, VMs
 	@rm -f $(RESULTS); mkdir -p $(BUILD)
-	@failed=; for step in check-generated lint vagrant-validate test-unit test-host test-vm; do \
+	@failed=; for step in check-generated lint vagrant-validate test-unit test-page test-host test-vm; do \
 		$(MAKE) $$step || failed="$$failed $$step"; done; \
 	$(MAKE) test-total; [ -z "$$failed" ] || { echo "failed:$$failed"; exit 1; }
 
@@ -65,6 +65,18 @@ test-host: ## tests that trace this machine's own kernel; root
 test-vm: ## tests in QEMU guests: make test-vm KERNELS="6.12"
 	@mkdir -p $(BUILD)
 	@$(GO) run ./internal/testcount -tier vm -result $(RESULTS) -- -count=1 -timeout 75m -tags vmtest -run '^TestVM' ./internal/vmtest/... -args -kernels "$(KERNELS)"
+
+test-page: ## tests of the HTML page in Chromium
+	@scripts/deps.sh page
+	@mkdir -p $(BUILD)
+	@cd internal/render/page/browsertest && npm ci --ignore-scripts --no-audit --no-fund --silent
+	@$(GO) run ./internal/testcount -tier page -result $(RESULTS) -- -count=1 -tags pagetest -run InChromium ./internal/render/page
+
+picture: build ## the picture of the page in the README
+	@scripts/deps.sh page
+	@cd internal/render/page/browsertest && npm ci --ignore-scripts --no-audit --no-fund --silent
+	@$(BUILD)/oomtrace read -o html internal/render/page/testdata/example.json >$(BUILD)/picture.html
+	@node internal/render/page/browsertest/picture.mjs $(BUILD)/picture.html docs/page.png
 
 lab: deps-test ## make a kill on a kernel and look at it: make lab SCENARIO=swap-idle KERNEL=6.12; alone it lists the scenarios
 	@$(GO) run ./internal/vmtest/lab -kernel "$(KERNEL)" $(SCENARIO)

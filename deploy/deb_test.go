@@ -94,6 +94,7 @@ func TestDebInstallUpgradeRemove(t *testing.T) {
 	}
 	files := []string{
 		"usr/bin/oomtrace", "usr/lib/systemd/system/oomtrace.service", "etc/default/oomtrace",
+		"usr/share/bash-completion/completions/oomtrace", "usr/share/zsh/vendor-completions/_oomtrace", "usr/share/fish/vendor_completions.d/oomtrace.fish",
 		"usr/share/man/man8/oomtrace.8.gz", "usr/share/doc/oomtrace/copyright", "usr/lib/systemd/system/oomtrace.socket",
 	}
 	there := func(want bool, files ...string) {

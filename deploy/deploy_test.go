@@ -450,9 +450,13 @@ func TestDockerfile(t *testing.T) {
 func metricNames(t *testing.T) map[string]bool {
 	t.Helper()
 	m := metrics.New(metrics.Options{Stats: func() (metrics.Stats, error) {
-		return metrics.Stats{Hooks: []metrics.Hook{{Name: "mark_victim", Kind: "tp_btf"}}}, nil
+		return metrics.Stats{
+			Hooks:    []metrics.Hook{{Name: "mark_victim", Kind: "tp_btf"}},
+			Programs: []metrics.Program{{Name: "mark_victim", Runs: 1, Seconds: 1}}, Near: []metrics.Near{{Cgroup: "/shop", Seconds: 90}},
+		}, nil
 	}})
 	m.Observe(&oom.Record{Kind: oom.KindKill, Victim: &oom.Victim{}})
+	m.Observe(&oom.Record{Kind: oom.KindSigkill, Victim: &oom.Victim{}})
 	w := httptest.NewRecorder()
 	m.Handler().ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/metrics", nil))
 	names := map[string]bool{}

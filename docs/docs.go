@@ -1,4 +1,4 @@
-// Package docs holds the documents that tests read.
+// Package docs holds the documents that the program and its tests read.
 package docs
 
 import _ "embed"

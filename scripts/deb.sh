@@ -24,6 +24,12 @@ install -D -m 644 "$here/deploy/oomtrace.socket" "$root/usr/lib/systemd/system/o
 install -D -m 644 "$here/deploy/oomtrace.default" "$root/etc/default/oomtrace"
 install -d "$root/usr/share/man/man8" "$root/usr/share/doc/oomtrace" "$root/DEBIAN"
 gzip -9nc "$here/docs/oomtrace.8" >"$root/usr/share/man/man8/oomtrace.8.gz"
+for shell in bash:share/bash-completion/completions/oomtrace zsh:share/zsh/vendor-completions/_oomtrace \
+	fish:share/fish/vendor_completions.d/oomtrace.fish; do
+	install -d "$root/usr/$(dirname "${shell#*:}")"
+	# The binary may be of another architecture.
+	(cd "$here" && GOARCH='' GOFLAGS=-trimpath go run ./cmd/oomtrace completion "${shell%%:*}") >"$root/usr/${shell#*:}"
+done
 {
 	printf 'Format: https://www.debian.org/doc/packaging-manuals/copyright-format/1.0/\n'
 	printf 'Upstream-Name: oomtrace\nSource: https://github.com/oomtrace/oomtrace\n\n'

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Installs what the named purposes (build, test, release, generate) need, on Debian and
+# Installs what the named purposes (build, test, page, release, generate) need, on Debian and
 # Ubuntu. Does nothing, and asks no network, where all of it is there.
 set -eu
 
@@ -62,6 +62,8 @@ for purpose in "$@"; do
 		need llvm-strip llvm
 		need shellcheck shellcheck
 		need jq jq
+		need zsh zsh
+		need fish fish
 		need qemu-system-x86_64 qemu-system-x86
 		need qemu-system-aarch64 qemu-system-arm
 		need vagrant vagrant
@@ -73,6 +75,11 @@ for purpose in "$@"; do
 		need promtool prometheus
 		# The kernels of the guests come from Debian's archive, on Ubuntu too.
 		[ -e /usr/share/keyrings/debian-archive-keyring.gpg ] || missing="$missing debian-archive-keyring"
+		;;
+	page)
+		need chromium chromium
+		need node nodejs
+		need npm npm
 		;;
 	release)
 		need jq jq

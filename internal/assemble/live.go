@@ -49,6 +49,8 @@ type Live struct {
 	health  pipeline.Health
 	repeats uint64 // what the tracer had counted of repeated OOMs before
 	stuck   bool
+	// endOutput writes what comes after the last record.
+	endOutput func() error
 }
 
 // OpenLive builds a line from the programs of tr, or from log where tr is nil.
@@ -78,7 +80,9 @@ func OpenLive(ctx context.Context, tr *tracer.Tracer, log *KernelLog, o LiveOpti
 	if err := l.openMetrics(); err != nil {
 		return nil, err
 	}
-	l.line = pipeline.Line{Source: l.openSource(), Stages: l.stages.list(), Sink: o.sink(o.NoWhy), Limit: o.Limit, Health: &l.health}
+	var sink pipeline.Sink
+	sink, l.endOutput = o.sink(o.NoWhy)
+	l.line = pipeline.Line{Source: l.openSource(), Stages: l.stages.list(), Sink: sink, Limit: o.Limit, Health: &l.health}
 	if o.Queue {
 		l.line.Sink = pipeline.Retry(l.line.Sink, &l.health, o.Notify)
 	}
@@ -240,6 +244,9 @@ func (l *Live) Run(ctx context.Context) error {
 	}
 	err := l.line.RunOrAbandon(ctx)
 	l.stuck = errors.Is(err, pipeline.ErrStuck)
+	if err == nil {
+		err = l.endOutput()
+	}
 	return err
 }
 

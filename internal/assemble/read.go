@@ -12,6 +12,7 @@ import (
 	"github.com/oomtrace/oomtrace/internal/kernlog"
 	"github.com/oomtrace/oomtrace/internal/oom"
 	"github.com/oomtrace/oomtrace/internal/pipeline"
+	"github.com/oomtrace/oomtrace/internal/records"
 )
 
 // ReadOptions say how logs are read.
@@ -23,11 +24,18 @@ type ReadOptions struct {
 	// Files are read one after the other; "-" is Stdin.
 	Files []string
 	Stdin io.Reader
+	// Programs are inputs that are no files, by their name in Files.
+	Programs map[string]func(context.Context) (io.ReadCloser, error)
 	// Year is the year of the first stamp in a log that has none.
 	Year int
 	// OnUnplaced is called for each line that looks like part of a report and
 	// was not understood; nil is not at all.
 	OnUnplaced func(file string, line int, text string)
+	// OnRead is called for bytes that were read of regular files, with the kills found so
+	// far; nil is not at all.
+	OnRead func(bytes, kills int)
+
+	collect pipeline.Sink // in place of an output
 }
 
 // ReadSummary is what was read and written.
@@ -47,8 +55,15 @@ func Read(ctx context.Context, o ReadOptions) (ReadSummary, error) {
 		s.containers.Ready(ctx)
 	}
 	files := &logFiles{o: &o, notify: s.o.Notify}
-	line := pipeline.Line{Source: files, Stages: s.list(), Sink: o.sink(o.NoWhy), Limit: o.Limit}
+	sink, end := o.sink(o.NoWhy)
+	if o.collect != nil {
+		sink = o.collect
+	}
+	line := pipeline.Line{Source: files, Stages: s.list(), Sink: sink, Limit: o.Limit}
 	err := line.Run(ctx)
+	if err == nil {
+		err = end()
+	}
 	files.close()
 	return ReadSummary{Counts: line.Counts(), Stats: files.total, Failed: files.failed}, err
 }
@@ -61,8 +76,11 @@ type logFiles struct {
 	next   int
 	name   string // of the file that is read
 	file   logFile
-	total  kernlog.Stats
-	failed int
+	// records reads the file where oomtrace has written it.
+	records *records.Reader
+	total   kernlog.Stats
+	kills   int
+	failed  int
 }
 
 // logFile is one of them, open.
@@ -85,6 +103,9 @@ func (l *logFiles) Next(ctx context.Context) (*oom.Record, error) {
 		}
 		rec, err := l.file.Next(ctx)
 		if err == nil {
+			if rec.Kind == oom.KindKill {
+				l.kills++
+			}
 			return rec, nil
 		}
 		l.close()
@@ -123,7 +144,11 @@ func (l *logFiles) close() {
 	_ = l.file.Close() // it was read
 	s := l.file.Stats()
 	l.total.Add(&s)
-	l.file = nil
+	if l.records != nil {
+		s := l.records.Stats()
+		l.total.Add(&kernlog.Stats{Lines: s.Lines, Unplaced: s.Unreadable, CutLines: s.CutLines})
+	}
+	l.file, l.records = nil, nil
 }
 
 func (l *logFiles) openFile(ctx context.Context) (logFile, error) {
@@ -132,8 +157,16 @@ func (l *logFiles) openFile(ctx context.Context) (logFile, error) {
 		name := l.name
 		opts.OnUnplaced = func(line int, text string) { l.o.OnUnplaced(name, line, text) }
 	}
+	opts.Other = l.own(opts.OnUnplaced)
 	if l.name == "-" {
-		return kernlog.NewSource(l.o.Stdin, opts)
+		return kernlog.NewSource(l.counted(l.o.Stdin), opts)
+	}
+	if start := l.o.Programs[l.name]; start != nil {
+		out, err := start(ctx)
+		if err != nil {
+			return nil, err
+		}
+		return openText(out, out, opts)
 	}
 	f, err := openFile(ctx, l.name)
 	if err != nil {
@@ -147,17 +180,65 @@ func (l *logFiles) openFile(ctx context.Context) (logFile, error) {
 		opts.Node, opts.BootID, opts.Kernel, opts.BootTime = here.Node, here.BootID, here.Kernel, here.BootTime
 		return kernlog.OpenKmsg(kernlog.KmsgOptions{Options: opts, FromStart: true, UntilNow: true, Path: l.name})
 	}
-	s, err := kernlog.NewSource(f, opts)
-	if err != nil {
-		return nil, errors.Join(err, f.Close())
+	return openText(l.counted(f), f, opts)
+}
+
+// counted is a regular file whose bytes are counted, or else the input as it is: of one
+// that is waited for, the source has to know.
+func (l *logFiles) counted(from io.Reader) io.Reader {
+	f, ok := from.(*os.File)
+	if l.o.OnRead == nil || !ok {
+		return from
 	}
-	return &ownedLog{s, f}, nil
+	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
+		return from
+	}
+	return &counter{f, l}
+}
+
+type counter struct {
+	from io.Reader
+	l    *logFiles
+}
+
+func (c *counter) Read(p []byte) (int, error) {
+	n, err := c.from.Read(p)
+	c.l.o.OnRead(n, c.l.kills)
+	return n, err
+}
+
+// own is the format of records that oomtrace has written.
+func (l *logFiles) own(onUnplaced func(int, string)) func([]byte, io.Reader) func() (*oom.Record, error) {
+	return func(begin []byte, in io.Reader) func() (*oom.Record, error) {
+		if !records.Detect(begin) {
+			return nil
+		}
+		l.records = records.NewReader(in)
+		if onUnplaced != nil {
+			l.records.OnUnreadable = func(line int, why error) { onUnplaced(line, why.Error()) }
+		}
+		return func() (*oom.Record, error) {
+			rec, err := l.records.Next()
+			for err == nil && l.seen.Again(rec) {
+				rec, err = l.records.Next()
+			}
+			return rec, err
+		}
+	}
+}
+
+func openText(from io.Reader, file io.Closer, opts kernlog.Options) (logFile, error) {
+	s, err := kernlog.NewSource(from, opts)
+	if err != nil {
+		return nil, errors.Join(err, file.Close())
+	}
+	return &ownedLog{s, file}, nil
 }
 
 // ownedLog is a log whose file closes with it.
 type ownedLog struct {
 	*kernlog.Source
-	file *os.File
+	file io.Closer
 }
 
 func (o *ownedLog) Close() error { return errors.Join(o.Source.Close(), o.file.Close()) }

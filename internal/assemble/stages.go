@@ -150,15 +150,26 @@ func (s *stages) onCgroup(path string) {
 func (s *stages) list() []pipeline.Stage {
 	return []pipeline.Stage{
 		s.notice,
-		s.relate,
-		s.sample,
-		s.victims.Record,
-		s.enrich,
-		s.growth,
+		madeHere(s.relate),
+		madeHere(s.sample),
+		madeHere(s.victims.Record),
+		madeHere(s.enrich),
+		madeHere(s.growth),
 		s.count,
 		s.o.Filters.Stage(s.noteUnresolved),
 		s.redact,
 		s.explain,
+	}
+}
+
+// madeHere keeps what only this machine can say out of records that were finished
+// elsewhere.
+func madeHere(stage pipeline.Stage) pipeline.Stage {
+	return func(ctx context.Context, rec *oom.Record) error {
+		if rec.Finished {
+			return nil
+		}
+		return stage(ctx, rec)
 	}
 }
 
@@ -247,6 +258,13 @@ func (s *stages) redact(_ context.Context, rec *oom.Record) error {
 	if k := rec.Sender; k != nil {
 		k.Args, k.Cmdline = "", s.redacted(k.Args, k.Cmdline)
 	}
+	if rec.Unknown == nil {
+		return nil
+	}
+	var err error
+	if rec.Unknown, err = oom.MapStrings(rec.Unknown, s.redactor.Cmdline); err != nil {
+		return fmt.Errorf("redact unknown fields of record %s: %w", rec.ID, err)
+	}
 	return nil
 }
 
@@ -258,6 +276,10 @@ func (s *stages) redacted(args, cmdline string) string {
 }
 
 func (s *stages) explain(_ context.Context, rec *oom.Record) error {
+	if rec.Finished && rec.Why != nil && !s.o.NoWhy {
+		return nil
+	}
+	rec.Why = nil
 	if !s.o.NoWhy {
 		explain.Explain(rec)
 	}

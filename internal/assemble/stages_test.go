@@ -29,7 +29,7 @@ func liveStages(t testing.TB, o StageOptions) *stages {
 // run takes records through all stages.
 func run(t testing.TB, s *stages, to Output, records ...*oom.Record) pipeline.Counts {
 	t.Helper()
-	line := pipeline.Line{Source: &madeUp{kills: records}, Stages: s.list(), Sink: to.sink(s.o.NoWhy)}
+	line := pipeline.Line{Source: &madeUp{kills: records}, Stages: s.list(), Sink: sinkOnly(to, s.o.NoWhy)}
 	if err := line.Run(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -137,8 +137,13 @@ func (f failing) Write([]byte) (int, error) { return 0, f.err }
 func TestSinkFails(t *testing.T) {
 	gone := errors.New("gone")
 	for _, format := range []string{"json", "text", "wide"} {
-		if err := (Output{To: failing{gone}, Format: format}).sink(false)(context.Background(), madeUpKill(oom.ScopeSystem)); !errors.Is(err, gone) {
+		if err := sinkOnly(Output{To: failing{gone}, Format: format}, false)(context.Background(), madeUpKill(oom.ScopeSystem)); !errors.Is(err, gone) {
 			t.Errorf("%s: %v", format, err)
 		}
 	}
+}
+
+func sinkOnly(o Output, noWhy bool) pipeline.Sink {
+	sink, _ := o.sink(noWhy)
+	return sink
 }

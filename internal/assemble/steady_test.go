@@ -110,7 +110,7 @@ func newRing(t testing.TB, raw ...[]byte) (*ring, *stages) {
 func (r *ring) move(t testing.TB, n int, s *stages, to Output) {
 	t.Helper()
 	r.n = n
-	line := pipeline.Line{Source: r, Stages: s.list(), Sink: to.sink(false)}
+	line := pipeline.Line{Source: r, Stages: s.list(), Sink: sinkOnly(to, false)}
 	if err := line.Run(context.Background()); err != nil || r.err != nil {
 		t.Fatal(err, r.err)
 	}

@@ -15,10 +15,11 @@ import (
 // none to be had. They are neither counted nor written.
 func (s *stages) warmUp(ctx context.Context) error {
 	for _, format := range []string{"json", "wide"} {
+		sink, _ := Output{To: io.Discard, Format: format}.sink(s.o.NoWhy)
 		line := pipeline.Line{
 			Source: &madeUp{kills: []*oom.Record{madeUpKill(oom.ScopeSystem), madeUpKill(oom.ScopeCgroup)}},
 			Stages: []pipeline.Stage{s.sample, s.enrich, s.redact, s.explain},
-			Sink:   Output{To: io.Discard, Format: format}.sink(s.o.NoWhy),
+			Sink:   sink,
 		}
 		if err := line.Run(ctx); err != nil {
 			return err

@@ -8,6 +8,7 @@ import (
 	"os"
 
 	"github.com/oomtrace/oomtrace/internal/assemble"
+	"github.com/oomtrace/oomtrace/internal/cli/help"
 	"github.com/oomtrace/oomtrace/internal/harden"
 	"github.com/oomtrace/oomtrace/internal/render"
 	"github.com/oomtrace/oomtrace/internal/tracer"
@@ -18,13 +19,13 @@ import (
 func runCheck(ctx context.Context, args []string, env Env) error {
 	var t traceFlags
 	flags := t.checkGroups()
-	if err := flags.parse(args); err != nil {
+	if err := parseFlags(flags, args); err != nil {
 		if isHelp(err) {
-			_, err = fmt.Fprintf(env.Stdout, "oomtrace check [flags]: report what this system supports\n%s", flags.usages())
+			_, err = fmt.Fprintf(env.Stdout, "oomtrace check [flags]: report what this system supports\n%s", flags.Help())
 		}
 		return err
 	}
-	if rest := flags.all.Args(); len(rest) > 0 {
+	if rest := flags.All.Args(); len(rest) > 0 {
 		return usage("oomtrace check takes flags only", "unexpected argument %q", rest[0])
 	}
 	opts, err := t.options()
@@ -41,10 +42,10 @@ func runCheck(ctx context.Context, args []string, env Env) error {
 }
 
 // checkGroups are the flags of "oomtrace check".
-func (t *traceFlags) checkGroups() *flagGroups {
-	g := newFlags("oomtrace check")
-	g.add("How to trace", t.defineHooks)
-	g.add("Ownership", t.ownerFlags.define)
+func (t *traceFlags) checkGroups() *help.Groups {
+	g := help.New("oomtrace check")
+	g.Add("How to trace", t.defineHooks)
+	g.Add("Ownership", t.ownerFlags.define)
 	return g
 }
 

@@ -14,10 +14,12 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/pflag"
 
+	"github.com/oomtrace/oomtrace/internal/cli/help"
 	"github.com/oomtrace/oomtrace/internal/render"
 	"github.com/oomtrace/oomtrace/internal/sink"
 )
@@ -29,6 +31,8 @@ type Env struct {
 	// StdoutTerminal says that a person reads stdout; NoColor is NO_COLOR.
 	StdoutTerminal bool
 	NoColor        bool
+	// StdinTerminal and StderrTerminal say that a person is at the others.
+	StdinTerminal, StderrTerminal bool
 	// Columns is the terminal's width, 0 without one, and ASCII that the locale is not
 	// UTF-8.
 	Columns int
@@ -47,6 +51,7 @@ func Main(version string) int {
 		Stdin: os.Stdin, Stdout: sink.NewStream(os.Stdout), Stderr: os.Stderr,
 		StdoutTerminal: render.IsTerminal(os.Stdout), NoColor: os.Getenv("NO_COLOR") != "", Version: version,
 		Columns: render.TerminalColumns(os.Stdout), ASCII: render.ASCIILocale(os.Getenv),
+		StdinTerminal: render.IsTerminal(os.Stdin), StderrTerminal: render.IsTerminal(os.Stderr),
 	})
 }
 
@@ -73,19 +78,46 @@ func interruptible() (context.Context, func()) {
 	}
 }
 
-// verb runs one verb with its arguments.
-type verb func(ctx context.Context, args []string, env Env) error
+// verb is one verb.
+type verb struct {
+	name, args, about string
+	run               func(ctx context.Context, args []string, env Env) error
+	flags             *help.Groups
+	files             bool
+	words             []string
+}
 
-func verbs() map[string]verb {
-	return map[string]verb{"read": runRead, "check": runCheck, "unpin": runUnpin, "version": runVersion, "help": runHelp}
+func verbs() []verb {
+	var dir string
+	return []verb{
+		{"", "[flags]", "trace live until interrupted", runTrace, new(traceFlags).groups(), false, nil},
+		{"read", "[flags] [FILE...]", "the kills in kernel logs; - is stdin", runRead, new(readFlags).groups(), true, nil},
+		{"list", "[flags] [FILE...]", "the kills that this machine remembers", runList, new(recallFlags).groups("list"), true, nil},
+		{"show", "[flags] [WHICH] [FILE...]", "one in full: last, an id, pid, pod", runShow, new(recallFlags).groups("show"), true, []string{"last"}},
+		{"check", "[flags]", "report what this system supports", runCheck, new(traceFlags).checkGroups(), false, nil},
+		{"unpin", "[DIR]", "remove what --pin left in the kernel", runUnpin, unpinGroups(&dir), true, nil},
+		{"completion", "SHELL", "completion for bash, zsh or fish", runCompletion, nil, false, help.Shells()},
+		{"version", "", "print the version", runVersion, nil, false, nil},
+		{"help", "", "print this", runHelp, nil, false, nil},
+	}
+}
+
+// verbLines is the verbs' part of the help.
+func verbLines() string {
+	var b strings.Builder
+	for _, v := range verbs() {
+		fmt.Fprintf(&b, "  %-40s %s\n", strings.Join(strings.Fields("oomtrace "+v.name+" "+v.args), " "), v.about)
+	}
+	return b.String()
 }
 
 // Run runs one command line and returns its exit code.
 func Run(ctx context.Context, args []string, env Env) int {
 	run := runTrace
-	if len(args) > 0 {
-		if v, ok := verbs()[args[0]]; ok {
-			run, args = v, args[1:]
+	for _, v := range verbs() {
+		if len(args) > 0 && v.name == args[0] && v.name != "" {
+			run, args = v.run, args[1:]
+			break
 		}
 	}
 	return report(env, run(ctx, args, env))

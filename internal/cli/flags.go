@@ -6,59 +6,30 @@ import (
 	"fmt"
 	"io"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/spf13/pflag"
 
 	"github.com/oomtrace/oomtrace/internal/assemble"
+	"github.com/oomtrace/oomtrace/internal/cli/help"
 	"github.com/oomtrace/oomtrace/internal/pipeline"
 	"github.com/oomtrace/oomtrace/internal/sink"
+	"github.com/oomtrace/oomtrace/internal/timespec"
 	"github.com/oomtrace/oomtrace/internal/tracer"
 )
 
-// group is a set of flags under one heading of the help.
-type group struct {
-	title string
-	flags *pflag.FlagSet
-}
-
-// flagGroups keeps the flags by intent, for the help, and as one set, for
-// parsing.
-type flagGroups struct {
-	groups []group
-	all    *pflag.FlagSet
-}
-
-func newFlags(name string) *flagGroups {
-	all := pflag.NewFlagSet(name, pflag.ContinueOnError)
-	all.SetOutput(io.Discard)
-	return &flagGroups{all: all}
-}
-
-func (g *flagGroups) add(title string, define func(*pflag.FlagSet)) {
-	set := pflag.NewFlagSet(title, pflag.ContinueOnError)
-	set.SortFlags = false
-	define(set)
-	g.groups = append(g.groups, group{title, set})
-	g.all.AddFlagSet(set)
-}
-
-func (g *flagGroups) usages() string {
-	var b strings.Builder
-	for _, gr := range g.groups {
-		fmt.Fprintf(&b, "\n%s:\n%s", gr.title, gr.flags.FlagUsagesWrapped(100))
-	}
-	return b.String()
-}
-
-// parse turns pflag's errors into usage errors.
-func (g *flagGroups) parse(args []string) error {
-	err := g.all.Parse(args)
-	if err == nil || errors.Is(err, pflag.ErrHelp) {
+// parseFlags turns pflag's errors into usage errors.
+func parseFlags(flags *help.Groups, args []string) error {
+	err := flags.Parse(args)
+	var wrong *help.Error
+	if !errors.As(err, &wrong) {
 		return err
 	}
-	return usage("see \"oomtrace help\"", "%w", err)
+	hint := "see \"oomtrace help\""
+	if wrong.Meant != "" {
+		hint = fmt.Sprintf("did you mean %s? See \"oomtrace help\"", wrong.Meant)
+	}
+	return usage(hint, "%w", err)
 }
 
 // outputFlags are shared by all verbs that write records.
@@ -69,7 +40,7 @@ type outputFlags struct {
 }
 
 func (o *outputFlags) define(f *pflag.FlagSet) {
-	f.StringVarP(&o.output, "output", "o", "", "`format`: text, wide or json (default text on a terminal, else json)")
+	f.StringVarP(&o.output, "output", "o", "", "`format`: text, wide, json or html (default text on a terminal, else json)")
 	f.BoolVar(&o.noWhy, "no-why", false, "leave the explanation out")
 	f.IntVarP(&o.count, "count", "n", 0, "stop after `N` kills")
 }
@@ -81,9 +52,9 @@ func (o *outputFlags) check(env Env) error {
 		if env.StdoutTerminal {
 			o.output = "text"
 		}
-	case "text", "wide", "json":
+	case "text", "wide", "json", "html":
 	default:
-		return usage("use text, wide or json", "unknown output format %q", o.output)
+		return usage("use text, wide, json or html", "unknown output format %q", o.output)
 	}
 	if o.count < 0 {
 		return usage("use a positive number", "--count %d is negative", o.count)
@@ -96,7 +67,32 @@ func (o *outputFlags) to(w io.Writer, env Env) assemble.Output {
 }
 
 // filterFlags choose records.
-type filterFlags struct{ filters pipeline.Filters }
+type filterFlags struct {
+	filters      pipeline.Filters
+	since, until string
+}
+
+// defineTimes is for what reads the past.
+func (f *filterFlags) defineTimes(set *pflag.FlagSet) {
+	set.StringVar(&f.since, "since", "", "kills from this `time` on, such as \"2026-11-26 03:00\", -2h or yesterday")
+	set.StringVar(&f.until, "until", "", "kills up to this `time`")
+}
+
+func (f *filterFlags) checkTimes(now time.Time) error {
+	for _, one := range []struct {
+		name, text string
+		to         *time.Time
+	}{{"since", f.since, &f.filters.Since}, {"until", f.until, &f.filters.Until}} {
+		if one.text == "" {
+			continue
+		}
+		var err error
+		if *one.to, err = timespec.Parse(one.text, now); err != nil {
+			return usage("such as \"2026-11-26 03:00\", 03:00, yesterday, -2h or \"2 days ago\"", "--%s %w", one.name, err)
+		}
+	}
+	return nil
+}
 
 func (f *filterFlags) define(set *pflag.FlagSet) {
 	set.StringVar(&f.filters.Comm, "comm", "", "victims whose name matches this shell `pattern`")
@@ -204,24 +200,24 @@ type traceFlags struct {
 	allowPrivileges bool
 }
 
-func (t *traceFlags) groups() *flagGroups {
-	g := newFlags("oomtrace")
-	g.add("What to show", func(f *pflag.FlagSet) {
+func (t *traceFlags) groups() *help.Groups {
+	g := help.New("oomtrace")
+	g.Add("What to show", func(f *pflag.FlagSet) {
 		t.outputFlags.define(f)
 		f.IntVar(&t.top, "top", tracer.DefaultTop, "number of OOM candidates to record, at most 32")
 	})
-	g.add("Which kills", func(f *pflag.FlagSet) {
+	g.Add("Which kills", func(f *pflag.FlagSet) {
 		t.filterFlags.define(f)
 		f.StringVar(&t.sigkill, "sigkill", "memory", "SIGKILLs not sent by the OOM killer: memory (by memory managers, or drawn by an OOM kill), all or off")
 	})
-	g.add("Ownership", t.ownerFlags.define)
-	g.add("Run control", func(f *pflag.FlagSet) {
+	g.Add("Ownership", t.ownerFlags.define)
+	g.Add("Run control", func(f *pflag.FlagSet) {
 		f.BoolVar(&t.sinceBoot, "since-boot", false, "first print kills still in the kernel log")
 		f.DurationVarP(&t.duration, "duration", "d", 0, "stop after this `time`, such as 30s or 10m")
 		f.StringVar(&t.readyFile, "ready-file", "", "create this `file` once every program is attached")
 		f.BoolVarP(&t.verbose, "verbose", "v", false, "report which programs are attached, and why others are not")
 	})
-	g.add("As a service", func(f *pflag.FlagSet) {
+	g.Add("As a service", func(f *pflag.FlagSet) {
 		t.file.define(f)
 		f.StringVar(&t.pin, "pin", "", "keep programs and records in this bpffs `directory` while oomtrace is stopped")
 		f.StringVar(&t.metrics, "metrics", "", "serve Prometheus metrics at this `address`, such as 127.0.0.1:9497; systemd: on the socket it passed")
@@ -229,7 +225,7 @@ func (t *traceFlags) groups() *flagGroups {
 		f.BoolVar(&t.allowPrivileges, "allow-privileges", false, "go on if privileges that are not needed cannot be dropped")
 		f.IntVar(&t.oomScoreAdj, "oom-score-adj", defaultScoreAdj, "this process's own `adjustment`")
 	})
-	g.add("How to trace", t.defineHooks)
+	g.Add("How to trace", t.defineHooks)
 	return g
 }
 
@@ -313,16 +309,20 @@ func runHelp(_ context.Context, args []string, env Env) error {
 }
 
 func printHelp(w io.Writer) error {
-	_, err := fmt.Fprintf(w, `oomtrace explains OOM kills: who died, who asked for the page, which limit was hit, and why.
+	_, err := fmt.Fprintf(w, `oomtrace explains OOM kills: which process died, which one asked for memory,
+which limit was hit, and why.
 
-  oomtrace [flags]                 trace live until interrupted (needs root)
-  oomtrace read [flags] [FILE...]  the kills in kernel logs: dmesg, journalctl -k, kern.log, - for stdin
-  oomtrace check [flags]           report what this system supports; exit 0 if oomtrace can run
-  oomtrace unpin [DIR]             remove what --pin left in the kernel
-  oomtrace version | help
 %s
-Exit: 0 fine, 1 run-time error, 2 usage, 3 this kernel cannot be traced, 4 privileges missing.
-`, new(traceFlags).groups().usages())
+Examples:
+  sudo oomtrace                                   watch kills as they happen
+  oomtrace list --since yesterday                 what died last night?
+  oomtrace read -o html kern.log >kills.html      a page to look at
+
+Without a verb:
+%s
+Exit: 0 fine, 1 run-time error, 2 usage, 3 this kernel cannot be traced,
+4 privileges missing.
+`, verbLines(), new(traceFlags).groups().Help())
 	return err
 }
 

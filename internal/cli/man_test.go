@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/spf13/pflag"
 
@@ -26,16 +27,22 @@ func TestFlagsAreDocumented(t *testing.T) {
 			man["-"+item[1]] = true
 		}
 	}
-	var dir string
 	flags := map[string]bool{}
-	for verb, groups := range map[string]*flagGroups{
-		"": new(traceFlags).groups(), "read": new(readFlags).groups(), "check": new(traceFlags).checkGroups(), "unpin": unpinGroups(&dir),
-	} {
+	for _, v := range verbs() {
+		if v.flags == nil {
+			continue
+		}
+		verb, groups := v.name, v.flags
 		var help bytes.Buffer
 		if code := Run(t.Context(), append(strings.Fields(verb), "--help"), Env{Stdout: &help}); code != exitOK {
 			t.Errorf("%s --help: exit code %d", verb, code)
 		}
-		groups.all.VisitAll(func(f *pflag.Flag) {
+		for _, line := range strings.Split(help.String(), "\n") {
+			if utf8.RuneCountInString(line) > 80 {
+				t.Errorf("oomtrace %s --help: %q is wider than 80 columns", verb, line)
+			}
+		}
+		groups.All.VisitAll(func(f *pflag.Flag) {
 			flags[f.Name] = true
 			if !strings.Contains(help.String(), "--"+f.Name) {
 				t.Errorf("oomtrace %s --help has no --%s", verb, f.Name)
@@ -53,7 +60,11 @@ func TestFlagsAreDocumented(t *testing.T) {
 			t.Errorf("no verb has --%s of the manual page", name)
 		}
 	}
-	for name := range verbs() {
+	for _, v := range verbs() {
+		name := v.name
+		if name == "" {
+			continue
+		}
 		if !slices.Contains(strings.FieldsFunc(docs.ManPage(), func(r rune) bool { return r == ' ' || r == '\n' }), name) {
 			t.Errorf("the manual page has no verb %s", name)
 		}

@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/spf13/pflag"
 
 	"github.com/oomtrace/oomtrace/internal/assemble"
+	"github.com/oomtrace/oomtrace/internal/cli/help"
 )
 
 // readFlags are those of "oomtrace read".
@@ -20,47 +22,62 @@ type readFlags struct {
 	verbose bool
 }
 
-func (r *readFlags) groups() *flagGroups {
-	g := newFlags("oomtrace read")
-	g.add("What to show", func(f *pflag.FlagSet) {
+func (r *readFlags) groups() *help.Groups {
+	g := help.New("oomtrace read")
+	g.Add("What to show", func(f *pflag.FlagSet) {
 		r.outputFlags.define(f)
 		f.BoolVarP(&r.verbose, "verbose", "v", false, "show lines that look like part of a report and were not understood")
 	})
-	g.add("Which kills", r.filterFlags.define)
-	g.add("Ownership", func(f *pflag.FlagSet) {
-		r.ownerFlags.define(f)
-		f.BoolVar(&r.names, "names", false, "ask this machine's container runtimes for metadata; --runtime-socket implies it")
+	g.Add("Which kills", func(f *pflag.FlagSet) {
+		r.filterFlags.define(f)
+		r.defineTimes(f)
 	})
-	g.add("The log", func(f *pflag.FlagSet) {
-		f.IntVar(&r.year, "year", 0, "the `year` of the first stamp in a log that has none (default the latest that fits)")
-	})
+	g.Add("Ownership", r.defineOwners)
+	g.Add("The log", r.defineLog)
 	return g
 }
 
+func (r *readFlags) defineOwners(f *pflag.FlagSet) {
+	r.ownerFlags.define(f)
+	f.BoolVar(&r.names, "names", false, "ask this machine's container runtimes for metadata; --runtime-socket implies it")
+}
+
+func (r *readFlags) defineLog(f *pflag.FlagSet) {
+	f.IntVar(&r.year, "year", 0, "the `year` of the first stamp in a log that has none (default the latest that fits)")
+}
+
 func (r *readFlags) check(env Env) error {
-	return errors.Join(r.outputFlags.check(env), r.filterFlags.check(), r.ownerFlags.check())
+	return errors.Join(r.outputFlags.check(env), r.filterFlags.check(), r.checkTimes(time.Now()), r.ownerFlags.check())
 }
 
 func runRead(ctx context.Context, args []string, env Env) error {
 	var r readFlags
 	flags := r.groups()
-	if err := flags.parse(args); err != nil {
+	if err := parseFlags(flags, args); err != nil {
 		if isHelp(err) {
-			_, err = fmt.Fprintf(env.Stdout, "oomtrace read [flags] [FILE...]: the kills in kernel logs; - is stdin\n%s", flags.usages())
+			_, err = fmt.Fprintf(env.Stdout, "oomtrace read [flags] [FILE...]: the kills in kernel logs; - is stdin\n%s", flags.Help())
 		}
 		return err
 	}
 	if err := r.check(env); err != nil {
 		return err
 	}
-	files := flags.all.Args()
+	files := flags.All.Args()
 	if len(files) == 0 {
 		files = []string{"-"}
+	}
+	if files[0] == "-" && env.StdinTerminal {
+		say(env, "waiting for a kernel log on the terminal; Ctrl-D ends it, \"oomtrace list\" looks for the logs of this machine")
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer untilHangup(ctx, env.Stdout, cancel, func(error) {})()
-	sum, err := assemble.Read(ctx, r.options(env, files))
+	opts, progress := r.options(env, files), newProgress(env, files)
+	if progress != nil {
+		opts.OnRead, opts.To = progress.read, progress.output(opts.To)
+	}
+	sum, err := assemble.Read(ctx, opts)
+	progress.finish()
 	if err != nil {
 		return outputFailure(err, "free disk space; later kills were not written")
 	}

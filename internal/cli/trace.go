@@ -18,14 +18,14 @@ import (
 func runTrace(ctx context.Context, args []string, env Env) error {
 	var t traceFlags
 	flags := t.groups()
-	if err := flags.parse(args); err != nil {
+	if err := parseFlags(flags, args); err != nil {
 		if isHelp(err) {
 			return printHelp(env.Stdout)
 		}
 		return err
 	}
-	if rest := flags.all.Args(); len(rest) > 0 {
-		return usage("the verbs are read, check, unpin, version and help; see \"oomtrace help\"", "unexpected argument %q", rest[0])
+	if rest := flags.All.Args(); len(rest) > 0 {
+		return unknownVerb(rest[0])
 	}
 	if err := t.check(env); err != nil {
 		return err

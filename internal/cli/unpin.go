@@ -7,12 +7,13 @@ import (
 
 	"github.com/spf13/pflag"
 
+	"github.com/oomtrace/oomtrace/internal/cli/help"
 	"github.com/oomtrace/oomtrace/internal/tracer"
 )
 
-func unpinGroups(dir *string) *flagGroups {
-	g := newFlags("oomtrace unpin")
-	g.add("What to remove", func(f *pflag.FlagSet) {
+func unpinGroups(dir *string) *help.Groups {
+	g := help.New("oomtrace unpin")
+	g.Add("What to remove", func(f *pflag.FlagSet) {
 		f.StringVar(dir, "pin", "/sys/fs/bpf/oomtrace", "the bpffs `directory`")
 	})
 	return g
@@ -21,13 +22,13 @@ func unpinGroups(dir *string) *flagGroups {
 func runUnpin(_ context.Context, args []string, env Env) error {
 	var dir string
 	flags := unpinGroups(&dir)
-	if err := flags.parse(args); err != nil {
+	if err := parseFlags(flags, args); err != nil {
 		if isHelp(err) {
-			_, err = fmt.Fprintf(env.Stdout, "oomtrace unpin [DIR]: remove the programs and records that --pin left in the kernel\n%s", flags.usages())
+			_, err = fmt.Fprintf(env.Stdout, "oomtrace unpin [DIR]: remove what --pin left in the kernel\n%s", flags.Help())
 		}
 		return err
 	}
-	switch rest := flags.all.Args(); len(rest) {
+	switch rest := flags.All.Args(); len(rest) {
 	case 0:
 	case 1:
 		dir = rest[0]

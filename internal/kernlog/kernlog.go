@@ -16,9 +16,11 @@
 package kernlog
 
 import (
+	"io"
 	"time"
 
 	"github.com/oomtrace/oomtrace/internal/kernlog/lines"
+	"github.com/oomtrace/oomtrace/internal/oom"
 )
 
 // hook is what records from here name as their hook.
@@ -50,6 +52,9 @@ type Options struct {
 	// Seen knows the records of other logs: what is in one of them is left out. Nil: of
 	// this log only.
 	Seen *Seen
+	// Other is asked with the begin of the input, unpacked. Where it returns a function, that
+	// one reads the input: a format that is no kernel's log.
+	Other func(begin []byte, in io.Reader) (next func() (*oom.Record, error))
 	// OnUnplaced is told of each line that looks like part of an OOM report
 	// but could not be read as one. The text is not to be changed.
 	OnUnplaced func(line int, text string)

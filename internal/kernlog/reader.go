@@ -14,13 +14,22 @@ type Reader struct {
 	p   *Parser
 	in  *lines.Reader
 	err error // what Next returns when all records are out
+	// other reads the input instead of in.
+	other func() (*oom.Record, error)
 }
 
 // NewReader returns a reader of a log, compressed or not, in any form that package lines
 // knows. It does not close r.
 func NewReader(r io.Reader, o Options) *Reader {
 	rd := &Reader{p: NewParser(o)}
-	rd.in = lines.NewReader(r, o.lines(), grammar{}, rd.p)
+	in := o.lines()
+	if o.Other != nil {
+		in.Other = func(begin []byte, rest io.Reader) bool {
+			rd.other = o.Other(begin, rest)
+			return rd.other != nil
+		}
+	}
+	rd.in = lines.NewReader(r, in, grammar{}, rd.p)
 	return rd
 }
 
@@ -40,6 +49,9 @@ func (r *Reader) Stats() Stats {
 // The error wraps ErrNotText when the input is no text.
 func (r *Reader) Next() (*oom.Record, error) {
 	for {
+		if r.other != nil {
+			return r.other()
+		}
 		if rec := r.p.Take(); rec != nil {
 			return rec, nil
 		}
@@ -48,6 +60,7 @@ func (r *Reader) Next() (*oom.Record, error) {
 		}
 		switch err := r.in.Step(); {
 		case err == nil:
+		case errors.Is(err, lines.ErrOther):
 		case errors.Is(err, os.ErrDeadlineExceeded):
 			r.p.quiet()
 		default:

@@ -9,7 +9,10 @@
 // The package holds data only and imports nothing of oomtrace.
 package oom
 
-import "time"
+import (
+	"encoding/json"
+	"time"
+)
 
 // Schema is the version of the JSON contract that Record implements.
 const Schema = 1
@@ -197,6 +200,12 @@ type Record struct {
 	// Repeats is how many OOMs like this one, in the same cgroup and without a
 	// victim, came since the last record of one and have none of their own.
 	Repeats Opt[uint64] `json:"repeats,omitzero"`
+	// Finished is set on a record that was read as such, perhaps of another machine:
+	// nothing of this one belongs into it.
+	Finished bool `json:"-"`
+	// Unknown are fields of a record that was read and that this version does not know,
+	// as UnknownFields gives them. They are written again.
+	Unknown json.RawMessage `json:"-"`
 }
 
 // Owner says whose a process is, derived from its memory cgroup.

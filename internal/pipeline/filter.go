@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"path"
 	"strings"
+	"time"
 
 	"github.com/oomtrace/oomtrace/internal/oom"
 )
@@ -18,8 +19,11 @@ import (
 // A cgroup is matched by components: "*" does not cross a "/", and a last "/**"
 // stands for all below, and the cgroup itself. In all other names "/" is a
 // character like any other.
+//
+// Since and Until bound the time; a record without one passes.
 type Filters struct {
 	Comm, Cgroup, Unit, Namespace, Pod, Container string
+	Since, Until                                  time.Time
 }
 
 // PatternError reports a pattern that path.Match does not understand.
@@ -63,7 +67,7 @@ func (f Filters) Stage(unresolved func()) Stage {
 	all := f.list()
 	return func(_ context.Context, rec *oom.Record) error {
 		passes, unknown := match(all, rec)
-		if !passes {
+		if !passes || !f.within(rec.Time) {
 			return ErrSkip
 		}
 		if unknown {
@@ -71,6 +75,10 @@ func (f Filters) Stage(unresolved func()) Stage {
 		}
 		return nil
 	}
+}
+
+func (f Filters) within(t time.Time) bool {
+	return t.IsZero() || !t.Before(f.Since) && (f.Until.IsZero() || !t.After(f.Until))
 }
 
 func (f Filters) list() []filter {

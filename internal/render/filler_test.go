@@ -51,6 +51,8 @@ func (f *filler) fill(v reflect.Value) {
 		v.SetBool(true)
 	case reflect.Int, reflect.Int32, reflect.Int64:
 		v.SetInt(int64(f.number))
+	case reflect.Uint8:
+		// Of raw JSON.
 	case reflect.Uint32, reflect.Uint64:
 		v.SetUint(f.number)
 	default:
@@ -61,5 +63,6 @@ func (f *filler) fill(v reflect.Value) {
 func (f *filler) record() *oom.Record {
 	rec := &oom.Record{}
 	f.fill(reflect.ValueOf(rec).Elem())
+	rec.Finished, rec.Unknown = false, nil
 	return rec
 }

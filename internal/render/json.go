@@ -40,7 +40,15 @@ func (j *JSON) Write(rec *oom.Record) error {
 	if err := j.encoder.Encode(rec); err != nil {
 		return fmt.Errorf("encode record %s: %w", rec.ID, err)
 	}
-	return writeLine(j.w, escapeControls(j.buf.Bytes()))
+	line := j.buf.Bytes()
+	if rec != nil && rec.Unknown != nil {
+		all, err := oom.AddUnknownFields(line, rec.Unknown)
+		if err != nil {
+			return fmt.Errorf("encode record %s: %w", rec.ID, err)
+		}
+		line = append(all, '\n')
+	}
+	return writeLine(j.w, escapeControls(line))
 }
 
 // escapeControls writes as \u.... what JSON allows as it is and a terminal

@@ -12,6 +12,7 @@ package lines
 
 import (
 	"errors"
+	"io"
 	"time"
 
 	"github.com/oomtrace/oomtrace/internal/kernlog/scan"
@@ -20,6 +21,9 @@ import (
 
 // ErrNotText says that an input is neither text nor a compressed form of it.
 var ErrNotText = errors.New("not a text log")
+
+// ErrOther says that Options.Other has taken the input.
+var ErrOther = errors.New("not a kernel's log")
 
 // Line is one line of the kernel log, without what the log's source put in front of it.
 type Line struct {
@@ -96,6 +100,9 @@ type Options struct {
 	MaxLine int
 	// Now is the time that a year is guessed by; nil is the real one.
 	Now func() time.Time
+	// Other is asked with the begin of the input, unpacked; where it says that it takes the
+	// input, Step returns ErrOther.
+	Other func(begin []byte, rest io.Reader) bool
 }
 
 const (

@@ -149,7 +149,16 @@ func (r *Reader) open() error {
 	case !printable(head):
 		return ErrNotText
 	}
-	r.format = detect(head)
+	if r.o.Other != nil {
+		begin := head
+		if !bytes.Contains(begin, []byte("\n")) && bytes.Contains(begin, []byte("{")) {
+			begin, _ = r.src.peekLine()
+		}
+		if r.o.Other(begin, &packed{r.src}) {
+			return ErrOther
+		}
+	}
+	r.format = detect(r.src.peek())
 	return nil
 }
 

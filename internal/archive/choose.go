@@ -1,0 +1,141 @@
+// Package archive finds the kills that a machine remembers, and picks one of them, after
+// the manner of coredumpctl.
+package archive
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/oomtrace/oomtrace/internal/oom"
+)
+
+// ErrNone is the error of a choice that nothing matches.
+var ErrNone = errors.New("no such kill")
+
+// SeveralError is that of one which several match.
+type SeveralError struct {
+	Which   string
+	Matches []*oom.Record // oldest first
+}
+
+func (e *SeveralError) Error() string {
+	return fmt.Sprintf("%d kills match %q", len(e.Matches), e.Which)
+}
+
+// Last is the choice of the newest.
+const Last = "last"
+
+// minID is the shortest beginning of an id that is taken for one.
+const minID = 3
+
+// Choose picks an event by what a person calls it: "last", a process id, an id or its
+// beginning, a pod's name with or without its namespace, a process's name. What follows up on it, the exit,
+// comes with it.
+func Choose(all []*oom.Record, which string) ([]*oom.Record, error) {
+	events := slices.DeleteFunc(slices.Clone(all), func(r *oom.Record) bool { return r.Kind == oom.KindExit || r.Kind == oom.KindLost })
+	found := choose(events, which)
+	switch len(found) {
+	case 0:
+		return nil, fmt.Errorf("%w: %q", ErrNone, which)
+	case 1:
+		return withExit(all, found[0]), nil
+	}
+	return nil, &SeveralError{which, found}
+}
+
+// choose goes from what says most to what says least; the first that matches anything
+// decides.
+func choose(events []*oom.Record, which string) []*oom.Record {
+	if which == Last {
+		return events[max(0, len(events)-1):]
+	}
+	id := func(r *oom.Record) bool { return r.ID == which }
+	for _, is := range []func(*oom.Record) bool{id, byPID(which), byIDPrefix(which), byPod(which), byComm(which)} {
+		if is == nil {
+			continue
+		}
+		if found := filter(events, is); len(found) > 0 {
+			return found
+		}
+	}
+	return nil
+}
+
+func filter(events []*oom.Record, is func(*oom.Record) bool) []*oom.Record {
+	var out []*oom.Record
+	for _, r := range events {
+		if is(r) {
+			out = append(out, r)
+		}
+	}
+	return out
+}
+
+func byPID(which string) func(*oom.Record) bool {
+	n, err := strconv.ParseInt(which, 10, 32)
+	if err != nil {
+		return nil
+	}
+	pid := oom.Some(int32(n))
+	return func(r *oom.Record) bool { return r.Victim != nil && (r.Victim.PID == pid || r.Victim.TID == pid) }
+}
+
+func byIDPrefix(which string) func(*oom.Record) bool {
+	if len(which) < minID {
+		return nil
+	}
+	return func(r *oom.Record) bool { return strings.HasPrefix(r.ID, which) }
+}
+
+func byPod(which string) func(*oom.Record) bool {
+	if which == "" {
+		return nil
+	}
+	return func(r *oom.Record) bool {
+		if r.Victim == nil || r.Victim.Pod == nil || r.Victim.Pod.Name == "" {
+			return false
+		}
+		p := r.Victim.Pod
+		return which == p.Name || which == p.Namespace+"/"+p.Name || which == p.UID
+	}
+}
+
+func byComm(which string) func(*oom.Record) bool {
+	if which == "" {
+		return nil
+	}
+	return func(r *oom.Record) bool { return r.Victim != nil && r.Victim.Comm == which }
+}
+
+// withExit is an event and the exit of its victim.
+func withExit(all []*oom.Record, event *oom.Record) []*oom.Record {
+	out := []*oom.Record{event}
+	if event.Victim == nil || event.Incident == "" {
+		return out
+	}
+	for _, r := range all {
+		if r.Kind == oom.KindExit && r.Incident == event.Incident && r.Victim != nil && r.Victim.PID == event.Victim.PID {
+			return append(out, r)
+		}
+	}
+	return out
+}
+
+// Sort puts the newest last, where the records share a clock; else they stay as they came.
+func Sort(all []*oom.Record) {
+	wall, boot := true, true
+	for _, r := range all {
+		wall = wall && !r.Time.IsZero()
+		boot = boot && r.UptimeNS.Known && r.BootID == all[0].BootID && r.Node == all[0].Node
+	}
+	switch {
+	case wall:
+		slices.SortStableFunc(all, func(a, b *oom.Record) int { return a.Time.Compare(b.Time) })
+	case boot:
+		slices.SortStableFunc(all, func(a, b *oom.Record) int { return cmp.Compare(a.UptimeNS.Value, b.UptimeNS.Value) })
+	}
+}

@@ -1,0 +1,105 @@
+package archive
+
+import (
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/oomtrace/oomtrace/internal/oom"
+)
+
+func rec(id string, pid int32, pod string) *oom.Record {
+	r := &oom.Record{ID: id, Kind: oom.KindKill, Incident: "i" + id, Victim: &oom.Victim{PID: oom.Some(pid), TID: oom.Some(pid + 1)}}
+	if pod != "" {
+		r.Victim.Pod = &oom.Pod{Namespace: "shop", Name: pod}
+	}
+	return r
+}
+
+func memory() []*oom.Record {
+	exit := rec("e1", 7, "")
+	exit.Kind, exit.Incident = oom.KindExit, "iabc123"
+	java := rec("abd999", 7000, "cart-1")
+	java.Victim.Comm = "java"
+	return []*oom.Record{
+		rec("abc123", 7, "cart-0"), exit, java, rec("7000f0", 9, "search-0"), rec("fff000", 11, "search-0"),
+		{ID: "lost", Kind: oom.KindLost}, {ID: "nov123", Kind: oom.KindNoVictim},
+	}
+}
+
+func ids(records []*oom.Record) string {
+	var out []string
+	for _, r := range records {
+		out = append(out, r.ID)
+	}
+	return strings.Join(out, " ")
+}
+
+func TestChoose(t *testing.T) {
+	for _, tt := range []struct{ name, which, want string }{
+		{"the newest", "last", "nov123"},
+		{"a process, with its exit", "7", "abc123 e1"},
+		{"a thread", "8", "abc123 e1"},
+		{"a process before an id that begins so", "7000", "abd999"},
+		{"the beginning of an id", "7000f", "7000f0"},
+		{"a whole id", "abd999", "abd999"},
+		{"a pod", "cart-1", "abd999"},
+		{"a pod with its namespace", "shop/cart-1", "abd999"},
+		{"a process's name", "java", "abd999"},
+		{"an OOM without a victim", "nov", "nov123"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			got, err := Choose(memory(), tt.which)
+			if err != nil || ids(got) != tt.want {
+				t.Errorf("got %q, %v; want %q", ids(got), err, tt.want)
+			}
+		})
+	}
+}
+
+func TestChooseFails(t *testing.T) {
+	for _, which := range []string{"ab", "12345", "nobody", "", "e1", "lost", "cart"} {
+		if got, err := Choose(memory(), which); !errors.Is(err, ErrNone) {
+			t.Errorf("%q: got %q, %v", which, ids(got), err)
+		}
+	}
+	if _, err := Choose(nil, Last); !errors.Is(err, ErrNone) {
+		t.Errorf("the last of none: %v", err)
+	}
+	for _, tt := range []struct{ which, want string }{{"search-0", "7000f0 fff000"}} {
+		var several *SeveralError
+		if _, err := Choose(memory(), tt.which); !errors.As(err, &several) || ids(several.Matches) != tt.want {
+			t.Errorf("%q: %v", tt.which, err)
+		}
+	}
+}
+
+func TestSort(t *testing.T) {
+	at := func(r *oom.Record, s int64) *oom.Record {
+		r.Time = time.Unix(s, 0)
+		return r
+	}
+	up := func(r *oom.Record, ns uint64) *oom.Record {
+		r.UptimeNS = oom.Some(ns)
+		return r
+	}
+	for _, tt := range []struct {
+		name string
+		in   []*oom.Record
+		want string
+	}{
+		{"by time", []*oom.Record{at(rec("b", 1, ""), 5), at(rec("a", 1, ""), 3)}, "a b"},
+		{"by the kernel's clock", []*oom.Record{up(rec("b", 1, ""), 5), up(rec("a", 1, ""), 3)}, "a b"},
+		{"as they came", []*oom.Record{rec("b", 1, ""), rec("a", 1, "")}, "b a"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			got := slices.Clone(tt.in)
+			Sort(got)
+			if ids(got) != tt.want {
+				t.Errorf("got %s, want %s", ids(got), tt.want)
+			}
+		})
+	}
+}

@@ -1,0 +1,98 @@
+package assemble
+
+import (
+	"context"
+	"io"
+
+	"github.com/oomtrace/oomtrace/internal/archive"
+	"github.com/oomtrace/oomtrace/internal/oom"
+)
+
+// maxRecalled bounds the records that are kept in memory, the newest.
+const maxRecalled = 10000
+
+// RecallOptions say where the kills are looked for that a machine remembers.
+type RecallOptions struct {
+	ReadOptions
+	// Places are looked at one after the other until one has a kill; nil is where this
+	// machine may keep them. With Files only those are read.
+	Places []archive.Place
+}
+
+// Recalled are the records that were found, the newest last.
+type Recalled struct {
+	Records []*oom.Record
+	// Place is where they were found; empty for files.
+	Place string
+	// Dropped is how many more there were, older ones.
+	Dropped int
+	// Problems are of places that could not be read.
+	Problems []string
+}
+
+// Recall finds them.
+func Recall(ctx context.Context, o RecallOptions) (Recalled, error) {
+	if len(o.Files) > 0 {
+		return recall(ctx, o.ReadOptions)
+	}
+	var all Recalled
+	if o.Places == nil {
+		o.Places = archive.Places(archive.Options{Since: o.Filters.Since})
+	}
+	for _, place := range o.Places {
+		from := o.ReadOptions
+		from.Files, from.Programs = nil, map[string]func(context.Context) (io.ReadCloser, error){}
+		from.Notify = func(text string) { all.Problems = append(all.Problems, text) }
+		for _, in := range place.Inputs {
+			from.Files = append(from.Files, in.Name)
+			from.Programs[in.Name] = in.Open
+		}
+		got, err := recall(ctx, from)
+		if err != nil || ctx.Err() != nil {
+			return all, err
+		}
+		if len(got.Records) > 0 {
+			all.Records, all.Dropped, all.Place = got.Records, got.Dropped, place.Name
+			break
+		}
+	}
+	return all, nil
+}
+
+func recall(ctx context.Context, o ReadOptions) (Recalled, error) {
+	var r Recalled
+	o.Limit, o.collect = 0, func(_ context.Context, rec *oom.Record) error {
+		own, err := rec.Clone()
+		if err != nil {
+			return err
+		}
+		r.Records = append(r.Records, own)
+		if len(r.Records) == 2*maxRecalled {
+			r.drop()
+		}
+		return nil
+	}
+	_, err := Read(ctx, o)
+	archive.Sort(r.Records)
+	r.drop()
+	return r, err
+}
+
+// drop forgets what is too much.
+func (r *Recalled) drop() {
+	if n := len(r.Records) - maxRecalled; n > 0 {
+		r.Dropped += n
+		r.Records = append([]*oom.Record(nil), r.Records[n:]...)
+	}
+}
+
+// Write writes records that were recalled.
+func (o Output) Write(ctx context.Context, records []*oom.Record, noWhy bool) error {
+	sink, end := o.sink(noWhy)
+	for _, rec := range records {
+		if err := sink(ctx, rec); err != nil {
+			return err
+		}
+	}
+	return end()
+}

@@ -1,0 +1,173 @@
+package records
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/oomtrace/oomtrace/internal/oom"
+)
+
+const one = `{"schema":1,"id":"a1","kind":"kill","source":"bpf","victim":{"pid":7,"comm":"java"}}`
+
+func quoted(s string) string {
+	b, _ := json.Marshal(s) // a string
+	return string(b)
+}
+
+func readAll(t testing.TB, text string) ([]*oom.Record, Stats) {
+	t.Helper()
+	r := NewReader(strings.NewReader(text))
+	var out []*oom.Record
+	for {
+		rec, err := r.Next()
+		if errors.Is(err, io.EOF) {
+			return out, r.Stats()
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		out = append(out, rec)
+	}
+}
+
+// TestWrappers: each way in which a runtime shows a program's lines gives the record.
+func TestWrappers(t *testing.T) {
+	half := len(one) / 2
+	for _, tt := range []struct{ name, text string }{
+		{"as written", one},
+		{"behind blank lines", "\n \n" + one},
+		{"CRI", "2026-11-26T03:00:00.123456789Z stdout F " + one},
+		{"CRI, split", "2026-11-26T03:00:00.1Z stdout P " + one[:half] + "\n2026-11-26T03:00:00.1Z stdout F " + one[half:]},
+		{"CRI, split with an empty end", "2026-11-26T03:00:00.1Z stdout P " + one + "\n2026-11-26T03:00:00.1Z stdout F "},
+		{"docker", `{"log":` + quoted(one+"\n") + `,"stream":"stdout","time":"2026-11-26T03:00:00.1Z"}`},
+		{"docker, split", `{"log":` + quoted(one[:half]) + `,"stream":"stdout"}` + "\n" + `{"log":` + quoted(one[half:]+"\n") + `,"stream":"stdout"}`},
+		{"kubectl --prefix", "[pod/oomtrace-x2x7k/oomtrace] " + one},
+		{"kubectl --prefix --timestamps", "[pod/oomtrace-x2x7k/oomtrace] 2026-11-26T03:00:00.123456789Z " + one},
+		{"kubectl --timestamps", "2026-11-26T03:00:00.123456789Z " + one},
+		{"docker compose", "oomtrace-1  | " + one},
+		{"journalctl", "Nov 26 03:00:00 node-3 oomtrace[811]: " + one},
+		{"journalctl -o short-iso", "2026-11-26T03:00:00+0100 node-3 oomtrace[811]: " + one},
+		{"journalctl -o json", `{"_HOSTNAME":"node-3","MESSAGE":` + quoted(one) + `}`},
+		{"carriage returns", one + "\r"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			if !Detect([]byte(tt.text)) && !strings.Contains(tt.name, "split") {
+				t.Error("not detected")
+			}
+			got, stats := readAll(t, tt.text+"\n")
+			if len(got) != 1 || got[0].ID != "a1" || got[0].Victim == nil || got[0].Victim.Comm != "java" || stats.Unreadable != 0 {
+				t.Errorf("%d records, %+v", len(got), stats)
+			}
+		})
+	}
+}
+
+// TestDetect: what only quotes a record is none.
+func TestDetect(t *testing.T) {
+	for _, tt := range []struct {
+		name, text string
+		want       bool
+	}{
+		{"a record", one, true},
+		{"cut in the middle", one[:60], true},
+		{"cut before the schema ends", one[:5], false},
+		{"empty", "", false},
+		{"a kernel line", "[ 12.3] Out of memory: Killed process 7 (java)", false},
+		{"a kernel line with a record in it", "[ 12.3] oom-kill: " + one, false},
+		{"another program's JSON", `{"log":"hello\n","time":"x"}`, false},
+		{"dmesg's JSON", `{"pri":6,"time":1.2,"msg":"x"}`, false},
+		{"a journal entry of the kernel", `{"MESSAGE":"Out of memory","_TRANSPORT":"kernel"}`, false},
+		{"schema without an id", `{"schema":1,"kind":"kill"}`, false},
+		{"another program behind syslog", "Nov 26 03:00:00 node-3 other[811]: " + one, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			if got := Detect([]byte(tt.text)); got != tt.want {
+				t.Errorf("got %v", got)
+			}
+		})
+	}
+}
+
+func TestUnreadableLinesAreCounted(t *testing.T) {
+	var lines []int
+	r := NewReader(strings.NewReader(one + "\n{broken\n" + `{"schema":2,"id":"b","kind":"kill"}` + "\n" + strings.Repeat("x", maxLine+10) + "\n" + `{"schema":1}` + "\n" + one))
+	r.OnUnreadable = func(line int, _ error) { lines = append(lines, line) }
+	n := 0
+	for {
+		_, err := r.Next()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		n++
+	}
+	if want := (Stats{Lines: 6, Unreadable: 3, CutLines: 1}); n != 2 || r.Stats() != want {
+		t.Errorf("%d records, %+v, want %+v", n, r.Stats(), want)
+	}
+	if len(lines) != 3 || lines[0] != 2 || lines[1] != 3 || lines[2] != 5 {
+		t.Errorf("lines %v", lines)
+	}
+	if _, err := Parse([]byte(`{"schema":2,"id":"b","kind":"kill"}`)); !errors.Is(err, ErrSchema) {
+		t.Errorf("schema 2 gives %v", err)
+	}
+}
+
+func TestUnknownFieldsAreKept(t *testing.T) {
+	rec, err := Parse([]byte(`{"schema":1,"id":"a","kind":"kill","victim":{"pid":7,"new":"x"}}`))
+	if err != nil || string(rec.Unknown) != `{"victim":{"new":"x"}}` {
+		t.Errorf("%s, %v", rec.Unknown, err)
+	}
+}
+
+// TestQuietInput: a pipe that says nothing for a while has not ended.
+func TestQuietInput(t *testing.T) {
+	r := NewReader(&halting{parts: []string{one[:30], "", one[30:] + "\n", ""}})
+	if rec, err := r.Next(); err != nil || rec.ID != "a1" {
+		t.Errorf("got %v, %v", rec, err)
+	}
+	if _, err := r.Next(); !errors.Is(err, io.EOF) {
+		t.Errorf("got %v", err)
+	}
+}
+
+// halting gives its parts, and for an empty one the error of an input that is quiet.
+type halting struct{ parts []string }
+
+func (h *halting) Read(p []byte) (int, error) {
+	if len(h.parts) == 0 {
+		return 0, io.EOF
+	}
+	part := h.parts[0]
+	h.parts = h.parts[1:]
+	if part == "" {
+		return 0, os.ErrDeadlineExceeded
+	}
+	return copy(p, part), nil
+}
+
+func FuzzReader(f *testing.F) {
+	f.Add(one)
+	f.Add("2026-11-26T03:00:00.1Z stdout P " + one[:20] + "\n" + one)
+	f.Add(`{"log":"{\"schema\":1,\"id\":\"x\",\"kind\":\"kill\"}\n"}`)
+	f.Fuzz(func(t *testing.T, text string) {
+		got, stats := readAll(t, text)
+		if uint64(len(got))+stats.Unreadable > stats.Lines {
+			t.Errorf("%d records in %+v", len(got), stats)
+		}
+		for _, rec := range got {
+			line, err := json.Marshal(rec)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := oom.AddUnknownFields(line, rec.Unknown); err != nil {
+				t.Fatal(err)
+			}
+		}
+	})
+}

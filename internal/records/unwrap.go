@@ -1,0 +1,65 @@
+package records
+
+import (
+	"bytes"
+	"encoding/json"
+	"regexp"
+)
+
+// unwrapped is a program's line without what a runtime put around it. partial says that
+// the line goes on in the next.
+type unwrapped struct {
+	text    []byte
+	partial bool
+}
+
+// The prefixes that may stand before a line.
+var (
+	// cri is a line of a log in the CRI's format: time, stream, tag.
+	cri = regexp.MustCompile(`^\d{4}-\d\d-\d\dT\S+ (?:stdout|stderr) ([PF])(?::\S*)? ?`)
+	// kubectl is kubectl logs --prefix and --timestamps, and docker compose logs.
+	kubectl = regexp.MustCompile(`^(?:\[pod/\S+/\S+\] )?(?:\d{4}-\d\d-\d\dT\S+ )?`)
+	// syslog is journalctl's short forms and syslog: time, host, program.
+	syslog = regexp.MustCompile(`^(?:[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d|\d{4}-\d\d-\d\dT\S+) \S+ oomtrace(?:\[\d+\])?: `)
+	// compose is a name and a bar.
+	compose = regexp.MustCompile(`^[\w.-]+ *\| `)
+)
+
+func unwrap(line []byte) unwrapped {
+	if m := cri.FindSubmatch(line); m != nil {
+		return unwrapped{line[len(m[0]):], m[1][0] == 'P'}
+	}
+	for _, prefix := range []*regexp.Regexp{syslog, compose, kubectl} {
+		if n := len(prefix.Find(line)); n > 0 {
+			line = line[n:]
+			break
+		}
+	}
+	if !bytes.HasPrefix(line, []byte("{")) {
+		return unwrapped{text: line}
+	}
+	return unwrapJSON(line)
+}
+
+// unwrapJSON takes a line out of Docker's json-file log and the journal's JSON.
+func unwrapJSON(line []byte) unwrapped {
+	if !bytes.Contains(line, []byte(`"log":`)) && !bytes.Contains(line, []byte(`"MESSAGE":`)) {
+		return unwrapped{text: line}
+	}
+	var entry struct {
+		Schema  json.RawMessage `json:"schema"`
+		Log     *string         `json:"log"`
+		Message *string         `json:"MESSAGE"`
+	}
+	if json.Unmarshal(line, &entry) != nil || entry.Schema != nil {
+		return unwrapped{text: line}
+	}
+	switch {
+	case entry.Log != nil:
+		text, whole := bytes.CutSuffix([]byte(*entry.Log), []byte("\n"))
+		return unwrapped{text, !whole}
+	case entry.Message != nil:
+		return unwrapped{text: []byte(*entry.Message)}
+	}
+	return unwrapped{text: line}
+}
