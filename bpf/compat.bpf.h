@@ -278,6 +278,52 @@ static __always_inline u64 memcg_failures(struct mem_cgroup *memcg)
 }
 
 /*
+ * A CPU's stock is of one cgroup (seen 5.10 to 6.12), or of several, each in a slot
+ * (seen 7.3). Zero where a slot is empty.
+ */
+static __always_inline bool stock_has_slots(void)
+{
+	return bpf_core_field_exists(((struct memcg_stock_pcp___slots *)0)->cached);
+}
+
+static __always_inline u64 stock_memcg(u64 stock, u32 slot)
+{
+	u64 memcg = 0;
+
+	if (stock_has_slots())
+		stock += bpf_core_field_offset(struct memcg_stock_pcp___slots, cached) + slot * sizeof(memcg);
+	else
+		stock += bpf_core_field_offset(struct memcg_stock_pcp, cached);
+	read_kernel(&memcg, (void *)stock);
+	return memcg;
+}
+
+static __always_inline u32 stock_pages(u64 stock, u32 slot)
+{
+	u32 size = 1, pages = 0;
+	u8 byte = 0;
+	u16 half = 0;
+
+	if (!stock_has_slots()) {
+		read_kernel(&pages, (void *)stock + bpf_core_field_offset(struct memcg_stock_pcp, nr_pages));
+		return pages;
+	}
+	size = bpf_core_field_size(struct memcg_stock_pcp___slots, nr_pages) /
+	       (bpf_core_field_size(struct memcg_stock_pcp___slots, cached) / sizeof(u64));
+	stock += bpf_core_field_offset(struct memcg_stock_pcp___slots, nr_pages) + slot * size;
+	if (size == sizeof(byte)) {
+		read_kernel(&byte, (void *)stock);
+		return byte;
+	}
+	if (size == sizeof(half)) {
+		read_kernel(&half, (void *)stock);
+		return half;
+	}
+	read_kernel(&pages, (void *)stock);
+	return pages;
+}
+
+/*
  * NR_ANON_THPS counts pages since 5.12 (69473e5de873), as NR_SWAPCACHE is there since
  * (b6038942480e), and huge pages before.
  */

@@ -14,9 +14,13 @@
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
-/* By the address of the cgroup's counter; growth.serial tells a reused one. */
+/*
+ * By the address of the cgroup's counter; growth.serial tells a reused one. Those
+ * that find it full are not followed. An LRU map would forget what it need not: on a
+ * machine of many CPUs each of them keeps 128 free elements for itself.
+ */
 struct {
-	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 4096);
 	__type(key, u64);
 	__type(value, struct growth);
@@ -32,22 +36,22 @@ struct {
 
 /* Writes of limits, by the serial number of the cgroup's css. */
 struct {
-	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, 512);
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 1024);
 	__type(key, u64);
 	__type(value, struct limit_writes);
 } limits SEC(".maps");
 
 /*
- * What a CPU has in stock: most of a charge is for later, and what is left of it is
- * given back when the CPU's stock goes to another cgroup (mm/memcontrol.c,
- * refill_stock). The last charger of each cgroup on this CPU gets it.
+ * Who charged last for each cgroup on this CPU: most of a charge is for later, and
+ * what is left of it is given back when the CPU turns to another cgroup
+ * (mm/memcontrol.c, drain_stock).
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	__uint(max_entries, 1);
 	__type(key, u32);
-	__type(value, struct stock);
+	__type(value, struct stocks_of_cpu);
 } stocks SEC(".maps");
 
 const enum growth_flag *history_growth_flag __attribute__((unused));
@@ -117,7 +121,7 @@ VERIFIED_ONCE int follow(u64 counter)
 	u64 cgroup = 0;
 
 	if (bpf_core_read(&cgroup, sizeof(cgroup), &memcg->css.cgroup) || !cgroup ||
-	    cgroup_memcg(cgroup) != (u64)memcg)
+	    cgroup_memcg(cgroup) != (u64)memcg || BPF_CORE_READ(memcg, css.flags) & CSS_DYING)
 		return 0;
 	bpf_map_update_elem(&growths, &counter, &nothing, BPF_ANY);
 	growth = bpf_map_lookup_elem(&growths, &counter);
@@ -361,26 +365,26 @@ static __always_inline u32 refusing_level(bool typed, struct page_counter *count
 	return MAX_DEPTH;
 }
 
-static __always_inline struct stock_owner *stock_of(struct stock *stock, u64 counter)
+static __always_inline u32 stock_set(u64 counter)
 {
-	return &stock->owners[(counter >> 11 ^ counter >> 15) % STOCK_OWNERS];
+	return (counter >> 11 ^ counter >> 15) % STOCK_SETS;
 }
 
-/* A charge has gone through: it may put the rest of its batch into the stock. */
+/* A charge has gone through: the rest of its batch goes into the CPU's stock. */
 static __always_inline void remember_stock(u64 counter, u64 start)
 {
-	u32 zero = 0;
-	struct stock *stock = bpf_map_lookup_elem(&stocks, &zero);
+	u32 zero = 0, tgid = bpf_get_current_pid_tgid() >> 32;
+	struct stocks_of_cpu *stocks_here = bpf_map_lookup_elem(&stocks, &zero);
 	struct stock_owner *owner;
 
-	if (!stock)
+	if (!stocks_here)
 		return;
-	stock->task = bpf_get_current_task();
-	stock->counter = counter;
-	owner = stock_of(stock, counter);
-	owner->counter = counter;
-	owner->start_boot_ns = start;
-	owner->tgid = bpf_get_current_pid_tgid() >> 32;
+	owner = stocks_here->owners[stock_set(counter)];
+	if (owner[0].counter != counter)
+		owner[1] = owner[0];
+	owner[0].counter = counter;
+	owner[0].start_boot_ns = start;
+	owner[0].tgid = tgid;
 }
 
 /*
@@ -431,44 +435,43 @@ VERIFIED_ONCE int take_back(u64 counter, u32 tgid, u64 start, u32 pages)
 	return 0;
 }
 
-/* A stock is given back by the task that fills it for another cgroup, right after
- * that one's charge. */
-static __always_inline int on_uncharge(bool typed, struct page_counter *counter, u64 pages)
+/* A CPU gives back what it has in stock of a cgroup: nobody used it. */
+static __always_inline int on_drain_stock(u64 stock, u32 slot)
 {
-	u32 i, zero = 0, tgid;
-	struct stock *stock = bpf_map_lookup_elem(&stocks, &zero);
+	u64 memcg = stock_memcg(stock, slot), counter, start;
+	u32 i, zero = 0, set, tgid, pages = stock_pages(stock, slot);
+	struct stocks_of_cpu *stocks_here = bpf_map_lookup_elem(&stocks, &zero);
 	struct stock_owner *owner;
-	u64 address, start;
 
-	if (!stock || pages >= BATCH || stock->task != bpf_get_current_task())
+	if (!stocks_here || !memcg || !pages || pages > BATCH)
 		return 0;
-	address = number(counter);
-	if (address == stock->counter)
-		return 0;
-	stock->task = 0;
-	owner = stock_of(stock, address);
-	if (owner->counter != address)
+	counter = memcg + bpf_core_field_offset(struct mem_cgroup, memory);
+	set = stock_set(counter);
+	owner = &stocks_here->owners[set][0];
+	if (owner->counter != counter)
+		owner = &stocks_here->owners[set][1];
+	if (owner->counter != counter)
 		return 0;
 	tgid = owner->tgid;
 	start = owner->start_boot_ns;
 	for (i = 0; i < MAX_DEPTH && counter; i++) {
-		if (!i || (counter_sizes(typed, counter) & MAX_PAGES) != MAX_PAGES)
-			take_back(number(counter), tgid, start, pages);
-		counter = COUNTER(typed, counter, parent);
+		if (!i || BPF_CORE_READ((struct page_counter *)counter, max) >> UNLIMITED_SHIFT == 0)
+			take_back(counter, tgid, start, pages);
+		counter = (u64)BPF_CORE_READ((struct page_counter *)counter, parent);
 	}
 	return 0;
 }
 
-SEC("fentry/page_counter_uncharge")
-int fentry_uncharge(u64 *ctx)
+SEC("fentry/drain_stock")
+int fentry_drain_stock(u64 *ctx)
 {
-	return on_uncharge(true, (struct page_counter *)ctx[0], ctx[1]);
+	return on_drain_stock(number((void *)ctx[0]), stock_has_slots() ? ctx[1] : 0);
 }
 
-SEC("kprobe/page_counter_uncharge")
-int kprobe_uncharge(struct pt_regs *ctx)
+SEC("kprobe/drain_stock")
+int kprobe_drain_stock(struct pt_regs *ctx)
 {
-	return on_uncharge(false, (struct page_counter *)PT_REGS_PARM1(ctx), PT_REGS_PARM2(ctx));
+	return on_drain_stock(PT_REGS_PARM1(ctx), stock_has_slots() ? PT_REGS_PARM2(ctx) : 0);
 }
 
 SEC("fentry/page_counter_try_charge")

@@ -68,7 +68,7 @@ struct limit_writes {
 };
 
 #define BATCH 64 /* MEMCG_CHARGE_BATCH (5.10: 32) */
-#define STOCK_OWNERS 16
+#define STOCK_SETS 32
 
 struct stock_owner {
 	u64 counter;
@@ -77,10 +77,8 @@ struct stock_owner {
 	u32 pad;
 };
 
-struct stock {
-	u64 task;    /* that charged last on this CPU, until it gave a stock back */
-	u64 counter; /* what it charged */
-	struct stock_owner owners[STOCK_OWNERS];
+struct stocks_of_cpu {
+	struct stock_owner owners[STOCK_SETS][2]; /* the last first */
 };
 
 struct killed {

@@ -223,6 +223,7 @@ struct cgroup_subsys_state {
 	struct cgroup *cgroup;
 	struct cgroup_subsys_state *parent;
 	u64 serial_nr;
+	unsigned int flags;
 };
 
 struct css_set {
@@ -339,6 +340,17 @@ struct mem_cgroup___vmstats {
 	struct memcg_vmstats *vmstats;
 };
 
+/* mm/memcontrol.c: what a CPU has charged ahead, for one cgroup or for several */
+struct memcg_stock_pcp {
+	struct mem_cgroup *cached;
+	unsigned int nr_pages;
+};
+
+struct memcg_stock_pcp___slots {
+	struct mem_cgroup *cached[1];
+	u8 nr_pages[1];
+};
+
 struct oom_control {
 	struct zonelist *zonelist;
 	nodemask_t *nodemask;
@@ -441,6 +453,9 @@ enum {
 enum { PIDTYPE_PID = 0, PIDTYPE_TGID = 1 };
 
 #define PF_EXITING 0x00000004
+/* css.flags (include/linux/cgroup-defs.h, since 4.13): set when it is being removed */
+#define CSS_DYING (1U << 4)
+
 #define PF_KTHREAD 0x00200000
 #define MMF_OOM_SKIP 21
 #define SIGKILL 9

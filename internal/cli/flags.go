@@ -273,6 +273,9 @@ func (t *traceFlags) checkSource() error {
 		if t.pin != "" || t.attach != "auto" || t.btf != "" || t.ringBytes != tracer.DefaultRingBytes {
 			return usage("--pin, --attach, --btf and --ring-bytes are for --source bpf", "--source kmsg attaches no programs")
 		}
+		if t.history == "exact" {
+			return usage("use --history auto", "--history exact counts with programs, and --source kmsg attaches none")
+		}
 		return nil
 	}
 	return usage("use auto, bpf or kmsg", "unknown source %q", t.source)

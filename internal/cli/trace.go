@@ -112,7 +112,7 @@ func (s *session) openSource(ctx context.Context, opts tracer.Options) (*assembl
 	}
 	// What the user got wrong is to be reported, not worked around.
 	refused := errors.Is(err, tracer.ErrUnsupported) || errors.Is(err, tracer.ErrPermission)
-	if refused && s.source == "auto" && opts.Tier == tracer.TierAuto && s.pin == "" {
+	if refused && s.source == "auto" && opts.Tier == tracer.TierAuto && s.pin == "" && s.history != "exact" {
 		if log, logErr := assemble.OpenKernelLog(s.sinceBoot); logErr == nil {
 			say(s.env, "cannot attach BPF programs (%v); falling back to the kernel log", err)
 			return log, nil

@@ -48,11 +48,11 @@ func (f *fake) Wait(ctx context.Context, _, id string) bool {
 	return ok
 }
 
-func info(podUID string) container.Info {
+func info() container.Info {
 	return container.Info{
 		Container:    oom.Container{Name: "app", Image: "img:1", Runtime: "containerd", MemoryLimitBytes: oom.Some(uint64(64 << 20))},
 		PodContainer: "app",
-		Pod:          &container.PodInfo{Namespace: "shop", Name: "cart", UID: podUID, SwapBehavior: "NoSwap", Labels: container.Labels{{Key: "app", Value: "cart"}}},
+		Pod:          &container.PodInfo{Namespace: "shop", Name: "cart", UID: uid, SwapBehavior: "NoSwap", Labels: container.Labels{{Key: "app", Value: "cart"}}},
 	}
 }
 
@@ -89,24 +89,24 @@ func TestNames(t *testing.T) {
 		fake       *fake
 		want       oom.Owner
 	}{
-		{"known", podPath + "/" + idA, &fake{known: map[string]container.Info{idA: info(uid)}},
+		{"known", podPath + "/" + idA, &fake{known: map[string]container.Info{idA: info()}},
 			oom.Owner{Container: &oom.Container{ID: idA, Name: "app", Image: "img:1", Runtime: "containerd", MemoryLimitBytes: limit}, Pod: full}},
 		{"the path's runtime wins", "/docker/" + idA, &fake{known: map[string]container.Info{idA: {Container: oom.Container{Name: "web", Runtime: "other"}}}},
 			oom.Owner{Container: &oom.Container{ID: idA, Name: "web", Runtime: "docker"}}},
-		{"late", podPath + "/" + idA, &fake{known: map[string]container.Info{}, late: map[string]container.Info{idA: info(uid)}},
+		{"late", podPath + "/" + idA, &fake{known: map[string]container.Info{}, late: map[string]container.Info{idA: info()}},
 			oom.Owner{Container: &oom.Container{ID: idA, Name: "app", Image: "img:1", Runtime: "containerd", MemoryLimitBytes: limit}, Pod: full}},
 		{"only the pod", podPath + "/" + idA, &fake{pods: map[string]container.PodInfo{uid: {Namespace: "shop", Name: "cart", UID: uid}}},
 			oom.Owner{Container: &oom.Container{ID: idA}, Pod: &oom.Pod{UID: uid, QoS: "burstable", Namespace: "shop", Name: "cart"}}},
 		{"pod that the path does not show", "/kata_overhead/" + idA, &fake{known: map[string]container.Info{idA: {Pod: &container.PodInfo{Namespace: "n", Name: "p", UID: uid}}}},
 			oom.Owner{Container: &oom.Container{ID: idA, Runtime: "kata"}, Pod: &oom.Pod{UID: uid, Namespace: "n", Name: "p"}}},
-		{"docker in a pod", podPath + "/" + idB + "/docker/" + idA, &fake{known: map[string]container.Info{idB: info(uid)}},
+		{"docker in a pod", podPath + "/" + idB + "/docker/" + idA, &fake{known: map[string]container.Info{idB: info()}},
 			oom.Owner{
 				Container:      &oom.Container{ID: idA, Runtime: "docker"},
 				OuterContainer: &oom.Container{ID: idB, Name: "app", Image: "img:1", Runtime: "containerd", MemoryLimitBytes: limit},
 				Pod:            full,
 			}},
 		{"node in a container", "/docker/" + idB + podPath + "/" + idA, &fake{known: map[string]container.Info{
-			idA: info(uid), idB: {Container: oom.Container{Name: "kind-worker"}},
+			idA: info(), idB: {Container: oom.Container{Name: "kind-worker"}},
 		}}, oom.Owner{
 			Container:      &oom.Container{ID: idA, Name: "app", Image: "img:1", Runtime: "containerd", MemoryLimitBytes: limit},
 			OuterContainer: &oom.Container{ID: idB, Name: "kind-worker", Runtime: "docker"},
@@ -157,7 +157,7 @@ func TestPending(t *testing.T) {
 
 // TestWaited holds that a record says how its names came.
 func TestWaited(t *testing.T) {
-	known := map[string]container.Info{idA: info(uid)}
+	known := map[string]container.Info{idA: info()}
 	a, b := podPath+"/"+idA, podPath+"/"+idB
 	for _, tt := range []struct {
 		name             string

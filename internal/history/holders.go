@@ -51,14 +51,6 @@ func holdings(nodes []*node) []holding {
 	return out
 }
 
-// domain is the path of the cgroup that an OOM could draw on.
-func domain(rec *oom.Record) string {
-	if rec.Limit == nil {
-		return "/"
-	}
-	return rec.Limit.Cgroup
-}
-
 // domainOf is a domain's cgroups as an OOM found them.
 type domainOf struct {
 	path string

@@ -164,12 +164,32 @@ func (r *Recorder) hold(ctx context.Context, d *decision, rec *oom.Record, ns ui
 	if r.tree == nil || rec.Scope == "" && rec.Limit == nil || rec.Limit != nil && rec.Limit.Cgroup == "" {
 		return
 	}
-	of := &domainOf{path: "/", atKill: map[string]uint64{}, ns: ns, top: r.opts.Top}
-	if rec.Limit != nil {
-		of.path = rec.Limit.Cgroup
-	}
+	of := domain(rec, ns, r.opts.Top)
 	if d.memory != nil {
 		of.span = d.memory.SpanNS.Value
+	}
+	least := 1
+	if rec.Limit != nil {
+		least = 2 // one alone is the limit's own
+	}
+	if len(r.tree.list(of)) < least {
+		return
+	}
+	holders, total := r.askHolders(ctx, of)
+	if total < least {
+		return
+	}
+	for i := range holders {
+		r.name(&holders[i])
+	}
+	d.holders, d.total = holders, oom.Some(uint64(total))
+}
+
+// domain is what an OOM could draw on.
+func domain(rec *oom.Record, ns uint64, top int) *domainOf {
+	of := &domainOf{path: "/", atKill: map[string]uint64{}, ns: ns, top: top}
+	if rec.Limit != nil {
+		of.path = rec.Limit.Cgroup
 	}
 	if rec.Victim != nil {
 		for _, l := range rec.Victim.CgroupLimits {
@@ -178,28 +198,25 @@ func (r *Recorder) hold(ctx context.Context, d *decision, rec *oom.Record, ns ui
 			}
 		}
 	}
+	return of
+}
+
+// askHolders has the sampler read a domain's owners, or gives them as sampled last
+// where that takes too long.
+func (r *Recorder) askHolders(ctx context.Context, of *domainOf) ([]oom.Holder, int) {
 	type answer struct {
 		holders []oom.Holder
 		total   int
 	}
-	read := make(chan answer, 2) // the sampler may answer too late
-	if !r.ask(ctx, func() {
-		var a answer
-		a.holders, a.total = r.tree.holders(of, true)
-		read <- a
+	read := make(chan answer, 1)
+	if r.ask(ctx, func() {
+		holders, total := r.tree.holders(of, true)
+		read <- answer{holders, total}
 	}) {
-		var a answer
-		a.holders, a.total = r.tree.holders(of, false)
-		read <- a
+		a := <-read
+		return a.holders, a.total
 	}
-	a := <-read
-	if a.total == 0 || rec.Limit != nil && a.total < 2 {
-		return
-	}
-	for i := range a.holders {
-		r.name(&a.holders[i])
-	}
-	d.holders, d.total = a.holders, oom.Some(uint64(a.total))
+	return r.tree.holders(of, false)
 }
 
 // name fills in an owner's names, and what it requested.

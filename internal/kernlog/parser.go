@@ -143,9 +143,8 @@ func (p *Parser) Skip(n int) {
 	}
 }
 
-// Line takes the next line of the log. It keeps no reference to it.
-func (p *Parser) Line(given *lines.Line) {
-	l := *given
+// Line takes the next line of the log. It may change the line, but keeps no reference.
+func (p *Parser) Line(l *lines.Line) {
 	p.stats.Lines++
 	p.tick++
 	if l.Cut {
@@ -157,13 +156,13 @@ func (p *Parser) Line(given *lines.Line) {
 	if l.BootID == "" {
 		l.BootID = p.o.BootID
 	}
-	p.now = stampOf(&l)
-	p.expire(&l)
+	p.now = stampOf(l)
+	p.expire(l)
 	l.Text = scan.TrimEnd(l.Text)
-	if len(p.partial) > 0 && p.join(&l) {
+	if len(p.partial) > 0 && p.join(l) {
 		return
 	}
-	p.text(&l, l.Text)
+	p.text(l, l.Text)
 }
 
 // text takes one printk's text. It can hold several lines: the kernel prints
@@ -173,12 +172,16 @@ func (p *Parser) text(l *lines.Line, text []byte) {
 	first, rest, more := bytes.Cut(text, []byte("\n"))
 	first = scan.SkipSpaces(scan.TrimEnd(first))
 	if !more {
-		switch {
-		case len(first) == 0:
-		case (first[0] == 'M' || lines.MayMatter(first)) && (p.keepBack(l, first) || p.anchor(l, first)):
-		default:
-			p.section(l, first)
+		if len(first) == 0 {
+			return
 		}
+		k := classify(first)
+		if !ordinary(k) || startsReport(first) {
+			if (first[0] == 'M' || lines.MayMatter(first)) && (p.keepBack(l, first) || p.anchor(l, first)) {
+				return
+			}
+		}
+		p.part(l, first, k)
 		return
 	}
 	whole := scan.SkipSpaces(text)
@@ -198,6 +201,20 @@ func (p *Parser) text(l *lines.Line, text []byte) {
 		}
 		line, rest, more = bytes.Cut(rest, []byte("\n"))
 	}
+}
+
+// ordinary says whether a line of this kind stands for no decision, whatever is in it.
+func ordinary(k part) bool {
+	switch k {
+	case partFrame, partStat, partPages, partNode, partReserve, partCount, partSwap, partCounter, partRow, partSlab:
+		return true
+	}
+	return false
+}
+
+// startsReport is a quick test for a header, whose name may look like any part.
+func startsReport(b []byte) bool {
+	return scan.Contains(b[:min(len(b), maxComm+len(lines.HeaderMark)+1)], lines.HeaderMark)
 }
 
 // wholeAnchor handles a text of several lines that begins as one of the lines

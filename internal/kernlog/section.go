@@ -244,8 +244,10 @@ func isForeign(b []byte) bool {
 }
 
 // section handles the lines that mean something within a report only.
-func (p *Parser) section(l *lines.Line, b []byte) {
-	k := classify(b)
+func (p *Parser) section(l *lines.Line, b []byte) { p.part(l, b, classify(b)) }
+
+// part handles a line of a kind that is known.
+func (p *Parser) part(l *lines.Line, b []byte, k part) {
 	switch k {
 	case partNone:
 		if p.openOf(l) {

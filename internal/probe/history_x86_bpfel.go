@@ -85,11 +85,9 @@ type HistoryLimitWrites struct {
 	}
 }
 
-type HistoryStock struct {
-	_       structs.HostLayout
-	Task    uint64
-	Counter uint64
-	Owners  [16]struct {
+type HistoryStocksOfCpu struct {
+	_      structs.HostLayout
+	Owners [32][2]struct {
 		_           structs.HostLayout
 		Counter     uint64
 		StartBootNs uint64
@@ -106,15 +104,15 @@ const (
 	HistoryMapKilled                = "killed"
 	HistoryMapLimits                = "limits"
 	HistoryMapStocks                = "stocks"
+	HistoryProgFentryDrainStock     = "fentry_drain_stock"
 	HistoryProgFentryKill           = "fentry_kill"
 	HistoryProgFentryMaxWrite       = "fentry_max_write"
 	HistoryProgFentryTryCharge      = "fentry_try_charge"
-	HistoryProgFentryUncharge       = "fentry_uncharge"
 	HistoryProgFentryV1Write        = "fentry_v1_write"
+	HistoryProgKprobeDrainStock     = "kprobe_drain_stock"
 	HistoryProgKprobeKill           = "kprobe_kill"
 	HistoryProgKprobeMaxWrite       = "kprobe_max_write"
 	HistoryProgKprobeTryCharge      = "kprobe_try_charge"
-	HistoryProgKprobeUncharge       = "kprobe_uncharge"
 	HistoryProgKprobeV1Write        = "kprobe_v1_write"
 	HistoryProgRawCgroupRmdir       = "raw_cgroup_rmdir"
 	HistoryVarHistoryGrowthFlag     = "history_growth_flag"
@@ -176,17 +174,17 @@ type HistorySpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type HistoryProgramSpecs struct {
-	FentryKill      *ebpf.ProgramSpec `ebpf:"fentry_kill"`
-	FentryMaxWrite  *ebpf.ProgramSpec `ebpf:"fentry_max_write"`
-	FentryTryCharge *ebpf.ProgramSpec `ebpf:"fentry_try_charge"`
-	FentryUncharge  *ebpf.ProgramSpec `ebpf:"fentry_uncharge"`
-	FentryV1Write   *ebpf.ProgramSpec `ebpf:"fentry_v1_write"`
-	KprobeKill      *ebpf.ProgramSpec `ebpf:"kprobe_kill"`
-	KprobeMaxWrite  *ebpf.ProgramSpec `ebpf:"kprobe_max_write"`
-	KprobeTryCharge *ebpf.ProgramSpec `ebpf:"kprobe_try_charge"`
-	KprobeUncharge  *ebpf.ProgramSpec `ebpf:"kprobe_uncharge"`
-	KprobeV1Write   *ebpf.ProgramSpec `ebpf:"kprobe_v1_write"`
-	RawCgroupRmdir  *ebpf.ProgramSpec `ebpf:"raw_cgroup_rmdir"`
+	FentryDrainStock *ebpf.ProgramSpec `ebpf:"fentry_drain_stock"`
+	FentryKill       *ebpf.ProgramSpec `ebpf:"fentry_kill"`
+	FentryMaxWrite   *ebpf.ProgramSpec `ebpf:"fentry_max_write"`
+	FentryTryCharge  *ebpf.ProgramSpec `ebpf:"fentry_try_charge"`
+	FentryV1Write    *ebpf.ProgramSpec `ebpf:"fentry_v1_write"`
+	KprobeDrainStock *ebpf.ProgramSpec `ebpf:"kprobe_drain_stock"`
+	KprobeKill       *ebpf.ProgramSpec `ebpf:"kprobe_kill"`
+	KprobeMaxWrite   *ebpf.ProgramSpec `ebpf:"kprobe_max_write"`
+	KprobeTryCharge  *ebpf.ProgramSpec `ebpf:"kprobe_try_charge"`
+	KprobeV1Write    *ebpf.ProgramSpec `ebpf:"kprobe_v1_write"`
+	RawCgroupRmdir   *ebpf.ProgramSpec `ebpf:"raw_cgroup_rmdir"`
 }
 
 // HistoryMapSpecs contains maps before they are loaded into the kernel.
@@ -280,30 +278,30 @@ type HistoryVariables struct {
 //
 // It can be passed to LoadHistoryObjects or ebpf.CollectionSpec.LoadAndAssign.
 type HistoryPrograms struct {
-	FentryKill      *ebpf.Program `ebpf:"fentry_kill"`
-	FentryMaxWrite  *ebpf.Program `ebpf:"fentry_max_write"`
-	FentryTryCharge *ebpf.Program `ebpf:"fentry_try_charge"`
-	FentryUncharge  *ebpf.Program `ebpf:"fentry_uncharge"`
-	FentryV1Write   *ebpf.Program `ebpf:"fentry_v1_write"`
-	KprobeKill      *ebpf.Program `ebpf:"kprobe_kill"`
-	KprobeMaxWrite  *ebpf.Program `ebpf:"kprobe_max_write"`
-	KprobeTryCharge *ebpf.Program `ebpf:"kprobe_try_charge"`
-	KprobeUncharge  *ebpf.Program `ebpf:"kprobe_uncharge"`
-	KprobeV1Write   *ebpf.Program `ebpf:"kprobe_v1_write"`
-	RawCgroupRmdir  *ebpf.Program `ebpf:"raw_cgroup_rmdir"`
+	FentryDrainStock *ebpf.Program `ebpf:"fentry_drain_stock"`
+	FentryKill       *ebpf.Program `ebpf:"fentry_kill"`
+	FentryMaxWrite   *ebpf.Program `ebpf:"fentry_max_write"`
+	FentryTryCharge  *ebpf.Program `ebpf:"fentry_try_charge"`
+	FentryV1Write    *ebpf.Program `ebpf:"fentry_v1_write"`
+	KprobeDrainStock *ebpf.Program `ebpf:"kprobe_drain_stock"`
+	KprobeKill       *ebpf.Program `ebpf:"kprobe_kill"`
+	KprobeMaxWrite   *ebpf.Program `ebpf:"kprobe_max_write"`
+	KprobeTryCharge  *ebpf.Program `ebpf:"kprobe_try_charge"`
+	KprobeV1Write    *ebpf.Program `ebpf:"kprobe_v1_write"`
+	RawCgroupRmdir   *ebpf.Program `ebpf:"raw_cgroup_rmdir"`
 }
 
 func (p *HistoryPrograms) Close() error {
 	return _HistoryClose(
+		p.FentryDrainStock,
 		p.FentryKill,
 		p.FentryMaxWrite,
 		p.FentryTryCharge,
-		p.FentryUncharge,
 		p.FentryV1Write,
+		p.KprobeDrainStock,
 		p.KprobeKill,
 		p.KprobeMaxWrite,
 		p.KprobeTryCharge,
-		p.KprobeUncharge,
 		p.KprobeV1Write,
 		p.RawCgroupRmdir,
 	)

@@ -17,7 +17,7 @@ import (
 // after its name tells them apart.
 const (
 	hookTryCharge = "page_counter_try_charge"
-	hookUncharge  = "page_counter_uncharge"
+	hookDrain     = "drain_stock"
 	hookKillCopy  = "oom_kill_process history"
 	hookMaxWrite  = "memory_max_write"
 	hookV1Write   = "mem_cgroup_write"
@@ -35,7 +35,7 @@ func historyPlan() []hook {
 		functionHook(hookKillCopy, 0, probe.HistoryProgFentryKill, probe.HistoryProgKprobeKill),
 		functionHook(hookMaxWrite, 0, probe.HistoryProgFentryMaxWrite, probe.HistoryProgKprobeMaxWrite),
 		functionHook(hookV1Write, 0, probe.HistoryProgFentryV1Write, probe.HistoryProgKprobeV1Write),
-		functionHook(hookUncharge, 0, probe.HistoryProgFentryUncharge, probe.HistoryProgKprobeUncharge),
+		functionHook(hookDrain, 0, probe.HistoryProgFentryDrainStock, probe.HistoryProgKprobeDrainStock),
 		functionHook(hookTryCharge, 0, probe.HistoryProgFentryTryCharge, probe.HistoryProgKprobeTryCharge),
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"github.com/oomtrace/oomtrace/internal/kernlog/scan"
+	"hash/maphash"
 	"slices"
 	"time"
 )
@@ -41,6 +42,8 @@ type order struct {
 	ups, downs   int // of a report's parts
 
 	near    [nearLines]Line
+	sums    [nearLines]uint64 // of their texts
+	seed    maphash.Seed
 	next    int
 	doubled uint64
 }
@@ -180,9 +183,11 @@ func (o *order) again(l *Line) bool {
 	if len(l.Text) == 0 {
 		return true
 	}
+	sum := maphash.Bytes(o.seed, l.Text)
 	for i := range o.near {
-		n := &o.near[(o.next+nearLines-1-i)%nearLines]
-		if !bytes.Equal(n.Text, l.Text) || !sameMoment(n, l) || i > 0 && (!n.Uptime.Known || !l.Uptime.Known) {
+		at := (o.next + nearLines - 1 - i) % nearLines
+		n := &o.near[at]
+		if o.sums[at] != sum || !bytes.Equal(n.Text, l.Text) || !sameMoment(n, l) || i > 0 && (!n.Uptime.Known || !l.Uptime.Known) {
 			continue
 		}
 		c := o.g.Class(scan.SkipSpaces(l.Text))
@@ -193,9 +198,9 @@ func (o *order) again(l *Line) bool {
 		return true
 	}
 	n := &o.near[o.next]
-	text := append(n.Text[:0], l.Text...)
-	*n = *l
-	n.Text = text
+	n.Text = append(n.Text[:0], l.Text...)
+	n.Uptime, n.Time, n.Caller, n.Node, n.BootID = l.Uptime, l.Time, l.Caller, l.Node, l.BootID
+	o.sums[o.next] = sum
 	o.next = (o.next + 1) % nearLines
 	return false
 }

@@ -5,6 +5,7 @@ import (
 	"compress/gzip"
 	"encoding/json"
 	"fmt"
+	"hash/maphash"
 	"io"
 	"os"
 
@@ -66,7 +67,7 @@ const (
 func NewReader(in io.Reader, o Options, g Grammar, to Sink) *Reader {
 	r := &Reader{o: o, g: g, in: in, sink: to, start: startLines}
 	r.x = prefixes{o: &r.o, g: g}
-	r.ord = order{give: to.Line, g: g}
+	r.ord = order{give: to.Line, g: g, seed: maphash.MakeSeed()}
 	return r
 }
 
