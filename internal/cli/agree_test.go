@@ -106,6 +106,9 @@ func modernName(path string) string {
 // logOnly are the fields that the log alone has: what oomtrace does not read,
 // since nothing is explained by it.
 func logOnly(path string) bool {
+	if strings.HasPrefix(path, "zones.") && (strings.Contains(path, ".free_block_types.") || strings.HasSuffix(path, ".free_cma_bytes") || strings.HasSuffix(path, ".highatomic_bytes")) {
+		return true // of a zone's free memory, only the log says what serves which request
+	}
 	if strings.HasPrefix(path, "holders") {
 		return true // sums over the log's table of tasks; live, they are of owners, where there are any
 	}

@@ -20,6 +20,8 @@ const (
 	straight     = 0.15 // of the growth: how far a steady one is off its straight line
 	stepFlat     = 0.06 // of the time of the growth: a level that was held
 	stepSpread   = 0.04 // of the growth: within it, a level is held
+	shortBefore  = 5    // seconds before a burst: less says nothing of what was usual
+	shortSteps   = 10   // seconds of steps: in less, all growth is uneven
 	stepHeld     = 0.2  // of the time of the growth: all levels together
 )
 
@@ -139,14 +141,16 @@ func shapeOf(c curve, limit float64) growth {
 	level := func(part float64) float64 { return c.reached(g.from + part*grew) }
 	if last := level(0.25); last <= burstSeconds && last <= burstShare*c.span() {
 		g.code, g.seconds = codeGrewBurst, level(0.1)
-		g.before = c[0].ago - g.seconds
+		if g.before = c[0].ago - g.seconds; g.before < shortBefore {
+			return growth{}
+		}
 		g.lo, g.hi = c.before(g.seconds).bounds()
 		return g
 	}
 	start := level(0.05)
 	phase := append(curve{{start, g.from + 0.05*grew}}, c.since(start)[1:]...)
 	g.seconds = start
-	if n := phase.levels(grew); n >= 2 {
+	if n := phase.levels(grew); n >= 2 && start >= shortSteps {
 		g.code, g.steps = codeGrewSteps, n
 		return g
 	}

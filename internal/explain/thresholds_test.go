@@ -265,6 +265,12 @@ func TestThresholds(t *testing.T) {
 		{"a steady growth for a minute", 64e3, 61e3, no(says("too short")), func(v uint64) *oom.Record {
 			return limited(history([2]uint64{v, 100}, [2]uint64{v * 2 / 3, 152}, [2]uint64{v / 3, 204}, [2]uint64{0, 256}))
 		}},
+		{"5 s before a burst", 5300, 5000, has(codeGrewBurst), func(v uint64) *oom.Record {
+			return limited(history([2]uint64{v, 100}, [2]uint64{v / 2, 100}, [2]uint64{200, 100}, [2]uint64{0, 256}))
+		}},
+		{"steps for 10 s", 14e3, 13e3, has(codeGrewSteps), func(v uint64) *oom.Record {
+			return limited(history([2]uint64{v, 60}, [2]uint64{v * 3 / 4, 60}, [2]uint64{v*3/4 - 1, 120}, [2]uint64{v / 2, 120}, [2]uint64{v/2 - 1, 180}, [2]uint64{100, 180}, [2]uint64{0, 256}))
+		}},
 		{"full for a minute", 60e3, 58e3, has(codeFullForLong), func(v uint64) *oom.Record {
 			return limited(history([2]uint64{v + 10e3, 40}, [2]uint64{v + 1e3, 42}, [2]uint64{v, 256}, [2]uint64{v / 2, 256}, [2]uint64{0, 256}))
 		}},
