@@ -237,9 +237,7 @@ func TestCrashRestarts(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			cmd := exec.Command("sh", "-c", "ulimit -c 0; exec "+os.Args[0])
 			cmd.Env = append(os.Environ(), asCrash+"="+name)
-			for _, line := range settings(t)["Environment"] {
-				cmd.Env = append(cmd.Env, line)
-			}
+			cmd.Env = append(cmd.Env, settings(t)["Environment"]...)
 			out, err := cmd.StdoutPipe()
 			if err != nil {
 				t.Fatal(err)
