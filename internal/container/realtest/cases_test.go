@@ -226,7 +226,7 @@ func runtimeStopped(t *testing.T, c *containerd) {
 	blind := startSessionThatWaits(t, 0, c.socket())
 	for n, ct := range []*ctr{one, two} {
 		blind.overrun(t, ct)
-		g := blind.wait(t, ct.id, 1)[0]
+		g := blind.wait(t, ct.id)[0]
 		mine(t, ct, &g.rec.Victim.Owner)
 		if named(&g.rec.Victim.Owner) {
 			t.Errorf("%+v has names: the test proves nothing", g.rec.Victim.Owner)
@@ -283,7 +283,7 @@ func many(t *testing.T, c *containerd, n, workers int) {
 		if ct == nil {
 			continue
 		}
-		all := s.wait(t, ct.id, 1)
+		all := s.wait(t, ct.id)
 		if len(all) > 1 { // one process in each, and no group
 			t.Errorf("%d records of one kill", len(all))
 		}

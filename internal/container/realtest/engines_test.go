@@ -154,7 +154,7 @@ func gone(pid int) bool {
 func (e *engine) kill(t *testing.T, s *session, name string, args ...string) {
 	t.Helper()
 	id := e.run(t, name, append(args, hogImage, "eat", "200")...)
-	engineOwner(t, s.wait(t, id, 1)[0], e.name, id, name)
+	engineOwner(t, s.wait(t, id)[0], e.name, id, name)
 }
 
 // removed makes the record only when the engine has removed the container.
@@ -168,7 +168,7 @@ func (e *engine) removed(t *testing.T, s *session, name string) {
 		e.overrun(t, id)
 		until(t, "the container is removed", func() bool { return !e.has(id) })
 	}()
-	engineOwner(t, s.wait(t, id, 1)[0], e.name, id, name)
+	engineOwner(t, s.wait(t, id)[0], e.name, id, name)
 }
 
 // TestGuestDocker kills in containers of Docker.
@@ -186,7 +186,7 @@ func TestGuestDocker(t *testing.T) {
 		id := docker.run(t, "early", hogImage, "wait", "200")
 		late := startSession(t).ready(t)
 		docker.overrun(t, id)
-		engineOwner(t, late.wait(t, id, 1)[0], "docker", id, "early")
+		engineOwner(t, late.wait(t, id)[0], "docker", id, "early")
 	})
 }
 
@@ -213,7 +213,7 @@ func TestGuestPodman(t *testing.T) {
 				until(t, "the pod's name is known", func() bool { p, _ := s.cache.Pod(path, pod); return p.Name == name })
 			}
 			podman.overrun(t, id)
-			g := s.wait(t, id, 1)[0]
+			g := s.wait(t, id)[0]
 			engineOwner(t, g, "podman", id, "member"+suffix)
 			if p := g.rec.Victim.Pod; p == nil || p.UID != pod || p.Name != name {
 				t.Errorf("pod %+v, want %s %q", p, pod, name)
