@@ -108,7 +108,7 @@ func churn(t *testing.T, g *workload.Guest, n int) []byte {
 }
 
 // compare runs something in turns without and with the programs. An emulated machine
-// on a busy host is no measure of a percent; the bound only shows what is far off.
+// on a busy host is no measure of a percent; the bound is on what the programs ran.
 func compare(t *testing.T, run func(time.Duration) float64) {
 	t.Helper()
 	const rounds, turn = 5, 700 * time.Millisecond
@@ -147,8 +147,8 @@ func compare(t *testing.T, run func(time.Duration) float64) {
 	loss := 100 * (1 - median[1]/median[0])
 	share := programShare(t, run)
 	t.Logf("%.0f a second without, %.0f with: %.1f %% fewer; programs ran %.2f %% of a CPU", median[0], median[1], loss, share)
-	if loss > 15 || share > 5 {
-		t.Errorf("%.1f %% fewer, %.2f %% in programs", loss, share)
+	if share > 3 {
+		t.Errorf("programs take %.2f %% of a CPU", share)
 	}
 }
 
