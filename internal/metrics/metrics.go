@@ -104,6 +104,9 @@ type Metrics struct {
 	last     prometheus.Gauge
 	kills    *kills
 	sigkills *prometheus.CounterVec
+
+	mu       sync.Mutex
+	incident string // of the last kill
 }
 
 // New returns a Metrics with a registry of its own.
@@ -157,7 +160,7 @@ func buildInfo(version string) prometheus.Collector {
 // Observe counts a record. It keeps nothing of it.
 func (m *Metrics) Observe(rec *oom.Record) {
 	scope := scopeOf(rec.Scope)
-	if kind := kindOf(rec.Kind); kind != "" {
+	if kind := kindOf(rec.Kind); kind != "" && !m.follows(rec) {
 		m.records.WithLabelValues(kind, scope).Inc()
 	}
 	if rec.Kind == oom.KindSigkill {
@@ -176,6 +179,17 @@ func (m *Metrics) Observe(rec *oom.Record) {
 	if rss, ok := rec.Victim.RSSBytes.Get(); ok {
 		m.rss.Observe(float64(rss))
 	}
+}
+
+// follows says that an OOM without a victim is the end of one that killed: no alarm of
+// its own.
+func (m *Metrics) follows(rec *oom.Record) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if rec.Kind == oom.KindKill {
+		m.incident = rec.Incident
+	}
+	return rec.Kind == oom.KindNoVictim && rec.Incident != "" && rec.Incident == m.incident
 }
 
 // sigkill counts by what can only be one of a few: a cause, and a program that was

@@ -21,6 +21,10 @@ const (
 	// overdueAfter is when a victim that is alive is reported: the reaper comes
 	// after 2 s (mm/oom_kill.c), and gives up after a second more.
 	overdueAfter = 5 * time.Second
+	// followsWithin is how long after a kill the same task may run into the same
+	// limit again and find no process: a write to memory.max tries until its retries
+	// are used up (mm/memcontrol.c, memory_max_write).
+	followsWithin = 5 * time.Second
 )
 
 // Options of a Table. The zero value works.
@@ -53,6 +57,14 @@ type Table struct {
 	timer   *time.Timer             // for the first that is not reported; nil when there is none
 	calling sync.WaitGroup
 	closed  bool
+	last    decision
+}
+
+// decision is what distinguishes the last OOM that killed.
+type decision struct {
+	incident, limit string
+	trigger         oom.Opt[int32]
+	at              time.Time
 }
 
 // key identifies a victim. Process ids are used again: where a record names no
@@ -84,12 +96,15 @@ func New(o Options) *Table {
 
 // Record is a stage of the line: a kill enters the table, and its exit leaves it.
 func (t *Table) Record(_ context.Context, rec *oom.Record) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if rec.Kind == oom.KindNoVictim {
+		t.follow(rec)
+	}
 	v := rec.Victim
 	if v == nil || !v.PID.Known {
 		return nil
 	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
 	switch rec.Kind {
 	case oom.KindKill, oom.KindAlreadyExiting:
 		t.killed(rec)
@@ -132,6 +147,7 @@ func (t *Table) Close() {
 }
 
 func (t *Table) killed(rec *oom.Record) {
+	t.last = decisionOf(rec)
 	v := t.enter(key{rec.Incident, rec.Victim.PID.Value}, rec.Victim.StartTime)
 	v.comm, v.rss = rec.Victim.Comm, rec.Victim.RSSBytes
 	if rec.Victim.Cgroup != "" {
@@ -141,6 +157,30 @@ func (t *Table) killed(rec *oom.Record) {
 		v.deadline = time.Now().Add(t.after)
 		t.arm()
 	}
+}
+
+// follow gives an OOM that found no process the incident of the kill before it, where
+// the same task came back with the same limit: it is one decision's end, not an
+// OOM of its own.
+func (t *Table) follow(rec *oom.Record) {
+	d := decisionOf(rec)
+	if after := d.at.Sub(t.last.at); t.last.incident == "" || after < 0 || after > followsWithin {
+		return
+	}
+	if d.limit != "" && d.limit == t.last.limit && d.trigger.Known && d.trigger == t.last.trigger {
+		rec.Incident = t.last.incident
+	}
+}
+
+func decisionOf(rec *oom.Record) decision {
+	d := decision{incident: rec.Incident, at: rec.Time}
+	if rec.Limit != nil {
+		d.limit = rec.Limit.Cgroup
+	}
+	if rec.Trigger != nil {
+		d.trigger = rec.Trigger.PID
+	}
+	return d
 }
 
 // exited completes an exit's record. By then the task has left the cgroup that

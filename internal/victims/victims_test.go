@@ -216,3 +216,42 @@ func TestOverdue(t *testing.T) {
 		wait(time.Minute)
 	})
 }
+
+// TestFollow: an OOM that found no process belongs to the kill before it when the same
+// task came back with the same limit.
+func TestFollow(t *testing.T) {
+	start := time.Unix(1_700_000_000, 0)
+	at := func(kind oom.Kind, incident, limit string, trigger int32, after time.Duration) *oom.Record {
+		rec := &oom.Record{Kind: kind, Incident: incident, Time: start.Add(after), Trigger: &oom.Trigger{PID: oom.Some(trigger)}}
+		if limit != "" {
+			rec.Limit = &oom.Limit{Cgroup: limit}
+		}
+		if kind == oom.KindKill {
+			rec.Victim = &oom.Victim{PID: oom.Some[int32](7)}
+		}
+		return rec
+	}
+	for _, tc := range []struct {
+		name  string
+		after *oom.Record
+		want  string
+	}{
+		{"same task and limit", at(oom.KindNoVictim, "b", "/a", 1, time.Second), "a"},
+		{"the last moment", at(oom.KindNoVictim, "b", "/a", 1, followsWithin), "a"},
+		{"too late", at(oom.KindNoVictim, "b", "/a", 1, followsWithin+1), "b"},
+		{"before it", at(oom.KindNoVictim, "b", "/a", 1, -1), "b"},
+		{"another limit", at(oom.KindNoVictim, "b", "/b", 1, time.Second), "b"},
+		{"another task", at(oom.KindNoVictim, "b", "/a", 2, time.Second), "b"},
+		{"no limit", at(oom.KindNoVictim, "b", "", 1, time.Second), "b"},
+		{"another kill", at(oom.KindKill, "b", "/a", 1, time.Second), "b"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			table := New(Options{})
+			defer table.Close()
+			put(t, table, at(oom.KindKill, "a", "/a", 1, 0))
+			if got := put(t, table, tc.after).Incident; got != tc.want {
+				t.Errorf("incident %q, want %q", got, tc.want)
+			}
+		})
+	}
+}
