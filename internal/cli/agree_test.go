@@ -112,9 +112,6 @@ func logOnly(path string) bool {
 	if strings.HasPrefix(path, "holders") {
 		return true // sums over the log's table of tasks; live, they are of owners, where there are any
 	}
-	if path == "limit.failures" {
-		return true // v2 takes them from memory.events where page_counter.track_failcnt is there (seen 7.x)
-	}
 	if stat, ok := strings.CutPrefix(path, "limit.stat."); ok {
 		return slices.Contains([]string{
 			"file_thp_bytes", "shmem_thp_bytes", // parts of file and shmem
@@ -128,7 +125,7 @@ func logOnly(path string) bool {
 		return slices.Contains([]string{
 			"isolated_anon_bytes", "isolated_file_bytes", "bounce_bytes", "free_pcp_bytes", "sec_page_table_bytes",
 			"kernel_misc_reclaimable_bytes", "unstable_bytes", "zspages_bytes", "shadow_call_stack_bytes",
-			"balloon_pages_bytes", "gpu_active_bytes", "gpu_reclaim_bytes",
+			"balloon_pages_bytes", "gpu_active_bytes", "gpu_reclaim_bytes", "cma_reserved_bytes", "hwpoisoned_bytes",
 		}, stat)
 	}
 	// The kernel's own words for the nodes. And up to 5.10 the swap cache is in no
