@@ -20,7 +20,7 @@ func (t *traceFlags) checkGroups() *help.Groups {
 
 func runCheck(ctx context.Context, args []string, env Env) error {
 	var t traceFlags
-	rest, err := parse(t.checkGroups(), args, env, "oomtrace check [flags]: report what this system supports")
+	rest, err := parseFlags(t.checkGroups(), args, env, "oomtrace check [flags]: report what this system supports")
 	if err != nil {
 		return err
 	}

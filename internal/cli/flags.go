@@ -18,9 +18,9 @@ import (
 	"github.com/oomtrace/oomtrace/internal/tracer"
 )
 
-// parse returns the arguments that are no flags. Where help is asked for, it prints that,
+// parseFlags returns the arguments that are no flags. Where help is asked for, it prints that,
 // and returns pflag.ErrHelp. About is the verb's first line; empty is oomtrace's own help.
-func parse(flags *help.Groups, args []string, env Env, about string) (rest []string, err error) {
+func parseFlags(flags *help.Groups, args []string, env Env, about string) (rest []string, err error) {
 	var wrong *help.Error
 	switch err := flags.Parse(args); {
 	case err == nil:
@@ -198,7 +198,7 @@ func (t *traceFlags) groups() *help.Groups {
 	})
 	g.Add("Which kills", func(f *pflag.FlagSet) {
 		t.filterFlags.define(f)
-		f.StringVar(&t.sigkill, "sigkill", "memory", "SIGKILLs not sent by the OOM killer; `mode` memory: by memory managers, or drawn by an OOM kill; all or off")
+		f.StringVar(&t.sigkill, "sigkill", "memory", "`mode` for SIGKILLs not sent by the OOM killer: memory (by memory managers, or drawn by an OOM kill), all or off")
 	})
 	g.Add("Ownership", t.ownerFlags.define)
 	g.Add("Run control", func(f *pflag.FlagSet) {
@@ -213,16 +213,16 @@ func (t *traceFlags) groups() *help.Groups {
 		f.StringVar(&t.metrics, "metrics", "", "serve Prometheus metrics at this `address`, such as 127.0.0.1:9497; systemd: on the socket it passed")
 		f.StringVar(&t.health, "health", "", "serve /healthz at this `address` of its own too")
 		f.BoolVar(&t.allowPrivileges, "allow-privileges", false, "go on if privileges that are not needed cannot be dropped")
-		f.IntVar(&t.oomScoreAdj, "oom-score-adj", assemble.DefaultScoreAdj, "this process's own `adjustment`")
+		f.IntVar(&t.oomScoreAdj, "oom-score-adj", assemble.DefaultScoreAdj, "set this process's own oom_score_adj to `N`")
 	})
 	g.Add("How to trace", t.defineHooks)
 	return g
 }
 
 func (t *traceFlags) defineHooks(f *pflag.FlagSet) {
-	f.StringVar(&t.source, "source", "auto", "where kills come from; `mode` auto, bpf or kmsg: the kernel log")
+	f.StringVar(&t.source, "source", "auto", "`mode` auto, bpf (programs) or kmsg (the kernel log)")
 	f.StringVar(&t.attach, "attach", "auto", "attach `type` of the programs: auto, fentry, kprobe, tp_btf, raw_tp or tracepoint")
-	f.StringVar(&t.history, "history", "auto", "how to follow growth; `mode` auto, exact, sampled or off")
+	f.StringVar(&t.history, "history", "auto", "`mode` of following growth: auto, exact, sampled or off")
 	f.StringVar(&t.btf, "btf", "", "read the kernel's types from this `file`")
 	f.IntVar(&t.ringBytes, "ring-bytes", tracer.DefaultRingBytes, "ring buffer `size` (power of two); holds records while output is blocked")
 }
@@ -312,6 +312,6 @@ Without a verb:
 %s
 Exit: 0 fine, 1 run-time error, 2 usage, 3 this kernel cannot be traced,
 4 privileges missing.
-`, verbLines(), new(traceFlags).groups().Help())
+`, program().Usage(), new(traceFlags).groups().Help())
 	return err
 }

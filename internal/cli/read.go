@@ -9,6 +9,7 @@ import (
 
 	"github.com/oomtrace/oomtrace/internal/assemble"
 	"github.com/oomtrace/oomtrace/internal/cli/help"
+	"github.com/oomtrace/oomtrace/internal/sink"
 )
 
 // readFlags are those of "oomtrace read".
@@ -53,7 +54,7 @@ func (r *readFlags) check(env Env) error {
 
 func runRead(ctx context.Context, args []string, env Env) error {
 	var r readFlags
-	files, err := parse(r.groups(), args, env, "oomtrace read [flags] [FILE...]: the kills in kernel logs; - is stdin")
+	files, err := parseFlags(r.groups(), args, env, "oomtrace read [flags] [FILE...]: the kills in kernel logs; - is stdin")
 	if err != nil {
 		return err
 	}
@@ -68,7 +69,7 @@ func runRead(ctx context.Context, args []string, env Env) error {
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	defer untilHangup(ctx, env.Stdout, cancel, func(error) {})()
+	defer sink.OnHangup(ctx, env.Stdout, cancel, func(error) {})()
 	sum, err := assemble.Read(ctx, r.options(env, files))
 	if err != nil {
 		return outputFailure(err, "free disk space; later kills were not written")

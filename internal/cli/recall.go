@@ -33,7 +33,7 @@ func (r *recallFlags) groups(verb string) *help.Groups {
 }
 
 func (r *recallFlags) parse(args []string, env Env, verb, about, format string) (rest []string, err error) {
-	if rest, err = parse(r.groups(verb), args, env, about); err != nil {
+	if rest, err = parseFlags(r.groups(verb), args, env, about); err != nil {
 		return nil, err
 	}
 	switch {

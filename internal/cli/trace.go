@@ -16,12 +16,12 @@ import (
 
 func runTrace(ctx context.Context, args []string, env Env) error {
 	var t traceFlags
-	rest, err := parse(t.groups(), args, env, "")
+	rest, err := parseFlags(t.groups(), args, env, "")
 	if err != nil {
 		return err
 	}
 	if len(rest) > 0 {
-		return unknownVerb(rest[0])
+		return usage(program().Meant(rest[0]), "unexpected argument %q", rest[0])
 	}
 	if err := t.check(env); err != nil {
 		return err
@@ -128,7 +128,7 @@ func (s *session) trace(ctx context.Context) error {
 		return readyFailure(err)
 	}
 	defer s.live.NotifySystemd(ctx)()
-	defer untilHangup(ctx, s.out, cancel, func(err error) { s.note("the end of the reader", err) })()
+	defer sink.OnHangup(ctx, s.out, cancel, func(err error) { s.note("the end of the reader", err) })()
 	started := time.Now()
 	err := s.live.Run(ctx)
 	if s.abandoned = errors.Is(err, pipeline.ErrStuck); s.abandoned {

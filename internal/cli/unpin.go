@@ -20,7 +20,7 @@ func unpinGroups(dir *string) *help.Groups {
 
 func runUnpin(_ context.Context, args []string, env Env) error {
 	var dir string
-	rest, err := parse(unpinGroups(&dir), args, env, "oomtrace unpin [DIR]: remove what --pin left in the kernel")
+	rest, err := parseFlags(unpinGroups(&dir), args, env, "oomtrace unpin [DIR]: remove what --pin left in the kernel")
 	if err != nil {
 		return err
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"sync"
 	"time"
@@ -171,6 +172,14 @@ func (s *Stream) OnHangup(ctx context.Context, end func(), fail func(error)) (st
 		cancel()
 		wg.Wait()
 	}
+}
+
+// OnHangup is that of w, where w is a Stream; any other is not watched.
+func OnHangup(ctx context.Context, w io.Writer, end func(), fail func(error)) (stop func()) {
+	if s, ok := w.(*Stream); ok {
+		return s.OnHangup(ctx, end, fail)
+	}
+	return func() {}
 }
 
 // openHangup returns an epoll descriptor that Go's own poller can wait for. It
