@@ -146,7 +146,7 @@ VERIFIED_ONCE u32 keep_biggest(void)
 	return n + 1;
 }
 
-/* False when the task has gone since, and its row with it. */
+/* False when the task has exited since: its row is removed. */
 VERIFIED_ONCE int read_candidate(u64 i, u64 row)
 {
 	struct candidate_info *info;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * The command lines, caught at exec: by the time a reader wakes, the victim's
- * /proc entry is often gone and its argument pages go earlier still.
+ * /proc entry is often removed, and its argument pages earlier still.
  */
 #ifndef OOMTRACE_CMDLINE_H
 #define OOMTRACE_CMDLINE_H

@@ -179,9 +179,9 @@ static __always_inline bool mark_victim_has_task(void)
 
 /*
  * Where exit_mmap is no tracepoint (seen 5.10; it is one in 6.1), the end of an mm
- * has to be told from sched_process_exit, which fires after exit_mm() there. Of
+ * has to be seen by sched_process_exit, which fires after exit_mm() there. Of
  * several threads the one that let go last may still be at it: the mm then has
- * page tables. With users left, somebody else goes on with it.
+ * page tables. With users left, another process goes on with it.
  */
 static __always_inline bool mm_is_let_go(struct mm_struct *mm)
 {
@@ -205,7 +205,7 @@ static __always_inline bool mm_oom_skip(struct mm_struct *mm)
 }
 
 /*
- * Nobody but the kernel's own page tables maps this mm: no KVM guest, no device.
+ * Nothing but the kernel's own page tables maps this mm: no KVM guest, no device.
  * The field is there with CONFIG_MMU_NOTIFIER (since 984cfe4e2526 in 5.6).
  */
 static __always_inline bool mm_has_notifiers(struct mm_struct *mm)
@@ -332,7 +332,7 @@ static __always_inline bool anon_thps_in_pages(void)
 	return bpf_core_enum_value_exists(enum node_stat_item, NR_SWAPCACHE);
 }
 
-/* mem_cgroup.swappiness is gone where cgroup v1 is compiled out (seen 7.3). */
+/* mem_cgroup.swappiness is absent where cgroup v1 is compiled out (seen 7.3). */
 static __always_inline u32 memcg_swappiness(struct mem_cgroup *memcg)
 {
 	if (!bpf_core_field_exists(memcg->swappiness))
@@ -340,7 +340,7 @@ static __always_inline u32 memcg_swappiness(struct mem_cgroup *memcg)
 	return BPF_CORE_READ(memcg, swappiness);
 }
 
-/* mem_cgroup.kmem is gone where cgroup v1 is compiled out (seen 6.12, 7.3). */
+/* mem_cgroup.kmem is absent where cgroup v1 is compiled out (seen 6.12, 7.3). */
 static __always_inline bool memcg_has_kmem(void)
 {
 	return bpf_core_field_exists(struct mem_cgroup, kmem);

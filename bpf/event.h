@@ -49,7 +49,7 @@ enum event_type {
 	EVENT_SIGKILL = 6,
 };
 
-/* which hooks had a hand in a victim record */
+/* which programs contributed to a victim record */
 enum hook_bit {
 	HOOK_OUT_OF_MEMORY = 1 << 0,
 	HOOK_OOM_KILL_PROCESS = 1 << 1,
@@ -72,7 +72,7 @@ enum counter {
 	COUNTER_LOST_EXIT,      /* exit and shared-mm records, likewise, and victims not followed */
 	COUNTER_LOST_CGROUP,    /* notices of new cgroups */
 	COUNTER_LOST_NO_VICTIM, /* no_victim records, likewise */
-	COUNTER_NO_VICTIM,      /* OOMs that found nobody */
+	COUNTER_NO_VICTIM,      /* OOMs that found no process to kill */
 	COUNTER_REPEATED,       /* those of them that were only counted */
 	COUNTER_UNREADABLE,     /* records that user space could not decode: it counts them */
 	COUNTER_LOST_SIGKILL,   /* records of other SIGKILLs that found their half of the ring full */
@@ -81,7 +81,7 @@ enum counter {
 
 /* What user space keeps of each counter, beside the ring for the next reader. */
 struct ledger_entry {
-	u64 told;      /* of the losses, those that a lost record was written for */
+	u64 told;      /* of the losses, those reported in a lost record */
 	u64 inherited; /* to add to the count: from sets of pins that this one replaced */
 };
 
@@ -343,7 +343,7 @@ enum sigkill_info {
 enum sender_flag {
 	SENDER_EXITING = 1 << 0,   /* PF_EXITING: it sends as it dies */
 	SENDER_NS_INIT = 1 << 1,   /* the init of a pid namespace below the first one */
-	SENDER_VICTIM = 1 << 2,    /* a victim of the OOM killer, not gone yet */
+	SENDER_VICTIM = 1 << 2,    /* a victim of the OOM killer, not exited yet */
 	SENDER_KTHREAD = 1 << 3,   /* PF_KTHREAD */
 	SENDER_SELF = 1 << 4,      /* the process itself */
 	SENDER_PTRACER = 1 << 6,   /* traces the target (PTRACE_KILL, PTRACE_O_EXITKILL) */

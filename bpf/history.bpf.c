@@ -370,7 +370,7 @@ static __always_inline u32 stock_set(u64 counter)
 	return (counter >> 11 ^ counter >> 15) % STOCK_SETS;
 }
 
-/* A charge has gone through: the rest of its batch goes into the CPU's stock. */
+/* A charge succeeded: the rest of its batch goes into the CPU's stock. */
 static __always_inline void remember_stock(u64 counter, u64 start)
 {
 	u32 zero = 0, tgid = bpf_get_current_pid_tgid() >> 32;
@@ -435,7 +435,7 @@ VERIFIED_ONCE int take_back(u64 counter, u32 tgid, u64 start, u32 pages)
 	return 0;
 }
 
-/* A CPU gives back what it has in stock of a cgroup: nobody used it. */
+/* A CPU gives back what it has in stock of a cgroup: no process used it. */
 static __always_inline int on_drain_stock(u64 stock, u32 slot)
 {
 	u64 memcg = stock_memcg(stock, slot), counter, start;

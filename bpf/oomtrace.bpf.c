@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /*
- * The hooks. An OOM runs as: out_of_memory → oom_evaluate_task for each task →
+ * The programs. An OOM runs as: out_of_memory → oom_evaluate_task for each task →
  * oom_kill_process → __oom_kill_process → mark_victim for each victim, all in
  * the task whose allocation failed, under oom_lock (mm/oom_kill.c). The
- * function hooks take down what the decision knows; mark_victim sends it.
+ * programs on functions collect what the decision knows; mark_victim sends it.
  */
 #include "kernel.h"
 #include <bpf/bpf_helpers.h>
@@ -65,7 +65,7 @@ const struct parent_info *wire_parent_info __attribute__((unused));
 #define MAX_MM_VICTIMS 16
 #define NO_VICTIM_EVERY_NS (1000 * 1000 * 1000ULL)
 
-/* Hooks that see an OOM before it marks anybody. */
+/* Programs that see an OOM before it marks a task. */
 #define EARLIER_HOOKS (HOOK_OUT_OF_MEMORY | HOOK_OOM_KILL_PROCESS | HOOK_KILL_VICTIM | HOOK_EVALUATE_TASK)
 
 struct marked {
@@ -75,7 +75,7 @@ struct marked {
 	u32 pad;
 };
 
-/* Victims that have not gone yet, by tgid. */
+/* Victims that have not exited yet, by tgid. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 4096);
@@ -91,7 +91,7 @@ struct {
 	__type(value, u32);
 } victim_mms SEC(".maps");
 
-/* When a cgroup last found nobody to kill: it may try again for ever. */
+/* When a cgroup last found no process to kill: it may try again for ever. */
 struct repeated {
 	u64 sent_ns; /* CLOCK_BOOTTIME */
 	u64 since;   /* times since then that were not sent */
@@ -255,7 +255,7 @@ static __always_inline int on_out_of_memory(struct oom_control *oc)
 	return 0;
 }
 
-/* The OOM that a hook comes upon, which can be the first of its hooks. */
+/* The OOM that a program sees, which can be the first of its programs. */
 static __always_inline void join_oom(u32 over)
 {
 	if (!ours() || (oom.hooks & over))
@@ -320,7 +320,7 @@ static __noinline int append_user_stack(void *ctx)
 	return 0;
 }
 
-/* The same by build id: the addresses say nothing once the mappings are gone,
+/* The same by build id: the addresses say nothing once the mappings are removed,
  * which they are when the task that asked is the victim. */
 static __noinline int append_user_frames(void *ctx)
 {
@@ -401,7 +401,7 @@ VERIFIED_ONCE int stack_has(u64 start, u64 end)
 }
 
 /*
- * 1 killed, 0 only marked, 2 not known. That the kill's hook says nothing counts
+ * 1 killed, 0 only marked, 2 not known. That the kill's program says nothing counts
  * only where another one saw this OOM: their links may have ended together.
  */
 static __always_inline u32 was_killed(struct task_struct *victim)
@@ -465,7 +465,7 @@ static __always_inline void follow_victim(struct task_struct *task)
 		__sync_fetch_and_add(&live_victims, 1);
 		return;
 	}
-	/* A victim whose end nobody saw, and whose pid is this one's now, or one
+	/* A victim whose exit was not seen, and whose pid is this one's now, or one
 	 * of another OOM, which goes on as it began. */
 	if (!marked_process(tgid, marked.event.start_boot_ns) &&
 	    bpf_map_update_elem(&victims, &tgid, &marked, BPF_EXIST))
@@ -473,7 +473,7 @@ static __always_inline void follow_victim(struct task_struct *task)
 }
 
 /*
- * With no hook that saw this OOM, the stack tells its first victim from those of
+ * With no program that saw this OOM, the stack separates its first victim from those of
  * an oom.group that follow. Where the symbol is hidden, marks by one task that
  * come at once belong together.
  */
@@ -635,8 +635,8 @@ static __always_inline int on_no_victim(void *ctx)
 }
 
 /*
- * out_of_memory() returns false when it found nobody. While an earlier victim
- * is still on its way out it kills nobody either, but returns true.
+ * out_of_memory() returns false when it found no process. While an earlier victim
+ * is still exiting it kills none either, but returns true.
  */
 static __always_inline int on_out_of_memory_return(void *ctx, bool killed)
 {
@@ -851,9 +851,9 @@ int raw_sched_process_exit(u64 *ctx)
 }
 
 /*
- * The end of an mm: whoever lets go of it last tears it down, a thread of its
+ * The end of an mm: its last user tears it down, a thread of its
  * process as a rule. sched_process_exit can come before that on any kernel, since
- * of several threads the last to be counted out need not be the last to let go;
+ * of several threads the last to be counted out need not be its last user;
  * since 6.16 it does so always.
  */
 static __always_inline int on_exit_mmap(u64 mm)
@@ -918,8 +918,8 @@ static __always_inline bool shares_victim_mm(struct task_struct *task)
 
 /*
  * The OOM killer signals its victim before it marks it. Where neither a program on
- * __oom_kill_process runs nor its address is known, the kernel's own SIGKILLs cannot
- * be told apart, and only those of a dying sender are taken for others'.
+ * __oom_kill_process runs nor its address is known, the kernel's other SIGKILLs look
+ * the same: only those of an exiting sender are taken for such.
  */
 static __always_inline bool sent_by_oom_killer(struct sigkill_scratch *s, void *ctx, u32 flags, struct task_struct *task)
 {

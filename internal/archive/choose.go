@@ -6,6 +6,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -31,6 +32,35 @@ const Last = "last"
 
 // minID is the shortest beginning of an id that is taken for one.
 const minID = 3
+
+// Which tells what a person calls a kill from the logs to look in; Last where it is left out.
+func Which(args []string) (which string, files []string) {
+	if len(args) > 0 && !isFile(args[0]) {
+		return args[0], args[1:]
+	}
+	return Last, args
+}
+
+// isFile takes an argument for a log rather than for a kill.
+func isFile(name string) bool {
+	if name == "-" || strings.HasPrefix(name, "/") || strings.HasPrefix(name, "./") {
+		return true
+	}
+	info, err := os.Stat(name)
+	return err == nil && !info.IsDir()
+}
+
+// Newest are the last n kills, with all that came between them; 0 is all.
+func Newest(records []*oom.Record, n int) []*oom.Record {
+	for i := len(records) - 1; i >= 0 && n > 0; i-- {
+		if records[i].Kind == oom.KindKill {
+			if n--; n == 0 {
+				return records[i:]
+			}
+		}
+	}
+	return records
+}
 
 // Choose picks an event by what a person calls it: "last", a process id, an id or its
 // beginning, a pod's name with or without its namespace, a process's name. What follows up on it, the exit,

@@ -2,6 +2,7 @@ package archive
 
 import (
 	"errors"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -72,6 +73,43 @@ func TestChooseFails(t *testing.T) {
 		var several *SeveralError
 		if _, err := Choose(memory(), tt.which); !errors.As(err, &several) || ids(several.Matches) != tt.want {
 			t.Errorf("%q: %v", tt.which, err)
+		}
+	}
+}
+
+func TestNewest(t *testing.T) {
+	for n, want := range map[int]string{
+		0: "abc123 e1 abd999 7000f0 fff000 lost nov123", 1: "fff000 lost nov123", 4: "abc123 e1 abd999 7000f0 fff000 lost nov123",
+		9: "abc123 e1 abd999 7000f0 fff000 lost nov123", 3: "abd999 7000f0 fff000 lost nov123",
+	} {
+		if got := ids(Newest(memory(), n)); got != want {
+			t.Errorf("%d: got %q, want %q", n, got, want)
+		}
+	}
+}
+
+func TestWhich(t *testing.T) {
+	t.Chdir(t.TempDir())
+	if err := errors.Join(os.WriteFile("kern.log", nil, 0o600), os.Mkdir("java", 0o700)); err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		args  []string
+		which string
+		files int
+	}{
+		{nil, Last, 0},
+		{[]string{"7"}, "7", 0},
+		{[]string{"7", "kern.log"}, "7", 1},
+		{[]string{"kern.log"}, Last, 1},
+		{[]string{"-"}, Last, 1},
+		{[]string{"/var/log/absent"}, Last, 1},
+		{[]string{"./absent", "b"}, Last, 2},
+		{[]string{"shop/cart-1"}, "shop/cart-1", 0},
+		{[]string{"java"}, "java", 0}, // a directory is no log
+	} {
+		if which, files := Which(tt.args); which != tt.which || len(files) != tt.files {
+			t.Errorf("%q: got %q and %q", tt.args, which, files)
 		}
 	}
 }

@@ -14,19 +14,18 @@ type HistoryMode = history.Mode
 // ParseHistory turns a user's word into a mode.
 func ParseHistory(s string) (HistoryMode, error) { return history.ParseMode(s) }
 
-// DescribeHistory says how growth is followed, and why charges are not counted.
-func DescribeHistory(tr *tracer.Tracer, mode string) []string {
-	row := func(state string) string { return fmt.Sprintf("%-21s %s", "history", state) }
+// describeHistory says how growth is followed, and why charges are not counted.
+func describeHistory(tr *tracer.Tracer, mode string) []string {
 	by, err := tr.History()
 	switch {
 	case mode == string(history.ModeOff):
-		return []string{row("off")}
+		return []string{row("history", "off")}
 	case mode == string(history.ModeSampled):
-		return []string{row("sampled every second")}
+		return []string{row("history", "sampled every second")}
 	case err == nil:
-		return []string{row("exact: " + by.Kind + " on " + by.Hook)}
+		return []string{row("history", "exact: "+by.Kind+" on "+by.Hook)}
 	}
-	lines := []string{row("sampled every second; charges are not counted:")}
+	lines := []string{row("history", "sampled every second; charges are not counted:")}
 	var at *tracer.AttachError
 	if errors.As(err, &at) {
 		return append(lines, tracer.Attachment{Tried: at.Attempts}.Lines()[1:]...)

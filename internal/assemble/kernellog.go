@@ -10,14 +10,10 @@ import (
 // KernelLog is the kernel's log buffer as a source.
 type KernelLog = kernlog.Kmsg
 
-// OpenKernelLog opens the kernel's log as the source of a live line: from its
-// start, or what comes from here on.
-func OpenKernelLog(fromStart bool) (*KernelLog, error) {
-	return openKernelLog(logOptions{fromStart: fromStart})
-}
-
+// logOptions: the log is read from its start, or what comes from here on.
 type logOptions struct{ fromStart, untilNow, atOnce bool }
 
+// openKernelLog opens the kernel's log as a source.
 func openKernelLog(o logOptions) (*KernelLog, error) {
 	options := machineLog()
 	if !o.untilNow {

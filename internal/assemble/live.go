@@ -217,9 +217,6 @@ func (l *Live) Node() string { return host.Identify().Node }
 // Completes says that the kernel log completes the programs' records.
 func (l *Live) Completes() bool { return l.tr != nil && l.log != nil }
 
-// WarmUp brings what a record needs on its way into memory.
-func (l *Live) WarmUp(ctx context.Context) error { return l.stages.warmUp(ctx) }
-
 // Start makes the line healthy before it runs: whoever sees that oomtrace is
 // ready finds it so.
 func (l *Live) Start() error {

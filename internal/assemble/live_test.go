@@ -72,7 +72,7 @@ func TestLive(t *testing.T) {
 	if code, _ := get(t, url+"/healthz"); code != http.StatusServiceUnavailable {
 		t.Errorf("healthy before it runs: %d", code)
 	}
-	if err := errors.Join(l.WarmUp(t.Context()), l.Start()); err != nil {
+	if err := errors.Join(l.stages.warmUp(t.Context()), l.Start()); err != nil {
 		t.Fatal(err)
 	}
 	if code, body := get(t, url+"/healthz"); code != http.StatusOK || !l.Alive() {

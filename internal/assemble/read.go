@@ -12,6 +12,7 @@ import (
 	"github.com/oomtrace/oomtrace/internal/kernlog"
 	"github.com/oomtrace/oomtrace/internal/oom"
 	"github.com/oomtrace/oomtrace/internal/pipeline"
+	"github.com/oomtrace/oomtrace/internal/progress"
 	"github.com/oomtrace/oomtrace/internal/records"
 )
 
@@ -31,9 +32,8 @@ type ReadOptions struct {
 	// OnUnplaced is called for each line that looks like part of a report and
 	// was not understood; nil is not at all.
 	OnUnplaced func(file string, line int, text string)
-	// OnRead is called for bytes that were read of regular files, with the kills found so
-	// far; nil is not at all.
-	OnRead func(bytes, kills int)
+	// Progress is the terminal that shows how far a long read is; nil is none.
+	Progress io.Writer
 
 	collect pipeline.Sink // in place of an output
 }
@@ -54,7 +54,9 @@ func Read(ctx context.Context, o ReadOptions) (ReadSummary, error) {
 	if s.containers != nil {
 		s.containers.Ready(ctx)
 	}
-	files := &logFiles{o: &o, notify: s.o.Notify}
+	files := &logFiles{o: &o, notify: s.o.Notify, progress: progress.New(o.Progress, o.size())}
+	defer files.progress.Finish()
+	o.To = files.progress.Output(o.To)
 	sink, end := o.sink(o.NoWhy)
 	if o.collect != nil {
 		sink = o.collect
@@ -68,6 +70,20 @@ func Read(ctx context.Context, o ReadOptions) (ReadSummary, error) {
 	return ReadSummary{Counts: line.Counts(), Stats: files.total, Failed: files.failed}, err
 }
 
+// size is how much there is to read in regular files.
+func (o *ReadOptions) size() (bytes int64) {
+	for _, name := range o.Files {
+		info, err := os.Stat(name)
+		if f, ok := o.Stdin.(*os.File); ok && name == "-" {
+			info, err = f.Stat()
+		}
+		if err == nil && info.Mode().IsRegular() {
+			bytes += info.Size()
+		}
+	}
+	return bytes
+}
+
 // logFiles is a source of the records of several logs.
 type logFiles struct {
 	o      *ReadOptions
@@ -77,10 +93,11 @@ type logFiles struct {
 	name   string // of the file that is read
 	file   logFile
 	// records reads the file where oomtrace has written it.
-	records *records.Reader
-	total   kernlog.Stats
-	kills   int
-	failed  int
+	records  *records.Reader
+	total    kernlog.Stats
+	progress *progress.Bar
+	kills    int
+	failed   int
 }
 
 // logFile is one of them, open.
@@ -187,7 +204,7 @@ func (l *logFiles) openFile(ctx context.Context) (logFile, error) {
 // that is waited for, the source has to know.
 func (l *logFiles) counted(from io.Reader) io.Reader {
 	f, ok := from.(*os.File)
-	if l.o.OnRead == nil || !ok {
+	if l.progress == nil || !ok {
 		return from
 	}
 	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
@@ -203,7 +220,7 @@ type counter struct {
 
 func (c *counter) Read(p []byte) (int, error) {
 	n, err := c.from.Read(p)
-	c.l.o.OnRead(n, c.l.kills)
+	c.l.progress.Read(n, c.l.kills)
 	return n, err
 }
 

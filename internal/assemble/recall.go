@@ -30,6 +30,20 @@ type Recalled struct {
 	Problems []string
 }
 
+// Which tells the kill that is meant from the files to look in.
+func Which(args []string) (which string, files []string) { return archive.Which(args) }
+
+// Newest are the last n kills, with all that came between them; 0 is all.
+func (r *Recalled) Newest(n int) []*oom.Record { return archive.Newest(r.Records, n) }
+
+// Choose picks one kill. The error is a *SeveralError where several match.
+func (r *Recalled) Choose(which string) ([]*oom.Record, error) {
+	return archive.Choose(r.Records, which)
+}
+
+// SeveralError has the kills that match, as Records.
+type SeveralError = archive.SeveralError
+
 // Recall finds them.
 func Recall(ctx context.Context, o RecallOptions) (Recalled, error) {
 	if len(o.Files) > 0 {
@@ -42,6 +56,7 @@ func Recall(ctx context.Context, o RecallOptions) (Recalled, error) {
 	for _, place := range o.Places {
 		from := o.ReadOptions
 		from.Files, from.Programs = nil, map[string]func(context.Context) (io.ReadCloser, error){}
+		from.Progress = nil // how much a place has is not known
 		from.Notify = func(text string) { all.Problems = append(all.Problems, text) }
 		for _, in := range place.Inputs {
 			from.Files = append(from.Files, in.Name)

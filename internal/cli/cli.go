@@ -78,59 +78,50 @@ func interruptible() (context.Context, func()) {
 	}
 }
 
-// verb is one verb.
+// verb is a verb and what runs it.
 type verb struct {
-	name, args, about string
-	run               func(ctx context.Context, args []string, env Env) error
-	flags             *help.Groups
-	files             bool
-	words             []string
+	help.Verb
+	run func(ctx context.Context, args []string, env Env) error
 }
 
 func verbs() []verb {
-	var dir string
+	read, list, show := new(readFlags).groups(), new(recallFlags).groups("list"), new(recallFlags).groups("show")
 	return []verb{
-		{"", "[flags]", "trace live until interrupted", runTrace, new(traceFlags).groups(), false, nil},
-		{"read", "[flags] [FILE...]", "the kills in kernel logs; - is stdin", runRead, new(readFlags).groups(), true, nil},
-		{"list", "[flags] [FILE...]", "the kills that this machine remembers", runList, new(recallFlags).groups("list"), true, nil},
-		{"show", "[flags] [WHICH] [FILE...]", "one in full: last, an id, pid, pod", runShow, new(recallFlags).groups("show"), true, []string{"last"}},
-		{"check", "[flags]", "report what this system supports", runCheck, new(traceFlags).checkGroups(), false, nil},
-		{"unpin", "[DIR]", "remove what --pin left in the kernel", runUnpin, unpinGroups(&dir), true, nil},
-		{"completion", "SHELL", "completion for bash, zsh or fish", runCompletion, nil, false, help.Shells()},
-		{"version", "", "print the version", runVersion, nil, false, nil},
-		{"help", "", "print this", runHelp, nil, false, nil},
+		{help.Verb{Args: "[flags]", About: "trace live until interrupted", Flags: new(traceFlags).groups()}, runTrace},
+		{help.Verb{Name: "read", Args: "[flags] [FILE...]", About: "the kills in kernel logs; - is stdin", Flags: read, Files: true}, runRead},
+		{help.Verb{Name: "list", Args: "[flags] [FILE...]", About: "the kills that this machine remembers", Flags: list, Files: true}, runList},
+		{help.Verb{Name: "show", Args: "[flags] [WHICH] [FILE...]", About: "one in full: last, an id, pid, pod", Flags: show, Files: true, Words: []string{"last"}}, runShow},
+		{help.Verb{Name: "check", Args: "[flags]", About: "report what this system supports", Flags: new(traceFlags).checkGroups()}, runCheck},
+		{help.Verb{Name: "unpin", Args: "[DIR]", About: "remove what --pin left in the kernel", Flags: unpinGroups(new(string)), Files: true}, runUnpin},
+		{help.Verb{Name: "completion", Args: "SHELL", About: "completion for bash, zsh or fish", Words: help.Shells()}, runCompletion},
+		{help.Verb{Name: "version", About: "print the version"}, runVersion},
+		{help.Verb{Name: "help", About: "print this"}, runHelp},
 	}
 }
 
-// verbLines is the verbs' part of the help.
-func verbLines() string {
-	var b strings.Builder
+// program is all that there is to help with and to complete.
+func program() *help.Program {
+	p := &help.Program{Name: "oomtrace", Values: map[string][]string{
+		"output": {"text", "wide", "json", "html"}, "source": {"auto", "bpf", "kmsg"},
+		"sigkill": {"memory", "all", "off"}, "history": {"auto", "exact", "sampled", "off"}, "attach": {"auto", "fentry", "kprobe", "tp_btf", "raw_tp", "tracepoint"},
+		"since": {"today", "yesterday", "-1h", "-1d"}, "until": {"now", "today", "yesterday"},
+	}}
 	for _, v := range verbs() {
-		fmt.Fprintf(&b, "  %-40s %s\n", strings.Join(strings.Fields("oomtrace "+v.name+" "+v.args), " "), v.about)
+		p.Verbs = append(p.Verbs, v.Verb)
 	}
-	return b.String()
+	return p
 }
 
 // Run runs one command line and returns its exit code.
 func Run(ctx context.Context, args []string, env Env) int {
 	run := runTrace
 	for _, v := range verbs() {
-		if len(args) > 0 && v.name == args[0] && v.name != "" {
+		if len(args) > 0 && v.Name == args[0] && v.Name != "" {
 			run, args = v.run, args[1:]
 			break
 		}
 	}
 	return report(env, run(ctx, args, env))
-}
-
-// untilHangup calls end when no process can read stdout any more, as in
-// "oomtrace | head -1": that would show at the next kill only. The function
-// returned ends the watch.
-func untilHangup(ctx context.Context, w io.Writer, end func(), note func(error)) (stop func()) {
-	if out, ok := w.(*sink.Stream); ok {
-		return out.OnHangup(ctx, end, note)
-	}
-	return func() {}
 }
 
 // failure is an error with the exit code it means and what to do about it.
@@ -193,4 +184,18 @@ func versionOf(env Env) string {
 		return "(devel)"
 	}
 	return info.Main.Version
+}
+
+// runCompletion prints the completion for a shell.
+func runCompletion(_ context.Context, args []string, env Env) error {
+	shells := strings.Join(help.Shells(), ", ")
+	if len(args) != 1 {
+		return usage("oomtrace completion takes one of "+shells, "which shell?")
+	}
+	script, ok := program().Completion(args[0])
+	if !ok {
+		return usage("use one of "+shells, "unknown shell %q", args[0])
+	}
+	_, err := fmt.Fprint(env.Stdout, script)
+	return err
 }

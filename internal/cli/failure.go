@@ -23,9 +23,16 @@ const (
 
 // What an error of a layer below means to the user: an exit code, and what to do.
 
-// openFailure gives an error of the tracer its exit code and a hint.
+// openFailure gives an error of a source its exit code and a hint.
 func openFailure(err error, btfFile string) error {
+	log := errors.As(err, new(*assemble.LogError))
 	switch {
+	case log && errors.Is(err, os.ErrPermission):
+		return &failure{err: err, code: exitPermission, hint: "run it as root, or with CAP_SYSLOG"}
+	case log:
+		return &failure{err: err, code: exitUnsupported, hint: "\"oomtrace read\" takes the output of dmesg too"}
+	case errors.As(err, new(*assemble.HistoryError)):
+		return &failure{err: err, code: exitUnsupported, hint: "\"--history auto\" samples instead"}
 	case errors.Is(err, tracer.ErrNoBTF):
 		return &failure{err: err, code: exitUnsupported, hint: "give the types of this very kernel with --btf FILE; \"oomtrace --source kmsg\" reads its log"}
 	case errors.Is(err, tracer.ErrBTF):
@@ -44,19 +51,19 @@ func openFailure(err error, btfFile string) error {
 	return err
 }
 
-// openLogFailure is openFailure for the kernel's log.
-func openLogFailure(err error) error {
-	if err == nil {
-		return nil
+// hardenFailure is for a process that keeps more privileges than it should, or too few.
+func hardenFailure(err error) error {
+	switch {
+	case errors.As(err, new(*assemble.RotateError)):
+		return &failure{err: fmt.Errorf("--output-max-bytes: %w", err), code: exitError, hint: "let this user write to the directory, or leave --output-max-bytes out"}
+	case errors.As(err, new(*assemble.PrivilegeError)):
+		return &failure{err: err, code: exitError, hint: "--allow-privileges goes on with more privileges than needed"}
 	}
-	if errors.Is(err, os.ErrPermission) {
-		return &failure{err: err, code: exitPermission, hint: "run it as root, or with CAP_SYSLOG"}
-	}
-	return &failure{err: err, code: exitUnsupported, hint: "\"oomtrace read\" takes the output of dmesg too"}
+	return err
 }
 
 // openLiveFailure is for a line that cannot be built.
-func (s *session) openLiveFailure(err error) error {
+func openLiveFailure(err error) error {
 	var m *assemble.MetricsError
 	switch {
 	case !errors.As(err, &m):

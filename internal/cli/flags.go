@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -14,22 +15,25 @@ import (
 	"github.com/oomtrace/oomtrace/internal/cli/help"
 	"github.com/oomtrace/oomtrace/internal/pipeline"
 	"github.com/oomtrace/oomtrace/internal/sink"
-	"github.com/oomtrace/oomtrace/internal/timespec"
 	"github.com/oomtrace/oomtrace/internal/tracer"
 )
 
-// parseFlags turns pflag's errors into usage errors.
-func parseFlags(flags *help.Groups, args []string) error {
-	err := flags.Parse(args)
+// parseFlags returns the arguments that are no flags. Where help is asked for, it prints that,
+// and returns pflag.ErrHelp. About is the verb's first line; empty is oomtrace's own help.
+func parseFlags(flags *help.Groups, args []string, env Env, about string) (rest []string, err error) {
 	var wrong *help.Error
-	if !errors.As(err, &wrong) {
-		return err
+	switch err := flags.Parse(args); {
+	case err == nil:
+		return flags.All.Args(), nil
+	case errors.As(err, &wrong) && wrong.Meant != "":
+		return nil, usage(fmt.Sprintf("did you mean %s? See \"oomtrace help\"", wrong.Meant), "%w", err)
+	case wrong != nil:
+		return nil, usage("see \"oomtrace help\"", "%w", err)
+	case about == "":
+		return nil, cmp.Or(printHelp(env.Stdout), err)
 	}
-	hint := "see \"oomtrace help\""
-	if wrong.Meant != "" {
-		hint = fmt.Sprintf("did you mean %s? See \"oomtrace help\"", wrong.Meant)
-	}
-	return usage(hint, "%w", err)
+	_, err = fmt.Fprintf(env.Stdout, "%s\n%s", about, flags.Help())
+	return nil, cmp.Or(err, pflag.ErrHelp)
 }
 
 // outputFlags are shared by all verbs that write records.
@@ -72,35 +76,21 @@ type filterFlags struct {
 	since, until string
 }
 
-// defineTimes is for what reads the past.
-func (f *filterFlags) defineTimes(set *pflag.FlagSet) {
-	set.StringVar(&f.since, "since", "", "kills from this `time` on, such as \"2026-11-26 03:00\", -2h or yesterday")
-	set.StringVar(&f.until, "until", "", "kills up to this `time`")
-}
-
 func (f *filterFlags) checkTimes(now time.Time) error {
-	for _, one := range []struct {
-		name, text string
-		to         *time.Time
-	}{{"since", f.since, &f.filters.Since}, {"until", f.until, &f.filters.Until}} {
-		if one.text == "" {
-			continue
-		}
-		var err error
-		if *one.to, err = timespec.Parse(one.text, now); err != nil {
-			return usage("such as \"2026-11-26 03:00\", 03:00, yesterday, -2h or \"2 days ago\"", "--%s %w", one.name, err)
-		}
+	var bad *assemble.TimeError
+	if errors.As(assemble.ParseTimes(&f.filters, f.since, f.until, now), &bad) {
+		return usage("such as \"2026-11-26 03:00\", 03:00, yesterday, -2h or \"2 days ago\"", "--%s %w", bad.Name, bad.Err)
 	}
 	return nil
 }
 
 func (f *filterFlags) define(set *pflag.FlagSet) {
 	set.StringVar(&f.filters.Comm, "comm", "", "victims whose name matches this shell `pattern`")
-	set.StringVar(&f.filters.Cgroup, "cgroup", "", "victims whose cgroup path matches; a last /** means it and all below")
-	set.StringVar(&f.filters.Unit, "unit", "", "victims of matching systemd units")
-	set.StringVar(&f.filters.Namespace, "namespace", "", "victims in matching Kubernetes namespaces")
-	set.StringVar(&f.filters.Pod, "pod", "", "victims in matching pods, by name or uid")
-	set.StringVar(&f.filters.Container, "container", "", "victims in matching containers, by name or id")
+	set.StringVar(&f.filters.Cgroup, "cgroup", "", "victims whose cgroup path matches `pattern`; a last /** means it and all below")
+	set.StringVar(&f.filters.Unit, "unit", "", "victims whose systemd unit matches `pattern`")
+	set.StringVar(&f.filters.Namespace, "namespace", "", "victims whose Kubernetes namespace matches `pattern`")
+	set.StringVar(&f.filters.Pod, "pod", "", "victims whose pod's name or uid matches `pattern`")
+	set.StringVar(&f.filters.Container, "container", "", "victims whose container's name or id matches `pattern`")
 }
 
 func (f *filterFlags) check() error {
@@ -154,7 +144,7 @@ type fileFlags struct {
 func (o *fileFlags) define(f *pflag.FlagSet) {
 	f.StringVar(&o.path, "output-file", "", "append the records to this `file` instead of stdout")
 	f.Int64Var(&o.maxBytes, "output-max-bytes", 0, "rotate the file at this `size`; 0 never")
-	f.IntVar(&o.keep, "output-keep", sink.DefaultKeep, "how many rotated files to keep")
+	f.IntVar(&o.keep, "output-keep", sink.DefaultKeep, "keep `N` rotated files")
 }
 
 func (o *fileFlags) options() sink.Options {
@@ -204,11 +194,11 @@ func (t *traceFlags) groups() *help.Groups {
 	g := help.New("oomtrace")
 	g.Add("What to show", func(f *pflag.FlagSet) {
 		t.outputFlags.define(f)
-		f.IntVar(&t.top, "top", tracer.DefaultTop, "number of OOM candidates to record, at most 32")
+		f.IntVar(&t.top, "top", tracer.DefaultTop, "record `N` OOM candidates, at most 32")
 	})
 	g.Add("Which kills", func(f *pflag.FlagSet) {
 		t.filterFlags.define(f)
-		f.StringVar(&t.sigkill, "sigkill", "memory", "SIGKILLs not sent by the OOM killer: memory (by memory managers, or drawn by an OOM kill), all or off")
+		f.StringVar(&t.sigkill, "sigkill", "memory", "`mode` for SIGKILLs not sent by the OOM killer: memory (by memory managers, or drawn by an OOM kill), all or off")
 	})
 	g.Add("Ownership", t.ownerFlags.define)
 	g.Add("Run control", func(f *pflag.FlagSet) {
@@ -223,16 +213,16 @@ func (t *traceFlags) groups() *help.Groups {
 		f.StringVar(&t.metrics, "metrics", "", "serve Prometheus metrics at this `address`, such as 127.0.0.1:9497; systemd: on the socket it passed")
 		f.StringVar(&t.health, "health", "", "serve /healthz at this `address` of its own too")
 		f.BoolVar(&t.allowPrivileges, "allow-privileges", false, "go on if privileges that are not needed cannot be dropped")
-		f.IntVar(&t.oomScoreAdj, "oom-score-adj", defaultScoreAdj, "this process's own `adjustment`")
+		f.IntVar(&t.oomScoreAdj, "oom-score-adj", assemble.DefaultScoreAdj, "set this process's own oom_score_adj to `N`")
 	})
 	g.Add("How to trace", t.defineHooks)
 	return g
 }
 
 func (t *traceFlags) defineHooks(f *pflag.FlagSet) {
-	f.StringVar(&t.source, "source", "auto", "auto, bpf or kmsg (the kernel log)")
+	f.StringVar(&t.source, "source", "auto", "`mode` auto, bpf (programs) or kmsg (the kernel log)")
 	f.StringVar(&t.attach, "attach", "auto", "attach `type` of the programs: auto, fentry, kprobe, tp_btf, raw_tp or tracepoint")
-	f.StringVar(&t.history, "history", "auto", "how to follow `growth`: auto, exact, sampled or off")
+	f.StringVar(&t.history, "history", "auto", "`mode` of following growth: auto, exact, sampled or off")
 	f.StringVar(&t.btf, "btf", "", "read the kernel's types from this `file`")
 	f.IntVar(&t.ringBytes, "ring-bytes", tracer.DefaultRingBytes, "ring buffer `size` (power of two); holds records while output is blocked")
 }
@@ -322,8 +312,6 @@ Without a verb:
 %s
 Exit: 0 fine, 1 run-time error, 2 usage, 3 this kernel cannot be traced,
 4 privileges missing.
-`, verbLines(), new(traceFlags).groups().Help())
+`, program().Usage(), new(traceFlags).groups().Help())
 	return err
 }
-
-func isHelp(err error) bool { return errors.Is(err, pflag.ErrHelp) }

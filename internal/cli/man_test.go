@@ -16,23 +16,23 @@ import (
 // TestFlagsAreDocumented: each flag of each verb is in the manual page and in the
 // verb's help, and there is none in the page that no verb has.
 func TestFlagsAreDocumented(t *testing.T) {
-	man := map[string]bool{}
-	items := regexp.MustCompile(`(?m)^\.It (?:Fl (\w) , )?Fl Fl ([\w-]+)(?: Ar \w+)?$`)
+	man, values := map[string]bool{}, map[string]string{}
+	items := regexp.MustCompile(`(?m)^\.It (?:Fl (\w) , )?Fl Fl ([\w-]+)(?: Ar (\w+))?$`)
 	for _, item := range items.FindAllStringSubmatch(docs.ManPage(), -1) {
 		if man[item[2]] {
 			t.Errorf("--%s is in the manual page twice", item[2])
 		}
-		man[item[2]] = true
+		man[item[2]], values[item[2]] = true, item[3]
 		if item[1] != "" {
 			man["-"+item[1]] = true
 		}
 	}
 	flags := map[string]bool{}
 	for _, v := range verbs() {
-		if v.flags == nil {
+		if v.Flags == nil {
 			continue
 		}
-		verb, groups := v.name, v.flags
+		verb, groups := v.Name, v.Flags
 		var help bytes.Buffer
 		if code := Run(t.Context(), append(strings.Fields(verb), "--help"), Env{Stdout: &help}); code != exitOK {
 			t.Errorf("%s --help: exit code %d", verb, code)
@@ -50,6 +50,9 @@ func TestFlagsAreDocumented(t *testing.T) {
 			if !man[f.Name] {
 				t.Errorf("the manual page has no --%s", f.Name)
 			}
+			if value, _ := pflag.UnquoteUsage(f); f.NoOptDefVal == "" && !strings.EqualFold(value, values[f.Name]) {
+				t.Errorf("oomtrace %s --help has --%s %s, the manual page %s", verb, f.Name, value, values[f.Name])
+			}
 			if f.Shorthand != "" && !man["-"+f.Shorthand] {
 				t.Errorf("the manual page has no -%s", f.Shorthand)
 			}
@@ -61,7 +64,7 @@ func TestFlagsAreDocumented(t *testing.T) {
 		}
 	}
 	for _, v := range verbs() {
-		name := v.name
+		name := v.Name
 		if name == "" {
 			continue
 		}

@@ -3,13 +3,13 @@ package cli
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/spf13/pflag"
 
 	"github.com/oomtrace/oomtrace/internal/assemble"
 	"github.com/oomtrace/oomtrace/internal/cli/help"
+	"github.com/oomtrace/oomtrace/internal/sink"
 )
 
 // readFlags are those of "oomtrace read".
@@ -28,22 +28,24 @@ func (r *readFlags) groups() *help.Groups {
 		r.outputFlags.define(f)
 		f.BoolVarP(&r.verbose, "verbose", "v", false, "show lines that look like part of a report and were not understood")
 	})
-	g.Add("Which kills", func(f *pflag.FlagSet) {
-		r.filterFlags.define(f)
-		r.defineTimes(f)
-	})
-	g.Add("Ownership", r.defineOwners)
-	g.Add("The log", r.defineLog)
+	r.addPast(g)
 	return g
 }
 
-func (r *readFlags) defineOwners(f *pflag.FlagSet) {
-	r.ownerFlags.define(f)
-	f.BoolVar(&r.names, "names", false, "ask this machine's container runtimes for metadata; --runtime-socket implies it")
-}
-
-func (r *readFlags) defineLog(f *pflag.FlagSet) {
-	f.IntVar(&r.year, "year", 0, "the `year` of the first stamp in a log that has none (default the latest that fits)")
+// addPast adds what all verbs have that read the past.
+func (r *readFlags) addPast(g *help.Groups) {
+	g.Add("Which kills", func(f *pflag.FlagSet) {
+		r.filterFlags.define(f)
+		f.StringVar(&r.since, "since", "", "kills from this `time` on, such as \"2026-11-26 03:00\", -2h or yesterday")
+		f.StringVar(&r.until, "until", "", "kills up to this `time`")
+	})
+	g.Add("Ownership", func(f *pflag.FlagSet) {
+		r.ownerFlags.define(f)
+		f.BoolVar(&r.names, "names", false, "ask this machine's container runtimes for metadata; --runtime-socket implies it")
+	})
+	g.Add("The log", func(f *pflag.FlagSet) {
+		f.IntVar(&r.year, "year", 0, "the `year` of the first stamp in a log that has none (default the latest that fits)")
+	})
 }
 
 func (r *readFlags) check(env Env) error {
@@ -52,17 +54,13 @@ func (r *readFlags) check(env Env) error {
 
 func runRead(ctx context.Context, args []string, env Env) error {
 	var r readFlags
-	flags := r.groups()
-	if err := parseFlags(flags, args); err != nil {
-		if isHelp(err) {
-			_, err = fmt.Fprintf(env.Stdout, "oomtrace read [flags] [FILE...]: the kills in kernel logs; - is stdin\n%s", flags.Help())
-		}
+	files, err := parseFlags(r.groups(), args, env, "oomtrace read [flags] [FILE...]: the kills in kernel logs; - is stdin")
+	if err != nil {
 		return err
 	}
 	if err := r.check(env); err != nil {
 		return err
 	}
-	files := flags.All.Args()
 	if len(files) == 0 {
 		files = []string{"-"}
 	}
@@ -71,13 +69,8 @@ func runRead(ctx context.Context, args []string, env Env) error {
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	defer untilHangup(ctx, env.Stdout, cancel, func(error) {})()
-	opts, progress := r.options(env, files), newProgress(env, files)
-	if progress != nil {
-		opts.OnRead, opts.To = progress.read, progress.output(opts.To)
-	}
-	sum, err := assemble.Read(ctx, opts)
-	progress.finish()
+	defer sink.OnHangup(ctx, env.Stdout, cancel, func(error) {})()
+	sum, err := assemble.Read(ctx, r.options(env, files))
 	if err != nil {
 		return outputFailure(err, "free disk space; later kills were not written")
 	}
@@ -94,6 +87,9 @@ func (r *readFlags) options(env Env, files []string) assemble.ReadOptions {
 		Files: files, Stdin: env.Stdin, Year: r.year,
 	}
 	o.Filters, o.NoWhy, o.Metadata = r.filters, r.noWhy, r.names || len(r.sockets) > 0
+	if env.StderrTerminal {
+		o.Progress = env.Stderr
+	}
 	if r.verbose {
 		o.OnUnplaced = func(file string, line int, text string) { say(env, "%s:%d: %q", file, line, text) }
 	}

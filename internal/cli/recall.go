@@ -3,16 +3,11 @@ package cli
 import (
 	"context"
 	"errors"
-	"fmt"
-	"os"
-	"strings"
 
 	"github.com/spf13/pflag"
 
-	"github.com/oomtrace/oomtrace/internal/archive"
 	"github.com/oomtrace/oomtrace/internal/assemble"
 	"github.com/oomtrace/oomtrace/internal/cli/help"
-	"github.com/oomtrace/oomtrace/internal/oom"
 )
 
 // recallFlags are those of "oomtrace list" and "oomtrace show".
@@ -33,100 +28,62 @@ func (r *recallFlags) groups(verb string) *help.Groups {
 		o.Usage = formats
 		f.BoolVar(&r.json, "json", false, "the same as -o json")
 	})
-	g.Add("Which kills", func(f *pflag.FlagSet) {
-		r.filterFlags.define(f)
-		r.defineTimes(f)
-	})
-	g.Add("Ownership", r.defineOwners)
-	g.Add("The log", r.defineLog)
+	r.addPast(g)
 	return g
 }
 
-// parse is false where help was asked for and given.
-func (r *recallFlags) parse(args []string, env Env, verb, about, format string) (rest []string, ok bool, err error) {
-	flags := r.groups(verb)
-	if err := parseFlags(flags, args); err != nil {
-		if isHelp(err) {
-			_, err = fmt.Fprintf(env.Stdout, "%s\n%s", about, flags.Help())
-		}
-		return nil, false, err
+func (r *recallFlags) parse(args []string, env Env, verb, about, format string) (rest []string, err error) {
+	if rest, err = parseFlags(r.groups(verb), args, env, about); err != nil {
+		return nil, err
 	}
 	switch {
 	case r.json && r.output != "" && r.output != "json":
-		return nil, false, usage("give one of them", "--json and -o %s exclude each other", r.output)
+		return nil, usage("give one of them", "--json and -o %s exclude each other", r.output)
 	case r.json:
 		r.output = "json"
 	case r.output == "" || r.output == "list" && verb == "list":
 		r.output = "text" // as the check knows it
 		defer func() { r.output = format }()
 	}
-	return flags.All.Args(), true, r.check(env)
+	return rest, r.check(env)
 }
 
 func runList(ctx context.Context, args []string, env Env) error {
 	var r recallFlags
-	files, ok, err := r.parse(args, env, "list", "oomtrace list [flags] [FILE...]: the kills that this machine remembers,\nthe newest last", "list")
-	if !ok || err != nil {
+	files, err := r.parse(args, env, "list", "oomtrace list [flags] [FILE...]: the kills that this machine remembers,\nthe newest last", "list")
+	if err != nil {
 		return err
 	}
 	found, err := r.recall(ctx, env, files)
 	if err != nil {
 		return err
 	}
-	records := found.Records
-	if r.count > 0 {
-		records = newest(records, r.count)
-	}
-	return r.outputFlags.to(env.Stdout, env).Write(ctx, records, r.noWhy)
-}
-
-// newest are the last n kills, with all that came between them.
-func newest(records []*oom.Record, n int) []*oom.Record {
-	for i := len(records) - 1; i >= 0; i-- {
-		if records[i].Kind == oom.KindKill {
-			if n--; n == 0 {
-				return records[i:]
-			}
-		}
-	}
-	return records
+	return r.to(env.Stdout, env).Write(ctx, found.Newest(r.count), r.noWhy)
 }
 
 func runShow(ctx context.Context, args []string, env Env) error {
 	var r recallFlags
-	files, ok, err := r.parse(args, env, "show",
+	rest, err := r.parse(args, env, "show",
 		"oomtrace show [flags] [WHICH] [FILE...]: one kill in full\n\n"+
 			"WHICH is last (default), a process id, an id or its beginning, or the name\nof a pod or process.", "wide")
-	if !ok || err != nil {
+	if err != nil {
 		return err
 	}
-	which := archive.Last
-	if len(files) > 0 && !isFile(files[0]) {
-		which, files = files[0], files[1:]
-	}
+	which, files := assemble.Which(rest)
 	found, err := r.recall(ctx, env, files)
 	if err != nil {
 		return err
 	}
-	records, err := archive.Choose(found.Records, which)
+	records, err := found.Choose(which)
 	if err != nil {
-		return r.chooseFailure(ctx, env, err)
+		return chooseFailure(ctx, env, err)
 	}
-	return r.outputFlags.to(env.Stdout, env).Write(ctx, records, r.noWhy)
-}
-
-// isFile takes an argument for a log rather than for a kill.
-func isFile(name string) bool {
-	if name == "-" || strings.HasPrefix(name, "/") || strings.HasPrefix(name, "./") {
-		return true
-	}
-	info, err := os.Stat(name)
-	return err == nil && !info.IsDir()
+	return r.to(env.Stdout, env).Write(ctx, records, r.noWhy)
 }
 
 // chooseFailure shows the matches where there are several.
-func (r *recallFlags) chooseFailure(ctx context.Context, env Env, err error) error {
-	var several *archive.SeveralError
+func chooseFailure(ctx context.Context, env Env, err error) error {
+	var several *assemble.SeveralError
 	if !errors.As(err, &several) {
 		return &failure{err: err, code: exitError, hint: "\"oomtrace list\" shows what there is; give last, an id, a process id, or the name of a pod or process"}
 	}
@@ -139,12 +96,7 @@ func (r *recallFlags) chooseFailure(ctx context.Context, env Env, err error) err
 
 // recall finds the kills; none is an error that says where was looked.
 func (r *recallFlags) recall(ctx context.Context, env Env, files []string) (assemble.Recalled, error) {
-	opts, progress := r.options(env, files), newProgress(env, files)
-	if progress != nil {
-		opts.OnRead = progress.read
-	}
-	found, err := assemble.Recall(ctx, assemble.RecallOptions{ReadOptions: opts})
-	progress.finish()
+	found, err := assemble.Recall(ctx, assemble.RecallOptions{ReadOptions: r.options(env, files)})
 	if err != nil {
 		return found, outputFailure(err, "")
 	}

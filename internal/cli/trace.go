@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/oomtrace/oomtrace/internal/assemble"
-	"github.com/oomtrace/oomtrace/internal/harden"
 	"github.com/oomtrace/oomtrace/internal/pipeline"
 	"github.com/oomtrace/oomtrace/internal/sink"
 	"github.com/oomtrace/oomtrace/internal/tracer"
@@ -17,15 +16,12 @@ import (
 
 func runTrace(ctx context.Context, args []string, env Env) error {
 	var t traceFlags
-	flags := t.groups()
-	if err := parseFlags(flags, args); err != nil {
-		if isHelp(err) {
-			return printHelp(env.Stdout)
-		}
+	rest, err := parseFlags(t.groups(), args, env, "")
+	if err != nil {
 		return err
 	}
-	if rest := flags.All.Args(); len(rest) > 0 {
-		return unknownVerb(rest[0])
+	if len(rest) > 0 {
+		return usage(program().Meant(rest[0]), "unexpected argument %q", rest[0])
 	}
 	if err := t.check(env); err != nil {
 		return err
@@ -55,21 +51,31 @@ type session struct {
 
 // open sets all up, in the order in which a failure is cheapest.
 func (s *session) open(ctx context.Context, opts tracer.Options) error {
-	harden.LimitHeap()
 	if err := sink.RemoveMark(s.readyFile); err != nil {
 		return readyFailure(err)
 	}
 	if err := s.openOutput(); err != nil {
 		return err
 	}
-	log, err := s.openSource(ctx, opts)
+	var log *assemble.KernelLog
+	var err error
+	s.tr, log, err = assemble.OpenSource(ctx, assemble.SourceOptions{
+		Tracer: opts, Source: s.source, History: assemble.HistoryMode(s.history), SinceBoot: s.sinceBoot,
+		OnFallback: func(err error) {
+			say(s.env, "cannot attach BPF programs (%v); falling back to the kernel log", err)
+		},
+	})
 	if err != nil {
-		return err
+		return openFailure(err, s.btf)
 	}
 	if s.live, err = assemble.OpenLive(ctx, s.tr, log, s.liveOptions()); err != nil {
-		return s.openLiveFailure(err)
+		return openLiveFailure(err)
 	}
-	return s.guard(ctx)
+	harden := assemble.HardenOptions{OOMScoreAdj: s.oomScoreAdj, AllowPrivileges: s.allowPrivileges}
+	if s.file != nil && s.traceFlags.file.maxBytes > 0 {
+		harden.CanRotate = s.file.CanRotate
+	}
+	return hardenFailure(s.live.Harden(ctx, harden))
 }
 
 func (s *session) openOutput() error {
@@ -94,31 +100,6 @@ func (s *session) openOutput() error {
 	}
 	s.file, s.out = f, f
 	return nil
-}
-
-// openSource opens the programs, or else the kernel log if that is allowed.
-func (s *session) openSource(ctx context.Context, opts tracer.Options) (*assemble.KernelLog, error) {
-	if s.source == "kmsg" {
-		log, err := assemble.OpenKernelLog(s.sinceBoot)
-		return log, openLogFailure(err)
-	}
-	tr, err := tracer.Open(ctx, opts)
-	if err == nil {
-		s.tr = tr
-		if _, err := tr.History(); err != nil && s.history == "exact" {
-			return nil, &failure{err: fmt.Errorf("--history exact: %w", err), code: exitUnsupported, hint: "\"--history auto\" samples instead"}
-		}
-		return nil, nil
-	}
-	// What the user got wrong is to be reported, not worked around.
-	refused := errors.Is(err, tracer.ErrUnsupported) || errors.Is(err, tracer.ErrPermission)
-	if refused && s.source == "auto" && opts.Tier == tracer.TierAuto && s.pin == "" && s.history != "exact" {
-		if log, logErr := assemble.OpenKernelLog(s.sinceBoot); logErr == nil {
-			say(s.env, "cannot attach BPF programs (%v); falling back to the kernel log", err)
-			return log, nil
-		}
-	}
-	return nil, openFailure(err, s.btf)
 }
 
 func (s *session) liveOptions() assemble.LiveOptions {
@@ -147,7 +128,7 @@ func (s *session) trace(ctx context.Context) error {
 		return readyFailure(err)
 	}
 	defer s.live.NotifySystemd(ctx)()
-	defer untilHangup(ctx, s.out, cancel, func(err error) { s.note("the end of the reader", err) })()
+	defer sink.OnHangup(ctx, s.out, cancel, func(err error) { s.note("the end of the reader", err) })()
 	started := time.Now()
 	err := s.live.Run(ctx)
 	if s.abandoned = errors.Is(err, pipeline.ErrStuck); s.abandoned {
@@ -192,12 +173,7 @@ func (s *session) greet() {
 	if !s.verbose {
 		return
 	}
-	for _, a := range s.tr.Attachments() {
-		for _, line := range a.Lines() {
-			say(s.env, "%s", line)
-		}
-	}
-	for _, line := range assemble.DescribeHistory(s.tr, s.history) {
+	for _, line := range assemble.DescribePrograms(s.tr, s.history) {
 		say(s.env, "%s", line)
 	}
 	for _, n := range s.tr.Notes() {

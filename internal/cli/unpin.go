@@ -3,7 +3,6 @@ package cli
 import (
 	"context"
 	"errors"
-	"fmt"
 
 	"github.com/spf13/pflag"
 
@@ -21,14 +20,11 @@ func unpinGroups(dir *string) *help.Groups {
 
 func runUnpin(_ context.Context, args []string, env Env) error {
 	var dir string
-	flags := unpinGroups(&dir)
-	if err := parseFlags(flags, args); err != nil {
-		if isHelp(err) {
-			_, err = fmt.Fprintf(env.Stdout, "oomtrace unpin [DIR]: remove what --pin left in the kernel\n%s", flags.Help())
-		}
+	rest, err := parseFlags(unpinGroups(&dir), args, env, "oomtrace unpin [DIR]: remove what --pin left in the kernel")
+	if err != nil {
 		return err
 	}
-	switch rest := flags.All.Args(); len(rest) {
+	switch len(rest) {
 	case 0:
 	case 1:
 		dir = rest[0]

@@ -172,7 +172,7 @@ func TestWaited(t *testing.T) {
 		{name: "the trigger's only", fake: &fake{known: known}, victim: a, trigger: b, missing: []string{"trigger"}},
 		{name: "no container", fake: &fake{}, victim: "/x.service", trigger: podPath},
 		{name: "skipped", fake: &fake{}, victim: a, missing: []string{"victim"}, change: func(r *oom.Record) { r.Source = oom.SourceKmsg }},
-		{name: "nobody is asked", victim: a},
+		{name: "no source is asked", victim: a},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			rec := record(tt.victim)

@@ -14,10 +14,10 @@ import (
 
 // TestStopped holds that a runtime that is stopped keeps neither of two kills
 // that come 10 ms apart: the second ends the wait of the first, and once a wait
-// has come to its end nobody waits for that runtime.
+// has come to its end no record waits for that runtime.
 func TestStopped(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "s")
-	l, err := net.Listen("unix", path) // connections are made, and nobody answers
+	l, err := net.Listen("unix", path) // connections are made, and no process answers
 	if err != nil {
 		t.Fatal(err)
 	}

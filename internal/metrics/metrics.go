@@ -9,7 +9,7 @@
 //	oomtrace_lost_total{kind}                kill, exit, no_victim, sigkill and cgroup notices
 //	oomtrace_no_victim_repeats_total         OOMs without a victim, counted but not recorded
 //	oomtrace_undecoded_total
-//	oomtrace_drained_total                   found in the pinned ring at the start
+//	oomtrace_drained_total                   found in the pinned ring buffer at the start
 //	oomtrace_hook_info{hook,kind}            1; kind is "none" where none attached
 //	oomtrace_bpf_seconds_total{program}      with kernel.bpf_stats_enabled only
 //	oomtrace_bpf_runs_total{program}         the same
@@ -249,7 +249,7 @@ func (c *statsCollector) init() *statsDescs {
 			lost:      prometheus.NewDesc("oomtrace_lost_total", "Records dropped because the ring buffer was full.", []string{"kind"}, nil),
 			repeated:  prometheus.NewDesc("oomtrace_no_victim_repeats_total", "OOMs without a victim that were only counted.", nil, nil),
 			undecoded: prometheus.NewDesc("oomtrace_undecoded_total", "Records that could not be decoded.", nil, nil),
-			drained:   prometheus.NewDesc("oomtrace_drained_total", "Records that waited in the pinned ring at the start.", nil, nil),
+			drained:   prometheus.NewDesc("oomtrace_drained_total", "Records that waited in the pinned ring buffer at the start.", nil, nil),
 			hook:      prometheus.NewDesc("oomtrace_hook_info", "How each program is attached; always 1.", []string{"hook", "kind"}, nil),
 			seconds:   prometheus.NewDesc("oomtrace_bpf_seconds_total", "Time that a BPF program ran.", []string{"program"}, nil),
 			runs:      prometheus.NewDesc("oomtrace_bpf_runs_total", "How often a BPF program ran.", []string{"program"}, nil),

@@ -191,7 +191,7 @@ func TestStatsError(t *testing.T) {
 	m := New(Options{Stats: func() (Stats, error) {
 		return Stats{Lost: 3, Hooks: []Hook{{"mark_victim", "tp_btf"}}}, failed
 	}})
-	for _, failed = range []error{nil, errors.New("map is gone"), nil} {
+	for _, failed = range []error{nil, errors.New("map is closed"), nil} {
 		code, body := get(t, m, "/metrics")
 		if code != http.StatusOK {
 			t.Errorf("%v: %d", failed, code)
@@ -202,7 +202,7 @@ func TestStatsError(t *testing.T) {
 			}
 		}
 		if !strings.Contains(body, `oomtrace_hook_info{hook="mark_victim",kind="tp_btf"} 1`) {
-			t.Errorf("%v: no hook", failed)
+			t.Errorf("%v: no oomtrace_hook_info", failed)
 		}
 	}
 }

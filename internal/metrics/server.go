@@ -12,7 +12,7 @@ import (
 
 // maxConnections bounds what clients can make this process hold: it stays small
 // whoever connects. A connection beyond takes the place of one that is idle or
-// has sent no request yet, so that nobody is kept out by those who only connect.
+// has sent no request yet: clients that only connect keep no other out.
 const maxConnections = 16
 
 // Server serves over HTTP until it is closed.

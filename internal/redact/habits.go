@@ -200,7 +200,7 @@ func prefixes() map[byte][]prefix {
 	return all
 }
 
-// hook is where in an address the secret begins that lets anybody use it.
+// hook is a webhook's address: where its secret begins.
 type hook struct {
 	host, path string
 	to         string // what ends it, besides what ends an address or begins a query

@@ -10,7 +10,7 @@ import (
 type line struct {
 	args    []string
 	secrets []string
-	onlyArg bool // its end can be told from arguments only
+	onlyArg bool // its end is known from arguments only
 }
 
 func (l *line) text() string { return strings.Join(l.args, " ") }

@@ -4,7 +4,7 @@
 // Where one argument ends is known for what the kernel keeps (Args), and not for
 // text (Cmdline). In doubt more is hidden rather than less: in text, an unquoted
 // value goes up to the next blank, a quoted one up to its closing quote. What
-// cannot be told from an ordinary argument stays: the value of a flag whose name
+// looks like an ordinary argument stays: the value of a flag whose name
 // says nothing, of a program that is not known here; in text, the words of an
 // unquoted value after the first. Strict hides all values.
 package redact

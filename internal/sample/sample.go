@@ -1,5 +1,5 @@
 // Package sample reads from /proc, just after a kill, what the kernel programs
-// could not read at it: swap devices and huge pages, which no hook passes, and
+// could not read at it: swap devices and huge pages, which no program passes, and
 // on kernels that hide their data symbols the sizes of RAM and swap too. What it
 // fills in is named in Record.Sampled.
 package sample

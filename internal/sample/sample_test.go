@@ -134,7 +134,7 @@ func TestSampleIsOfAfterTheKill(t *testing.T) {
 }
 
 // The kernel log is no place to add today's numbers to, nor is the end of a
-// victim; an OOM whose hooks saw nothing of the machine is.
+// victim; an OOM whose programs saw nothing of the machine is.
 func TestRecordsWithoutMemory(t *testing.T) {
 	s := Sampler{Root: root(t, map[string]string{"swaps": swapsText})}
 	for name, tt := range map[string]struct {
@@ -177,12 +177,12 @@ func TestUserStack(t *testing.T) {
 	known.BuildID[0], known.BuildID[19] = 0xab, 1
 	s.UserStack(gone, append(userFrames(0x400010), known))
 	if !reflect.DeepEqual(gone.Trigger.UserStack, []string{"0x400010", "build-id:ab" + strings.Repeat("0", 36) + "01+0x1010"}) || gone.Sampled != nil {
-		t.Errorf("a process that is gone: %q, sampled %q", gone.Trigger.UserStack, gone.Sampled)
+		t.Errorf("a process that has exited: %q, sampled %q", gone.Trigger.UserStack, gone.Sampled)
 	}
 }
 
 // TestUserStackOfGroup: all victims of one OOM have the trigger's stack, and its
-// process, which may be gone by then, is read once.
+// process, which may have exited by then, is read once.
 func TestUserStackOfGroup(t *testing.T) {
 	dir := root(t, map[string]string{"7/maps": "00400000-00500000 r-xp 00001000 08:01 7 /usr/bin/hog\n"})
 	s := NewStacks(StackOptions{Root: dir, Wait: time.Minute})
@@ -209,7 +209,7 @@ func TestUserStackOfGroup(t *testing.T) {
 }
 
 // TestUserStackHangs: a process whose maps cannot be read now, here a pipe that
-// nobody writes, costs its record the names and the others nothing.
+// no process writes, costs its record the names and the others nothing.
 func TestUserStackHangs(t *testing.T) {
 	dir := root(t, map[string]string{"7/maps": "", "8/maps": "00400000-00500000 r-xp 00001000 08:01 7 /usr/bin/hog\n"})
 	pipe := filepath.Join(dir, "7/maps")

@@ -53,7 +53,7 @@ func NewStacks(o StackOptions) *Stacks {
 
 // UserStack names the trigger's return addresses, innermost first, by the file
 // that is mapped there and the offset in it (Documentation/filesystems/proc.rst,
-// maps). Of a process that is gone, or cannot be read in time, there are the
+// maps). Of a process that has exited, or cannot be read in time, there are the
 // build ids that the kernel saw, or bare addresses.
 func (s *Stacks) UserStack(rec *oom.Record, stack []oom.UserFrame) {
 	if i := slices.IndexFunc(stack, func(f oom.UserFrame) bool { return f.Address == 0 }); i >= 0 {
@@ -104,7 +104,7 @@ func (s *Stacks) ask(pid int32, stack []oom.UserFrame) ([]string, bool) {
 	}
 }
 
-// unmapped names a frame whose mapping is gone: by the build id that the kernel
+// unmapped names a frame whose mapping was removed: by the build id that the kernel
 // saw there, "build-id:<hex>+0x12", or else by its address.
 func unmapped(f *oom.UserFrame) string {
 	if f.BuildID == ([len(f.BuildID)]byte{}) {

@@ -15,7 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// DefaultKeep is how many rotated files are kept unless told otherwise.
+// DefaultKeep is how many rotated files are kept by default.
 const DefaultKeep = 5
 
 var (

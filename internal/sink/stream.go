@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"sync"
 	"time"
@@ -15,7 +16,7 @@ var (
 	// ErrStreamClosed is the error for a stream that was closed, or not opened
 	// for writing, before this process started.
 	ErrStreamClosed = errors.New("closed")
-	// ErrNoReader is the error for a stream that nobody reads as it is written:
+	// ErrNoReader is the error for a stream that no process reads while it is written:
 	// a file or a terminal.
 	ErrNoReader = errors.New("neither a pipe nor a socket")
 )
@@ -92,7 +93,7 @@ func (s *Stream) takeBack(before, n int64) error {
 // Check says why nothing can be written, as far as that can be known: a program
 // that is started with a closed descriptor 0, 1 or 2 has /dev/null there, since
 // Go's runtime opens it (runtime.checkfds). That one is open for reading too,
-// and nobody else's.
+// and no other descriptor is.
 func (s *Stream) Check() error { return s.closed }
 
 func (s *Stream) check() error {
@@ -125,7 +126,7 @@ func sameOpen(a, b int) bool {
 	return errno == 0 && order == 0
 }
 
-// AwaitHangup waits until nobody can read any more what is written, or the
+// AwaitHangup waits until no process can read what is written, or the
 // context ends. It does not write, and takes no thread while it waits.
 func (s *Stream) AwaitHangup(ctx context.Context) error {
 	if s.kind != unix.S_IFIFO && s.kind != unix.S_IFSOCK {
@@ -173,9 +174,17 @@ func (s *Stream) OnHangup(ctx context.Context, end func(), fail func(error)) (st
 	}
 }
 
+// OnHangup is that of w, where w is a Stream; any other is not watched.
+func OnHangup(ctx context.Context, w io.Writer, end func(), fail func(error)) (stop func()) {
+	if s, ok := w.(*Stream); ok {
+		return s.OnHangup(ctx, end, fail)
+	}
+	return func() {}
+}
+
 // openHangup returns an epoll descriptor that Go's own poller can wait for. It
-// is readable once the descriptor has an error or its peer is gone: those two are
-// told without being asked for (epoll_ctl(2)).
+// is readable once the descriptor has an error or its peer has closed: epoll
+// always reports these two (epoll_ctl(2)).
 func openHangup(fd int) (*os.File, error) {
 	epoll, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
 	if err != nil {

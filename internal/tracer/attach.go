@@ -45,13 +45,13 @@ func ParseTier(s string) (Tier, error) {
 	return TierAuto, fmt.Errorf("unknown attach type %q", s)
 }
 
-// Attempt is one try at a hook, and why the kernel refused it.
+// Attempt is one try to attach a program, and why the kernel refused it.
 type Attempt struct {
 	Kind string
 	Err  error
 }
 
-// Attachment tells how a hook is attached. Kind is empty when nothing worked.
+// Attachment is how a program is attached. Kind is empty when no way worked.
 type Attachment struct {
 	// Hook is the kernel function or tracepoint.
 	Hook string
@@ -60,13 +60,13 @@ type Attachment struct {
 	// Symbol is what was probed where it is not Hook itself: a split symbol
 	// such as "oom_kill_process.isra.0".
 	Symbol string
-	// Sees is set for the hooks that see the kill itself; the others see what
+	// Sees is set for the programs that see the kill itself; the others see what
 	// surrounds it.
 	Sees bool
-	// Decides is set for the hook that sees the kernel's decision: gfp mask,
+	// Decides is set for the program that sees the kernel's decision: gfp mask,
 	// order, constraint and limit.
 	Decides bool
-	// Needed is set for the hook without which nothing can be traced.
+	// Needed is set for the program without which nothing can be traced.
 	Needed bool
 	// Unpinned is set when pinning was asked for and this link cannot be: it
 	// ends with its reader.
@@ -103,7 +103,7 @@ func Kinds(all []Attachment) []string {
 	return kinds
 }
 
-// candidate is one way to attach a hook.
+// candidate is one program for a hook, and how to attach it.
 type candidate struct {
 	kind    string
 	program string
@@ -112,17 +112,17 @@ type candidate struct {
 	function bool
 }
 
-// hook is a place in the kernel and the ways to get there, best first.
+// hook is a function or tracepoint and the ways to attach there, best first.
 type hook struct {
 	name       string
 	bit        probe.OomtraceHookBit
 	candidates []candidate
 	needed     bool
-	// wanted, if any, tells whether this kernel has such a place at all: where it
-	// has none, nothing is refused, and another hook does the same.
+	// wanted, if any, says whether this kernel has such a place at all: where it
+	// has none, nothing is refused, and another program does the same.
 	wanted func(*attacher) bool
-	// unpinned is set for a hook whose events nobody may miss but its reader:
-	// they would only fill a ring that nobody reads. Of such a hook the program
+	// unpinned is set for a hook whose events matter to a running reader only:
+	// without one they would only fill the ring buffer. Of such a hook the program
 	// is pinned, and each reader attaches it for itself.
 	unpinned bool
 }
@@ -135,8 +135,8 @@ func (h *hook) attachment(kind string) Attachment {
 	}
 }
 
-// function is the kernel's name of the place: a word after it tells hooks on one
-// function apart.
+// function is the kernel's name of the place: a word after it distinguishes hooks on
+// one function.
 func (h *hook) function() string {
 	name, _, _ := strings.Cut(h.name, " ")
 	return name
@@ -266,7 +266,7 @@ func plan(tier Tier) []hook {
 	return hooks
 }
 
-// allowed filters a hook's candidates by what the tier asked for.
+// allowed filters a hook's candidates by the attach type that was asked for.
 func allowed(h hook, tier Tier) []candidate {
 	if tier == TierAuto || len(h.candidates) == 1 {
 		return h.candidates
@@ -298,7 +298,7 @@ type keep func(link.Link, *ebpf.Program, *Attachment) error
 
 func keepNothing(link.Link, *ebpf.Program, *Attachment) error { return nil }
 
-// tellPrograms lets mark_victim know which hooks run before it.
+// tellPrograms lets mark_victim know which programs run before it.
 func (a *attacher) tellPrograms(h hook) error {
 	var names []string
 	switch h.name {

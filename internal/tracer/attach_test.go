@@ -162,7 +162,7 @@ func TestHookNames(t *testing.T) {
 	}
 }
 
-// TestConstants sets what the programs are told: every name must be in the
+// TestConstants sets the programs' constants: every name must be in the
 // object, with the size that is given.
 func TestConstants(t *testing.T) {
 	spec, err := probe.LoadOomtrace()
@@ -265,7 +265,7 @@ func TestAttachError(t *testing.T) {
 	}
 }
 
-// TestAnyDecides: a tier of the decision's hooks without any of them is refused,
+// TestAnyDecides: an attach type without any of the decision's programs is refused,
 // and not for want of privileges: mark_victim is attached.
 func TestAnyDecides(t *testing.T) {
 	denied := Attempt{Kind: "fentry", Err: unix.EPERM}

@@ -31,7 +31,7 @@ func (s *scripted) Next(ctx context.Context) (*oom.Record, error) {
 	return nil, ctx.Err()
 }
 
-// liveKill is what hooks that see no decision know of a kill.
+// liveKill is what programs that see no decision know of a kill.
 func liveKill(tid int32, uptime time.Duration) *oom.Record {
 	return &oom.Record{
 		Kind: oom.KindKill, Hooks: []string{"tracepoint"}, UptimeNS: oom.Some(uint64(uptime)),

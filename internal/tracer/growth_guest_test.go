@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// TestGuestHistoryAttach: what counts growth attaches by every function hook that the
+// TestGuestHistoryAttach: what counts growth attaches by every attach type for functions that the
 // guest's kernel has.
 func TestGuestHistoryAttach(t *testing.T) {
 	for _, tier := range []Tier{TierFentry, TierKprobe} {

@@ -231,8 +231,8 @@ func noVictim(t *testing.T, l *live) {
 	t.Error("no record of an OOM without a victim")
 }
 
-// TestGuestFlood: a cgroup in which nobody may be killed faults for ever. What it
-// sends while nobody reads leaves room for the kills beside it, and all of it is
+// TestGuestFlood: a cgroup in which no process may be killed faults for ever. What it
+// sends while no process reads leaves room for the kills beside it, and all of it is
 // counted.
 func TestGuestFlood(t *testing.T) {
 	protect(t)
@@ -278,12 +278,12 @@ func TestGuestFlood(t *testing.T) {
 		t.Fatal(err)
 	}
 	got, repeats := drain(t, tr)
-	t.Logf("%+v, records %v, %d of them told as repeats", stats, got, repeats)
+	t.Logf("%+v, records %v, %d of them reported as repeats", stats, got, repeats)
 	if got[oom.KindKill] != kills || stats.Lost != 0 {
 		t.Errorf("%d kills, %d lost: %d were made", got[oom.KindKill], stats.Lost, kills)
 	}
 	if stats.NoVictim <= 60 || got[oom.KindNoVictim] == 0 || stats.NoVictim != got[oom.KindNoVictim]+stats.Repeated+stats.LostNoVictim || repeats > stats.Repeated {
-		t.Errorf("%d OOMs without a victim: %d records, %d lost, %d repeats of which %d are told",
+		t.Errorf("%d OOMs without a victim: %d records, %d lost, %d repeats of which %d are reported",
 			stats.NoVictim, got[oom.KindNoVictim], stats.LostNoVictim, stats.Repeated, repeats)
 	}
 }
@@ -317,7 +317,7 @@ func exits(t *testing.T, l *live) {
 		if !r.Exit.AfterNS.Known || r.Exit.AfterNS.Value > uint64(time.Minute) || r.Victim.Comm == "" {
 			t.Errorf("exit %+v of %+v", r.Exit, r.Victim)
 		}
-		// It is told once the memory is back.
+		// It is reported once there is memory again.
 		if rss := r.Exit.RSSBytes; !rss.Known || rss.Value >= mib {
 			t.Errorf("%s %d went holding %v bytes", r.Victim.Comm, r.Victim.PID.Value, rss)
 		}

@@ -13,8 +13,8 @@ import (
 	"github.com/oomtrace/oomtrace/internal/probe"
 )
 
-// The hooks of bpf/history.bpf.c. Where two programs are on one function, a word
-// after its name tells them apart.
+// The hook points of bpf/history.bpf.c. Where two programs are on one function, a
+// word after its name distinguishes them.
 const (
 	hookTryCharge = "page_counter_try_charge"
 	hookDrain     = "drain_stock"
@@ -75,7 +75,7 @@ func (t *Tracer) HistoryMaps() map[string]*ebpf.Map {
 	return maps
 }
 
-// errNoHistory is why growth is not counted: nobody asked for it.
+// errNoHistory is why growth is not counted: no flag asked for it.
 var errNoHistory = errors.New("not asked for")
 
 // openHistory starts to count growth. A kernel that refuses it loses nothing else.

@@ -14,7 +14,7 @@ func TestHostKills(t *testing.T) {
 			l.shared = true
 			for _, s := range cgroupScenarios() {
 				t.Run(s.name, func(t *testing.T) {
-					// This machine need not allow the decision's hooks.
+					// This machine need not allow the decision's programs.
 					s.run(t, l, TierTPBTF)
 				})
 			}

@@ -48,7 +48,7 @@ func percpuOffsets(cache *btf.Cache, types *btf.Spec, cpus uint32) (offsets []ui
 }
 
 // rssIsPerCPU says whether this kernel keeps rss per CPU: struct mm_rss_stat is
-// gone since then (see mm_counter_is_percpu in bpf/compat.bpf.h).
+// not there since then (see mm_counter_is_percpu in bpf/compat.bpf.h).
 func rssIsPerCPU(a *attacher) bool {
 	types, err := a.kernelTypes()
 	if err != nil {

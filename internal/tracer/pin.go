@@ -301,7 +301,7 @@ func (d *pinDir) mark(maps map[string]*ebpf.Map, name string) error {
 	return nil
 }
 
-// settings names what pinned hooks have been told, and a later reader cannot
+// settings names what pinned programs were loaded with, and a later reader cannot
 // change.
 func settings(opts Options) string {
 	sum := sha256.Sum256([]byte(opts.BTF))
@@ -315,7 +315,7 @@ func tierName(tier Tier) string {
 	return string(tier)
 }
 
-// differs says what of the options does not hold for the hooks that are pinned;
+// differs says what of the options does not hold for the programs that are pinned;
 // nothing if all does.
 func (d *pinDir) differs(opts Options) string {
 	entries, err := os.ReadDir(d.path)
@@ -406,7 +406,7 @@ func (t *Tracer) attachPinned(path string) error {
 	return nil
 }
 
-// attachAgain attaches a pinned program. Only the hook that is needed can make it
+// attachAgain attaches a pinned program. Only the program that is needed can make it
 // fail.
 func (t *Tracer) attachAgain(a *attacher, path string, h *hook, kind string) error {
 	at, l, err := a.again(path, h, kind)

@@ -129,7 +129,7 @@ func factsOf(name string, info fs.FileInfo) (f dirFacts, err error) {
 	return f, nil
 }
 
-// owner is the uid of a file; what has none is nobody's.
+// owner is the uid of a file; what has none has no owner.
 func owner(info fs.FileInfo) uint32 {
 	if st, ok := info.Sys().(*syscall.Stat_t); ok {
 		return st.Uid

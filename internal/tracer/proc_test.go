@@ -78,7 +78,7 @@ func TestReadCmdline(t *testing.T) {
 		})
 	}
 	if _, err := readCmdline(filepath.Join(t.TempDir(), "gone")); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("a process that has gone: %v", err)
+		t.Errorf("a process that has exited: %v", err)
 	}
 	if err := scanCmdlines(filepath.Join(t.TempDir(), "none"), nil); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("no /proc: %v", err)

@@ -19,7 +19,7 @@ type ProgramStats struct {
 }
 
 // watched are the attached programs, kept open for their statistics: later the
-// privilege to find them is gone.
+// privilege to find them has been dropped.
 type watched struct {
 	names    []string
 	programs []*ebpf.Program

@@ -18,7 +18,7 @@ type scenario struct {
 	limit workload.Limits
 	hogs  []workload.Hog
 	kills int
-	// remove takes the cgroup away as soon as the victim has gone.
+	// remove takes the cgroup away as soon as the victim has exited.
 	remove bool
 	check  func(*testing.T, *oom.Record)
 }

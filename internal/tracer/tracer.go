@@ -366,7 +366,7 @@ func (t *Tracer) openMaps(a *attacher) error {
 	return nil
 }
 
-// exhausted is the error of a hook that failed, or got a lesser attach type, for
+// exhausted is the error of a program that failed, or got a lesser attach type, for
 // lack of resources: that one would be kept for good.
 func exhausted(at Attachment) error {
 	if slices.ContainsFunc(at.Tried, func(try Attempt) bool { return isExhausted(try.Err) }) {

@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// TestHookFrames: what the hooks themselves put into a stack is not the way in.
+// TestHookFrames: the programs' own frames are not part of the call stack.
 func TestHookFrames(t *testing.T) {
 	names := map[uint64]string{
 		1: "mark_oom_victim+0xac", 2: "out_of_memory+0x217", 3: "mem_cgroup_out_of_memory+0xc0", 4: "asm_exc_page_fault+0x26",
@@ -17,9 +17,9 @@ func TestHookFrames(t *testing.T) {
 		want  []string
 	}{
 		{"a trampoline (7.3)", []uint64{1, 2, 100, 3, 4}, []string{names[1], names[2], names[3], names[4]}},
-		{"the hook is innermost", []uint64{101, 100, 100, 3, 4}, []string{names[3], names[4]}},
+		{"the program is innermost", []uint64{101, 100, 100, 3, 4}, []string{names[3], names[4]}},
 		{"a module asked", []uint64{1, 2, 3, 102, 4}, []string{names[1], names[2], names[3], names[102], names[4]}},
-		{"no hook", []uint64{1, 2, 3}, []string{names[1], names[2], names[3]}},
+		{"no program", []uint64{1, 2, 3}, []string{names[1], names[2], names[3]}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			r := whole()

@@ -51,7 +51,7 @@ type Machine struct {
 	// BootTime is the wall clock when CLOCK_BOOTTIME was zero; the zero time
 	// leaves Record.Time out.
 	BootTime time.Time
-	// Hooks names the hooks of a mask of probe.OomtraceHookBit; nil leaves
+	// Hooks names the programs of a mask of probe.OomtraceHookBit; nil leaves
 	// them out.
 	Hooks func(mask uint32) []string
 	// Symbol names a kernel address ("symbol+0x1f"); nil leaves the kernel stack

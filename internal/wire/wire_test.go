@@ -148,7 +148,7 @@ func TestKindsAndScopes(t *testing.T) {
 		{"killed", func(*victimRecord) {}, oom.KindKill, oom.ScopeCgroup},
 		{"marked only", func(r *victimRecord) { r.Killed = 0 }, oom.KindAlreadyExiting, oom.ScopeCgroup},
 		{"not known if killed", func(r *victimRecord) { r.Killed = 2 }, oom.KindKill, oom.ScopeCgroup},
-		{"nobody", func(r *victimRecord) { r.Hdr.Type, r.Killed = uint16(probe.OomtraceEventTypeEVENT_NO_VICTIM), 0 }, oom.KindNoVictim, oom.ScopeCgroup},
+		{"no process", func(r *victimRecord) { r.Hdr.Type, r.Killed = uint16(probe.OomtraceEventTypeEVENT_NO_VICTIM), 0 }, oom.KindNoVictim, oom.ScopeCgroup},
 		{"system", func(r *victimRecord) { r.Decision.Constraint = constraintNone }, oom.KindKill, oom.ScopeSystem},
 		{"cpuset", func(r *victimRecord) { r.Decision.Constraint = constraintCpuset }, oom.KindKill, oom.ScopeCpuset},
 		{"mempolicy", func(r *victimRecord) { r.Decision.Constraint = constraintMempolicy }, oom.KindKill, oom.ScopeMempolicy},
@@ -339,7 +339,7 @@ func TestDeducedLimit(t *testing.T) {
 				t.Errorf("scope %q, limit %q", ev.Record.Scope, got)
 			}
 			if s := ev.Record.Trigger.KernelStack; !strings.HasPrefix(s[0], "mark_oom_victim") {
-				t.Errorf("the stack begins with the hook's own frames: %v", s)
+				t.Errorf("the stack begins with the program's own frames: %v", s)
 			}
 		})
 	}
@@ -381,7 +381,7 @@ func TestReaper(t *testing.T) {
 		{"none came", 0, 0, none, unknown, unknown, false},
 		{"at once", 1, 0, done, yes, unknown, true},
 		{"the mm was busy first", 1, 3, done, yes, unknown, true},
-		{"gone before the second round", 0, 1, busy, no, unknown, false},
+		{"exited before the second round", 0, 1, busy, no, unknown, false},
 		{"torn down before it came", 0, 1, needless, no, unknown, false},
 		{"somebody else maps it", 1, 0, unsure, unknown, unknown, false},
 		{"under way", 0, 0, started, unknown, unknown, false},
@@ -508,7 +508,7 @@ func TestRefused(t *testing.T) {
 		{"cgroup path beyond", func() []byte { r := cgroupRecord("/a"); r.Len = 513; return bytesOf(r) }(), false},
 		{"cgroup path beyond 31 bits", func() []byte { r := cgroupRecord("/a"); r.Len = unknown32; return bytesOf(r) }(), false},
 		{"cgroup without a path", bytesOf(cgroupRecord("")), false},
-		{"nobody shared", func() []byte { r := sharedRecord(); r.Tgid = 0; return bytesOf(r) }(), false},
+		{"no process shared", func() []byte { r := sharedRecord(); r.Tgid = 0; return bytesOf(r) }(), false},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			var ev Event

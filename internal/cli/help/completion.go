@@ -7,16 +7,16 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// Verb is a verb for completion; the one without a name is the program itself.
+// Verb is a verb; the one without a name is the program itself.
 type Verb struct {
-	Name, About string
-	Flags       *Groups
+	Name, Args, About string
+	Flags             *Groups
 	// Files says that arguments are names of files, and Words what they may be too.
 	Files bool
 	Words []string
 }
 
-// Program is what a completion is for.
+// Program is what help and completion are for.
 type Program struct {
 	Name  string
 	Verbs []Verb
@@ -39,6 +39,24 @@ func (p *Program) Completion(shell string) (string, bool) {
 		return p.fish(), true
 	}
 	return "", false
+}
+
+// Usage lists the verbs.
+func (p *Program) Usage() string {
+	var b strings.Builder
+	for _, v := range p.Verbs {
+		fmt.Fprintf(&b, "  %-40s %s\n", strings.Join(strings.Fields(p.Name+" "+v.Name+" "+v.Args), " "), v.About)
+	}
+	return b.String()
+}
+
+// Meant is a hint for a word that is no verb.
+func (p *Program) Meant(word string) string {
+	names := p.names()
+	if near := Nearest(word, names); near != "" {
+		return fmt.Sprintf("did you mean %q? See \"%s help\"", near, p.Name)
+	}
+	return fmt.Sprintf("the verbs are %s; see \"%s help\"", strings.Join(names, ", "), p.Name)
 }
 
 func (v *Verb) each(do func(f *pflag.Flag)) {

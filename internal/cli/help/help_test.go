@@ -25,7 +25,11 @@ func flags() *Groups {
 func program() *Program {
 	return &Program{
 		Name: "tool", Values: map[string][]string{"output": {"text", "json"}},
-		Verbs: []Verb{{"", "run", flags(), false, nil}, {"read", "read it", flags(), true, []string{"last"}}, {"version", "print it's version", nil, false, nil}},
+		Verbs: []Verb{
+			{About: "run", Flags: flags()},
+			{Name: "read", Args: "[FILE]", About: "read it", Flags: flags(), Files: true, Words: []string{"last"}},
+			{Name: "version", About: "print it's version"},
+		},
 	}
 }
 
@@ -110,5 +114,26 @@ func TestOtherShells(t *testing.T) {
 	}
 	if _, ok := program().Completion("tcsh"); ok {
 		t.Error("there is a completion for tcsh")
+	}
+}
+
+func TestUsage(t *testing.T) {
+	want := `  tool                                     run
+  tool read [FILE]                         read it
+  tool version                             print it's version
+`
+	if got := program().Usage(); got != want {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+}
+
+func TestMeant(t *testing.T) {
+	for word, want := range map[string]string{
+		"raed": `did you mean "read"? See "tool help"`,
+		"xyz":  `the verbs are read, version; see "tool help"`,
+	} {
+		if got := program().Meant(word); got != want {
+			t.Errorf("%s: got %q, want %q", word, got, want)
+		}
 	}
 }

@@ -214,7 +214,7 @@ func storms(tr tracer) (medians [3]float64, err error) {
 	const rounds = 7
 	var rates [3][]float64
 	add := func(kind int) error {
-		rate, err := storm(4, 100) // fits the ring while nobody reads
+		rate, err := storm(4, 100) // fits the ring buffer while no process reads
 		rates[kind] = append(rates[kind], rate)
 		return err
 	}

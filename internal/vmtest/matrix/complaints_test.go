@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// TestVMComplaints: of a guest's output, what the failed tests said is told, and
-// nothing that the others did.
+// TestVMComplaints: of a guest's output, what the failed tests printed is reported,
+// and nothing of the others.
 func TestVMComplaints(t *testing.T) {
 	const output = `=== RUN   TestGuest
 === RUN   TestGuest/good

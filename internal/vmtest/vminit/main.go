@@ -47,7 +47,7 @@ func guest() error {
 		return err
 	}
 	// An init that waits for one of its own pages in swap asks for memory, and
-	// the kernel panics when nobody is left to kill for it.
+	// the kernel panics when no process is left to kill for it.
 	if err := unix.Mlockall(unix.MCL_CURRENT | unix.MCL_FUTURE | unix.MCL_ONFAULT); err != nil {
 		return fmt.Errorf("lock init's memory: %w", err)
 	}

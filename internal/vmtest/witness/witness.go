@@ -70,7 +70,7 @@ type Kill struct {
 	Adj        int
 }
 
-// Decision is an "oom-kill:" line: what was decided, and for whom.
+// Decision is an "oom-kill:" line: what was decided, and for which task.
 type Decision struct {
 	// Constraint is CONSTRAINT_MEMCG and so on.
 	Constraint string

@@ -382,7 +382,7 @@ func endLeader() error {
 	return errors.New("no goroutine ran on the first thread")
 }
 
-// waitZombie waits until the first thread is gone.
+// waitZombie waits until the first thread has exited.
 func waitZombie() error {
 	path := fmt.Sprintf("/proc/self/task/%d/stat", os.Getpid())
 	for range 1000 {

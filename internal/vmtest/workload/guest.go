@@ -120,7 +120,7 @@ func (g *Guest) Sysctl(name, value string) error {
 
 // Spares starts small processes for kills of the whole machine: the reaper
 // passes over what is locked or not in an address space, and the kernel panics
-// when it finds nobody else to kill before the victim is gone
+// when it finds no other process to kill before the victim has exited
 // (mm/oom_kill.c, out_of_memory).
 func (g *Guest) Spares() error {
 	_, err := g.Start(Hog{Name: "spare", Steps: anon(64 * kib), Copies: 40})

@@ -34,7 +34,7 @@ const (
 	Noise Kind = "noise"
 	// Shmem is shared memory without a name.
 	Shmem Kind = "shmem"
-	// File maps the file at Step.Path, which is gone with the process. On a ramfs
+	// File maps the file at Step.Path, which ends with the process. On a ramfs
 	// it is page cache that nothing can write back.
 	File Kind = "file"
 	// Write writes a file at Step.Path without mapping it.
@@ -130,7 +130,7 @@ type Process struct {
 	cmd    *exec.Cmd
 	report *os.File
 	lines  *bufio.Reader
-	full   bool // it said so before its launcher told its pid
+	full   bool // it said so before its launcher reported its pid
 	gate   *os.File
 }
 
@@ -217,7 +217,7 @@ func (p *Process) waitState(ctx context.Context, state byte) error {
 	return fmt.Errorf("process %d: not in state %c: %w", p.PID, state, ctx.Err())
 }
 
-// Wait waits until the hog is gone and reports whether SIGKILL ended it.
+// Wait waits until the hog has exited and reports whether SIGKILL ended it.
 func (p *Process) Wait(ctx context.Context) (killed bool, err error) {
 	stop := context.AfterFunc(ctx, func() { _ = syscall.Kill(-p.cmd.Process.Pid, syscall.SIGKILL) })
 	defer stop()

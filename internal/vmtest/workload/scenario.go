@@ -18,7 +18,7 @@ type Scenario struct {
 	About string
 	// Needs says what the guest must be like; the zero value is any guest.
 	Needs Needs
-	// Run makes the kills and returns once all victims are gone.
+	// Run makes the kills and returns once all victims have exited.
 	Run func(context.Context, *Guest) (*Outcome, error)
 }
 
@@ -40,7 +40,7 @@ type Needs struct {
 // Apart says by what a guest, or the state in which a tracer starts, must differ
 // from the usual.
 func (n Needs) Apart() Needs {
-	n.V2 = false // what guests have unless told otherwise
+	n.V2 = false // what guests have by default
 	return n
 }
 
@@ -67,7 +67,7 @@ type Outcome struct {
 	Level string
 	// Threads is set when the kernel names another thread of the victim.
 	Threads bool
-	// NoVictim is set when the kernel finds nobody to kill.
+	// NoVictim is set when the kernel finds no process to kill.
 	NoVictim bool
 	// Exiting is set when the victims were dying before: they are marked, and not
 	// killed.
@@ -376,7 +376,7 @@ func runSharedMM(ctx context.Context, g *Guest) (*Outcome, error) {
 	if out.Silent, err = c.pids(); err != nil || len(out.Silent) != 2 {
 		return nil, fmt.Errorf("the cgroup has the processes %v: two expected (%w)", out.Silent, err)
 	}
-	// This one may not be killed: both can be gone from the cgroup a moment before
+	// This one may not be killed: both can have left the cgroup a moment before
 	// their memory is.
 	grower, err := g.Fill(ctx, Hog{Name: "grower", Procs: c.Procs(), Adj: -1000, Steps: anon(20 * mib)})
 	if err != nil {
@@ -442,7 +442,7 @@ func systemScenarios() []Scenario {
 		{Name: "swap-idle", About: "no memory left, swap free but vm.swappiness is 0", Run: runSwapIdle},
 		plain("swap-mlocked", "no memory left, swap free but the memory is locked", swap(256*mib), Hog{Name: "locker", Steps: []Step{{Kind: Anon, Bytes: all, Lock: true}}}),
 		plain("swap-full", "no memory and no swap left", swap(64*mib), hog),
-		plain("system-hugepages", "much of the memory is reserved as huge pages that nobody uses", func(g *Guest) error { return g.HugePages(100) }, hog),
+		plain("system-hugepages", "much of the memory is reserved as huge pages that no process uses", func(g *Guest) error { return g.HugePages(100) }, hog),
 		{Name: "hugepages-used", About: "much of the memory is reserved as huge pages, and a process uses them", Run: runHugepagesUsed},
 		plain("system-kernel", "data in pipes takes all memory", func(*Guest) error { return nil }, Hog{Name: "pipes", Adj: 500, Steps: []Step{{Kind: Pipes, Bytes: 2 << 30}}}),
 		{Name: "system-adj-protects-biggest", About: "oom_score_adj protects the biggest process from a kill of the machine, among many others", Run: runSystemProtected},

@@ -39,7 +39,7 @@ func (g *Guest) Delayed(bytes int64, ms int) (*Delayed, error) {
 		return nil, fmt.Errorf("delayed device: %w", err)
 	}
 	// The last one to close a device waits until it is written: this one does so
-	// after the delay is gone, and no other is the last.
+	// after the delay is removed, and no other is the last.
 	f, err := os.OpenFile(d.dev, os.O_RDWR, 0)
 	if err != nil {
 		return nil, fmt.Errorf("delayed device: %w", err)
@@ -171,7 +171,7 @@ func stalledScenarios() []Scenario {
 			if err != nil {
 				return nil, err
 			}
-			// Below three quarters of the limit nobody who writes is made to wait
+			// Below three quarters of the limit no writer is made to wait
 			// then (mm/page-writeback.c, dirty_freerun_ceiling).
 			if err := g.Sysctl("vm/dirty_ratio", "100"); err != nil {
 				return nil, err
