@@ -143,7 +143,7 @@ type ownNames struct{ set, pin *regexp.Regexp }
 func newOwnNames() ownNames {
 	return ownNames{
 		set: regexp.MustCompile(`^l[0-9]{1,9}-[0-9a-f]{12}$`),
-		pin: regexp.MustCompile(`^(` + strings.Join(slices.Concat(pinnedMaps(), []string{
+		pin: regexp.MustCompile(`^(` + strings.Join(slices.Concat(pinnedMaps(), historyMaps(), []string{
 			pinComplete,
 			pinSettings + `-[a-z_]+-[0-9]+-[0-9a-f]{12}`,
 			`(` + pinLink + `|` + pinProgram + `)-[0-9]+-[a-z_]+-([0-9a-f]{2})+`,
