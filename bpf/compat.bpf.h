@@ -180,7 +180,7 @@ static __always_inline bool mark_victim_has_task(void)
 /*
  * Where exit_mmap is no tracepoint (seen 5.10; it is one in 6.1), the end of an mm
  * has to be seen by sched_process_exit, which fires after exit_mm() there. Of
- * several threads the one that let go last may still be at it: the mm then has
+ * several threads the last user may still tear it down: the mm then has
  * page tables. With users left, another process goes on with it.
  */
 static __always_inline bool mm_is_let_go(struct mm_struct *mm)

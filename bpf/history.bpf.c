@@ -15,7 +15,7 @@
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
 /*
- * By the address of the cgroup's counter; growth.serial tells a reused one. Those
+ * By the address of the cgroup's counter; growth.serial shows a reused one. Those
  * that find it full are not followed. An LRU map would forget what it need not: on a
  * machine of many CPUs each of them keeps 128 free elements for itself.
  */

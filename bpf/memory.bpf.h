@@ -38,7 +38,7 @@ VERIFIED_ONCE u64 node_of_memcg(u64 memcg, u32 nid)
 	return (u64)BPF_CORE_READ((struct mem_cgroup_per_node *)per_node, lruvec.pgdat);
 }
 
-/* A node's zonelist has the zones of all nodes, its own first: whoever finds
+/* A node's zonelist has the zones of all nodes, its own first: what finds
  * one node full goes on to the next (mm/page_alloc.c, build_zonelists). */
 VERIFIED_ONCE int know_fallbacks(u64 pgdat)
 {

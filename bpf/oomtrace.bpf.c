@@ -230,7 +230,7 @@ static __always_inline void take_domain(struct oom_control *oc, s32 chosen_tid)
 	info->valid = DECISION_MADE;
 }
 
-/* Who is to die: somebody, out of a domain with pages. */
+/* The victim to be: a task, out of a domain with pages. */
 static __always_inline void take_decision(struct oom_control *oc)
 {
 	struct task_struct *chosen = NULL;
@@ -774,7 +774,7 @@ int raw_start_task_reaping(u64 *ctx)
 	return 0;
 }
 
-/* It fires after a round that failed, too. Only somebody else who maps the mm can
+/* It fires after a round that failed, too. Only another process that maps the mm can
  * make one fail (__oom_reap_task_mm, mmu_notifier_invalidate_range_start_nonblock). */
 SEC("raw_tp/finish_task_reaping")
 int raw_finish_task_reaping(u64 *ctx)

@@ -51,9 +51,9 @@ Section: admin
 Priority: optional
 Homepage: https://github.com/oomtrace/oomtrace
 Description: flight recorder for Linux OOM kills
- Tells for every kill by the kernel's OOM killer who died, who asked for the
- page, which limit was hit, what held the memory, why reclaim and swap did not
- save it, and which container or unit it was.
+ Reports for every kill by the kernel's OOM killer which process died, which
+ one invoked the OOM killer, which limit was hit, what held the memory, why
+ swap did not help, and which container or unit the victim belonged to.
  .
  The service is not started by itself: systemctl enable --now oomtrace.
 EOF

@@ -91,7 +91,7 @@ expect grep -q '"scope":"system"' build/vagrant/swap-idle.json
 # The point of the scenario: nine tenths of the swap are free.
 expect [ "$(value swap-idle.json memory swap_total_bytes)" -gt 500000000 ]
 expect [ "$(value swap-idle.json memory swap_free_bytes)" -gt 450000000 ]
-# kill_of UNIT FILTER tells whether a kill of that unit fits.
+# kill_of UNIT FILTER succeeds if a kill of that unit fits.
 kill_of() { jq -se --arg unit "$1.service" "any(.[]; .kind == \"kill\" and .victim.unit == \$unit and ($2))" build/vagrant/unit.json >/dev/null; }
 for unit in older away; do
 	expect kill_of $unit '.victim.cmdline | startswith("/usr/bin/perl -e open F")'

@@ -14,7 +14,7 @@ cat >>"$root/etc/libvirt/libvirtd.conf" <<-'CONF'
 	auth_unix_ro = "none"
 	auth_unix_rw = "none"
 CONF
-# There is nobody else in the chroot to guard against.
+# No other user is in the chroot.
 cat >>"$root/etc/libvirt/qemu.conf" <<-'CONF'
 	user = "root"
 	group = "root"

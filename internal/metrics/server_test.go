@@ -34,7 +34,7 @@ func probe(t *testing.T, s *Server, path string) (status int, body string) {
 	return resp.StatusCode, string(text)
 }
 
-// TestProbeUnderAttack: whoever holds connections, the probe is answered within a
+// TestProbeUnderAttack: whatever connections are held, the probe is answered within a
 // second, and what connections take is bounded.
 func TestProbeUnderAttack(t *testing.T) {
 	const attackers = 4 * maxConnections

@@ -41,8 +41,8 @@ const busyPause = 50 * time.Microsecond
 var (
 	// ErrClosed is returned by a reader that was closed.
 	ErrClosed = os.ErrClosed
-	// ErrCorrupt reports a ring whose positions or lengths cannot be: somebody
-	// else wrote to its consumer page.
+	// ErrCorrupt reports a ring whose positions or lengths cannot be: another
+	// process wrote to its consumer page.
 	ErrCorrupt = errors.New("ring is corrupt")
 )
 
@@ -80,7 +80,7 @@ type Reader struct {
 	wake  int // an eventfd
 	pages [][]byte
 
-	ctx     context.Context // what wakes a wait, and how to let go of it
+	ctx     context.Context // what wakes a wait, and how to release it
 	unwatch func() bool
 
 	mu      sync.Mutex

@@ -428,7 +428,7 @@ func TestConcurrent(t *testing.T) {
 	f.consumed(f.producer.Load())
 }
 
-// TestCorrupt reads a ring whose consumer page somebody else wrote to.
+// TestCorrupt reads a ring whose consumer page another process wrote to.
 func TestCorrupt(t *testing.T) {
 	for name, scribble := range map[string]func(*fake){
 		"position between records": func(f *fake) { f.consumer.Store(16) },

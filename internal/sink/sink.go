@@ -137,7 +137,7 @@ func (s *File) prepare(f *os.File) error {
 	return nil
 }
 
-// checkOwner refuses a file that somebody else may have put there to be written to
+// checkOwner refuses a file that another user may have put there to be written to
 // (proc(5), fs.protected_regular, which not every machine has set).
 func checkOwner(dir string, file os.FileInfo) error {
 	in, err := os.Stat(dir)
@@ -221,7 +221,7 @@ func (s *File) ready(n int64) (int64, error) {
 		return 0, err
 	}
 	full := s.maxBytes > 0 && size > 0 && size+n > s.maxBytes
-	gone := s.stat.Nlink == 0 // somebody removed it
+	gone := s.stat.Nlink == 0 // it was removed
 	if !full && !gone {
 		return size, nil
 	}
@@ -269,7 +269,7 @@ func (s *File) untear() error {
 	return nil
 }
 
-// size asks the system each time: somebody may have emptied the file.
+// size asks the system each time: the file may have been truncated.
 func (s *File) size() (int64, error) {
 	if err := unix.Fstat(int(s.f.Fd()), &s.stat); err != nil {
 		return 0, fmt.Errorf("stat: %w", err)

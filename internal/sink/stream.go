@@ -21,7 +21,7 @@ var (
 	ErrNoReader = errors.New("neither a pipe nor a socket")
 )
 
-// Stream writes whole lines to a file that somebody else opened and may share,
+// Stream writes whole lines to a file that another process opened and may share,
 // such as stdout. In a regular file a line is whole or not there at all: what a
 // full disk cut off is taken away again. One goroutine may write.
 type Stream struct {
@@ -74,7 +74,7 @@ func (s *Stream) size() (int64, error) {
 }
 
 // takeBack removes the n bytes written last. It leaves them when they are not
-// the end of the file, and all that came to it: somebody else writes there too.
+// the end of the file, and all that came to it: other processes write there too.
 func (s *Stream) takeBack(before, n int64) error {
 	size, err := s.size()
 	if err != nil || size != before+n {

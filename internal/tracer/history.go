@@ -53,7 +53,7 @@ type growth struct {
 	err         error // why there is none
 }
 
-// History tells how the counting of charges is attached. The error says why it is
+// History says how the counting of charges is attached. The error says why it is
 // not.
 func (t *Tracer) History() (by Attachment, err error) {
 	for _, a := range t.growth.attachments {

@@ -36,7 +36,7 @@ func wantedSymbols() symbolNames {
 	}
 }
 
-// setConstants tells the programs what they cannot find out themselves. It
+// setConstants sets what the programs cannot find out themselves. It
 // must come before they are loaded: the verifier cuts branches by it.
 func setConstants(spec *ebpf.CollectionSpec, s *Symbols, opts Options) error {
 	start, end := s.Range(hookKillVictim)

@@ -137,7 +137,7 @@ func (d *pinDir) unchanged() error {
 	return nil
 }
 
-// pinName tells sets of different layouts and builds apart.
+// pinName differs between sets of different layouts and builds.
 func pinName() (string, error) {
 	spec, err := probe.LoadOomtrace()
 	if err != nil {

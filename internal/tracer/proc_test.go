@@ -85,7 +85,7 @@ func TestReadCmdline(t *testing.T) {
 	}
 }
 
-// TestOwnCmdline reads this process, of which the kernel tells arg_start.
+// TestOwnCmdline reads this process, whose arg_start the kernel shows.
 func TestOwnCmdline(t *testing.T) {
 	line, err := readCmdline("/proc/self")
 	if err != nil {

@@ -151,7 +151,7 @@ func TestReadSymbolsErrors(t *testing.T) {
 	}
 }
 
-// TestNoSymbolsAreNoted: without names, somebody has to learn why.
+// TestNoSymbolsAreNoted: without names, there has to be a reason.
 func TestNoSymbolsAreNoted(t *testing.T) {
 	for _, tt := range []struct {
 		name, text, function string

@@ -60,7 +60,7 @@ func (d *victimDecoder) onStack(function string) bool {
 // isOld says that the limit's statistics are from before the OOM.
 //
 // From 5.12 on a cgroup's statistics are added up from the CPUs every two
-// seconds and when somebody reads memory.stat (kernel/cgroup/rstat.c); the
+// seconds and when a process reads memory.stat (kernel/cgroup/rstat.c); the
 // kernel's report of an OOM does so too, unless it is rate-limited. The usage
 // is always exact, and the parts have to amount to it: an eighth of it may be
 // missing, which no counter names.

@@ -385,7 +385,7 @@ func nodeList(mask uint64) string {
 	return strings.Join(ranges, ",")
 }
 
-// isChosen tells the chosen task from the others of an oom.group. The kernel
+// isChosen separates the chosen task from the others of an oom.group. The kernel
 // chooses a process by any of its threads (select_bad_process).
 func (d *victimDecoder) isChosen(tid int32) bool {
 	return tid == d.raw.Victim.Tgid || tid == d.raw.Victim.Tid

@@ -115,7 +115,7 @@ func (ev *Event) Decode(b []byte, m *Machine) error {
 	return fmt.Errorf("%w: record type %d", ErrLayout, hdr.Type)
 }
 
-// IsKill says by the first bytes of a ring record that it tells of a kill, or of
+// IsKill says by the first bytes of a ring record that it is of a kill, or of
 // one that was not to be.
 func IsKill(head [8]byte) bool {
 	layout, kind := parseHead(head)

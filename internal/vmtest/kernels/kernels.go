@@ -146,7 +146,7 @@ func open(src source, home string) (*Kernel, error) {
 	}, nil
 }
 
-// lock takes an exclusive lock on a file. It is let go with the process, so an
+// lock takes an exclusive lock on a file. It is released with the process, so an
 // interrupted run leaves nothing behind.
 func lock(path string) (unlock func(), err error) {
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR|unix.O_CLOEXEC, 0o644)

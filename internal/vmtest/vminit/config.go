@@ -1,6 +1,6 @@
 package main
 
-// config is what the host tells init, in /vm/config.json. The host's side of
+// config is what the host passes to init, in /vm/config.json. The host's side of
 // it is vmtest.guestConfig.
 type config struct {
 	// Port is the device that carries frames to the host.
