@@ -109,9 +109,6 @@ func logOnly(path string) bool {
 	if strings.HasPrefix(path, "zones.") && (strings.Contains(path, ".free_block_types.") || strings.HasSuffix(path, ".free_cma_bytes") || strings.HasSuffix(path, ".highatomic_bytes")) {
 		return true // of a zone's free memory, only the log says what serves which request
 	}
-	if strings.HasPrefix(path, "holders") {
-		return true // sums over the log's table of tasks; live, they are of owners, where there are any
-	}
 	if stat, ok := strings.CutPrefix(path, "limit.stat."); ok {
 		return slices.Contains([]string{
 			"file_thp_bytes", "shmem_thp_bytes", // parts of file and shmem
@@ -222,6 +219,9 @@ func walk(path string, v any, out map[string]any) {
 
 // ownWords are the fields in which each source speaks of itself.
 func ownWords(path string) bool {
+	if strings.HasPrefix(path, "holders") {
+		return true // live they are owners' usage just after, in the log sums over its table of tasks
+	}
 	for _, own := range []string{"id", "time", "uptime_ns", "source", "hooks", "incident", "why", "sampled", "node", "exit", "trigger.kernel_stack"} {
 		if path == own || strings.HasPrefix(path, own+".") {
 			return true
