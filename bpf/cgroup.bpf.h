@@ -40,12 +40,15 @@ static struct path_walk path_walk;
 static __always_inline bool path_step(struct path_walk *walk, u8 *path)
 {
 	struct kernfs_node *kn = (struct kernfs_node *)walk->node;
-	u64 parent = (u64)kernfs_parent(kn), off = walk->off;
+	u64 parent = (u64)kernfs_parent(kn), off;
+	const char *name = BPF_CORE_READ(kn, name);
 	long len;
 
+	off = walk->off;
+	asm volatile("" : "+r"(off)); /* as in exe_step */
 	if (!parent || off > PATH_LEN - PATH_NAME_LEN)
 		return false;
-	len = bpf_probe_read_kernel_str(path + off, PATH_NAME_LEN, BPF_CORE_READ(kn, name));
+	len = bpf_probe_read_kernel_str(path + off, PATH_NAME_LEN, name);
 	if (len <= 0)
 		return false;
 	walk->off = off + len;

@@ -974,7 +974,7 @@ static __always_inline void fill_sigkill(struct sigkill_scratch *s, u64 siginfo,
 		read_mm(&event->mm, mm);
 	sigkill_task(s, &event->sender, sender, BPF_CORE_READ(sender, mm));
 	sigkill_chain(s, task);
-	sigkill_parents(event, sender);
+	sigkill_parents((u64)sender);
 }
 
 static __always_inline void send_sigkill(struct sigkill_scratch *s)
@@ -982,8 +982,13 @@ static __always_inline void send_sigkill(struct sigkill_scratch *s)
 	u64 len = sizeof(s->event) + s->tail_len;
 
 	s->event.hdr.size = len;
-	if (ring_is_half_full() || len > sizeof(s->event) + SIGKILL_TAIL_LEN ||
-	    bpf_ringbuf_output(&events, s, len, 0))
+	if (ring_is_half_full()) {
+		count(COUNTER_LOST_SIGKILL);
+		return;
+	}
+	/* The check must be on what is passed on. */
+	asm volatile("" : "+r"(len));
+	if (len > sizeof(s->event) + SIGKILL_TAIL_LEN || bpf_ringbuf_output(&events, s, len, 0))
 		count(COUNTER_LOST_SIGKILL);
 }
 
@@ -991,11 +996,11 @@ static __always_inline int on_sigkill(void *ctx, u64 siginfo, struct task_struct
 {
 	struct task_struct *sender = (struct task_struct *)bpf_get_current_task();
 	struct sigkill_scratch *s;
-	u32 zero = 0, flags;
+	u32 flags;
 
 	if (BPF_CORE_READ(task, flags) & PF_KTHREAD)
 		return 0;
-	s = bpf_map_lookup_elem(&sigkill_scratch, &zero);
+	s = this_sigkill();
 	if (!s)
 		return 0;
 	flags = sender_flags(sender, task);

@@ -32,21 +32,42 @@ struct {
 	__type(value, struct sigkill_scratch);
 } sigkill_scratch SEC(".maps");
 
+static __always_inline struct sigkill_scratch *this_sigkill(void)
+{
+	u32 zero = 0;
+
+	return bpf_map_lookup_elem(&sigkill_scratch, &zero);
+}
+
 static __always_inline struct span sigkill_append(struct sigkill_scratch *s, const void *from, u64 len, const u64 max)
 {
 	return append_to(s->tail, &s->tail_len, SIGKILL_TAIL_LEN, from, len, max);
 }
 
-static __always_inline struct span sigkill_path(struct sigkill_scratch *s, struct kernfs_node *kn, u32 *flags)
+/*
+ * Loops are unrolled, in functions of their own: the compiler lets one fall into its
+ * own head here, which 5.10 and 6.1 refuse ("back-edge").
+ */
+VERIFIED_ONCE int sigkill_walk_path(u64 kernfs_node)
 {
+	struct sigkill_scratch *s = this_sigkill();
 	int i;
 
-	s->path_walk.node = (u64)kn;
+	if (!s)
+		return 0;
+	s->path_walk.node = kernfs_node;
 	s->path_walk.off = 0;
+#pragma unroll
 	for (i = 0; i < PATH_LEVELS; i++) {
 		if (!path_step(&s->path_walk, s->path))
 			break;
 	}
+	return 0;
+}
+
+static __always_inline struct span sigkill_path(struct sigkill_scratch *s, struct kernfs_node *kn, u32 *flags)
+{
+	sigkill_walk_path((u64)kn);
 	if (kernfs_parent((struct kernfs_node *)s->path_walk.node))
 		*flags |= TASK_CGROUP_CUT;
 	return sigkill_append(s, s->path, s->path_walk.off, PATH_LEN);
@@ -67,17 +88,26 @@ static __always_inline void sigkill_cgroup(struct sigkill_scratch *s, struct tas
 	info->cgroup = sigkill_path(s, BPF_CORE_READ(cgroup, kn), &info->flags);
 }
 
-static __always_inline void sigkill_exe(struct sigkill_scratch *s, struct task_info *info, struct mm_struct *mm)
+VERIFIED_ONCE int sigkill_walk_exe(u64 mm_address)
 {
+	struct sigkill_scratch *s = this_sigkill();
 	int i;
 
-	if (!exe_begin(&s->exe_walk, mm))
-		return;
+	if (!s || !exe_begin(&s->exe_walk, (struct mm_struct *)mm_address))
+		return 0;
+#pragma unroll
 	for (i = 0; i < EXE_LEVELS; i++) {
 		if (!exe_step(&s->exe_walk, s->exe))
-			break;
+			return 0;
 	}
-	if (i == EXE_LEVELS || s->exe_walk.cut)
+	s->exe_walk.cut = 1;
+	return 0;
+}
+
+static __always_inline void sigkill_exe(struct sigkill_scratch *s, struct task_info *info, struct mm_struct *mm)
+{
+	sigkill_walk_exe((u64)mm);
+	if (s->exe_walk.cut)
 		info->flags |= TASK_EXE_CUT;
 	info->exe = sigkill_append(s, s->exe, s->exe_walk.off, EXE_LEN);
 }
@@ -99,28 +129,49 @@ static __always_inline void sigkill_task(struct sigkill_scratch *s, struct task_
 	sigkill_exe(s, info, mm);
 }
 
+/* Reads one link of the chain and returns the one above. */
+VERIFIED_ONCE u64 sigkill_chain_link(u64 address, u64 i)
+{
+	struct mem_cgroup *memcg = (struct mem_cgroup *)address;
+	struct sigkill_scratch *s = this_sigkill();
+
+	/* Keeps the compiler from reckoning the place before the check. */
+	asm volatile("" : "+r"(i));
+	if (!s || i >= PATH_LEVELS)
+		return 0;
+	asm volatile("" : "+r"(i));
+	read_memcg(&s->chain[i], memcg);
+	return (u64)memcg_parent(memcg);
+}
+
 /* The limits above the victim, as in a victim record. */
 static __always_inline void sigkill_chain(struct sigkill_scratch *s, struct task_struct *task)
 {
-	struct mem_cgroup *memcg = task_memcg(task);
+	u64 at = (u64)task_memcg(task);
 	u32 n = 0;
 	int i;
 
 	for (i = 0; i < PATH_LEVELS; i++) {
-		if (!memcg)
+		if (!at)
 			break;
-		read_memcg(&s->chain[i], memcg);
-		memcg = memcg_parent(memcg);
+		at = sigkill_chain_link(at, i);
 		n++;
 	}
 	s->event.chain = sigkill_append(s, s->chain, n * sizeof(s->chain[0]), sizeof(s->chain));
 }
 
 /* The sender's ancestors, up to the init of the machine. */
-static __always_inline void sigkill_parents(struct sigkill_event *event, struct task_struct *task)
+VERIFIED_ONCE int sigkill_parents(u64 address)
 {
+	struct task_struct *task = (struct task_struct *)address;
+	struct sigkill_scratch *s = this_sigkill();
+	struct sigkill_event *event;
 	int i;
 
+	if (!s)
+		return 0;
+	event = &s->event;
+#pragma unroll
 	for (i = 0; i < MAX_PARENTS; i++) {
 		if (BPF_CORE_READ(task, tgid) <= 1)
 			break;
@@ -129,20 +180,31 @@ static __always_inline void sigkill_parents(struct sigkill_event *event, struct 
 		bpf_core_read(event->parent[i].comm, sizeof(event->parent[i].comm), &task->comm);
 		event->parents = i + 1;
 	}
+	return 0;
+}
+
+VERIFIED_ONCE int sigkill_frames_in(u64 len, u64 start, u64 end)
+{
+	struct sigkill_scratch *s = this_sigkill();
+	u32 i;
+
+	if (!s)
+		return 0;
+#pragma unroll
+	for (i = 0; i < STACK_DEPTH; i++) {
+		if (i * sizeof(u64) >= len)
+			break;
+		if (s->stack[i] >= start && s->stack[i] < end)
+			return 1;
+	}
+	return 0;
 }
 
 static __always_inline bool sigkill_stack_has(struct sigkill_scratch *s, void *ctx, u64 start, u64 end)
 {
 	long len = bpf_get_stack(ctx, s->stack, sizeof(s->stack), 0);
-	u32 i;
 
-	for (i = 0; i < STACK_DEPTH; i++) {
-		if (len <= 0 || i * sizeof(u64) >= (u64)len)
-			break;
-		if (s->stack[i] >= start && s->stack[i] < end)
-			return true;
-	}
-	return false;
+	return len > 0 && sigkill_frames_in(len, start, end);
 }
 
 #endif

@@ -154,7 +154,8 @@ static __always_inline bool exe_step(struct exe_walk *walk, u8 *exe)
 {
 	struct dentry *dentry = (struct dentry *)walk->dentry;
 	struct mount *mount = (struct mount *)walk->mount;
-	u64 parent = (u64)BPF_CORE_READ(dentry, d_parent), off = walk->off;
+	u64 parent = (u64)BPF_CORE_READ(dentry, d_parent), off;
+	const unsigned char *name;
 	long len;
 
 	if (walk->dentry == (u64)BPF_CORE_READ(mount, mnt.mnt_root) || walk->dentry == parent) {
@@ -166,10 +167,16 @@ static __always_inline bool exe_step(struct exe_walk *walk, u8 *exe)
 		walk->mount = up;
 		return true;
 	}
-	walk->cut = off > EXE_LEN - PATH_NAME_LEN;
-	if (off > EXE_LEN - PATH_NAME_LEN)
+	name = BPF_CORE_READ(dentry, d_name.name);
+	off = walk->off;
+	/* 5.10 forgets the bounds of a number on the stack: from the check on it must
+	 * stay in a register. */
+	asm volatile("" : "+r"(off));
+	if (off > EXE_LEN - PATH_NAME_LEN) {
+		walk->cut = 1;
 		return false;
-	len = bpf_probe_read_kernel_str(exe + off, PATH_NAME_LEN, BPF_CORE_READ(dentry, d_name.name));
+	}
+	len = bpf_probe_read_kernel_str(exe + off, PATH_NAME_LEN, name);
 	if (len <= 0)
 		return false;
 	walk->off = off + len;
