@@ -109,6 +109,9 @@ func logOnly(path string) bool {
 	if strings.HasPrefix(path, "zones.") && (strings.Contains(path, ".free_block_types.") || strings.HasSuffix(path, ".free_cma_bytes") || strings.HasSuffix(path, ".highatomic_bytes")) {
 		return true // of a zone's free memory, only the log says what serves which request
 	}
+	if strings.HasPrefix(path, "memory.slab_caches") || strings.HasPrefix(path, "memory.allocations") {
+		return true // the kernel lists them in its report alone
+	}
 	if stat, ok := strings.CutPrefix(path, "limit.stat."); ok {
 		return slices.Contains([]string{
 			"file_thp_bytes", "shmem_thp_bytes", // parts of file and shmem
