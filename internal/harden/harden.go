@@ -5,6 +5,7 @@
 package harden
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"os"
@@ -151,5 +152,66 @@ func lockMemory() error {
 	if err := unix.Setrlimit(unix.RLIMIT_MEMLOCK, &unlimited); err != nil {
 		return fmt.Errorf("lift RLIMIT_MEMLOCK: %w", err)
 	}
-	return unix.Mlockall(unix.MCL_CURRENT | unix.MCL_FUTURE | unix.MCL_ONFAULT)
+	if err := unix.Mlockall(unix.MCL_CURRENT | unix.MCL_FUTURE | unix.MCL_ONFAULT); err != nil {
+		return fmt.Errorf("mlockall: %w", err)
+	}
+	return swapIn()
+}
+
+// swapped is the bit of a page that is in swap (Documentation/admin-guide/mm/pagemap.rst).
+const swapped = 1 << 62
+
+// swapIn brings back what was swapped out before memory was locked: with
+// MCL_ONFAULT that would come back at the first use, in the middle of an OOM.
+func swapIn() error {
+	maps, err := os.ReadFile("/proc/self/maps")
+	if err != nil {
+		return err
+	}
+	pages, err := os.Open("/proc/self/pagemap")
+	if err != nil {
+		return err
+	}
+	defer func() { _ = pages.Close() }()
+	memory, err := os.Open("/proc/self/mem")
+	if err != nil {
+		return err
+	}
+	defer func() { _ = memory.Close() }()
+	for line := range strings.Lines(string(maps)) {
+		f := strings.Fields(line)
+		var from, to int64
+		if len(f) < 2 || !strings.HasPrefix(f[1], "rw") {
+			continue
+		}
+		if _, err := fmt.Sscanf(f[0], "%x-%x", &from, &to); err != nil {
+			continue // above the half of the address space that is a process's
+		}
+		if err := readSwapped(pages, memory, from, to); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// readSwapped reads a byte of each page of a mapping that is in swap.
+func readSwapped(pages, memory *os.File, from, to int64) error {
+	size := int64(os.Getpagesize())
+	var entries [512 * 8]byte
+	for at := from; at < to; {
+		n, err := pages.ReadAt(entries[:min(int64(len(entries)), (to-at)/size*8)], at/size*8)
+		if n < 8 {
+			return err
+		}
+		for i := 0; i+8 <= n; i, at = i+8, at+size {
+			if binary.NativeEndian.Uint64(entries[i:])&swapped == 0 {
+				continue
+			}
+			var b [1]byte
+			if _, err := memory.ReadAt(b[:], at); err != nil {
+				return fmt.Errorf("swap in: %w", err)
+			}
+		}
+	}
+	return nil
 }
