@@ -46,6 +46,7 @@ type Tracker struct {
 type kill struct {
 	at        time.Time
 	incident  string
+	pid       oom.Opt[int32]
 	cgroup    string
 	container string
 	pod       string
@@ -88,7 +89,7 @@ func (t *Tracker) remember(rec *oom.Record) {
 		return
 	}
 	v := rec.Victim
-	k := kill{at: rec.Time, incident: rec.Incident, cgroup: v.Cgroup, unit: v.Unit}
+	k := kill{at: rec.Time, incident: rec.Incident, pid: v.PID, cgroup: v.Cgroup, unit: v.Unit}
 	if v.Container != nil {
 		k.container = v.Container.ID
 	}
@@ -120,8 +121,14 @@ func (t *Tracker) complete(rec *oom.Record) {
 			rec.Cause = oom.CauseMemoryManager
 		}
 	}
-	if rec.Incident == "" && (s.Role == oom.RoleRuntime || s.Role == oom.RoleServiceManager) {
-		rec.Incident = t.drawnBy(rec)
+	switch {
+	case rec.Incident != "":
+	case rec.Cause == oom.CausePIDNamespace:
+		// The init's memory, with which the programs forget a victim, goes before its
+		// namespace does (kernel/exit.c, exit_mm and exit_notify).
+		rec.Incident = t.last(rec, func(k *kill) bool { return k.pid.Known && k.pid == s.PID })
+	case s.Role == oom.RoleRuntime, s.Role == oom.RoleServiceManager:
+		rec.Incident = t.last(rec, func(k *kill) bool { return k.related(rec.Victim) })
 	}
 }
 
@@ -143,15 +150,14 @@ func fullest(levels []oom.CgroupLimit) *oom.Limit {
 	return &oom.Limit{Cgroup: at.Cgroup, CgroupID: at.CgroupID, UsageBytes: at.UsageBytes, MaxBytes: at.MaxBytes, HighBytes: at.HighBytes, SwapUsageBytes: at.SwapUsageBytes, SwapMaxBytes: at.SwapMaxBytes}
 }
 
-// drawnBy is the incident of the last OOM kill in the same container, pod, unit or
-// cgroup, shortly before.
-func (t *Tracker) drawnBy(rec *oom.Record) string {
+// last is the incident of the last OOM kill of a kind, shortly before a SIGKILL.
+func (t *Tracker) last(rec *oom.Record, is func(*kill) bool) string {
 	for i := len(t.kills) - 1; i >= 0; i-- {
 		k := &t.kills[i]
 		if after := rec.Time.Sub(k.at); after < 0 || after > drawn {
 			continue
 		}
-		if k.related(rec.Victim) {
+		if is(k) {
 			return k.incident
 		}
 	}

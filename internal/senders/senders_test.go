@@ -76,6 +76,13 @@ func victim(cgroup, unit, container, pod string) *oom.Victim {
 	return v
 }
 
+// fromInit is the end of a process with the init of its pid namespace.
+func fromInit(pid int32, after time.Duration) *oom.Record {
+	rec := sigkill(after, victim("/c", "", "", ""), &oom.Sender{PID: oom.Some(pid)})
+	rec.Cause = oom.CausePIDNamespace
+	return rec
+}
+
 // TestDrawn: what a runtime or service manager kills of the same owner, shortly
 // after an OOM kill, follows from that kill; what others kill does not.
 func TestDrawn(t *testing.T) {
@@ -94,6 +101,8 @@ func TestDrawn(t *testing.T) {
 		{"same unit", victim("/system.slice/x.service", "x.service", "", ""), sigkill(90*time.Second, victim("/system.slice/x.service/sub", "x.service", "", ""), systemd()), "i"},
 		{"a container in a unit is not the unit", victim("/system.slice/x.service/1", "x.service", "1", ""), sigkill(time.Second, victim("/system.slice/x.service", "x.service", "", ""), systemd()), ""},
 		{"the last moment", victim("/a", "", "", ""), sigkill(drawn, victim("/a", "", "", ""), systemd()), "i"},
+		{"the pid namespace of the victim", &oom.Victim{PID: oom.Some[int32](7)}, fromInit(7, time.Second), "i"},
+		{"another pid namespace", &oom.Victim{PID: oom.Some[int32](7)}, fromInit(8, time.Second), ""},
 		{"too late", victim("/a", "", "", ""), sigkill(drawn+1, victim("/a", "", "", ""), systemd()), ""},
 		{"before it", victim("/a", "", "", ""), sigkill(-1, victim("/a", "", "", ""), systemd()), ""},
 		{"the root cgroup is no owner", victim("/", "", "", ""), sigkill(1, victim("/", "", "", ""), systemd()), ""},
