@@ -248,18 +248,20 @@ func TestSigkillBlastRadius(t *testing.T) {
 
 // TestSigkillStorm: of many kills at once, each is written or counted as lost.
 func TestSigkillStorm(t *testing.T) {
-	const sent = 3000
+	const sent, batch = 3000, 100 // more at a time do not fit into a guest's memory
 	p := newTracee(t, "--sigkill", "all", "-o", "json").startReady()
-	pids, err := workload.Pausers(sent)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, pid := range pids {
-		kill(t, pid)
-	}
-	for range pids {
-		if _, err := unix.Wait4(-1, nil, 0, nil); err != nil {
+	for range sent / batch {
+		pids, err := workload.Pausers(batch)
+		if err != nil {
 			t.Fatal(err)
+		}
+		for _, pid := range pids {
+			kill(t, pid)
+		}
+		for _, pid := range pids {
+			if _, err := unix.Wait4(pid, nil, 0, nil); err != nil {
+				t.Fatal(err)
+			}
 		}
 	}
 	written := func() (n int) {
