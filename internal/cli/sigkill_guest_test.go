@@ -248,7 +248,7 @@ func TestSigkillBlastRadius(t *testing.T) {
 
 // TestSigkillStorm: of many kills at once, each is written or counted as lost.
 func TestSigkillStorm(t *testing.T) {
-	const sent, batch = 3000, 100 // more at a time do not fit into a guest's memory
+	const sent, batch = 2000, 100 // more at a time do not fit into a guest's memory
 	p := newTracee(t, "--sigkill", "all", "-o", "json").startReady()
 	for range sent / batch {
 		pids, err := workload.Pausers(batch)
