@@ -21,7 +21,7 @@ export CGO_ENABLED := 0
 .DEFAULT_GOAL := build
 
 .PHONY: all help test-total deps deps-test build demo test test-unit test-page test-host test-vm lint lint-licence vagrant-validate vagrant-test \
-	generate check-generated fmt fuzz bench size picture clean release install
+	generate check-generated fmt fuzz mutants bench size picture clean release install
 
 all: build test ## build and test
 
@@ -122,6 +122,12 @@ fuzz: ## fuzz each fuzz target for a minute
 	@for p in $$(grep -rlE '^func Fuzz' --include='*_test.go' internal | xargs -n1 dirname | sort -u); do \
 		for f in $$(grep -hoE '^func Fuzz[A-Za-z0-9_]+' $$p/*_test.go | sed 's/func //'); do \
 			$(GO) test -run '^$$' -fuzz "^$$f\$$" -fuzztime 60s ./$$p; done; done
+
+MUTANTS ?= explain kernlog ring wire redact cgroup history
+GREMLINS_VERSION := v0.6.0
+
+mutants: ## change the code of the packages that judge, one line at a time, and see the tests fail
+	@for p in $(MUTANTS); do $(GO) run github.com/go-gremlins/gremlins/cmd/gremlins@$(GREMLINS_VERSION) unleash --tags mutants ./internal/$$p; done
 
 bench: build ## benchmarks: packages, kernel-log reading beside a peer, and a guest with peers (libbpf-tools, bpftrace) where installed
 	$(GO) test -run '^$$' -bench . -benchmem ./...
