@@ -581,8 +581,8 @@ func (c *Cache) Sources() []Source {
 // put takes what a source says of a container, and of its pod; without an id of a
 // pod alone.
 func (c *Cache) put(s *source, info *Info) {
-	if info.PodContainer != "" && s.system() && s.rank == rankRuntime {
-		c.readStates() // kubelet wrote down before what it asked for
+	if info.PodContainer != "" && s.system() && s.kind != kindState {
+		c.readStates() // kubelet wrote down before what it asked for, whoever names the container
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
