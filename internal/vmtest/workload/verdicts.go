@@ -154,11 +154,11 @@ func runSysrqShort(ctx context.Context, g *Guest) (*Outcome, error) {
 		return nil, err
 	}
 	// What it takes beside its memory differs: small ones take what is too much.
-	for free, err = memFree(); free > 36*mib; free, err = memFree() {
+	for free, err = memFree(); free > 13*mib; free, err = memFree() {
 		if err != nil {
 			return nil, err
 		}
-		if _, err := g.Fill(ctx, Hog{Name: "small", Steps: anon(2 * mib)}); err != nil {
+		if _, err := g.Fill(ctx, Hog{Name: "small", Steps: anon(512 * kib)}); err != nil {
 			return nil, err
 		}
 	}
