@@ -149,7 +149,7 @@ func runSysrqShort(ctx context.Context, g *Guest) (*Outcome, error) {
 	if err != nil {
 		return nil, err
 	}
-	p, err := g.Fill(ctx, Hog{Name: "biggest", Adj: 500, Steps: anon(free - 36*mib)})
+	p, err := g.Fill(ctx, Hog{Name: "biggest", Adj: 500, Steps: anon(free - 64*mib)})
 	if err != nil {
 		return nil, err
 	}
