@@ -158,7 +158,7 @@ func runSysrqShort(ctx context.Context, g *Guest) (*Outcome, error) {
 		if err != nil {
 			return nil, err
 		}
-		if _, err := g.Fill(ctx, Hog{Name: "small", Steps: anon(512 * kib)}); err != nil {
+		if _, err := g.Fill(ctx, Hog{Name: "small", Steps: anon(2 * mib)}); err != nil {
 			return nil, err
 		}
 	}
