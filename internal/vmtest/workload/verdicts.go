@@ -149,7 +149,7 @@ func runSysrqShort(ctx context.Context, g *Guest) (*Outcome, error) {
 	if err != nil {
 		return nil, err
 	}
-	p, err := g.Fill(ctx, Hog{Name: "biggest", Adj: 500, Steps: anon(free - 64*mib)})
+	p, err := g.Fill(ctx, Hog{Name: "biggest", Adj: 500, Steps: anon(free - 36*mib)})
 	if err != nil {
 		return nil, err
 	}
@@ -158,7 +158,7 @@ func runSysrqShort(ctx context.Context, g *Guest) (*Outcome, error) {
 		if err != nil {
 			return nil, err
 		}
-		if _, err := g.Fill(ctx, Hog{Name: "small", Steps: anon(2 * mib)}); err != nil {
+		if _, err := g.Fill(ctx, Hog{Name: "small", Steps: anon(512 * kib)}); err != nil {
 			return nil, err
 		}
 	}
