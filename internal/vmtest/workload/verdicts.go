@@ -149,18 +149,9 @@ func runSysrqShort(ctx context.Context, g *Guest) (*Outcome, error) {
 	if err != nil {
 		return nil, err
 	}
-	p, err := g.Fill(ctx, Hog{Name: "biggest", Adj: 500, Steps: anon(free - 36*mib)})
+	p, err := g.Fill(ctx, Hog{Name: "biggest", Adj: 500, Steps: anon(free - 32*mib)})
 	if err != nil {
 		return nil, err
-	}
-	// What it takes beside its memory differs: small ones take what is too much.
-	for free, err = memFree(); free > 13*mib; free, err = memFree() {
-		if err != nil {
-			return nil, err
-		}
-		if _, err := g.Fill(ctx, Hog{Name: "small", Steps: anon(512 * kib)}); err != nil {
-			return nil, err
-		}
 	}
 	if err := os.WriteFile("/proc/sysrq-trigger", []byte("f"), 0); err != nil {
 		return nil, err
