@@ -147,6 +147,19 @@ static __always_inline u32 unit_time(u64 ns)
 	return when ? when : 1;
 }
 
+/*
+ * Whether no charge was seen yet in this slot of the first level. This, and not each
+ * charge, is when an entry is checked against its cgroup: one that is removed takes
+ * its entry along, so that a stale one is rare, and none is copied at a kill.
+ */
+static __always_inline bool begins_slot(struct growth *growth, u64 now)
+{
+	u32 slot = unit_time(now) >> FIRST_SHIFT;
+	u32 when = growth->points[slot % SLOTS].when;
+
+	return !when || when >> FIRST_SHIFT != slot || now - growth->last_ns > (u64)STAMP_RANGE << UNIT_SHIFT;
+}
+
 /* Stamps are compared by difference, which holds for half of their range. */
 static __always_inline void forget_old(struct growth *growth, u32 when)
 {
@@ -163,9 +176,9 @@ static __always_inline void forget_old(struct growth *growth, u32 when)
 /*
  * Keeps the first usage of each slot of time: level n has SLOTS slots of
  * 2^(FIRST_SHIFT + n * LEVEL_SHIFT) units. A slot that has begun at one level has
- * at all those above. True when a slot began.
+ * at all those above.
  */
-static __always_inline bool take_point(struct growth *growth, u32 when, u32 pages)
+static __always_inline void take_point(struct growth *growth, u32 when, u32 pages)
 {
 	u32 level;
 
@@ -175,12 +188,11 @@ static __always_inline bool take_point(struct growth *growth, u32 when, u32 page
 		struct growth_point *point = &growth->points[level * SLOTS + (when >> shift) % SLOTS];
 
 		if (point->when && point->when >> shift == when >> shift)
-			return level > 0;
+			return;
 		point->when = when;
 		point->pages = pages;
 	}
 	forget_old(growth, when);
-	return true;
 }
 
 static __always_inline void take_level(struct growth *growth, u64 usage, u64 max, u64 what, u64 now)
@@ -205,8 +217,6 @@ static __always_inline void roll_window(struct growth *growth, u64 now)
 	bool adjoins = now - growth->window_ns < 2 * WINDOW_NS;
 	u32 i;
 
-	if (now - growth->window_ns < WINDOW_NS)
-		return;
 	for (i = 0; i < CHARGERS; i++) {
 		growth->chargers[i].before = adjoins ? growth->chargers[i].pages : 0;
 		growth->chargers[i].pages = 0;
@@ -291,16 +301,10 @@ static __always_inline bool take_charge(struct growth *growth, u64 start, u32 pa
 	return false;
 }
 
-/*
- * One level of a charge. sizes is the usage before it and, in the lower half, the
- * limit, in pages; what is the pages charged, with CHARGED and HIT. 0 when the
- * counter is none of memory.
- */
-VERIFIED_ONCE int grow(u64 counter, u64 sizes, u64 what, u64 now, u64 start)
+/* The first charge of a slot of time. 0 when the counter is none of memory. */
+VERIFIED_ONCE int begin_slot(u64 counter, u64 usage, u64 now)
 {
 	struct growth *growth = known_growth(counter);
-	u64 usage = sizes >> 32, max = sizes & MAX_PAGES;
-	bool began;
 
 	if (!growth) {
 		if (!follow(counter))
@@ -311,14 +315,36 @@ VERIFIED_ONCE int grow(u64 counter, u64 sizes, u64 what, u64 now, u64 start)
 		growth->first_ns = now;
 		growth->window_ns = now;
 		growth->window_before_ns = now;
-	}
-	if (now - growth->last_ns > (u64)STAMP_RANGE << UNIT_SHIFT)
+	} else if (now - growth->last_ns > (u64)STAMP_RANGE << UNIT_SHIFT) {
 		forget_old(growth, unit_time(now));
+	}
+	take_point(growth, unit_time(now), usage);
+	return 1;
+}
+
+/*
+ * One level of a charge. sizes is the usage before it and, in the lower half, the
+ * limit, in pages; what is the pages charged, with CHARGED and HIT. 0 when the
+ * counter is none of memory.
+ */
+VERIFIED_ONCE int grow(u64 counter, u64 sizes, u64 what, u64 now, u64 start)
+{
+	struct growth *growth = bpf_map_lookup_elem(&growths, &counter);
+	u64 usage = sizes >> 32, max = sizes & MAX_PAGES;
+	bool began = !growth || begins_slot(growth, now);
+
+	if (began) {
+		if (!begin_slot(counter, usage, now))
+			return 0;
+		growth = bpf_map_lookup_elem(&growths, &counter);
+		if (!growth)
+			return 0;
+	}
 	growth->last_ns = now;
 	growth->last_pages = usage;
-	began = take_point(growth, unit_time(now), usage);
 	take_level(growth, usage, max, what, now);
-	roll_window(growth, now);
+	if (now - growth->window_ns >= WINDOW_NS)
+		roll_window(growth, now);
 	if ((what & CHARGED) && !take_charge(growth, start, what, began))
 		add_charger(counter, start, what);
 	return 1;
@@ -326,17 +352,24 @@ VERIFIED_ONCE int grow(u64 counter, u64 sizes, u64 what, u64 now, u64 start)
 
 static __always_inline u64 process_start(void)
 {
-	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
+	struct task_struct *task;
 
+	if (has_current_task_btf())
+		return bpf_get_current_task_btf()->group_leader->start_boottime;
+	task = (struct task_struct *)bpf_get_current_task();
 	return BPF_CORE_READ(task, group_leader, start_boottime);
 }
 
-/* A pointer that the verifier knows, as the number that global functions take. */
+/*
+ * A pointer that the verifier knows, as the number that global functions take: what
+ * an atomic operation leaves on the stack has no type for it. In assembly, since the
+ * compiler knows others than the addition, and 5.10 does not.
+ */
 static __always_inline u64 number(void *pointer)
 {
-	u64 value = 0, from = (u64)pointer;
+	u64 value = 0;
 
-	read_kernel(&value, &from);
+	asm volatile("lock *(u64 *)(%0 + 0) += %1" : : "r"(&value), "r"(pointer) : "memory");
 	return value;
 }
 
@@ -370,16 +403,27 @@ static __always_inline u32 stock_set(u64 counter)
 	return (counter >> 11 ^ counter >> 15) % STOCK_SETS;
 }
 
-/* A charge succeeded: the rest of its batch goes into the CPU's stock. */
-static __always_inline void remember_stock(u64 counter, u64 start)
+/*
+ * CLOCK_BOOTTIME, read once in each tick of the kernel: to read it can take as long as
+ * all the rest, and a tick (1 to 10 ms) is short for what is kept.
+ */
+static __always_inline u64 tick_time(struct stocks_of_cpu *here)
 {
-	u32 zero = 0, tgid = bpf_get_current_pid_tgid() >> 32;
-	struct stocks_of_cpu *stocks_here = bpf_map_lookup_elem(&stocks, &zero);
-	struct stock_owner *owner;
+	u64 tick = bpf_jiffies64();
 
-	if (!stocks_here)
-		return;
-	owner = stocks_here->owners[stock_set(counter)];
+	if (here->tick != tick) {
+		here->tick = tick;
+		here->tick_ns = bpf_ktime_get_boot_ns();
+	}
+	return here->tick_ns;
+}
+
+/* A charge succeeded: the rest of its batch goes into the CPU's stock. */
+static __always_inline void remember_stock(struct stocks_of_cpu *here, u64 counter, u64 start)
+{
+	u32 tgid = bpf_get_current_pid_tgid() >> 32;
+	struct stock_owner *owner = here->owners[stock_set(counter)];
+
 	if (owner[0].counter != counter)
 		owner[1] = owner[0];
 	owner[0].counter = counter;
@@ -393,10 +437,13 @@ static __always_inline void remember_stock(u64 counter, u64 start)
  */
 static __always_inline int on_try_charge(bool typed, struct page_counter *counter, u64 pages)
 {
-	u64 now = bpf_ktime_get_boot_ns(), start = process_start(), what, sizes;
-	u32 i, refused = refusing_level(typed, counter, pages);
-	u64 leaf = number(counter);
+	u32 i, zero = 0, refused = refusing_level(typed, counter, pages);
+	struct stocks_of_cpu *here = bpf_map_lookup_elem(&stocks, &zero);
+	u64 leaf = number(counter), start = process_start(), now, what, sizes;
 
+	if (!here)
+		return 0;
+	now = tick_time(here);
 	pages &= MAX_PAGES;
 	for (i = 0; i < MAX_DEPTH && counter; i++) {
 		sizes = counter_sizes(typed, counter);
@@ -409,14 +456,14 @@ static __always_inline int on_try_charge(bool typed, struct page_counter *counte
 		counter = COUNTER(typed, counter, parent);
 	}
 	if (pages <= BATCH)
-		remember_stock(leaf, start);
+		remember_stock(here, leaf, start);
 	return 0;
 }
 
 /* Takes pages from what a process charged. */
 VERIFIED_ONCE int take_back(u64 counter, u32 tgid, u64 start, u32 pages)
 {
-	struct growth *growth = known_growth(counter);
+	struct growth *growth = bpf_map_lookup_elem(&growths, &counter);
 	u32 i;
 
 	if (!growth)
@@ -435,29 +482,37 @@ VERIFIED_ONCE int take_back(u64 counter, u32 tgid, u64 start, u32 pages)
 	return 0;
 }
 
-/* A CPU gives back what it has in stock of a cgroup: no process used it. */
-static __always_inline int on_drain_stock(u64 stock, u32 slot)
+/* Who charged what this CPU has in stock of a cgroup. */
+static __always_inline struct stock_owner *stock_owner_of(u64 counter)
 {
-	u64 memcg = stock_memcg(stock, slot), counter, start;
-	u32 i, zero = 0, set, tgid, pages = stock_pages(stock, slot);
+	u32 zero = 0;
 	struct stocks_of_cpu *stocks_here = bpf_map_lookup_elem(&stocks, &zero);
 	struct stock_owner *owner;
 
-	if (!stocks_here || !memcg || !pages || pages > BATCH)
+	if (!stocks_here)
+		return NULL;
+	owner = stocks_here->owners[stock_set(counter)];
+	if (owner[0].counter == counter)
+		return &owner[0];
+	return owner[1].counter == counter ? &owner[1] : NULL;
+}
+
+/* A CPU gives back what it has in stock of a cgroup: no process used it. */
+static __always_inline int on_drain_stock(bool typed, struct mem_cgroup *memcg, u32 pages)
+{
+	struct page_counter *counter = &memcg->memory;
+	struct stock_owner *owner;
+	u32 i;
+
+	if (!memcg || !pages || pages > BATCH)
 		return 0;
-	counter = memcg + bpf_core_field_offset(struct mem_cgroup, memory);
-	set = stock_set(counter);
-	owner = &stocks_here->owners[set][0];
-	if (owner->counter != counter)
-		owner = &stocks_here->owners[set][1];
-	if (owner->counter != counter)
+	owner = stock_owner_of(number(counter));
+	if (!owner)
 		return 0;
-	tgid = owner->tgid;
-	start = owner->start_boot_ns;
 	for (i = 0; i < MAX_DEPTH && counter; i++) {
-		if (!i || BPF_CORE_READ((struct page_counter *)counter, max) >> UNLIMITED_SHIFT == 0)
-			take_back(counter, tgid, start, pages);
-		counter = (u64)BPF_CORE_READ((struct page_counter *)counter, parent);
+		if (!i || COUNTER(typed, counter, max) >> UNLIMITED_SHIFT == 0)
+			take_back(number(counter), owner->tgid, owner->start_boot_ns, pages);
+		counter = COUNTER(typed, counter, parent);
 	}
 	return 0;
 }
@@ -465,13 +520,20 @@ static __always_inline int on_drain_stock(u64 stock, u32 slot)
 SEC("fentry/drain_stock")
 int fentry_drain_stock(u64 *ctx)
 {
-	return on_drain_stock(number((void *)ctx[0]), stock_has_slots() ? ctx[1] : 0);
+	struct memcg_stock_pcp *stock = (struct memcg_stock_pcp *)ctx[0];
+
+	if (stock_has_slots())
+		return on_drain_stock(false, (struct mem_cgroup *)stock_memcg(number(stock), ctx[1]), stock_pages(number(stock), ctx[1]));
+	return on_drain_stock(true, stock->cached, stock->nr_pages);
 }
 
 SEC("kprobe/drain_stock")
 int kprobe_drain_stock(struct pt_regs *ctx)
 {
-	return on_drain_stock(PT_REGS_PARM1(ctx), stock_has_slots() ? PT_REGS_PARM2(ctx) : 0);
+	u64 stock = PT_REGS_PARM1(ctx);
+	u32 slot = stock_has_slots() ? PT_REGS_PARM2(ctx) : 0;
+
+	return on_drain_stock(false, (struct mem_cgroup *)stock_memcg(stock, slot), stock_pages(stock, slot));
 }
 
 SEC("fentry/page_counter_try_charge")

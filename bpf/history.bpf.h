@@ -78,6 +78,8 @@ struct stock_owner {
 };
 
 struct stocks_of_cpu {
+	u64 tick;    /* jiffies when tick_ns was read */
+	u64 tick_ns; /* CLOCK_BOOTTIME */
 	struct stock_owner owners[STOCK_SETS][2]; /* the last first */
 };
 

@@ -87,6 +87,8 @@ type HistoryLimitWrites struct {
 
 type HistoryStocksOfCpu struct {
 	_      structs.HostLayout
+	Tick   uint64
+	TickNs uint64
 	Owners [32][2]struct {
 		_           structs.HostLayout
 		Counter     uint64
