@@ -34,13 +34,21 @@ struct {
 	__type(value, struct killed);
 } killed SEC(".maps");
 
-/* Writes of limits, by the serial number of the cgroup's css. */
+/* Writes of limits, by limits_key(). */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 1024);
+	__uint(max_entries, 2048);
 	__type(key, u64);
 	__type(value, struct limit_writes);
 } limits SEC(".maps");
+
+/* By process. Those that ended are pushed out by others. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 1024);
+	__type(key, u32);
+	__type(value, struct adj_write);
+} adjs SEC(".maps");
 
 /*
  * Who charged last for each cgroup on this CPU: most of a charge is for later, and
@@ -59,6 +67,7 @@ const enum growth_flag *history_growth_flag __attribute__((unused));
 /* What a new entry starts as; nothing writes to it. */
 static struct growth nothing;
 static struct limit_writes unwritten;
+static struct adj_write unadjusted;
 
 /* The next slot of killed; oom_lock is held. */
 u32 killed_next;
@@ -550,11 +559,26 @@ int kprobe_try_charge(struct pt_regs *ctx)
 
 /* the decision */
 
+/* Where the writes of memory.max, or of memory.high, of a cgroup are kept. */
+static __always_inline u64 limits_key(u64 memcg, bool high)
+{
+	return memcg_serial(memcg) << 1 | high;
+}
+
+static __always_inline void copy_writes(struct limit_writes *to, u64 memcg, bool high)
+{
+	u64 key = limits_key(memcg, high);
+	struct limit_writes *writes = bpf_map_lookup_elem(&limits, &key);
+
+	to->last.boot_ns = 0;
+	if (writes)
+		bpf_probe_read_kernel(to, sizeof(*to), writes);
+}
+
 VERIFIED_ONCE int copy_growth(u64 memcg)
 {
 	struct page_counter *counter = (struct page_counter *)(memcg + bpf_core_field_offset(struct mem_cgroup, memory));
-	u64 address = (u64)counter, serial = memcg_serial(memcg);
-	struct limit_writes *writes = bpf_map_lookup_elem(&limits, &serial);
+	u64 address = (u64)counter;
 	struct growth *growth = known_growth(address);
 	u32 slot = killed_next % KILLED_SLOTS;
 	struct killed *copy = bpf_map_lookup_elem(&killed, &slot);
@@ -567,12 +591,12 @@ VERIFIED_ONCE int copy_growth(u64 memcg)
 	copy->tid = bpf_get_current_pid_tgid();
 	copy->max_pages = BPF_CORE_READ(counter, max);
 	copy->usage_pages = BPF_CORE_READ(counter, usage.counter);
+	copy->high_pages = BPF_CORE_READ(counter, high);
 	copy->growth.serial = 0;
-	copy->writes.last.boot_ns = 0;
 	if (growth)
 		bpf_probe_read_kernel(&copy->growth, sizeof(copy->growth), growth);
-	if (writes)
-		bpf_probe_read_kernel(&copy->writes, sizeof(copy->writes), writes);
+	copy_writes(&copy->max_writes, memcg, false);
+	copy_writes(&copy->high_writes, memcg, true);
 	copy->boot_ns = bpf_ktime_get_boot_ns();
 	return 0;
 }
@@ -600,22 +624,24 @@ int kprobe_kill(struct pt_regs *ctx)
 
 /* limits */
 
-VERIFIED_ONCE int take_write(u64 memcg)
+VERIFIED_ONCE int take_write(u64 memcg, u32 high)
 {
-	u64 serial = memcg_serial(memcg), max = BPF_CORE_READ((struct mem_cgroup *)memcg, memory.max), writer = current_memcg();
+	struct page_counter *counter = (struct page_counter *)(memcg + bpf_core_field_offset(struct mem_cgroup, memory));
+	u64 from = high ? BPF_CORE_READ(counter, high) : BPF_CORE_READ(counter, max);
+	u64 key = limits_key(memcg, high), writer = current_memcg();
 	struct limit_writes *writes;
 	struct limit_write *last;
 
-	bpf_map_update_elem(&limits, &serial, &unwritten, BPF_NOEXIST);
-	writes = bpf_map_lookup_elem(&limits, &serial);
+	bpf_map_update_elem(&limits, &key, &unwritten, BPF_NOEXIST);
+	writes = bpf_map_lookup_elem(&limits, &key);
 	if (!writes)
 		return 0;
 	last = &writes->last;
 	/* One that changed nothing is forgotten: the same value is often written again. */
-	if (last->boot_ns && last->from_pages != max)
+	if (last->boot_ns && last->from_pages != from)
 		writes->before = *last;
 	last->boot_ns = bpf_ktime_get_boot_ns();
-	last->from_pages = max;
+	last->from_pages = from;
 	last->tgid = bpf_get_current_pid_tgid() >> 32;
 	last->cgroup_id = writer ? BPF_CORE_READ((struct mem_cgroup *)writer, css.cgroup, kn, id) : UNKNOWN;
 	bpf_get_current_comm(last->comm, sizeof(last->comm));
@@ -623,50 +649,85 @@ VERIFIED_ONCE int take_write(u64 memcg)
 }
 
 /* Before the write of a file of a memory cgroup (of_css() of include/linux/cgroup.h). */
-static __always_inline int on_limit_write(struct kernfs_open_file *file)
+static __always_inline int on_limit_write(struct kernfs_open_file *file, bool high)
 {
 	struct kernfs_node *dir = kernfs_parent(BPF_CORE_READ(file, kn));
 	u64 memcg = cgroup_memcg((u64)BPF_CORE_READ(dir, priv));
 
-	return memcg ? take_write(memcg) : 0;
+	return memcg ? take_write(memcg, high) : 0;
 }
 
 SEC("fentry/memory_max_write")
 int fentry_max_write(u64 *ctx)
 {
-	return on_limit_write((struct kernfs_open_file *)ctx[0]);
+	return on_limit_write((struct kernfs_open_file *)ctx[0], false);
 }
 
 SEC("kprobe/memory_max_write")
 int kprobe_max_write(struct pt_regs *ctx)
 {
-	return on_limit_write((struct kernfs_open_file *)PT_REGS_PARM1(ctx));
+	return on_limit_write((struct kernfs_open_file *)PT_REGS_PARM1(ctx), false);
+}
+
+SEC("fentry/memory_high_write")
+int fentry_high_write(u64 *ctx)
+{
+	return on_limit_write((struct kernfs_open_file *)ctx[0], true);
+}
+
+SEC("kprobe/memory_high_write")
+int kprobe_high_write(struct pt_regs *ctx)
+{
+	return on_limit_write((struct kernfs_open_file *)PT_REGS_PARM1(ctx), true);
 }
 
 /* v1: any limit of the controller; one that leaves memory's as it was is forgotten. */
 SEC("fentry/mem_cgroup_write")
 int fentry_v1_write(u64 *ctx)
 {
-	return on_limit_write((struct kernfs_open_file *)ctx[0]);
+	return on_limit_write((struct kernfs_open_file *)ctx[0], false);
 }
 
 SEC("kprobe/mem_cgroup_write")
 int kprobe_v1_write(struct pt_regs *ctx)
 {
-	return on_limit_write((struct kernfs_open_file *)PT_REGS_PARM1(ctx));
+	return on_limit_write((struct kernfs_open_file *)PT_REGS_PARM1(ctx), false);
+}
+
+/* After a write of oom_score_adj (fs/proc/base.c, __set_oom_adj). */
+SEC("raw_tp/oom_score_adj_update")
+int raw_adj(u64 *ctx)
+{
+	struct task_struct *task = (struct task_struct *)ctx[0];
+	u32 tgid = BPF_CORE_READ(task, tgid);
+	u64 writer = current_memcg();
+	struct adj_write *write;
+
+	bpf_map_update_elem(&adjs, &tgid, &unadjusted, BPF_ANY);
+	write = bpf_map_lookup_elem(&adjs, &tgid);
+	if (!write)
+		return 0;
+	write->cgroup_id = writer ? BPF_CORE_READ((struct mem_cgroup *)writer, css.cgroup, kn, id) : UNKNOWN;
+	write->tgid = bpf_get_current_pid_tgid() >> 32;
+	write->adj = BPF_CORE_READ(task, signal, oom_score_adj);
+	bpf_get_current_comm(write->comm, sizeof(write->comm));
+	write->boot_ns = bpf_ktime_get_boot_ns();
+	return 0;
 }
 
 /* A cgroup that is removed is forgotten. */
 SEC("raw_tp/cgroup_rmdir")
 int raw_cgroup_rmdir(u64 *ctx)
 {
-	u64 memcg = cgroup_memcg(ctx[0]), counter, serial;
+	u64 memcg = cgroup_memcg(ctx[0]), counter, max, high;
 
 	if (!memcg)
 		return 0;
 	counter = memcg + bpf_core_field_offset(struct mem_cgroup, memory);
-	serial = memcg_serial(memcg);
+	max = limits_key(memcg, false);
+	high = limits_key(memcg, true);
 	bpf_map_delete_elem(&growths, &counter);
-	bpf_map_delete_elem(&limits, &serial);
+	bpf_map_delete_elem(&limits, &max);
+	bpf_map_delete_elem(&limits, &high);
 	return 0;
 }
