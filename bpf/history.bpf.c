@@ -37,7 +37,7 @@ struct {
 /* Writes of limits, by limits_key(). */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 2048);
+	__uint(max_entries, 1536);
 	__type(key, u64);
 	__type(value, struct limit_writes);
 } limits SEC(".maps");
@@ -45,7 +45,7 @@ struct {
 /* By process. Those that ended are pushed out by others. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, 1024);
+	__uint(max_entries, 512);
 	__type(key, u32);
 	__type(value, struct adj_write);
 } adjs SEC(".maps");
