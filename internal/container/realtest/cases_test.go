@@ -35,6 +35,7 @@ func containerdCases(t *testing.T, c *containerd) {
 		{"pod limit with a sibling", podLimit},
 		{"same container name in two pods", sameName},
 		{"removed when it dies", removed},
+		{"stopped by force", stubborn},
 		{"child dies and main process lives", childDies},
 	} {
 		t.Run(tc.name, func(t *testing.T) { tc.run(t, c, s) })

@@ -6,6 +6,7 @@
 //	hog wait MIB        wait for SIGUSR1, then take memory
 //	hog parent MIB      have a child take memory on SIGUSR1, and live on
 //	hog group N MIB     have N-1 more processes sleep, then take memory
+//	hog stay            ignore SIGTERM, and sleep
 package main
 
 import (
@@ -20,10 +21,14 @@ func main() {
 	if len(os.Args) < 2 {
 		os.Exit(2)
 	}
-	go end()
+	if os.Args[1] == "stay" {
+		signal.Ignore(syscall.SIGTERM)
+	} else {
+		go end()
+	}
 	args := os.Args[2:]
 	switch os.Args[1] {
-	case "pause":
+	case "pause", "stay":
 	case "eat":
 		eat(args, 0)
 	case "wait":
