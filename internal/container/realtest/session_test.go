@@ -47,7 +47,7 @@ type session struct {
 	limits   map[int32]*oom.Limit // of the log, by the thread that it names
 	kills    []got
 	sigkills []sigkill
-	warns  []string
+	warns    []string
 }
 
 // decides says that a hook sees the decision, and with it the limit.
