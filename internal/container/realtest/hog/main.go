@@ -7,12 +7,15 @@
 //	hog parent MIB      have a child take memory on SIGUSR1, and live on
 //	hog group N MIB     have N-1 more processes sleep, then take memory
 //	hog stay            ignore SIGTERM, and sleep
+//	hog say N           print a record of kind lost whose node has N bytes, and sleep
 package main
 
 import (
+	"fmt"
 	"os"
 	"os/signal"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -29,6 +32,9 @@ func main() {
 	args := os.Args[2:]
 	switch os.Args[1] {
 	case "pause", "stay":
+	case "say":
+		n, _ := strconv.Atoi(args[0])
+		fmt.Printf("{\"schema\":1,\"id\":\"a1\",\"kind\":\"lost\",\"source\":\"bpf\",\"node\":%q,\"lost\":1}\n", strings.Repeat("a ", n/2))
 	case "eat":
 		eat(args, 0)
 	case "wait":
