@@ -22,16 +22,17 @@ func main() {
 	binary := flag.String("oomtrace", "build/oomtrace", "the program to measure")
 	short := flag.Bool("short", false, "leave out the crowds and the ten thousand kills")
 	latency := flag.Bool("latency", false, "leave out the storms too")
+	signals := flag.Bool("signals", false, "measure signals alone")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	if err := run(ctx, *kernel, *binary, *short, *latency); err != nil {
+	if err := run(ctx, *kernel, *binary, *short, *latency, *signals); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context, kernel, binary string, short, latency bool) error {
+func run(ctx context.Context, kernel, binary string, short, latency, signals bool) error {
 	k, err := kernels.Resolve(ctx, kernel, kernels.Options{})
 	if err != nil {
 		return err
@@ -52,6 +53,8 @@ func run(ctx context.Context, kernel, binary string, short, latency bool) error 
 	}
 	command := []string{"/bench"}
 	switch {
+	case signals:
+		command = append(command, "-signals")
 	case latency:
 		command = append(command, "-latency")
 	case short:
