@@ -258,6 +258,9 @@ func victimFacts(l, m *list, v *oom.Victim) {
 	}
 	l.add("Swapped out", sizeOpt(v.SwapBytes))
 	m.code("Cgroup", v.Cgroup)
+	if p := v.CgroupPressure; p != nil {
+		m.text("Waited for memory", strings.Join(append(waited("some", p.Some), waited("all", p.Full)...), ", "))
+	}
 	m.add("Page tables", sizeOpt(v.PgtablesBytes))
 	m.add("Locked", sizeOpt(v.LockedVMBytes))
 	m.add("Virtual", sizeOpt(v.TotalVMBytes))
@@ -425,6 +428,23 @@ func (k *kill) processes() {
 		l.text("It says", s.Says)
 	}
 	k.Sender = l
+}
+
+// waited is a line of a PSI file.
+func waited(who string, t *oom.PressureTime) []string {
+	if t == nil {
+		return nil
+	}
+	var out []string
+	for _, avg := range [...]struct {
+		seconds int
+		percent oom.Opt[float64]
+	}{{10, t.Avg10Percent}, {60, t.Avg60Percent}, {300, t.Avg300Percent}} {
+		if avg.percent.Known {
+			out = append(out, fmt.Sprintf("%s %.2f %% of %d s", who, avg.percent.Value, avg.seconds))
+		}
+	}
+	return out
 }
 
 func bracket(s string) string {
