@@ -203,6 +203,9 @@ type Record struct {
 	// Finished is set on a record that was read as such, perhaps of another machine:
 	// nothing of this one belongs into it.
 	Finished bool `json:"-"`
+	// LogText are the lines of the kernel log that the record was read from, where they
+	// were asked for. They are not part of the record: who has it has the log, too.
+	LogText string `json:"-"`
 	// Unknown are fields of a record that was read and that this version does not know,
 	// as UnknownFields gives them. They are written again.
 	Unknown json.RawMessage `json:"-"`

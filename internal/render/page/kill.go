@@ -50,6 +50,7 @@ type kill struct {
 	Kernel    []string
 	User      []string
 	Sender    []fact
+	Log       string
 	JSON      template.HTML
 	exitFact  int
 }
@@ -76,6 +77,7 @@ type named struct {
 
 func (p *Page) kill(rec *oom.Record, line []byte) *kill {
 	k := &kill{rec: rec, Heading: visible(heading(rec)), RSS: dash, Limit: dash, JSON: jsonText(line), exitFact: -1}
+	k.Log = logText(rec.LogText)
 	k.When, k.WhenISO = p.when(rec)
 	if v := rec.Victim; v != nil {
 		k.Victim = visible(process(v.Comm, pid(v.PID, v.TID)))
@@ -98,6 +100,15 @@ func (p *Page) kill(rec *oom.Record, line []byte) *kill {
 	k.processes()
 	k.setExit(rec.Exit)
 	return k
+}
+
+// logText are the kernel's lines, without what a terminal or a reader could be misled by.
+func logText(text string) string {
+	var b strings.Builder
+	for line := range strings.Lines(text) {
+		b.WriteString(visible(strings.ReplaceAll(strings.TrimSuffix(line, "\n"), "\t", "  ")) + "\n")
+	}
+	return b.String()
 }
 
 // heading says in a line what happened.
