@@ -55,8 +55,8 @@ func amd64() []string { return []string{"5.10", "6.1", "6.12", "7.x"} }
 func suites() []suite {
 	return []suite{
 		{name: "tiers", pkg: "./internal/tracer", run: "^TestGuest"},
-		{name: "history", pkg: "./internal/history", run: "^TestGuestTruth$", memoryMiB: 1024, on: []string{"5.10", "6.1", "7.x", "6.1-arm64"}},
-		{name: "history", pkg: "./internal/history", run: "^TestGuest", memoryMiB: 1024, env: []string{"OOMTRACE_FULL=1"}, on: []string{"6.12"}},
+		{name: "history", pkg: "./internal/history", run: "^TestGuest(Truth|Restart)$", memoryMiB: 1024, on: []string{"5.10", "6.1", "7.x", "6.1-arm64"}},
+		{name: "history", pkg: "./internal/history", run: "^TestGuest", memoryMiB: 1024, on: []string{"6.12"}},
 		{name: "history-v1", pkg: "./internal/history", run: "^TestGuestTruth$", memoryMiB: 1024, cgroup: "v1", cmdline: "swapaccount=1", on: []string{"5.10", "6.1"}},
 		{name: "scenarios", pkg: "./internal/cli", run: "^TestGuest", modules: workload.Modules(), on: amd64()},
 		// An emulated arm64 guest of 512 MiB has too little left for those that
