@@ -10,6 +10,7 @@
 package oom
 
 import (
+	"cmp"
 	"encoding/json"
 	"time"
 )
@@ -203,6 +204,9 @@ type Record struct {
 	// Finished is set on a record that was read as such, perhaps of another machine:
 	// nothing of this one belongs into it.
 	Finished bool `json:"-"`
+	// LogText are the lines of the kernel log that the record was read from, where they
+	// were asked for. They are not part of the record: who has it has the log, too.
+	LogText string `json:"-"`
 	// Unknown are fields of a record that was read and that this version does not know,
 	// as UnknownFields gives them. They are written again.
 	Unknown json.RawMessage `json:"-"`
@@ -217,6 +221,40 @@ type Owner struct {
 	// itself runs in a container.
 	OuterContainer *Container `json:"outer_container,omitempty"`
 	Pod            *Pod       `json:"pod,omitempty"`
+}
+
+// Name is what a person calls the owner: the pod, the container or the unit. Empty is none.
+func (o *Owner) Name() string {
+	switch {
+	case o.Pod != nil && o.Pod.Name != "":
+		s := o.Pod.Name
+		if o.Pod.Namespace != "" {
+			s = o.Pod.Namespace + "/" + s
+		}
+		if o.Pod.Container != "" {
+			s += " (" + o.Pod.Container + ")"
+		}
+		return s
+	case o.Container != nil && o.Container.Name != "":
+		return o.Container.Name
+	case o.Pod != nil && o.Pod.UID != "":
+		return "pod " + o.Pod.UID
+	case o.Container != nil && o.Container.ID != "":
+		return cmp.Or(o.Container.Runtime, "container") + " " + shortID(o.Container.ID)
+	}
+	return o.Unit
+}
+
+// shortID is as much of a container's id as engines show.
+func shortID(id string) string {
+	const most = 12
+	n := 0
+	for i := range id {
+		if n++; n > most {
+			return id[:i] + "…"
+		}
+	}
+	return id
 }
 
 // Container is the container that a cgroup belongs to.
