@@ -70,6 +70,7 @@ type report struct {
 	// the other.
 	overtaken bool
 	stage     stage
+	began     uint64 // the parser's line count at its first line
 	touched   uint64 // the parser's line count at the last line of this report
 	last      stamp
 
