@@ -50,6 +50,7 @@ type Reader struct {
 	inMessage bool   // of journalctl -o verbose: the last field
 	columns   []string
 	comma     byte
+	guessed   bool // the columns, by what is in them
 	stats     Stats
 }
 
@@ -158,7 +159,16 @@ func (r *Reader) open() error {
 			return ErrOther
 		}
 	}
-	r.format = detect(r.src.peek())
+	head = r.src.peek()
+	r.format = detect(head)
+	if r.format != formatText {
+		return nil
+	}
+	r.x.page = isPage(head)
+	r.x.entities = r.x.page
+	if r.columns, r.comma = guessTable(head, r.g); r.columns != nil && !r.x.page {
+		r.format, r.guessed = formatTable, true
+	}
 	return nil
 }
 
@@ -298,6 +308,18 @@ func (r *Reader) feed(raw []byte, cut bool, number int) {
 }
 
 func (r *Reader) feedLine(raw []byte, cut bool, number int) {
+	if r.x.page && bytes.IndexByte(raw, '<') >= 0 {
+		for line := range bytes.SplitSeq(stripTags(raw), []byte("\n")) {
+			if len(line) > 0 {
+				r.feedPlain(line, cut, number)
+			}
+		}
+		return
+	}
+	r.feedPlain(raw, cut, number)
+}
+
+func (r *Reader) feedPlain(raw []byte, cut bool, number int) {
 	if len(raw) > 1 && raw[0] == '{' && raw[len(raw)-1] == '}' && r.embedded(raw) {
 		return
 	}

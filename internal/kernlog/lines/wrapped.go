@@ -13,7 +13,7 @@ const maxWrapped = 12
 // is not indented as a text's further lines are, and is nothing by itself.
 func (r *Reader) continues(before, raw []byte) ([]byte, bool) {
 	raw = bytes.TrimRight(raw, "\r\n \t")
-	if len(raw) == 0 || len(raw) > 120 {
+	if len(raw) == 0 || len(raw) > 120 || r.x.page && bytes.IndexByte(raw, '<') >= 0 || endsPaste(raw) {
 		return nil, false
 	}
 	probe := prefixes{o: r.x.o, g: r.g}
@@ -38,6 +38,17 @@ func (r *Reader) continues(before, raw []byte) ([]byte, bool) {
 		return b, scan.Contains(word, "kB") || bytes.ContainsAny(word, ":*=?(")
 	}
 	return b, true
+}
+
+// endsPaste says whether a line closes what a forum or a wiki sets a log in.
+func endsPaste(b []byte) bool {
+	b = scan.SkipSpaces(b)
+	for _, end := range [...]string{"```", "~~~", "[/", "</", "{noformat", "{code", "---", "..."} {
+		if scan.HasPrefix(b, end) {
+			return true
+		}
+	}
+	return false
 }
 
 // rejoin puts together what mail has wrapped: l is the line at raw, and the next ones are
