@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"hash/maphash"
 	"io"
+	"math"
 	"os"
 
 	"github.com/klauspost/compress/zstd"
@@ -51,6 +52,7 @@ type Reader struct {
 	columns   []string
 	comma     byte
 	guessed   bool // the columns, by what is in them
+	wrapping  wrapping
 	stats     Stats
 }
 
@@ -168,6 +170,10 @@ func (r *Reader) open() error {
 	r.x.entities = r.x.page
 	if r.columns, r.comma = guessTable(head, r.g); r.columns != nil && !r.x.page {
 		r.format, r.guessed = formatTable, true
+		return nil
+	}
+	if r.wrapping = r.wrappingOf(r.src.begin()); r.wrapping.width > 0 {
+		r.start = math.MaxInt // what begins a line may tell nothing
 	}
 	return nil
 }
