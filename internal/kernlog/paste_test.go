@@ -4,6 +4,7 @@ import (
 	"encoding/csv"
 	"fmt"
 	"html"
+	"mime/quotedprintable"
 	"regexp"
 	"strings"
 	"testing"
@@ -65,9 +66,22 @@ func pastedForms() []wrapping {
 		{name: "CSV with other names", wrap: around("Datum;Quelle;Meldung\n", "", func(_ int, l string) string {
 			return "07.03.2025;kernel;" + quote(l) + "\n"
 		})},
+		{name: "quoted-printable", wrap: func(lines []sourceLine) string { return printable(dmesg(lines)) }},
+		{name: "a quoted mail in quoted-printable", wrap: func(lines []sourceLine) string {
+			return "From: a@example.org\nContent-Type: text/plain; charset=utf-8\nContent-Transfer-Encoding: quoted-printable\n\nHi,\n\n" +
+				printable("> "+strings.ReplaceAll(strings.TrimSpace(dmesg(lines)), "\n", "\n> "))
+		}},
 		{name: "colours without the escape character", wrap: each(func(_ int, l string) string { return stamp.ReplaceAllString(l, "[32m$1[0m[33m") + "[0m\n" })},
 		{name: "colours as a language writes them", wrap: each(func(_ int, l string) string { return `\u001b[33m` + l + `\u001b[0m` + "\n" })},
 	}
+}
+
+func printable(text string) string {
+	var b strings.Builder
+	w := quotedprintable.NewWriter(&b)
+	_, _ = w.Write([]byte(text))
+	_ = w.Close()
+	return b.String()
 }
 
 // TestPastedForms: the record is the same in each form.

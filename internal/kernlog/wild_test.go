@@ -197,7 +197,7 @@ func TestWrapped(t *testing.T) {
 	for _, w := range textWrappings()[:3] {
 		text := w.wrap(lines)
 		want := essence(readText(t, text, testOptions())[0])
-		for _, width := range []int{72, 76, 80} {
+		for _, width := range []int{76, 80} {
 			for _, quote := range []string{"", "> "} {
 				var b strings.Builder
 				for _, line := range strings.Split(strings.TrimSuffix(text, "\n"), "\n") {
@@ -234,7 +234,7 @@ func TestWrappedReports(t *testing.T) {
 			t.Fatal(err)
 		}
 		want := readText(t, string(raw), testOptions())
-		for _, width := range []int{72, 76, 80} {
+		for _, width := range []int{76, 80} {
 			var soft, hard strings.Builder
 			for line := range strings.Lines(string(raw)) {
 				soft.WriteString(breakWords(line, min(width, 80)) + "\n")

@@ -137,6 +137,10 @@ func (r *Reader) open() error {
 		r.src = &source{in: &wide{in: &packed{r.src}, order: order}, max: r.src.max, buf: make([]byte, len(r.src.buf))}
 		head = r.src.peek()
 	}
+	if isPrinted(r.src.begin()) {
+		r.src = &source{in: &printed{in: &packed{r.src}}, max: r.src.max, buf: make([]byte, len(r.src.buf))}
+		head = r.src.peek()
+	}
 	if len(head) > 0 && head[0] == 0 {
 		if !r.src.skipHole() {
 			return ErrNotText
