@@ -157,6 +157,10 @@ func (k *killLine) parseSizes(b []byte) bool {
 			continue
 		}
 		name, value, ok := bytes.Cut(f, []byte(":"))
+		if string(f) == "lowmem" { // a patch of old
+			_, b = scan.Field(b)
+			continue
+		}
 		last := len(scan.SkipSpaces(b)) == 0
 		if !ok || !k.set(name, value) {
 			k.cut = k.cut || last
