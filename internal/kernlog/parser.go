@@ -596,7 +596,7 @@ func (p *Parser) summary(l *lines.Line, b []byte) {
 
 // ownReport says whether a report is about this very task.
 func ownReport(r *report, k *killLine) int {
-	if r.headless || !r.chosen.known || r.chosen.pid != k.pid {
+	if r.headless && !r.scored || !r.chosen.known || r.chosen.pid != k.pid {
 		return fitsNot
 	}
 	return fitsPID
