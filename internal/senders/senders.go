@@ -68,10 +68,28 @@ func (t *Tracker) Observe(rec *oom.Record) (keep bool) {
 	case oom.KindKill:
 		t.remember(rec)
 	case oom.KindSigkill:
+		if t.again(rec) {
+			return false
+		}
 		t.complete(rec)
 		return t.wanted(rec)
 	}
 	return true
+}
+
+// again says that the OOM killer signals its own victim once more: the chosen process
+// is also one of its memory.oom.group, and where its first thread has exited by then
+// the programs do not know it again (mm/oom_kill.c, oom_kill_memcg_member).
+func (t *Tracker) again(rec *oom.Record) bool {
+	if rec.Cause != oom.CauseSharedMM || rec.Incident == "" || rec.Victim == nil || !rec.Victim.PID.Known {
+		return false
+	}
+	for i := range t.kills {
+		if k := &t.kills[i]; k.incident == rec.Incident && k.pid == rec.Victim.PID {
+			return true
+		}
+	}
+	return false
 }
 
 func (t *Tracker) wanted(rec *oom.Record) bool {

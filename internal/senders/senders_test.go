@@ -119,6 +119,21 @@ func TestDrawn(t *testing.T) {
 	}
 }
 
+// TestVictimTwice: a victim of the OOM killer that gets its SIGKILL once more, as the
+// chosen process of a memory.oom.group does, has no second record; another process
+// with that incident has one.
+func TestVictimTwice(t *testing.T) {
+	tr := New(Options{Mode: ModeAll})
+	tr.Observe(killOf(&oom.Victim{PID: oom.Some[int32](7)}, "i"))
+	for pid, keep := range map[int32]bool{7: false, 8: true} {
+		rec := sigkill(0, &oom.Victim{PID: oom.Some(pid)}, nil)
+		rec.Cause, rec.Incident = oom.CauseSharedMM, "i"
+		if got := tr.Observe(rec); got != keep {
+			t.Errorf("process %d: kept %v, want %v", pid, got, keep)
+		}
+	}
+}
+
 // TestModes: what each mode keeps.
 func TestModes(t *testing.T) {
 	manager := sender(0, "/usr/bin/earlyoom", "/system.slice/earlyoom.service", "earlyoom.service")

@@ -53,7 +53,7 @@ func systemd(ctx context.Context, b *builds, k *kernels.Kernel) ([]initramfs.Fil
 	} {
 		files = append(files, initramfs.File{Path: path, Data: []byte(data)})
 	}
-	for _, unit := range []string{"serial-getty@.service", "getty@.service", "systemd-logind.service", "systemd-hwdb-update.service"} {
+	for _, unit := range []string{"serial-getty@.service", "getty@.service", "systemd-logind.service", "systemd-modules-load.service"} {
 		files = append(files, initramfs.File{Path: "/etc/systemd/system/" + unit, Link: "/dev/null"})
 	}
 	for _, dir := range []string{"/var/lib/dpkg/info", "/var/lib/dpkg/updates", "/var/lib/dpkg/triggers", "/var/log", "/tmp", "/run"} {

@@ -236,7 +236,7 @@ func policy(t *testing.T) {
 				until(t, "systemd has ended it", func() bool { return state() == "failed" })
 			}
 			m := victimsOf(t, unit+".service")
-			t.Logf("%s: processes %v, kills %v", p, before, m)
+			t.Logf("%s: processes %v, kills %+v", p, before, m)
 			m.judge(t, p, before, state())
 		})
 	}
