@@ -310,10 +310,14 @@ static __always_inline bool take_charge(struct growth *growth, u64 start, u32 pa
 	return false;
 }
 
-/* The first charge of a slot of time. 0 when the counter is none of memory. */
-VERIFIED_ONCE int begin_slot(u64 counter, u64 usage, u64 now)
+/*
+ * The first charge of a slot of time, whose point has the time of its own, not that of a
+ * tick. 0 when the counter is none of memory.
+ */
+VERIFIED_ONCE int begin_slot(u64 counter, u64 usage)
 {
 	struct growth *growth = known_growth(counter);
+	u64 now = bpf_ktime_get_boot_ns();
 
 	if (!growth) {
 		if (!follow(counter))
@@ -343,7 +347,7 @@ VERIFIED_ONCE int grow(u64 counter, u64 sizes, u64 what, u64 now, u64 start)
 	bool began = !growth || begins_slot(growth, now);
 
 	if (began) {
-		if (!begin_slot(counter, usage, now))
+		if (!begin_slot(counter, usage))
 			return 0;
 		growth = bpf_map_lookup_elem(&growths, &counter);
 		if (!growth)
