@@ -156,6 +156,12 @@ static __always_inline u32 unit_time(u64 ns)
 	return when ? when : 1;
 }
 
+/* Whether it is so long after a time; another CPU may have been there before this one. */
+static __always_inline bool is_after(u64 now, u64 since, u64 span)
+{
+	return now > since && now - since >= span;
+}
+
 /*
  * Whether no charge was seen yet in this slot of the first level. This, and not each
  * charge, is when an entry is checked against its cgroup: one that is removed takes
@@ -166,7 +172,7 @@ static __always_inline bool begins_slot(struct growth *growth, u64 now)
 	u32 slot = unit_time(now) >> FIRST_SHIFT;
 	u32 when = growth->points[slot % SLOTS].when;
 
-	return !when || when >> FIRST_SHIFT != slot || now - growth->last_ns > (u64)STAMP_RANGE << UNIT_SHIFT;
+	return !when || when >> FIRST_SHIFT != slot || is_after(now, growth->last_ns, (u64)STAMP_RANGE << UNIT_SHIFT);
 }
 
 /* Stamps are compared by difference, which holds for half of their range. */
@@ -328,7 +334,7 @@ VERIFIED_ONCE int begin_slot(u64 counter, u64 usage)
 		growth->first_ns = now;
 		growth->window_ns = now;
 		growth->window_before_ns = now;
-	} else if (now - growth->last_ns > (u64)STAMP_RANGE << UNIT_SHIFT) {
+	} else if (is_after(now, growth->last_ns, (u64)STAMP_RANGE << UNIT_SHIFT)) {
 		forget_old(growth, unit_time(now));
 	}
 	take_point(growth, unit_time(now), usage);
@@ -356,7 +362,7 @@ VERIFIED_ONCE int grow(u64 counter, u64 sizes, u64 what, u64 now, u64 start)
 	growth->last_ns = now;
 	growth->last_pages = usage;
 	take_level(growth, usage, max, what, now);
-	if (now - growth->window_ns >= WINDOW_NS)
+	if (is_after(now, growth->window_ns, WINDOW_NS))
 		roll_window(growth, now);
 	if ((what & CHARGED) && !take_charge(growth, start, what, began))
 		add_charger(counter, start, what);
