@@ -135,9 +135,6 @@ func newRecorder(opts Options) (*Recorder, error) {
 	return r, nil
 }
 
-// Exact says whether growth is counted in the kernel.
-func (r *Recorder) Exact() bool { return r.exact != nil }
-
 // Close ends the sampling.
 func (r *Recorder) Close() error {
 	r.stop()

@@ -10,6 +10,7 @@
 package oom
 
 import (
+	"cmp"
 	"encoding/json"
 	"time"
 )
@@ -203,6 +204,9 @@ type Record struct {
 	// Finished is set on a record that was read as such, perhaps of another machine:
 	// nothing of this one belongs into it.
 	Finished bool `json:"-"`
+	// LogText are the lines of the kernel log that the record was read from, where they
+	// were asked for. They are not part of the record: who has it has the log, too.
+	LogText string `json:"-"`
 	// Unknown are fields of a record that was read and that this version does not know,
 	// as UnknownFields gives them. They are written again.
 	Unknown json.RawMessage `json:"-"`
@@ -217,6 +221,40 @@ type Owner struct {
 	// itself runs in a container.
 	OuterContainer *Container `json:"outer_container,omitempty"`
 	Pod            *Pod       `json:"pod,omitempty"`
+}
+
+// Name is what a person calls the owner: the pod, the container or the unit. Empty is none.
+func (o *Owner) Name() string {
+	switch {
+	case o.Pod != nil && o.Pod.Name != "":
+		s := o.Pod.Name
+		if o.Pod.Namespace != "" {
+			s = o.Pod.Namespace + "/" + s
+		}
+		if o.Pod.Container != "" {
+			s += " (" + o.Pod.Container + ")"
+		}
+		return s
+	case o.Container != nil && o.Container.Name != "":
+		return o.Container.Name
+	case o.Pod != nil && o.Pod.UID != "":
+		return "pod " + o.Pod.UID
+	case o.Container != nil && o.Container.ID != "":
+		return cmp.Or(o.Container.Runtime, "container") + " " + shortID(o.Container.ID)
+	}
+	return o.Unit
+}
+
+// shortID is as much of a container's id as engines show.
+func shortID(id string) string {
+	const most = 12
+	n := 0
+	for i := range id {
+		if n++; n > most {
+			return id[:i] + "…"
+		}
+	}
+	return id
 }
 
 // Container is the container that a cgroup belongs to.
@@ -312,7 +350,27 @@ type Victim struct {
 	// CgroupLimits are the memory limits on the way from the victim's own
 	// cgroup up to the root, innermost first.
 	CgroupLimits []CgroupLimit `json:"cgroup_limits,omitempty"`
+	// CgroupPressure is memory.pressure of the victim's own cgroup; on kind sigkill.
+	CgroupPressure *Pressure `json:"cgroup_pressure,omitempty"`
 	Owner
+}
+
+// Pressure is how long tasks waited for memory (PSI,
+// Documentation/accounting/psi.rst): Some is the time in which at least one of them
+// waited, Full that in which all that were not idle did.
+type Pressure struct {
+	Some *PressureTime `json:"some,omitempty"`
+	Full *PressureTime `json:"full,omitempty"`
+}
+
+// PressureTime is one line of a PSI file: the share of the last 10, 60 and 300 s, which
+// the kernel works out every two seconds, and the time since the cgroup or the
+// machine started.
+type PressureTime struct {
+	Avg10Percent  Opt[float64] `json:"avg10_percent,omitzero"`
+	Avg60Percent  Opt[float64] `json:"avg60_percent,omitzero"`
+	Avg300Percent Opt[float64] `json:"avg300_percent,omitzero"`
+	TotalNS       Opt[uint64]  `json:"total_ns,omitzero"`
 }
 
 // CgroupLimit is one cgroup's limits and usage at the kill.
@@ -421,7 +479,9 @@ type Memory struct {
 	TotalBytes Opt[uint64] `json:"total_bytes,omitzero"`
 	FreeBytes  Opt[uint64] `json:"free_bytes,omitzero"`
 	// AvailableBytes is /proc/meminfo's MemAvailable; on kind sigkill.
-	AvailableBytes Opt[uint64]  `json:"available_bytes,omitzero"`
+	AvailableBytes Opt[uint64] `json:"available_bytes,omitzero"`
+	// Pressure is /proc/pressure/memory; on kind sigkill.
+	Pressure       *Pressure    `json:"pressure,omitempty"`
 	SwapTotalBytes Opt[uint64]  `json:"swap_total_bytes,omitzero"`
 	SwapFreeBytes  Opt[uint64]  `json:"swap_free_bytes,omitzero"`
 	SwapCacheBytes Opt[uint64]  `json:"swap_cache_bytes,omitzero"`
