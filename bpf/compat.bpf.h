@@ -160,6 +160,15 @@ static __always_inline u64 task_mems_allowed(struct task_struct *task)
 	return nodes;
 }
 
+/*
+ * TASK_NEW: forked and not woken yet, as where __state has its name (5.14), and
+ * cgroup.kill is, which alone signals such a task.
+ */
+static __always_inline bool is_new(struct task_struct *task)
+{
+	return bpf_core_field_exists(task->__state) && (BPF_CORE_READ(task, __state) & TASK_NEW);
+}
+
 /* kernfs_node.parent (seen 5.10 to 6.12) became __parent in 741c10b096bc (seen 6.18, 7.3). */
 static __always_inline struct kernfs_node *kernfs_parent(struct kernfs_node *kn)
 {
@@ -276,6 +285,15 @@ static __always_inline u64 memcg_failures(struct mem_cgroup *memcg)
 		return UNKNOWN;
 	return read_count_at((u64)memcg + bpf_core_field_offset(memcg->memory_events) +
 			     bpf_core_enum_value(enum memcg_memory_event, MEMCG_MAX) * sizeof(long));
+}
+
+/*
+ * bpf_get_current_task_btf(), whose task needs no helper to be read, is there since
+ * 3ca1032ab7ab in 5.11 (not seen in 5.10, seen from 6.1 on).
+ */
+static __always_inline bool has_current_task_btf(void)
+{
+	return bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_get_current_task_btf);
 }
 
 /*

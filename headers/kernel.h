@@ -236,6 +236,7 @@ typedef struct {
 } nodemask_t;
 
 struct task_struct {
+	unsigned int __state; /* from 5.14 on; state before */
 	unsigned int flags;
 	int pid;
 	int tgid;
@@ -386,6 +387,10 @@ struct trace_event_raw_mark_victim___task {
 #pragma clang attribute pop
 
 /* The values are relocated: those here only have to compile. */
+enum bpf_func_id {
+	BPF_FUNC_get_current_task_btf = 158,
+};
+
 enum cgroup_subsys_id {
 	memory_cgrp_id = 4,
 };
@@ -458,6 +463,7 @@ enum { PIDTYPE_PID = 0, PIDTYPE_TGID = 1 };
 #define CSS_DYING (1U << 4)
 
 #define PF_KTHREAD 0x00200000
+#define TASK_NEW 0x00000800 /* of __state */
 #define MMF_OOM_SKIP 21
 #define SIGKILL 9
 #define SEND_SIG_NOINFO 0

@@ -41,7 +41,6 @@ func (e *RotateError) Unwrap() error { return e.Err }
 // Harden makes this process fit for a machine without memory, and warms the line up. What
 // cannot be had, Note gets, and it is done without.
 func (l *Live) Harden(ctx context.Context, o HardenOptions) error {
-	l.o.Note("release code", harden.ReleaseCode())
 	if err := l.stages.warmUp(ctx); err != nil {
 		return err
 	}

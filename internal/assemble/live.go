@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/oomtrace/oomtrace/internal/harden"
 	"github.com/oomtrace/oomtrace/internal/history"
 	"github.com/oomtrace/oomtrace/internal/host"
 	"github.com/oomtrace/oomtrace/internal/metrics"
@@ -62,6 +63,8 @@ func OpenLive(ctx context.Context, tr *tracer.Tracer, log *KernelLog, o LiveOpti
 	if o.Note == nil {
 		o.Note = func(string, error) {}
 	}
+	// The programs are attached: what the stages use from here on comes back, and stays.
+	o.Note("release code", harden.ReleaseCode())
 	l := &Live{o: o, tr: tr, log: log}
 	defer func() {
 		if err != nil {

@@ -29,7 +29,7 @@ func liveStages(t testing.TB, o StageOptions) *stages {
 // run takes records through all stages.
 func run(t testing.TB, s *stages, to Output, records ...*oom.Record) pipeline.Counts {
 	t.Helper()
-	line := pipeline.Line{Source: &madeUp{kills: records}, Stages: s.list(), Sink: sinkOnly(to, s.o.NoWhy)}
+	line := pipeline.Line{Source: &madeUp{records: records}, Stages: s.list(), Sink: sinkOnly(to, s.o.NoWhy)}
 	if err := line.Run(t.Context()); err != nil {
 		t.Fatal(err)
 	}

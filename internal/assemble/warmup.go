@@ -4,43 +4,96 @@ import (
 	"context"
 	"io"
 	"os"
+	"runtime"
 	"time"
 
+	"github.com/oomtrace/oomtrace/internal/metrics"
 	"github.com/oomtrace/oomtrace/internal/oom"
 	"github.com/oomtrace/oomtrace/internal/pipeline"
+	"github.com/oomtrace/oomtrace/internal/senders"
+	"github.com/oomtrace/oomtrace/internal/victims"
 )
 
-// warmUp runs made-up kills through the stages and the renderers before the
+// warmUp runs made-up records through the stages and the renderers before the
 // first real one, so that their code and buffers are in memory when there is
 // none to be had. They are neither counted nor written.
 func (s *stages) warmUp(ctx context.Context) error {
+	rehearsal := s.rehearsal()
+	defer rehearsal.victims.Close()
+	stop := collect()
+	defer stop()
 	for _, format := range []string{"json", "wide"} {
-		sink, _ := Output{To: io.Discard, Format: format}.sink(s.o.NoWhy)
-		line := pipeline.Line{
-			Source: &madeUp{kills: []*oom.Record{madeUpKill(oom.ScopeSystem), madeUpKill(oom.ScopeCgroup)}},
-			Stages: []pipeline.Stage{s.sample, s.enrich, s.redact, s.explain},
-			Sink:   sink,
-		}
-		if err := line.Run(ctx); err != nil {
-			return err
+		for _, rec := range madeUpRecords() {
+			sink, _ := Output{To: io.Discard, Format: format}.sink(s.o.NoWhy)
+			line := pipeline.Line{Source: &madeUp{records: []*oom.Record{rec}}, Stages: rehearsal.list(), Sink: sink}
+			done := make(chan error)
+			go func() { done <- line.Run(ctx) }() // on a new stack, which grows on the way
+			if err := <-done; err != nil {
+				return err
+			}
 		}
 	}
 	return nil
 }
 
-// madeUp is a source of kills that never were.
-type madeUp struct{ kills []*oom.Record }
+// collect collects garbage until it is stopped: a collection, like a stack that
+// grows, reads what the linker wrote of the functions that are on the stacks then,
+// and that is to be in memory too.
+func collect() (stop func()) {
+	ended, done := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(done)
+		for {
+			select {
+			case <-ended:
+				return
+			default:
+				runtime.GC()
+			}
+		}
+	}()
+	return func() { close(ended); <-done }
+}
+
+// rehearsal are the same stages, with what remembers replaced, and without filters:
+// a record that is left out warms nothing.
+func (s *stages) rehearsal() *stages {
+	r := *s
+	r.o.Filters, r.o.Notify = pipeline.Filters{}, func(string) {}
+	r.victims = victims.New(victims.Options{})
+	r.senders = senders.New(senders.Options{Mode: senders.ModeAll})
+	if s.metrics != nil {
+		r.metrics = metrics.New(metrics.Options{})
+	}
+	return &r
+}
+
+// madeUp is a source of records of what never was.
+type madeUp struct{ records []*oom.Record }
 
 func (m *madeUp) Next(context.Context) (*oom.Record, error) {
-	if len(m.kills) == 0 {
+	if len(m.records) == 0 {
 		return nil, io.EOF
 	}
-	return m.kills[0], nil
+	return m.records[0], nil
 }
 
 func (m *madeUp) Done() error {
-	m.kills = m.kills[1:]
+	m.records = m.records[1:]
 	return nil
+}
+
+// madeUpRecords are of the kinds that come while memory is short, with the swap of
+// the machine none, full and free: each is explained by code of its own.
+func madeUpRecords() []*oom.Record {
+	free, full, none := madeUpKill(oom.ScopeSystem), madeUpKill(oom.ScopeSystem), madeUpKill(oom.ScopeSystem)
+	full.Memory.SwapFreeBytes = oom.Some(uint64(0))
+	none.Memory.SwapFreeBytes, none.Memory.SwapTotalBytes = oom.Some(uint64(0)), oom.Some(uint64(0))
+	exit := madeUpKill(oom.ScopeSystem)
+	exit.Kind, exit.Exit = oom.KindExit, &oom.Exit{AfterNS: oom.Some(uint64(1)), RSSBytes: oom.Some(uint64(0))}
+	sigkill := madeUpKill(oom.ScopeSystem)
+	sigkill.Kind, sigkill.Scope, sigkill.Sender = oom.KindSigkill, "", &oom.Sender{PID: sigkill.Victim.PID, Comm: "warm-up"}
+	return []*oom.Record{free, full, none, madeUpKill(oom.ScopeCgroup), exit, sigkill}
 }
 
 // madeUpKill is a kill of this process, so that its owner is looked up too.

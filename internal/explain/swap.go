@@ -43,7 +43,11 @@ func (e *explanation) swapMachine() swapState {
 		return swapUnknown
 	}
 	if e.swapTotal.Value == 0 {
-		e.add(finding{code: codeSwapNone, text: "no swap is configured (0 B)", lead: e.shortage() + ", and no swap is configured", aside: e.besideSwap("no swap is configured")})
+		text := "no swap is configured (0 B)"
+		if c := e.rec.Memory.SwapChanged; c != nil && c.FromBytes.Known && c.AgoNS.Known {
+			text += "; " + sizeText(c.FromBytes.Value) + " were turned off " + spanText(c.AgoNS.Value) + " before"
+		}
+		e.add(finding{code: codeSwapNone, text: text, lead: e.shortage() + ", and no swap is configured", aside: e.besideSwap("no swap is configured")})
 		if e.holdsUnknown() {
 			e.unsure(codeSwapNone, "memory that swap could not have taken: the log lacks what held it")
 		}

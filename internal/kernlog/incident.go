@@ -192,6 +192,7 @@ func (p *Parser) groupKill(l *lines.Line, inc *incident, k *killLine) *oom.Recor
 	rec := p.base(oom.KindKill, &s, k.pid)
 	rec.Incident = inc.id
 	p.count(inc.rep)
+	p.keepText(inc.rep, l, p.o.KeepText)
 	inc.rep.fill(rec, k)
 	rec.Victim = inc.rep.victim(k)
 	if k.cut {

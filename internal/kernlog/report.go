@@ -74,6 +74,10 @@ type report struct {
 	touched   uint64 // the parser's line count at the last line of this report
 	last      stamp
 
+	// text are its lines, as far as they are kept; kept is the parser's count at the last.
+	text []byte
+	kept uint64
+
 	// lines are how many are in it; the first one for when none is placed.
 	lines       int
 	firstNumber int

@@ -1,6 +1,7 @@
 package page
 
 import (
+	"cmp"
 	"fmt"
 	"html/template"
 	"strings"
@@ -50,6 +51,7 @@ type kill struct {
 	Kernel    []string
 	User      []string
 	Sender    []fact
+	Log       string
 	JSON      template.HTML
 	exitFact  int
 }
@@ -76,10 +78,11 @@ type named struct {
 
 func (p *Page) kill(rec *oom.Record, line []byte) *kill {
 	k := &kill{rec: rec, Heading: visible(heading(rec)), RSS: dash, Limit: dash, JSON: jsonText(line), exitFact: -1}
+	k.Log = logText(rec.LogText)
 	k.When, k.WhenISO = p.when(rec)
 	if v := rec.Victim; v != nil {
 		k.Victim = visible(process(v.Comm, pid(v.PID, v.TID)))
-		k.Owner = visible(owner(&v.Owner, v.Cgroup))
+		k.Owner = visible(cmp.Or(v.Name(), v.Cgroup))
 		k.RSS, k.rss = sizeOpt(v.RSSBytes), v.RSSBytes.Value
 	}
 	if l := rec.Limit; l != nil {
@@ -98,6 +101,15 @@ func (p *Page) kill(rec *oom.Record, line []byte) *kill {
 	k.processes()
 	k.setExit(rec.Exit)
 	return k
+}
+
+// logText are the kernel's lines, without what a terminal or a reader could be misled by.
+func logText(text string) string {
+	var b strings.Builder
+	for line := range strings.Lines(text) {
+		b.WriteString(visible(strings.ReplaceAll(strings.TrimSuffix(line, "\n"), "\t", "  ")) + "\n")
+	}
+	return b.String()
 }
 
 // heading says in a line what happened.
@@ -209,7 +221,7 @@ func (k *kill) facts() (first, more []fact) {
 	rec := k.rec
 	v := rec.Victim
 	if v != nil {
-		l.text("Owner", owner(&v.Owner, v.Cgroup))
+		l.text("Owner", cmp.Or(v.Name(), v.Cgroup))
 	}
 	if rec.Limit != nil {
 		k.limitFacts(&l, &m, rec.Limit)
@@ -219,7 +231,7 @@ func (k *kill) facts() (first, more []fact) {
 	}
 	if g := rec.Trigger; g != nil && g.Comm != "" {
 		by := text(process(g.Comm, pid(g.PID, g.TID)))
-		if o := owner(&g.Owner, g.Cgroup); o != "" && visible(o) != k.Owner {
+		if o := cmp.Or(g.Name(), g.Cgroup); o != "" && visible(o) != k.Owner {
 			by += " of " + text(o)
 		}
 		l.add("Invoked by", by)
@@ -258,6 +270,9 @@ func victimFacts(l, m *list, v *oom.Victim) {
 	}
 	l.add("Swapped out", sizeOpt(v.SwapBytes))
 	m.code("Cgroup", v.Cgroup)
+	if p := v.CgroupPressure; p != nil {
+		m.text("Waited for memory", strings.Join(append(waited("some", p.Some), waited("all", p.Full)...), ", "))
+	}
 	m.add("Page tables", sizeOpt(v.PgtablesBytes))
 	m.add("Locked", sizeOpt(v.LockedVMBytes))
 	m.add("Virtual", sizeOpt(v.TotalVMBytes))
@@ -384,7 +399,7 @@ func (k *kill) processes() {
 	if g := k.rec.Trigger; g != nil {
 		var l list
 		l.text("Process", process(g.Comm, pid(g.PID, g.TID)))
-		l.text("Owner", owner(&g.Owner, ""))
+		l.text("Owner", g.Name())
 		l.code("Cgroup", g.Cgroup)
 		l.code("Command", g.Cmdline)
 		if g.Order.Known && g.Order.Value >= 0 && g.Order.Value < 32 {
@@ -411,7 +426,7 @@ func (k *kill) processes() {
 	l.text("Cause", strings.ReplaceAll(string(k.rec.Cause), "_", " "))
 	if s != nil {
 		l.text("Process", process(s.Comm, pid(s.PID, s.TID)))
-		l.text("Owner", owner(&s.Owner, ""))
+		l.text("Owner", s.Name())
 		l.code("Cgroup", s.Cgroup)
 		l.code("Command", s.Cmdline)
 		l.code("Executable", s.Exe)
@@ -425,6 +440,23 @@ func (k *kill) processes() {
 		l.text("It says", s.Says)
 	}
 	k.Sender = l
+}
+
+// waited is a line of a PSI file.
+func waited(who string, t *oom.PressureTime) []string {
+	if t == nil {
+		return nil
+	}
+	var out []string
+	for _, avg := range [...]struct {
+		seconds int
+		percent oom.Opt[float64]
+	}{{10, t.Avg10Percent}, {60, t.Avg60Percent}, {300, t.Avg300Percent}} {
+		if avg.percent.Known {
+			out = append(out, fmt.Sprintf("%s %.2f %% of %d s", who, avg.percent.Value, avg.seconds))
+		}
+	}
+	return out
 }
 
 func bracket(s string) string {
