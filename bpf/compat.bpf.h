@@ -159,6 +159,15 @@ static __always_inline u64 task_mems_allowed(struct task_struct *task)
 	return nodes;
 }
 
+/*
+ * TASK_NEW: forked and not woken yet, as where __state has its name (5.14), and
+ * cgroup.kill is, which alone signals such a task.
+ */
+static __always_inline bool is_new(struct task_struct *task)
+{
+	return bpf_core_field_exists(task->__state) && (BPF_CORE_READ(task, __state) & TASK_NEW);
+}
+
 /* kernfs_node.parent (seen 5.10 to 6.12) became __parent in 741c10b096bc (seen 6.18, 7.3). */
 static __always_inline struct kernfs_node *kernfs_parent(struct kernfs_node *kn)
 {

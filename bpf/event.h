@@ -348,6 +348,7 @@ enum sender_flag {
 	SENDER_SELF = 1 << 4,      /* the process itself */
 	SENDER_PTRACER = 1 << 6,   /* traces the target (PTRACE_KILL, PTRACE_O_EXITKILL) */
 	SENDER_OOM_KILLER = 1 << 5, /* the task that runs the OOM killer: the target shares a victim's mm */
+	SENDER_FORKING = 1 << 7,   /* the target is not woken yet: it was forked into a cgroup that is killed */
 };
 
 struct parent_info {

@@ -944,6 +944,8 @@ static __always_inline u32 sender_flags(struct task_struct *sender, struct task_
 		out |= SENDER_SELF;
 	if (BPF_CORE_READ(task, ptrace) && BPF_CORE_READ(task, parent, tgid) == BPF_CORE_READ(sender, tgid))
 		out |= SENDER_PTRACER;
+	if (is_new(task))
+		out |= SENDER_FORKING;
 	return out;
 }
 

@@ -236,6 +236,7 @@ typedef struct {
 } nodemask_t;
 
 struct task_struct {
+	unsigned int __state; /* from 5.14 on; state before */
 	unsigned int flags;
 	int pid;
 	int tgid;
@@ -461,6 +462,7 @@ enum { PIDTYPE_PID = 0, PIDTYPE_TGID = 1 };
 #define CSS_DYING (1U << 4)
 
 #define PF_KTHREAD 0x00200000
+#define TASK_NEW 0x00000800 /* of __state */
 #define MMF_OOM_SKIP 21
 #define SIGKILL 9
 #define SEND_SIG_NOINFO 0

@@ -180,6 +180,7 @@ func TestSigkillSenders(t *testing.T) {
 				if r.Cause != tc.cause || named != sender || r.Incident != "" {
 					t.Errorf("process %d: cause %s, sender %d, incident %q; want %s, %d", pid, r.Cause, named, r.Incident, tc.cause, sender)
 				}
+				hasPressure(t, &r)
 			}
 		})
 	}
@@ -246,11 +247,165 @@ func TestSigkillBlastRadius(t *testing.T) {
 	}
 }
 
-// TestSigkillStorm: of many kills at once, each is written or counted as lost.
+// hasPressure: a record has the pressure of the machine, and of a cgroup that is still
+// there, exactly where the kernel has it.
+func hasPressure(t *testing.T, r *oom.Record) {
+	t.Helper()
+	readable := func(path string) bool {
+		_, err := os.ReadFile(path)
+		return err == nil
+	}
+	if want := readable("/proc/pressure/memory"); (r.Memory.Pressure != nil) != want {
+		t.Errorf("the machine's pressure is %+v, the kernel has it: %v", r.Memory.Pressure, want)
+	}
+	if r.Victim.Cgroup != "/" {
+		return
+	}
+	if want := readable("/sys/fs/cgroup/memory.pressure"); (r.Victim.CgroupPressure != nil) != want {
+		t.Errorf("the cgroup's pressure is %+v, the kernel has it: %v", r.Victim.CgroupPressure, want)
+	}
+}
+
+// runtimeKiller is a Killer that runs from a file called runc.
+func runtimeKiller(t *testing.T) *workload.Actor {
+	t.Helper()
+	exe, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	runc := filepath.Join(filepath.Dir(exe), "runc")
+	if err := os.Link(exe, runc); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.Remove(runc) })
+	a, err := workload.PlayAs(runc, workload.Killer, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = a.Release()
+		a.Wait()
+	})
+	return a
+}
+
+// containerCgroup makes a cgroup as podman does, with one process in it.
+func containerCgroup(t *testing.T, h workload.Hierarchy, n int, l workload.Limits) (c *workload.Cgroup, pid int) {
+	t.Helper()
+	c, err := h.Make(nil, fmt.Sprintf("libpod-%064x", n), l)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pids, err := workload.Pausers(1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Set("cgroup.procs", strconv.Itoa(pids[0])); err != nil {
+		t.Fatal(err)
+	}
+	return c, pids[0]
+}
+
+// endContainer has the runtime kill a container's process.
+func endContainer(t *testing.T, runtime *workload.Actor, c *workload.Cgroup, pid int) {
+	t.Helper()
+	if err := runtime.Tell(pid); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := unix.Wait4(pid, nil, 0, nil); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Remove(); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestSigkillContainers: by default what a runtime kills at the end of many containers
+// has no record, but for the one container in which an OOM kill came before.
+func TestSigkillContainers(t *testing.T) {
+	h, err := workload.FindHierarchy()
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := newTracee(t, "-o", "json").startReady()
+	runtime := runtimeKiller(t)
+	many := full(1000, 100)
+	for n := range many {
+		c, pid := containerCgroup(t, h, n, workload.Limits{})
+		endContainer(t, runtime, c, pid)
+	}
+	c, pid := containerCgroup(t, h, many, workload.Limits{MaxBytes: 64 * mib, NoSwap: true})
+	hog, err := workload.Start(workload.Hog{Name: "hog", Procs: c.Procs(), Adj: 900, Steps: []workload.Step{{Kind: workload.Anon, Bytes: 96 * mib}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := hog.Wait(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	endContainer(t, runtime, c, pid)
+	eventually(t, "the record of the last container", p.ended, func() bool {
+		return len(only(parse(t, whole(p.out.Bytes())), oom.KindSigkill)) > 0
+	})
+	p.interrupt()
+	records := parse(t, p.out.Bytes())
+	kills, dead := only(records, oom.KindKill), sigkills(t, records)
+	if len(kills) != 1 || len(dead) != 1 {
+		t.Fatalf("%d kills, %d other SIGKILLs", len(kills), len(dead))
+	}
+	if r := dead[pid]; r.Incident != kills[0].Incident || r.Sender == nil || r.Sender.Program != "runc" || r.Why.Verdict != "killed_by_runtime" {
+		t.Errorf("incident %q, the kill's is %q; sender %+v, %+v", r.Incident, kills[0].Incident, r.Sender, r.Why)
+	}
+}
+
+// TestSigkillStorm: of many kills at once, of which most come while no process reads,
+// each is written or counted as lost.
 func TestSigkillStorm(t *testing.T) {
-	const sent, batch = 2000, 100 // more at a time do not fit into a guest's memory
+	const batch = 100 // more at a time do not fit into a guest's memory
+	sent := full(10_000, 3000)
 	p := newTracee(t, "--sigkill", "all", "-o", "json").startReady()
-	for range sent / batch {
+	began := time.Now()
+	killBatches(t, 1000/batch, batch)
+	pause(t, p, func() { killBatches(t, (sent-1000)/batch, batch) })
+	took := time.Since(began)
+	var written, lost, read int
+	count := func() int {
+		b := whole(p.out.Bytes())
+		for _, r := range parse(t, b[read:]) {
+			switch {
+			case r.Kind == oom.KindSigkill:
+				written++
+			case r.Kind == oom.KindLost && r.LostKind == oom.LostSigkill:
+				lost += int(r.Lost.Value)
+			}
+		}
+		read = len(b)
+		return written + lost
+	}
+	eventually(t, "all records", p.ended, func() bool { return count() >= sent })
+	p.interrupt()
+	if n := count(); n != sent || lost == 0 {
+		t.Errorf("%d written and %d lost of %d", written, lost, sent)
+	}
+	t.Logf("%d kills in %v: %d written, %d lost", sent, took.Round(time.Millisecond), written, lost)
+}
+
+// pause runs a function while the tracee's process is stopped.
+func pause(t *testing.T, p *tracee, during func()) {
+	t.Helper()
+	if err := p.cmd.Process.Signal(unix.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := p.cmd.Process.Signal(unix.SIGCONT); err != nil {
+			t.Error(err)
+		}
+	}()
+	during()
+}
+
+func killBatches(t *testing.T, n, batch int) {
+	t.Helper()
+	for range n {
 		pids, err := workload.Pausers(batch)
 		if err != nil {
 			t.Fatal(err)
@@ -264,22 +419,4 @@ func TestSigkillStorm(t *testing.T) {
 			}
 		}
 	}
-	written := func() (n int) {
-		for _, r := range parse(t, whole(p.out.Bytes())) {
-			switch {
-			case r.Kind == oom.KindSigkill:
-				n++
-			case r.Kind == oom.KindLost && r.LostKind == oom.LostSigkill:
-				n += int(r.Lost.Value)
-			}
-		}
-		return n
-	}
-	start := time.Now()
-	eventually(t, "all records", p.ended, func() bool { return written() >= sent })
-	p.interrupt()
-	if n := written(); n != sent {
-		t.Errorf("%d written or lost of %d", n, sent)
-	}
-	t.Logf("%d kills, written within %v", sent, time.Since(start).Round(time.Millisecond))
 }

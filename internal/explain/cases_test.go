@@ -89,6 +89,19 @@ func TestCases(t *testing.T) {
 				r.Memory.Zones[i].FreeBytes, r.Memory.Zones[i].Node = b(gib), oom.Opt[int32]{}
 			}
 		}), "", "swap (2 GiB) is used up", "not short"},
+		{"a log of a kernel without NUMA", system(func(r *oom.Record) {
+			r.Source = oom.SourceKmsg
+			for i := range r.Memory.Zones {
+				r.Memory.Zones[i].FreeBytes, r.Memory.Zones[i].Node = b(gib), oom.Opt[int32]{}
+			}
+			r.Memory.FreeBytes = b(gib * uint64(len(r.Memory.Zones)))
+		}), "", "memory was not short", "swap"},
+		{"the same, limited to nodes", system(func(r *oom.Record) {
+			r.Source, r.Scope = oom.SourceKmsg, oom.ScopeMempolicy
+			for i := range r.Memory.Zones {
+				r.Memory.Zones[i].FreeBytes, r.Memory.Zones[i].Node = b(gib), oom.Opt[int32]{}
+			}
+		}), "", "", "not short"},
 		{"private memory is unevictable only where it is locked", limited(limitStat(oom.LimitUnevictable, 200*mib), limitStat(oom.LimitActiveAnon, 30*mib), limitStat(oom.LimitInactiveAnon, 20*mib), func(r *oom.Record) {
 			r.Victim.LockedVMBytes = size{}
 		}), "", "locked with mlock, it cannot be swapped", "unevictable"},

@@ -232,6 +232,11 @@ func sigkillPairs() []pair {
 	systemd := &oom.Sender{PID: oom.Some(int32(1)), Comm: "systemd", Role: oom.RoleServiceManager, Program: "systemd"}
 	fake := &oom.Sender{PID: oom.Some(int32(501)), Comm: "runc"}
 	short := func(r *oom.Record) { r.Victim.CgroupLimits[0].UsageBytes = b(255 * mib) }
+	pressure := func(some, full float64) change {
+		return func(r *oom.Record) {
+			r.Victim.CgroupPressure = &oom.Pressure{Some: &oom.PressureTime{Avg10Percent: oom.Some(some)}, Full: &oom.PressureTime{Avg10Percent: oom.Some(full)}}
+		}
+	}
 	noLimit := func(r *oom.Record) { r.Victim.CgroupLimits = nil }
 	incident := func(r *oom.Record) { r.Incident = "1" }
 	return []pair{
@@ -245,6 +250,8 @@ func sigkillPairs() []pair {
 		{codeKilledWith, "its memory", kill(oom.CauseSharedMM, nil, incident), codeKilledWith, "a user", kill(oom.CauseUser, user), codeKilledByUser},
 		{codeMemoryWasShort, "99 % of its limit", kill(oom.CauseUser, user, short), codeKilledByUser, "38 %", kill(oom.CauseUser, user), codeKilledByUser},
 		{codeMemoryWasFree, "38 % of its limit", kill(oom.CauseUser, user), codeKilledByUser, "no numbers", kill(oom.CauseUser, user, noLimit), codeKilledByUser},
+		{codeMemoryWasShort, "all waited", kill(oom.CauseUser, user, pressure(40, 31)), codeKilledByUser, "few waited", kill(oom.CauseUser, user, pressure(0.3, 0)), codeKilledByUser},
+		{codeMemoryWasFree, "few waited", kill(oom.CauseUser, user, pressure(0.3, 0)), codeKilledByUser, "one waited", kill(oom.CauseUser, user, pressure(40, 3)), codeKilledByUser},
 		{codeMemoryWasFree, "the machine", kill(oom.CauseUser, user, noLimit, func(r *oom.Record) { r.Memory = &oom.Memory{TotalBytes: b(4 * gib), FreeBytes: b(gib)} }), codeKilledByUser,
 			"the machine is short", kill(oom.CauseUser, user, noLimit, func(r *oom.Record) { r.Memory = &oom.Memory{TotalBytes: b(4 * gib), FreeBytes: b(60 * mib)} }), codeKilledByUser},
 	}

@@ -1,6 +1,10 @@
 package explain
 
-import "github.com/oomtrace/oomtrace/internal/oom"
+import (
+	"strings"
+
+	"github.com/oomtrace/oomtrace/internal/oom"
+)
 
 // sigkill explains a SIGKILL that did not come from the kernel's OOM killer: who sent
 // it, and whether memory was short.
@@ -57,7 +61,8 @@ func senderName(s *oom.Sender) string {
 }
 
 // memoryThen: the fullest of the victim's cgroups, from 95 % of its limit on, is short of
-// memory; the machine is when no more is free than its watermarks.
+// memory; one whose tasks waited for memory for a tenth of the last 10 s is too; the
+// machine is when no more is free than its watermarks.
 func (e *explanation) memoryThen() {
 	var usage, limit uint64
 	consider := func(u, m size) {
@@ -74,24 +79,84 @@ func (e *explanation) memoryThen() {
 	}
 	e.memoryLow()
 	low := e.has(codeMemoryLow)
-	words := ""
+	waited, stalled := e.waiting()
+	var words []string
 	switch {
 	case limit > 0 && ratio(usage, limit, 95, 100):
-		words = sprintf("%s of the limit of %s", percentText(usage, limit), sizeText(limit))
+		words = append(words, sprintf("%s of the limit of %s", percentText(usage, limit), sizeText(limit)))
 	case low:
-		words = "the machine had " + sizeText(e.free.Value) + " free"
+		words = append(words, "the machine had "+sizeText(e.free.Value)+" free")
 	}
-	if words != "" {
-		e.add(finding{code: codeMemoryWasShort, text: "memory was short: " + words, aside: "memory was short: " + words})
+	if len(words) > 0 || stalled == yes {
+		e.memoryWas(codeMemoryWasShort, "memory was short: ", append(words, waited...))
 		return
 	}
 	switch {
+	case stalled == unknown:
+		return
 	case limit > 0:
-		words = sprintf("%s of the limit", percentText(usage, limit))
+		words = append(words, percentText(usage, limit)+" of the limit")
 	case e.free.Known && e.total.Known && ratio(e.free.Value, e.total.Value, 1, 10):
-		words = partText(e.free.Value, e.total.Value) + " is free"
+		words = append(words, partText(e.free.Value, e.total.Value)+" is free")
 	default:
 		return
 	}
-	e.add(finding{code: codeMemoryWasFree, text: "memory was not short: " + words, aside: "memory was not short: " + words})
+	e.memoryWas(codeMemoryWasFree, "memory was not short: ", append(words, waited...))
 }
+
+func (e *explanation) memoryWas(code, claim string, words []string) {
+	text := claim + strings.Join(words, ", ")
+	e.add(finding{code: code, text: text, aside: text})
+}
+
+// answer is what is known of a question.
+type answer int
+
+const (
+	no answer = iota
+	yes
+	unknown
+)
+
+// stalledPercent is the part of the last 10 s from which on waiting for memory says that
+// it was short.
+const stalledPercent = 10
+
+// waiting is the pressure of the victim's cgroup in words, or where that is not known
+// the machine's, and whether they waited for long. A kernel without pressure has no
+// word against what the usage says.
+func (e *explanation) waiting() (words []string, stalled answer) {
+	p, whose := (*oom.Pressure)(nil), "its cgroup's"
+	if v := e.rec.Victim; v != nil {
+		p = v.CgroupPressure
+	}
+	if m := e.rec.Memory; p == nil && m != nil {
+		p, whose = m.Pressure, "the machine's"
+	}
+	if p == nil {
+		return nil, no
+	}
+	some, full := lastTen(p.Some), lastTen(p.Full)
+	say := func(who string, percent float64) []string {
+		return []string{sprintf("%s of %s tasks waited for memory %s of the last 10 s", who, whose, shareText(percent))}
+	}
+	switch {
+	case full.Known && full.Value >= stalledPercent:
+		return say("all", full.Value), yes
+	case !some.Known:
+		return nil, unknown
+	case some.Value >= stalledPercent:
+		return say("some", some.Value), yes
+	}
+	return say("some", some.Value), no
+}
+
+func lastTen(t *oom.PressureTime) oom.Opt[float64] {
+	if t == nil {
+		return oom.Opt[float64]{}
+	}
+	return t.Avg10Percent
+}
+
+// shareText is a percentage that is not rounded to nothing or to all.
+func shareText(percent float64) string { return percentText(uint64(percent*100+0.5), 100*100) }

@@ -280,6 +280,10 @@ func TestThresholds(t *testing.T) {
 		{"a SIGKILL at 95 % of the limit", 95, 94, has(codeMemoryWasShort), func(v uint64) *oom.Record {
 			return &oom.Record{Kind: oom.KindSigkill, Limit: &oom.Limit{UsageBytes: b(v), MaxBytes: b(100)}}
 		}},
+		{"a SIGKILL where one had waited", 10, 9, has(codeMemoryWasShort), func(v uint64) *oom.Record {
+			some := &oom.PressureTime{Avg10Percent: oom.Some(float64(v))}
+			return &oom.Record{Kind: oom.KindSigkill, Victim: &oom.Victim{CgroupPressure: &oom.Pressure{Some: some}}}
+		}},
 		{"a SIGKILL with a tenth free", 10, 9, has(codeMemoryWasFree), func(v uint64) *oom.Record {
 			return &oom.Record{Kind: oom.KindSigkill, Memory: &oom.Memory{FreeBytes: b(v), TotalBytes: b(100)}}
 		}},

@@ -24,6 +24,7 @@ type zoneSum struct {
 	order            int32
 	movable          bool // the request may use CMA
 	guessed          bool // a mark or a node is not known
+	oneNode          bool // and need not be
 	blocks, noBlocks int
 	blockFree        uint64
 }
@@ -41,6 +42,7 @@ func (e *explanation) zones() {
 	if t := e.rec.Trigger; t != nil {
 		usable.order = t.Order.Or(0)
 	}
+	usable.oneNode = e.oneNode()
 	guess := e.nodesUnknown()
 	fullest, anyShort := e.fullestNode()
 	var listed uint64
@@ -62,6 +64,14 @@ func (e *explanation) zones() {
 	if !guess {
 		e.notShort(&usable)
 	}
+}
+
+// oneNode: a kernel without NUMA names no node in its log.
+func (e *explanation) oneNode() bool {
+	if e.rec.Source != oom.SourceKmsg || e.rec.Scope == oom.ScopeCpuset || e.rec.Scope == oom.ScopeMempolicy {
+		return false
+	}
+	return !slices.ContainsFunc(e.rec.Memory.Zones, func(z oom.Zone) bool { return z.Node.Known })
 }
 
 // unlisted: the kernel's report leaves out the zones that the request may not use
@@ -170,7 +180,7 @@ func (e *explanation) fullestNode() (fullest oom.Opt[int32], short bool) {
 
 func (z *zoneSum) add(zone *oom.Zone, reserve uint64) {
 	mark := zone.HighBytes
-	if z.guessed = z.guessed || !mark.Known || !zone.Node.Known; !mark.Known {
+	if z.guessed = z.guessed || !mark.Known || !zone.Node.Known && !z.oneNode; !mark.Known {
 		mark = zone.MinBytes
 	}
 	if !zone.FreeBytes.Known || !mark.Known {

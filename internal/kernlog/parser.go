@@ -372,7 +372,7 @@ func (p *Parser) newReport(l *lines.Line, headless bool) *report {
 	}
 	rows, top, names, stats := r.tasks.rows[:0], r.tasks.top[:0], r.tasks.names, r.stats[:0]
 	clear(names)
-	*r = report{stamp: stampOf(l), headless: headless, caller: l.Caller}
+	*r = report{stamp: stampOf(l), began: p.tick, headless: headless, caller: l.Caller}
 	r.tasks.rows, r.tasks.top, r.tasks.names, r.stats = rows, top, names, stats
 	p.open = append(p.open, r)
 	p.touch(r, l)
@@ -615,7 +615,7 @@ func (p *Parser) summary(l *lines.Line, b []byte) {
 
 // ownReport says whether a report is about this very task.
 func ownReport(r *report, k *killLine) int {
-	if r.headless || !r.chosen.known || r.chosen.pid != k.pid {
+	if r.headless && !r.scored || !r.chosen.known || r.chosen.pid != k.pid {
 		return fitsNot
 	}
 	return fitsPID

@@ -16,7 +16,7 @@ type Opt[T Scalar] struct {
 
 // Scalar lists the types an Opt can carry.
 type Scalar interface {
-	int | int32 | int64 | uint32 | uint64 | bool
+	int | int32 | int64 | uint32 | uint64 | float64 | bool
 }
 
 // Some returns a known value.
@@ -54,6 +54,8 @@ func (o Opt[T]) MarshalJSON() ([]byte, error) {
 		b = strconv.AppendUint(b, uint64(v), 10)
 	case uint64:
 		b = strconv.AppendUint(b, v, 10)
+	case float64:
+		return json.Marshal(v)
 	case bool:
 		b = strconv.AppendBool(b, v)
 	}

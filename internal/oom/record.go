@@ -350,7 +350,27 @@ type Victim struct {
 	// CgroupLimits are the memory limits on the way from the victim's own
 	// cgroup up to the root, innermost first.
 	CgroupLimits []CgroupLimit `json:"cgroup_limits,omitempty"`
+	// CgroupPressure is memory.pressure of the victim's own cgroup; on kind sigkill.
+	CgroupPressure *Pressure `json:"cgroup_pressure,omitempty"`
 	Owner
+}
+
+// Pressure is how long tasks waited for memory (PSI,
+// Documentation/accounting/psi.rst): Some is the time in which at least one of them
+// waited, Full that in which all that were not idle did.
+type Pressure struct {
+	Some *PressureTime `json:"some,omitempty"`
+	Full *PressureTime `json:"full,omitempty"`
+}
+
+// PressureTime is one line of a PSI file: the share of the last 10, 60 and 300 s, which
+// the kernel works out every two seconds, and the time since the cgroup or the
+// machine started.
+type PressureTime struct {
+	Avg10Percent  Opt[float64] `json:"avg10_percent,omitzero"`
+	Avg60Percent  Opt[float64] `json:"avg60_percent,omitzero"`
+	Avg300Percent Opt[float64] `json:"avg300_percent,omitzero"`
+	TotalNS       Opt[uint64]  `json:"total_ns,omitzero"`
 }
 
 // CgroupLimit is one cgroup's limits and usage at the kill.
@@ -459,7 +479,9 @@ type Memory struct {
 	TotalBytes Opt[uint64] `json:"total_bytes,omitzero"`
 	FreeBytes  Opt[uint64] `json:"free_bytes,omitzero"`
 	// AvailableBytes is /proc/meminfo's MemAvailable; on kind sigkill.
-	AvailableBytes Opt[uint64]  `json:"available_bytes,omitzero"`
+	AvailableBytes Opt[uint64] `json:"available_bytes,omitzero"`
+	// Pressure is /proc/pressure/memory; on kind sigkill.
+	Pressure       *Pressure    `json:"pressure,omitempty"`
 	SwapTotalBytes Opt[uint64]  `json:"swap_total_bytes,omitzero"`
 	SwapFreeBytes  Opt[uint64]  `json:"swap_free_bytes,omitzero"`
 	SwapCacheBytes Opt[uint64]  `json:"swap_cache_bytes,omitzero"`

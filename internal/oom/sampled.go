@@ -5,6 +5,8 @@ package oom
 const (
 	SampledFree            = "memory.free_bytes"
 	SampledAvailable       = "memory.available_bytes"
+	SampledPressure        = "memory.pressure"
+	SampledCgroupPressure  = "victim.cgroup_pressure"
 	SampledTotal           = "memory.total_bytes"
 	SampledSwapTotal       = "memory.swap_total_bytes"
 	SampledSwapFree        = "memory.swap_free_bytes"

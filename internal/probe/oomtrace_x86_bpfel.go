@@ -257,6 +257,7 @@ const (
 	OomtraceSenderFlagSENDER_SELF       OomtraceSenderFlag = 16
 	OomtraceSenderFlagSENDER_PTRACER    OomtraceSenderFlag = 64
 	OomtraceSenderFlagSENDER_OOM_KILLER OomtraceSenderFlag = 32
+	OomtraceSenderFlagSENDER_FORKING    OomtraceSenderFlag = 128
 )
 
 type OomtraceSharedMmEvent struct {

@@ -34,8 +34,8 @@ type Stats struct {
 type Reader struct {
 	in    *bufio.Reader
 	stats Stats
-	// parts is a record that a runtime has split over lines, by the wrapper of its first.
-	parts []byte
+	// parts are of records that a runtime has split over lines.
+	parts [streams][]byte
 	// OnUnreadable is called for each such line; nil is not at all.
 	OnUnreadable func(line int, why error)
 }
@@ -147,17 +147,18 @@ func (r *Reader) line() ([]byte, error) {
 
 // record is nil for a blank line, and for a part of a record that goes on.
 func (r *Reader) record(line []byte) (*oom.Record, error) {
-	u := unwrap(bytes.TrimSpace(line))
-	if len(r.parts) > 0 || u.partial {
-		if len(r.parts)+len(u.text) > maxLine {
-			r.parts = nil
+	// A part may end with a space that is the record's.
+	u := unwrap(bytes.TrimLeft(bytes.TrimRight(line, "\r\n"), " \t"))
+	if parts := &r.parts[u.stream]; len(*parts) > 0 || u.partial {
+		if len(*parts)+len(u.text) > maxLine {
+			*parts = nil
 			return nil, errors.New("a record of more than 4 MiB")
 		}
-		r.parts = append(r.parts, u.text...)
+		*parts = append(*parts, u.text...)
 		if u.partial {
 			return nil, nil
 		}
-		u.text, r.parts = r.parts, nil
+		u.text, *parts = *parts, nil
 	}
 	text := bytes.TrimSpace(u.text)
 	if len(text) == 0 {

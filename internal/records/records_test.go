@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -61,6 +62,76 @@ func TestWrappers(t *testing.T) {
 			got, stats := readAll(t, tt.text+"\n")
 			if len(got) != 1 || got[0].ID != "a1" || got[0].Victim == nil || got[0].Victim.Comm != "java" || stats.Unreadable != 0 {
 				t.Errorf("%d records, %+v", len(got), stats)
+			}
+		})
+	}
+}
+
+// big is a record of more than 16 KiB, with spaces wherever it may be split.
+func big(t *testing.T, id string) (*oom.Record, string) {
+	t.Helper()
+	rec := &oom.Record{Schema: oom.Schema, ID: id, Kind: oom.KindKill, Source: oom.SourceBPF, Victim: &oom.Victim{Comm: "java"}}
+	for i := range 300 {
+		rec.Candidates = append(rec.Candidates, oom.Candidate{PID: oom.Some(int32(i)), Comm: strings.Repeat(" ", 15), Cgroup: strings.Repeat(" ", 200)})
+	}
+	text, err := json.Marshal(rec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(text) < 48<<10 {
+		t.Fatalf("%d bytes", len(text))
+	}
+	return rec, string(text)
+}
+
+// split wraps a line as a runtime does that splits it at a size; between two parts may
+// come a line of the other stream.
+func split(text string, size int, wrap func(part string, last bool) string, between string) string {
+	var b strings.Builder
+	for len(text) > size {
+		b.WriteString(wrap(text[:size], false) + between)
+		text = text[size:]
+	}
+	b.WriteString(wrap(text, true))
+	return b.String()
+}
+
+// TestSplit: a record that a runtime has split is put together byte by byte, also where
+// messages on stderr come in between.
+func TestSplit(t *testing.T) {
+	const at = "2026-11-26T03:00:00.123456789Z "
+	cri := func(part string, last bool) string {
+		return at + "stdout " + map[bool]string{false: "P ", true: "F "}[last] + part + "\n"
+	}
+	docker := func(part string, last bool) string {
+		if last {
+			part += "\n"
+		}
+		return `{"log":` + quoted(part) + `,"stream":"stdout","time":"2026-11-26T03:00:00.1Z"}` + "\n"
+	}
+	const criMessage, dockerMessage = at + "stderr F oomtrace: 2 records lost\n", `{"log":"oomtrace: 2 records lost\n","stream":"stderr"}` + "\n"
+	for _, tt := range []struct {
+		name    string
+		size    int
+		wrap    func(string, bool) string
+		message string
+	}{
+		{"containerd", 16 << 10, cri, criMessage},
+		{"CRI-O", 8 << 10, cri, criMessage},
+		{"docker", 16 << 10, docker, dockerMessage},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			for shift := range 4 {
+				want, text := big(t, strings.Repeat("a", 1+shift))
+				for _, between := range []string{"", tt.message} {
+					got, stats := readAll(t, split(text, tt.size, tt.wrap, between)+tt.wrap(one, true))
+					if len(got) != 2 || got[1].ID != "a1" || (stats.Unreadable > 0) != (between != "") {
+						t.Fatalf("%d records, %+v", len(got), stats)
+					}
+					if got[0].ID != want.ID || !slices.Equal(got[0].Candidates, want.Candidates) {
+						t.Fatalf("record %s differs", got[0].ID)
+					}
+				}
 			}
 		})
 	}

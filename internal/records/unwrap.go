@@ -7,16 +7,33 @@ import (
 )
 
 // unwrapped is a program's line without what a runtime put around it. partial says that
-// the line goes on in the next.
+// the line goes on in the next one of its stream.
 type unwrapped struct {
 	text    []byte
 	partial bool
+	stream  stream
+}
+
+// stream is where the program wrote a line; a log may mix the two.
+type stream int
+
+const (
+	stdout stream = iota // or a wrapper that has no stream
+	stderr
+	streams
+)
+
+func streamOf(name string) stream {
+	if name == "stderr" {
+		return stderr
+	}
+	return stdout
 }
 
 // The prefixes that may stand before a line.
 var (
 	// cri is a line of a log in the CRI's format: time, stream, tag.
-	cri = regexp.MustCompile(`^\d{4}-\d\d-\d\dT\S+ (?:stdout|stderr) ([PF])(?::\S*)? ?`)
+	cri = regexp.MustCompile(`^\d{4}-\d\d-\d\dT\S+ (stdout|stderr) ([PF])(?::\S*)? ?`)
 	// kubectl is kubectl logs --prefix and --timestamps, and docker compose logs.
 	kubectl = regexp.MustCompile(`^(?:\[pod/\S+/\S+\] )?(?:\d{4}-\d\d-\d\dT\S+ )?`)
 	// syslog is journalctl's short forms and syslog: time, host, program.
@@ -27,7 +44,7 @@ var (
 
 func unwrap(line []byte) unwrapped {
 	if m := cri.FindSubmatch(line); m != nil {
-		return unwrapped{line[len(m[0]):], m[1][0] == 'P'}
+		return unwrapped{line[len(m[0]):], m[2][0] == 'P', streamOf(string(m[1]))}
 	}
 	for _, prefix := range []*regexp.Regexp{syslog, compose, kubectl} {
 		if n := len(prefix.Find(line)); n > 0 {
@@ -49,6 +66,7 @@ func unwrapJSON(line []byte) unwrapped {
 	var entry struct {
 		Schema  json.RawMessage `json:"schema"`
 		Log     *string         `json:"log"`
+		Stream  string          `json:"stream"`
 		Message *string         `json:"MESSAGE"`
 	}
 	if json.Unmarshal(line, &entry) != nil || entry.Schema != nil {
@@ -57,7 +75,7 @@ func unwrapJSON(line []byte) unwrapped {
 	switch {
 	case entry.Log != nil:
 		text, whole := bytes.CutSuffix([]byte(*entry.Log), []byte("\n"))
-		return unwrapped{text, !whole}
+		return unwrapped{text, !whole, streamOf(entry.Stream)}
 	case entry.Message != nil:
 		return unwrapped{text: []byte(*entry.Message)}
 	}

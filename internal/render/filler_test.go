@@ -53,6 +53,8 @@ func (f *filler) fill(v reflect.Value) {
 		v.SetInt(int64(f.number))
 	case reflect.Uint8:
 		// Of raw JSON.
+	case reflect.Float64:
+		v.SetFloat(float64(f.number))
 	case reflect.Uint32, reflect.Uint64:
 		v.SetUint(f.number)
 	default:

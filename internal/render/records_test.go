@@ -168,6 +168,10 @@ func sigkill(cause oom.Cause, incident string) *oom.Record {
 	r := base("9", at(13, 0, 0))
 	r.Kind, r.Cause, r.Incident = oom.KindSigkill, cause, incident
 	r.Victim = process("nginx", 11, 40*mib, 0)
+	r.Victim.CgroupPressure = &oom.Pressure{
+		Some: &oom.PressureTime{Avg10Percent: oom.Some(0.31), Avg60Percent: oom.Some(0.0), TotalNS: some(3128887000)},
+		Full: &oom.PressureTime{Avg10Percent: oom.Some(0.0)},
+	}
 	r.Sender = &oom.Sender{PID: oom.Some(int32(400)), Comm: "systemd-oomd", Role: oom.RoleMemoryManager, Program: "systemd-oomd", Says: "pressure 62 % for 30 s", Owner: oom.Owner{Unit: "systemd-oomd.service"}}
 	r.Why = &oom.Why{Verdict: "killed_by_manager", Summary: "killed by systemd-oomd (pid 400); memory was not short: 38 % of the limit"}
 	return r

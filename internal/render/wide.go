@@ -89,6 +89,35 @@ func (t *Text) victimDetails(r *oom.Record) {
 	t.details("process", fmt.Sprintf("uid %s, ppid %s, marked thread %s, oom_score_adj %s, badness %s pages",
 		number(v.UID, "-"), number(v.PPID, "-"), number(v.TID, "-"), number(v.OOMScoreAdj, "-"), number(v.BadnessPages, "-")))
 	t.details("cgroup", v.Cgroup)
+	t.details("pressure", pressure(v.CgroupPressure))
+}
+
+// pressure is a PSI file in a line.
+func pressure(p *oom.Pressure) string {
+	if p == nil {
+		return ""
+	}
+	var parts []string
+	for _, l := range [...]struct {
+		who  string
+		time *oom.PressureTime
+	}{{"some", p.Some}, {"all", p.Full}} {
+		if l.time == nil {
+			continue
+		}
+		for _, avg := range [...]struct {
+			seconds int
+			percent oom.Opt[float64]
+		}{{10, l.time.Avg10Percent}, {60, l.time.Avg60Percent}, {300, l.time.Avg300Percent}} {
+			if avg.percent.Known {
+				parts = append(parts, fmt.Sprintf("%s %.2f %% of %d s", l.who, avg.percent.Value, avg.seconds))
+			}
+		}
+	}
+	if len(parts) == 0 {
+		return ""
+	}
+	return "waited for memory: " + strings.Join(parts, ", ")
 }
 
 func (t *Text) triggerDetails(r *oom.Record) {
@@ -260,6 +289,7 @@ func (t *Text) zones(r *oom.Record) {
 	m := r.Memory
 	t.details("machine", fmt.Sprintf("free %s of %s, swap free %s of %s", shortOpt(m.FreeBytes), shortOpt(m.TotalBytes),
 		shortOpt(m.SwapFreeBytes), shortOpt(m.SwapTotalBytes)))
+	t.details("pressure", pressure(m.Pressure))
 	for _, z := range m.Zones {
 		t.row(fmt.Sprintf("node %s %s  free %5s  min %5s  low %5s  high %5s  managed %5s", number(z.Node, "-"),
 			pad(clean(z.Zone), 8), shortOpt(z.FreeBytes), shortOpt(z.MinBytes), shortOpt(z.LowBytes), shortOpt(z.HighBytes),

@@ -30,6 +30,7 @@ type Sampler struct {
 	Cgroups string
 
 	swaps, meminfo, lruGen, mount file
+	psi                           file
 	last                          machine
 	readAt                        uint64 // CLOCK_BOOTTIME, in nanoseconds; 0: not yet
 }
@@ -65,6 +66,7 @@ func (s *Sampler) Record(rec *oom.Record) {
 	s.fill(rec)
 	if rec.Kind == oom.KindSigkill {
 		s.free(rec)
+		s.pressure(rec)
 		return
 	}
 	s.sysctls(rec)
@@ -77,12 +79,16 @@ func (s *Sampler) Record(rec *oom.Record) {
 // free is for a record that no OOM is behind: the kernel then took no notice of how
 // much memory there was.
 func (s *Sampler) free(rec *oom.Record) {
-	for name, to := range map[string]*oom.Opt[uint64]{"MemFree": &rec.Memory.FreeBytes, "MemAvailable": &rec.Memory.AvailableBytes} {
-		if v, ok := s.last.meminfo[name]; ok {
-			*to = oom.Some(v)
+	m := rec.Memory
+	for _, f := range [...]struct {
+		to            *oom.Opt[uint64]
+		name, sampled string
+	}{{&m.FreeBytes, "MemFree", oom.SampledFree}, {&m.AvailableBytes, "MemAvailable", oom.SampledAvailable}} {
+		if v, ok := s.last.meminfo[f.name]; ok {
+			*f.to = oom.Some(v)
+			rec.Sampled = append(rec.Sampled, f.sampled)
 		}
 	}
-	rec.Sampled = append(rec.Sampled, oom.SampledFree, oom.SampledAvailable)
 }
 
 // isEmpty reports that nothing is known of the machine's memory.

@@ -51,13 +51,7 @@ func cause(raw *probe.OomtraceSigkillEvent) (cause oom.Cause, sent bool) {
 		}
 		return oom.CauseKernel, false // a timer, a message queue: whatever ran then
 	case probe.OomtraceSigkillInfoSIGKILL_INFO_NONE:
-		switch {
-		case is(probe.OomtraceSenderFlagSENDER_EXITING):
-			return oom.CauseKernel, true // PR_SET_PDEATHSIG, from the parent
-		case raw.Group == 0 && !is(probe.OomtraceSenderFlagSENDER_SELF) && !is(probe.OomtraceSenderFlagSENDER_KTHREAD):
-			return oom.CauseCgroupKill, true // __cgroup_kill, kernel/cgroup/cgroup.c
-		}
-		return oom.CauseKernel, false
+		return onBehalf(raw, is)
 	}
 	switch {
 	case is(probe.OomtraceSenderFlagSENDER_OOM_KILLER):
@@ -68,6 +62,25 @@ func cause(raw *probe.OomtraceSigkillEvent) (cause oom.Cause, sent bool) {
 		return oom.CauseUser, true
 	}
 	return oom.CauseKernel, false
+}
+
+// onBehalf is the cause where the kernel sent on behalf of the task that ran.
+func onBehalf(raw *probe.OomtraceSigkillEvent, is func(probe.OomtraceSenderFlag) bool) (cause oom.Cause, sent bool) {
+	switch {
+	case is(probe.OomtraceSenderFlagSENDER_FORKING):
+		return oom.CauseCgroupKill, false // cgroup_post_fork: whoever wrote, it was not the parent that ran
+	case is(probe.OomtraceSenderFlagSENDER_EXITING):
+		return oom.CauseKernel, true // PR_SET_PDEATHSIG, from the parent
+	case is(probe.OomtraceSenderFlagSENDER_KTHREAD):
+		return oom.CauseKernel, false
+	case raw.Group == 1:
+		return oom.CauseUser, true // kill(2) on 7.x; it has a siginfo before
+	case is(probe.OomtraceSenderFlagSENDER_PTRACER):
+		return oom.CauseUser, true // PTRACE_KILL from 5.19 on
+	case is(probe.OomtraceSenderFlagSENDER_SELF):
+		return oom.CauseKernel, false
+	}
+	return oom.CauseCgroupKill, true // __cgroup_kill, kernel/cgroup/cgroup.c
 }
 
 func (d *victimDecoder) sender(raw *probe.OomtraceSigkillEvent) error {

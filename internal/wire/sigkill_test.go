@@ -13,6 +13,7 @@ const (
 	self      = uint32(probe.OomtraceSenderFlagSENDER_SELF)
 	kthread   = uint32(probe.OomtraceSenderFlagSENDER_KTHREAD)
 	ptracer   = uint32(probe.OomtraceSenderFlagSENDER_PTRACER)
+	forking   = uint32(probe.OomtraceSenderFlagSENDER_FORKING)
 	oomKiller = uint32(probe.OomtraceSenderFlagSENDER_OOM_KILLER)
 	marked    = uint32(probe.OomtraceSenderFlagSENDER_VICTIM)
 )
@@ -69,6 +70,10 @@ func TestCause(t *testing.T) {
 		{"a timer", sender, -2, 1, 0, oom.CauseKernel, false},
 		{"cgroup.kill", none, siUser, 0, 0, oom.CauseCgroupKill, true},
 		{"cgroup.kill of one's own cgroup", none, siUser, 0, self, oom.CauseKernel, false},
+		{"a fork into a cgroup that is killed", none, siUser, 1, forking, oom.CauseCgroupKill, false},
+		{"kill on 7.x", none, siUser, 1, 0, oom.CauseUser, true},
+		{"kill of oneself on 7.x", none, siUser, 1, self, oom.CauseUser, true},
+		{"PTRACE_KILL", none, siUser, 0, ptracer, oom.CauseUser, true},
 		{"a parent's death", none, siUser, 1, exiting, oom.CauseKernel, true},
 		{"a kernel thread", none, siUser, 0, kthread, oom.CauseKernel, false},
 		{"the init of a pid namespace", kernel, 128, 1, exiting | nsInit, oom.CausePIDNamespace, true},

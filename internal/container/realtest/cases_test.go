@@ -5,7 +5,11 @@
 package realtest
 
 import (
+	"bytes"
 	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -15,6 +19,7 @@ import (
 	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
 
 	"github.com/oomtrace/oomtrace/internal/oom"
+	"github.com/oomtrace/oomtrace/internal/records"
 )
 
 // limit is large enough for runc to start a container, which counts too.
@@ -35,6 +40,8 @@ func containerdCases(t *testing.T, c *containerd) {
 		{"pod limit with a sibling", podLimit},
 		{"same container name in two pods", sameName},
 		{"removed when it dies", removed},
+		{"stopped by force", stubborn},
+		{"a long record in the log", longRecord},
 		{"child dies and main process lives", childDies},
 	} {
 		t.Run(tc.name, func(t *testing.T) { tc.run(t, c, s) })
@@ -141,6 +148,30 @@ func removed(t *testing.T, c *containerd, s *session) {
 	}
 	if _, err := ct.state(t.Context()); err == nil {
 		t.Error("the runtime still knows the container: the test proves nothing")
+	}
+}
+
+// longRecord reads a record back from the log of a container, which containerd has split.
+func longRecord(t *testing.T, c *containerd, _ *session) {
+	const size = 50_000
+	p := mustPod(t, c, "kube-system", "oomtrace", 0)
+	p.mustRun(t, "oomtrace", 0, "say", strconv.Itoa(size))
+	path := filepath.Join(c.logs(), logName(p, "oomtrace"))
+	var log []byte
+	until(t, "the log has the whole record", func() bool {
+		var err error
+		log, err = os.ReadFile(path)
+		return err == nil && bytes.Contains(log, []byte(" stdout F "))
+	})
+	if !bytes.Contains(log, []byte(" stdout P ")) {
+		t.Fatal("the runtime did not split the line: the test proves nothing")
+	}
+	rec, err := records.NewReader(bytes.NewReader(log)).Next()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if rec.Node != strings.Repeat("a ", size/2) {
+		t.Errorf("a node of %d bytes", len(rec.Node))
 	}
 }
 

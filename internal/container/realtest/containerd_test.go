@@ -85,6 +85,9 @@ func startContainerd(t *testing.T, hog string) *containerd {
 	if err := os.WriteFile(c.path("config.toml"), fmt.Appendf(nil, config, dir), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	if err := os.Mkdir(c.logs(), 0o755); err != nil {
+		t.Fatal(err)
+	}
 	if c.log, err = os.Create(c.path("log")); err != nil {
 		t.Fatal(err)
 	}
@@ -109,6 +112,8 @@ func startContainerd(t *testing.T, hog string) *containerd {
 }
 
 func (c *containerd) path(name string) string { return filepath.Join(c.dir, name) }
+
+func (c *containerd) logs() string { return c.path("logs") }
 
 func (c *containerd) socket() string { return c.path("c.sock") }
 

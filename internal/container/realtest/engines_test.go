@@ -171,6 +171,23 @@ func (e *engine) removed(t *testing.T, s *session, name string) {
 	engineOwner(t, s.wait(t, id)[0], e.name, id, name)
 }
 
+// stops has an engine end containers by force.
+func (e *engine) stops(t *testing.T, s *session, program, startedBy string) {
+	for name, args := range map[string][]string{"stop": {"stop", "-t", "1"}, "kill": {"kill"}} {
+		t.Run(name, func(t *testing.T) {
+			id := e.run(t, "stubborn-"+name, hogImage, "stay")
+			pid, err := strconv.Atoi(e.do(t, "inspect", "-f", "{{.State.Pid}}", id))
+			if err != nil {
+				t.Fatal(err)
+			}
+			until(t, "the process ignores SIGTERM", func() bool { return ignores(pid) })
+			s.knows(t, e.path(t, id), id)
+			e.do(t, append(args, id)...)
+			s.stopped(t, pid, id, program, startedBy)
+		})
+	}
+}
+
 // TestGuestDocker kills in containers of Docker.
 func TestGuestDocker(t *testing.T) {
 	daemon(t, "/usr/sbin/dockerd", "--bridge=none", "--iptables=false", "--ip6tables=false", "--ip-forward=false",
@@ -181,6 +198,7 @@ func TestGuestDocker(t *testing.T) {
 	s := startSession(t).ready(t)
 	t.Run("kill", func(t *testing.T) { docker.kill(t, s, "greedy") })
 	t.Run("removed when it dies", func(t *testing.T) { docker.removed(t, s, "brief") })
+	docker.stops(t, s, "runc", "containerd-shim")
 	t.Run("below another cgroup", func(t *testing.T) { docker.kill(t, s, "lodger", "--cgroup-parent=/tenants") })
 	t.Run("started before", func(t *testing.T) {
 		id := docker.run(t, "early", hogImage, "wait", "200")
@@ -221,6 +239,7 @@ func TestGuestPodman(t *testing.T) {
 		})
 	}
 	t.Run("files", func(t *testing.T) { cases(t, "-files") })
+	podman.stops(t, startSession(t).ready(t), "crun", "podman")
 	daemon(t, "podman", append(podman.args[:len(podman.args):len(podman.args)], "system", "service", "--time=0")...)
 	await(t, "/run/podman/podman.sock")
 	t.Run("socket", func(t *testing.T) { cases(t, "-socket") })

@@ -58,6 +58,7 @@ func (c *containerd) runPod(ctx context.Context, namespace, name string, limit i
 			"io.kubernetes.pod.name": name, "io.kubernetes.pod.namespace": namespace, "io.kubernetes.pod.uid": uid,
 			"app": "real-" + name,
 		},
+		LogDirectory: c.logs(),
 		Linux: &cri.LinuxPodSandboxConfig{
 			CgroupParent: p.cgroup,
 			SecurityContext: &cri.LinuxSandboxSecurityContext{
@@ -112,6 +113,7 @@ func (p *pod) create(ctx context.Context, name string, limit int64, unified map[
 			Metadata: &cri.ContainerMetadata{Name: name, Attempt: 3},
 			Image:    &cri.ImageSpec{Image: hogImage},
 			Args:     args,
+			LogPath:  logName(p, name),
 			Labels: map[string]string{
 				"io.kubernetes.pod.name": p.config.Metadata.Name, "io.kubernetes.pod.namespace": p.config.Metadata.Namespace,
 				"io.kubernetes.pod.uid": p.config.Metadata.Uid, "io.kubernetes.container.name": name,
@@ -129,6 +131,11 @@ func (p *pod) create(ctx context.Context, name string, limit int64, unified map[
 	p.containers = append(p.containers, ct)
 	p.mu.Unlock()
 	return ct, nil
+}
+
+// logName is a container's log in the directory of all.
+func logName(p *pod, container string) string {
+	return p.config.Metadata.Uid + "-" + container + ".log"
 }
 
 // path is the container's cgroup.

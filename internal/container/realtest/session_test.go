@@ -14,8 +14,10 @@ import (
 
 	"github.com/oomtrace/oomtrace/internal/container"
 	"github.com/oomtrace/oomtrace/internal/enrich"
+	"github.com/oomtrace/oomtrace/internal/explain"
 	"github.com/oomtrace/oomtrace/internal/kernlog"
 	"github.com/oomtrace/oomtrace/internal/oom"
+	"github.com/oomtrace/oomtrace/internal/senders"
 	"github.com/oomtrace/oomtrace/internal/tracer"
 )
 
@@ -23,6 +25,12 @@ import (
 type got struct {
 	rec  oom.Record
 	took time.Duration
+}
+
+// sigkill is a record of that kind, and whether it is written by default.
+type sigkill struct {
+	rec       oom.Record
+	byDefault bool
 }
 
 // session is what oomtrace does between the ring and the output.
@@ -33,10 +41,13 @@ type session struct {
 	gate     sync.RWMutex  // held by a test that wants no record to be made yet
 	log      *kernlog.Kmsg // where no hook sees the decision
 
-	mu     sync.Mutex
-	limits map[int32]*oom.Limit // of the log, by the thread that it names
-	kills  []got
-	warns  []string
+	every, memory *senders.Tracker // as --sigkill all, and as its default
+
+	mu       sync.Mutex
+	limits   map[int32]*oom.Limit // of the log, by the thread that it names
+	kills    []got
+	sigkills []sigkill
+	warns    []string
 }
 
 // decides says that a hook sees the decision, and with it the limit.
@@ -84,7 +95,10 @@ func startSession(t *testing.T, sockets ...string) *session {
 // program's own bound.
 func startSessionThatWaits(t *testing.T, wait time.Duration, sockets ...string) *session {
 	t.Helper()
-	s := &session{limits: map[int32]*oom.Limit{}}
+	s := &session{
+		limits: map[int32]*oom.Limit{},
+		every:  senders.New(senders.Options{Mode: senders.ModeAll}), memory: senders.New(senders.Options{}),
+	}
 	tr, err := tracer.Open(t.Context(), tracer.Options{})
 	if err != nil {
 		t.Fatal(err)
@@ -161,8 +175,8 @@ func (s *session) collect(ctx context.Context) error {
 		if errors.Is(err, io.EOF) {
 			return source.Close()
 		}
-		if err == nil && rec.Kind == oom.KindKill {
-			err = s.keep(ctx, rec)
+		if err == nil {
+			err = s.take(ctx, rec)
 		}
 		if err == nil {
 			err = source.Done()
@@ -173,7 +187,36 @@ func (s *session) collect(ctx context.Context) error {
 	}
 }
 
-// keep enriches a record and copies it: the event is decoded into again.
+func (s *session) take(ctx context.Context, r *oom.Record) error {
+	s.enricher.Paths(r)
+	s.every.Observe(r)
+	switch byDefault := s.memory.Observe(r); r.Kind {
+	case oom.KindKill:
+		return s.keep(ctx, r)
+	case oom.KindSigkill:
+		s.enricher.Record(ctx, r)
+		explain.Explain(r)
+		k := sigkill{byDefault: byDefault}
+		if err := copied(r, &k.rec); err != nil {
+			return err
+		}
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.sigkills = append(s.sigkills, k)
+	}
+	return nil
+}
+
+// copied copies a record: the event is decoded into again.
+func copied(from, to *oom.Record) error {
+	b, err := json.Marshal(from)
+	if err != nil {
+		return err
+	}
+	return json.Unmarshal(b, to)
+}
+
+// keep enriches a record of a kill.
 func (s *session) keep(ctx context.Context, r *oom.Record) error {
 	s.gate.RLock()
 	defer s.gate.RUnlock()
@@ -183,11 +226,7 @@ func (s *session) keep(ctx context.Context, r *oom.Record) error {
 	began := time.Now()
 	s.enricher.Record(ctx, r)
 	g := got{took: time.Since(began)}
-	b, err := json.Marshal(r)
-	if err != nil {
-		return err
-	}
-	if err := json.Unmarshal(b, &g.rec); err != nil {
+	if err := copied(r, &g.rec); err != nil {
 		return err
 	}
 	s.mu.Lock()

@@ -293,7 +293,7 @@ func TestExample(t *testing.T) {
 
 func TestSender(t *testing.T) {
 	page := render(t, sigkill())
-	for _, want := range []string{"pip3 (24161) was killed by systemd-oomd (411)", "Who sent the signal", "systemd-oomd (memory manager)", "memory pressure 62.1 % for 30 s"} {
+	for _, want := range []string{"pip3 (24161) was killed by systemd-oomd (411)", "Who sent the signal", "systemd-oomd (memory manager)", "memory pressure 62.1 % for 30 s", "some 62.10 % of 10 s, all 41.00 % of 10 s, all 12.00 % of 60 s"} {
 		if !strings.Contains(page, want) {
 			t.Errorf("the page lacks %q", want)
 		}

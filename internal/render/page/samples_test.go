@@ -213,6 +213,7 @@ func sigkill() *oom.Record {
 	r := base("77aa01", time.Date(2026, 3, 14, 13, 1, 0, 0, time.UTC))
 	r.Kind, r.Cause = oom.KindSigkill, oom.CauseMemoryManager
 	r.Victim = systemKill().Victim
+	r.Victim.CgroupPressure = &oom.Pressure{Some: &oom.PressureTime{Avg10Percent: oom.Some(62.1)}, Full: &oom.PressureTime{Avg10Percent: oom.Some(41.0), Avg60Percent: oom.Some(12.0)}}
 	r.Sender = &oom.Sender{
 		PID: oom.Some(int32(411)), Comm: "systemd-oomd", UID: oom.Some(uint32(104)), Role: oom.RoleMemoryManager, Program: "systemd-oomd", Says: "memory pressure 62.1 % for 30 s",
 		Owner: oom.Owner{Unit: "systemd-oomd.service"}, Parents: []oom.Parent{{PID: oom.Some(int32(1)), Comm: "systemd"}},

@@ -23,18 +23,21 @@ func main() {
 	short := flag.Bool("short", false, "leave out the crowds and the ten thousand kills")
 	latency := flag.Bool("latency", false, "leave out the storms too")
 	charges := flag.Bool("charges", false, "measure the flight recording alone")
+	signals := flag.Bool("signals", false, "measure signals alone")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	if err := run(ctx, *kernel, *binary, mode(*short, *latency, *charges)); err != nil {
+	if err := run(ctx, *kernel, *binary, mode(*short, *latency, *charges, *signals)); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
 }
 
 // mode is what is asked of the program in the guest.
-func mode(short, latency, charges bool) []string {
+func mode(short, latency, charges, signals bool) []string {
 	switch {
+	case signals:
+		return []string{"-signals"}
 	case charges:
 		return []string{"-charges"}
 	case latency:

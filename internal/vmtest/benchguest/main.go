@@ -66,13 +66,16 @@ type result struct {
 }
 
 func run() error {
+	if err := os.WriteFile("/proc/sys/kernel/bpf_stats_enabled", []byte("1"), 0); err != nil {
+		return err
+	}
+	if slices.Contains(os.Args, "-signals") {
+		return signals()
+	}
 	if err := os.WriteFile("/proc/1/oom_score_adj", []byte("-1000"), 0); err != nil {
 		return err
 	}
 	if err := os.WriteFile("/proc/self/oom_score_adj", []byte("-1000"), 0); err != nil {
-		return err
-	}
-	if err := os.WriteFile("/proc/sys/kernel/bpf_stats_enabled", []byte("1"), 0); err != nil {
 		return err
 	}
 	for _, dir := range []string{"/sys/kernel/tracing", "/sys/kernel/debug"} {
@@ -100,7 +103,7 @@ func run() error {
 	if len(os.Args) > 1 {
 		return nil // -short or -latency
 	}
-	return errors.Join(long(), charges(), idle())
+	return errors.Join(signals(), long(), charges(), idle())
 }
 
 // process is a running tracer whose lines are stamped as they come.

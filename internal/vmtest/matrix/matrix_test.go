@@ -41,6 +41,7 @@ type suite struct {
 	cgroup         string
 	cmdline        string
 	env            []string
+	systemd        bool
 	// files adds to the guest's files.
 	files func(ctx context.Context, b *builds, k *kernels.Kernel) ([]initramfs.File, error)
 	// on are the kernels to run on, all when empty.
@@ -62,7 +63,8 @@ func suites() []suite {
 		// An emulated arm64 guest of 512 MiB has too little left for those that
 		// fill the machine's swap or break its memory into pieces.
 		{name: "scenarios", pkg: "./internal/cli", run: "^TestGuest$|^TestGuest[A-Z]/^(cgroup|pod|podman|no-victim|sysrq|alloc|system-noswap|system-kernel|swap-mlocked|NoSwap|LimitedSwap)", modules: workload.Modules(), on: []string{"6.1-arm64"}},
-		{name: "sigkill", pkg: "./internal/cli", run: "^TestSigkill", on: amd64()},
+		{name: "sigkill", pkg: "./internal/cli", run: "^TestSigkill", on: []string{"5.10", "6.1", "7.x"}},
+		{name: "sigkill", pkg: "./internal/cli", run: "^TestSigkill", env: []string{"OOMTRACE_FULL=1"}, on: []string{"6.12"}},
 		{name: "numa", pkg: "./internal/cli", run: "^TestNUMA", qemu: vmtest.TwoNodes(), on: amd64()},
 		{name: "movable", pkg: "./internal/cli", run: "^TestMovable", cmdline: workload.MovableCmdline, on: amd64()},
 		{name: "service", pkg: "./internal/cli", run: "^TestService", memoryMiB: 768, on: []string{"5.10"}},
@@ -80,6 +82,7 @@ func suites() []suite {
 		{name: "containerd", pkg: realtest, run: "^TestGuestContainerd", memoryMiB: 1024, on: []string{"6.12"}, files: containerd},
 		{name: "docker", pkg: realtest, run: "^TestGuestDocker", memoryMiB: 1536, on: []string{"6.12"}, files: docker},
 		{name: "podman", pkg: realtest, run: "^TestGuestPodman", memoryMiB: 1024, on: []string{"6.12"}, files: podman},
+		{name: "systemd", pkg: systemdtest, run: "^TestGuest", memoryMiB: 1536, cmdline: "psi=1", systemd: true, on: []string{"6.12"}, files: systemd},
 	}
 }
 
@@ -176,7 +179,7 @@ func guest(t *testing.T, b *builds, name string, s suite) {
 		Output: live,
 		Kernel: k, Command: command, Env: append(s.env, "OOMTRACE_NO_TIER="+noTier(name)),
 		Files:     files,
-		MemoryMiB: s.memoryMiB, QEMU: s.qemu, Modules: s.modules, Cgroup: s.cgroup, Cmdline: s.cmdline, Timeout: 12 * time.Minute, BootTimeout: 2 * time.Minute,
+		MemoryMiB: s.memoryMiB, QEMU: s.qemu, Systemd: s.systemd, Modules: s.modules, Cgroup: s.cgroup, Cmdline: s.cmdline, Timeout: 12 * time.Minute, BootTimeout: 2 * time.Minute,
 	})
 }
 

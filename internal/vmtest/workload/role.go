@@ -36,6 +36,8 @@ const (
 	// Tracer traces a sleeper that is to die with it (PTRACE_O_EXITKILL), and exits
 	// when it is released.
 	Tracer Role = "tracer"
+	// Killer kills the processes that Tell names.
+	Killer Role = "killer"
 )
 
 // Actor is a process that plays a role.
@@ -50,7 +52,12 @@ type Actor struct {
 
 // Play starts a role. Namespaces are CLONE_NEW* flags, 0 for none.
 func Play(role Role, namespaces uintptr) (*Actor, error) {
-	cmd := exec.Command("/proc/self/exe")
+	return PlayAs("/proc/self/exe", role, namespaces)
+}
+
+// PlayAs starts a role from another name of this program's file.
+func PlayAs(exe string, role Role, namespaces uintptr) (*Actor, error) {
+	cmd := exec.Command(exe)
 	cmd.Args, cmd.Env, cmd.Stderr = []string{string(role)}, []string{roleEnv + "=" + string(role)}, os.Stderr
 	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: namespaces}
 	in, err := cmd.StdinPipe()
@@ -79,7 +86,13 @@ func Play(role Role, namespaces uintptr) (*Actor, error) {
 	return a, nil
 }
 
-// Release lets a Parent or a Tracer exit.
+// Tell names a process to a Killer.
+func (a *Actor) Tell(pid int) error {
+	_, err := fmt.Fprintln(a.stdin, pid)
+	return err
+}
+
+// Release lets a Parent, a Tracer or a Killer exit.
 func (a *Actor) Release() error { return a.stdin.Close() }
 
 // Wait waits for the actor's end.
@@ -106,8 +119,24 @@ func play(role Role) error {
 		return withSleeper(&syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}, func(int) error { return nil })
 	case Tracer:
 		return withSleeper(nil, seize)
+	case Killer:
+		return killAsTold()
 	}
 	return fmt.Errorf("no role %q", role)
+}
+
+func killAsTold() error {
+	fmt.Println()
+	for lines := bufio.NewScanner(os.Stdin); lines.Scan(); {
+		pid, err := strconv.Atoi(lines.Text())
+		if err != nil {
+			return err
+		}
+		if err := unix.Kill(pid, unix.SIGKILL); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // sleepLong is longer than any test.

@@ -6,12 +6,16 @@
 //	hog wait MIB        wait for SIGUSR1, then take memory
 //	hog parent MIB      have a child take memory on SIGUSR1, and live on
 //	hog group N MIB     have N-1 more processes sleep, then take memory
+//	hog stay            ignore SIGTERM, and sleep
+//	hog say N           print a record of kind lost whose node has N bytes, and sleep
 package main
 
 import (
+	"fmt"
 	"os"
 	"os/signal"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -20,10 +24,17 @@ func main() {
 	if len(os.Args) < 2 {
 		os.Exit(2)
 	}
-	go end()
+	if os.Args[1] == "stay" {
+		signal.Ignore(syscall.SIGTERM)
+	} else {
+		go end()
+	}
 	args := os.Args[2:]
 	switch os.Args[1] {
-	case "pause":
+	case "pause", "stay":
+	case "say":
+		n, _ := strconv.Atoi(args[0])
+		fmt.Printf("{\"schema\":1,\"id\":\"a1\",\"kind\":\"lost\",\"source\":\"bpf\",\"node\":%q,\"lost\":1}\n", strings.Repeat("a ", n/2))
 	case "eat":
 		eat(args, 0)
 	case "wait":
