@@ -21,7 +21,7 @@ export CGO_ENABLED := 0
 .DEFAULT_GOAL := build
 
 .PHONY: all help test-total deps deps-test build demo test test-unit test-page test-host test-vm lint lint-licence vagrant-validate vagrant-test \
-	generate check-generated fmt fuzz mutants bench size picture clean release install
+	generate man check-generated fmt fuzz mutants bench size picture clean release install
 
 all: build test ## build and test
 
@@ -107,12 +107,17 @@ vagrant-validate: ## check the Vagrantfile
 vagrant-test: build ## bring the Vagrant VM up, reproduce kills in it: make vagrant-test SUITE=trixie
 	@scripts/vagrant-test.sh $(SUITE)
 
-generate: ## compile bpf/ (clang) and write internal/probe
+generate: ## compile bpf/ (clang), write internal/probe and the manual page
 	@command -v $(CLANG) >/dev/null || scripts/deps.sh generate
 	BPF2GO_CC=$(CLANG) $(GO) generate ./internal/probe
 	$(CLANG) --version | head -n 1 > internal/probe/TOOLCHAIN
+	@$(MAKE) man
 
-check-generated: ## prove that internal/probe matches bpf/
+man: ## write the manual page from docs/oomtrace.8.in and the help
+	@$(GO) run ./internal/manpage docs/oomtrace.8.in >docs/oomtrace.8.new
+	@mv docs/oomtrace.8.new docs/oomtrace.8
+
+check-generated: ## prove that internal/probe matches bpf/, and the manual page the help
 	@scripts/check-generated.sh $(CLANG)
 
 fmt: ## format the Go files

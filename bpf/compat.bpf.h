@@ -287,6 +287,15 @@ static __always_inline u64 memcg_failures(struct mem_cgroup *memcg)
 }
 
 /*
+ * bpf_get_current_task_btf(), whose task needs no helper to be read, is there since
+ * 3ca1032ab7ab in 5.11 (not seen in 5.10, seen from 6.1 on).
+ */
+static __always_inline bool has_current_task_btf(void)
+{
+	return bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_get_current_task_btf);
+}
+
+/*
  * A CPU's stock is of one cgroup (seen 5.10 to 6.12), or of several, each in a slot
  * (seen 7.3). Zero where a slot is empty.
  */

@@ -34,13 +34,21 @@ struct {
 	__type(value, struct killed);
 } killed SEC(".maps");
 
-/* Writes of limits, by the serial number of the cgroup's css. */
+/* Writes of limits, by limits_key(). */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 1024);
+	__uint(max_entries, 1536);
 	__type(key, u64);
 	__type(value, struct limit_writes);
 } limits SEC(".maps");
+
+/* By process. Those that ended are pushed out by others. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 512);
+	__type(key, u32);
+	__type(value, struct adj_write);
+} adjs SEC(".maps");
 
 /*
  * Who charged last for each cgroup on this CPU: most of a charge is for later, and
@@ -59,6 +67,7 @@ const enum growth_flag *history_growth_flag __attribute__((unused));
 /* What a new entry starts as; nothing writes to it. */
 static struct growth nothing;
 static struct limit_writes unwritten;
+static struct adj_write unadjusted;
 
 /* The next slot of killed; oom_lock is held. */
 u32 killed_next;
@@ -147,6 +156,19 @@ static __always_inline u32 unit_time(u64 ns)
 	return when ? when : 1;
 }
 
+/*
+ * Whether no charge was seen yet in this slot of the first level. This, and not each
+ * charge, is when an entry is checked against its cgroup: one that is removed takes
+ * its entry along, so that a stale one is rare, and none is copied at a kill.
+ */
+static __always_inline bool begins_slot(struct growth *growth, u64 now)
+{
+	u32 slot = unit_time(now) >> FIRST_SHIFT;
+	u32 when = growth->points[slot % SLOTS].when;
+
+	return !when || when >> FIRST_SHIFT != slot || now - growth->last_ns > (u64)STAMP_RANGE << UNIT_SHIFT;
+}
+
 /* Stamps are compared by difference, which holds for half of their range. */
 static __always_inline void forget_old(struct growth *growth, u32 when)
 {
@@ -163,9 +185,9 @@ static __always_inline void forget_old(struct growth *growth, u32 when)
 /*
  * Keeps the first usage of each slot of time: level n has SLOTS slots of
  * 2^(FIRST_SHIFT + n * LEVEL_SHIFT) units. A slot that has begun at one level has
- * at all those above. True when a slot began.
+ * at all those above.
  */
-static __always_inline bool take_point(struct growth *growth, u32 when, u32 pages)
+static __always_inline void take_point(struct growth *growth, u32 when, u32 pages)
 {
 	u32 level;
 
@@ -175,12 +197,11 @@ static __always_inline bool take_point(struct growth *growth, u32 when, u32 page
 		struct growth_point *point = &growth->points[level * SLOTS + (when >> shift) % SLOTS];
 
 		if (point->when && point->when >> shift == when >> shift)
-			return level > 0;
+			return;
 		point->when = when;
 		point->pages = pages;
 	}
 	forget_old(growth, when);
-	return true;
 }
 
 static __always_inline void take_level(struct growth *growth, u64 usage, u64 max, u64 what, u64 now)
@@ -205,8 +226,6 @@ static __always_inline void roll_window(struct growth *growth, u64 now)
 	bool adjoins = now - growth->window_ns < 2 * WINDOW_NS;
 	u32 i;
 
-	if (now - growth->window_ns < WINDOW_NS)
-		return;
 	for (i = 0; i < CHARGERS; i++) {
 		growth->chargers[i].before = adjoins ? growth->chargers[i].pages : 0;
 		growth->chargers[i].pages = 0;
@@ -291,16 +310,10 @@ static __always_inline bool take_charge(struct growth *growth, u64 start, u32 pa
 	return false;
 }
 
-/*
- * One level of a charge. sizes is the usage before it and, in the lower half, the
- * limit, in pages; what is the pages charged, with CHARGED and HIT. 0 when the
- * counter is none of memory.
- */
-VERIFIED_ONCE int grow(u64 counter, u64 sizes, u64 what, u64 now, u64 start)
+/* The first charge of a slot of time. 0 when the counter is none of memory. */
+VERIFIED_ONCE int begin_slot(u64 counter, u64 usage, u64 now)
 {
 	struct growth *growth = known_growth(counter);
-	u64 usage = sizes >> 32, max = sizes & MAX_PAGES;
-	bool began;
 
 	if (!growth) {
 		if (!follow(counter))
@@ -311,14 +324,36 @@ VERIFIED_ONCE int grow(u64 counter, u64 sizes, u64 what, u64 now, u64 start)
 		growth->first_ns = now;
 		growth->window_ns = now;
 		growth->window_before_ns = now;
-	}
-	if (now - growth->last_ns > (u64)STAMP_RANGE << UNIT_SHIFT)
+	} else if (now - growth->last_ns > (u64)STAMP_RANGE << UNIT_SHIFT) {
 		forget_old(growth, unit_time(now));
+	}
+	take_point(growth, unit_time(now), usage);
+	return 1;
+}
+
+/*
+ * One level of a charge. sizes is the usage before it and, in the lower half, the
+ * limit, in pages; what is the pages charged, with CHARGED and HIT. 0 when the
+ * counter is none of memory.
+ */
+VERIFIED_ONCE int grow(u64 counter, u64 sizes, u64 what, u64 now, u64 start)
+{
+	struct growth *growth = bpf_map_lookup_elem(&growths, &counter);
+	u64 usage = sizes >> 32, max = sizes & MAX_PAGES;
+	bool began = !growth || begins_slot(growth, now);
+
+	if (began) {
+		if (!begin_slot(counter, usage, now))
+			return 0;
+		growth = bpf_map_lookup_elem(&growths, &counter);
+		if (!growth)
+			return 0;
+	}
 	growth->last_ns = now;
 	growth->last_pages = usage;
-	began = take_point(growth, unit_time(now), usage);
 	take_level(growth, usage, max, what, now);
-	roll_window(growth, now);
+	if (now - growth->window_ns >= WINDOW_NS)
+		roll_window(growth, now);
 	if ((what & CHARGED) && !take_charge(growth, start, what, began))
 		add_charger(counter, start, what);
 	return 1;
@@ -326,17 +361,24 @@ VERIFIED_ONCE int grow(u64 counter, u64 sizes, u64 what, u64 now, u64 start)
 
 static __always_inline u64 process_start(void)
 {
-	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
+	struct task_struct *task;
 
+	if (has_current_task_btf())
+		return bpf_get_current_task_btf()->group_leader->start_boottime;
+	task = (struct task_struct *)bpf_get_current_task();
 	return BPF_CORE_READ(task, group_leader, start_boottime);
 }
 
-/* A pointer that the verifier knows, as the number that global functions take. */
+/*
+ * A pointer that the verifier knows, as the number that global functions take: what
+ * an atomic operation leaves on the stack has no type for it. In assembly, since the
+ * compiler knows others than the addition, and 5.10 does not.
+ */
 static __always_inline u64 number(void *pointer)
 {
-	u64 value = 0, from = (u64)pointer;
+	u64 value = 0;
 
-	read_kernel(&value, &from);
+	asm volatile("lock *(u64 *)(%0 + 0) += %1" : : "r"(&value), "r"(pointer) : "memory");
 	return value;
 }
 
@@ -370,16 +412,27 @@ static __always_inline u32 stock_set(u64 counter)
 	return (counter >> 11 ^ counter >> 15) % STOCK_SETS;
 }
 
-/* A charge succeeded: the rest of its batch goes into the CPU's stock. */
-static __always_inline void remember_stock(u64 counter, u64 start)
+/*
+ * CLOCK_BOOTTIME, read once in each tick of the kernel: to read it can take as long as
+ * all the rest, and a tick (1 to 10 ms) is short for what is kept.
+ */
+static __always_inline u64 tick_time(struct stocks_of_cpu *here)
 {
-	u32 zero = 0, tgid = bpf_get_current_pid_tgid() >> 32;
-	struct stocks_of_cpu *stocks_here = bpf_map_lookup_elem(&stocks, &zero);
-	struct stock_owner *owner;
+	u64 tick = bpf_jiffies64();
 
-	if (!stocks_here)
-		return;
-	owner = stocks_here->owners[stock_set(counter)];
+	if (here->tick != tick) {
+		here->tick = tick;
+		here->tick_ns = bpf_ktime_get_boot_ns();
+	}
+	return here->tick_ns;
+}
+
+/* A charge succeeded: the rest of its batch goes into the CPU's stock. */
+static __always_inline void remember_stock(struct stocks_of_cpu *here, u64 counter, u64 start)
+{
+	u32 tgid = bpf_get_current_pid_tgid() >> 32;
+	struct stock_owner *owner = here->owners[stock_set(counter)];
+
 	if (owner[0].counter != counter)
 		owner[1] = owner[0];
 	owner[0].counter = counter;
@@ -393,10 +446,13 @@ static __always_inline void remember_stock(u64 counter, u64 start)
  */
 static __always_inline int on_try_charge(bool typed, struct page_counter *counter, u64 pages)
 {
-	u64 now = bpf_ktime_get_boot_ns(), start = process_start(), what, sizes;
-	u32 i, refused = refusing_level(typed, counter, pages);
-	u64 leaf = number(counter);
+	u32 i, zero = 0, refused = refusing_level(typed, counter, pages);
+	struct stocks_of_cpu *here = bpf_map_lookup_elem(&stocks, &zero);
+	u64 leaf = number(counter), start = process_start(), now, what, sizes;
 
+	if (!here)
+		return 0;
+	now = tick_time(here);
 	pages &= MAX_PAGES;
 	for (i = 0; i < MAX_DEPTH && counter; i++) {
 		sizes = counter_sizes(typed, counter);
@@ -409,14 +465,14 @@ static __always_inline int on_try_charge(bool typed, struct page_counter *counte
 		counter = COUNTER(typed, counter, parent);
 	}
 	if (pages <= BATCH)
-		remember_stock(leaf, start);
+		remember_stock(here, leaf, start);
 	return 0;
 }
 
 /* Takes pages from what a process charged. */
 VERIFIED_ONCE int take_back(u64 counter, u32 tgid, u64 start, u32 pages)
 {
-	struct growth *growth = known_growth(counter);
+	struct growth *growth = bpf_map_lookup_elem(&growths, &counter);
 	u32 i;
 
 	if (!growth)
@@ -435,29 +491,37 @@ VERIFIED_ONCE int take_back(u64 counter, u32 tgid, u64 start, u32 pages)
 	return 0;
 }
 
-/* A CPU gives back what it has in stock of a cgroup: no process used it. */
-static __always_inline int on_drain_stock(u64 stock, u32 slot)
+/* Who charged what this CPU has in stock of a cgroup. */
+static __always_inline struct stock_owner *stock_owner_of(u64 counter)
 {
-	u64 memcg = stock_memcg(stock, slot), counter, start;
-	u32 i, zero = 0, set, tgid, pages = stock_pages(stock, slot);
+	u32 zero = 0;
 	struct stocks_of_cpu *stocks_here = bpf_map_lookup_elem(&stocks, &zero);
 	struct stock_owner *owner;
 
-	if (!stocks_here || !memcg || !pages || pages > BATCH)
+	if (!stocks_here)
+		return NULL;
+	owner = stocks_here->owners[stock_set(counter)];
+	if (owner[0].counter == counter)
+		return &owner[0];
+	return owner[1].counter == counter ? &owner[1] : NULL;
+}
+
+/* A CPU gives back what it has in stock of a cgroup: no process used it. */
+static __always_inline int on_drain_stock(bool typed, struct mem_cgroup *memcg, u32 pages)
+{
+	struct page_counter *counter = &memcg->memory;
+	struct stock_owner *owner;
+	u32 i;
+
+	if (!memcg || !pages || pages > BATCH)
 		return 0;
-	counter = memcg + bpf_core_field_offset(struct mem_cgroup, memory);
-	set = stock_set(counter);
-	owner = &stocks_here->owners[set][0];
-	if (owner->counter != counter)
-		owner = &stocks_here->owners[set][1];
-	if (owner->counter != counter)
+	owner = stock_owner_of(number(counter));
+	if (!owner)
 		return 0;
-	tgid = owner->tgid;
-	start = owner->start_boot_ns;
 	for (i = 0; i < MAX_DEPTH && counter; i++) {
-		if (!i || BPF_CORE_READ((struct page_counter *)counter, max) >> UNLIMITED_SHIFT == 0)
-			take_back(counter, tgid, start, pages);
-		counter = (u64)BPF_CORE_READ((struct page_counter *)counter, parent);
+		if (!i || COUNTER(typed, counter, max) >> UNLIMITED_SHIFT == 0)
+			take_back(number(counter), owner->tgid, owner->start_boot_ns, pages);
+		counter = COUNTER(typed, counter, parent);
 	}
 	return 0;
 }
@@ -465,13 +529,20 @@ static __always_inline int on_drain_stock(u64 stock, u32 slot)
 SEC("fentry/drain_stock")
 int fentry_drain_stock(u64 *ctx)
 {
-	return on_drain_stock(number((void *)ctx[0]), stock_has_slots() ? ctx[1] : 0);
+	struct memcg_stock_pcp *stock = (struct memcg_stock_pcp *)ctx[0];
+
+	if (stock_has_slots())
+		return on_drain_stock(false, (struct mem_cgroup *)stock_memcg(number(stock), ctx[1]), stock_pages(number(stock), ctx[1]));
+	return on_drain_stock(true, stock->cached, stock->nr_pages);
 }
 
 SEC("kprobe/drain_stock")
 int kprobe_drain_stock(struct pt_regs *ctx)
 {
-	return on_drain_stock(PT_REGS_PARM1(ctx), stock_has_slots() ? PT_REGS_PARM2(ctx) : 0);
+	u64 stock = PT_REGS_PARM1(ctx);
+	u32 slot = stock_has_slots() ? PT_REGS_PARM2(ctx) : 0;
+
+	return on_drain_stock(false, (struct mem_cgroup *)stock_memcg(stock, slot), stock_pages(stock, slot));
 }
 
 SEC("fentry/page_counter_try_charge")
@@ -488,11 +559,26 @@ int kprobe_try_charge(struct pt_regs *ctx)
 
 /* the decision */
 
+/* Where the writes of memory.max, or of memory.high, of a cgroup are kept. */
+static __always_inline u64 limits_key(u64 memcg, bool high)
+{
+	return memcg_serial(memcg) << 1 | high;
+}
+
+static __always_inline void copy_writes(struct limit_writes *to, u64 memcg, bool high)
+{
+	u64 key = limits_key(memcg, high);
+	struct limit_writes *writes = bpf_map_lookup_elem(&limits, &key);
+
+	to->last.boot_ns = 0;
+	if (writes)
+		bpf_probe_read_kernel(to, sizeof(*to), writes);
+}
+
 VERIFIED_ONCE int copy_growth(u64 memcg)
 {
 	struct page_counter *counter = (struct page_counter *)(memcg + bpf_core_field_offset(struct mem_cgroup, memory));
-	u64 address = (u64)counter, serial = memcg_serial(memcg);
-	struct limit_writes *writes = bpf_map_lookup_elem(&limits, &serial);
+	u64 address = (u64)counter;
 	struct growth *growth = known_growth(address);
 	u32 slot = killed_next % KILLED_SLOTS;
 	struct killed *copy = bpf_map_lookup_elem(&killed, &slot);
@@ -505,12 +591,12 @@ VERIFIED_ONCE int copy_growth(u64 memcg)
 	copy->tid = bpf_get_current_pid_tgid();
 	copy->max_pages = BPF_CORE_READ(counter, max);
 	copy->usage_pages = BPF_CORE_READ(counter, usage.counter);
+	copy->high_pages = BPF_CORE_READ(counter, high);
 	copy->growth.serial = 0;
-	copy->writes.last.boot_ns = 0;
 	if (growth)
 		bpf_probe_read_kernel(&copy->growth, sizeof(copy->growth), growth);
-	if (writes)
-		bpf_probe_read_kernel(&copy->writes, sizeof(copy->writes), writes);
+	copy_writes(&copy->max_writes, memcg, false);
+	copy_writes(&copy->high_writes, memcg, true);
 	copy->boot_ns = bpf_ktime_get_boot_ns();
 	return 0;
 }
@@ -538,22 +624,24 @@ int kprobe_kill(struct pt_regs *ctx)
 
 /* limits */
 
-VERIFIED_ONCE int take_write(u64 memcg)
+VERIFIED_ONCE int take_write(u64 memcg, u32 high)
 {
-	u64 serial = memcg_serial(memcg), max = BPF_CORE_READ((struct mem_cgroup *)memcg, memory.max), writer = current_memcg();
+	struct page_counter *counter = (struct page_counter *)(memcg + bpf_core_field_offset(struct mem_cgroup, memory));
+	u64 from = high ? BPF_CORE_READ(counter, high) : BPF_CORE_READ(counter, max);
+	u64 key = limits_key(memcg, high), writer = current_memcg();
 	struct limit_writes *writes;
 	struct limit_write *last;
 
-	bpf_map_update_elem(&limits, &serial, &unwritten, BPF_NOEXIST);
-	writes = bpf_map_lookup_elem(&limits, &serial);
+	bpf_map_update_elem(&limits, &key, &unwritten, BPF_NOEXIST);
+	writes = bpf_map_lookup_elem(&limits, &key);
 	if (!writes)
 		return 0;
 	last = &writes->last;
 	/* One that changed nothing is forgotten: the same value is often written again. */
-	if (last->boot_ns && last->from_pages != max)
+	if (last->boot_ns && last->from_pages != from)
 		writes->before = *last;
 	last->boot_ns = bpf_ktime_get_boot_ns();
-	last->from_pages = max;
+	last->from_pages = from;
 	last->tgid = bpf_get_current_pid_tgid() >> 32;
 	last->cgroup_id = writer ? BPF_CORE_READ((struct mem_cgroup *)writer, css.cgroup, kn, id) : UNKNOWN;
 	bpf_get_current_comm(last->comm, sizeof(last->comm));
@@ -561,50 +649,85 @@ VERIFIED_ONCE int take_write(u64 memcg)
 }
 
 /* Before the write of a file of a memory cgroup (of_css() of include/linux/cgroup.h). */
-static __always_inline int on_limit_write(struct kernfs_open_file *file)
+static __always_inline int on_limit_write(struct kernfs_open_file *file, bool high)
 {
 	struct kernfs_node *dir = kernfs_parent(BPF_CORE_READ(file, kn));
 	u64 memcg = cgroup_memcg((u64)BPF_CORE_READ(dir, priv));
 
-	return memcg ? take_write(memcg) : 0;
+	return memcg ? take_write(memcg, high) : 0;
 }
 
 SEC("fentry/memory_max_write")
 int fentry_max_write(u64 *ctx)
 {
-	return on_limit_write((struct kernfs_open_file *)ctx[0]);
+	return on_limit_write((struct kernfs_open_file *)ctx[0], false);
 }
 
 SEC("kprobe/memory_max_write")
 int kprobe_max_write(struct pt_regs *ctx)
 {
-	return on_limit_write((struct kernfs_open_file *)PT_REGS_PARM1(ctx));
+	return on_limit_write((struct kernfs_open_file *)PT_REGS_PARM1(ctx), false);
+}
+
+SEC("fentry/memory_high_write")
+int fentry_high_write(u64 *ctx)
+{
+	return on_limit_write((struct kernfs_open_file *)ctx[0], true);
+}
+
+SEC("kprobe/memory_high_write")
+int kprobe_high_write(struct pt_regs *ctx)
+{
+	return on_limit_write((struct kernfs_open_file *)PT_REGS_PARM1(ctx), true);
 }
 
 /* v1: any limit of the controller; one that leaves memory's as it was is forgotten. */
 SEC("fentry/mem_cgroup_write")
 int fentry_v1_write(u64 *ctx)
 {
-	return on_limit_write((struct kernfs_open_file *)ctx[0]);
+	return on_limit_write((struct kernfs_open_file *)ctx[0], false);
 }
 
 SEC("kprobe/mem_cgroup_write")
 int kprobe_v1_write(struct pt_regs *ctx)
 {
-	return on_limit_write((struct kernfs_open_file *)PT_REGS_PARM1(ctx));
+	return on_limit_write((struct kernfs_open_file *)PT_REGS_PARM1(ctx), false);
+}
+
+/* After a write of oom_score_adj (fs/proc/base.c, __set_oom_adj). */
+SEC("raw_tp/oom_score_adj_update")
+int raw_adj(u64 *ctx)
+{
+	struct task_struct *task = (struct task_struct *)ctx[0];
+	u32 tgid = BPF_CORE_READ(task, tgid);
+	u64 writer = current_memcg();
+	struct adj_write *write;
+
+	bpf_map_update_elem(&adjs, &tgid, &unadjusted, BPF_ANY);
+	write = bpf_map_lookup_elem(&adjs, &tgid);
+	if (!write)
+		return 0;
+	write->cgroup_id = writer ? BPF_CORE_READ((struct mem_cgroup *)writer, css.cgroup, kn, id) : UNKNOWN;
+	write->tgid = bpf_get_current_pid_tgid() >> 32;
+	write->adj = BPF_CORE_READ(task, signal, oom_score_adj);
+	bpf_get_current_comm(write->comm, sizeof(write->comm));
+	write->boot_ns = bpf_ktime_get_boot_ns();
+	return 0;
 }
 
 /* A cgroup that is removed is forgotten. */
 SEC("raw_tp/cgroup_rmdir")
 int raw_cgroup_rmdir(u64 *ctx)
 {
-	u64 memcg = cgroup_memcg(ctx[0]), counter, serial;
+	u64 memcg = cgroup_memcg(ctx[0]), counter, max, high;
 
 	if (!memcg)
 		return 0;
 	counter = memcg + bpf_core_field_offset(struct mem_cgroup, memory);
-	serial = memcg_serial(memcg);
+	max = limits_key(memcg, false);
+	high = limits_key(memcg, true);
 	bpf_map_delete_elem(&growths, &counter);
-	bpf_map_delete_elem(&limits, &serial);
+	bpf_map_delete_elem(&limits, &max);
+	bpf_map_delete_elem(&limits, &high);
 	return 0;
 }

@@ -67,6 +67,15 @@ struct limit_writes {
 	struct limit_write before; /* the last one that changed the limit before that */
 };
 
+/* The last write of a process's oom_score_adj. */
+struct adj_write {
+	u64 boot_ns;   /* CLOCK_BOOTTIME */
+	u64 cgroup_id; /* the writer's memory cgroup */
+	u32 tgid;      /* the writer */
+	s32 adj;       /* as written */
+	u8 comm[16];
+};
+
 #define BATCH 64 /* MEMCG_CHARGE_BATCH (5.10: 32) */
 #define STOCK_SETS 32
 
@@ -78,6 +87,8 @@ struct stock_owner {
 };
 
 struct stocks_of_cpu {
+	u64 tick;    /* jiffies when tick_ns was read */
+	u64 tick_ns; /* CLOCK_BOOTTIME */
 	struct stock_owner owners[STOCK_SETS][2]; /* the last first */
 };
 
@@ -86,9 +97,11 @@ struct killed {
 	u64 cgroup_id;
 	u64 usage_pages;
 	u64 max_pages;
+	u64 high_pages; /* memory.high */
 	u32 tid; /* of the task whose allocation failed */
 	u32 pad;
-	struct limit_writes writes;
+	struct limit_writes max_writes;
+	struct limit_writes high_writes;
 	struct growth growth; /* .serial is 0 where none was followed */
 };
 

@@ -453,7 +453,7 @@ func metricNames(t *testing.T) map[string]bool {
 			Programs: []metrics.Program{{Name: "mark_victim", Runs: 1, Seconds: 1}}, Near: []metrics.Near{{Cgroup: "/shop", Seconds: 90}},
 		}, nil
 	}})
-	m.Observe(&oom.Record{Kind: oom.KindKill, Victim: &oom.Victim{}})
+	m.Observe(&oom.Record{Kind: oom.KindKill, Victim: &oom.Victim{}, Holders: []oom.Holder{{}}})
 	m.Observe(&oom.Record{Kind: oom.KindSigkill, Victim: &oom.Victim{}})
 	w := httptest.NewRecorder()
 	m.Handler().ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/metrics", nil))

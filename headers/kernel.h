@@ -386,6 +386,10 @@ struct trace_event_raw_mark_victim___task {
 #pragma clang attribute pop
 
 /* The values are relocated: those here only have to compile. */
+enum bpf_func_id {
+	BPF_FUNC_get_current_task_btf = 158,
+};
+
 enum cgroup_subsys_id {
 	memory_cgrp_id = 4,
 };

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Compiles bpf/ anew and compares: check-generated.sh CLANG. Byte identity holds
+# Makes the manual page and compiles bpf/ anew, and compares: check-generated.sh CLANG. Byte identity holds
 # within one version of clang only. With another one, bpf/ must compile without a
 # warning and give the same Go bindings: types, maps, programs and variables.
 set -eu
@@ -10,6 +10,11 @@ want=$(cat internal/probe/TOOLCHAIN)
 if [ "$have" = "$want" ]; then compare='*_bpfel.*'; else compare='*_bpfel.go'; fi
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
+go run ./internal/manpage docs/oomtrace.8.in >"$dir/oomtrace.8"
+cmp docs/oomtrace.8 "$dir/oomtrace.8" || {
+	echo "check-generated: docs/oomtrace.8 does not match the help; run \"make man\"" >&2
+	exit 1
+}
 mkdir -p "$dir/internal"
 cp -r go.mod go.sum bpf headers "$dir"
 cp -r internal/probe "$dir/internal"

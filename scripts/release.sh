@@ -1,12 +1,17 @@
 #!/bin/bash
-# Builds the release for both architectures: release.sh VERSION. Beside the archives:
+# Builds the release: release.sh VERSION [DIR [ARCH...]], in DIR, emptied first, and for both
+# architectures; DIR is build/release. Beside the archives:
 # Debian packages, a bill of materials (SPDX) for each binary, and checksums.
 # Everything is made twice, the second time without what the first left in the
 # cache, and must come out the same.
 set -euo pipefail
 
 version=$1
-out=build/release
+out=${2:-build/release}
+shift $(($# < 2 ? $# : 2))
+[ $# -gt 0 ] || set -- amd64 arm64
+mkdir -p "$out"
+out=$(cd "$out" && pwd)
 SOURCE_DATE_EPOCH=$(git log -1 --format=%ct 2>/dev/null || echo 0)
 export SOURCE_DATE_EPOCH
 created=$(date -u -d "@$SOURCE_DATE_EPOCH" +%Y-%m-%dT%H:%M:%SZ)
@@ -28,7 +33,7 @@ build() {
 	GOCACHE=$cache CGO_ENABLED=0 GOARCH=$arch go build -tags grpcnotrace -trimpath -ldflags "-s -w -X main.version=$version" \
 		-o "$dir/$name/oomtrace" ./cmd/oomtrace
 	cp LICENSE README.md docs/oomtrace.8 "$dir/$name"
-	go run ./internal/materials -created "$created" "$dir/$name/oomtrace" >"$dir/$name.spdx.json"
+	go run ./internal/materials -version "$version" -created "$created" "$dir/$name/oomtrace" >"$dir/$name.spdx.json"
 	check_materials "$dir/$name/oomtrace" "$dir/$name.spdx.json"
 	scripts/deb.sh "$version" "$arch" "$dir/$name/oomtrace" "$dir" >/dev/null
 	tar --sort=name --owner=0 --group=0 --numeric-owner --mode=u=rwX,go=rX --mtime="@$SOURCE_DATE_EPOCH" -C "$dir" -c "$name" |
@@ -38,9 +43,9 @@ build() {
 
 rm -rf "$out"
 trap 'chmod -R u+w "$out/cache" 2>/dev/null || true; rm -rf "$out/cache" "$out/again"' EXIT
-for arch in amd64 arm64; do
+for arch; do
 	build "$arch" "$(go env GOCACHE)" "$out"
-	build "$arch" "$PWD/$out/cache" "$out/again"
+	build "$arch" "$out/cache" "$out/again"
 done
 for again in "$out"/again/*; do
 	cmp "$again" "$out/${again##*/}"

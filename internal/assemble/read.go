@@ -14,6 +14,7 @@ import (
 	"github.com/oomtrace/oomtrace/internal/pipeline"
 	"github.com/oomtrace/oomtrace/internal/progress"
 	"github.com/oomtrace/oomtrace/internal/records"
+	"github.com/oomtrace/oomtrace/internal/render/page"
 )
 
 // ReadOptions say how logs are read.
@@ -170,6 +171,9 @@ func (l *logFiles) close() {
 
 func (l *logFiles) openFile(ctx context.Context) (logFile, error) {
 	opts := kernlog.Options{Year: l.o.Year, Seen: &l.seen}
+	if l.o.Format == "html" {
+		opts.KeepText = page.LogBytes
+	}
 	if l.o.OnUnplaced != nil {
 		name := l.name
 		opts.OnUnplaced = func(line int, text string) { l.o.OnUnplaced(name, line, text) }

@@ -13,6 +13,7 @@ import (
 	"github.com/oomtrace/oomtrace/internal/enrich"
 	"github.com/oomtrace/oomtrace/internal/explain"
 	"github.com/oomtrace/oomtrace/internal/history"
+	"github.com/oomtrace/oomtrace/internal/journal"
 	"github.com/oomtrace/oomtrace/internal/metrics"
 	"github.com/oomtrace/oomtrace/internal/oom"
 	"github.com/oomtrace/oomtrace/internal/pipeline"
@@ -63,6 +64,7 @@ type stages struct {
 	sampler    sample.Sampler
 	victims    *victims.Table
 	senders    *senders.Tracker
+	words      *senders.Words
 	containers *container.Cache // nil: no runtime is asked
 	enricher   *enrich.Enricher
 	metrics    *metrics.Metrics  // nil: not counted
@@ -101,6 +103,14 @@ func newStages(ctx context.Context, o StageOptions, from origin, pending func() 
 		table.Overdue = s.overdue // a log need not have the exits
 	}
 	s.victims = victims.New(table)
+	words := senders.WordsOptions{Pending: pending}
+	// In a container the machine id is the image's, if any, and no journal has it.
+	if machine, err := journal.Machine("/etc/machine-id"); err == nil && from == fromPrograms {
+		words.Tail = func(pid int32, since time.Time) ([]journal.Entry, error) {
+			return journal.Tail(journal.Dirs(), machine, pid, since)
+		}
+	}
+	s.words = senders.NewWords(words)
 	return s
 }
 
@@ -154,6 +164,7 @@ func (s *stages) list() []pipeline.Stage {
 		madeHere(s.sample),
 		madeHere(s.victims.Record),
 		madeHere(s.enrich),
+		madeHere(s.reason),
 		madeHere(s.growth),
 		s.count,
 		s.o.Filters.Stage(s.noteUnresolved),
@@ -215,6 +226,12 @@ func (s *stages) enrich(ctx context.Context, rec *oom.Record) error {
 		s.onCgroup(v.Cgroup) // without programs the kill is the first sign of a container
 	}
 	s.enricher.Record(ctx, rec)
+	return nil
+}
+
+// reason asks the journal why a memory manager killed.
+func (s *stages) reason(ctx context.Context, rec *oom.Record) error {
+	s.words.Record(ctx, rec)
 	return nil
 }
 

@@ -112,6 +112,9 @@ func program() *help.Program {
 	return p
 }
 
+// ManPage completes the source of the manual page with the verbs and flags.
+func ManPage(source string) (string, error) { return program().Man(source) }
+
 // Run runs one command line and returns its exit code.
 func Run(ctx context.Context, args []string, env Env) int {
 	run := runTrace

@@ -298,8 +298,11 @@ func BenchmarkLookup(b *testing.B) {
 	f.add(1, 2, "app")
 	f.serve(b, root+containerd)
 	c := open(b, Options{Root: root})
-	c.Wait(b.Context(), podPath(1, 2), id(2))
+	c.Ready(b.Context())
 	path := podPath(1, 2)
+	if !c.Wait(b.Context(), path, id(2)) {
+		b.Fatal("not known")
+	}
 	b.ReportAllocs()
 	for b.Loop() {
 		if _, ok := c.Lookup(path, path[len(path)-70:len(path)-6]); !ok {

@@ -4,6 +4,7 @@
 package container
 
 import (
+	"cmp"
 	"maps"
 	"slices"
 	"strings"
@@ -137,18 +138,10 @@ func (i *Info) merge(from *Info) {
 	first(&i.parent, from.parent)
 	first(&i.Runtime, from.Runtime)
 	first(&i.PodContainer, from.PodContainer)
-	if !i.MemoryLimitBytes.Known {
-		i.MemoryLimitBytes = from.MemoryLimitBytes
-	}
-	if !i.MemoryRequestBytes.Known {
-		i.MemoryRequestBytes = from.MemoryRequestBytes
-	}
-	if !i.RestartCount.Known {
-		i.RestartCount = from.RestartCount
-	}
-	if i.Pod == nil {
-		i.Pod = from.Pod
-	}
+	first(&i.MemoryLimitBytes, from.MemoryLimitBytes)
+	first(&i.MemoryRequestBytes, from.MemoryRequestBytes)
+	first(&i.RestartCount, from.RestartCount)
+	first(&i.Pod, from.Pod)
 }
 
 // merge fills in what p does not know.
@@ -157,12 +150,8 @@ func (p *PodInfo) merge(from *PodInfo) {
 	first(&p.Namespace, from.Namespace)
 	first(&p.Name, from.Name)
 	first(&p.QoS, from.QoS)
-	if !p.MemoryRequestBytes.Known {
-		p.MemoryRequestBytes = from.MemoryRequestBytes
-	}
-	if !p.MemoryLimitBytes.Known {
-		p.MemoryLimitBytes = from.MemoryLimitBytes
-	}
+	first(&p.MemoryRequestBytes, from.MemoryRequestBytes)
+	first(&p.MemoryLimitBytes, from.MemoryLimitBytes)
 	if p.Labels == nil {
 		p.Labels = from.Labels
 	}
@@ -174,11 +163,8 @@ func (p *PodInfo) equal(q *PodInfo) bool {
 		slices.Equal(p.Labels, q.Labels)
 }
 
-func first(s *string, other string) {
-	if *s == "" {
-		*s = other
-	}
-}
+// first fills in what is not known.
+func first[T comparable](v *T, other T) { *v = cmp.Or(*v, other) }
 
 // maxID bounds a container's id, in bytes.
 const maxID = 128

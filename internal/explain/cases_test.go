@@ -89,6 +89,19 @@ func TestCases(t *testing.T) {
 				r.Memory.Zones[i].FreeBytes, r.Memory.Zones[i].Node = b(gib), oom.Opt[int32]{}
 			}
 		}), "", "swap (2 GiB) is used up", "not short"},
+		{"a log of a kernel without NUMA", system(func(r *oom.Record) {
+			r.Source = oom.SourceKmsg
+			for i := range r.Memory.Zones {
+				r.Memory.Zones[i].FreeBytes, r.Memory.Zones[i].Node = b(gib), oom.Opt[int32]{}
+			}
+			r.Memory.FreeBytes = b(gib * uint64(len(r.Memory.Zones)))
+		}), "", "memory was not short", "swap"},
+		{"the same, limited to nodes", system(func(r *oom.Record) {
+			r.Source, r.Scope = oom.SourceKmsg, oom.ScopeMempolicy
+			for i := range r.Memory.Zones {
+				r.Memory.Zones[i].FreeBytes, r.Memory.Zones[i].Node = b(gib), oom.Opt[int32]{}
+			}
+		}), "", "", "not short"},
 		{"private memory is unevictable only where it is locked", limited(limitStat(oom.LimitUnevictable, 200*mib), limitStat(oom.LimitActiveAnon, 30*mib), limitStat(oom.LimitInactiveAnon, 20*mib), func(r *oom.Record) {
 			r.Victim.LockedVMBytes = size{}
 		}), "", "locked with mlock, it cannot be swapped", "unevictable"},
@@ -159,6 +172,9 @@ func TestCases(t *testing.T) {
 		{"a container", system(swap(0, 0), holder(oom.Holder{Owner: oom.Owner{Container: &oom.Container{Name: "db"}, Unit: "a.scope"}, UsageBytes: b(2 * gib)})), "", "db holds 2 GiB", "scope"},
 		{"a pod without a namespace", system(swap(0, 0), holder(oom.Holder{Owner: oom.Owner{Pod: &oom.Pod{Name: "p"}}, UsageBytes: b(2 * gib)})), "", "p holds 2 GiB", "/"},
 		{"the victim holds it", system(swap(0, 0)), "", "this process holds 3 GiB of 4 GiB", ""},
+		{"swap was turned off before", system(swap(0, 0), func(r *oom.Record) {
+			r.Memory.SwapChanged = &oom.LimitChange{FromBytes: b(2 * gib), ToBytes: b(0), AgoNS: oom.Some(uint64(40e9))}
+		}), codeSwapNone, "no swap is configured (0 B); 2 GiB were turned off 40 s before", ""},
 		{"more swap would not help", system(swap(0, 0), stat(oom.StatUnevictable, 2*gib), stat(oom.StatMlocked, 2*gib), stat(oom.StatActiveAnon, 0), stat(oom.StatInactiveAnon, gib)), "", "no swap is configured, and swap would not help", ""},
 		{"no swap at all in a summary of locked memory of a cgroup", limited(swap(0, 0), limitStat(oom.LimitUnevictable, 200*mib), limitStat(oom.LimitActiveAnon, 30*mib), limitStat(oom.LimitInactiveAnon, 20*mib), func(r *oom.Record) {
 			r.Victim.LockedVMBytes = b(200 * mib)

@@ -134,6 +134,15 @@ func fragmented(order int32, free uint64, blocks ...uint64) change {
 	}
 }
 
+// smallZone adds a zone with blocks of order 2, of which so much is above its marks.
+func smallZone(spare uint64) change {
+	return func(r *oom.Record) {
+		z := zone(0, "DMA", 3*mib+spare, 2*mib, 3*mib)
+		z.FreeBlocks = []uint64{27, 19, 7}
+		r.Memory.Zones = append(r.Memory.Zones, z)
+	}
+}
+
 func reserved(n uint64) change {
 	return func(r *oom.Record) {
 		r.Memory.Zones[0].Zone, r.Memory.Zones[0].LowmemReserveBytes = "DMA32", []uint64{0, 0, n, n}
@@ -434,6 +443,8 @@ func memoryPairs() []pair {
 			"order 3, but nothing is free", system(fragmented(3, 10*mib, 2000, 20, 0, 0)), codeSwapFull},
 		{codeMemoryFragments, "no block of order 2", system(fragmented(2, 400*mib, 90000, 900, 0, 0, 0)), codeMemoryFragments,
 			"blocks are there", system(fragmented(2, 400*mib, 90000, 900, 40)), codeNotShort},
+		{codeMemoryFragments, "a small zone has blocks", system(fragmented(2, 400*mib, 90000, 900, 0), smallZone(40*mib)), codeMemoryFragments,
+			"an eighth of what is free has some", system(fragmented(2, 400*mib, 90000, 900, 0), smallZone(60*mib)), codeSwapFull},
 		{codeNodeCpuset, "node 0 only", system(numa(oom.ScopeCpuset, "0", 2*gib)), codeNodeCpuset, "the other node is full too", system(numa(oom.ScopeCpuset, "0", 25*mib)), codeSwapFull},
 		{codeNodeCpuset, "nodes not in the record", system(numa(oom.ScopeCpuset, "", 2*gib)), codeNodeCpuset, "a memory policy", system(numa(oom.ScopeMempolicy, "0", 2*gib)), codeNodeMempolicy},
 		{codeNodeMempolicy, "node 0 only", system(numa(oom.ScopeMempolicy, "0", 2*gib)), codeNodeMempolicy, "both nodes", system(numa(oom.ScopeMempolicy, "0-1", 25*mib)), codeSwapFull},

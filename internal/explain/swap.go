@@ -43,7 +43,14 @@ func (e *explanation) swapMachine() swapState {
 		return swapUnknown
 	}
 	if e.swapTotal.Value == 0 {
-		e.add(finding{code: codeSwapNone, text: "no swap is configured (0 B)", lead: e.shortage() + ", and no swap is configured", aside: e.besideSwap("no swap is configured")})
+		text := "no swap is configured (0 B)"
+		if c := e.rec.Memory.SwapChanged; c != nil && c.FromBytes.Known && c.AgoNS.Known {
+			text += "; " + sizeText(c.FromBytes.Value) + " were turned off " + spanText(c.AgoNS.Value) + " before"
+		}
+		e.add(finding{code: codeSwapNone, text: text, lead: e.shortage() + ", and no swap is configured", aside: e.besideSwap("no swap is configured")})
+		if e.holdsUnknown() {
+			e.unsure(codeSwapNone, "memory that swap could not have taken: the log lacks what held it")
+		}
 		return swapNone
 	}
 	if !e.swapFree.Known {
@@ -70,6 +77,12 @@ func (e *explanation) swapMachine() swapState {
 		e.unsure(codeSwapFull, "another state of swap: it was read after the kill")
 	}
 	return state
+}
+
+// holdsUnknown: of a report that is cut, the part that says what held the memory is
+// missing.
+func (e *explanation) holdsUnknown() bool {
+	return !e.cgroup && e.rec.Source == oom.SourceKmsg && e.rec.Incomplete.Or(false) && !e.anon.Known
 }
 
 // besideSwap is what the state of swap adds to another verdict: to a system's only
@@ -110,12 +123,14 @@ func (e *explanation) swapoff() bool {
 	const command = "swapoff"
 	at := e.inStack("__do_sys_swapoff", "__se_sys_swapoff", "__x64_sys_swapoff", "__arm64_sys_swapoff", "try_to_unuse")
 	var who *oom.Opt[int32]
-	comm := command
+	comm, doubt := command, ""
 	switch {
 	case t != nil && (at || t.Comm == command && v != nil && v.OOMOrigin.Or(false)):
 		who, comm = &t.PID, t.Comm
 	case v != nil && v.OOMOrigin.Or(false) && v.Comm == command:
 		who, comm = &v.PID, v.Comm
+	case t != nil && t.Comm == command && e.rec.Source == oom.SourceKmsg && m != nil && m.SwapTotalBytes == oom.Some(uint64(0)):
+		who, comm, doubt = &t.PID, t.Comm, "another program of that name: the log lacks its stack"
 	}
 	var used uint64
 	if m != nil && m.SwapTotalBytes == oom.Some(uint64(0)) {
@@ -133,7 +148,7 @@ func (e *explanation) swapoff() bool {
 	if used > 0 {
 		text += ", with " + sizeText(used) + " still in it"
 	}
-	e.add(finding{code: codeSwapoff, text: text, aside: text, lead: e.shortage() + ", and " + text})
+	e.add(finding{code: codeSwapoff, text: text, aside: text, lead: e.shortage() + ", and " + text, doubt: doubt})
 	return true
 }
 

@@ -20,9 +20,11 @@ type zoneSum struct {
 	n, short         int
 	free, high       uint64
 	spare            uint64
+	fit              uint64 // of spare, what lies in zones that have a block of the order
 	order            int32
 	movable          bool // the request may use CMA
 	guessed          bool // a mark or a node is not known
+	oneNode          bool // and need not be
 	blocks, noBlocks int
 	blockFree        uint64
 }
@@ -40,6 +42,7 @@ func (e *explanation) zones() {
 	if t := e.rec.Trigger; t != nil {
 		usable.order = t.Order.Or(0)
 	}
+	usable.oneNode = e.oneNode()
 	guess := e.nodesUnknown()
 	fullest, anyShort := e.fullestNode()
 	var listed uint64
@@ -61,6 +64,14 @@ func (e *explanation) zones() {
 	if !guess {
 		e.notShort(&usable)
 	}
+}
+
+// oneNode: a kernel without NUMA names no node in its log.
+func (e *explanation) oneNode() bool {
+	if e.rec.Source != oom.SourceKmsg || e.rec.Scope == oom.ScopeCpuset || e.rec.Scope == oom.ScopeMempolicy {
+		return false
+	}
+	return !slices.ContainsFunc(e.rec.Memory.Zones, func(z oom.Zone) bool { return z.Node.Known })
 }
 
 // unlisted: the kernel's report leaves out the zones that the request may not use
@@ -99,18 +110,18 @@ func (e *explanation) notShort(z *zoneSum) {
 	if e.settled() || z.guessed || t == nil || !t.GFPMask.Known || !t.Order.Known {
 		return
 	}
-	if z.n == 0 || z.spare <= z.high || z.order > 0 && (z.blocks == 0 || z.noBlocks == z.blocks) {
+	if z.n == 0 || z.fit <= z.high || z.order > 0 && (z.blocks == 0 || z.noBlocks == z.blocks) {
 		return
 	}
 	free := z.free
 	if !z.movable {
 		free = sub(free, e.freeCMA.Value)
-		if sub(z.spare, e.freeCMA.Value) <= z.high {
+		if sub(z.fit, e.freeCMA.Value) <= z.high {
 			return
 		}
 	}
 	pagefault := t.GFPMask.Value == 0 || e.inStack("pagefault_out_of_memory")
-	if !pagefault && e.total.Known && !ratio(z.spare, e.total.Value, 1, 32) {
+	if !pagefault && e.total.Known && !ratio(z.fit, e.total.Value, 1, 32) {
 		return // as much comes back within a moment, and who holds the rest is why
 	}
 	text := sprintf("memory was not short: %s is free where the request may take it, above high watermarks of %s", sizeText(free), sizeText(z.high))
@@ -169,7 +180,7 @@ func (e *explanation) fullestNode() (fullest oom.Opt[int32], short bool) {
 
 func (z *zoneSum) add(zone *oom.Zone, reserve uint64) {
 	mark := zone.HighBytes
-	if z.guessed = z.guessed || !mark.Known || !zone.Node.Known; !mark.Known {
+	if z.guessed = z.guessed || !mark.Known || !zone.Node.Known && !z.oneNode; !mark.Known {
 		mark = zone.MinBytes
 	}
 	if !zone.FreeBytes.Known || !mark.Known {
@@ -187,13 +198,16 @@ func (z *zoneSum) add(zone *oom.Zone, reserve uint64) {
 		z.short++
 		return
 	}
-	z.spare = add(z.spare, sub(free, add(mark.Value, reserve)))
+	spare := sub(free, add(mark.Value, reserve))
+	z.spare = add(z.spare, spare)
 	if z.order <= 0 || len(zone.FreeBlocks) == 0 {
+		z.fit = add(z.fit, spare)
 		return
 	}
 	z.blocks++
 	for i := int(z.order); i < len(zone.FreeBlocks); i++ {
 		if zone.FreeBlocks[i] > 0 && z.mayTake(zone, i) {
+			z.fit = add(z.fit, spare)
 			return
 		}
 	}
@@ -283,12 +297,15 @@ func inList(list string, n int32) bool {
 // fragments: every zone that has memory above its marks lacks a block of the
 // order. Orders above 3 never reach the OOM killer (PAGE_ALLOC_COSTLY_ORDER).
 func (e *explanation) fragments(z *zoneSum) {
-	if z.order <= 0 || z.blocks == 0 || z.noBlocks != z.blocks || z.n-z.short != z.blocks {
+	if z.order <= 0 || z.noBlocks == 0 || z.n-z.short != z.blocks || z.fit > 0 && !ratio(z.spare, z.fit, 8, 1) {
 		return
 	}
 	e.add(finding{code: codeMemoryFragments,
 		text: sprintf("%s is free above the watermarks, but in no block of order %d that the request may take", sizeText(z.blockFree), z.order)})
 	e.settle(codeMemoryFragments)
+	if z.noBlocks < z.blocks {
+		e.unsure(codeMemoryFragments, "a shortage: "+sizeText(z.fit)+" in blocks of that order came back just before the kill")
+	}
 }
 
 // shortZones: all zones that the allocation could use are short, and the others

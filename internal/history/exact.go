@@ -15,6 +15,7 @@ import (
 // exact reads what bpf/history.bpf.c counted. Its maps belong to the tracer.
 type exact struct {
 	killed   *ebpf.Map
+	adjs     *ebpf.Map // may be nil
 	cmdlines *ebpf.Map // of the tracer's other object; may be nil
 	pageSize uint64
 	slot     probe.HistoryKilled
@@ -26,7 +27,7 @@ func newExact(maps map[string]*ebpf.Map, pageSize uint64) *exact {
 	if killed == nil {
 		return nil
 	}
-	return &exact{killed: killed, cmdlines: maps[probe.OomtraceMapCmdlines], pageSize: pageSize}
+	return &exact{killed: killed, adjs: maps[probe.HistoryMapAdjs], cmdlines: maps[probe.OomtraceMapCmdlines], pageSize: pageSize}
 }
 
 // find gives the copy that the kernel made at a decision: the last one before the
@@ -49,14 +50,13 @@ func (e *exact) find(cgroup uint64, tid int32, ns uint64) (*probe.HistoryKilled,
 	return found, nil
 }
 
-// history turns a copy into the record's form. Nil where the cgroup was not
-// followed.
-func (e *exact) history(k *probe.HistoryKilled) *oom.History {
+// history turns a copy into the form of a record of that time, which another program
+// took a little later. Nil where the cgroup was not followed.
+func (e *exact) history(k *probe.HistoryKilled, now uint64) *oom.History {
 	g := &k.Growth
 	if g.Serial == 0 {
 		return nil
 	}
-	now := k.BootNs
 	points := make([]at[uint32], 0, len(g.Points)+2)
 	for _, p := range g.Points {
 		points = append(points, at[uint32]{p.When, p.Pages})
@@ -122,24 +122,42 @@ func (e *exact) cmdline(pid int32) (args string, cut bool) {
 	return string(line.Text[:min(int(line.Len), len(line.Text))]), line.Cut != 0
 }
 
-// changed is the last write that lowered the limit; nil where none did, or where it
-// was raised since.
-func (e *exact) changed(k *probe.HistoryKilled, pathOf func(uint64) string) *oom.LimitChange {
-	w, to := k.Writes.Last, k.MaxPages
+// changed is the last write that lowered a limit to what it is; nil where none did, or
+// where it was raised since.
+func (e *exact) changed(writes *probe.HistoryLimitWrites, to, ns uint64, pathOf func(uint64) string) *oom.LimitChange {
+	w := writes.Last
 	if w.FromPages == to { // it left the limit as it was
-		w = k.Writes.Before
+		w = writes.Before
 	}
 	if w.BootNs == 0 || w.FromPages <= to {
 		return nil
 	}
 	c := &oom.LimitChange{
-		ToBytes: oom.Some(to * e.pageSize), AgoNS: oom.Some(k.BootNs - min(w.BootNs, k.BootNs)),
+		ToBytes: oom.Some(to * e.pageSize), AgoNS: oom.Some(ns - min(w.BootNs, ns)),
 		PID: oom.Some(int32(w.Tgid)), Comm: text(w.Comm[:]), Cgroup: pathOf(w.CgroupId),
 	}
 	if w.FromPages>>unlimitedShift == 0 {
 		c.FromBytes = oom.Some(w.FromPages * e.pageSize)
 	}
 	return c
+}
+
+// adjusted is the last write of a process's oom_score_adj.
+func (e *exact) adjusted(pid, adj int32, age, ns uint64, pathOf func(uint64) string) *oom.AdjChange {
+	var w probe.HistoryAdjWrite
+	if e == nil || e.adjs == nil || e.adjs.Lookup(uint32(pid), &w) != nil {
+		return nil
+	}
+	return adjChange(&w, adj, age, ns, pathOf)
+}
+
+// adjChange is nil for a write of another value, or one before the process's lifetime: it
+// began so long before the record.
+func adjChange(w *probe.HistoryAdjWrite, adj int32, age, ns uint64, pathOf func(uint64) string) *oom.AdjChange {
+	if w.BootNs == 0 || w.BootNs > ns || ns-w.BootNs > age || w.Adj != adj {
+		return nil
+	}
+	return &oom.AdjChange{AgoNS: oom.Some(ns - w.BootNs), PID: oom.Some(int32(w.Tgid)), Comm: text(w.Comm[:]), Cgroup: pathOf(w.CgroupId)}
 }
 
 // unlimitedShift: from 2^44 pages on a limit is none (PAGE_COUNTER_MAX).

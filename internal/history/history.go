@@ -86,6 +86,7 @@ type Recorder struct {
 
 	mu        sync.Mutex // of what follows; never held while a file is read
 	machine   series[machine]
+	swap      swapTotal
 	processes map[int32]*process
 	ticks     uint32
 
@@ -134,9 +135,6 @@ func newRecorder(opts Options) (*Recorder, error) {
 	return r, nil
 }
 
-// Exact says whether growth is counted in the kernel.
-func (r *Recorder) Exact() bool { return r.exact != nil }
-
 // Close ends the sampling.
 func (r *Recorder) Close() error {
 	r.stop()
@@ -183,11 +181,12 @@ func (r *Recorder) run(ctx context.Context) {
 // sample is one tick.
 func (r *Recorder) sample() {
 	m, ok := r.meminfo.read()
-	now := stampAt(bootNS())
+	now := bootNS()
 	r.mu.Lock()
 	r.ticks++
 	if ok {
-		r.machine.add(now, m)
+		r.machine.add(stampAt(now), m)
+		r.swap.add(now, m.swapTotal)
 	}
 	r.mu.Unlock()
 	if r.tree == nil {

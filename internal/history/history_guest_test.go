@@ -7,7 +7,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -87,16 +86,47 @@ func shapes(tmpfs, ramfs string) []shape {
 	}
 }
 
+// tiers are the attach types that this guest's kernel has.
+func tiers() []tracer.Tier {
+	return slices.DeleteFunc([]tracer.Tier{tracer.TierFentry, tracer.TierKprobe},
+		func(tier tracer.Tier) bool { return string(tier) == os.Getenv("OOMTRACE_NO_TIER") })
+}
+
 // TestGuestTruth holds what is recorded of each shape against a reading of the
-// cgroups' usage 50 times a second.
+// cgroups' usage 50 times a second: counted by each attach type, side by side, and
+// sampled.
 func TestGuestTruth(t *testing.T) {
-	tiers := []tracer.Tier{tracer.TierFentry, tracer.TierKprobe}
-	tiers = slices.DeleteFunc(tiers, func(tier tracer.Tier) bool { return string(tier) == os.Getenv("OOMTRACE_NO_TIER") })
-	if os.Getenv("OOMTRACE_FULL") == "" {
-		tiers = tiers[:1]
+	var seen []*observer
+	for _, tier := range tiers() {
+		seen = append(seen, observe(t, string(tier), tracer.Options{Tier: tier}, len(seen) == 0))
 	}
-	for _, tier := range tiers {
-		t.Run(string(tier), func(t *testing.T) { truth(t, tier) })
+	r := newRun(t)
+	tmpfs, err := r.g.Tmpfs(64 * mib)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ramfs, err := r.g.Ramfs()
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := shapes(tmpfs, ramfs)
+	r.grow(all)
+	for _, s := range all {
+		t.Run(s.name, func(t *testing.T) {
+			r.kill(t, s)
+			for _, o := range seen {
+				t.Run(o.name, func(t *testing.T) {
+					got := o.record(t, r.groups[s.name].Path)
+					r.check(t, &s, got.exact, oom.HistoryExact)
+					if got.sampled != nil {
+						r.check(t, &s, got.sampled, oom.HistorySampled)
+					}
+					checkGrowers(t, &s, got.exact)
+					r.checkLimit(t, &s, got.exact)
+					r.checkAdjusted(t, got.exact)
+				})
+			}
+		})
 	}
 }
 
@@ -106,22 +136,20 @@ type run struct {
 	g      *workload.Guest
 	groups map[string]*workload.Cgroup
 
+	lowered    map[string]span // when
+	adjustedAt span            // the last one
+
 	mu       sync.Mutex
 	readings map[string][]reading
 }
 
+// span is between two times of CLOCK_BOOTTIME, in ns.
+type span struct{ from, to uint64 }
+
 type reading struct{ ns, bytes uint64 }
 
-func truth(t *testing.T, tier tracer.Tier) {
-	tr, err := tracer.Open(t.Context(), tracer.Options{Tier: tier})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := tr.History(); err != nil {
-		t.Fatal(err)
-	}
-	exact, sampled := recorder(t, history.Options{Maps: tr.HistoryMaps()}), recorder(t, history.Options{})
-	records := collect(t, tr, exact, sampled)
+func newRun(t *testing.T) *run {
+	t.Helper()
 	g, err := workload.Open()
 	if err != nil {
 		t.Fatal(err)
@@ -131,26 +159,7 @@ func truth(t *testing.T, tier tracer.Tier) {
 			t.Error(err)
 		}
 	})
-	r := &run{t: t, g: g, groups: map[string]*workload.Cgroup{}, readings: map[string][]reading{}}
-	tmpfs, err := g.Tmpfs(64 * mib)
-	if err != nil {
-		t.Fatal(err)
-	}
-	ramfs, err := g.Ramfs()
-	if err != nil {
-		t.Fatal(err)
-	}
-	all := shapes(tmpfs, ramfs)
-	r.grow(all)
-	for _, s := range all {
-		t.Run(s.name, func(t *testing.T) {
-			got := r.kill(t, s, records)
-			r.check(t, &s, got.exact, oom.HistoryExact)
-			r.check(t, &s, got.sampled, oom.HistorySampled)
-			checkGrowers(t, &s, got.exact)
-			checkLimit(t, &s, got.exact)
-		})
-	}
+	return &run{t: t, g: g, groups: map[string]*workload.Cgroup{}, lowered: map[string]span{}, readings: map[string][]reading{}}
 }
 
 func recorder(t *testing.T, o history.Options) *history.Recorder {
@@ -167,46 +176,96 @@ func recorder(t *testing.T, o history.Options) *history.Recorder {
 	return r
 }
 
+// observer is a tracer and what it recorded.
+type observer struct {
+	name           string
+	exact, sampled *history.Recorder // sampled may be nil
+	records        chan pair
+	resumed        bool
+	close          func() error // ends it, and the tracer
+}
+
 // pair is one kill as both recorders know it.
 type pair struct{ exact, sampled *oom.Record }
 
-// collect gives the kills as they come.
-func collect(t *testing.T, tr *tracer.Tracer, exact, sampled *history.Recorder) <-chan pair {
+// observe starts to trace.
+func observe(t *testing.T, name string, opts tracer.Options, sampled bool) *observer {
 	t.Helper()
-	out := make(chan pair, 64)
+	opts.NoSigkills = true
+	tr, err := tracer.Open(t.Context(), opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := tr.History(); err != nil {
+		t.Fatal(err)
+	}
+	o := &observer{name: name, exact: recorder(t, history.Options{Maps: tr.HistoryMaps()}), records: make(chan pair, 64), resumed: tr.Resumed()}
+	if sampled {
+		o.sampled = recorder(t, history.Options{})
+	}
 	ctx, cancel := context.WithCancel(context.Background())
-	src := tracer.NewSource(tr, tracer.SourceOptions{OnCgroup: func(path string) {
-		exact.Notice(path)
-		sampled.Notice(path)
-	}})
+	src := tracer.NewSource(tr, tracer.SourceOptions{OnCgroup: o.notice})
 	done := make(chan error, 1)
-	go func() {
-		for {
-			rec, err := src.Next(ctx)
-			if err != nil {
-				done <- nil
-				return
-			}
-			if rec.Kind == oom.KindKill {
-				p := pair{deepCopy(t, rec), deepCopy(t, rec)}
-				if err := errors.Join(exact.Stage(ctx, p.exact), sampled.Stage(ctx, p.sampled)); err != nil {
-					t.Error(err)
-				}
-				out <- p
-			}
-			if err := src.Done(); err != nil {
-				done <- err
-				return
-			}
-		}
-	}()
-	t.Cleanup(func() {
+	go func() { done <- o.collect(ctx, t, src) }()
+	o.close = sync.OnceValue(func() error {
 		cancel()
-		if err := errors.Join(<-done, src.Close(), tr.Close()); err != nil {
+		return errors.Join(<-done, src.Close(), tr.Close())
+	})
+	t.Cleanup(func() {
+		if err := o.close(); err != nil {
 			t.Error(err)
 		}
 	})
-	return out
+	return o
+}
+
+func (o *observer) notice(path string) {
+	o.exact.Notice(path)
+	if o.sampled != nil {
+		o.sampled.Notice(path)
+	}
+}
+
+// collect gives the kills as they come, until the context ends.
+func (o *observer) collect(ctx context.Context, t *testing.T, src *tracer.Source) error {
+	for {
+		rec, err := src.Next(ctx)
+		if err != nil {
+			return nil
+		}
+		if rec.Kind == oom.KindKill {
+			p := pair{exact: deepCopy(t, rec)}
+			err := o.exact.Stage(ctx, p.exact)
+			if o.sampled != nil {
+				p.sampled = deepCopy(t, rec)
+				err = errors.Join(err, o.sampled.Stage(ctx, p.sampled))
+			}
+			if err != nil {
+				t.Error(err)
+			}
+			o.records <- p
+		}
+		if err := src.Done(); err != nil {
+			return err
+		}
+	}
+}
+
+// record waits for the kill at a cgroup's limit. Two may die in one cgroup: the first
+// one's record is that of the shape.
+func (o *observer) record(t *testing.T, cgroup string) pair {
+	t.Helper()
+	deadline := time.After(10 * time.Second)
+	for {
+		select {
+		case got := <-o.records:
+			if got.exact.Limit != nil && got.exact.Limit.Cgroup == cgroup {
+				return got
+			}
+		case <-deadline:
+			t.Fatal("no record")
+		}
+	}
 }
 
 func deepCopy(t *testing.T, rec *oom.Record) *oom.Record {
@@ -223,7 +282,23 @@ func deepCopy(t *testing.T, rec *oom.Record) *oom.Record {
 
 // grow runs all shapes at once.
 func (r *run) grow(all []shape) {
-	stop := make(chan struct{})
+	began := time.Now()
+	first := r.start(all)
+	time.Sleep(4*time.Second - time.Since(began))
+	for _, p := range first {
+		if err := p.Stop(); err != nil {
+			r.t.Fatal(err)
+		}
+	}
+	time.Sleep(2 * time.Second)
+	r.lower(all)
+	time.Sleep(length - time.Since(began))
+	r.settle()
+}
+
+// start gives each shape a cgroup that is read from now on, and begins to grow. It
+// returns the processes that are to be stopped.
+func (r *run) start(all []shape) (first []*workload.Process) {
 	for _, s := range all {
 		c, err := r.g.Cgroup(nil, "h-"+s.name, workload.Limits{})
 		if err != nil {
@@ -231,13 +306,13 @@ func (r *run) grow(all []shape) {
 		}
 		r.groups[s.name] = c
 	}
+	stop := make(chan struct{})
 	go r.read(stop)
 	r.t.Cleanup(func() { close(stop) })
-	began := time.Now()
-	var first []*workload.Process
 	for _, s := range all {
 		if s.lowered {
 			r.limit(s.name, 400*mib)
+			r.high(s.name, 300*mib)
 		}
 		for i, h := range s.hogs {
 			h.Procs = r.groups[s.name].Procs()
@@ -250,20 +325,19 @@ func (r *run) grow(all []shape) {
 			}
 		}
 	}
-	time.Sleep(4*time.Second - time.Since(began))
-	for _, p := range first {
-		if err := p.Stop(); err != nil {
-			r.t.Fatal(err)
-		}
-	}
-	time.Sleep(2 * time.Second)
+	return first
+}
+
+// lower lowers the limits of the shapes that want it.
+func (r *run) lower(all []shape) {
 	for _, s := range all {
 		if s.lowered {
+			from := now()
 			r.limit(s.name, 32*mib)
+			r.high(s.name, 200*mib)
+			r.lowered[s.name] = span{from, now()}
 		}
 	}
-	time.Sleep(length - time.Since(began))
-	r.settle()
 }
 
 // settle waits until nothing grows any more: an emulated machine is slow.
@@ -307,7 +381,20 @@ func (r *run) file(v1, v2 string) string {
 
 func (r *run) limit(name string, bytes uint64) {
 	r.t.Helper()
-	if err := r.groups[name].Set(r.file("memory.limit_in_bytes", "memory.max"), strconv.FormatUint(bytes, 10)); err != nil {
+	r.set(name, r.file("memory.limit_in_bytes", "memory.max"), bytes)
+}
+
+// high sets memory.high, which v2 alone has.
+func (r *run) high(name string, bytes uint64) {
+	r.t.Helper()
+	if r.g.H.Version == 2 {
+		r.set(name, "memory.high", bytes)
+	}
+}
+
+func (r *run) set(name, file string, bytes uint64) {
+	r.t.Helper()
+	if err := r.groups[name].Set(file, strconv.FormatUint(bytes, 10)); err != nil {
 		r.t.Fatal(err)
 	}
 }
@@ -351,7 +438,7 @@ func now() uint64 {
 }
 
 // kill has a cgroup run into its limit.
-func (r *run) kill(t *testing.T, s shape, records <-chan pair) pair {
+func (r *run) kill(t *testing.T, s shape) {
 	t.Helper()
 	c := r.groups[s.name]
 	if !s.lowered {
@@ -363,25 +450,52 @@ func (r *run) kill(t *testing.T, s shape, records <-chan pair) pair {
 		r.limit(s.name, usage+4*mib)
 	}
 	end := hog("end", anon(64*mib, 0))
-	end.Procs, end.Adj = c.Procs(), 1000
+	end.Procs, end.Adj, end.Waits = c.Procs(), 1000, true
 	p, err := r.g.Start(end)
 	if err != nil {
+		t.Fatal(err)
+	}
+	r.adjust(t, p.PID)
+	if err := p.Go(); err != nil {
 		t.Fatal(err)
 	}
 	if killed, err := p.Wait(t.Context()); err != nil || !killed {
 		t.Fatalf("killed %v: %v", killed, err)
 	}
-	deadline := time.After(10 * time.Second)
-	for {
-		select {
-		case got := <-records:
-			// Two may die in one cgroup: the first one's is that of the shape.
-			if got.exact.Limit != nil && got.exact.Limit.Cgroup == c.Path {
-				return got
-			}
-		case <-deadline:
-			t.Fatal("no record")
+}
+
+// adjusted is what this test writes, after the process itself wrote 1000.
+const adjusted = 999
+
+func (r *run) adjust(t *testing.T, pid int) {
+	t.Helper()
+	path := filepath.Join("/proc", strconv.Itoa(pid), "oom_score_adj")
+	for range 1000 {
+		b, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
 		}
+		if strings.TrimSpace(string(b)) == "1000" {
+			break
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+	from := now()
+	if err := os.WriteFile(path, []byte(strconv.Itoa(adjusted)), 0); err != nil {
+		t.Fatal(err)
+	}
+	r.adjustedAt = span{from, now()}
+}
+
+// checkAdjusted: who wrote the victim's oom_score_adj, and when.
+func (r *run) checkAdjusted(t *testing.T, rec *oom.Record) {
+	t.Helper()
+	c := rec.Victim.OOMScoreAdjChanged
+	if c == nil || rec.Victim.OOMScoreAdj != oom.Some[int32](adjusted) || c.PID != oom.Some(int32(os.Getpid())) || c.Comm == "" || c.Cgroup != "/" {
+		t.Fatalf("oom_score_adj %v changed: %+v", rec.Victim.OOMScoreAdj, c)
+	}
+	if at := rec.UptimeNS.Value - c.AgoNS.Value; at < r.adjustedAt.from || at > r.adjustedAt.to {
+		t.Errorf("written at %v, not in %v", time.Duration(at), r.adjustedAt)
 	}
 }
 
@@ -439,9 +553,9 @@ func (r *run) check(t *testing.T, s *shape, rec *oom.Record, source oom.HistoryS
 			t.Errorf("%s: %v ago %d KiB, read %d to %d", source, time.Duration(p.AgoNS), p.Bytes>>10, low>>10, high>>10)
 		}
 	}
-	// What grows slowly is sampled rarely.
+	// What grows slowly is sampled rarely, and what takes all at once takes few slots.
 	least := 5
-	if source == oom.HistorySampled {
+	if source == oom.HistorySampled || s.lowered {
 		least = 3
 	}
 	if checked < least {
@@ -476,21 +590,110 @@ func checkGrowers(t *testing.T, s *shape, rec *oom.Record) {
 	}
 }
 
-// checkLimit: who lowered the limit, and when.
-func checkLimit(t *testing.T, s *shape, rec *oom.Record) {
+// checkLimit: who lowered the limits, and when.
+func (r *run) checkLimit(t *testing.T, s *shape, rec *oom.Record) {
 	t.Helper()
-	c := rec.Limit.Changed
-	if c == nil {
+	if rec.Limit.Changed == nil {
 		t.Fatal("the limit was lowered, and nobody knows")
 	}
-	want := fmt.Sprintf("from %v", oom.Opt[uint64]{})
-	if s.lowered {
-		want = fmt.Sprintf("from %v", oom.Some[uint64](400*mib))
+	if !s.lowered {
+		r.checkChange(t, s, rec, rec.Limit.Changed, oom.Opt[uint64]{}, rec.Limit.MaxBytes)
+	} else {
+		r.checkChange(t, s, rec, rec.Limit.Changed, oom.Some[uint64](400*mib), oom.Some[uint64](32*mib))
 	}
-	if got := fmt.Sprintf("from %v", c.FromBytes); got != want || c.ToBytes != rec.Limit.MaxBytes || c.PID.Value != int32(os.Getpid()) || c.Comm == "" || c.Cgroup != "/" {
-		t.Errorf("%+v, want %s to %v", c, want, rec.Limit.MaxBytes)
+	high := rec.Limit.HighChanged
+	if want := s.lowered && r.g.H.Version == 2; (high != nil) != want {
+		t.Errorf("memory.high: %+v", high)
+	} else if want {
+		r.checkChange(t, s, rec, high, oom.Some[uint64](300*mib), oom.Some[uint64](200*mib))
 	}
-	if s.lowered && (c.AgoNS.Value < uint64(time.Second) || c.AgoNS.Value > uint64(time.Minute)) {
-		t.Errorf("lowered %v ago", time.Duration(c.AgoNS.Value))
+}
+
+func (r *run) checkChange(t *testing.T, s *shape, rec *oom.Record, c *oom.LimitChange, from, to oom.Opt[uint64]) {
+	t.Helper()
+	if c.FromBytes != from || c.ToBytes != to || c.PID.Value != int32(os.Getpid()) || c.Comm == "" || c.Cgroup != "/" {
+		t.Errorf("%+v, want from %v to %v", c, from, to)
+	}
+	if at, want := rec.UptimeNS.Value-c.AgoNS.Value, r.lowered[s.name]; s.lowered && (at < want.from || at > want.to) {
+		t.Errorf("lowered at %v, not in %v to %v", time.Duration(at), time.Duration(want.from), time.Duration(want.to))
+	}
+}
+
+// TestGuestSwapoff: when swap was turned off, and of what size.
+func TestGuestSwapoff(t *testing.T) {
+	const size, interval = 64 * mib, 200 * time.Millisecond
+	r := recorder(t, history.Options{Interval: interval})
+	stage := func() *oom.LimitChange {
+		rec := &oom.Record{Kind: oom.KindKill, Source: oom.SourceBPF, UptimeNS: oom.Some(now()), Memory: &oom.Memory{}}
+		if err := r.Stage(t.Context(), rec); err != nil {
+			t.Fatal(err)
+		}
+		return rec.Memory.SwapChanged
+	}
+	g, err := workload.Open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := g.Swap(size, 1); err != nil {
+		t.Fatal(errors.Join(err, g.Close()))
+	}
+	time.Sleep(5 * interval)
+	if c := stage(); c != nil {
+		t.Errorf("nobody turned swap off: %+v", c)
+	}
+	from := now()
+	if err := g.Close(); err != nil {
+		t.Fatal(err)
+	}
+	to := now()
+	time.Sleep(5 * interval)
+	end := now()
+	c := stage()
+	if c == nil || c.ToBytes != oom.Some[uint64](0) || c.FromBytes.Value > size || c.FromBytes.Value < size-mib || c.PID.Known {
+		t.Fatalf("%+v", c)
+	}
+	// A busy host may hold the guest up.
+	if at := end - c.AgoNS.Value; at < from || at > to+uint64(10*interval) {
+		t.Errorf("turned off at %v, not in %v to %v", time.Duration(at), time.Duration(from), time.Duration(to))
+	}
+}
+
+// TestGuestRestart: with pins, what was counted before a restart and while no reader ran
+// is in the record of a later kill.
+func TestGuestRestart(t *testing.T) {
+	const bpffs = "/sys/fs/bpf"
+	if err := unix.Mount("bpf", bpffs, "bpf", 0, ""); err != nil && !errors.Is(err, unix.EBUSY) {
+		t.Fatal(err)
+	}
+	opts := tracer.Options{Pin: filepath.Join(bpffs, "history")}
+	t.Cleanup(func() {
+		if err := tracer.Unpin(opts.Pin); err != nil {
+			t.Error(err)
+		}
+	})
+	first := observe(t, "first", opts, false)
+	r := newRun(t)
+	s := shape{name: "restart", hogs: []workload.Hog{hog("restart", anon(16*mib, 2*mib))}, lowered: true, charged: map[string]uint64{"restart": 16 * mib}}
+	r.start([]shape{s})
+	time.Sleep(2 * time.Second)
+	r.lower([]shape{s})
+	ended := now()
+	if err := first.close(); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(2 * time.Second) // what is charged now is more than the bound on growers
+	second := observe(t, "second", opts, false)
+	if !second.resumed {
+		t.Error("the second reader began anew")
+	}
+	r.settle()
+	r.kill(t, s)
+	got := second.record(t, r.groups[s.name].Path).exact
+	r.check(t, &s, got, oom.HistoryExact)
+	checkGrowers(t, &s, got)
+	r.checkLimit(t, &s, got)
+	r.checkAdjusted(t, got)
+	if first := got.History.Points[0]; got.UptimeNS.Value-first.AgoNS > ended {
+		t.Errorf("no point is from before the restart: %v", got.History.Points)
 	}
 }

@@ -125,7 +125,7 @@ func killedAt(ns uint64) *probe.HistoryKilled {
 func TestExactHistory(t *testing.T) {
 	e := &exact{pageSize: 4096}
 	ns := 100 * 3600 * second
-	h := e.history(killedAt(ns))
+	h := e.history(killedAt(ns), ns)
 	var got []uint64
 	for _, p := range h.Points {
 		got = append(got, p.Bytes/4096)
@@ -147,7 +147,11 @@ func TestExactHistory(t *testing.T) {
 	if !reflect.DeepEqual(h.Growers, want) {
 		t.Errorf("growers %+v", h.Growers)
 	}
-	if e.history(&probe.HistoryKilled{BootNs: ns}) != nil {
+	late := e.history(killedAt(ns), ns+second/2) // its record is from half a second later
+	if s := late.SpanNS.Value - h.SpanNS.Value; s < second/2-2<<unitShift || s > second/2+2<<unitShift || late.NearLimitNS != oom.Some(5*second/2) {
+		t.Errorf("%d ns longer, near %v", s, late.NearLimitNS)
+	}
+	if e.history(&probe.HistoryKilled{BootNs: ns}, ns) != nil {
 		t.Error("a cgroup that was not followed has a history")
 	}
 }
@@ -171,16 +175,16 @@ func TestLimitChanged(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			k := &probe.HistoryKilled{BootNs: 100 * second, MaxPages: tt.max}
 			for i, from := range []uint64{tt.lastFrom, tt.beforeOf} {
-				w := &k.Writes.Last
+				w := &k.MaxWrites.Last
 				if i == 1 {
-					w = &k.Writes.Before
+					w = &k.MaxWrites.Before
 				}
 				if from != 0 {
 					w.FromPages, w.BootNs, w.Tgid, w.CgroupId = from, uint64(90-i)*second, 42, 7
 					copy(w.Comm[:], "kubelet")
 				}
 			}
-			c := (&exact{pageSize: 1}).changed(k, func(id uint64) string { return "/writer" + strconv.FormatUint(id, 10) })
+			c := (&exact{pageSize: 1}).changed(&k.MaxWrites, k.MaxPages, k.BootNs, func(id uint64) string { return "/writer" + strconv.FormatUint(id, 10) })
 			if (c != nil) != tt.found {
 				t.Fatalf("%+v", c)
 			}
@@ -191,9 +195,69 @@ func TestLimitChanged(t *testing.T) {
 	}
 }
 
+func TestAdjChange(t *testing.T) {
+	for _, tt := range []struct {
+		name          string
+		written, adj  int32
+		at, age, kill uint64
+		found         bool
+	}{
+		{name: "none", adj: 0, age: 50, kill: 100},
+		{name: "written", written: 500, adj: 500, at: 90, age: 50, kill: 100, found: true},
+		{name: "another value since, as a parent's", written: 500, adj: 0, at: 90, age: 50, kill: 100},
+		{name: "of an earlier process with this pid", written: 500, adj: 500, at: 40, age: 50, kill: 100},
+		{name: "after the kill", written: 500, adj: 500, at: 101, age: 50, kill: 100},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			w := &probe.HistoryAdjWrite{BootNs: tt.at, Adj: tt.written, Tgid: 42, CgroupId: 7}
+			copy(w.Comm[:], "kubelet")
+			got := adjChange(w, tt.adj, tt.age, tt.kill, func(id uint64) string { return "/writer" + strconv.FormatUint(id, 10) })
+			if (got != nil) != tt.found {
+				t.Fatalf("%+v", got)
+			}
+			if want := (oom.AdjChange{AgoNS: oom.Some[uint64](10), PID: oom.Some[int32](42), Comm: "kubelet", Cgroup: "/writer7"}); got != nil && *got != want {
+				t.Errorf("%+v", got)
+			}
+		})
+	}
+}
+
+func TestSwapTotal(t *testing.T) {
+	lowered := func(from, to, ago uint64) *oom.LimitChange {
+		return &oom.LimitChange{FromBytes: oom.Some(from << 10), ToBytes: oom.Some(to << 10), AgoNS: oom.Some(ago)}
+	}
+	for _, tt := range []struct {
+		name   string
+		totals []uint64 // at 1 ns, 2 ns, ...
+		ns     uint64
+		want   *oom.LimitChange
+	}{
+		{name: "no sample", ns: 9},
+		{name: "unknown", totals: []uint64{unknownKiB, unknownKiB}, ns: 9},
+		{name: "the same", totals: []uint64{8, 8}, ns: 9},
+		{name: "none at first", totals: []uint64{0, 8}, ns: 9},
+		{name: "turned off", totals: []uint64{8, 8, 0, 0}, ns: 9, want: lowered(8, 0, 6)},
+		{name: "not read in between", totals: []uint64{8, unknownKiB, 0}, ns: 9, want: lowered(8, 0, 6)},
+		{name: "one of two", totals: []uint64{8, 3}, ns: 9, want: lowered(8, 3, 7)},
+		{name: "one after the other", totals: []uint64{8, 3, 0}, ns: 9, want: lowered(3, 0, 6)},
+		{name: "on again", totals: []uint64{8, 0, 8}, ns: 9},
+		{name: "after the kill", totals: []uint64{8, 8, 8, 0}, ns: 3},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			var s swapTotal
+			for i, total := range tt.totals {
+				s.add(uint64(i)+1, total)
+			}
+			if got := s.before(tt.ns); !reflect.DeepEqual(got, tt.want) {
+				t.Errorf("%+v, want %+v", got, tt.want)
+			}
+		})
+	}
+}
+
 func TestMeminfo(t *testing.T) {
 	m := parseMeminfo([]byte("MemTotal: 100 kB\nMemFree:  7 kB\nSwapFree: 0 kB\nActive(file): 5 kB\nInactive(file): 6 kB\nAnonPages: 9 kB\nHugePages_Total: 1\n\xff\n:"))
-	if m != (machine{free: 7, anon: 9, file: 11, slab: unknownKiB, swapFree: 0}) {
+	if m != (machine{free: 7, anon: 9, file: 11, slab: unknownKiB, swapFree: 0, swapTotal: unknownKiB}) {
 		t.Errorf("%+v", m)
 	}
 	if parseMeminfo(nil).file != unknownKiB {

@@ -16,7 +16,9 @@ type decision struct {
 	incident string
 	history  *oom.History
 	memory   *oom.MemoryHistory
+	swap     *oom.LimitChange
 	changed  *oom.LimitChange
+	high     *oom.LimitChange
 	holders  []oom.Holder
 	total    oom.Opt[uint64]
 }
@@ -25,8 +27,8 @@ type decision struct {
 // nothing to an older one.
 const recent = 10 * time.Second
 
-// Stage fills in how it came to the kill: history, memory.history, holders and
-// limit.changed.
+// Stage fills in how it came to the kill: history, memory.history,
+// memory.swap_changed, holders, limit.changed and limit.high_changed.
 func (r *Recorder) Stage(ctx context.Context, rec *oom.Record) error {
 	switch rec.Kind {
 	case oom.KindKill, oom.KindAlreadyExiting, oom.KindNoVictim, oom.KindOOM, oom.KindSigkill:
@@ -42,6 +44,9 @@ func (r *Recorder) Stage(ctx context.Context, rec *oom.Record) error {
 		r.last.incident = strings.Clone(rec.Incident) // the record's memory is used again
 	}
 	r.last.fill(rec)
+	if v := rec.Victim; v != nil && v.PID.Known && v.OOMScoreAdj.Known && !v.StartTime.IsZero() && rec.Time.After(v.StartTime) {
+		v.OOMScoreAdjChanged = r.exact.adjusted(v.PID.Value, v.OOMScoreAdj.Value, uint64(rec.Time.Sub(v.StartTime)), ns, r.pathOf)
+	}
 	return nil
 }
 
@@ -52,11 +57,11 @@ func (d *decision) fill(rec *oom.Record) {
 		h.Growers = slices.Clone(h.Growers)
 		rec.History = &h
 	}
-	if d.memory != nil && rec.Memory != nil {
-		rec.Memory.History = d.memory
+	if rec.Memory != nil {
+		rec.Memory.History, rec.Memory.SwapChanged = d.memory, d.swap
 	}
-	if d.changed != nil && rec.Limit != nil {
-		rec.Limit.Changed = d.changed
+	if rec.Limit != nil {
+		rec.Limit.Changed, rec.Limit.HighChanged = d.changed, d.high
 	}
 	if d.holders != nil {
 		rec.Holders, rec.HoldersTotal = slices.Clone(d.holders), d.total
@@ -81,7 +86,7 @@ func (r *Recorder) when(rec *oom.Record) (uint64, bool) {
 func (r *Recorder) decide(ctx context.Context, rec *oom.Record, ns uint64) decision {
 	var d decision
 	r.mu.Lock()
-	d.memory = machineHistory(&r.machine, ns)
+	d.memory, d.swap = machineHistory(&r.machine, ns), r.swap.before(ns)
 	r.mu.Unlock()
 	var copied *probe.HistoryKilled
 	if r.exact != nil && rec.Limit != nil && rec.Limit.CgroupID.Known && rec.Trigger != nil {
@@ -89,8 +94,9 @@ func (r *Recorder) decide(ctx context.Context, rec *oom.Record, ns uint64) decis
 		copied, _ = r.exact.find(rec.Limit.CgroupID.Value, rec.Trigger.TID.Value, ns)
 	}
 	if copied != nil {
-		d.history = r.exact.history(copied)
-		d.changed = r.exact.changed(copied, r.pathOf)
+		d.history = r.exact.history(copied, ns)
+		d.changed = r.exact.changed(&copied.MaxWrites, copied.MaxPages, ns, r.pathOf)
+		d.high = r.exact.changed(&copied.HighWrites, copied.HighPages, ns, r.pathOf)
 	}
 	if d.history == nil {
 		d.history = r.sampled(rec, ns)

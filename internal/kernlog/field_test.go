@@ -184,3 +184,31 @@ func TestVictimCgroup(t *testing.T) {
 		}
 	}
 }
+
+// TestHeaderForms: the header's parts come in any order, and people hide some.
+func TestHeaderForms(t *testing.T) {
+	for line, check := range map[string]func(r *oom.Record) bool{
+		"smbd invoked oom-killer: order=2, oom_score_adj=-5, gfp_mask=0x27000c0(GFP_KERNEL|0x100000)": func(r *oom.Record) bool {
+			return r.Trigger.Order == oom.Some(int32(2)) && r.Trigger.OOMScoreAdj == oom.Some(int32(-5)) && r.Trigger.GFPMask == oom.Some(uint32(0x27000c0))
+		},
+		"a invoked oom-killer: gfp_mask=0x62****(GFP_HIGHUSER_MOVABLE|__GFP_ZERO), nodemask=(null), order=1,": func(r *oom.Record) bool {
+			return !r.Trigger.GFPMask.Known && r.Trigger.Order == oom.Some(int32(1))
+		},
+		"a invoked oom-killer: gfp_mask=0x62xx, order=1, oom_score_adj=0": func(r *oom.Record) bool {
+			return !r.Trigger.GFPMask.Known && r.Trigger.Order == oom.Some(int32(1))
+		},
+	} {
+		rec := readText(t, line+"\n"+cpuLine+"\n"+killLineText+"\n", testOptions())[0]
+		if !check(rec) {
+			t.Errorf("%s: %+v", line, rec.Trigger)
+		}
+	}
+	log := "a invoked oom-killer: gfp_mask=0x24000c0(GFP_KERNEL), order=0\nTask in /user.slice killed as a result of limit of host\n" + killLineText + "\n"
+	if all := readText(t, log, testOptions()); len(all) != 1 || all[0].Scope != oom.ScopeSystem || all[0].Limit != nil || all[0].Victim.Cgroup != "/user.slice" {
+		t.Errorf("%d records, %+v", len(all), all[0])
+	}
+	log = "cat invoked oom-killer: gfp_mask=0xd4, order=3, oom_adj=0\nOut of memory: kill process 2716 (a) score 191570 or a child\nKilled process 2726 (b) vsz:319232kB anon-rss:8156kB, file-rss:2764kB lowmem 0kB\n"
+	if all := readText(t, log, testOptions()); len(all) != 1 || all[0].Victim.PID.Value != 2726 || !all[0].Victim.RSSBytes.Known {
+		t.Errorf("%d records, %+v", len(all), all[0].Victim)
+	}
+}

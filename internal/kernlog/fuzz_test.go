@@ -21,7 +21,7 @@ func seeds(f *testing.F) {
 		f.Add(text[:min(len(text), 12000)])
 	}
 	log := original(f)
-	for _, w := range slices.Concat(textWrappings(), otherWrappings(), entryForms()) {
+	for _, w := range slices.Concat(textWrappings(), otherWrappings(), entryForms(), pastedForms()) {
 		f.Add([]byte(w.wrap(log)))
 	}
 	for _, c := range compressors() {

@@ -17,6 +17,7 @@ const (
 // nodemask=(null), order=0, oom_score_adj=0". The names come with 4.6, the
 // nodemask stands here from 4.10 to 4.20. False when there is not even a mask.
 func (r *report) parseHeader(comm, b []byte) bool {
+	head := b
 	b, ok := scan.After(b, "gfp_mask=")
 	if !ok {
 		return false
@@ -27,7 +28,13 @@ func (r *report) parseHeader(comm, b []byte) bool {
 	}
 	t := &r.trigger
 	t.Comm = scan.Keep(bytes.TrimRight(comm, " "))
-	if mask <= math.MaxUint32 {
+	before := b[:0]
+	if i := bytes.Index(head, []byte("gfp_mask=")); i > 0 {
+		before = head[:i] // linux-next has had it last
+	}
+	if hidden := len(rest) > 0 && rest[0] != '(' && rest[0] != ',' && rest[0] != ' '; hidden {
+		rest = rest[max(0, bytes.IndexByte(rest, '(')):] // "0x62****": people hide digits
+	} else if mask <= math.MaxUint32 {
 		t.GFPMask = oom.Some(uint32(mask))
 	}
 	if len(rest) > 0 && rest[0] == '(' {
@@ -36,6 +43,7 @@ func (r *report) parseHeader(comm, b []byte) bool {
 			rest = rest[end+1:]
 		}
 	}
+	r.parseOrder(before)
 	r.parseOrder(rest)
 	return true
 }

@@ -11,10 +11,8 @@ func (p *Parser) kill(l *lines.Line, k *killLine) {
 		p.groupKill(l, inc, k)
 		return
 	}
-	if p.repeated(k, &s) {
-		if r := p.reportFor(l, k.message, func(r *report) int { return ownReport(r, k) }); r != nil {
-			p.remove(r)
-		}
+	if h := p.repeated(k, &s); h != nil {
+		p.reportAgain(l, k, h)
 		return
 	}
 	r, fit := p.bestReport(l, k.message, func(r *report) int { return killFits(r, k) })
@@ -90,9 +88,20 @@ func (p *Parser) dropClaimed(s *stamp) {
 	}
 }
 
+// reportAgain closes the report of a kill that has a record already: the log has both
+// twice. An oom.group's other victims follow that too.
+func (p *Parser) reportAgain(l *lines.Line, k *killLine, h *held) {
+	r, fit := p.bestReport(l, k.message, func(r *report) int { return killFits(r, k) })
+	if r == nil || fit < fitsTrigger || r.began <= h.tick && ownReport(r, k) == fitsNot {
+		return
+	}
+	p.remember(&incident{rep: r, id: h.rec.Incident, killed: map[int32]bool{k.pid: true}, message: k.message, last: stampOf(l), lastTick: p.tick})
+	p.remove(r)
+}
+
 // repeated handles a kill line that is there twice; one of the two may be cut. What it
-// says more is taken over.
-func (p *Parser) repeated(k *killLine, s *stamp) bool {
+// says more is taken over by the kill's first record, which is returned.
+func (p *Parser) repeated(k *killLine, s *stamp) *held {
 	for i := len(p.held) - 1; i >= 0; i-- {
 		h := &p.held[i]
 		v := h.rec.Victim
@@ -106,9 +115,9 @@ func (p *Parser) repeated(k *killLine, s *stamp) bool {
 			k.complete(h.rec, nil)
 		}
 		p.stats.Duplicates++
-		return true
+		return h
 	}
-	return false
+	return nil
 }
 
 // agrees says whether no number of a kill line is another one than a record's.
@@ -183,6 +192,7 @@ func (p *Parser) groupKill(l *lines.Line, inc *incident, k *killLine) *oom.Recor
 	rec := p.base(oom.KindKill, &s, k.pid)
 	rec.Incident = inc.id
 	p.count(inc.rep)
+	p.keepText(inc.rep, l, p.o.KeepText)
 	inc.rep.fill(rec, k)
 	rec.Victim = inc.rep.victim(k)
 	if k.cut {
@@ -213,15 +223,12 @@ func (p *Parser) groupOf(l *lines.Line, k *killLine, s *stamp) *incident {
 		if k.scope != "" && inc.message.scope != "" && k.scope != inc.message.scope {
 			continue
 		}
-		if inc.killed[k.pid] {
-			return inc
-		}
-		t := &inc.rep.tasks
-		if t.headed && t.total <= maxRows && t.find(k.pid) == nil {
-			continue
-		}
 		if p.reportFor(l, k.message, func(r *report) int { return ownReport(r, k) }) != nil {
 			continue // a report of its own
+		}
+		t := &inc.rep.tasks
+		if !inc.killed[k.pid] && t.headed && t.total <= maxRows && t.find(k.pid) == nil {
+			continue
 		}
 		return inc
 	}

@@ -45,6 +45,9 @@ type Options struct {
 	// MaxLine bounds a line in bytes; what is longer is cut and counted. Zero
 	// is 64 KiB.
 	MaxLine int
+	// KeepText is how many bytes of a report's lines go into its records, as LogText;
+	// more is left out, and said. Zero: none.
+	KeepText int
 	// ExitRecords gives the OOM reaper's outcome as a record of kind exit, and
 	// a kill at once. Otherwise the outcome goes into the exit block of the
 	// kill's own record, which waits for it (reaperWait): one record a victim.

@@ -157,6 +157,10 @@ func (k *killLine) parseSizes(b []byte) bool {
 			continue
 		}
 		name, value, ok := bytes.Cut(f, []byte(":"))
+		if string(f) == "lowmem" { // a patch of old
+			_, b = scan.Field(b)
+			continue
+		}
 		last := len(scan.SkipSpaces(b)) == 0
 		if !ok || !k.set(name, value) {
 			k.cut = k.cut || last
@@ -271,13 +275,14 @@ func parseScore(b []byte, exact bool) (s scoreLine, ok bool) {
 		s.pid, s.comm = pid, scan.Keep(bytes.TrimSuffix(rest, []byte(")")))
 		return s, bytes.HasSuffix(rest, []byte(")")) // cut behind the name
 	}
-	v, _, ok := scan.Uint(rest[end+len(") score "):])
+	v, after, ok := scan.Uint(rest[end+len(") score "):])
 	if !ok {
 		return s, false
 	}
 	s.pid, s.comm = pid, scan.Keep(rest[:end])
 	// Up to 2.6.35 the score is no share of a thousand, but the badness itself.
-	if v <= maxScore {
+	// Words follow it: at the end of a line it may be cut.
+	if v <= maxScore && len(after) > 0 {
 		s.score = oom.Some(int64(v))
 	}
 	return s, true

@@ -75,8 +75,12 @@ func (r *report) parseTaskIn(b []byte) bool {
 			return false
 		}
 	}
-	r.scope, r.hasLimit = oom.ScopeCgroup, true
 	r.victimCgroup = scan.Keep(victim[len("Task in "):])
+	if string(limit) == "host" { // Alibaba's kernels say so of the machine
+		r.scope = oom.ScopeSystem
+		return true
+	}
+	r.scope, r.hasLimit = oom.ScopeCgroup, true
 	if len(limit) > 0 {
 		r.limit.Cgroup = scan.Keep(limit)
 	}

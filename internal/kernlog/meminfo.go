@@ -353,7 +353,10 @@ func (m *memInfo) parseBlocks(node oom.Opt[int32], name, b []byte) {
 			z = &m.zones[i]
 		}
 	}
-	if z == nil || z.FreeBlocks != nil {
+	if z == nil { // the zone's own line is lost
+		z = &oom.Zone{}
+	}
+	if z.FreeBlocks != nil {
 		return
 	}
 	for len(b) > 0 && len(z.FreeBlocks) < maxOrders {

@@ -372,7 +372,7 @@ func (p *Parser) newReport(l *lines.Line, headless bool) *report {
 	}
 	rows, top, names, stats := r.tasks.rows[:0], r.tasks.top[:0], r.tasks.names, r.stats[:0]
 	clear(names)
-	*r = report{stamp: stampOf(l), headless: headless, caller: l.Caller}
+	*r = report{stamp: stampOf(l), began: p.tick, headless: headless, caller: l.Caller}
 	r.tasks.rows, r.tasks.top, r.tasks.names, r.stats = rows, top, names, stats
 	p.open = append(p.open, r)
 	p.touch(r, l)
@@ -382,9 +382,28 @@ func (p *Parser) newReport(l *lines.Line, headless bool) *report {
 // touch makes r the report that was written to last.
 func (p *Parser) touch(r *report, l *lines.Line) {
 	r.touched, r.last = p.tick, stampOf(l)
+	p.keepText(r, l, p.o.KeepText/8*7)
 	if n := len(p.open); n > 1 && p.open[n-1] != r {
 		p.remove(r)
 		p.open = append(p.open, r)
+	}
+}
+
+// textLeft stands for lines that found no room.
+const textLeft = "...\n"
+
+// keepText adds a line to what a report's records show of the log, up to so many bytes:
+// its last line has room behind the others.
+func (p *Parser) keepText(r *report, l *lines.Line, most int) {
+	if p.o.KeepText == 0 || r.kept == p.tick {
+		return
+	}
+	r.kept = p.tick
+	switch room := most - len(r.text); {
+	case len(l.Text) < room:
+		r.text = append(append(r.text, l.Text...), '\n')
+	case !bytes.HasSuffix(r.text, []byte(textLeft)):
+		r.text = append(r.text, textLeft...)
 	}
 }
 
@@ -596,7 +615,7 @@ func (p *Parser) summary(l *lines.Line, b []byte) {
 
 // ownReport says whether a report is about this very task.
 func ownReport(r *report, k *killLine) int {
-	if r.headless || !r.chosen.known || r.chosen.pid != k.pid {
+	if r.headless && !r.scored || !r.chosen.known || r.chosen.pid != k.pid {
 		return fitsNot
 	}
 	return fitsPID
@@ -630,6 +649,7 @@ func (p *Parser) exiting(l *lines.Line, k *killLine) {
 		r = p.newReport(l, true)
 	}
 	r.note(k.message)
+	p.keepText(r, l, p.o.KeepText)
 	p.remove(r)
 	s := stampOf(l)
 	rec := p.base(oom.KindAlreadyExiting, &s, k.pid)
@@ -700,6 +720,7 @@ func (p *Parser) withoutVictim(l *lines.Line) *report {
 	case r.mem.seen:
 		r.scope = oom.ScopeSystem
 	}
+	p.keepText(r, l, p.o.KeepText)
 	p.remove(r)
 	return r
 }

@@ -385,6 +385,35 @@ func TestUnplaced(t *testing.T) {
 	}
 }
 
+// TestOthersReports: what warn_alloc prints of another allocation is no part of an
+// OOM's report, in the words of every kernel.
+func TestOthersReports(t *testing.T) {
+	for name, head := range map[string]string{
+		"2.6.32 failure": "swapper: page allocation failure. order:0, mode:0x20",
+		"6.1 failure":    "kworker/0:1: page allocation failure: order:4, mode:0x40cc0(GFP_KERNEL|__GFP_COMP), nodemask=(null),cpuset=/,mems_allowed=0",
+		"4.14 stalls":    "hog: page allocation stalls for 10004ms, order:0, mode:0x14280ca(GFP_HIGHUSER_MOVABLE|__GFP_ZERO), nodemask=(null)",
+		"7.3 stall":      "hog: page allocation stall for 10 secs: order:0, mode:0x140dca(GFP_HIGHUSER_MOVABLE|__GFP_ZERO|__GFP_COMP) nodemask=(null),cpuset=/,mems_allowed=0",
+		"6.12 vmalloc":   "insmod: vmalloc error: size 8388608, page order 0, failed to allocate pages, mode:0xdc2(GFP_KERNEL|__GFP_HIGHMEM|__GFP_ZERO), nodemask=(null),cpuset=/,mems_allowed=0",
+	} {
+		t.Run(name, func(t *testing.T) {
+			log := ""
+			for i, text := range []string{
+				head, "CPU: 0 PID: 736 Comm: hog Not tainted 6.1.0", "Call Trace:", " <TASK>", " dump_stack_lvl+0x5d/0x80", " </TASK>",
+				"Mem-Info:", "active_anon:1145 inactive_anon:41022 isolated_anon:0", " free:1923 free_pcp:247 free_cma:0",
+				"Node 0 DMA free:2972kB boost:0kB min:92kB low:112kB high:132kB", "lowmem_reserve[]: 0 421 421 421 421",
+				"Node 0 DMA: 7*4kB (U) 6*8kB (UM) 7*16kB (U) 5*32kB (U) 7*64kB (UM) 5*128kB (U) 6*256kB (U) = 2972kB",
+				"3725 total pagecache pages", "84 pages in swap cache", "Free swap  = 831868kB", "Total swap = 1048572kB", "130942 pages RAM", "19122 pages reserved",
+			} {
+				log += fmt.Sprintf("[    5.%06d] %s\n", i, text)
+			}
+			all, st := readAll(t, strings.NewReader(log), testOptions())
+			if len(all) != 0 || st.Unplaced != 0 {
+				t.Errorf("%d records, %d lines not placed", len(all), st.Unplaced)
+			}
+		})
+	}
+}
+
 func TestYears(t *testing.T) {
 	log := "Dec 31 23:59:59 h kernel: " + killLineText + "\nJan  1 00:00:01 h kernel: " + strings.Replace(killLineText, "77", "78", 1) + "\n"
 	all := readText(t, log, Options{Location: time.UTC, Year: 2024})

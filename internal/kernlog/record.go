@@ -91,7 +91,7 @@ func (r *report) fill(rec *oom.Record, k *killLine) {
 	if r.kernel != "" {
 		rec.Kernel = r.kernel
 	}
-	rec.Scope = r.scope
+	rec.Scope, rec.LogText = r.scope, string(r.text)
 	if r.sysrq {
 		rec.Sysrq = oom.Some(true)
 	}

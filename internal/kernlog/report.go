@@ -70,8 +70,13 @@ type report struct {
 	// the other.
 	overtaken bool
 	stage     stage
+	began     uint64 // the parser's line count at its first line
 	touched   uint64 // the parser's line count at the last line of this report
 	last      stamp
+
+	// text are its lines, as far as they are kept; kept is the parser's count at the last.
+	text []byte
+	kept uint64
 
 	// lines are how many are in it; the first one for when none is placed.
 	lines       int
@@ -221,4 +226,21 @@ func (r *report) from(major, minor uint64) bool {
 
 // statsCut says whether counters of cgroups below the limit are there without
 // the limit's own, or with another report's: their sum is none.
-func (r *report) statsCut() bool { return r.statsMixed || r.statsEach && !r.statsOfLimit }
+func (r *report) statsCut() bool {
+	// Of v1's counters, one a line, those with the children come last.
+	ownOnly := !r.statsEach && r.stats.has("cache") && !r.stats.totals()
+	return r.statsMixed || ownOnly || r.statsEach && (!r.statsOfLimit || r.statsOfOthers())
+}
+
+// statsOfOthers: of cgroups that are printed one by one, the one that holds the memory is
+// not there.
+func (r *report) statsOfOthers() bool {
+	sum := uint64(0)
+	for i := range r.stats {
+		if s := &r.stats[i]; s.printed == "rss" || s.printed == "cache" || s.printed == "swap" {
+			sum += s.v
+		}
+	}
+	used := r.limit.UsageBytes.Value - min(r.limit.UsageBytes.Value, r.limit.KmemUsageBytes.Value)
+	return r.limit.UsageBytes.Known && sum < used/8
+}

@@ -233,12 +233,15 @@ func isNode(b []byte) bool {
 // interleaved is how close, in lines, two reports are that may be mixed up.
 const interleaved = 256
 
-// isForeign says whether another allocation's trace and Mem-Info follow
-// (warn_alloc), or just the latter (sysrq-m).
+// isForeign says whether another allocation's trace and Mem-Info follow (warn_alloc: a
+// failure, 2.6.31 to 7.x, or a stall, 4.10 to 4.15 and 7.3, or vmalloc's), or just the
+// latter (sysrq-m).
 func isForeign(b []byte) bool {
-	rest, ok := scan.After(b, ": page allocation ")
-	if ok {
-		return scan.HasPrefix(rest, "failure: order:") || scan.HasPrefix(rest, "stalls for ")
+	if rest, ok := scan.After(b, ": page allocation "); ok {
+		return scan.HasPrefix(rest, "failure") || scan.HasPrefix(rest, "stall")
+	}
+	if _, rest, ok := bytes.Cut(b, []byte(", mode:0x")); ok {
+		return scan.Contains(rest, "nodemask=")
 	}
 	return scan.HasPrefix(b, "sysrq: Show Memory") || scan.HasPrefix(b, "SysRq : Show Memory")
 }

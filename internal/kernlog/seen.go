@@ -15,11 +15,13 @@ type Seen struct {
 	order []remembered
 }
 
-// killed is what a kill line says: no other kill says the same.
+// killed is what a kill line says: no other kill says the same. Of a report without one it
+// is what the OOM was about, which the next may be too.
 type killed struct {
-	pid                         int64
-	totalVM, anon, file, tables uint64
-	comm                        string
+	kind                oom.Kind
+	pid                 int64
+	totalVM, anon, file uint64
+	comm                string
 }
 
 // moment is a record's own stamp.
@@ -63,7 +65,7 @@ func (s *Seen) Again(rec *oom.Record) bool {
 		moments = s.kills[kill]
 	}
 	for i := range moments {
-		again = again || at.canBe(&moments[i])
+		again = again || at.canBe(&moments[i]) && (rec.Kind == oom.KindKill || at.uptime.Known != moments[i].uptime.Known)
 	}
 	if again {
 		return true
@@ -86,16 +88,39 @@ func (s *Seen) Again(rec *oom.Record) bool {
 	return false
 }
 
-// killOf is a kill by its numbers; false where the line has too few.
+// killOf is a record by its numbers; false where it has too few.
 func killOf(rec *oom.Record) (killed, bool) {
 	v := rec.Victim
-	if rec.Kind != oom.KindKill || v == nil || !v.TID.Known || !v.TotalVMBytes.Known || !v.AnonRSSBytes.Known {
+	switch {
+	case rec.Kind != oom.KindKill:
+		return reportOf(rec)
+	case v == nil || !v.TID.Known || !v.TotalVMBytes.Known || !v.AnonRSSBytes.Known:
 		return killed{}, false
 	}
 	return killed{
-		pid: int64(v.TID.Value), totalVM: v.TotalVMBytes.Value, anon: v.AnonRSSBytes.Value, file: v.FileRSSBytes.Value,
-		tables: v.PgtablesBytes.Value, comm: v.Comm,
+		kind: rec.Kind, pid: int64(v.TID.Value), totalVM: v.TotalVMBytes.Value, anon: v.AnonRSSBytes.Value, file: v.FileRSSBytes.Value, comm: v.Comm,
 	}, true
+}
+
+// reportOf is an OOM without a kill line. Two loggers on one machine stamp it each in its
+// own way; with stamps of one kind, equal numbers are no sign that it is the same.
+func reportOf(rec *oom.Record) (killed, bool) {
+	k := killed{kind: rec.Kind}
+	if v := rec.Victim; v != nil {
+		k.pid, k.comm = int64(v.TID.Value), v.Comm
+	}
+	if t := rec.Trigger; t != nil {
+		k.anon, k.file = uint64(t.TID.Value), uint64(t.GFPMask.Value)
+		k.comm += "\x00" + t.Comm
+	}
+	if m := rec.Memory; m != nil {
+		k.totalVM = m.FreeBytes.Value
+	}
+	if l := rec.Limit; l != nil {
+		k.totalVM += l.UsageBytes.Value
+		k.comm += "\x00" + l.Cgroup
+	}
+	return k, k.comm != ""
 }
 
 // canBe says whether no clock tells two moments apart.

@@ -2,6 +2,8 @@ package kernlog
 
 import (
 	"fmt"
+	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -195,7 +197,7 @@ func TestWrapped(t *testing.T) {
 	for _, w := range textWrappings()[:3] {
 		text := w.wrap(lines)
 		want := essence(readText(t, text, testOptions())[0])
-		for _, width := range []int{72, 76, 80} {
+		for _, width := range []int{76, 80} {
 			for _, quote := range []string{"", "> "} {
 				var b strings.Builder
 				for _, line := range strings.Split(strings.TrimSuffix(text, "\n"), "\n") {
@@ -221,6 +223,58 @@ func TestWrapped(t *testing.T) {
 			}
 		}
 	}
+}
+
+// TestWrappedReports: so do the lines of other reports, with words longer than a line, and
+// terminals break within words, where blanks at the end are lost.
+func TestWrappedReports(t *testing.T) {
+	for _, name := range []string{"3.10-rhel7-cgroup-syslog", "3.10-system", "4.19-group", "5.10-clock-set-back", "6.12-swapoff"} {
+		raw, err := os.ReadFile(filepath.Join(corpus, name+".txt"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := readText(t, string(raw), testOptions())
+		for _, width := range []int{76, 80} {
+			var soft, hard strings.Builder
+			for line := range strings.Lines(string(raw)) {
+				soft.WriteString(breakWords(line, min(width, 80)) + "\n")
+				for line = strings.TrimRight(line, " \n"); len(line) > width; line = line[width:] {
+					hard.WriteString(strings.TrimRight(line[:width], " ") + "\n")
+				}
+				hard.WriteString(line + "\n")
+			}
+			for form, text := range map[string]string{"at blanks": soft.String(), "within words": hard.String()} {
+				got := readText(t, text, testOptions())
+				if len(got) != len(want) {
+					t.Errorf("%s, %s at %d: %d records, want %d", name, form, width, len(got), len(want))
+					continue
+				}
+				for i := range got {
+					if got, want := essence(got[i]), essence(want[i]); got != want {
+						t.Errorf("%s, %s at %d: %s", name, form, width, difference(got, want))
+					}
+				}
+			}
+		}
+	}
+}
+
+// breakWords breaks a line between its words.
+func breakWords(line string, width int) string {
+	var b strings.Builder
+	n := 0
+	for _, word := range strings.SplitAfter(strings.TrimSpace(line), " ") {
+		if n > 0 && n+len(strings.TrimRight(word, " ")) > width {
+			b.WriteString("\n")
+			n = 0
+		}
+		if n == 0 && b.Len() > 0 && strings.TrimSpace(word) == "" {
+			continue
+		}
+		b.WriteString(word)
+		n += len(word)
+	}
+	return b.String()
 }
 
 // TestBelieved: a line counts as the kernel's where its facility, transport or identifier

@@ -29,14 +29,15 @@ import (
 func main() {
 	created := flag.String("created", "1970-01-01T00:00:00Z", "`time` of the document, RFC 3339")
 	source := flag.String("source", "https://github.com/oomtrace/oomtrace", "`address` of the project")
+	version := flag.String("version", "", "`version` of the release; empty is what Go wrote into the binary")
 	flag.Parse()
-	if err := run(os.Stdout, flag.Args(), *created, *source); err != nil {
+	if err := run(os.Stdout, flag.Args(), *version, *created, *source); err != nil {
 		fmt.Fprintln(os.Stderr, "materials:", err)
 		os.Exit(1)
 	}
 }
 
-func run(w io.Writer, args []string, created, source string) error {
+func run(w io.Writer, args []string, version, created, source string) error {
 	if len(args) != 1 {
 		return errors.New("give one binary")
 	}
@@ -44,6 +45,7 @@ func run(w io.Writer, args []string, created, source string) error {
 	if err != nil {
 		return err
 	}
+	info.Main.Version = cmp.Or(version, info.Main.Version)
 	doc, err := describe(info, created, source, moduleDir)
 	if err != nil {
 		return err

@@ -83,14 +83,14 @@ func TestDescribe(t *testing.T) {
 // be distributed.
 func TestOwnBinary(t *testing.T) {
 	var out bytes.Buffer
-	if err := run(&out, []string{os.Args[0]}, "2026-01-01T00:00:00Z", "https://example.org/x"); err != nil {
+	if err := run(&out, []string{os.Args[0]}, "v1.2.3", "2026-01-01T00:00:00Z", "https://example.org/x"); err != nil {
 		t.Fatal(err)
 	}
 	var doc document
 	if err := json.Unmarshal(out.Bytes(), &doc); err != nil || len(doc.Packages) < 2 {
 		t.Errorf("%d packages, %v", len(doc.Packages), err)
 	}
-	if err := run(&out, []string{"/dev/null"}, "", ""); err == nil {
+	if err := run(&out, []string{"/dev/null"}, "", "", ""); err == nil {
 		t.Error("no binary, no error")
 	}
 }

@@ -44,6 +44,7 @@ func TestDashboardHasData(t *testing.T) {
 	prometheus.Wait(t, "up", "1")
 	killed := kill(oom.ScopeCgroup, 1<<30, pod("shop", "cart-0", "app"))
 	killed.Time = time.Now()
+	killed.Holders = []oom.Holder{{Owner: pod("shop", "cache-0", "app")}}
 	m.Observe(killed)
 	m.Observe(kill(oom.ScopeSystem, 1<<30, oom.Owner{Unit: "ci.service"}))
 	m.Observe(&oom.Record{Kind: oom.KindSigkill, Cause: oom.CauseUser, Victim: &oom.Victim{Comm: "a"}, Sender: &oom.Sender{Comm: "earlyoom", Program: "earlyoom", Role: oom.RoleMemoryManager}})

@@ -22,11 +22,11 @@ const (
 	shortID = 12
 )
 
-// owner is the label set of one series of kills.
+// owner is the label set of one series of owners.
 type owner struct{ scope, namespace, pod, container, unit string }
 
-// kills is oomtrace_kills_total with a bound on its series.
-type kills struct {
+// owners counts by owner, with a bound on its series.
+type owners struct {
 	vec *prometheus.CounterVec
 
 	mu     sync.Mutex
@@ -36,11 +36,10 @@ type kills struct {
 	full, limit int
 }
 
-func newKills(limit int) *kills {
-	return &kills{
+func newOwners(name, help string, limit int) *owners {
+	return &owners{
 		vec: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "oomtrace_kills_total",
-			Help: "Kills by scope and by owner of the victim; \"other\" stands for names beyond the bound.",
+			Name: name, Help: help + "; \"other\" stands for names beyond the bound.",
 		}, []string{"scope", "namespace", "pod", "container", "unit"}),
 		series: make(map[owner]prometheus.Counter),
 		full:   limit - limit/4,
@@ -48,14 +47,14 @@ func newKills(limit int) *kills {
 	}
 }
 
-func (k *kills) inc(scope string, v *oom.Victim) {
+func (k *owners) inc(scope string, of *oom.Owner) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.counter(ownerOf(scope, v)).Inc()
+	k.counter(ownerOf(scope, of)).Inc()
 }
 
 // counter returns the series for an owner, or the one that it falls into.
-func (k *kills) counter(o owner) prometheus.Counter {
+func (k *owners) counter(o owner) prometheus.Counter {
 	if c := k.get(o, k.full); c != nil {
 		return c
 	}
@@ -71,7 +70,7 @@ func (k *kills) counter(o owner) prometheus.Counter {
 }
 
 // get returns the series, new if there are fewer than limit, or nil.
-func (k *kills) get(o owner, limit int) prometheus.Counter {
+func (k *owners) get(o owner, limit int) prometheus.Counter {
 	c, ok := k.series[o]
 	if !ok && len(k.series) < limit {
 		c = k.vec.WithLabelValues(o.scope, o.namespace, o.pod, o.container, o.unit)
@@ -80,10 +79,10 @@ func (k *kills) get(o owner, limit int) prometheus.Counter {
 	return c
 }
 
-// ownerOf names the owner of a victim. The unit of a container is its runtime's
+// ownerOf names an owner; nil is none. The unit of a container is its runtime's
 // own (cri-containerd-ID.scope and the like) and would make a series of each
 // restart.
-func ownerOf(scope string, v *oom.Victim) owner {
+func ownerOf(scope string, v *oom.Owner) owner {
 	o := owner{scope: scope}
 	if v == nil {
 		return o

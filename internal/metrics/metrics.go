@@ -3,6 +3,7 @@
 // The metrics, all counted since the process started:
 //
 //	oomtrace_kills_total{scope,namespace,pod,container,unit}
+//	oomtrace_biggest_holder_total{scope,namespace,pod,container,unit}
 //	oomtrace_records_total{kind,scope}       every combination from the start, at 0
 //	oomtrace_victim_rss_bytes                histogram of the killed
 //	oomtrace_last_kill_timestamp_seconds     0 before the first
@@ -102,11 +103,13 @@ type Metrics struct {
 	records  *prometheus.CounterVec
 	rss      prometheus.Histogram
 	last     prometheus.Gauge
-	kills    *kills
+	kills    *owners
+	holders  *owners
 	sigkills *prometheus.CounterVec
 
 	mu       sync.Mutex
 	incident string // of the last kill
+	held     string // incident whose holder was counted
 }
 
 // New returns a Metrics with a registry of its own.
@@ -127,7 +130,8 @@ func New(opts Options) *Metrics {
 		last: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "oomtrace_last_kill_timestamp_seconds", Help: "Time of the last kill, 0 before the first.",
 		}),
-		kills: newKills(opts.MaxSeries),
+		kills:   newOwners("oomtrace_kills_total", "Kills by scope and by owner of the victim", opts.MaxSeries),
+		holders: newOwners("oomtrace_biggest_holder_total", "OOMs by scope and by who held the most memory", max(1, opts.MaxSeries/4)),
 		sigkills: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "oomtrace_sigkills_total", Help: "SIGKILLs that the kernel's OOM killer did not send, by cause and by the program that sent them.",
 		}, []string{"cause", "program"}),
@@ -139,7 +143,7 @@ func New(opts Options) *Metrics {
 			m.records.WithLabelValues(kind, scope)
 		}
 	}
-	m.registry.MustRegister(m.records, m.rss, m.last, m.kills.vec, m.sigkills,
+	m.registry.MustRegister(m.records, m.rss, m.last, m.kills.vec, m.holders.vec, m.sigkills,
 		&statsCollector{stats: opts.Stats}, buildInfo(opts.Version),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
@@ -169,7 +173,12 @@ func (m *Metrics) Observe(rec *oom.Record) {
 	if rec.Kind != oom.KindKill {
 		return
 	}
-	m.kills.inc(scope, rec.Victim)
+	var of *oom.Owner
+	if rec.Victim != nil {
+		of = &rec.Victim.Owner
+	}
+	m.kills.inc(scope, of)
+	m.holder(scope, rec)
 	if !rec.Time.IsZero() {
 		m.last.Set(float64(rec.Time.UnixNano()) / float64(time.Second))
 	}
@@ -190,6 +199,20 @@ func (m *Metrics) follows(rec *oom.Record) bool {
 		m.incident = rec.Incident
 	}
 	return rec.Kind == oom.KindNoVictim && rec.Incident != "" && rec.Incident == m.incident
+}
+
+// holder counts who held the most, once for all victims of a decision.
+func (m *Metrics) holder(scope string, rec *oom.Record) {
+	if len(rec.Holders) == 0 {
+		return
+	}
+	m.mu.Lock()
+	again := rec.Incident != "" && rec.Incident == m.held
+	m.held = rec.Incident
+	m.mu.Unlock()
+	if !again {
+		m.holders.inc(scope, &rec.Holders[0].Owner)
+	}
 }
 
 // sigkill counts by what can only be one of a few: a cause, and a program that was

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -36,6 +37,28 @@ func pod(namespace, name, container string) oom.Owner {
 		Unit:      "cri-containerd-0123456789abcdef.scope",
 		Container: &oom.Container{ID: "0123456789abcdef"},
 		Pod:       &oom.Pod{Namespace: namespace, Name: name, Container: container},
+	}
+}
+
+// TestBiggestHolder: one for all victims of a decision, by the owner of what held most.
+func TestBiggestHolder(t *testing.T) {
+	m := New(Options{MaxSeries: 8})
+	for n, incident := range []string{"a", "a", "b", "c", "d", "e"} {
+		rec := kill(oom.ScopeSystem, 1, oom.Owner{Unit: "victim.service"})
+		rec.Incident = incident
+		rec.Holders = []oom.Holder{{Owner: pod("shop", "cache-"+strconv.Itoa(max(1, n)), "app")}, {Owner: oom.Owner{Unit: "small.service"}}}
+		m.Observe(rec)
+	}
+	m.Observe(kill(oom.ScopeSystem, 1, oom.Owner{}))
+	_, body := get(t, m, "/metrics")
+	for _, line := range []string{
+		`oomtrace_biggest_holder_total{container="app",namespace="shop",pod="cache-1",scope="system",unit=""} 1`,
+		`oomtrace_biggest_holder_total{container="app",namespace="shop",pod="cache-2",scope="system",unit=""} 1`,
+		`oomtrace_biggest_holder_total{container="other",namespace="other",pod="other",scope="system",unit="other"} 3`,
+	} {
+		if !strings.Contains(body, line+"\n") {
+			t.Errorf("no %s in\n%s", line, body)
+		}
 	}
 }
 

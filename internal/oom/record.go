@@ -10,6 +10,7 @@
 package oom
 
 import (
+	"cmp"
 	"encoding/json"
 	"time"
 )
@@ -203,6 +204,9 @@ type Record struct {
 	// Finished is set on a record that was read as such, perhaps of another machine:
 	// nothing of this one belongs into it.
 	Finished bool `json:"-"`
+	// LogText are the lines of the kernel log that the record was read from, where they
+	// were asked for. They are not part of the record: who has it has the log, too.
+	LogText string `json:"-"`
 	// Unknown are fields of a record that was read and that this version does not know,
 	// as UnknownFields gives them. They are written again.
 	Unknown json.RawMessage `json:"-"`
@@ -217,6 +221,40 @@ type Owner struct {
 	// itself runs in a container.
 	OuterContainer *Container `json:"outer_container,omitempty"`
 	Pod            *Pod       `json:"pod,omitempty"`
+}
+
+// Name is what a person calls the owner: the pod, the container or the unit. Empty is none.
+func (o *Owner) Name() string {
+	switch {
+	case o.Pod != nil && o.Pod.Name != "":
+		s := o.Pod.Name
+		if o.Pod.Namespace != "" {
+			s = o.Pod.Namespace + "/" + s
+		}
+		if o.Pod.Container != "" {
+			s += " (" + o.Pod.Container + ")"
+		}
+		return s
+	case o.Container != nil && o.Container.Name != "":
+		return o.Container.Name
+	case o.Pod != nil && o.Pod.UID != "":
+		return "pod " + o.Pod.UID
+	case o.Container != nil && o.Container.ID != "":
+		return cmp.Or(o.Container.Runtime, "container") + " " + shortID(o.Container.ID)
+	}
+	return o.Unit
+}
+
+// shortID is as much of a container's id as engines show.
+func shortID(id string) string {
+	const most = 12
+	n := 0
+	for i := range id {
+		if n++; n > most {
+			return id[:i] + "…"
+		}
+	}
+	return id
 }
 
 // Container is the container that a cgroup belongs to.
@@ -291,6 +329,9 @@ type Victim struct {
 	LockedVMBytes Opt[uint64] `json:"locked_vm_bytes,omitzero"`
 
 	OOMScoreAdj Opt[int32] `json:"oom_score_adj,omitzero"`
+	// OOMScoreAdjChanged is the last time that it was written: another process's, or its
+	// own. What a process has from its parent has no such time.
+	OOMScoreAdjChanged *AdjChange `json:"oom_score_adj_changed,omitempty"`
 	// BadnessPages is oom_control.chosen_points: the kernel's points for the
 	// chosen task, in pages. Unknown for the other victims of an oom.group.
 	BadnessPages Opt[int64] `json:"badness_pages,omitzero"`
@@ -424,6 +465,9 @@ type Limit struct {
 	OOMGroup   Opt[bool]   `json:"oom_group,omitzero"`
 	// Changed is the last time the limit was lowered before the kill.
 	Changed *LimitChange `json:"changed,omitempty"`
+	// HighChanged is the same of memory.high, above which the kernel slows down and
+	// reclaims, but does not kill.
+	HighChanged *LimitChange `json:"high_changed,omitempty"`
 	// Version is 1 or 2: the cgroup version of the memory controller.
 	Version Opt[uint32] `json:"version,omitzero"`
 	// Stat is memory.stat of this cgroup and its children, in bytes.
@@ -442,6 +486,9 @@ type Memory struct {
 	SwapFreeBytes  Opt[uint64]  `json:"swap_free_bytes,omitzero"`
 	SwapCacheBytes Opt[uint64]  `json:"swap_cache_bytes,omitzero"`
 	SwapDevices    []SwapDevice `json:"swap_devices,omitempty"`
+	// SwapChanged is the last time before the kill that swap was turned off, as sampled:
+	// who did it is not known, and when up to an interval of the sampling.
+	SwapChanged *LimitChange `json:"swap_changed,omitempty"`
 	// Swappiness is vm.swappiness, 0 to 200.
 	Swappiness Opt[uint32] `json:"swappiness,omitzero"`
 	// LRUGen says whether the multi-generational LRU is in use
@@ -515,6 +562,15 @@ type Zone struct {
 type LimitChange struct {
 	FromBytes Opt[uint64] `json:"from_bytes,omitzero"`
 	ToBytes   Opt[uint64] `json:"to_bytes,omitzero"`
+	// AgoNS is how long before the kill.
+	AgoNS  Opt[uint64] `json:"ago_ns,omitzero"`
+	PID    Opt[int32]  `json:"pid,omitzero"`
+	Comm   string      `json:"comm,omitempty"`
+	Cgroup string      `json:"cgroup,omitempty"`
+}
+
+// AdjChange is a write of an oom_score_adj, and by which process.
+type AdjChange struct {
 	// AgoNS is how long before the kill.
 	AgoNS  Opt[uint64] `json:"ago_ns,omitzero"`
 	PID    Opt[int32]  `json:"pid,omitzero"`

@@ -192,7 +192,7 @@ func (r *Record) Clone() (*Record, error) {
 	if err := json.Unmarshal(line, own); err != nil {
 		return nil, fmt.Errorf("copy record %s: %w", r.ID, err)
 	}
-	own.Finished, own.Unknown = r.Finished, bytes.Clone(r.Unknown)
+	own.Finished, own.LogText, own.Unknown = r.Finished, r.LogText, bytes.Clone(r.Unknown)
 	return own, nil
 }
 

@@ -13,6 +13,15 @@ import (
 	"github.com/cilium/ebpf"
 )
 
+type HistoryAdjWrite struct {
+	_        structs.HostLayout
+	BootNs   uint64
+	CgroupId uint64
+	Tgid     uint32
+	Adj      int32
+	Comm     [16]uint8
+}
+
 type HistoryGrowth struct {
 	_              structs.HostLayout
 	Serial         uint64
@@ -57,9 +66,11 @@ type HistoryKilled struct {
 	CgroupId   uint64
 	UsagePages uint64
 	MaxPages   uint64
+	HighPages  uint64
 	Tid        uint32
 	Pad        uint32
-	Writes     HistoryLimitWrites
+	MaxWrites  HistoryLimitWrites
+	HighWrites HistoryLimitWrites
 	Growth     HistoryGrowth
 }
 
@@ -87,6 +98,8 @@ type HistoryLimitWrites struct {
 
 type HistoryStocksOfCpu struct {
 	_      structs.HostLayout
+	Tick   uint64
+	TickNs uint64
 	Owners [32][2]struct {
 		_           structs.HostLayout
 		Counter     uint64
@@ -100,20 +113,24 @@ type HistoryStocksOfCpu struct {
 //
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
+	HistoryMapAdjs                  = "adjs"
 	HistoryMapGrowths               = "growths"
 	HistoryMapKilled                = "killed"
 	HistoryMapLimits                = "limits"
 	HistoryMapStocks                = "stocks"
 	HistoryProgFentryDrainStock     = "fentry_drain_stock"
+	HistoryProgFentryHighWrite      = "fentry_high_write"
 	HistoryProgFentryKill           = "fentry_kill"
 	HistoryProgFentryMaxWrite       = "fentry_max_write"
 	HistoryProgFentryTryCharge      = "fentry_try_charge"
 	HistoryProgFentryV1Write        = "fentry_v1_write"
 	HistoryProgKprobeDrainStock     = "kprobe_drain_stock"
+	HistoryProgKprobeHighWrite      = "kprobe_high_write"
 	HistoryProgKprobeKill           = "kprobe_kill"
 	HistoryProgKprobeMaxWrite       = "kprobe_max_write"
 	HistoryProgKprobeTryCharge      = "kprobe_try_charge"
 	HistoryProgKprobeV1Write        = "kprobe_v1_write"
+	HistoryProgRawAdj               = "raw_adj"
 	HistoryProgRawCgroupRmdir       = "raw_cgroup_rmdir"
 	HistoryVarHistoryGrowthFlag     = "history_growth_flag"
 	HistoryVarKilledNext            = "killed_next"
@@ -175,15 +192,18 @@ type HistorySpecs struct {
 // It can be passed ebpf.CollectionSpec.Assign.
 type HistoryProgramSpecs struct {
 	FentryDrainStock *ebpf.ProgramSpec `ebpf:"fentry_drain_stock"`
+	FentryHighWrite  *ebpf.ProgramSpec `ebpf:"fentry_high_write"`
 	FentryKill       *ebpf.ProgramSpec `ebpf:"fentry_kill"`
 	FentryMaxWrite   *ebpf.ProgramSpec `ebpf:"fentry_max_write"`
 	FentryTryCharge  *ebpf.ProgramSpec `ebpf:"fentry_try_charge"`
 	FentryV1Write    *ebpf.ProgramSpec `ebpf:"fentry_v1_write"`
 	KprobeDrainStock *ebpf.ProgramSpec `ebpf:"kprobe_drain_stock"`
+	KprobeHighWrite  *ebpf.ProgramSpec `ebpf:"kprobe_high_write"`
 	KprobeKill       *ebpf.ProgramSpec `ebpf:"kprobe_kill"`
 	KprobeMaxWrite   *ebpf.ProgramSpec `ebpf:"kprobe_max_write"`
 	KprobeTryCharge  *ebpf.ProgramSpec `ebpf:"kprobe_try_charge"`
 	KprobeV1Write    *ebpf.ProgramSpec `ebpf:"kprobe_v1_write"`
+	RawAdj           *ebpf.ProgramSpec `ebpf:"raw_adj"`
 	RawCgroupRmdir   *ebpf.ProgramSpec `ebpf:"raw_cgroup_rmdir"`
 }
 
@@ -191,6 +211,7 @@ type HistoryProgramSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type HistoryMapSpecs struct {
+	Adjs    *ebpf.MapSpec `ebpf:"adjs"`
 	Growths *ebpf.MapSpec `ebpf:"growths"`
 	Killed  *ebpf.MapSpec `ebpf:"killed"`
 	Limits  *ebpf.MapSpec `ebpf:"limits"`
@@ -238,6 +259,7 @@ func (o *HistoryObjects) Close() error {
 //
 // It can be passed to LoadHistoryObjects or ebpf.CollectionSpec.LoadAndAssign.
 type HistoryMaps struct {
+	Adjs    *ebpf.Map `ebpf:"adjs"`
 	Growths *ebpf.Map `ebpf:"growths"`
 	Killed  *ebpf.Map `ebpf:"killed"`
 	Limits  *ebpf.Map `ebpf:"limits"`
@@ -246,6 +268,7 @@ type HistoryMaps struct {
 
 func (m *HistoryMaps) Close() error {
 	return _HistoryClose(
+		m.Adjs,
 		m.Growths,
 		m.Killed,
 		m.Limits,
@@ -279,30 +302,36 @@ type HistoryVariables struct {
 // It can be passed to LoadHistoryObjects or ebpf.CollectionSpec.LoadAndAssign.
 type HistoryPrograms struct {
 	FentryDrainStock *ebpf.Program `ebpf:"fentry_drain_stock"`
+	FentryHighWrite  *ebpf.Program `ebpf:"fentry_high_write"`
 	FentryKill       *ebpf.Program `ebpf:"fentry_kill"`
 	FentryMaxWrite   *ebpf.Program `ebpf:"fentry_max_write"`
 	FentryTryCharge  *ebpf.Program `ebpf:"fentry_try_charge"`
 	FentryV1Write    *ebpf.Program `ebpf:"fentry_v1_write"`
 	KprobeDrainStock *ebpf.Program `ebpf:"kprobe_drain_stock"`
+	KprobeHighWrite  *ebpf.Program `ebpf:"kprobe_high_write"`
 	KprobeKill       *ebpf.Program `ebpf:"kprobe_kill"`
 	KprobeMaxWrite   *ebpf.Program `ebpf:"kprobe_max_write"`
 	KprobeTryCharge  *ebpf.Program `ebpf:"kprobe_try_charge"`
 	KprobeV1Write    *ebpf.Program `ebpf:"kprobe_v1_write"`
+	RawAdj           *ebpf.Program `ebpf:"raw_adj"`
 	RawCgroupRmdir   *ebpf.Program `ebpf:"raw_cgroup_rmdir"`
 }
 
 func (p *HistoryPrograms) Close() error {
 	return _HistoryClose(
 		p.FentryDrainStock,
+		p.FentryHighWrite,
 		p.FentryKill,
 		p.FentryMaxWrite,
 		p.FentryTryCharge,
 		p.FentryV1Write,
 		p.KprobeDrainStock,
+		p.KprobeHighWrite,
 		p.KprobeKill,
 		p.KprobeMaxWrite,
 		p.KprobeTryCharge,
 		p.KprobeV1Write,
+		p.RawAdj,
 		p.RawCgroupRmdir,
 	)
 }

@@ -1,6 +1,9 @@
 package redact
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // Cmdline returns the command line with each secret value replaced by Mask. It
 // returns s itself, without allocating, when there is none. Applying it again
@@ -78,8 +81,9 @@ type pass struct {
 	// program was named last; follow are its habits.
 	program string
 	follow  []following
-	flag    bool // the word before is a flag
-	login   int  // how much of "-u bob -p" was met
+	flag    bool   // the word before is a flag
+	login   int    // how much of "-u bob -p" was met
+	label   string // of the value that comes: {"name": "DB_PASSWORD", "value": "x"}
 }
 
 // following is how far a command line has come in a habit.
@@ -98,8 +102,16 @@ func (p *pass) step(i int) int {
 	switch c := p.s[i]; {
 	case c == ':' && strings.HasPrefix(p.s[i:], "://"):
 		return p.url(i + len("://"))
+	case c == ':' && strings.HasPrefix(p.s[i:], "::") && i > p.done && isName(p.s[i-1]) && i+2 < len(p.s) && isLetter(p.s[i+2]):
+		return i + len("::") // a path in Rust or C++
 	case c == '=' || c == ':':
 		return p.assigned(i)
+	case c == '>':
+		return p.element(i)
+	case c == '(':
+		return p.call(i)
+	case c == '<' && strings.HasPrefix(p.s[i:], "<<<"):
+		return p.hereString(i)
 	case isBlank(c):
 		return p.blank(i)
 	}
@@ -120,7 +132,24 @@ func (p *pass) shape(i int) int {
 			return end
 		}
 	}
+	if isDigit(c) {
+		return botToken(p.s, i)
+	}
 	return jwt(p.s, i)
+}
+
+// botToken returns the end of a token of a Telegram bot at i, or 0: its number and
+// a key.
+func botToken(s string, i int) int {
+	const least = 33
+	colon := i
+	for colon < len(s) && isDigit(s[colon]) {
+		colon++
+	}
+	if colon-i < 8 || colon-i > 12 || !strings.HasPrefix(s[colon:], ":AA") || keyEnd(s, colon+1)-colon <= least {
+		return 0
+	}
+	return keyEnd(s, colon+1)
 }
 
 // match returns the end of a secret at i that begins with the prefix, or 0.
@@ -193,8 +222,63 @@ func keyEnd(s string, i int) int {
 	return i
 }
 
+// call hides what is in quotes in PASSWORD('x') and auth('bob', 'x'), with the
+// bracket at i.
+func (p *pass) call(i int) int {
+	end := p.callEnd(i)
+	key, start := p.nameBefore(i)
+	if end <= i+1 || key == "" || start < p.done || !p.r.secret(key, p.s[i+1:end-1], true) {
+		return i + 1
+	}
+	return p.hideIn(i+1, end-1)
+}
+
+// callEnd returns the end of "('x', 'y')" at i, or 0.
+func (p *pass) callEnd(i int) int {
+	if i+1 >= len(p.s) || p.s[i] != '(' || !isQuote(p.s[i+1]) {
+		return 0
+	}
+	return i + 1 + strings.IndexByte(p.s[i:p.argEnd(i)], ')')
+}
+
+// element hides the text of <password>TEXT</password>, with the first tag's end at i.
+func (p *pass) element(i int) int {
+	key, start := p.nameBefore(i)
+	from := i + 1
+	if key == "" || start == 0 || p.s[start-1] != '<' {
+		return from
+	}
+	end := strings.IndexByte(p.s[from:p.argEnd(from)], '<')
+	if end <= 0 || !strings.HasPrefix(p.s[from+end:], "</") || !p.r.secret(key, p.s[from:from+end], true) {
+		return from
+	}
+	return p.hideIn(from, from+end)
+}
+
+// hereString hides what "<<<" at i gives to a program that reads a password.
+func (p *pass) hereString(i int) int {
+	const most = 200
+	begin := max(p.done, i-most)
+	command := p.s[begin:i]
+	from := i + len("<<<")
+	for from < len(p.s) && isBlank(p.s[from]) {
+		from++
+	}
+	for {
+		if readsPassword(command) && !isVariable(bare(p.s[from:])) {
+			return p.value(from, value{})
+		}
+		n := strings.IndexAny(command, " \x00;&|'\"")
+		if n < 0 {
+			return from
+		}
+		command = command[n+1:]
+	}
+}
+
 // hide replaces s[from:to].
 func (p *pass) hide(from, to int) {
+	p.flag = false // it has its value
 	p.out = append(append(p.out, p.s[p.done:from]...), Mask...)
 	p.done = to
 }
@@ -212,8 +296,10 @@ func (p *pass) assigned(i int) int {
 		from++
 	}
 	whole := p.starts(start) && !p.isScript(start)
+	key = p.labelled(key, from)
 	switch {
-	case key == "" || p.s[i] == ':' && p.isPlace(start, from, spaced) || spaced && isProse(p.program, key):
+	case key == "" || p.s[i] == ':' && p.isPlace(start, from, spaced) || spaced && isProse(p.program, key),
+		strings.HasPrefix(p.s[i:], "==") && isTag(bare(p.s[from:])): // jwt==2.8.0
 		return i + 1
 	case p.secret(key, from, whole):
 		if spaced && isLongFlag(p.s[from:]) {
@@ -224,6 +310,8 @@ func (p *pass) assigned(i int) int {
 		return p.userPassword(from, ":", whole)
 	case p.s[i] == '=' && start > 0 && strings.IndexByte("?&", p.s[start-1]) >= 0 && (strings.EqualFold(key, "sig") || strings.EqualFold(key, "signature")):
 		return p.value(from, value{})
+	case key == "thin" && p.s[i] == ':': // jdbc:oracle:thin:scott/tiger@host
+		return p.userPassword(from, "/", whole)
 	case p.s[i] == ':' && !spaced && p.atHost(from) > 0:
 		return p.hideIn(from, p.atHost(from))
 	case p.pairs(start, i):
@@ -232,12 +320,28 @@ func (p *pass) assigned(i int) int {
 	return i + 1
 }
 
+// labelled returns the name of the value at from: key, or the one that stands before
+// it in {"name": "DB_PASSWORD", "value": "x"}.
+func (p *pass) labelled(key string, from int) string {
+	last := key[strings.LastIndexByte(key, '.')+1:]
+	switch {
+	case strings.EqualFold(last, "name"), strings.EqualFold(last, "key"), strings.EqualFold(last, "ParameterKey"):
+		p.label = bare(p.s[from:])
+	case p.label != "" && (strings.EqualFold(last, "value") || strings.EqualFold(last, "ParameterValue")):
+		key, p.label = p.label, ""
+	}
+	return key
+}
+
 // secret says whether the value at from of a name is to be hidden. whole says
 // that the value is the rest of the argument.
 func (p *pass) secret(key string, from int, whole bool) bool {
 	value := p.s[from:p.argEnd(from)]
 	if key == "--secret" && (isEngine(p.program) || p.program == "pulumi" || p.program == "gcloud") {
 		return false // its name, or none
+	}
+	if key == "--auth-token" && (strings.HasPrefix(value, "simple") || strings.HasPrefix(value, "jwt,")) {
+		return false // a kind, for etcd
 	}
 	return p.r.secret(key, value, whole || p.starts(from))
 }
@@ -288,7 +392,15 @@ func (p *pass) atHost(from int) int {
 	if at <= 0 {
 		return 0
 	}
-	host := word[at+1:]
+	host, _, _ := strings.Cut(word[at+1:], "/")
+	for _, as := range [...]string{"tcp(", "unix(", "/"} { // for Go's drivers
+		if strings.HasPrefix(word[at+1:], as) {
+			return from + at
+		}
+	}
+	if name, port, ok := strings.Cut(host, ":"); ok && name != "" && isNumber(port) {
+		return from + at
+	}
 	dots := strings.Count(host, ".")
 	name := strings.Trim(host, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-.") == ""
 	digits := strings.Trim(host, "0123456789.") == ""
@@ -375,7 +487,7 @@ func (p *pass) blank(i int) int {
 		return p.habit(word, next)
 	case isUserFlag(word) && !isEngine(p.program) && !p.takes(word):
 		return p.userPassword(next, ":", false)
-	case isScheme(lastName(word), "bearer"), word == "Basic" && looksRandom(bare(rest)):
+	case isScheme(lastName(word), "bearer") && !isVariable(bare(rest)), word == "Basic" && looksRandom(bare(rest)):
 		return p.value(next, value{})
 	case word[0] == '-' && !isLongFlag(rest) && lastName(word) == word && p.secret(word, next, false):
 		return p.value(next, kindOf(word, false))
@@ -391,7 +503,7 @@ func (p *pass) blank(i int) int {
 // PASSWORD 'x', IDENTIFIED BY 'x'.
 func (p *pass) beforeQuoted(start int, word string) bool {
 	switch strings.ToLower(word) {
-	case "password", "passwd", "passphrase", "secret", "token":
+	case "password", "passwd", "passphrase", "secret", "token", "convertto-securestring":
 		return true
 	case "by", "as":
 		const most = 64
@@ -483,7 +595,8 @@ func (p *pass) note(word string) {
 	if !known {
 		return
 	}
-	p.program, p.follow = base, nil
+	p.program = base
+	p.follow = slices.DeleteFunc(p.follow, func(f following) bool { return !f.habit.bare }) // "sftp" may be a value
 	for k := range habits {
 		p.follow = append(p.follow, following{habit: &habits[k]})
 	}
@@ -496,7 +609,7 @@ func (p *pass) meetLogin(word string) {
 		p.login = 1
 		return
 	case "-p", "-P", "-ap", "-xp":
-		if p.login == 2 {
+		if p.login == 2 && p.program != "journalctl" {
 			p.login = 3
 			return
 		}
@@ -610,7 +723,7 @@ func (h *habit) follows(s string, i int) int {
 // place. before is the word before.
 func (f *following) position(s, before string) bool {
 	at := f.habit.at
-	if at == 0 || s[0] == '-' || s[0] == '/' || f.words+1 < at || f.habit.after != "" && f.words+1 > at || isPlainFlag(before) {
+	if at == 0 || f.habit.next && (before == "" || before[0] == '-' || f.words+1 > at) || s[0] == '-' || s[0] == '/' || f.words+1 < at || f.habit.after != "" && f.words+1 > at || isPlainFlag(before) {
 		return false
 	}
 	name, value, pair := strings.Cut(bare(s), "=")
@@ -620,7 +733,7 @@ func (f *following) position(s, before string) bool {
 // isPlainFlag names flags whose value is not the secret that its program takes.
 func isPlainFlag(s string) bool {
 	switch s {
-	case "-method", "-path", "-address", "-namespace", "-field", "-format", "-m", "-salt", "-C", "-a", "--api", "--path", "-h", "--host", "-u", "--user":
+	case "-method", "-path", "-address", "-namespace", "-field", "-format", "-m", "-salt", "-C", "-a", "--api", "--path", "-h", "--host", "-u", "--user", "-accessor":
 		return true
 	}
 	return false
@@ -663,7 +776,7 @@ func isLongFlag(s string) bool {
 // isUserFlag names the flags whose value is USER:PASSWORD.
 func isUserFlag(s string) bool {
 	switch s {
-	case "-u", "--user", "--proxy-user", "--login", "--userpass", "--userpwd":
+	case "-u", "--user", "--proxy-user", "--login", "--userpass", "--userpwd", "--authenticate", "--auth-cred":
 		return true
 	}
 	return false
@@ -698,6 +811,9 @@ func (p *pass) value(from int, v value) int {
 				next++
 			}
 			v.scheme = false
+			if isVariable(bare(p.s[next:])) {
+				return next
+			}
 			return p.value(next, v)
 		}
 	}
@@ -710,6 +826,9 @@ func (p *pass) value(from int, v value) int {
 			p.hide(from, end)
 		}
 		return end
+	}
+	if end := p.callEnd(from); end > from+1 {
+		return p.hideIn(from+1, end-1)
 	}
 	return p.words(from, v.list)
 }
@@ -770,7 +889,7 @@ func listEnd(s string, i int) int {
 // isScheme says whether s is a scheme of HTTP authentication; one of them if
 // only names it.
 func isScheme(s, only string) bool {
-	for _, scheme := range [...]string{"bearer", "basic", "digest", "token", "apikey", "negotiate", "ntlm", "hawk", "aws4-hmac-sha256"} {
+	for _, scheme := range [...]string{"bearer", "basic", "digest", "token", "apikey", "negotiate", "ntlm", "hawk", "aws4-hmac-sha256", "oauth", "zoho-oauthtoken", "geniekey", "sso-key", "ssws", "splunk", "bot", "jwt"} {
 		if strings.EqualFold(s, scheme) {
 			return only == "" || only == scheme
 		}

@@ -25,6 +25,8 @@ const (
 	noNumber
 	// random: the value looks like one that a machine made.
 	random
+	// digits: the value is a number of four digits or more.
+	digits
 )
 
 // builtin are the names that are always hidden, wherever they occur in a name.
@@ -43,7 +45,8 @@ func builtin() []name {
 		{"totp", wordStarts | nameEnds},
 		{"auth", wordStarts | nameEnds}, {"pat", wordStarts | nameEnds}, {"key", wordStarts | nameEnds | variable},
 		{"key", wordStarts | nameEnds | random}, {"signature", nameEnds | random}, {"sig", wordStarts | nameEnds | random}, {"hmac", nameEnds | random},
-		{"login", nameEnds | random}, {"session", wordStarts | nameEnds | random},
+		{"login", nameEnds | random}, {"session", wordStarts | nameEnds | random}, {"macaroon", 0}, {"appkey", 0}, {"applicationkey", 0}, {"proxyauth", 0},
+		{"jsessionid", 0}, {"phpsessid", 0}, {"nthash", 0}, {"pin", wordStarts | nameEnds | digits},
 	}
 }
 
@@ -51,12 +54,12 @@ func builtin() []name {
 // is no secret.
 func harmless() []string {
 	return strings.Fields(`
-		bypass compass surpass trespass passthrough passthru secretary secretariat cookiecutter cookiejar
+		bypass compass getpass surpass trespass passthrough passthru secretary secretariat cookiecutter cookiejar
 		tokenbucket maxtokens mintokens numtokens newtokens padtoken eostoken bostoken unktoken septoken masktoken clstoken
 		stoptoken starttoken specialtoken imagetoken numberoftokens initialclustertoken csrftokenheader
 		existingsecret pullsecret pullsecrets tlssecret publickey pubkey publishablekey primarykey foreignkey partitionkey sortkey cachekey
 		routingkey rowkey groupkey idempotencykey hostkey sshkey trustedkey keykey objectkey s3key configkey labelkey mapkey messagekey
-		signingkeyid dedupkey shardkey clusteringkey servicekeyname kmskey gpgkey aptkey signkeyid keyring statuskey`)
+		signingkeyid dedupkey shardkey clusteringkey servicekeyname kmskey gpgkey recvkey recvkeys searchkeys refreshkeys exportkey deletekey localkey aptkey signkeyid keyring statuskey`)
 }
 
 // attributes are the words after a secret one that make the whole the name of
@@ -76,7 +79,7 @@ func attributes() map[string]bool {
 		config conf kubeconfig settings options opts plugin module class handler command cmd script helper
 		webhook regex pattern delimiter separator index embedding embeddings dim vocab per second seconds minutes hours days
 		threads window budget parser only less auth authentication seconds reviewer review days history reuse lookup
-		charset encoding bits iterations cost rounds metadata labels label namespace projection usage usages revision
+		charset encoding encoder bits iterations cost rounds metadata labels label namespace projection usage usages revision
 		description comment title template tag tags threshold`) {
 		all[word] = true
 	}
@@ -100,8 +103,11 @@ func (r *Redactor) secret(s, value string, whole bool) bool {
 	if !whole {
 		value = bare(value)
 	}
-	if s == "PWD" || s == "OLDPWD" || s == "--secret-id" { // the shell's directories; a name in AWS
+	if (s == "PWD" || s == "OLDPWD") && strings.HasPrefix(value, "/") || s == "--secret-id" { // the shell's directories; a name in AWS
 		return false
+	}
+	if strings.HasPrefix(s, "--no-") || strings.HasPrefix(s, "--ask-") {
+		return false // it takes no value
 	}
 	for i := range len(s) {
 		for _, n := range r.names[lower(s[i])] {
@@ -119,6 +125,7 @@ func (n name) counts(s string, start, end int, value string) bool {
 	switch {
 	case w&wordEnds != 0 && !endsWord(s, end),
 		w&noNumber != 0 && isNumber(value),
+		w&digits != 0 && (!isNumber(value) || wordEnd(value, 0) < 4),
 		w&wordStarts != 0 && !startsWord(s, start),
 		w&nameEnds != 0 && strings.Trim(s[end:], "0123456789-_.") != "",
 		w&random != 0 && !looksRandom(value),
@@ -133,7 +140,7 @@ func (r *Redactor) isHarmless(s string, start, end int) bool {
 	const longest = 32 // of a harmless word, with its joints
 	for i := max(0, start-longest); i <= start; i++ {
 		for _, n := range r.harmless {
-			if n.match(s, i) >= end {
+			if startsWord(s, i) && n.match(s, i) >= end {
 				return true
 			}
 		}
@@ -185,12 +192,12 @@ func isReference(v string) bool {
 			return true
 		}
 	}
-	for _, prefix := range [...]string{"file:", "env:", "fd:", "arn:aws", "${", "$(", "{{", "./", "../", "~/", "@/", "id=", "type=", "source=", "src="} {
+	for _, prefix := range [...]string{"file:", "env:", "fd:", "arn:aws", "{{", "./", "../", "~/", "@/", "id=", "type=", "source=", "src="} {
 		if strings.HasPrefix(v, prefix) {
 			return true
 		}
 	}
-	if len(v) > 1 && v[0] == '$' && strings.Trim(v[1:], "ABCDEFGHIJKLMNOPQRSTUVWXYZ_0123456789") == "" && isLetter(v[1]) {
+	if isVariable(v) || v != "" && len(v) <= 2 && isNumber(v) { // a switch, a count
 		return true
 	}
 	if len(v) > 2 && v[0] == '/' {
@@ -201,6 +208,12 @@ func isReference(v string) bool {
 		}
 	}
 	return false
+}
+
+// isVariable says whether a shell is to put the value in.
+func isVariable(v string) bool {
+	return strings.HasPrefix(v, "${") || strings.HasPrefix(v, "$(") ||
+		len(v) > 1 && v[0] == '$' && strings.Trim(v[1:], "ABCDEFGHIJKLMNOPQRSTUVWXYZ_0123456789") == "" && isLetter(v[1])
 }
 
 // looksRandom says whether a machine may have made s: long, of letters and

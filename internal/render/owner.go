@@ -1,6 +1,7 @@
 package render
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 
@@ -18,35 +19,8 @@ func owner(r *oom.Record) string {
 	return ownerName(&r.Victim.Owner, r.Victim.Cgroup)
 }
 
-// ownerName is the pod, the container, the unit, or at least the cgroup.
-func ownerName(o *oom.Owner, cgroup string) string {
-	switch {
-	case o.Pod != nil && o.Pod.Name != "":
-		s := o.Pod.Name
-		if o.Pod.Namespace != "" {
-			s = o.Pod.Namespace + "/" + s
-		}
-		if o.Pod.Container != "" {
-			s += " (" + o.Pod.Container + ")"
-		}
-		return s
-	case o.Container != nil && o.Container.Name != "":
-		return o.Container.Name
-	case o.Pod != nil && o.Pod.UID != "":
-		return "pod " + o.Pod.UID
-	case o.Container != nil && o.Container.ID != "":
-		runtime := o.Container.Runtime
-		if runtime == "" {
-			runtime = "container"
-		}
-		return runtime + " " + cutRight(o.Container.ID, 13)
-	case o.Unit != "":
-		return o.Unit
-	case cgroup != "":
-		return cgroup
-	}
-	return "-"
-}
+// ownerName names an owner, or at least the cgroup.
+func ownerName(o *oom.Owner, cgroup string) string { return cmp.Or(o.Name(), cgroup, "-") }
 
 // splitAt gives as much of a clean text as fits n columns, and the rest.
 func splitAt(s string, n int) (part, rest string) {

@@ -19,13 +19,19 @@ type program struct {
 	// script is the base name of an interpreter's first argument, for a program that
 	// is one.
 	script string
+	// reasons are parts of the messages in which it says why it kills, in its order.
+	reasons []string
+	// announces is the message before a kill, with the process; namesCgroup that the
+	// reason names the cgroup. Either tells which kill a message is of.
+	announces   string
+	namesCgroup bool
 }
 
 func programs() []program {
 	return []program{
-		{name: "systemd-oomd", role: oom.RoleMemoryManager, exes: []string{"systemd-oomd"}, units: []string{"systemd-oomd.service"}},
-		{name: "earlyoom", role: oom.RoleMemoryManager, exes: []string{"earlyoom"}, units: []string{"earlyoom.service"}},
-		{name: "nohang", role: oom.RoleMemoryManager, script: "nohang", units: []string{"nohang.service", "nohang-desktop.service"}},
+		{name: "systemd-oomd", role: oom.RoleMemoryManager, exes: []string{"systemd-oomd"}, units: []string{"systemd-oomd.service"}, reasons: []string{"Killed /"}, namesCgroup: true},
+		{name: "earlyoom", role: oom.RoleMemoryManager, exes: []string{"earlyoom"}, units: []string{"earlyoom.service"}, reasons: []string{"mem avail:", "low memory!"}, announces: "to process %d uid"},
+		{name: "nohang", role: oom.RoleMemoryManager, script: "nohang", units: []string{"nohang.service", "nohang-desktop.service"}, reasons: []string{"hard_threshold_"}},
 		{name: "oomd", role: oom.RoleMemoryManager, exes: []string{"oomd", "oomd_bin"}, units: []string{"oomd.service", "fb-oomd.service"}},
 		{name: "bustd", role: oom.RoleMemoryManager, exes: []string{"bustd"}, units: []string{"bustd.service"}},
 		{name: "runc", role: oom.RoleRuntime, exes: []string{"runc"}},

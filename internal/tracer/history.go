@@ -20,8 +20,10 @@ const (
 	hookDrain     = "drain_stock"
 	hookKillCopy  = "oom_kill_process history"
 	hookMaxWrite  = "memory_max_write"
+	hookHighWrite = "memory_high_write"
 	hookV1Write   = "mem_cgroup_write"
 	hookRmdir     = "cgroup_rmdir"
+	hookAdj       = "oom_score_adj_update"
 )
 
 // historySpot is the number of the first of these hooks among pinned ones.
@@ -32,8 +34,10 @@ const historySpot = 100
 func historyPlan() []hook {
 	return []hook{
 		rawHook(hookRmdir, probe.HistoryProgRawCgroupRmdir),
+		rawHook(hookAdj, probe.HistoryProgRawAdj),
 		functionHook(hookKillCopy, 0, probe.HistoryProgFentryKill, probe.HistoryProgKprobeKill),
 		functionHook(hookMaxWrite, 0, probe.HistoryProgFentryMaxWrite, probe.HistoryProgKprobeMaxWrite),
+		functionHook(hookHighWrite, 0, probe.HistoryProgFentryHighWrite, probe.HistoryProgKprobeHighWrite),
 		functionHook(hookV1Write, 0, probe.HistoryProgFentryV1Write, probe.HistoryProgKprobeV1Write),
 		functionHook(hookDrain, 0, probe.HistoryProgFentryDrainStock, probe.HistoryProgKprobeDrainStock),
 		functionHook(hookTryCharge, 0, probe.HistoryProgFentryTryCharge, probe.HistoryProgKprobeTryCharge),
@@ -42,7 +46,7 @@ func historyPlan() []hook {
 
 // historyMaps are those that a reader needs.
 func historyMaps() []string {
-	return []string{probe.HistoryMapGrowths, probe.HistoryMapKilled, probe.HistoryMapLimits}
+	return []string{probe.HistoryMapGrowths, probe.HistoryMapKilled, probe.HistoryMapLimits, probe.HistoryMapAdjs}
 }
 
 // growth is the part of a tracer that counts how cgroups grow. It has an object of

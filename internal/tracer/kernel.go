@@ -32,7 +32,7 @@ const (
 func wantedSymbols() symbolNames {
 	return symbolNames{
 		data:      []string{symSwapFree, symSwapTotal, symRAM, symSwappiness, symAllocatingTask, symMemcgStats, symHugeSizes, symHugeSizeCount},
-		functions: []string{hookOutOfMemory, hookEvaluateTask, hookOOMKillProcess, hookKillVictim, symScanTasks, hookTryCharge, hookDrain, hookMaxWrite, hookV1Write},
+		functions: []string{hookOutOfMemory, hookEvaluateTask, hookOOMKillProcess, hookKillVictim, symScanTasks, hookTryCharge, hookDrain, hookMaxWrite, hookHighWrite, hookV1Write},
 	}
 }
 

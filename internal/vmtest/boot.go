@@ -51,6 +51,9 @@ type Options struct {
 	Modules []string
 	// Cgroup is "v2" (also when empty), "v1" or "hybrid".
 	Cgroup string
+	// Systemd has the systemd that Files hold be the first process. The command is
+	// a unit that starts when multi-user.target is reached.
+	Systemd bool
 	// MemoryMiB and CPUs are the size of the guest; 0 means 512 and 2.
 	MemoryMiB, CPUs int
 	// Cmdline is added to the kernel's command line.
@@ -135,6 +138,7 @@ type guestConfig struct {
 	Modules  []string `json:"modules,omitempty"`
 	Cgroup   string   `json:"cgroup,omitempty"`
 	Hostname string   `json:"hostname,omitempty"`
+	Systemd  bool     `json:"systemd,omitempty"`
 }
 
 // prepare fills in the defaults and writes the initramfs.
@@ -159,7 +163,7 @@ func prepare(ctx context.Context, opts Options, dir string) (Options, error) {
 	}
 	c := guestConfig{
 		Port: machines()[opts.Kernel.Arch].port, Command: opts.Command, Env: opts.Env,
-		Cgroup: opts.Cgroup, Hostname: "vm-" + opts.Kernel.Name,
+		Cgroup: opts.Cgroup, Hostname: "vm-" + opts.Kernel.Name, Systemd: opts.Systemd,
 	}
 	for _, m := range modules {
 		c.Modules = append(c.Modules, "/"+m.Path)
@@ -173,8 +177,30 @@ func prepare(ctx context.Context, opts Options, dir string) (Options, error) {
 		initramfs.File{Path: "vm/config.json", Data: text},
 		initramfs.File{Path: "root", Mode: fs.ModeDir | 0o700},
 	)
+	if opts.Systemd {
+		files = append(files,
+			initramfs.File{Path: "etc/systemd/system/vmtest.service", Data: []byte(unit)},
+			initramfs.File{Path: "etc/systemd/system/multi-user.target.wants/vmtest.service", Link: "../vmtest.service"},
+		)
+	}
 	return opts, writeInitramfs(filepath.Join(dir, "initramfs"), append(files, opts.Files...))
 }
+
+// unit runs init where systemd is the first process. The test is not to be killed
+// by those whose kills it looks at.
+const unit = `[Unit]
+Description=The command of a test guest
+After=multi-user.target
+
+[Service]
+Environment=OOMTRACE_VM_UNIT=1
+ExecStart=/init
+OOMScoreAdjust=-1000
+TasksMax=infinity
+StandardOutput=tty
+StandardError=tty
+TTYPath=/dev/console
+`
 
 func orDefault[T comparable](v *T, def T) {
 	var zero T

@@ -2,6 +2,8 @@ package lines
 
 import (
 	"bytes"
+	"time"
+
 	"github.com/oomtrace/oomtrace/internal/kernlog/scan"
 )
 
@@ -16,6 +18,33 @@ func undecorate(b []byte, g Grammar) []byte {
 		b = rest
 	}
 	return bytes.TrimRight(bytes.TrimSuffix(b, []byte("**")), " \t")
+}
+
+// fences are what forums and wikis set a log in, where it begins and ends within a line.
+var fences = [...]struct{ begin, end string }{
+	{"```", "```"}, {"[code]", "[/code]"}, {"[CODE]", "[/CODE]"}, {"{code}", "{code}"}, {"{noformat}", "{noformat}"}, {"[quote]", "[/quote]"},
+}
+
+// cutFence takes off such a mark. One at the end of a line may be a name's, but where one
+// has begun.
+func (x *prefixes) cutFence(b []byte) []byte {
+	in := scan.SkipSpaces(b)
+	if len(in) < 4 {
+		return b
+	}
+	if x.fence != "" {
+		return bytes.TrimSuffix(b, []byte(x.fence))
+	}
+	if c := in[0]; c != '`' && c != '[' && c != '{' {
+		return b
+	}
+	for _, f := range &fences {
+		if rest, ok := bytes.CutPrefix(in, []byte(f.begin)); ok && (stamped(rest) || x.g.Class(rest).Header) {
+			x.fence = f.end
+			return bytes.TrimSuffix(rest, []byte(f.end))
+		}
+	}
+	return b
 }
 
 // cutDecoration takes off one of them.
@@ -64,7 +93,7 @@ func cutNumber(b, in []byte, g Grammar) []byte {
 		return rest
 	case ':', '-':
 		if len(rest) > 0 && (!scan.IsDigit(rest[0]) || stamped(rest) || g.Class(rest).Part) {
-			if _, _, ok := parseISO(in, nil); !ok {
+			if _, _, ok := parseISO(in, time.UTC); !ok {
 				return rest
 			}
 		}
@@ -123,7 +152,7 @@ func stamped(b []byte) bool {
 		_, rest, ok := scan.Uint(b[1:])
 		return ok && len(rest) > 0 && rest[0] == '>'
 	case scan.IsDigit(c):
-		if _, _, ok := parseISO(b, nil); ok || len(b) > 20 && b[2] == '-' && b[5] == ' ' && b[8] == ':' && b[14] == '.' {
+		if _, _, ok := parseISO(b, time.UTC); ok || len(b) > 20 && b[2] == '-' && b[5] == ' ' && b[8] == ':' && b[14] == '.' {
 			return true
 		}
 		_, ok := ParseKmsg(b)
@@ -154,7 +183,10 @@ func plain(dst, b []byte) []byte {
 		b = stripEscapes(dst[:0], b)
 	}
 	if bytes.Contains(b, []byte(caret)) {
-		b = stripWritten(b)
+		b = stripWritten(b, caret)
+	}
+	if escape := writtenFirst(b); escape != "" {
+		b = stripWritten(b, escape)
 	}
 	if bytes.Contains(b, []byte("\u00a0")) {
 		b = bytes.ReplaceAll(b, []byte("\u00a0"), []byte(" "))
@@ -165,23 +197,47 @@ func plain(dst, b []byte) []byte {
 // caret is the escape character and a bracket, as cat -v and editors show them.
 const caret = "^[["
 
+// writtenFirst is how a line's colours are written, if it begins with one: with the escape
+// character in some language's form, or without it, as it is lost in a paste: "[0;31m".
+func writtenFirst(b []byte) string {
+	b = scan.SkipSpaces(b)
+	if len(b) < 3 || b[0] != '[' && b[0] != '\\' && b[0] != 'E' {
+		return ""
+	}
+	for _, escape := range [...]string{"[", `\u001b[`, `\033[`, `\x1b[`, `\e[`, "ESC["} {
+		if rest, ok := bytes.CutPrefix(b, []byte(escape)); ok && colour(rest) > 0 {
+			return escape
+		}
+	}
+	return ""
+}
+
+// colour is how long the rest of a colour is, behind "[": "0;31m".
+func colour(b []byte) int {
+	n := 0
+	for n < len(b) && n < 12 && (scan.IsDigit(b[n]) || b[n] == ';') {
+		n++
+	}
+	if n < len(b) && (b[n] == 'm' || n == 0 && b[n] == 'K') && (n+1 == len(b) || b[n+1] != ']') {
+		return n + 1
+	}
+	return 0
+}
+
 // stripWritten takes out colours that are written out: "^[[0;31m".
-func stripWritten(b []byte) []byte {
+func stripWritten(b []byte, escape string) []byte {
 	out := make([]byte, 0, len(b))
 	for {
-		i := bytes.Index(b, []byte(caret))
+		i := bytes.Index(b, []byte(escape))
 		if i < 0 {
 			return append(out, b...)
 		}
+		n := colour(b[i+len(escape):])
+		if n == 0 && escape == "[" {
+			out, b = append(out, b[:i+1]...), b[i+1:]
+			continue
+		}
 		out = append(out, b[:i]...)
-		b = b[i+len(caret):]
-		n := 0
-		for n < len(b) && (scan.IsDigit(b[n]) || b[n] == ';' || b[n] == '?') {
-			n++
-		}
-		if n < len(b) && b[n] >= 'A' && b[n] <= 'z' {
-			n++
-		}
-		b = b[n:]
+		b = b[i+len(escape)+n:]
 	}
 }

@@ -51,7 +51,7 @@ func roleOf(name string) (r role, rank int) {
 // Kubernetes give to fields, by role.
 var roleNames = [roles][]string{
 	roleText: {
-		"message", "msg", "log", "line", "text", "textpayload", "_raw", "raw", "@message", "short_message", "full_message", "body", "content", "event.original", "logline",
+		"message", "msg", "log", "line", "text", "textpayload", "_raw", "raw", "@message", "short_message", "full_message", "body", "content", "event.original", "logline", "syslogmessage", "details", "description", "log message", "log_message",
 	},
 	roleTransport: {"_transport", "transport"},
 	roleIdent: {
@@ -63,7 +63,7 @@ var roleNames = [roles][]string{
 	rolePriority:  {"pri"},
 	roleStream:    {"stream"},
 	roleComponent: {"source.component", "reportingcomponent"},
-	roleHost:      {"_hostname", "hostname", "host", "host.name", "host.hostname", "source_host", "node_name", "nodename", "source.host"},
+	roleHost:      {"_hostname", "hostname", "host", "host.name", "host.hostname", "source_host", "node_name", "nodename", "source.host", "computer"},
 	roleBoot:      {"_boot_id"},
 	roleUptimeUS:  {"_source_monotonic_timestamp"},
 	roleUptime:    {"uptime"},
@@ -71,7 +71,7 @@ var roleNames = [roles][]string{
 	roleWallUS:    {"__realtime_timestamp"},
 	roleSourceUS:  {"_source_realtime_timestamp"},
 	roleTime: {
-		"time", "timestamp", "@timestamp", "ts", "_time", "date", "datetime", "eventtime", "lasttimestamp", "firsttimestamp", "time_generated", "timegenerated",
+		"time", "timestamp", "@timestamp", "ts", "_time", "date", "datetime", "eventtime", "lasttimestamp", "firsttimestamp", "time_generated", "timegenerated", "timegenerated [utc]", "date/time", "date time",
 	},
 }
 

@@ -191,7 +191,7 @@ func (o *order) again(l *Line) bool {
 			continue
 		}
 		c := o.g.Class(scan.SkipSpaces(l.Text))
-		if c.Recurs && o.doubled < surelyDoubled || !c.Part && !c.Header && !c.Own {
+		if c.Recurs && o.doubled < surelyDoubled || !c.Part && !c.Header && !c.Own && bytes.IndexByte(l.Text, '\n') < 0 {
 			return false
 		}
 		o.doubled++

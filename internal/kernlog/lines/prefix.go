@@ -18,6 +18,8 @@ type prefixes struct {
 	text  []byte // the same for the text behind the prefixes
 	escapes
 	believed, contained bool   // the source says that it is the kernel's, or a container's
+	page, entities      bool   // a web page, or its way to write characters
+	fence               string // what ends a log that is set in
 	afterUser           bool   // the last line that had a prefix was another program's
 	node                string // the last node seen, so that it is made a string once
 	human               time.Time
@@ -42,11 +44,12 @@ func (x *prefixes) line(raw []byte) (l Line, ok bool) {
 	}
 	text, kernel, ok := x.kmsg(&l, b)
 	if !ok {
+		b = x.unescapeEntities(b)
 		if special(b) {
 			x.clean = append(x.clean[:0], plain(x.clean, b)...)
 			b = x.clean
 		}
-		if bare := undecorate(b, x.g); len(bare) < len(b) {
+		if bare := undecorate(x.cutFence(b), x.g); len(bare) < len(b) {
 			b = bare
 			text, kernel, ok = x.kmsg(&l, b)
 		}
@@ -67,7 +70,7 @@ func (x *prefixes) line(raw []byte) (l Line, ok bool) {
 
 // special is a quick test for bytes that plain takes out.
 func special(b []byte) bool {
-	return bytes.IndexByte(b, 0x1b) >= 0 || bytes.IndexByte(b, 0xc2) >= 0 || bytes.Contains(b, []byte("^[["))
+	return bytes.IndexByte(b, 0x1b) >= 0 || bytes.IndexByte(b, 0xc2) >= 0 || bytes.Contains(b, []byte(caret)) || writtenFirst(b) != ""
 }
 
 // unwrap takes off prefix after prefix. False when it is no kernel message: another

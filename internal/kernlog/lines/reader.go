@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"hash/maphash"
 	"io"
+	"math"
 	"os"
 
 	"github.com/klauspost/compress/zstd"
@@ -50,6 +51,8 @@ type Reader struct {
 	inMessage bool   // of journalctl -o verbose: the last field
 	columns   []string
 	comma     byte
+	guessed   bool // the columns, by what is in them
+	wrapping  wrapping
 	stats     Stats
 }
 
@@ -134,6 +137,10 @@ func (r *Reader) open() error {
 		r.src = &source{in: &wide{in: &packed{r.src}, order: order}, max: r.src.max, buf: make([]byte, len(r.src.buf))}
 		head = r.src.peek()
 	}
+	if isPrinted(r.src.begin()) {
+		r.src = &source{in: &printed{in: &packed{r.src}}, max: r.src.max, buf: make([]byte, len(r.src.buf))}
+		head = r.src.peek()
+	}
 	if len(head) > 0 && head[0] == 0 {
 		if !r.src.skipHole() {
 			return ErrNotText
@@ -158,7 +165,20 @@ func (r *Reader) open() error {
 			return ErrOther
 		}
 	}
-	r.format = detect(r.src.peek())
+	head = r.src.peek()
+	r.format = detect(head)
+	if r.format != formatText {
+		return nil
+	}
+	r.x.page = isPage(head)
+	r.x.entities = r.x.page
+	if r.columns, r.comma = guessTable(head, r.g); r.columns != nil && !r.x.page {
+		r.format, r.guessed = formatTable, true
+		return nil
+	}
+	if r.wrapping = r.wrappingOf(r.src.begin()); r.wrapping.width > 0 {
+		r.start = math.MaxInt // what begins a line may tell nothing
+	}
 	return nil
 }
 
@@ -298,6 +318,18 @@ func (r *Reader) feed(raw []byte, cut bool, number int) {
 }
 
 func (r *Reader) feedLine(raw []byte, cut bool, number int) {
+	if r.x.page && bytes.IndexByte(raw, '<') >= 0 {
+		for line := range bytes.SplitSeq(stripTags(raw), []byte("\n")) {
+			if len(line) > 0 {
+				r.feedPlain(line, cut, number)
+			}
+		}
+		return
+	}
+	r.feedPlain(raw, cut, number)
+}
+
+func (r *Reader) feedPlain(raw []byte, cut bool, number int) {
 	if len(raw) > 1 && raw[0] == '{' && raw[len(raw)-1] == '}' && r.embedded(raw) {
 		return
 	}

@@ -67,6 +67,9 @@ func (s *source) peek() []byte {
 	return s.buf[s.pos:min(s.end, s.pos+peekBytes)]
 }
 
+// begin is what was read so far, at most as much as the history.
+func (s *source) begin() []byte { return s.buf[s.pos:min(s.end, s.pos+historyBytes)] }
+
 // again says whether the input was only quiet, and forgets it.
 func (s *source) again() bool {
 	quiet := s.quiet

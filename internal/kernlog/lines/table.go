@@ -2,8 +2,10 @@ package lines
 
 import (
 	"bytes"
-	"github.com/oomtrace/oomtrace/internal/kernlog/scan"
 	"strings"
+	"time"
+
+	"github.com/oomtrace/oomtrace/internal/kernlog/scan"
 )
 
 // isVerbose says whether this is journalctl -o verbose: a stamp with a cursor, then
@@ -27,7 +29,10 @@ const maxColumnNames = 64
 // fields, in any order, one of which holds the text. Nil for anything else.
 func tableHead(b []byte) (columns []string, comma byte) {
 	line, _, _ := bytes.Cut(b, []byte("\n"))
-	for _, comma := range [...]byte{',', ';', '\t'} {
+	for _, comma := range [...]byte{',', ';', '\t', '|'} {
+		if comma == '|' && scan.First(scan.SkipSpaces(line)) != '|' {
+			continue
+		}
 		fields := cells(bytes.TrimRight(line, "\r"), comma)
 		if len(fields) < 2 || len(fields) > maxColumnNames {
 			continue
@@ -50,8 +55,102 @@ func tableHead(b []byte) (columns []string, comma byte) {
 	return nil, 0
 }
 
+// guessTable finds the columns of a table without a heading, or with one of names that are
+// not known, by its first rows: they have the same number of cells, one of which holds the
+// kernel's text. Nil for anything else.
+func guessTable(head []byte, g Grammar) (columns []string, comma byte) {
+	if _, ok := ParseKmsg(head); ok {
+		return nil, 0
+	}
+	for _, comma := range [...]byte{',', ';', '|'} {
+		if rows := firstRows(head, comma); len(rows) > 0 {
+			if columns = guessColumns(rows, g, comma != ',' || bytes.HasPrefix(bytes.TrimSpace(head), []byte(`"`))); columns != nil {
+				return columns, comma
+			}
+		}
+	}
+	return nil, 0
+}
+
+// firstRows are the rows that begin a text, at most a few; nil if they are not alike. What
+// comes before the first of them is left out.
+func firstRows(head []byte, comma byte) (rows [][]string) {
+	const enough, strangers = 24, 2
+	other := 0
+	for len(head) > 0 && len(rows) < enough {
+		line, rest, ended := bytes.Cut(head, []byte("\n"))
+		for comma != '|' && bytes.Count(line, []byte(`"`))%2 != 0 && ended {
+			var more []byte
+			more, rest, ended = bytes.Cut(rest, []byte("\n"))
+			line = head[:len(line)+1+len(more)]
+		}
+		if !ended && len(rows) > 0 {
+			break // may be cut
+		}
+		head = rest
+		if line = bytes.TrimSpace(line); len(line) == 0 {
+			continue
+		}
+		var row []string
+		if comma != '|' || line[0] == '|' {
+			row = cells(line, comma)
+		}
+		if len(row) < 2 || len(rows) > 0 && len(row) != len(rows[0]) {
+			if comma == '|' && len(row) > 2 {
+				continue // the kernel's flags have such a mark between them
+			}
+			if other++; other > strangers || len(rows) > strangers {
+				return nil
+			}
+			rows = rows[:0]
+			continue
+		}
+		rows = append(rows, row)
+	}
+	return rows
+}
+
+// guessColumns names the columns by what is in them. The kernel's own lines have commas: that
+// the first column is the text needs quotes around it.
+func guessColumns(rows [][]string, g Grammar, quoted bool) []string {
+	columns := make([]string, len(rows[0]))
+	text, most := -1, 0
+	for i := range columns {
+		texts, times := 0, 0
+		for _, row := range rows {
+			cell := []byte(strings.TrimSpace(row[i]))
+			c := g.Class(cell)
+			if _, _, ok := parseISO(cell, time.UTC); ok {
+				times++
+			} else if len(cell) > 0 && (c.Part || c.Header || c.Own || stamped(cell) && len(cell) > 24) {
+				texts++
+			}
+			switch strings.ToLower(row[i]) {
+			case "kernel", "kernel:", "vmunix", "vmunix:":
+				columns[i] = "ident"
+			case "kern":
+				columns[i] = "facility"
+			}
+		}
+		switch {
+		case texts > most:
+			text, most = i, texts
+		case times > len(rows)/2:
+			columns[i] = "timestamp"
+		}
+	}
+	if text < 0 || most < (len(rows)+2)/3 || text == 0 && !quoted {
+		return nil
+	}
+	columns[text] = "message"
+	return columns
+}
+
 // cells cuts a row; a cell in quotes may hold commas, line ends, and quotes twice.
 func cells(b []byte, comma byte) []string {
+	if comma == '|' {
+		return piped(b)
+	}
 	var out []string
 	for len(out) <= maxColumnNames {
 		if len(b) > 0 && b[0] == '"' {
@@ -89,6 +188,31 @@ func cells(b []byte, comma byte) []string {
 	return out
 }
 
+// piped cuts a row as Markdown and database clients draw them.
+func piped(b []byte) []string {
+	b = bytes.TrimSpace(b)
+	b = bytes.TrimSuffix(bytes.TrimPrefix(b, []byte("|")), []byte("|"))
+	var out []string
+	for cell := range bytes.SplitSeq(b, []byte("|")) {
+		if out = append(out, strings.Trim(string(cell), " \t`")); len(out) > maxColumnNames {
+			break
+		}
+	}
+	return out
+}
+
+// joinText puts together the text of a row that has the mark between cells in it.
+func joinText(row, columns []string) []string {
+	more := len(row) - len(columns)
+	for i, name := range columns {
+		if r, _ := roleOf(name); r == roleText && more > 0 {
+			text := strings.Join(row[i:i+more+1], "|")
+			return append(append(row[:i:i], text), row[i+more+1:]...)
+		}
+	}
+	return row
+}
+
 // stepTable reads a row.
 func (r *Reader) stepTable() bool {
 	line, cut, ok := r.src.line()
@@ -100,7 +224,7 @@ func (r *Reader) stepTable() bool {
 		return true
 	}
 	number := int(r.src.lines)
-	if bytes.Count(line, []byte(`"`))%2 != 0 {
+	if r.comma != '|' && bytes.Count(line, []byte(`"`))%2 != 0 {
 		line = bytes.Clone(line)
 		for bytes.Count(line, []byte(`"`))%2 != 0 && len(line) < r.src.max { // a cell of several lines
 			more, cutMore, ok := r.src.line()
@@ -117,8 +241,16 @@ func (r *Reader) stepTable() bool {
 		return true
 	}
 	r.start--
+	row := cells(bytes.TrimRight(line, "\r"), r.comma)
+	if r.comma == '|' {
+		row = joinText(row, r.columns)
+	}
+	if r.guessed && len(row) != len(r.columns) {
+		r.feed(line, cut, number)
+		return true
+	}
 	e := entry{cut: cut}
-	for i, cell := range cells(bytes.TrimRight(line, "\r"), r.comma) {
+	for i, cell := range row {
 		if i < len(r.columns) {
 			e.set(r.columns[i], cell)
 		}

@@ -2,18 +2,133 @@ package lines
 
 import (
 	"bytes"
+	"unicode/utf8"
 
 	"github.com/oomtrace/oomtrace/internal/kernlog/scan"
 )
 
 // maxWrapped is how many lines mail makes of one at most.
-const maxWrapped = 12
+const maxWrapped = 32
+
+// wrapping is how a log was wrapped whose lines have stamps: what has none is the rest of
+// the line before.
+type wrapping struct {
+	width int  // in characters; 0 where the log is not known to be wrapped
+	hard  bool // at the width, as terminals do, and not between words
+}
+
+// longestSoft is how long lines are at most that mail has wrapped, with what quotes them.
+// A word that is longer stays whole, alone in its line.
+const longestSoft = 86
+
+// wrappingOf finds it by the first lines: those without a stamp must each come where the
+// line before was full.
+func (r *Reader) wrappingOf(head []byte) wrapping {
+	const fewest = 3
+	all := bytes.Split(head, []byte("\n"))
+	all = all[:len(all)-1] // may be cut
+	var soft, hard wrapping
+	for i, line := range all {
+		all[i] = bytes.TrimRight(line, "\r \t")
+		n := utf8.RuneCount(all[i])
+		hard.width = max(hard.width, n)
+		if n <= longestSoft {
+			soft.width = max(soft.width, n)
+		}
+	}
+	hard.hard = true
+	if _, ok := ParseKmsg(head); ok {
+		return wrapping{}
+	}
+	stamps, rests := 0, 0
+	var softly, fully [2]int // sure, and possible
+	for i, line := range all {
+		switch {
+		case len(line) == 0:
+		case r.stampedLine(line):
+			stamps++
+		case stamps > 0 && len(all[i-1]) > 0:
+			if _, full := soft.full(all[i-1], line); line[0] == ' ' && !full {
+				continue // a further line of one text
+			}
+			rests++
+			soft.count(&softly, all[i-1], line)
+			hard.count(&fully, all[i-1], line)
+		}
+	}
+	switch {
+	case stamps < fewest || rests == 0:
+	case fully[0] == rests && hard.width > longestSoft, fully[0] > 1 && fully[0]*10 >= rests*4 && fully[1] == rests: // between words, one in eight would be
+		return hard
+	case softly[0]*10 >= rests*7 && softly[1]*20 >= rests*19:
+		return soft
+	}
+	return wrapping{}
+}
+
+func (r *Reader) stampedLine(b []byte) bool {
+	probe := prefixes{o: r.x.o, g: r.g, page: r.x.page, entities: r.x.entities}
+	l, _ := probe.line(b)
+	return l.Uptime.Known || !l.Time.IsZero() || l.Exact
+}
+
+func (w *wrapping) count(n *[2]int, line, next []byte) {
+	sure, possible := w.full(line, next)
+	if sure {
+		n[0]++
+	}
+	if possible {
+		n[1]++
+	}
+}
+
+// full says whether a line has no room for how the next one begins; possibly where blanks
+// between them are lost.
+func (w *wrapping) full(line, next []byte) (sure, possible bool) {
+	const marks, blanks = 3, 26 // what quotes one line and not the other; columns of a table
+	n := utf8.RuneCount(line)
+	if w.hard {
+		return n == w.width, n <= w.width && n >= w.width-blanks
+	}
+	first, _ := scan.Field(unquote(next))
+	n += 1 + utf8.RuneCount(first)
+	return n > w.width-marks, n > w.width-blanks
+}
+
+// unquote takes off what mail puts before a line.
+func unquote(b []byte) []byte { return bytes.TrimLeft(b, "> \t") }
+
+// unwrap puts a wrapped line together with the next ones.
+func (r *Reader) unwrap(l *Line, raw []byte) {
+	w := &r.wrapping
+	r.joined = append(r.joined[:0], bytes.TrimRight(raw, "\r \t")...)
+	number, cut := l.Number, l.Cut
+	last := bytes.Clone(r.joined)
+	for range maxWrapped {
+		next, ok := r.src.peekLine()
+		next = bytes.TrimRight(next, "\r \t")
+		_, full := w.full(last, next)
+		if !ok || !full || len(next) == 0 || endsPaste(next) || r.stampedLine(next) {
+			break
+		}
+		if w.hard { // blanks at the end are lost
+			gap := w.width - utf8.RuneCount(last)
+			r.joined = append(append(r.joined, bytes.Repeat([]byte(" "), gap)...), next...)
+		} else {
+			r.joined = append(append(r.joined, ' '), unquote(next)...)
+		}
+		last = append(last[:0], next...)
+		r.src.skipLine()
+	}
+	*l, _ = r.x.line(r.joined)
+	l.Number, l.Cut = number, cut
+}
 
 // continues says whether a raw line can be the rest of the one before: it has no prefix,
 // is not indented as a text's further lines are, and is nothing by itself.
 func (r *Reader) continues(before, raw []byte) ([]byte, bool) {
 	raw = bytes.TrimRight(raw, "\r\n \t")
-	if len(raw) == 0 || len(raw) > 120 {
+	if len(raw) == 0 || len(raw) > 120 || r.x.page && bytes.IndexByte(raw, '<') >= 0 || endsPaste(raw) {
 		return nil, false
 	}
 	probe := prefixes{o: r.x.o, g: r.g}
@@ -40,10 +155,25 @@ func (r *Reader) continues(before, raw []byte) ([]byte, bool) {
 	return b, true
 }
 
+// endsPaste says whether a line closes what a forum or a wiki sets a log in.
+func endsPaste(b []byte) bool {
+	b = scan.SkipSpaces(b)
+	for _, end := range [...]string{"```", "~~~", "[/", "</", "{noformat", "{code", "---", "..."} {
+		if scan.HasPrefix(b, end) {
+			return true
+		}
+	}
+	return false
+}
+
 // rejoin puts together what mail has wrapped: l is the line at raw, and the next ones are
 // still to be read.
 func (r *Reader) rejoin(l *Line, raw []byte) {
 	const shortest = 16
+	if r.wrapping.width > 0 && (l.Uptime.Known || !l.Time.IsZero() || l.Exact) {
+		r.unwrap(l, raw)
+		raw = bytes.Clone(r.joined)
+	}
 	if len(raw) < shortest || !r.g.Unfinished(l.Text) {
 		return
 	}

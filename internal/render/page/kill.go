@@ -1,6 +1,7 @@
 package page
 
 import (
+	"cmp"
 	"fmt"
 	"html/template"
 	"strings"
@@ -50,6 +51,7 @@ type kill struct {
 	Kernel    []string
 	User      []string
 	Sender    []fact
+	Log       string
 	JSON      template.HTML
 	exitFact  int
 }
@@ -76,10 +78,11 @@ type named struct {
 
 func (p *Page) kill(rec *oom.Record, line []byte) *kill {
 	k := &kill{rec: rec, Heading: visible(heading(rec)), RSS: dash, Limit: dash, JSON: jsonText(line), exitFact: -1}
+	k.Log = logText(rec.LogText)
 	k.When, k.WhenISO = p.when(rec)
 	if v := rec.Victim; v != nil {
 		k.Victim = visible(process(v.Comm, pid(v.PID, v.TID)))
-		k.Owner = visible(owner(&v.Owner, v.Cgroup))
+		k.Owner = visible(cmp.Or(v.Owner.Name(), v.Cgroup))
 		k.RSS, k.rss = sizeOpt(v.RSSBytes), v.RSSBytes.Value
 	}
 	if l := rec.Limit; l != nil {
@@ -98,6 +101,15 @@ func (p *Page) kill(rec *oom.Record, line []byte) *kill {
 	k.processes()
 	k.setExit(rec.Exit)
 	return k
+}
+
+// logText are the kernel's lines, without what a terminal or a reader could be misled by.
+func logText(text string) string {
+	var b strings.Builder
+	for line := range strings.Lines(text) {
+		b.WriteString(visible(strings.ReplaceAll(strings.TrimSuffix(line, "\n"), "\t", "  ")) + "\n")
+	}
+	return b.String()
 }
 
 // heading says in a line what happened.
@@ -209,7 +221,7 @@ func (k *kill) facts() (first, more []fact) {
 	rec := k.rec
 	v := rec.Victim
 	if v != nil {
-		l.text("Owner", owner(&v.Owner, v.Cgroup))
+		l.text("Owner", cmp.Or(v.Owner.Name(), v.Cgroup))
 	}
 	if rec.Limit != nil {
 		k.limitFacts(&l, &m, rec.Limit)
@@ -219,7 +231,7 @@ func (k *kill) facts() (first, more []fact) {
 	}
 	if g := rec.Trigger; g != nil && g.Comm != "" {
 		by := text(process(g.Comm, pid(g.PID, g.TID)))
-		if o := owner(&g.Owner, g.Cgroup); o != "" && visible(o) != k.Owner {
+		if o := cmp.Or(g.Owner.Name(), g.Cgroup); o != "" && visible(o) != k.Owner {
 			by += " of " + text(o)
 		}
 		l.add("Invoked by", by)
@@ -387,7 +399,7 @@ func (k *kill) processes() {
 	if g := k.rec.Trigger; g != nil {
 		var l list
 		l.text("Process", process(g.Comm, pid(g.PID, g.TID)))
-		l.text("Owner", owner(&g.Owner, ""))
+		l.text("Owner", g.Owner.Name())
 		l.code("Cgroup", g.Cgroup)
 		l.code("Command", g.Cmdline)
 		if g.Order.Known && g.Order.Value >= 0 && g.Order.Value < 32 {
@@ -414,7 +426,7 @@ func (k *kill) processes() {
 	l.text("Cause", strings.ReplaceAll(string(k.rec.Cause), "_", " "))
 	if s != nil {
 		l.text("Process", process(s.Comm, pid(s.PID, s.TID)))
-		l.text("Owner", owner(&s.Owner, ""))
+		l.text("Owner", s.Owner.Name())
 		l.code("Cgroup", s.Cgroup)
 		l.code("Command", s.Cmdline)
 		l.code("Executable", s.Exe)

@@ -90,7 +90,7 @@ func (p *Page) overview(kills []*kill) *overview {
 // laneName is the owner without the container's name, so that a pod has one lane.
 func (k *kill) laneName() string {
 	if v := k.rec.Victim; v != nil && v.Pod != nil && v.Pod.Name != "" {
-		return visible(owner(&oom.Owner{Pod: &oom.Pod{Namespace: v.Pod.Namespace, Name: v.Pod.Name}}, ""))
+		return visible((&oom.Owner{Pod: &oom.Pod{Namespace: v.Pod.Namespace, Name: v.Pod.Name}}).Name())
 	}
 	return k.Owner
 }

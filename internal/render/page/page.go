@@ -64,6 +64,9 @@ func (p *Page) Write(rec *oom.Record) error {
 		}
 	}
 	p.records, p.json = append(p.records, own), append(p.json, line)
+	if old := len(p.records) - 1 - maxLogs; old >= 0 {
+		p.records[old].LogText = ""
+	}
 	return nil
 }
 
@@ -84,6 +87,12 @@ var files embed.FS
 // MaxBytes is what a page of up to 500 kills stays below: the newest are shown in full
 // as long as they fit, the others in short.
 const MaxBytes = 2 << 20
+
+// LogBytes is how much of the kernel log a record shows. The newest maxLogs keep theirs.
+const (
+	LogBytes = 24 << 10
+	maxLogs  = 100
+)
 
 // reserve is the part of MaxBytes that is kept for what is not a section.
 const reserve = 128 << 10

@@ -91,7 +91,25 @@ func TestPolicyAllowsTheOwnStyleAndScriptAlone(t *testing.T) {
 	}
 }
 
+// TestLog: the kernel's lines are there where the source had them, and not else.
+func TestLog(t *testing.T) {
+	const summary = "<summary>The kernel&#39;s lines</summary>"
+	r := cgroupKill()
+	if page := strings.ReplaceAll(render(t, r), "The kernel's", "The kernel&#39;s"); strings.Contains(page, summary) {
+		t.Error("a record without a log has one")
+	}
+	r.LogText = "java invoked oom-killer: <x>\n\tanon 4096\x1b[2J\n"
+	page := strings.ReplaceAll(render(t, r), "The kernel's", "The kernel&#39;s")
+	if !strings.Contains(page, summary) || !strings.Contains(page, "java invoked oom-killer: &lt;x&gt;\n  anon 4096\\u001b[2J\n</pre>") {
+		t.Error("the kernel's lines are not shown as they are")
+	}
+}
+
 func TestPageSizes(t *testing.T) {
+	logged := many(150)
+	for _, r := range logged {
+		r.LogText = strings.Repeat("<&> a line of a kernel's log\n", LogBytes/29)
+	}
 	for _, tt := range []struct {
 		name    string
 		records []*oom.Record
@@ -100,6 +118,8 @@ func TestPageSizes(t *testing.T) {
 		{"one kill", []*oom.Record{cgroupKill()}, 300 << 10},
 		{"one system kill", []*oom.Record{systemKill()}, 300 << 10},
 		{"500 kills", many(500), MaxBytes},
+		{"one kill with its log", logged[:1], 300 << 10},
+		{"150 kills with their logs", logged, MaxBytes},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			page := render(t, tt.records...)

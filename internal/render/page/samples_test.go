@@ -243,7 +243,7 @@ func hostile() *oom.Record {
 	r.Why = &oom.Why{Verdict: evil, Summary: evil, Reasons: []oom.Reason{{Code: evil, Text: evil}}}
 	r.Sampled, r.Hooks, r.NamesMissing = []string{evil}, []string{evil}, []string{evil}
 	r.Sender = &oom.Sender{Comm: evil, Cmdline: evil, Exe: evil, Role: evil, Program: evil, Says: evil, Parents: []oom.Parent{{Comm: evil}}}
-	r.Cause, r.Panic = evil, evil
+	r.Cause, r.Panic, r.LogText = evil, evil, evil+"\n"+evil
 	return r
 }
 

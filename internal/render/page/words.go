@@ -154,30 +154,6 @@ func percent(part, whole uint64) string {
 	return fmt.Sprintf("%.0f %%", p)
 }
 
-// owner is the pod, the container, the unit, or at least the cgroup.
-func owner(o *oom.Owner, cgroup string) string {
-	switch {
-	case o.Pod != nil && o.Pod.Name != "":
-		s := o.Pod.Name
-		if o.Pod.Namespace != "" {
-			s = o.Pod.Namespace + "/" + s
-		}
-		if o.Pod.Container != "" {
-			s += " (" + o.Pod.Container + ")"
-		}
-		return s
-	case o.Container != nil && o.Container.Name != "":
-		return o.Container.Name
-	case o.Pod != nil && o.Pod.UID != "":
-		return "pod " + o.Pod.UID
-	case o.Container != nil && o.Container.ID != "":
-		return "container " + o.Container.ID[:min(12, len(o.Container.ID))]
-	case o.Unit != "":
-		return o.Unit
-	}
-	return cgroup
-}
-
 // process is a name with its id.
 func process(comm string, pid oom.Opt[int32]) string {
 	if comm == "" {

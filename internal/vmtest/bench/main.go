@@ -22,17 +22,33 @@ func main() {
 	binary := flag.String("oomtrace", "build/oomtrace", "the program to measure")
 	short := flag.Bool("short", false, "leave out the crowds and the ten thousand kills")
 	latency := flag.Bool("latency", false, "leave out the storms too")
+	charges := flag.Bool("charges", false, "measure the flight recording alone")
 	signals := flag.Bool("signals", false, "measure signals alone")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	if err := run(ctx, *kernel, *binary, *short, *latency, *signals); err != nil {
+	if err := run(ctx, *kernel, *binary, mode(*short, *latency, *charges, *signals)); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context, kernel, binary string, short, latency, signals bool) error {
+// mode is what is asked of the program in the guest.
+func mode(short, latency, charges, signals bool) []string {
+	switch {
+	case signals:
+		return []string{"-signals"}
+	case charges:
+		return []string{"-charges"}
+	case latency:
+		return []string{"-latency"}
+	case short:
+		return []string{"-short"}
+	}
+	return nil
+}
+
+func run(ctx context.Context, kernel, binary string, mode []string) error {
 	k, err := kernels.Resolve(ctx, kernel, kernels.Options{})
 	if err != nil {
 		return err
@@ -51,17 +67,8 @@ func run(ctx context.Context, kernel, binary string, short, latency, signals boo
 	if err != nil {
 		return err
 	}
-	command := []string{"/bench"}
-	switch {
-	case signals:
-		command = append(command, "-signals")
-	case latency:
-		command = append(command, "-latency")
-	case short:
-		command = append(command, "-short")
-	}
 	res, err := vmtest.Boot(ctx, vmtest.Options{
-		Kernel: k, Command: command, Files: append(files, peers...), MemoryMiB: 6144,
+		Kernel: k, Command: append([]string{"/bench"}, mode...), Files: append(files, peers...), MemoryMiB: 6144,
 		Output: os.Stdout, Timeout: time.Hour, BootTimeout: 5 * time.Minute,
 	})
 	if err != nil {

@@ -30,6 +30,9 @@ const mib = 1 << 20
 
 func main() {
 	workload.Main()
+	if slices.Contains(os.Args, nothing) {
+		return
+	}
 	if err := run(); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
@@ -78,6 +81,9 @@ func run() error {
 	for _, dir := range []string{"/sys/kernel/tracing", "/sys/kernel/debug"} {
 		_ = unix.Mount("none", dir, map[string]string{"/sys/kernel/tracing": "tracefs", "/sys/kernel/debug": "debugfs"}[dir], 0, "")
 	}
+	if slices.Contains(os.Args, "-charges") {
+		return errors.Join(charges(), idle())
+	}
 	fmt.Println("| | start to ready | resident, idle | kill to line p50 | p99 | of 40 kills within 3 s | BPF time a kill | storms, kills/s: without, with, with its reader stopped |")
 	fmt.Println("|---|---|---|---|---|---|---|---|")
 	for _, tr := range tracers() {
@@ -97,7 +103,7 @@ func run() error {
 	if len(os.Args) > 1 {
 		return nil // -short or -latency
 	}
-	return errors.Join(signals(), long())
+	return errors.Join(signals(), long(), charges(), idle())
 }
 
 // process is a running tracer whose lines are stamped as they come.
@@ -188,18 +194,28 @@ func programs() int {
 
 // bpfTime is what all BPF programs together have run.
 func bpfTime() time.Duration {
-	var sum time.Duration
+	sum, _ := bpfStats()
+	return sum
+}
+
+// bpfRuns is how often.
+func bpfRuns() uint64 {
+	_, runs := bpfStats()
+	return runs
+}
+
+func bpfStats() (sum time.Duration, runs uint64) {
 	for id, err := ebpf.ProgramGetNextID(0); err == nil; id, err = ebpf.ProgramGetNextID(id) {
 		prog, err := ebpf.NewProgramFromID(id)
 		if err != nil {
 			continue
 		}
 		if s, err := prog.Stats(); err == nil {
-			sum += s.Runtime
+			sum, runs = sum+s.Runtime, runs+s.RunCount
 		}
 		_ = prog.Close()
 	}
-	return sum
+	return sum, runs
 }
 
 func measure(tr tracer, latency bool) (result, error) {

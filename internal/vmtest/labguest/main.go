@@ -84,7 +84,7 @@ func start(dir, format string, flags []string) (*exec.Cmd, error) {
 	if err := cmd.Start(); err != nil {
 		return nil, err
 	}
-	for range 500 {
+	for range 3000 { // a minute: the guest may be emulated, on a busy machine
 		if _, err := os.Stat(ready); err == nil {
 			return cmd, nil
 		}

@@ -41,6 +41,7 @@ type suite struct {
 	cgroup         string
 	cmdline        string
 	env            []string
+	systemd        bool
 	// files adds to the guest's files.
 	files func(ctx context.Context, b *builds, k *kernels.Kernel) ([]initramfs.File, error)
 	// on are the kernels to run on, all when empty.
@@ -55,8 +56,8 @@ func amd64() []string { return []string{"5.10", "6.1", "6.12", "7.x"} }
 func suites() []suite {
 	return []suite{
 		{name: "tiers", pkg: "./internal/tracer", run: "^TestGuest"},
-		{name: "history", pkg: "./internal/history", run: "^TestGuestTruth$", memoryMiB: 1024, on: []string{"5.10", "6.1", "7.x", "6.1-arm64"}},
-		{name: "history", pkg: "./internal/history", run: "^TestGuest", memoryMiB: 1024, env: []string{"OOMTRACE_FULL=1"}, on: []string{"6.12"}},
+		{name: "history", pkg: "./internal/history", run: "^TestGuest(Truth|Restart)$", memoryMiB: 1024, on: []string{"5.10", "6.1", "7.x", "6.1-arm64"}},
+		{name: "history", pkg: "./internal/history", run: "^TestGuest", memoryMiB: 1024, on: []string{"6.12"}},
 		{name: "history-v1", pkg: "./internal/history", run: "^TestGuestTruth$", memoryMiB: 1024, cgroup: "v1", cmdline: "swapaccount=1", on: []string{"5.10", "6.1"}},
 		{name: "scenarios", pkg: "./internal/cli", run: "^TestGuest", modules: workload.Modules(), on: amd64()},
 		// An emulated arm64 guest of 512 MiB has too little left for those that
@@ -81,6 +82,7 @@ func suites() []suite {
 		{name: "containerd", pkg: realtest, run: "^TestGuestContainerd", memoryMiB: 1024, on: []string{"6.12"}, files: containerd},
 		{name: "docker", pkg: realtest, run: "^TestGuestDocker", memoryMiB: 1536, on: []string{"6.12"}, files: docker},
 		{name: "podman", pkg: realtest, run: "^TestGuestPodman", memoryMiB: 1024, on: []string{"6.12"}, files: podman},
+		{name: "systemd", pkg: systemdtest, run: "^TestGuest", memoryMiB: 1536, cmdline: "psi=1", systemd: true, on: []string{"6.12"}, files: systemd},
 	}
 }
 
@@ -177,7 +179,7 @@ func guest(t *testing.T, b *builds, name string, s suite) {
 		Output: live,
 		Kernel: k, Command: command, Env: append(s.env, "OOMTRACE_NO_TIER="+noTier(name)),
 		Files:     files,
-		MemoryMiB: s.memoryMiB, QEMU: s.qemu, Modules: s.modules, Cgroup: s.cgroup, Cmdline: s.cmdline, Timeout: 12 * time.Minute, BootTimeout: 2 * time.Minute,
+		MemoryMiB: s.memoryMiB, QEMU: s.qemu, Systemd: s.systemd, Modules: s.modules, Cgroup: s.cgroup, Cmdline: s.cmdline, Timeout: 12 * time.Minute, BootTimeout: 2 * time.Minute,
 	})
 }
 

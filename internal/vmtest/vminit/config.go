@@ -13,4 +13,6 @@ type config struct {
 	// Cgroup is "v2", "v1" or "hybrid".
 	Cgroup   string `json:"cgroup"`
 	Hostname string `json:"hostname"`
+	// Systemd has systemd become the first process; init then runs as its unit.
+	Systemd bool `json:"systemd"`
 }

@@ -1,6 +1,7 @@
 // Vminit is the first process of a test guest: it mounts what a test needs,
 // loads modules, runs one command, and hands its output, its exit code, the
-// files below /vm/out and the kernel log to the host as frames.
+// files below /vm/out and the kernel log to the host as frames. Where systemd is
+// to be the first process, vminit gives way to it and does its work as a unit.
 package main
 
 import (
@@ -18,9 +19,12 @@ import (
 	"github.com/oomtrace/oomtrace/internal/vmtest/frame"
 )
 
+// unitVariable is set where vminit runs as a unit of systemd.
+const unitVariable = "OOMTRACE_VM_UNIT"
+
 func main() {
-	if os.Getpid() != 1 {
-		fmt.Fprintln(os.Stderr, "vminit: runs as the first process of a test guest only")
+	if os.Getpid() != 1 && os.Getenv(unitVariable) == "" {
+		fmt.Fprintln(os.Stderr, "vminit: runs as the first process of a test guest, or as its unit")
 		os.Exit(2)
 	}
 	err := guest()
@@ -31,9 +35,6 @@ func main() {
 
 // guest runs the guest's life. It returns only what could not be reported.
 func guest() error {
-	if err := mountEarly(); err != nil {
-		return err
-	}
 	b, err := os.ReadFile("/vm/config.json")
 	if err != nil {
 		return err
@@ -41,6 +42,17 @@ func guest() error {
 	var c config
 	if err := json.Unmarshal(b, &c); err != nil {
 		return err
+	}
+	prepare := c.prepare
+	switch {
+	case os.Getpid() != 1:
+		prepare = c.prepareUnit
+	case c.Systemd:
+		return errors.Join(loadModules(c.Modules), becomeSystemd())
+	default:
+		if err := mountEarly(); err != nil {
+			return err
+		}
 	}
 	port, err := openPort(c.Port)
 	if err != nil {
@@ -55,7 +67,10 @@ func guest() error {
 	if err := w.Write(frame.Frame{Kind: frame.Hello, Name: release()}); err != nil {
 		return err
 	}
-	code, err := runCommand(c, w)
+	code, err := -1, prepare()
+	if err == nil {
+		code, err = run(c, w)
+	}
 	if err != nil {
 		err = w.Write(frame.Frame{Kind: frame.Failure, Data: []byte(err.Error())})
 		code = -1
@@ -71,12 +86,38 @@ func release() string {
 	return unix.ByteSliceToString(u.Release[:])
 }
 
-// runCommand prepares the guest and runs the command to its end.
-func runCommand(c config, w *frame.Writer) (int, error) {
-	if err := errors.Join(mountAll(c.Cgroup), loadModules(c.Modules), hostname(c.Hostname), loopback()); err != nil {
-		return 0, err
+// prepare makes a running system of the guest.
+func (c *config) prepare() error {
+	return errors.Join(mountAll(c.Cgroup), loadModules(c.Modules), hostname(c.Hostname), loopback())
+}
+
+// prepareUnit adds to what systemd has prepared.
+func (c *config) prepareUnit() error {
+	return mountThese(mountPoint{"tmpfs", "/vm/out", "mode=755"})
+}
+
+// becomeSystemd replaces init by systemd, on a root that is a mount above the
+// initial one: from that, which nothing can move away (fs/namespace.c, pivot_root),
+// systemd could give no unit a root of its own.
+func becomeSystemd() error {
+	const root = "/newroot"
+	if err := os.Mkdir(root, 0o755); err != nil {
+		return err
 	}
-	return run(c, w)
+	if err := unix.Mount("/", root, "", unix.MS_BIND|unix.MS_REC, ""); err != nil {
+		return fmt.Errorf("bind root: %w", err)
+	}
+	if err := os.Chdir(root); err != nil {
+		return err
+	}
+	if err := unix.Mount(".", "/", "", unix.MS_MOVE, ""); err != nil {
+		return fmt.Errorf("move root: %w", err)
+	}
+	if err := errors.Join(unix.Chroot("."), os.Chdir("/")); err != nil {
+		return fmt.Errorf("change root: %w", err)
+	}
+	const systemd = "/usr/lib/systemd/systemd"
+	return fmt.Errorf("%s: %w", systemd, unix.Exec(systemd, []string{"systemd"}, os.Environ()))
 }
 
 func hostname(name string) error {

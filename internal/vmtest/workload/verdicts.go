@@ -144,14 +144,27 @@ func runManyTasks(ctx context.Context, g *Guest) (*Outcome, error) {
 	return nil, fmt.Errorf("the processes did not fill the machine: %w", ctx.Err())
 }
 
+// runSysrqShort leaves less than a tenth of the memory free. What a process takes
+// beside its memory differs from kernel to kernel: small ones take what is too much.
 func runSysrqShort(ctx context.Context, g *Guest) (*Outcome, error) {
 	free, err := memFree()
 	if err != nil {
 		return nil, err
 	}
-	p, err := g.Fill(ctx, Hog{Name: "biggest", Adj: 500, Steps: anon(free - 32*mib)})
+	p, err := g.Fill(ctx, Hog{Name: "biggest", Adj: 500, Steps: anon(free - 48*mib)})
 	if err != nil {
 		return nil, err
+	}
+	for {
+		if free, err = memFree(); err != nil {
+			return nil, err
+		}
+		if free < 38*mib {
+			break
+		}
+		if _, err := g.Fill(ctx, Hog{Name: "small", Steps: anon(2 * mib)}); err != nil {
+			return nil, err
+		}
 	}
 	if err := os.WriteFile("/proc/sysrq-trigger", []byte("f"), 0); err != nil {
 		return nil, err

@@ -1,0 +1,99 @@
+package lines
+
+import (
+	"bytes"
+	"errors"
+	"io"
+
+	"github.com/oomtrace/oomtrace/internal/kernlog/scan"
+)
+
+// printed makes a plain text of one in MIME's quoted-printable, as mail archives keep it.
+// What is none of its escapes stays as it is.
+type printed struct {
+	in   io.Reader
+	raw  [4 << 10]byte
+	have int // bytes in raw
+	rest []byte
+	text [4 << 10]byte
+	err  error
+}
+
+// isPrinted says whether a text is quoted-printable: then each "=" in it is escaped or ends
+// a line. The headers of a mail, and other parts of it, may have others.
+func isPrinted(head []byte) bool {
+	good, bad, signs := 0, 0, 0
+	for rest := head; ; {
+		i := bytes.IndexByte(rest, '=')
+		if i < 0 || i+3 > len(rest) {
+			break
+		}
+		rest = rest[i+1:]
+		hi, ok := scan.HexDigit(rest[0])
+		lo, ok2 := scan.HexDigit(rest[1])
+		switch {
+		case ok && ok2 && rest[0] < 'a' && rest[1] < 'a':
+			good++
+			if hi == 3 && lo == 0xd {
+				signs++
+			}
+		case rest[0] == '\n', rest[0] == '\r' && rest[1] == '\n':
+			good++
+		default:
+			bad++
+		}
+	}
+	return signs > 1 && good > 4*bad
+}
+
+func (p *printed) Read(b []byte) (int, error) {
+	for len(p.rest) == 0 {
+		if p.err != nil {
+			return 0, p.err
+		}
+		n, err := p.in.Read(p.raw[p.have:])
+		p.have, p.err = p.have+n, err
+		p.decode(errors.Is(err, io.EOF))
+	}
+	n := copy(b, p.rest)
+	p.rest = p.rest[n:]
+	return n, nil
+}
+
+// decode takes what is whole from raw.
+func (p *printed) decode(end bool) {
+	out, i := p.text[:0], 0
+	for i < p.have {
+		b := p.raw[i:p.have]
+		if b[0] != '=' {
+			out = append(out, b[0])
+			i++
+			continue
+		}
+		if len(b) < 3 && !end {
+			break
+		}
+		value, n := escaped(b)
+		out = append(out, value...)
+		i += n
+	}
+	p.have = copy(p.raw[:], p.raw[i:p.have])
+	p.rest = out
+}
+
+// escaped is what an escape stands for, and how long it is. None makes a line end.
+func escaped(b []byte) (value []byte, n int) {
+	switch {
+	case len(b) > 1 && b[1] == '\n':
+		return nil, 2
+	case len(b) > 2 && b[1] == '\r' && b[2] == '\n':
+		return nil, 3
+	case len(b) > 2:
+		hi, ok := scan.HexDigit(b[1])
+		lo, ok2 := scan.HexDigit(b[2])
+		if v := hi<<4 | lo; ok && ok2 && v != '\n' {
+			return []byte{v}, 3
+		}
+	}
+	return b[:1], 1
+}

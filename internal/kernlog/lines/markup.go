@@ -1,0 +1,130 @@
+package lines
+
+import (
+	"bytes"
+	"html"
+
+	"github.com/oomtrace/oomtrace/internal/kernlog/scan"
+)
+
+// isPage says whether a text is a web page, or a part of one: a line begins with an element
+// before anything that an OOM's lines would be known by. No line of a kernel's log does but
+// one that begins with a process's name, which is not followed by what follows a tag.
+func isPage(head []byte) bool {
+	for line := range bytes.Lines(head) {
+		b := bytes.TrimSpace(line)
+		if len(b) > 1 && b[0] == '<' && (scan.HasPrefix(bytes.ToLower(b[:min(len(b), 9)]), "<!doctype") || beginsElement(b)) {
+			return true
+		}
+		if MayMatter(line) {
+			return false
+		}
+	}
+	return false
+}
+
+// beginsElement says whether a line begins with a tag that stands where one of a page does.
+func beginsElement(b []byte) bool {
+	name, kind, rest := cutTag(b)
+	switch {
+	case kind == tagNone || name == "":
+		return false
+	case len(rest) == 0, rest[0] == '<' || rest[0] == '&', stamped(rest), scan.HasPrefix(rest, "[ "):
+		return true
+	}
+	return rest[0] >= 'a' && rest[0] <= 'z' || rest[0] >= 'A' && rest[0] <= 'Z' || scan.IsDigit(rest[0])
+}
+
+type tagKind int
+
+const (
+	tagNone   tagKind = iota // no tag, or not one of HTML: the kernel has <IRQ> and <TASK>
+	tagInline                // within a line
+	tagCell                  // between the cells of a table
+	tagBlock                 // begins or ends a line
+)
+
+// tagKinds are the elements that logs are shown with.
+var tagKinds = map[string]tagKind{
+	"br": tagBlock, "p": tagBlock, "div": tagBlock, "pre": tagBlock, "tr": tagBlock, "li": tagBlock, "ul": tagBlock, "ol": tagBlock,
+	"table": tagBlock, "tbody": tagBlock, "thead": tagBlock, "html": tagBlock, "head": tagBlock, "body": tagBlock, "blockquote": tagBlock,
+	"details": tagBlock, "summary": tagBlock, "section": tagBlock, "article": tagBlock, "title": tagBlock, "hr": tagBlock, "h1": tagBlock,
+	"h2": tagBlock, "h3": tagBlock, "td": tagCell, "th": tagCell, "span": tagInline, "code": tagInline, "a": tagInline, "b": tagInline,
+	"i": tagInline, "u": tagInline, "em": tagInline, "strong": tagInline, "font": tagInline, "tt": tagInline, "samp": tagInline,
+	"kbd": tagInline, "mark": tagInline, "small": tagInline, "ins": tagInline, "del": tagInline, "s": tagInline, "wbr": tagInline,
+}
+
+// cutTag takes a tag off the front: "<td class="x">", "</td>", "<br/>".
+func cutTag(b []byte) (name string, kind tagKind, rest []byte) {
+	const longestName, longest = 10, 512
+	end := bytes.IndexByte(b[:min(len(b), longest)], '>')
+	if len(b) < 3 || b[0] != '<' || end < 2 {
+		return "", tagNone, b
+	}
+	in := bytes.TrimPrefix(b[1:end], []byte("/"))
+	n := 0
+	for n < len(in) && n < longestName && (in[n] >= 'a' && in[n] <= 'z' || in[n] >= 'A' && in[n] <= 'Z' || scan.IsDigit(in[n])) {
+		n++
+	}
+	if n < len(in) && in[n] != ' ' && in[n] != '/' {
+		return "", tagNone, b
+	}
+	name = string(bytes.ToLower(in[:n]))
+	return name, tagKinds[name], b[end+1:]
+}
+
+// stripTags takes a page's tags out of a line; a block's is a line end.
+func stripTags(b []byte) []byte {
+	out := make([]byte, 0, len(b))
+	for len(b) > 0 {
+		i := bytes.IndexByte(b, '<')
+		if i < 0 {
+			break
+		}
+		out, b = append(out, b[:i]...), b[i:]
+		_, kind, rest := cutTag(b)
+		switch kind {
+		case tagNone:
+			out = append(out, '<')
+			rest = b[1:]
+		case tagBlock:
+			out = append(out, '\n')
+		case tagCell:
+			if len(out) > 0 && out[len(out)-1] != '\n' && out[len(out)-1] != '\t' {
+				out = append(out, '\t')
+			}
+		}
+		b = rest
+	}
+	return append(out, b...)
+}
+
+// entityMarks are the kernel's own characters as a page writes them, and what quotes a line.
+var entityMarks = [...]string{"[&lt;", "&lt;TASK", "&lt;/TASK", "&lt;IRQ", "&lt;/IRQ", "&lt;EOI", "&lt;NMI", "&lt;/NMI", "&nbsp;", "&quot;", "&#", "[&amp;lt;", "&amp;lt;TASK", "&amp;gt;]", "&amp;#"}
+
+// unescapeEntities writes a page's entities as the characters that they stand for, where
+// the log has shown that it has them. None makes a line end: names may hold anything.
+func (x *prefixes) unescapeEntities(b []byte) []byte {
+	if bytes.IndexByte(b, '&') < 0 || bytes.IndexByte(b, ';') < 0 {
+		return b
+	}
+	if !x.entities {
+		x.entities = scan.HasPrefix(scan.SkipSpaces(b), "&gt;")
+		for _, mark := range entityMarks {
+			x.entities = x.entities || scan.Contains(b, mark)
+		}
+		if !x.entities {
+			return b
+		}
+	}
+	out := []byte(html.UnescapeString(string(b)))
+	for i, c := range out {
+		if c == '\n' || c == '\r' || c == 0 {
+			out[i] = ' '
+		}
+	}
+	if bytes.Contains(out, []byte("&lt;")) || bytes.Contains(out, []byte("&gt;")) || bytes.Contains(out, []byte("&quot;")) { // escaped twice
+		return []byte(html.UnescapeString(string(out)))
+	}
+	return out
+}

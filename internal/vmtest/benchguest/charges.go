@@ -1,0 +1,215 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/oomtrace/oomtrace/internal/vmtest/workload"
+)
+
+// load is work that oomtrace may slow down.
+type load struct {
+	name string
+	run  rate
+}
+
+// rate does work for a while, and gives how much of it a second.
+type rate func(context.Context, time.Duration) (float64, error)
+
+func loads(g *workload.Guest) []load {
+	churn := func(n int, bytes int64) rate {
+		return func(ctx context.Context, d time.Duration) (float64, error) {
+			c, err := g.Churn(n, bytes)
+			if err != nil {
+				return 0, err
+			}
+			if err := c.Begun(ctx); err != nil {
+				return 0, errors.Join(err, c.Stop())
+			}
+			before, began := c.Pages(), time.Now()
+			time.Sleep(d)
+			pages := float64(c.Pages() - before)
+			return pages / time.Since(began).Seconds(), c.Stop()
+		}
+	}
+	return []load{
+		{"pages of 4 KiB taken in one cgroup", churn(1, mib/4)},
+		{"pages of 4 KiB taken in 200 cgroups on one CPU", churn(200, mib/4)},
+		{"pages taken as huge pages in one cgroup", huge(churn(1, 32*mib))},
+		{"fork and exec", forks},
+	}
+}
+
+// huge runs a load with huge pages wherever they fit.
+func huge(run rate) rate {
+	const file = "/sys/kernel/mm/transparent_hugepage/enabled"
+	return func(ctx context.Context, d time.Duration) (float64, error) {
+		if err := os.WriteFile(file, []byte("always"), 0); err != nil {
+			return 0, err
+		}
+		n, err := run(ctx, d)
+		return n, errors.Join(err, os.WriteFile(file, []byte("madvise"), 0))
+	}
+}
+
+// nothing is the argument of a process that ends at once.
+const nothing = "-nothing"
+
+func forks(ctx context.Context, d time.Duration) (float64, error) {
+	n, began := 0.0, time.Now()
+	for ; time.Since(began) < d; n++ {
+		if err := exec.CommandContext(ctx, "/proc/self/exe", nothing).Run(); err != nil {
+			return 0, err
+		}
+	}
+	return n / time.Since(began).Seconds(), nil
+}
+
+// charges measures what following each charge costs: the same work in turns without
+// and with oomtrace, then the programs' own time.
+func charges() error {
+	const rounds, turn = 7, time.Second
+	g, err := workload.Open()
+	if err != nil {
+		return err
+	}
+	all := loads(g)
+	rates := make([][2][]float64, len(all))
+	if err := stats(false); err != nil {
+		return errors.Join(err, g.Close())
+	}
+	for range rounds {
+		for with := range 2 {
+			err := traced(with == 1, func() error {
+				for i, l := range all {
+					n, err := l.run(context.Background(), turn)
+					if err != nil {
+						return fmt.Errorf("%s: %w", l.name, err)
+					}
+					rates[i][with] = append(rates[i][with], n)
+				}
+				return nil
+			})
+			if err != nil {
+				return errors.Join(err, g.Close())
+			}
+		}
+	}
+	fmt.Print("\n| a second | without | with oomtrace | fewer, median of the rounds | quartiles |\n|---|---|---|---|---|\n")
+	for i, l := range all {
+		var losses []float64
+		for n := range rounds {
+			losses = append(losses, 100*(1-rates[i][1][n]/rates[i][0][n]))
+		}
+		slices.Sort(losses)
+		fmt.Printf("| %s | %.0f | %.0f | %.1f %% | %.1f to %.1f %% |\n", l.name, median(rates[i][0]), median(rates[i][1]),
+			losses[rounds/2], losses[rounds/4], losses[rounds-1-rounds/4])
+	}
+	return errors.Join(programTimes(all), g.Close())
+}
+
+func median(v []float64) float64 {
+	slices.Sort(v)
+	return v[len(v)/2]
+}
+
+// traced runs something beside oomtrace, or alone.
+func traced(with bool, run func() error) error {
+	if !with {
+		return run()
+	}
+	p, _, err := startTracer(tracers()[0])
+	if err != nil {
+		return err
+	}
+	defer p.stop()
+	time.Sleep(time.Second) // its start is over
+	return run()
+}
+
+// stats turns the kernel's clock for programs on or off: it has a cost of its own.
+func stats(on bool) error {
+	value := "0"
+	if on {
+		value = "1"
+	}
+	return os.WriteFile("/proc/sys/kernel/bpf_stats_enabled", []byte(value), 0)
+}
+
+// programTimes is what the programs themselves ran, by the kernel's clock.
+func programTimes(all []load) error {
+	if err := stats(true); err != nil {
+		return err
+	}
+	fmt.Print("\n| with oomtrace | runs of programs a second | each | share of a CPU |\n|---|---|---|---|\n")
+	return traced(true, func() error {
+		for _, l := range all {
+			before, runs, began := bpfTime(), bpfRuns(), time.Now()
+			if _, err := l.run(context.Background(), 4*time.Second); err != nil {
+				return fmt.Errorf("%s: %w", l.name, err)
+			}
+			took, n := time.Since(began), bpfRuns()-runs
+			ran := bpfTime() - before
+			fmt.Printf("| %s | %.0f | %v | %.2f %% |\n", l.name, float64(n)/took.Seconds(), ran/time.Duration(max(n, 1)), 100*float64(ran)/float64(took))
+		}
+		return nil
+	})
+}
+
+// idle measures the process at rest beside cgroups of services.
+func idle() error {
+	const span = 30 * time.Second
+	h, err := workload.FindHierarchy()
+	if err != nil {
+		return err
+	}
+	slice, err := h.Make(nil, "system.slice", workload.Limits{})
+	if err != nil {
+		return err
+	}
+	fmt.Print("\n| cgroups at rest | CPU of the process | resident |\n|---|---|---|\n")
+	var groups []*workload.Cgroup
+	for _, n := range []int{500, 10_000} {
+		for len(groups) < n {
+			c, err := h.Make(slice, "unit-"+strconv.Itoa(len(groups))+".service", workload.Limits{})
+			if err != nil {
+				return err
+			}
+			groups = append(groups, c)
+		}
+		p, _, err := startTracer(tracers()[0])
+		if err != nil {
+			return err
+		}
+		time.Sleep(span) // it comes to know them
+		before := cpuExact(p.cmd.Process.Pid)
+		time.Sleep(span)
+		used := cpuExact(p.cmd.Process.Pid) - before
+		fmt.Printf("| %d | %.3f %% | %s |\n", n, 100*float64(used)/float64(span), resident(p.cmd.Process.Pid))
+		p.stop()
+	}
+	for _, c := range slices.Backward(groups) {
+		err = errors.Join(err, c.Remove())
+	}
+	return errors.Join(err, slice.Remove())
+}
+
+// cpuExact is what the threads of a process have run (Documentation/scheduler/sched-stats.rst).
+func cpuExact(pid int) (sum time.Duration) {
+	paths, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", pid))
+	for _, path := range paths {
+		var ns int64
+		if b, err := os.ReadFile(path); err == nil {
+			_, _ = fmt.Sscan(string(b), &ns)
+		}
+		sum += time.Duration(ns)
+	}
+	return sum
+}
