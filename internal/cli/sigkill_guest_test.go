@@ -360,12 +360,13 @@ func TestSigkillContainers(t *testing.T) {
 // TestSigkillStorm: of many kills at once, of which most come while no process reads,
 // each is written or counted as lost.
 func TestSigkillStorm(t *testing.T) {
-	const batch = 100 // more at a time do not fit into a guest's memory
-	sent := full(10_000, 3000)
-	p := newTracee(t, "--sigkill", "all", "-o", "json").startReady()
+	const first = 1000
+	sent := full(10_000, 2000)
+	// Half of the ring buffer is for SIGKILLs: about a hundred of them.
+	p := newTracee(t, "--sigkill", "all", "-o", "json", "--ring-bytes", "262144").startReady()
 	began := time.Now()
-	killBatches(t, 1000/batch, batch)
-	pause(t, p, func() { killBatches(t, (sent-1000)/batch, batch) })
+	killMany(t, first)
+	pause(t, p, func() { killMany(t, sent-first) })
 	took := time.Since(began)
 	var written, lost, read int
 	count := func() int {
@@ -403,20 +404,15 @@ func pause(t *testing.T, p *tracee, during func()) {
 	during()
 }
 
-func killBatches(t *testing.T, n, batch int) {
+// killMany kills n processes one after another.
+func killMany(t *testing.T, n int) {
 	t.Helper()
-	for range n {
-		pids, err := workload.Pausers(batch)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, pid := range pids {
-			kill(t, pid)
-		}
-		for _, pid := range pids {
-			if _, err := unix.Wait4(pid, nil, 0, nil); err != nil {
-				t.Fatal(err)
-			}
-		}
+	a := act(t, workload.Stormer, 0)
+	if err := a.Tell(n); err != nil {
+		t.Fatal(err)
 	}
+	if err := a.Release(); err != nil {
+		t.Fatal(err)
+	}
+	a.Wait()
 }

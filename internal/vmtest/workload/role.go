@@ -38,6 +38,9 @@ const (
 	Tracer Role = "tracer"
 	// Killer kills the processes that Tell names.
 	Killer Role = "killer"
+	// Stormer forks as many processes as Tell says and kills them: it has little memory
+	// that a fork must copy.
+	Stormer Role = "stormer"
 )
 
 // Actor is a process that plays a role.
@@ -86,13 +89,13 @@ func PlayAs(exe string, role Role, namespaces uintptr) (*Actor, error) {
 	return a, nil
 }
 
-// Tell names a process to a Killer.
-func (a *Actor) Tell(pid int) error {
-	_, err := fmt.Fprintln(a.stdin, pid)
+// Tell gives a Killer a process id, or a Stormer a number of processes.
+func (a *Actor) Tell(n int) error {
+	_, err := fmt.Fprintln(a.stdin, n)
 	return err
 }
 
-// Release lets a Parent, a Tracer or a Killer exit.
+// Release lets an actor exit that waits for it, once it has done all that it was told.
 func (a *Actor) Release() error { return a.stdin.Close() }
 
 // Wait waits for the actor's end.
@@ -120,24 +123,50 @@ func play(role Role) error {
 	case Tracer:
 		return withSleeper(nil, seize)
 	case Killer:
-		return killAsTold()
+		return asTold(func(pid int) error { return unix.Kill(pid, unix.SIGKILL) })
+	case Stormer:
+		return asTold(storm)
 	}
 	return fmt.Errorf("no role %q", role)
 }
 
-func killAsTold() error {
+// asTold does something with each number that Tell gives.
+func asTold(do func(int) error) error {
 	fmt.Println()
 	for lines := bufio.NewScanner(os.Stdin); lines.Scan(); {
-		pid, err := strconv.Atoi(lines.Text())
+		n, err := strconv.Atoi(lines.Text())
 		if err != nil {
 			return err
 		}
-		if err := unix.Kill(pid, unix.SIGKILL); err != nil {
+		if err := do(n); err != nil {
 			return err
 		}
 	}
 	return nil
 }
+
+// storm kills n processes, as many at a time as fit into a guest's memory.
+func storm(n int) error {
+	for ; n > 0; n -= stormBatch {
+		pids, err := Pausers(min(n, stormBatch))
+		if err != nil {
+			return err
+		}
+		for _, pid := range pids {
+			if err := unix.Kill(pid, unix.SIGKILL); err != nil {
+				return err
+			}
+		}
+		for _, pid := range pids {
+			if _, err := unix.Wait4(pid, nil, 0, nil); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+const stormBatch = 100
 
 // sleepLong is longer than any test.
 func sleepLong() { time.Sleep(time.Hour) }
