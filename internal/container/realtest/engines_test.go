@@ -173,7 +173,7 @@ func (e *engine) removed(t *testing.T, s *session, name string) {
 
 // stops has an engine end containers by force.
 func (e *engine) stops(t *testing.T, s *session, program, startedBy string) {
-	for name, args := range map[string][]string{"stop": {"stop", "-t", "1"}, "kill": {"kill"}} {
+	for name, args := range map[string][]string{"stopped": {"stop", "-t", "1"}, "killed": {"kill"}} {
 		t.Run(name, func(t *testing.T) {
 			id := e.run(t, "stubborn-"+name, hogImage, "stay")
 			pid, err := strconv.Atoi(e.do(t, "inspect", "-f", "{{.State.Pid}}", id))
