@@ -171,6 +171,21 @@ static __always_inline u64 to_bytes(u64 value, enum stat_unit unit)
 		 to_bytes(memcg_stat_raw(memcg, bpf_core_enum_value(enum type, item)), unit) :	\
 		 UNKNOWN)
 
+static __always_inline u64 memcg_anon_thp(struct mem_cgroup *memcg)
+{
+	u64 count = memcg_stat(memcg, node_stat_item, NR_ANON_THPS, UNIT_BYTES);
+	u64 more;
+	s64 huge;
+
+	if (anon_thps_in_pages() || count == UNKNOWN)
+		return to_bytes(count, UNIT_PAGES);
+	more = memcg_held_back((u64)memcg, bpf_core_enum_value(enum node_stat_item, NR_ANON_THPS));
+	huge = count + more;
+	if (more == UNKNOWN)
+		return UNKNOWN;
+	return huge < 0 ? 0 : to_bytes(huge, UNIT_HUGE_PAGES);
+}
+
 VERIFIED_ONCE int read_memcg_stat(u64 address)
 {
 	struct mem_cgroup *memcg = (struct mem_cgroup *)address;
@@ -199,8 +214,7 @@ VERIFIED_ONCE int read_memcg_stat(u64 address)
 	stat[MEMCG_STAT_SLAB_RECLAIMABLE] = memcg_stat(memcg, node_stat_item, NR_SLAB_RECLAIMABLE_B, UNIT_BYTES);
 	stat[MEMCG_STAT_SLAB_UNRECLAIMABLE] = memcg_stat(memcg, node_stat_item, NR_SLAB_UNRECLAIMABLE_B, UNIT_BYTES);
 	stat[MEMCG_STAT_SWAP] = memcg_stat(memcg, memcg_stat_item, MEMCG_SWAP, UNIT_PAGES);
-	stat[MEMCG_STAT_ANON_THP] = memcg_stat(memcg, node_stat_item, NR_ANON_THPS,
-					       anon_thps_in_pages() ? UNIT_PAGES : UNIT_HUGE_PAGES);
+	stat[MEMCG_STAT_ANON_THP] = memcg_anon_thp(memcg);
 	return 0;
 }
 

@@ -26,6 +26,7 @@ const volatile u64 sym_kill_allocating_task = 0;
 const volatile u64 sym_memcg_stats_index = 0;
 const volatile u64 sym_hstates = 0;
 const volatile u64 sym_hugetlb_max_hstate = 0;
+const volatile u64 sym_per_cpu_offset = 0;
 
 /* What to add to a per-CPU pointer for CPU n; filled by the loader. */
 u64 percpu_offsets[MAX_CPUS];
@@ -348,6 +349,36 @@ static __always_inline u32 stock_pages(u64 stock, u32 slot)
 static __always_inline bool anon_thps_in_pages(void)
 {
 	return bpf_core_enum_value_exists(enum node_stat_item, NR_SWAPCACHE);
+}
+
+/*
+ * What the CPUs hold back of a cgroup's counter before 5.12, up to 32 each
+ * (MEMCG_CHARGE_BATCH): little in pages, 64 MiB in huge ones. What they hold back of its
+ * descendants' is not in it. UNKNOWN where the kernel hides data symbols.
+ */
+VERIFIED_ONCE u64 memcg_held_back(u64 address, u32 item)
+{
+	struct mem_cgroup *memcg = (struct mem_cgroup *)address;
+	u64 parts = 0;
+	s64 sum = 0;
+	u32 cpu;
+
+	if (!bpf_core_field_exists(memcg->vmstats_percpu) || !sym_per_cpu_offset)
+		return UNKNOWN;
+	bpf_core_read(&parts, sizeof(parts), &memcg->vmstats_percpu);
+	if (!parts)
+		return UNKNOWN;
+	for (cpu = 0; cpu < MAX_CPUS; cpu++) {
+		s64 part = 0;
+		u64 offset = 0;
+
+		if (cpu >= nr_cpus)
+			break;
+		read_kernel(&offset, (void *)(sym_per_cpu_offset + cpu * sizeof(offset)));
+		read_kernel(&part, (void *)(parts + offset + item * sizeof(part)));
+		sum += part;
+	}
+	return sum;
 }
 
 /* mem_cgroup.swappiness is absent where cgroup v1 is compiled out (seen 7.3). */

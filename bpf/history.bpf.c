@@ -156,6 +156,12 @@ static __always_inline u32 unit_time(u64 ns)
 	return when ? when : 1;
 }
 
+/* Whether it is so long after a time; another CPU may have been there before this one. */
+static __always_inline bool is_after(u64 now, u64 since, u64 span)
+{
+	return now > since && now - since >= span;
+}
+
 /*
  * Whether no charge was seen yet in this slot of the first level. This, and not each
  * charge, is when an entry is checked against its cgroup: one that is removed takes
@@ -166,7 +172,7 @@ static __always_inline bool begins_slot(struct growth *growth, u64 now)
 	u32 slot = unit_time(now) >> FIRST_SHIFT;
 	u32 when = growth->points[slot % SLOTS].when;
 
-	return !when || when >> FIRST_SHIFT != slot || now - growth->last_ns > (u64)STAMP_RANGE << UNIT_SHIFT;
+	return !when || when >> FIRST_SHIFT != slot || is_after(now, growth->last_ns, (u64)STAMP_RANGE << UNIT_SHIFT);
 }
 
 /* Stamps are compared by difference, which holds for half of their range. */
@@ -310,10 +316,14 @@ static __always_inline bool take_charge(struct growth *growth, u64 start, u32 pa
 	return false;
 }
 
-/* The first charge of a slot of time. 0 when the counter is none of memory. */
-VERIFIED_ONCE int begin_slot(u64 counter, u64 usage, u64 now)
+/*
+ * The first charge of a slot of time, whose point has the time of its own, not that of a
+ * tick. 0 when the counter is none of memory.
+ */
+VERIFIED_ONCE int begin_slot(u64 counter, u64 usage)
 {
 	struct growth *growth = known_growth(counter);
+	u64 now = bpf_ktime_get_boot_ns();
 
 	if (!growth) {
 		if (!follow(counter))
@@ -324,7 +334,7 @@ VERIFIED_ONCE int begin_slot(u64 counter, u64 usage, u64 now)
 		growth->first_ns = now;
 		growth->window_ns = now;
 		growth->window_before_ns = now;
-	} else if (now - growth->last_ns > (u64)STAMP_RANGE << UNIT_SHIFT) {
+	} else if (is_after(now, growth->last_ns, (u64)STAMP_RANGE << UNIT_SHIFT)) {
 		forget_old(growth, unit_time(now));
 	}
 	take_point(growth, unit_time(now), usage);
@@ -343,7 +353,7 @@ VERIFIED_ONCE int grow(u64 counter, u64 sizes, u64 what, u64 now, u64 start)
 	bool began = !growth || begins_slot(growth, now);
 
 	if (began) {
-		if (!begin_slot(counter, usage, now))
+		if (!begin_slot(counter, usage))
 			return 0;
 		growth = bpf_map_lookup_elem(&growths, &counter);
 		if (!growth)
@@ -352,7 +362,7 @@ VERIFIED_ONCE int grow(u64 counter, u64 sizes, u64 what, u64 now, u64 start)
 	growth->last_ns = now;
 	growth->last_pages = usage;
 	take_level(growth, usage, max, what, now);
-	if (now - growth->window_ns >= WINDOW_NS)
+	if (is_after(now, growth->window_ns, WINDOW_NS))
 		roll_window(growth, now);
 	if ((what & CHARGED) && !take_charge(growth, start, what, began))
 		add_charger(counter, start, what);

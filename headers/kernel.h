@@ -334,6 +334,7 @@ struct mem_cgroup {
 	int swappiness;
 	atomic_long_t memory_events[1];
 	atomic_long_t vmstats[1];
+	struct memcg_vmstats_percpu *vmstats_percpu;
 	struct mem_cgroup_per_node *nodeinfo[1];
 };
 

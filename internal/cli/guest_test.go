@@ -253,9 +253,6 @@ func runScenario(t *testing.T, s *liveRun, sc workload.Scenario) {
 	if !ok {
 		t.Fatal("no verdict is expected of this scenario: add it to verdicts")
 	}
-	if sc.Name == "cgroup-thp" && strings.HasPrefix(records[0].Kernel, "5.10.") {
-		want.also = nil // the share of huge pages is not in the record there: open
-	}
 	want.check(t, records[0].Why)
 	checkOutcome(t, out, records)
 	checkEvidence(t, records[0])

@@ -8,6 +8,11 @@ import (
 	"github.com/oomtrace/oomtrace/internal/oom"
 )
 
+// chosenOnly is a log that ends with the kernel's choice.
+func chosenOnly(r *oom.Record) {
+	r.Source, r.Incomplete, r.Victim.Score, r.Victim.AnonRSSBytes = oom.SourceKmsg, oom.Some(true), oom.Some(int64(900)), size{}
+}
+
 // TestCases holds what the words of single reasons and summaries must, and must not,
 // say.
 func TestCases(t *testing.T) {
@@ -89,6 +94,8 @@ func TestCases(t *testing.T) {
 				r.Memory.Zones[i].FreeBytes, r.Memory.Zones[i].Node = b(gib), oom.Opt[int32]{}
 			}
 		}), "", "swap (2 GiB) is used up", "not short"},
+		{"chosen, and perhaps a child was killed", system(chosenOnly), "", "could also be a child of it", ""},
+		{"the line of the kill is there", system(chosenOnly, func(r *oom.Record) { r.Victim.AnonRSSBytes = b(gib) }), "", "", "child"},
 		{"a log of a kernel without NUMA", system(func(r *oom.Record) {
 			r.Source = oom.SourceKmsg
 			for i := range r.Memory.Zones {

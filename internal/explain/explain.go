@@ -119,10 +119,19 @@ func (e *explanation) why() *oom.Why {
 	if v.doubt == "" && memory != nil {
 		doubted = memory
 	}
-	if doubted.doubt != "" {
-		tail = " (could also be " + doubted.doubt + ")"
+	doubt, check := doubted.doubt, doubted.code
+	if e.childPossible() {
+		const child = "a child of it that was killed: the log lacks that line"
+		if doubt == "" {
+			doubt, check = child, codeUnknown
+		} else {
+			doubt += "; or " + child
+		}
+	}
+	if doubt != "" {
+		tail = " (could also be " + doubt + ")"
 		w.Unsure = oom.Some(true)
-		w.Check = checkOf(doubted.code)
+		w.Check = checkOf(check)
 	}
 	parts := []string{v.summary()}
 	room := maxSummary - len(tail) - len(parts[0])
@@ -143,6 +152,13 @@ func (e *explanation) why() *oom.Why {
 	}
 	w.Summary = strings.Join(parts, "; ") + tail
 	return w
+}
+
+// childPossible: up to 5.0 the kernel names whom it chose, "or sacrifice child", and in the
+// next line whom it killed. That line has the sizes.
+func (e *explanation) childPossible() bool {
+	r := e.rec
+	return r.Kind == oom.KindKill && r.Source == oom.SourceKmsg && r.Incomplete.Or(false) && r.Victim != nil && r.Victim.Score.Known && !r.Victim.AnonRSSBytes.Known
 }
 
 func (f *finding) summary() string {

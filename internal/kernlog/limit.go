@@ -69,13 +69,17 @@ func (r *report) parseCounter(name string, b []byte) bool {
 // parseTaskIn reads "Task in A killed as a result of limit of B" (up to 4.20);
 // a cut line has only A.
 func (r *report) parseTaskIn(b []byte) bool {
+	b, ok := bytes.CutPrefix(b, []byte("Task in "))
+	if !ok {
+		return false
+	}
 	victim, limit, ok := bytes.Cut(b, []byte(" killed as a result of limit of "))
 	if !ok {
 		if victim, ok = bytes.CutSuffix(b, []byte(" killed")); !ok {
 			return false
 		}
 	}
-	r.victimCgroup = scan.Keep(victim[len("Task in "):])
+	r.victimCgroup = scan.Keep(victim)
 	if string(limit) == "host" { // Alibaba's kernels say so of the machine
 		r.scope = oom.ScopeSystem
 		return true

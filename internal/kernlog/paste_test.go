@@ -71,6 +71,9 @@ func pastedForms() []wrapping {
 			return "From: a@example.org\nContent-Type: text/plain; charset=utf-8\nContent-Transfer-Encoding: quoted-printable\n\nHi,\n\n" +
 				printable("> "+strings.ReplaceAll(strings.TrimSpace(dmesg(lines)), "\n", "\n> "))
 		}},
+		{name: "a list of strings", wrap: func(lines []sourceLine) string {
+			return "[\n  \"" + strings.ReplaceAll(strings.TrimSpace(dmesg(lines)), "\n", "\",\n  \"") + "\"\n]\n"
+		}},
 		{name: "colours without the escape character", wrap: each(func(_ int, l string) string { return stamp.ReplaceAllString(l, "[32m$1[0m[33m") + "[0m\n" })},
 		{name: "colours as a language writes them", wrap: each(func(_ int, l string) string { return `\u001b[33m` + l + `\u001b[0m` + "\n" })},
 	}

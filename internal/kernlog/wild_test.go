@@ -284,6 +284,8 @@ func TestBelieved(t *testing.T) {
 	for line, want := range map[string]int{
 		"Mar  7 04:11:09 h kernel: " + kill:                              1,
 		"Mar  7 04:11:09 h my app[12]: " + kill:                          0,
+		"12. Mar  7 04:11:09 h my app[12]: " + kill:                      0,
+		"JD> 2025-03-07T04:11:09Z h kernel: " + kill:                     1,
 		"Mar  7 04:11:09 h my app: " + kill:                              0,
 		"Mar  7 04:11:09 h app[12]: [    1.000000] " + kill:              0,
 		"Mar  7 04:11:09 h [    1.000000] " + kill:                       0,

@@ -3,6 +3,7 @@ package oom
 import (
 	"encoding/json"
 	"flag"
+	"maps"
 	"os"
 	"reflect"
 	"strings"
@@ -127,12 +128,9 @@ func kindNeeds(kind string, names ...string) map[string]any {
 // fields lists a struct's JSON fields, embedded ones included.
 func fields(t reflect.Type) map[string]reflect.Type {
 	out := map[string]reflect.Type{}
-	for i := range t.NumField() {
-		f := t.Field(i)
+	for f := range t.Fields() {
 		if f.Anonymous {
-			for n, ft := range fields(f.Type) {
-				out[n] = ft
-			}
+			maps.Copy(out, fields(f.Type))
 			continue
 		}
 		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
@@ -148,9 +146,7 @@ func object(path string, t reflect.Type, c map[string]map[string]any) map[string
 	for name, ft := range fields(t) {
 		p := strings.TrimPrefix(path+"."+name, ".")
 		s := value(p, ft, c)
-		for k, v := range c[p] {
-			s[k] = v
-		}
+		maps.Copy(s, c[p])
 		delete(c, p)
 		props[name] = s
 	}

@@ -67,8 +67,7 @@ func unknownOfArray(raw json.RawMessage, t reflect.Type) json.RawMessage {
 
 // jsonFields are the names of a struct's fields, those of embedded ones included.
 func jsonFields(t reflect.Type, out map[string]reflect.Type) {
-	for i := range t.NumField() {
-		f := t.Field(i)
+	for f := range t.Fields() {
 		if f.Anonymous {
 			jsonFields(f.Type, out)
 			continue

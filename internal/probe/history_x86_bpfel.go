@@ -144,6 +144,7 @@ const (
 	HistoryVarSymKillAllocatingTask = "sym_kill_allocating_task"
 	HistoryVarSymMemcgStatsIndex    = "sym_memcg_stats_index"
 	HistoryVarSymNrSwapPages        = "sym_nr_swap_pages"
+	HistoryVarSymPerCpuOffset       = "sym_per_cpu_offset"
 	HistoryVarSymTotalSwapPages     = "sym_total_swap_pages"
 	HistoryVarSymTotalramPages      = "sym_totalram_pages"
 	HistoryVarSymVmSwappiness       = "sym_vm_swappiness"
@@ -234,6 +235,7 @@ type HistoryVariableSpecs struct {
 	SymKillAllocatingTask *ebpf.VariableSpec `ebpf:"sym_kill_allocating_task"`
 	SymMemcgStatsIndex    *ebpf.VariableSpec `ebpf:"sym_memcg_stats_index"`
 	SymNrSwapPages        *ebpf.VariableSpec `ebpf:"sym_nr_swap_pages"`
+	SymPerCpuOffset       *ebpf.VariableSpec `ebpf:"sym_per_cpu_offset"`
 	SymTotalSwapPages     *ebpf.VariableSpec `ebpf:"sym_total_swap_pages"`
 	SymTotalramPages      *ebpf.VariableSpec `ebpf:"sym_totalram_pages"`
 	SymVmSwappiness       *ebpf.VariableSpec `ebpf:"sym_vm_swappiness"`
@@ -292,6 +294,7 @@ type HistoryVariables struct {
 	SymKillAllocatingTask *ebpf.Variable `ebpf:"sym_kill_allocating_task"`
 	SymMemcgStatsIndex    *ebpf.Variable `ebpf:"sym_memcg_stats_index"`
 	SymNrSwapPages        *ebpf.Variable `ebpf:"sym_nr_swap_pages"`
+	SymPerCpuOffset       *ebpf.Variable `ebpf:"sym_per_cpu_offset"`
 	SymTotalSwapPages     *ebpf.Variable `ebpf:"sym_total_swap_pages"`
 	SymTotalramPages      *ebpf.Variable `ebpf:"sym_totalram_pages"`
 	SymVmSwappiness       *ebpf.Variable `ebpf:"sym_vm_swappiness"`

@@ -476,6 +476,7 @@ const (
 	OomtraceVarSymKillAllocatingTask  = "sym_kill_allocating_task"
 	OomtraceVarSymMemcgStatsIndex     = "sym_memcg_stats_index"
 	OomtraceVarSymNrSwapPages         = "sym_nr_swap_pages"
+	OomtraceVarSymPerCpuOffset        = "sym_per_cpu_offset"
 	OomtraceVarSymTotalSwapPages      = "sym_total_swap_pages"
 	OomtraceVarSymTotalramPages       = "sym_totalram_pages"
 	OomtraceVarSymVmSwappiness        = "sym_vm_swappiness"
@@ -600,6 +601,7 @@ type OomtraceVariableSpecs struct {
 	SymKillAllocatingTask *ebpf.VariableSpec `ebpf:"sym_kill_allocating_task"`
 	SymMemcgStatsIndex    *ebpf.VariableSpec `ebpf:"sym_memcg_stats_index"`
 	SymNrSwapPages        *ebpf.VariableSpec `ebpf:"sym_nr_swap_pages"`
+	SymPerCpuOffset       *ebpf.VariableSpec `ebpf:"sym_per_cpu_offset"`
 	SymTotalSwapPages     *ebpf.VariableSpec `ebpf:"sym_total_swap_pages"`
 	SymTotalramPages      *ebpf.VariableSpec `ebpf:"sym_totalram_pages"`
 	SymVmSwappiness       *ebpf.VariableSpec `ebpf:"sym_vm_swappiness"`
@@ -687,6 +689,7 @@ type OomtraceVariables struct {
 	SymKillAllocatingTask *ebpf.Variable `ebpf:"sym_kill_allocating_task"`
 	SymMemcgStatsIndex    *ebpf.Variable `ebpf:"sym_memcg_stats_index"`
 	SymNrSwapPages        *ebpf.Variable `ebpf:"sym_nr_swap_pages"`
+	SymPerCpuOffset       *ebpf.Variable `ebpf:"sym_per_cpu_offset"`
 	SymTotalSwapPages     *ebpf.Variable `ebpf:"sym_total_swap_pages"`
 	SymTotalramPages      *ebpf.Variable `ebpf:"sym_totalram_pages"`
 	SymVmSwappiness       *ebpf.Variable `ebpf:"sym_vm_swappiness"`

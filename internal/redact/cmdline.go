@@ -110,6 +110,8 @@ func (p *pass) step(i int) int {
 		return p.element(i)
 	case c == '(':
 		return p.call(i)
+	case c == ',' && i > p.done && isQuote(p.s[i-1]):
+		return p.defined(i)
 	case c == '<' && strings.HasPrefix(p.s[i:], "<<<"):
 		return p.hereString(i)
 	case isBlank(c):
@@ -222,60 +224,6 @@ func keyEnd(s string, i int) int {
 	return i
 }
 
-// call hides what is in quotes in PASSWORD('x') and auth('bob', 'x'), with the
-// bracket at i.
-func (p *pass) call(i int) int {
-	end := p.callEnd(i)
-	key, start := p.nameBefore(i)
-	if end <= i+1 || key == "" || start < p.done || !p.r.secret(key, p.s[i+1:end-1], true) {
-		return i + 1
-	}
-	return p.hideIn(i+1, end-1)
-}
-
-// callEnd returns the end of "('x', 'y')" at i, or 0.
-func (p *pass) callEnd(i int) int {
-	if i+1 >= len(p.s) || p.s[i] != '(' || !isQuote(p.s[i+1]) {
-		return 0
-	}
-	return i + 1 + strings.IndexByte(p.s[i:p.argEnd(i)], ')')
-}
-
-// element hides the text of <password>TEXT</password>, with the first tag's end at i.
-func (p *pass) element(i int) int {
-	key, start := p.nameBefore(i)
-	from := i + 1
-	if key == "" || start == 0 || p.s[start-1] != '<' {
-		return from
-	}
-	end := strings.IndexByte(p.s[from:p.argEnd(from)], '<')
-	if end <= 0 || !strings.HasPrefix(p.s[from+end:], "</") || !p.r.secret(key, p.s[from:from+end], true) {
-		return from
-	}
-	return p.hideIn(from, from+end)
-}
-
-// hereString hides what "<<<" at i gives to a program that reads a password.
-func (p *pass) hereString(i int) int {
-	const most = 200
-	begin := max(p.done, i-most)
-	command := p.s[begin:i]
-	from := i + len("<<<")
-	for from < len(p.s) && isBlank(p.s[from]) {
-		from++
-	}
-	for {
-		if readsPassword(command) && !isVariable(bare(p.s[from:])) {
-			return p.value(from, value{})
-		}
-		n := strings.IndexAny(command, " \x00;&|'\"")
-		if n < 0 {
-			return from
-		}
-		command = command[n+1:]
-	}
-}
-
 // hide replaces s[from:to].
 func (p *pass) hide(from, to int) {
 	p.flag = false // it has its value
@@ -356,7 +304,7 @@ func (p *pass) isPlace(start, from int, spaced bool) bool {
 	for word > 0 && !isBlank(p.s[word-1]) {
 		word--
 	}
-	if strings.HasPrefix(p.s[word:], "arn:") {
+	if strings.HasPrefix(p.s[word:], "arn:") || p.s[word] == '/' && (strings.HasPrefix(p.s[from:], "/") || strings.Contains(p.s[word:start], ":/")) { // -v /srv/secrets:/secrets
 		return true
 	}
 	tag := bare(p.s[from:])
@@ -487,13 +435,13 @@ func (p *pass) blank(i int) int {
 		return p.habit(word, next)
 	case isUserFlag(word) && !isEngine(p.program) && !p.takes(word):
 		return p.userPassword(next, ":", false)
-	case isScheme(lastName(word), "bearer") && !isVariable(bare(rest)), word == "Basic" && looksRandom(bare(rest)):
+	case isScheme(lastName(word), "bearer") && !isVariable(bare(rest)) && !isLongFlag(rest), word == "Basic" && looksRandom(bare(rest)):
 		return p.value(next, value{})
 	case word[0] == '-' && !isLongFlag(rest) && lastName(word) == word && p.secret(word, next, false):
 		return p.value(next, kindOf(word, false))
 	case isQuote(rest[0]) && p.beforeQuoted(start, word):
 		return p.value(next, value{})
-	case (word == "echo" || word == "printf") && !p.starts(next):
+	case (word == "echo" || word == "printf" || word == "yes") && !p.starts(next):
 		return p.piped(next)
 	}
 	return p.habit(word, next)
@@ -1066,10 +1014,10 @@ func (p *pass) isScheme(i int, scheme string) bool {
 	return strings.EqualFold(lastName(p.s[p.done:i-len("://")]), scheme)
 }
 
-// isHTTP says whether "http://" or "https://" ends before i.
+// isHTTP says whether "http://" or the like ends before i: a lone user may be a token.
 func (p *pass) isHTTP(i int) bool {
 	scheme := strings.ToLower(lastName(p.s[p.done : i-len("://")]))
-	return scheme == "http" || scheme == "https"
+	return scheme == "http" || scheme == "https" || scheme == "nats"
 }
 
 func isUserByte(c byte) bool { return isName(c) || strings.IndexByte("~!$+*%", c) >= 0 }

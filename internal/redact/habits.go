@@ -146,6 +146,7 @@ func habits() map[string][]habit {
 		{"pulumi", "config set", habit{at: 2}},
 		{"erl iex elixir beam.smp", "", habit{flags: []string{"-setcookie"}}},
 		{"isql", "", habit{at: 3}},
+		{"add-user.sh", "", habit{at: 2, next: true}},
 		{"sqlplus", "connect", habit{at: 1, after: "/"}},
 		{"redis-benchmark memtier_benchmark", "", habit{flags: []string{"-a"}}},
 		{"wandb", "login", habit{at: 1}},

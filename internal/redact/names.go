@@ -59,7 +59,7 @@ func harmless() []string {
 		stoptoken starttoken specialtoken imagetoken numberoftokens initialclustertoken csrftokenheader
 		existingsecret pullsecret pullsecrets tlssecret publickey pubkey publishablekey primarykey foreignkey partitionkey sortkey cachekey
 		routingkey rowkey groupkey idempotencykey hostkey sshkey trustedkey keykey objectkey s3key configkey labelkey mapkey messagekey
-		signingkeyid dedupkey shardkey clusteringkey servicekeyname kmskey gpgkey recvkey recvkeys searchkeys refreshkeys exportkey deletekey localkey aptkey signkeyid keyring statuskey`)
+		signingkeyid dedupkey shardkey clusteringkey servicekeyname kmskey gpgkey exportsecretkey listsecretkey deletesecretkey recvkey recvkeys searchkeys refreshkeys exportkey deletekey localkey aptkey signkeyid keyring statuskey`)
 }
 
 // attributes are the words after a secret one that make the whole the name of
@@ -79,7 +79,7 @@ func attributes() map[string]bool {
 		config conf kubeconfig settings options opts plugin module class handler command cmd script helper
 		webhook regex pattern delimiter separator index embedding embeddings dim vocab per second seconds minutes hours days
 		threads window budget parser only less auth authentication seconds reviewer review days history reuse lookup
-		charset encoding encoder bits iterations cost rounds metadata labels label namespace projection usage usages revision
+		dropout mask map position charset encoding encoder bits iterations cost rounds metadata labels label namespace projection usage usages revision
 		description comment title template tag tags threshold`) {
 		all[word] = true
 	}

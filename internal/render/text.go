@@ -219,7 +219,7 @@ func (t *Text) below(name, text, style string) {
 func wrap(text string, n int) []string {
 	var lines []string
 	line := ""
-	for _, word := range strings.Fields(text) {
+	for word := range strings.FieldsSeq(text) {
 		if line != "" && width(line)+1+width(word) <= n {
 			line += " " + word
 			continue

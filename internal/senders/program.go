@@ -2,6 +2,7 @@ package senders
 
 import (
 	"path"
+	"slices"
 	"strings"
 
 	"github.com/oomtrace/oomtrace/internal/oom"
@@ -82,10 +83,8 @@ func (p *program) runs(s *oom.Sender) bool {
 // program does not make managers of them.
 func (p *program) isExecutable(s *oom.Sender) bool {
 	base := path.Base(s.Exe)
-	for _, exe := range p.exes {
-		if base == exe {
-			return true
-		}
+	if slices.Contains(p.exes, base) {
+		return true
 	}
 	return p.script != "" && strings.HasPrefix(base, "python") && runsScript(s.Args, p.script)
 }

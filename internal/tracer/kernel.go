@@ -26,12 +26,13 @@ const (
 	symMemcgStats     = "mem_cgroup_stats_index"
 	symHugeSizes      = "hstates"
 	symHugeSizeCount  = "hugetlb_max_hstate"
+	symCPUOffsets     = "__per_cpu_offset"
 	symScanTasks      = "mem_cgroup_scan_tasks"
 )
 
 func wantedSymbols() symbolNames {
 	return symbolNames{
-		data:      []string{symSwapFree, symSwapTotal, symRAM, symSwappiness, symAllocatingTask, symMemcgStats, symHugeSizes, symHugeSizeCount},
+		data:      []string{symSwapFree, symSwapTotal, symRAM, symSwappiness, symAllocatingTask, symMemcgStats, symHugeSizes, symHugeSizeCount, symCPUOffsets},
 		functions: []string{hookOutOfMemory, hookEvaluateTask, hookOOMKillProcess, hookKillVictim, symScanTasks, hookTryCharge, hookDrain, hookMaxWrite, hookHighWrite, hookV1Write},
 	}
 }
@@ -67,6 +68,7 @@ func setConstants(spec *ebpf.CollectionSpec, s *Symbols, opts Options) error {
 		probe.OomtraceVarSymMemcgStatsIndex:    s.Data(symMemcgStats),
 		probe.OomtraceVarSymHstates:            s.Data(symHugeSizes),
 		probe.OomtraceVarSymHugetlbMaxHstate:   s.Data(symHugeSizeCount),
+		probe.OomtraceVarSymPerCpuOffset:       s.Data(symCPUOffsets),
 	}
 	for name, value := range values {
 		if err := setVariable(spec, name, value); err != nil {

@@ -93,7 +93,7 @@ func defaultOf(f *pflag.Flag) string {
 
 func wrap(text string, n int) []string {
 	var out []string
-	for _, word := range strings.Fields(text) {
+	for word := range strings.FieldsSeq(text) {
 		if i := len(out) - 1; i >= 0 && len(out[i])+1+len(word) <= n {
 			out[i] += " " + word
 			continue

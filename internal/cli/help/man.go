@@ -65,7 +65,7 @@ func (p *Program) synopsis(b *strings.Builder) {
 		if v.Name != "" {
 			fmt.Fprintf(b, ".Cm %s\n", v.Name)
 		}
-		for _, arg := range strings.Fields(v.Args) {
+		for arg := range strings.FieldsSeq(v.Args) {
 			name := strings.ToLower(strings.Trim(arg, "[]."))
 			if strings.Contains(arg, "...") {
 				name += " ..."

@@ -92,6 +92,9 @@ func (x *prefixes) unwrap(l *Line, b []byte) ([]byte, bool) {
 		}
 		break
 	}
+	if i := datedAt(b); i > 0 && !l.Exact && l.Time.IsZero() && !x.g.Class(b).Part {
+		return x.unwrap(l, b[i:])
+	}
 	if !l.Exact {
 		if b = x.anywhere(l, b); !l.Exact && taggedAway(b) && !x.known(b, false) {
 			x.afterUser = true
@@ -103,6 +106,18 @@ func (x *prefixes) unwrap(l *Line, b []byte) ([]byte, bool) {
 	}
 	x.afterUser = false
 	return b, true
+}
+
+// datedAt is where, behind a few characters that are nobody's prefix ("12. ", "JD> "), the
+// date of a syslog line begins; 0 for nowhere.
+func datedAt(b []byte) int {
+	const most = 12
+	for i := 1; i < min(len(b), most); i++ {
+		if c := b[i]; b[i-1] == ' ' && (c >= 'A' && c <= 'Z' || scan.IsDigit(c)) && stamped(b[i:]) {
+			return i
+		}
+	}
+	return 0
 }
 
 // escapes is how a source writes bytes that are no text.

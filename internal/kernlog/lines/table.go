@@ -64,7 +64,7 @@ func guessTable(head []byte, g Grammar) (columns []string, comma byte) {
 	}
 	for _, comma := range [...]byte{',', ';', '|'} {
 		if rows := firstRows(head, comma); len(rows) > 0 {
-			if columns = guessColumns(rows, g, comma != ',' || bytes.HasPrefix(bytes.TrimSpace(head), []byte(`"`))); columns != nil {
+			if columns = guessColumns(rows, g, comma == '|' || bytes.HasPrefix(bytes.TrimSpace(head), []byte(`"`))); columns != nil {
 				return columns, comma
 			}
 		}
@@ -92,7 +92,8 @@ func firstRows(head []byte, comma byte) (rows [][]string) {
 			continue
 		}
 		var row []string
-		if comma != '|' || line[0] == '|' {
+		// Colours and entities have semicolons, too.
+		if comma != '|' && line[0] != '[' && line[0] != '&' && line[0] != 0x1b && line[0] != '>' || line[0] == '|' && comma == '|' {
 			row = cells(line, comma)
 		}
 		if len(row) < 2 || len(rows) > 0 && len(row) != len(rows[0]) {

@@ -158,6 +158,9 @@ func (r *Reader) continues(before, raw []byte) ([]byte, bool) {
 // endsPaste says whether a line closes what a forum or a wiki sets a log in.
 func endsPaste(b []byte) bool {
 	b = scan.SkipSpaces(b)
+	if len(b) > 0 && (b[0] == ']' || b[0] == '}') {
+		return true // of a list of strings
+	}
 	for _, end := range [...]string{"```", "~~~", "[/", "</", "{noformat", "{code", "---", "..."} {
 		if scan.HasPrefix(b, end) {
 			return true

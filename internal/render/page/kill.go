@@ -82,7 +82,7 @@ func (p *Page) kill(rec *oom.Record, line []byte) *kill {
 	k.When, k.WhenISO = p.when(rec)
 	if v := rec.Victim; v != nil {
 		k.Victim = visible(process(v.Comm, pid(v.PID, v.TID)))
-		k.Owner = visible(cmp.Or(v.Owner.Name(), v.Cgroup))
+		k.Owner = visible(cmp.Or(v.Name(), v.Cgroup))
 		k.RSS, k.rss = sizeOpt(v.RSSBytes), v.RSSBytes.Value
 	}
 	if l := rec.Limit; l != nil {
@@ -221,7 +221,7 @@ func (k *kill) facts() (first, more []fact) {
 	rec := k.rec
 	v := rec.Victim
 	if v != nil {
-		l.text("Owner", cmp.Or(v.Owner.Name(), v.Cgroup))
+		l.text("Owner", cmp.Or(v.Name(), v.Cgroup))
 	}
 	if rec.Limit != nil {
 		k.limitFacts(&l, &m, rec.Limit)
@@ -231,7 +231,7 @@ func (k *kill) facts() (first, more []fact) {
 	}
 	if g := rec.Trigger; g != nil && g.Comm != "" {
 		by := text(process(g.Comm, pid(g.PID, g.TID)))
-		if o := cmp.Or(g.Owner.Name(), g.Cgroup); o != "" && visible(o) != k.Owner {
+		if o := cmp.Or(g.Name(), g.Cgroup); o != "" && visible(o) != k.Owner {
 			by += " of " + text(o)
 		}
 		l.add("Invoked by", by)
@@ -399,7 +399,7 @@ func (k *kill) processes() {
 	if g := k.rec.Trigger; g != nil {
 		var l list
 		l.text("Process", process(g.Comm, pid(g.PID, g.TID)))
-		l.text("Owner", g.Owner.Name())
+		l.text("Owner", g.Name())
 		l.code("Cgroup", g.Cgroup)
 		l.code("Command", g.Cmdline)
 		if g.Order.Known && g.Order.Value >= 0 && g.Order.Value < 32 {
@@ -426,7 +426,7 @@ func (k *kill) processes() {
 	l.text("Cause", strings.ReplaceAll(string(k.rec.Cause), "_", " "))
 	if s != nil {
 		l.text("Process", process(s.Comm, pid(s.PID, s.TID)))
-		l.text("Owner", s.Owner.Name())
+		l.text("Owner", s.Name())
 		l.code("Cgroup", s.Cgroup)
 		l.code("Command", s.Cmdline)
 		l.code("Executable", s.Exe)

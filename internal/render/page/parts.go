@@ -372,7 +372,7 @@ func holdersOf(rec *oom.Record) *holders {
 	}
 	for i := range rec.Holders {
 		o := &rec.Holders[i]
-		name, detail := o.Owner.Name(), o.Cgroup
+		name, detail := o.Name(), o.Cgroup
 		if name == "" && o.Comm != "" {
 			name = o.Comm
 		}
