@@ -329,7 +329,7 @@ func TestSigkillContainers(t *testing.T) {
 	}
 	p := newTracee(t, "-o", "json").startReady()
 	runtime := runtimeKiller(t)
-	many := full(1000, 100)
+	const many = 100
 	for n := range many {
 		c, pid := containerCgroup(t, h, n, workload.Limits{})
 		endContainer(t, runtime, c, pid)
@@ -360,8 +360,7 @@ func TestSigkillContainers(t *testing.T) {
 // TestSigkillStorm: of many kills at once, of which most come while no process reads,
 // each is written or counted as lost.
 func TestSigkillStorm(t *testing.T) {
-	const first = 1000
-	sent := full(10_000, 2000)
+	const first, sent = 1000, 2000
 	// Half of the ring buffer is for SIGKILLs: about a hundred of them.
 	p := newTracee(t, "--sigkill", "all", "-o", "json", "--ring-bytes", "262144").startReady()
 	began := time.Now()

@@ -173,7 +173,7 @@ func (e *engine) removed(t *testing.T, s *session, name string) {
 
 // stops has an engine end containers by force.
 func (e *engine) stops(t *testing.T, s *session, program, startedBy string) {
-	for name, args := range map[string][]string{"stop": {"stop", "-t", "1"}, "kill": {"kill"}} {
+	for name, args := range map[string][]string{"stopped": {"stop", "-t", "1"}, "killed": {"kill"}} {
 		t.Run(name, func(t *testing.T) {
 			id := e.run(t, "stubborn-"+name, hogImage, "stay")
 			pid, err := strconv.Atoi(e.do(t, "inspect", "-f", "{{.State.Pid}}", id))
@@ -239,7 +239,6 @@ func TestGuestPodman(t *testing.T) {
 		})
 	}
 	t.Run("files", func(t *testing.T) { cases(t, "-files") })
-	podman.stops(t, startSession(t).ready(t), "crun", "podman")
 	daemon(t, "podman", append(podman.args[:len(podman.args):len(podman.args)], "system", "service", "--time=0")...)
 	await(t, "/run/podman/podman.sock")
 	t.Run("socket", func(t *testing.T) { cases(t, "-socket") })

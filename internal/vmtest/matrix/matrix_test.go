@@ -63,8 +63,7 @@ func suites() []suite {
 		// An emulated arm64 guest of 512 MiB has too little left for those that
 		// fill the machine's swap or break its memory into pieces.
 		{name: "scenarios", pkg: "./internal/cli", run: "^TestGuest$|^TestGuest[A-Z]/^(cgroup|pod|podman|no-victim|sysrq|alloc|system-noswap|system-kernel|swap-mlocked|NoSwap|LimitedSwap)", modules: workload.Modules(), on: []string{"6.1-arm64"}},
-		{name: "sigkill", pkg: "./internal/cli", run: "^TestSigkill", on: []string{"5.10", "6.1", "7.x"}},
-		{name: "sigkill", pkg: "./internal/cli", run: "^TestSigkill", env: []string{"OOMTRACE_FULL=1"}, on: []string{"6.12"}},
+		{name: "sigkill", pkg: "./internal/cli", run: "^TestSigkill", on: amd64()},
 		{name: "numa", pkg: "./internal/cli", run: "^TestNUMA", qemu: vmtest.TwoNodes(), on: amd64()},
 		{name: "movable", pkg: "./internal/cli", run: "^TestMovable", cmdline: workload.MovableCmdline, on: amd64()},
 		{name: "service", pkg: "./internal/cli", run: "^TestService", memoryMiB: 768, on: []string{"5.10"}},
