@@ -160,20 +160,24 @@ func dropCandidates(live, log *oom.Record) {
 	if n, ok := live.CandidatesTotal.Get(); !ok || len(live.Candidates) == 0 || n <= uint64(len(live.Candidates)) {
 		return
 	}
+	weigh := func(c *oom.Candidate) int64 {
+		points := int64((c.RSSBytes.Value + c.SwapBytes.Value + c.PgtablesBytes.Value) / page)
+		return points + int64(c.OOMScoreAdj.Value)*int64(live.DomainBytes.Value/page)/1000
+	}
+	// Between the choice and the report a task's points move by what its rss may, and
+	// where all grow at once by as much as those that were kept did (400 pages, seen 7.3).
+	moved := int64(between("candidates.rss_bytes", 0) / page)
 	var kept []int64
-	for _, c := range live.Candidates {
+	for i := range live.Candidates {
+		c := &live.Candidates[i]
 		kept = append(kept, c.BadnessPages.Value)
+		moved = max(moved, 2*(weigh(c)-c.BadnessPages.Value))
 	}
 	slices.Sort(kept)
 	// The biggest task is kept with however few points.
 	last := kept[min(1, len(kept)-1)]
-	// Between the choice and the report a task's points move by what its rss may.
-	last += int64(between("candidates.rss_bytes", 0) / page)
-	log.Candidates = slices.DeleteFunc(slices.Clone(log.Candidates), func(c oom.Candidate) bool {
-		points := int64((c.RSSBytes.Value + c.SwapBytes.Value + c.PgtablesBytes.Value) / page)
-		points += int64(c.OOMScoreAdj.Value) * int64(live.DomainBytes.Value/page) / 1000
-		return points <= last
-	})
+	last += moved
+	log.Candidates = slices.DeleteFunc(slices.Clone(log.Candidates), func(c oom.Candidate) bool { return weigh(&c) <= last })
 }
 
 // samePath compares a path of a record, which is valid UTF-8 and may be cut at

@@ -264,6 +264,11 @@ func outcomePairs() []pair {
 	cut := func(r *oom.Record) { r.Kind, r.Victim = oom.KindOOM, nil }
 	sysrq := func(r *oom.Record) { r.Sysrq, r.Trigger.Order = oom.Some(true), oom.Some(int32(-1)) }
 	roomy := func(r *oom.Record) { r.Memory.FreeBytes = b(2 * gib) }
+	// Above the zones' marks, and below a tenth.
+	twentieth := func(r *oom.Record) {
+		r.Memory.FreeBytes, r.Trigger.GFPMask = b(200*mib), oom.Some(uint32(0xcc0))
+		r.Memory.Zones = []oom.Zone{zone(0, "Normal", 200*mib, 2*mib, 3*mib)}
+	}
 	daemon := func(r *oom.Record) { r.Sender = &oom.Sender{PID: oom.Some(int32(77)), Comm: "earlyoom"} }
 	return []pair{
 		{codePanic, "panic_on_oom", system(swap(0, 0), panicked(oom.PanicOnOOM)), codePanic, "a kill", system(swap(0, 0)), codeSwapNone},
@@ -271,6 +276,7 @@ func outcomePairs() []pair {
 		{codeCut, "a whole report", system(swap(0, 0), cut), codeCut, "a kill", system(swap(0, 0)), codeSwapNone},
 		{codeCut, "a line alone", &oom.Record{Kind: oom.KindOOM, Source: oom.SourceKmsg}, codeCut, "a kill line alone", &oom.Record{Kind: oom.KindKill, Source: oom.SourceKmsg}, codeUnknown},
 		{codeSwapNone, "a daemon, with no memory free", system(swap(0, 0), sysrq, daemon), codeSysrq, "a person, with memory free", system(swap(0, 0), sysrq, roomy), codeSysrq},
+		{codeNotShort, "the same free memory, and a request for it", system(swap(0, 0), twentieth), codeNotShort, "a daemon, with a twentieth free", system(swap(0, 0), sysrq, twentieth), codeSysrq},
 		{codeNotShort, "a person, with memory free", system(swap(0, 0), sysrq, roomy), codeSysrq, "a daemon, with no memory free", system(swap(0, 0), sysrq, daemon), codeSysrq},
 	}
 }

@@ -104,10 +104,11 @@ func (e *explanation) wasShort(usable, rest *zoneSum) bool {
 
 // notShort: the zones that the request may use have more above their high watermarks
 // and reserves than these marks are, and 1/32 of the RAM, in blocks of the order. Whatever failed, it was
-// not for want of memory; or much was given back since.
+// not for want of memory; or much was given back since. SysRq-f comes from no request:
+// tight says of it how much is free.
 func (e *explanation) notShort(z *zoneSum) {
 	t := e.rec.Trigger
-	if e.settled() || z.guessed || t == nil || !t.GFPMask.Known || !t.Order.Known {
+	if e.settled() || e.sysrq || z.guessed || t == nil || !t.GFPMask.Known || !t.Order.Known {
 		return
 	}
 	if z.n == 0 || z.fit <= z.high || z.order > 0 && (z.blocks == 0 || z.noBlocks == z.blocks) {

@@ -127,6 +127,29 @@ func (g *Guest) Spares() error {
 	return err
 }
 
+// HugePagesOnDemand lets processes ask for transparent huge pages, which are off by
+// default with less than 512 MiB (mm/huge_memory.c, hugepage_init). The kernel raises
+// vm.min_free_kbytes to a tenth of a small machine with that, and leaves it there
+// (mm/khugepaged.c, set_recommended_min_free_kbytes): Close sets both back.
+func (g *Guest) HugePagesOnDemand() error {
+	minFree, err := os.ReadFile("/proc/sys/vm/min_free_kbytes")
+	if err != nil {
+		return err
+	}
+	if err := g.Sysctl("vm/min_free_kbytes", strings.TrimSpace(string(minFree))); err != nil {
+		return err
+	}
+	const file = "/sys/kernel/mm/transparent_hugepage/enabled"
+	choices, err := os.ReadFile(file) // the one in brackets is on
+	if err != nil {
+		return err
+	}
+	_, on, _ := strings.Cut(string(choices), "[")
+	on, _, _ = strings.Cut(on, "]")
+	g.defers(func() error { return os.WriteFile(file, []byte(on), 0) })
+	return os.WriteFile(file, []byte("madvise"), 0)
+}
+
 // HugePages reserves huge pages until Close. What earlier scenarios left in
 // the page cache is in the way of some of them, so the memory is put in order
 // between the tries.

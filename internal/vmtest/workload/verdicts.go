@@ -15,8 +15,7 @@ func verdictScenarios() []Scenario {
 	return []Scenario{
 		{Name: "cgroup-limit-lowered", About: "a process at rest is killed when its limit is lowered below what it holds", Needs: Needs{V2: true}, Run: runLowered},
 		{Name: "cgroup-thp", About: "a process touches one page in each of many huge pages, and then takes a little more", Needs: Needs{V2: true}, Run: func(ctx context.Context, g *Guest) (*Outcome, error) {
-			// Off by default with less than 512 MiB (mm/huge_memory.c, hugepage_init).
-			if err := os.WriteFile("/sys/kernel/mm/transparent_hugepage/enabled", []byte("madvise"), 0); err != nil {
+			if err := g.HugePagesOnDemand(); err != nil {
 				return nil, err
 			}
 			return inCgroup(ctx, g, Limits{MaxBytes: 64 * mib}, Hog{Steps: []Step{{Kind: Sparse, Bytes: 56 * mib}, {Kind: Anon, Bytes: 96 * mib}}})
