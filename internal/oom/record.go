@@ -154,7 +154,7 @@ type Record struct {
 	// Incident is shared by all victims of one OOM decision.
 	Incident string `json:"incident,omitempty"`
 	Scope    Scope  `json:"scope,omitempty"`
-	// Sysrq is set when a person asked for the kill (sysrq-f, order -1).
+	// Sysrq is set when SysRq-f triggered the kill (order -1).
 	Sysrq Opt[bool] `json:"sysrq,omitzero"`
 	// Panic is why the kernel panicked, on kind panic.
 	Panic   Panic    `json:"panic,omitempty"`
