@@ -47,6 +47,7 @@ type kill struct {
 	at        time.Time
 	incident  string
 	pid       oom.Opt[int32]
+	start     time.Time
 	cgroup    string
 	container string
 	pod       string
@@ -77,19 +78,34 @@ func (t *Tracker) Observe(rec *oom.Record) (keep bool) {
 	return true
 }
 
-// again says that the OOM killer signals its own victim once more: the chosen process
-// is also one of its memory.oom.group, and where its first thread has exited by then
-// the programs do not know it again (mm/oom_kill.c, oom_kill_memcg_member).
+// again says that the process was an OOM victim already, and dies of that. The OOM
+// killer signals its own victim once more where the chosen process is also one of its
+// memory.oom.group, and its first thread has exited by then (mm/oom_kill.c,
+// oom_kill_memcg_member); systemd, a unit's processes with OOMPolicy=kill or stop while
+// they exit.
 func (t *Tracker) again(rec *oom.Record) bool {
-	if rec.Cause != oom.CauseSharedMM || rec.Incident == "" || rec.Victim == nil || !rec.Victim.PID.Known {
+	if rec.Victim == nil || !rec.Victim.PID.Known {
 		return false
 	}
 	for i := range t.kills {
-		if k := &t.kills[i]; k.incident == rec.Incident && k.pid == rec.Victim.PID {
+		k := &t.kills[i]
+		if k.pid == rec.Victim.PID && (rec.Cause == oom.CauseSharedMM && rec.Incident != "" && k.incident == rec.Incident || k.same(rec)) {
 			return true
 		}
 	}
 	return false
+}
+
+// same says that the record is of the process that was killed, not of another that has
+// its pid since.
+func (k *kill) same(rec *oom.Record) bool {
+	if after := rec.Time.Sub(k.at); after < 0 || after > drawn {
+		return false
+	}
+	if start := rec.Victim.StartTime; !start.IsZero() && !k.start.IsZero() {
+		return start.Equal(k.start)
+	}
+	return k.cgroup != "" && k.cgroup == rec.Victim.Cgroup
 }
 
 func (t *Tracker) wanted(rec *oom.Record) bool {
@@ -107,7 +123,7 @@ func (t *Tracker) remember(rec *oom.Record) {
 		return
 	}
 	v := rec.Victim
-	k := kill{at: rec.Time, incident: rec.Incident, pid: v.PID, cgroup: v.Cgroup, unit: v.Unit}
+	k := kill{at: rec.Time, incident: rec.Incident, pid: v.PID, start: v.StartTime, cgroup: v.Cgroup, unit: v.Unit}
 	if v.Container != nil {
 		k.container = v.Container.ID
 	}

@@ -134,6 +134,39 @@ func TestVictimTwice(t *testing.T) {
 	}
 }
 
+// TestSignalledAgain: who dies by the OOM killer has no second record when a manager
+// signals it too; a later process with its pid has one.
+func TestSignalledAgain(t *testing.T) {
+	at := func(started time.Duration, cgroup string) *oom.Victim {
+		v := victim(cgroup, "", "", "")
+		if v.PID = oom.Some[int32](7); started != 0 {
+			v.StartTime = start().Add(started)
+		}
+		return v
+	}
+	for _, tc := range []struct {
+		name         string
+		killed, then *oom.Victim
+		after        time.Duration
+		keep         bool
+	}{
+		{"the same process", at(-time.Minute, "/u"), at(-time.Minute, "/u"), time.Second, false},
+		{"another process with its pid", at(-time.Minute, "/u"), at(time.Second, "/u"), 2 * time.Second, true},
+		{"a start that is not known, the same cgroup", at(0, "/u"), at(0, "/u"), time.Second, false},
+		{"a start that is not known, another cgroup", at(0, "/u"), at(0, "/v"), time.Second, true},
+		{"long after", at(-time.Minute, "/u"), at(-time.Minute, "/u"), drawn + 1, true},
+		{"before it", at(-time.Minute, "/u"), at(-time.Minute, "/u"), -1, true},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			tr := New(Options{Mode: ModeAll})
+			tr.Observe(killOf(tc.killed, "i"))
+			if got := tr.Observe(sigkill(tc.after, tc.then, nil)); got != tc.keep {
+				t.Errorf("kept %v, want %v", got, tc.keep)
+			}
+		})
+	}
+}
+
 // TestModes: what each mode keeps.
 func TestModes(t *testing.T) {
 	manager := sender(0, "/usr/bin/earlyoom", "/system.slice/earlyoom.service", "earlyoom.service")
