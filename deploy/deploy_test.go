@@ -665,13 +665,13 @@ func hasField(typ reflect.Type, path []string) bool {
 
 // TestEveryFileIsTested reminds of files that nothing here looks at.
 func TestEveryFileIsTested(t *testing.T) {
-	known := []string{unitFile, socketFile, manifestFile, dashboardFile, rulesFile, rulesTestFile, "Dockerfile", "oomtrace.default", "deploy_test.go", "deb_test.go"}
+	known := []string{unitFile, socketFile, manifestFile, dashboardFile, rulesFile, rulesTestFile, "Dockerfile", "oomtrace.default"}
 	entries, err := fs.ReadDir(os.DirFS("."), ".")
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, e := range entries {
-		if !slices.Contains(known, e.Name()) {
+		if !slices.Contains(known, e.Name()) && !strings.HasSuffix(e.Name(), "_test.go") {
 			t.Errorf("%s: not tested", e.Name())
 		}
 	}
