@@ -565,7 +565,10 @@ func (r *run) check(t *testing.T, s *shape, rec *oom.Record, source oom.HistoryS
 		time.Duration(h.SpanNS.Value).Round(time.Millisecond), h.RateBytesPerS.Value>>10, time.Duration(h.NearLimitNS.Value), h.LimitHits)
 }
 
-// checkGrowers: what each process charged is what it took, within 5 %.
+// checkGrowers: what each process charged is what it took, within 5 %, and within an
+// eighth where it ran into the limit: each try there drains what the CPUs hold charged
+// ahead, and the next charge is a batch again (mm/memcontrol.c, drain_all_stock; 15 %
+// after 38 tries, seen 6.1).
 func checkGrowers(t *testing.T, s *shape, rec *oom.Record) {
 	t.Helper()
 	found := map[string]uint64{}
@@ -581,6 +584,9 @@ func checkGrowers(t *testing.T, s *shape, rec *oom.Record) {
 	for name, want := range s.charged {
 		// Beyond the memory there are page tables, and what is charged ahead.
 		slack := want/20 + uint64(batch*runtime.NumCPU())
+		if rec.History.LimitHits.Value > 0 {
+			slack = want/8 + uint64(batch*runtime.NumCPU())
+		}
 		if s.huge {
 			slack += 2 * mib
 		}
