@@ -197,10 +197,8 @@ func twice(t *testing.T, b *builds, name string, s suite, opts vmtest.Options) {
 			b.seconds.Add(1)
 			first = "; failed at first: " + blame(res, err)
 			t.Logf("first try: %s", why)
-			if res != nil {
-				for _, line := range complaints(res.Output) {
-					fmt.Printf("vm %s %s: at first: %s\n", name, s.name, line)
-				}
+			for _, line := range firstSaid(res, err) {
+				fmt.Printf("vm %s %s: at first: %s\n", name, s.name, line)
 			}
 			continue
 		}
@@ -255,8 +253,21 @@ func blame(res *vmtest.Result, err error) string {
 	return strings.Join(names, " ")
 }
 
-// complaints are what the failed tests said, in short: a second guest's success
-// must not hide it.
+// firstSaid is what is known of a first guest's failure, in short: a second guest's
+// success must not hide it.
+func firstSaid(res *vmtest.Result, err error) []string {
+	const most = 1500 // bytes
+	var ge *vmtest.GuestError
+	switch {
+	case res != nil:
+		return complaints(res.Output)
+	case errors.As(err, &ge):
+		return append(strings.Split(tail(ge.Output, most), "\n"), strings.Split(tail(ge.Console, most), "\n")...)
+	}
+	return []string{err.Error()}
+}
+
+// complaints are what the failed tests said, in short.
 func complaints(output []byte) []string {
 	const most, width = 12, 240
 	said := map[string][]string{}
