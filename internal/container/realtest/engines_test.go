@@ -239,6 +239,7 @@ func TestGuestPodman(t *testing.T) {
 		})
 	}
 	t.Run("files", func(t *testing.T) { cases(t, "-files") })
+	podman.stops(t, startSession(t).ready(t), "crun", "podman")
 	daemon(t, "podman", append(podman.args[:len(podman.args):len(podman.args)], "system", "service", "--time=0")...)
 	await(t, "/run/podman/podman.sock")
 	t.Run("socket", func(t *testing.T) { cases(t, "-socket") })
