@@ -383,7 +383,7 @@ func TestServiceUnpinnable(t *testing.T) {
 	}
 	for _, r := range parse(t, p.out.Bytes()) {
 		if r.Kind != oom.KindKill && r.Kind != oom.KindExit {
-			t.Errorf("a record of kind %s", r.Kind)
+			t.Errorf("a record of kind %s: %s of %+v by %+v, incident %s", r.Kind, r.Cause, r.Victim, r.Sender, r.Incident)
 		}
 	}
 	p = newTracee(t, "--pin", dir, "--top", "3", "-o", "json").startReady()
