@@ -60,10 +60,27 @@ func runLowered(ctx context.Context, g *Guest) (*Outcome, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := c.Set("memory.max", strconv.Itoa(32*mib)); err != nil {
-		return nil, err
+	return &Outcome{Constraint: constraintMemcg, Limit: c.Path, Cgroup: c.Path, Victims: []int{p.PID}}, errors.Join(c.lower(ctx, 32*mib), expectKill(ctx, p))
+}
+
+// lower writes memory.max until no more than that is held: the kernel gives up when
+// the writer has a signal, such as that of a child's end, with the new limit in place
+// and no kill (mm/memcontrol.c, memory_max_write).
+func (c *Cgroup) lower(ctx context.Context, limit uint64) error {
+	for ctx.Err() == nil {
+		if err := c.Set("memory.max", strconv.FormatUint(limit, 10)); err != nil {
+			return err
+		}
+		usage, err := c.Get("memory.current")
+		if err != nil {
+			return err
+		}
+		if held, err := strconv.ParseUint(usage, 10, 64); err != nil || held <= limit {
+			return err
+		}
+		time.Sleep(50 * time.Millisecond)
 	}
-	return &Outcome{Constraint: constraintMemcg, Limit: c.Path, Cgroup: c.Path, Victims: []int{p.PID}}, expectKill(ctx, p)
+	return ctx.Err()
 }
 
 func runGroupSpared(ctx context.Context, g *Guest) (*Outcome, error) {
