@@ -164,6 +164,9 @@ static __always_inline void begin_oom(void)
 	oom.tid = bpf_get_current_pid_tgid();
 	oom.hooks = 0;
 	oom.killing_tgid = 0;
+	/* Of the OOM before: a process made since can have its mm at that address. */
+	oom.last_victim = 0;
+	oom.last_mm = 0;
 	oom.memcg = 0;
 	oom.info.valid = 0;
 	oom.decision_len = 0;
