@@ -82,9 +82,20 @@ func (c *Cgroup) dir() string { return filepath.Join(c.h.Root, c.Path) }
 // Procs is the file that a process enters the cgroup by.
 func (c *Cgroup) Procs() string { return filepath.Join(c.dir(), "cgroup.procs") }
 
-// Set writes one of the cgroup's files.
+// Set writes one of the cgroup's files, and blocks: os.WriteFile does not where a file
+// can be polled, and a limit that is lowered so is set, and nothing reclaimed or killed
+// for it (mm/memcontrol.c, memory_max_write, since 6.16).
 func (c *Cgroup) Set(file, value string) error {
-	return os.WriteFile(filepath.Join(c.dir(), file), []byte(value), 0)
+	path := filepath.Join(c.dir(), file)
+	fd, err := unix.Open(path, unix.O_WRONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return &os.PathError{Op: "open", Path: path, Err: err}
+	}
+	_, err = unix.Write(fd, []byte(value))
+	if err != nil {
+		err = &os.PathError{Op: "write", Path: path, Err: err}
+	}
+	return errors.Join(err, unix.Close(fd))
 }
 
 // Get reads one of the cgroup's files.
