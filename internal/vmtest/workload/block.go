@@ -48,16 +48,19 @@ func fillMachine(ctx context.Context, g *Guest, h Hog) (*Outcome, error) {
 }
 
 // memFree is MemFree of /proc/meminfo in bytes.
-func memFree() (int64, error) {
+func memFree() (int64, error) { return meminfo("MemFree") }
+
+// meminfo is a value of /proc/meminfo in bytes.
+func meminfo(key string) (int64, error) {
 	b, err := os.ReadFile("/proc/meminfo")
 	if err != nil {
 		return 0, err
 	}
 	for line := range strings.Lines(string(b)) {
-		if rest, ok := strings.CutPrefix(line, "MemFree:"); ok {
+		if rest, ok := strings.CutPrefix(line, key+":"); ok {
 			n, err := strconv.ParseInt(strings.TrimSuffix(strings.TrimSpace(rest), " kB"), 10, 64)
 			return n << 10, err
 		}
 	}
-	return 0, fmt.Errorf("no MemFree in /proc/meminfo")
+	return 0, fmt.Errorf("no %s in /proc/meminfo", key)
 }

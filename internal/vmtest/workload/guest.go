@@ -230,6 +230,21 @@ func (g *Guest) zram(bytes int64) (string, error) {
 }
 
 // swapOn turns swap on a device on, until Close.
+// waitForRoom waits a little for what was killed to give its memory back: swapoff makes
+// its caller the first to be killed, whatever its adjustment (mm/swapfile.c,
+// set_current_oom_origin).
+func waitForRoom() {
+	for range 200 {
+		free, err1 := meminfo("MemFree")
+		total, err2 := meminfo("SwapTotal")
+		left, err3 := meminfo("SwapFree")
+		if errors.Join(err1, err2, err3) != nil || free > total-left+16*mib {
+			return // swapoff says what is wrong
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+}
+
 func (g *Guest) swapOn(dev string, bytes int64, priority int) error {
 	if err := writeSwapHeader(dev, bytes); err != nil {
 		return err
@@ -243,6 +258,7 @@ func (g *Guest) swapOn(dev string, bytes int64, priority int) error {
 		return fmt.Errorf("swapon %s: %w", dev, errno)
 	}
 	g.defers(func() error {
+		waitForRoom()
 		for {
 			_, _, errno := unix.Syscall(unix.SYS_SWAPOFF, ptr(path), 0, 0)
 			if errno == unix.EINTR {
