@@ -237,6 +237,11 @@ func sigkillPairs() []pair {
 			r.Victim.CgroupPressure = &oom.Pressure{Some: &oom.PressureTime{Avg10Percent: oom.Some(some)}, Full: &oom.PressureTime{Avg10Percent: oom.Some(full)}}
 		}
 	}
+	machine := func(some float64) change {
+		return func(r *oom.Record) {
+			r.Memory = &oom.Memory{Pressure: &oom.Pressure{Some: &oom.PressureTime{Avg10Percent: oom.Some(some)}}}
+		}
+	}
 	noLimit := func(r *oom.Record) { r.Victim.CgroupLimits = nil }
 	incident := func(r *oom.Record) { r.Incident = "1" }
 	return []pair{
@@ -252,6 +257,8 @@ func sigkillPairs() []pair {
 		{codeMemoryWasFree, "38 % of its limit", kill(oom.CauseUser, user), codeKilledByUser, "no numbers", kill(oom.CauseUser, user, noLimit), codeKilledByUser},
 		{codeMemoryWasShort, "all waited", kill(oom.CauseUser, user, pressure(40, 31)), codeKilledByUser, "few waited", kill(oom.CauseUser, user, pressure(0.3, 0)), codeKilledByUser},
 		{codeMemoryWasFree, "few waited", kill(oom.CauseUser, user, pressure(0.3, 0)), codeKilledByUser, "one waited", kill(oom.CauseUser, user, pressure(40, 3)), codeKilledByUser},
+		{codeMemoryWasShort, "a cgroup's tenth", kill(oom.CauseUser, user, pressure(10, 0)), codeKilledByUser, "the machine's tenth may be others", kill(oom.CauseUser, user, machine(10)), codeKilledByUser},
+		{codeMemoryWasFree, "few waited on the machine", kill(oom.CauseUser, user, machine(9.9)), codeKilledByUser, "some waited on the machine", kill(oom.CauseUser, user, machine(10)), codeKilledByUser},
 		{codeMemoryWasFree, "the machine", kill(oom.CauseUser, user, noLimit, func(r *oom.Record) { r.Memory = &oom.Memory{TotalBytes: b(4 * gib), FreeBytes: b(gib)} }), codeKilledByUser,
 			"the machine is short", kill(oom.CauseUser, user, noLimit, func(r *oom.Record) { r.Memory = &oom.Memory{TotalBytes: b(4 * gib), FreeBytes: b(60 * mib)} }), codeKilledByUser},
 	}

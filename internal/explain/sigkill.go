@@ -124,14 +124,15 @@ const stalledPercent = 10
 
 // waiting is the pressure of the victim's cgroup in words, or where that is not known
 // the machine's, and whether they waited for long. A kernel without pressure has no
-// word against what the usage says.
+// word against what the usage says. Those who wait on the machine may be in another
+// cgroup, at a limit of its own: that proves nothing of this one.
 func (e *explanation) waiting() (words []string, stalled answer) {
-	p, whose := (*oom.Pressure)(nil), "its cgroup's"
+	p, whose, long := (*oom.Pressure)(nil), "its cgroup's", yes
 	if v := e.rec.Victim; v != nil {
 		p = v.CgroupPressure
 	}
 	if m := e.rec.Memory; p == nil && m != nil {
-		p, whose = m.Pressure, "the machine's"
+		p, whose, long = m.Pressure, "the machine's", unknown
 	}
 	if p == nil {
 		return nil, no
@@ -142,11 +143,11 @@ func (e *explanation) waiting() (words []string, stalled answer) {
 	}
 	switch {
 	case full.Known && full.Value >= stalledPercent:
-		return say("all", full.Value), yes
+		return say("all", full.Value), long
 	case !some.Known:
 		return nil, unknown
 	case some.Value >= stalledPercent:
-		return say("some", some.Value), yes
+		return say("some", some.Value), long
 	}
 	return say("some", some.Value), no
 }

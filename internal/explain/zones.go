@@ -21,6 +21,7 @@ type zoneSum struct {
 	free, high       uint64
 	spare            uint64
 	fit              uint64 // of spare, what lies in zones that have a block of the order
+	fitFree, fitHigh uint64 // what these have free, and their marks
 	order            int32
 	movable          bool // the request may use CMA
 	guessed          bool // a mark or a node is not known
@@ -114,7 +115,7 @@ func (e *explanation) notShort(z *zoneSum) {
 	if z.n == 0 || z.fit <= z.high || z.order > 0 && (z.blocks == 0 || z.noBlocks == z.blocks) {
 		return
 	}
-	free := z.free
+	free := z.fitFree
 	if !z.movable {
 		free = sub(free, e.freeCMA.Value)
 		if sub(z.fit, e.freeCMA.Value) <= z.high {
@@ -125,7 +126,7 @@ func (e *explanation) notShort(z *zoneSum) {
 	if !pagefault && e.total.Known && !ratio(z.fit, e.total.Value, 1, 32) {
 		return // as much comes back within a moment, and who holds the rest is why
 	}
-	text := sprintf("memory was not short: %s is free where the request may take it, above high watermarks of %s", sizeText(free), sizeText(z.high))
+	text := sprintf("memory was not short: %s is free where the request may take it, above high watermarks of %s", sizeText(free), sizeText(z.fitHigh))
 	lead, doubt := text, "a shortage that was over when the numbers were taken"
 	if pagefault {
 		lead += "; a page fault failed for another reason"
@@ -201,14 +202,17 @@ func (z *zoneSum) add(zone *oom.Zone, reserve uint64) {
 	}
 	spare := sub(free, add(mark.Value, reserve))
 	z.spare = add(z.spare, spare)
+	fits := func() {
+		z.fit, z.fitFree, z.fitHigh = add(z.fit, spare), add(z.fitFree, free), add(z.fitHigh, mark.Value)
+	}
 	if z.order <= 0 || len(zone.FreeBlocks) == 0 {
-		z.fit = add(z.fit, spare)
+		fits()
 		return
 	}
 	z.blocks++
 	for i := int(z.order); i < len(zone.FreeBlocks); i++ {
 		if zone.FreeBlocks[i] > 0 && z.mayTake(zone, i) {
-			z.fit = add(z.fit, spare)
+			fits()
 			return
 		}
 	}
