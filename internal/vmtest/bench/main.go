@@ -20,6 +20,7 @@ import (
 func main() {
 	kernel := flag.String("kernel", "6.12", "kernel")
 	binary := flag.String("oomtrace", "build/oomtrace", "the program to measure")
+	beside := flag.String("beside", "", "another build of it, to compare with in the same guest (-latency)")
 	short := flag.Bool("short", false, "leave out the crowds and the ten thousand kills")
 	latency := flag.Bool("latency", false, "leave out the storms too")
 	charges := flag.Bool("charges", false, "measure the flight recording alone")
@@ -27,7 +28,7 @@ func main() {
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	if err := run(ctx, *kernel, *binary, mode(*short, *latency, *charges, *signals)); err != nil {
+	if err := run(ctx, *kernel, *binary, *beside, mode(*short, *latency, *charges, *signals)); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
@@ -48,7 +49,7 @@ func mode(short, latency, charges, signals bool) []string {
 	return nil
 }
 
-func run(ctx context.Context, kernel, binary string, mode []string) error {
+func run(ctx context.Context, kernel, binary, beside string, mode []string) error {
 	k, err := kernels.Resolve(ctx, kernel, kernels.Options{})
 	if err != nil {
 		return err
@@ -63,6 +64,9 @@ func run(ctx context.Context, kernel, binary string, mode []string) error {
 		return err
 	}
 	files := []initramfs.File{{Path: "/bench", Host: guest, Mode: 0o755}, {Path: "/oomtrace", Host: binary, Mode: 0o755}}
+	if beside != "" {
+		files = append(files, initramfs.File{Path: "/oomtrace-beside", Host: beside, Mode: 0o755})
+	}
 	peers, err := installedPeers()
 	if err != nil {
 		return err

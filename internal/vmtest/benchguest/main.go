@@ -47,11 +47,15 @@ type tracer struct {
 }
 
 func tracers() []tracer {
+	ours := regexp.MustCompile(`^\{"schema":1,"id":"[^"]*","kind":"kill",.*?"victim":\{"pid":(\d+)`)
+	theirs := regexp.MustCompile(`OOM kill of PID (\d+)`)
+	flags := []string{"-o", "json", "--ready-file", "/tmp/ready"}
 	return []tracer{
-		{name: "oomtrace", args: []string{"/oomtrace", "-o", "json", "--ready-file", "/tmp/ready"}, pid: regexp.MustCompile(`^\{"schema":1,"id":"[^"]*","kind":"kill",.*?"victim":\{"pid":(\d+)`)},
-		{name: "oomkill (libbpf-tools)", args: []string{"/usr/sbin/oomkill"}, pid: regexp.MustCompile(`OOM kill of PID (\d+)`)},
-		{name: "the same on a terminal", args: []string{"/usr/sbin/oomkill"}, pid: regexp.MustCompile(`OOM kill of PID (\d+)`), terminal: true},
-		{name: "bpftrace oomkill.bt", args: []string{"/usr/bin/bpftrace", "/usr/sbin/oomkill.bt"}, pid: regexp.MustCompile(`OOM kill of PID (\d+)`)},
+		{name: "oomtrace", args: append([]string{"/oomtrace"}, flags...), pid: ours},
+		{name: "the other build", args: append([]string{"/oomtrace-beside"}, flags...), pid: ours},
+		{name: "oomkill (libbpf-tools)", args: []string{"/usr/sbin/oomkill"}, pid: theirs},
+		{name: "oomkill on a terminal", args: []string{"/usr/sbin/oomkill"}, pid: theirs, terminal: true},
+		{name: "bpftrace oomkill.bt", args: []string{"/usr/bin/bpftrace", "/usr/sbin/oomkill.bt"}, pid: theirs},
 	}
 }
 
@@ -81,7 +85,7 @@ func run() error {
 		return nil
 	}
 	fmt.Print("\n| storms, kills/s | without the tracer | with it | with its reader stopped |\n|---|---|---|---|\n")
-	for _, tr := range tracers()[:2] {
+	for _, tr := range []tracer{tracers()[0], tracers()[2]} {
 		if rates, err := storms(tr); err != nil {
 			fmt.Printf("| %s | %v |\n", tr.name, err)
 		} else {
