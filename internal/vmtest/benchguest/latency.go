@@ -13,8 +13,8 @@ import (
 )
 
 const (
-	latencyRounds = 4
-	latencyKills  = 25 // in each round
+	latencyRounds = 3
+	latencyKills  = 30 // in each round
 	lineWait      = 3 * time.Second
 )
 
