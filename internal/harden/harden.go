@@ -85,12 +85,23 @@ func raisePriority() error {
 // kernel leaves a part of each second to the others (sched_rt_runtime_us). A
 // cgroup without a share of real time refuses it.
 func realTime() error {
-	const schedRR = 2 // include/uapi/linux/sched.h
+	const policy = 2 // SCHED_RR of include/uapi/linux/sched.h
 	lowest := struct{ priority int32 }{1}
-	_, _, errno := syscall.AllThreadsSyscall(unix.SYS_SCHED_SETSCHEDULER, 0, schedRR, uintptr(unsafe.Pointer(&lowest)))
-	runtime.KeepAlive(&lowest)
-	if errno != 0 {
-		return fmt.Errorf("sched_setscheduler: %w", errno)
+	for range 2 { // a thread that another one started meanwhile may have missed it
+		threads, err := os.ReadDir("/proc/self/task")
+		if err != nil {
+			return err
+		}
+		for _, t := range threads {
+			tid, err := strconv.Atoi(t.Name())
+			if err != nil {
+				return err
+			}
+			_, _, errno := unix.Syscall(unix.SYS_SCHED_SETSCHEDULER, uintptr(tid), policy, uintptr(unsafe.Pointer(&lowest)))
+			if errno != 0 && errno != unix.ESRCH {
+				return fmt.Errorf("sched_setscheduler: %w", errno)
+			}
+		}
 	}
 	return nil
 }
