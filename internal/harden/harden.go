@@ -14,7 +14,6 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
-	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -48,11 +47,11 @@ func Apply(o Options) []Step {
 	if o.HeapBytes == 0 {
 		o.HeapBytes = DefaultHeapBytes
 	}
+	oneProcessor()
 	reserveHeap(o.HeapBytes)
 	steps := []Step{
 		{Name: "oom_score_adj", Err: setScoreAdj(o.OOMScoreAdj)},
 		{Name: "raise priority", Err: raisePriority()},
-		{Name: "real-time priority", Err: realTime()},
 		{Name: "lock memory", Err: lockMemory()},
 	}
 	err := DropCapabilities(o.Capabilities)
@@ -71,7 +70,7 @@ func setScoreAdj(adj int) error {
 const niceness = -20
 
 // raisePriority lets the process's threads run ahead of those that fight for
-// memory in the same cgroup and session. It needs CAP_SYS_NICE.
+// memory. It needs CAP_SYS_NICE.
 func raisePriority() error {
 	nice := niceness
 	if _, _, errno := syscall.AllThreadsSyscall(unix.SYS_SETPRIORITY, unix.PRIO_PROCESS, 0, uintptr(nice)); errno != 0 {
@@ -80,30 +79,14 @@ func raisePriority() error {
 	return nil
 }
 
-// realTime lets them run ahead of all that are not real-time, at the lowest such
-// priority: niceness counts within a session and a cgroup alone (sched(7)). The
-// kernel leaves a part of each second to the others (sched_rt_runtime_us). A
-// cgroup without a share of real time refuses it.
-func realTime() error {
-	const policy = 2 // SCHED_RR of include/uapi/linux/sched.h
-	lowest := struct{ priority int32 }{1}
-	for range 2 { // a thread that another one started meanwhile may have missed it
-		threads, err := os.ReadDir("/proc/self/task")
-		if err != nil {
-			return err
-		}
-		for _, t := range threads {
-			tid, err := strconv.Atoi(t.Name())
-			if err != nil {
-				return err
-			}
-			_, _, errno := unix.Syscall(unix.SYS_SCHED_SETSCHEDULER, uintptr(tid), policy, uintptr(unsafe.Pointer(&lowest)))
-			if errno != 0 && errno != unix.ESRCH {
-				return fmt.Errorf("sched_setscheduler: %w", errno)
-			}
-		}
+// oneProcessor lets Go code run on one CPU at a time, once the start has used them
+// all: the work is one record after the other, and threads that wait for more of it
+// while they spin, or wake each other, cost more than the work itself. A thread that
+// blocks in the kernel does not hold the others up: the runtime takes over from it.
+func oneProcessor() {
+	if os.Getenv("GOMAXPROCS") == "" {
+		runtime.GOMAXPROCS(1)
 	}
-	return nil
 }
 
 // startLimit is where Go's collector starts to work harder: well below the

@@ -102,7 +102,7 @@ func TestApply(t *testing.T) {
 	threads := strings.Count(out, "Name:\t")
 	for what, n := range map[string]int{
 		"CapPrm:\t0000000000000000\n": threads, "CapEff:\t0000000000000000\n": threads, "CapInh:\t0000000000000000\n": threads,
-		"NoNewPrivs:\t1\n": threads, "step drop privileges: <nil>\n": 1, "step oom_score_adj: <nil>\n": 1, "step ": 6, "\n500\n": 1,
+		"NoNewPrivs:\t1\n": threads, "step drop privileges: <nil>\n": 1, "step oom_score_adj: <nil>\n": 1, "step ": 5, "\n500\n": 1,
 		"CapAmb:\t0000000000000000\n": threads, "Seccomp:\t2\n": threads, "step filter system calls: <nil>\n": 1,
 		"refused ": 10, " -> operation not permitted\n": 10, "allowed ": 2,
 	} {
