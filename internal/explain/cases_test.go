@@ -120,6 +120,28 @@ func TestCases(t *testing.T) {
 		{"the victim, summed up by its name", system(swap(0, 0), holder(oom.Holder{Comm: "hog", UsageBytes: b(2 * gib), Tasks: b(1)}), func(r *oom.Record) { r.Victim.Comm = "hog" }), "", "this process holds 3 GiB of 4 GiB", "hog"},
 		{"the victim at an ancestor's limit", limited(inPod(250*mib), holder(oom.Holder{Comm: "hog", UsageBytes: b(240 * mib), Tasks: b(1)}), func(r *oom.Record) { r.Victim.Comm = "hog" }), codeHolder, "", "holds"},
 		{"nothing holds more than the limit", limited(inPod(250*mib), holder(oom.Holder{Comm: "x", UsageBytes: b(gib), Tasks: b(1)})), codeHolder, "", "holds"},
+		{"a swap cache that is not among the files", limited(limitStat(oom.LimitAnon, 126*mib), limitStat(oom.LimitFile, 0), limitStat(oom.LimitSwapcached, 125*mib), limitStat(oom.LimitKernel, 4*mib)),
+			codeLimitAnon, "anonymous memory: 251 MiB of 256 MiB (98 %)", ""},
+		{"the same beside files", limited(limitStat(oom.LimitAnon, 90*mib), limitStat(oom.LimitFile, 70*mib), limitStat(oom.LimitSwapcached, 92*mib), limitStat(oom.LimitKernel, 3*mib)),
+			codeLimitAnon, "anonymous memory: 182 MiB of 256 MiB (71 %)", ""},
+		{"no limit", limited(func(r *oom.Record) { r.Limit.MaxBytes = size{} }), "", "the record has no limit that is used up (256 MiB in use), 98 % of it anonymous", "limit of"},
+		{"no limit, and a BPF program", limited(stack("bpf_out_of_memory+0x6f"), func(r *oom.Record) { r.Limit.MaxBytes = size{} }), "", "a BPF program asked for the kill (256 MiB in use)", "limit"},
+		{"a limit, and what is in use is not known", limited(func(r *oom.Record) { r.Limit.UsageBytes = size{} }), "", "limit of 256 MiB is used up", "record has no"},
+		{"tasks of one name that share", system(swap(0, 0), holder(oom.Holder{Comm: "php-fpm", UsageBytes: b(5 * gib), Tasks: b(458)})), codeHolder, "458 tasks named php-fpm hold 5 GiB of 4 GiB, what they share counted for each", ""},
+		{"tasks of one name that may share", system(swap(0, 0), holder(oom.Holder{Comm: "php-fpm", UsageBytes: b(3900 * mib), Tasks: b(458)})), codeHolder, "hold 3.8 GiB of 4 GiB", "share"},
+		{"many small tasks, and some of it is in swap", system(tasks(300, repeated(10, 18*mib)...), func(r *oom.Record) { r.Candidates[0].Comm = "sh" }), codeManyTasks, "together they hold 5.3 GiB in memory and swap", "share"},
+		{"many small tasks that share", system(swap(0, 0), tasks(300, repeated(10, 18*mib)...)), codeManyTasks, "together they hold 5.3 GiB, what they share counted for each", "in memory"},
+		{"a node of ZONE_MOVABLE for the kernel", system(fromLog, cmaMask, func(r *oom.Record) {
+			r.Scope, r.Trigger.MemsAllowed, r.Memory.FreeBytes = oom.ScopeCpuset, "4", b(3*gib)
+			r.Memory.Zones = []oom.Zone{zone(4, "Movable", 2*gib, 9*mib, 20*mib)}
+		}), "", "the nodes of the cpuset have no zone that the request may use; the zones that they have hold 2 GiB free", "could also"},
+		{"the same for a program", system(fromLog, func(r *oom.Record) {
+			r.Scope, r.Trigger.MemsAllowed, r.Memory.FreeBytes = oom.ScopeCpuset, "4", b(3*gib)
+			r.Memory.Zones = []oom.Zone{zone(4, "Movable", 2*gib, 9*mib, 20*mib)}
+		}), "", "", "no zone"},
+		{"a tenth is free, and why it was not used is not known", system(swap(0, 0), func(r *oom.Record) {
+			r.Memory.FreeBytes, r.Memory.Zones, r.Memory.TotalBytes = b(400*mib), nil, b(4000*mib)
+		}), "", "could also be something that is no shortage: 400 MiB is free", ""},
 		{"what is mapped and in the swap cache counts once", limited(limitStat(oom.LimitAnon, 200*mib), limitStat(oom.LimitFile, 102*mib), limitStat(oom.LimitSwapcached, 100*mib), limitStat(oom.LimitKernel, 2*mib)),
 			codeLimitAnon, "anonymous memory: 252 MiB of 256 MiB (98 %)", ""},
 		{"v1, a container by its name", limitedV1(container("/kubepods/podu/abc"), func(r *oom.Record) {

@@ -199,8 +199,11 @@ func (f *facts) gatherDirty(st oom.Stats, kernel size) {
 	f.clean = all(dirty, writeback).Known
 	f.limitWriteback = writeback
 	f.swapcached = first(st, oom.LimitSwapcached)
-	if cached := min(f.swapcached.Value, f.cache.Value); cached > 0 {
-		f.cache.Value -= cached
+	if cached := f.swapcached.Value; cached > 0 {
+		// Some kernels count it with the files; where all kinds leave room for it, it is not.
+		if !f.usage.Known || add(f.anon.Value, f.cache.Value, f.shmem.Value, kernel.Value, cached) > f.usage.Value {
+			f.cache.Value = sub(f.cache.Value, cached)
+		}
 		f.anon = f.withSwapcached(cached, kernel)
 		writeback.Value = sub(writeback.Value, cached)
 	}

@@ -52,6 +52,13 @@ func (e *explanation) swappable() bool {
 
 func (e *explanation) limitUsedUp() string {
 	s := e.levelWord() + " limit"
+	if !e.max.Known && e.usage.Known { // what is unlimited is left out of the record
+		s = "the record has no limit that is used up (" + sizeText(e.usage.Value) + " in use)"
+		if e.inStack("bpf_out_of_memory") {
+			s = "a BPF program asked for the kill (" + sizeText(e.usage.Value) + " in use)"
+		}
+		return s
+	}
 	if e.max.Known {
 		s += " of " + sizeText(e.max.Value)
 	}

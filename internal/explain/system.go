@@ -45,6 +45,17 @@ func (e *explanation) systemSwap() {
 		e.settle(codeMemoryLow)
 		e.unsure(codeMemoryLow, "any cause with swap: the record does not hold its state")
 	}
+	e.freeUnused()
+}
+
+// freeUnused: with a tenth of the memory free, and not all zones of the request short, a
+// state of swap does not say why.
+func (e *explanation) freeUnused() {
+	if !e.has(codeMemoryLow) && !e.zonesShort && e.total.Known && ratio(e.free.Value, e.total.Value, 1, 10) {
+		for _, code := range [...]string{codeSwapNone, codeSwapFull} {
+			e.unsure(code, "something that is no shortage: "+sizeText(e.free.Value)+" is free")
+		}
+	}
 }
 
 // tight: with less than a tenth of the memory free, a kill that was asked for has a

@@ -71,7 +71,7 @@ func (e *explanation) manyTasks(whole, kernel, anonymous size) {
 	}
 	text := sprintf("%d tasks, the biggest of them %s", small, partText(t.biggest, whole.Value))
 	if e.rec.CandidatesBytes.Known {
-		text += "; together they hold " + sizeText(e.tasksSum(t, total))
+		text += "; together they hold " + sizeText(e.tasksSum(t, total)) + e.sumNote(e.tasksSum(t, total), whole.Value)
 	}
 	lead := e.shortage() + ": many small tasks hold it, " + text
 	if e.cgroup {
@@ -139,6 +139,21 @@ func (e *explanation) holder() {
 	e.add(f)
 }
 
+// sumNote explains a sum of tasks that is more than the memory.
+func (e *explanation) sumNote(sum, whole uint64) string {
+	swapped := sub(e.swapTotal.Value, e.swapFree.Value)
+	if e.cgroup {
+		swapped = e.limitSwapped()
+	}
+	switch {
+	case sum > add(whole, swapped):
+		return ", what they share counted for each"
+	case sum > whole:
+		return " in memory and swap"
+	}
+	return ""
+}
+
 // biggestOwner is the first of the record's holders.
 func (e *explanation) biggestOwner() holding {
 	if len(e.rec.Holders) == 0 || !e.rec.Holders[0].UsageBytes.Known {
@@ -148,6 +163,9 @@ func (e *explanation) biggestOwner() holding {
 	out := holding{who: ownerName(h) + " holds", bytes: h.UsageBytes.Value}
 	if h.Comm != "" && h.Tasks.Known {
 		out.who = sprintf("%d tasks named %s hold", h.Tasks.Value, name(h.Comm))
+		if whole := e.whole(); h.UsageBytes.Value > whole.Value {
+			out.words = ", what they share counted for each"
+		}
 		if h.Tasks.Value == 1 {
 			out.who = name(h.Comm) + " holds"
 			out.victim = e.rec.Victim != nil && e.rec.Victim.Comm == h.Comm

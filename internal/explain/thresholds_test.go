@@ -111,6 +111,9 @@ func TestThresholds(t *testing.T) {
 		{"below 3 % is free, no zones", 30*mib - 1, 30 * mib, has(codeMemoryLow), func(v uint64) *oom.Record {
 			return system(func(r *oom.Record) { r.Memory.Zones, r.Memory.FreeBytes, r.Memory.TotalBytes = nil, b(v), b(1000*mib) })
 		}},
+		{"below a tenth is free, no zones", 400*mib - 1, 400 * mib, sure(codeSwapNone), func(v uint64) *oom.Record {
+			return system(swap(0, 0), func(r *oom.Record) { r.Memory.Zones, r.Memory.FreeBytes, r.Memory.TotalBytes = nil, b(v), b(4000*mib) })
+		}},
 		{"more is free above the marks than they are", 108*mib + 2, 108 * mib, is(codeNotShort), func(v uint64) *oom.Record { return system(pagefault(v)...) }},
 		{"1/32 of the RAM is free above the marks", 128*mib + 30*mib, 128*mib + 30*mib - 1, is(codeNotShort), func(v uint64) *oom.Record {
 			return system(func(r *oom.Record) {

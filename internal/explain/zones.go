@@ -58,13 +58,33 @@ func (e *explanation) zones() {
 		listed = add(listed, z.FreeBytes.Value)
 	}
 	e.unlisted(&rest, listed)
+	if usable.n == 0 && rest.n > 0 && e.rec.Source == oom.SourceKmsg {
+		e.noUsableZone(&rest)
+		return
+	}
+	e.zonesShort = usable.n > 0 && usable.short == usable.n
 	e.fragments(&usable)
-	if usable.n > 0 && (usable.short == usable.n || guess || e.wasShort(&usable, &rest)) {
+	if usable.n > 0 && (e.zonesShort || guess || e.wasShort(&usable, &rest)) {
 		e.shortZones(&usable, &rest)
 	}
 	if !guess {
 		e.notShort(&usable)
 	}
+}
+
+// noUsableZone: the kernel's log lists the zones of the nodes that the request was limited
+// to, and it may use none of them: nodes of ZONE_MOVABLE alone, for the kernel's own memory.
+func (e *explanation) noUsableZone(listed *zoneSum) {
+	code, whose := codeNodeCpuset, "the nodes of the cpuset have "
+	switch e.rec.Scope {
+	case oom.ScopeCpuset:
+	case oom.ScopeMempolicy:
+		code, whose = codeNodeMempolicy, "the nodes of the memory policy have "
+	default:
+		return
+	}
+	e.add(finding{code: code, text: whose + "no zone that the request may use; the zones that they have hold " + sizeText(listed.free) + " free"})
+	e.settle(code)
 }
 
 // oneNode: a kernel without NUMA names no node in its log.
