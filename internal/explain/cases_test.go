@@ -1,6 +1,7 @@
 package explain
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -11,6 +12,10 @@ import (
 // chosenOnly is a log that ends with the kernel's choice.
 func chosenOnly(r *oom.Record) {
 	r.Source, r.Incomplete, r.Victim.Score, r.Victim.AnonRSSBytes = oom.SourceKmsg, oom.Some(true), oom.Some(int64(900)), size{}
+}
+
+func without(r *oom.Record, name string) {
+	r.Memory.Stat = slices.DeleteFunc(r.Memory.Stat, func(s oom.Stat) bool { return s.Name == name })
 }
 
 // TestCases holds what the words of single reasons and summaries must, and must not,
@@ -54,6 +59,16 @@ func TestCases(t *testing.T) {
 		{"zram that the log does not count", system(stat(oom.StatActiveAnon, 0), stat(oom.StatInactiveAnon, 0)), "", "could also be what zram or zswap holds", ""},
 		{"zram that is counted", system(stat(oom.StatActiveAnon, 0), stat(oom.StatInactiveAnon, 0), stat(oom.StatZspages, mib)), "", "could also be pages of drivers", "zram"},
 		{"zram where there is no swap", system(swap(0, 0), stat(oom.StatActiveAnon, 0), stat(oom.StatInactiveAnon, 0)), "", "could also be pages of drivers", "zram"},
+		{"missing memory, and the log lacks the stacks", system(func(r *oom.Record) {
+			set(&r.Memory.Stat, oom.StatActiveAnon, 0)
+			set(&r.Memory.Stat, oom.StatInactiveAnon, 0)
+			without(r, oom.StatKernelStack)
+		}), "", "could also be what zram or zswap holds, pages of drivers or a balloon, pipes, sockets, kernel stacks", ""},
+		{"the kernel's memory, and the log lacks the stacks", system(swap(0, 0), func(r *oom.Record) {
+			set(&r.Memory.Stat, oom.StatInactiveAnon, 0)
+			set(&r.Memory.Stat, oom.StatSlabUnrecl, 2700*mib)
+			without(r, oom.StatKernelStack)
+		}), "", "2.7 GiB of 4 GiB (66 %) is kernel memory", ""},
 		{"what is left before 5.18 is the kernel's", limited(func(r *oom.Record) {
 			r.Limit.Stat = oom.Stats{{Name: oom.LimitAnon, Bytes: 20 * mib}, {Name: oom.LimitFile, Bytes: 110 * mib}, {Name: oom.LimitShmem, Bytes: 100 * mib}, {Name: oom.LimitSock, Bytes: 6 * mib}}
 		}), codeLimitKernel, "kernel memory: 126 MiB of 256 MiB (49 %)", ""},

@@ -165,9 +165,12 @@ func (e *explanation) kernelMemory() {
 
 // uncounted are the guesses at memory that no statistic of this record holds.
 func (e *explanation) uncounted() string {
-	s := "pages of drivers, pipes or sockets"
+	s := "pages of drivers or a balloon, pipes, sockets"
 	if e.kernelHint() != "" {
-		s = "pages of drivers"
+		s = "pages of drivers or a balloon"
+	}
+	if !e.stacksKnown {
+		s += ", kernel stacks"
 	}
 	if e.swapTotal.Value > 0 && !e.zspages.Known {
 		s = "what zram or zswap holds, " + s
