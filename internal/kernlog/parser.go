@@ -139,7 +139,7 @@ func (p *Parser) Skip(n int) {
 		if p.o.ExitRecords && n > 0 {
 			p.settle()
 		}
-		p.release(nil)
+		p.release(&stamp{})
 	}
 }
 
@@ -381,7 +381,7 @@ func (p *Parser) newReport(l *lines.Line, headless bool) *report {
 
 // touch makes r the report that was written to last.
 func (p *Parser) touch(r *report, l *lines.Line) {
-	r.touched, r.last = p.tick, stampOf(l)
+	r.touched, r.last = p.tick, p.now
 	p.keepText(r, l, p.o.KeepText/8*7)
 	if n := len(p.open); n > 1 && p.open[n-1] != r {
 		p.remove(r)
@@ -680,7 +680,7 @@ func (p *Parser) panicked(l *lines.Line, b []byte, why oom.Panic) {
 		if h.rec.Kind == oom.KindNoVictim && !h.out && s.sameOrigin(&h.at) && (!ok || gap >= -clockSlack && gap <= reportWait) {
 			h.rec.Kind, h.rec.Panic, h.done = oom.KindPanic, why, true
 			h.rec.ID = p.identify(&h.at, string(oom.KindPanic), triggerTID(h.rec))
-			p.release(nil)
+			p.release(&stamp{})
 			return
 		}
 	}
@@ -798,7 +798,7 @@ func (p *Parser) expire(l *lines.Line) {
 		if p.o.ExitRecords && !lines.MayMatter(l.Text) {
 			p.settle()
 		}
-		p.release(l)
+		p.release(&p.now)
 	}
 	now := &p.now
 	for i := 0; i < len(p.open); {

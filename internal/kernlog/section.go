@@ -179,24 +179,16 @@ func classifyRest(b []byte) part {
 	if _, _, ok := statLine(b); ok {
 		return partStat
 	}
-	plus := bytes.IndexByte(b, '+') >= 0
-	if plus {
-		if _, _, ok := frame(b); ok {
-			return partFrame
-		}
+	if _, _, ok := frame(b); ok {
+		return partFrame
 	}
 	switch {
 	case isNode(b):
 		return partNode
 	case isForeign(b):
 		return partForeign
-	case scan.Contains(b, "cpuset=") && scan.Contains(b, " mems_allowed="):
+	case scan.Contains(b, " mems_allowed=") && scan.Contains(b, "cpuset="):
 		return partCpuset
-	}
-	if !plus {
-		if _, _, ok := frame(b); ok {
-			return partFrame
-		}
 	}
 	if b[len(b)-1] == 'B' {
 		if _, ok := slabRow(b); ok {
@@ -237,11 +229,8 @@ const interleaved = 256
 // failure, 2.6.31 to 7.x, or a stall, 4.10 to 4.15 and 7.3, or vmalloc's), or just the
 // latter (sysrq-m).
 func isForeign(b []byte) bool {
-	if rest, ok := scan.After(b, ": page allocation "); ok {
-		return scan.HasPrefix(rest, "failure") || scan.HasPrefix(rest, "stall")
-	}
-	if _, rest, ok := bytes.Cut(b, []byte(", mode:0x")); ok {
-		return scan.Contains(rest, "nodemask=")
+	if _, rest, ok := bytes.Cut(b, []byte("mode:0x")); ok {
+		return scan.Contains(rest, "nodemask=") || scan.Contains(b, ": page allocation failure") || scan.Contains(b, ": page allocation stall")
 	}
 	return scan.HasPrefix(b, "sysrq: Show Memory") || scan.HasPrefix(b, "SysRq : Show Memory")
 }
@@ -446,8 +435,8 @@ func (r *report) applyStat(b []byte) bool {
 	name, v, ok := statLine(b)
 	if ok {
 		// Each counter is printed once: one that comes again is another's.
-		r.statsMixed = r.statsMixed || !r.statsEach && r.stats.has(string(name))
-		r.stats.add(name, v)
+		again := r.stats.add(name, v)
+		r.statsMixed = r.statsMixed || again && !r.statsEach
 	}
 	return ok
 }
