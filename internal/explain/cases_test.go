@@ -14,6 +14,10 @@ func chosenOnly(r *oom.Record) {
 	r.Source, r.Incomplete, r.Victim.Score, r.Victim.AnonRSSBytes = oom.SourceKmsg, oom.Some(true), oom.Some(int64(900)), size{}
 }
 
+func shrank(r *oom.Record) {
+	r.Memory.TotalChanged = &oom.LimitChange{FromBytes: b(10 * gib), ToBytes: b(4 * gib), AgoNS: oom.Some(uint64(720e9))}
+}
+
 func without(r *oom.Record, name string) {
 	r.Memory.Stat = slices.DeleteFunc(r.Memory.Stat, func(s oom.Stat) bool { return s.Name == name })
 }
@@ -139,6 +143,9 @@ func TestCases(t *testing.T) {
 			codeLimitAnon, "anonymous memory: 251 MiB of 256 MiB (98 %)", ""},
 		{"the same beside files", limited(limitStat(oom.LimitAnon, 90*mib), limitStat(oom.LimitFile, 70*mib), limitStat(oom.LimitSwapcached, 92*mib), limitStat(oom.LimitKernel, 3*mib)),
 			codeLimitAnon, "anonymous memory: 182 MiB of 256 MiB (71 %)", ""},
+		{"a total that became less", system(shrank), codeMemoryBalloon, "shrank from 10 GiB to 4 GiB within 12 min: a balloon of the hypervisor took it, or it was taken offline", "more belongs"},
+		{"a total that became less, and the balloon is counted", system(shrank, stat("balloon_pages_bytes", 6*gib)), codeMemoryBalloon, "within 12 min; 6 GiB more belongs to the hypervisor's balloon", "offline"},
+		{"a total that became less, and the balloon is empty", system(shrank, stat("balloon_pages_bytes", 0)), codeMemoryBalloon, "within 12 min: it was taken offline", "balloon"},
 		{"no limit", limited(func(r *oom.Record) { r.Limit.MaxBytes = size{} }), "", "the record has no limit that is used up (256 MiB in use), 98 % of it anonymous", "limit of"},
 		{"no limit, and a BPF program", limited(stack("bpf_out_of_memory+0x6f"), func(r *oom.Record) { r.Limit.MaxBytes = size{} }), "", "a BPF program asked for the kill (256 MiB in use)", "limit"},
 		{"a limit, and what is in use is not known", limited(func(r *oom.Record) { r.Limit.UsageBytes = size{} }), "", "limit of 256 MiB is used up", "record has no"},

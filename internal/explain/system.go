@@ -222,13 +222,24 @@ func (e *explanation) compressed() {
 	e.add(finding{code: codeMemoryZram, text: text, lead: e.outOfSwap("could not take more: " + text)})
 }
 
-// ballooned: a balloon takes pages from the total, too.
+// ballooned: a balloon takes pages from the total, too, as taking memory offline does.
+// Where the kernel does not count the balloon's, either may have made the total less.
 func (e *explanation) ballooned() {
-	if !e.total.Known || !ratio(e.balloon.Value, add(e.total.Value, e.balloon.Value), 1, 8) {
+	if !e.total.Known {
 		return
 	}
-	text := sizeText(e.balloon.Value) + " more belongs to the hypervisor's balloon"
-	e.add(finding{code: codeMemoryBalloon, text: text, aside: text})
+	text := ""
+	if c := e.rec.Memory.TotalChanged; c != nil && ratio(sub(c.FromBytes.Value, c.ToBytes.Value), c.FromBytes.Value, 1, 8) {
+		text = sprintf("the machine's memory shrank from %s to %s within %s", sizeText(c.FromBytes.Value), sizeText(c.ToBytes.Value), spanText(c.AgoNS.Value))
+		text += aside(!e.balloon.Known, ": a balloon of the hypervisor took it, or it was taken offline")
+		text += aside(e.balloon.Known && e.balloon.Value == 0, ": it was taken offline")
+	}
+	if ratio(e.balloon.Value, add(e.total.Value, e.balloon.Value), 1, 8) {
+		text += aside(text != "", "; ") + sizeText(e.balloon.Value) + " more belongs to the hypervisor's balloon"
+	}
+	if text != "" {
+		e.add(finding{code: codeMemoryBalloon, text: text, aside: text})
+	}
 }
 
 // constrained: the kernel says that cpuset or policy limits the nodes, and the

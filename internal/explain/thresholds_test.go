@@ -158,6 +158,11 @@ func TestThresholds(t *testing.T) {
 		{"a balloon of 1/8", gib, gib - 7, has(codeMemoryBalloon), func(v uint64) *oom.Record {
 			return system(stat("balloon_pages_bytes", v), func(r *oom.Record) { r.Memory.TotalBytes = b(7 * gib) })
 		}},
+		{"an eighth of the memory is not there any more", gib, gib - 1, has(codeMemoryBalloon), func(v uint64) *oom.Record {
+			return system(func(r *oom.Record) {
+				r.Memory.TotalChanged = &oom.LimitChange{FromBytes: b(8 * gib), ToBytes: b(8*gib - v), AgoNS: oom.Some(uint64(90e9))}
+			})
+		}},
 		{"a quarter is shared", gib, gib - 1, has(codeMemoryShmem), func(v uint64) *oom.Record { return system(stat(oom.StatShmem, v)) }},
 		{"1/8 is zram's", 512 * mib, 512*mib - 1, has(codeMemoryZram), func(v uint64) *oom.Record { return system(stat(oom.StatZspages, v)) }},
 		{"a quarter is zram's", gib, gib - 1, is(codeMemoryZram), func(v uint64) *oom.Record { return system(swap(2*gib, 2*gib), stat(oom.StatZspages, v)) }},

@@ -52,6 +52,9 @@ type Parser struct {
 	// ended are kills that were given without their line, which may be late.
 	ended []ended
 	ids   []string // the last ones that hang on a coarse stamp
+	// The most memory that a record showed, and when.
+	most   uint64
+	mostAt stamp
 	// The last beginning of another allocation's report.
 	foreignSeen bool
 	foreignTick uint64
@@ -109,7 +112,29 @@ func (p *Parser) put(rec *oom.Record) {
 		}
 		return
 	}
+	p.compareTotal(rec)
 	p.out = append(p.out, rec)
+}
+
+// compareTotal sets the memory that a record shows beside the most that one of the same
+// boot did before. By the uptime and, where there is one, the wall clock as well it is the
+// same boot; the memory of a virtual machine may be another after the next one.
+func (p *Parser) compareTotal(rec *oom.Record) {
+	const shrunk = 64
+	m := rec.Memory
+	if m == nil || !m.TotalBytes.Known || !rec.UptimeNS.Known {
+		return
+	}
+	now, most := stamp{rec.UptimeNS, rec.Time, rec.Node, rec.BootID}, &p.mostAt
+	gap, _ := now.since(most)
+	both := !now.time.IsZero() && !most.time.IsZero()
+	same := p.most > 0 && now.sameOrigin(most) && gap >= 0 && (!both || (now.time.Sub(most.time)-gap).Abs() < time.Minute)
+	switch {
+	case !same || m.TotalBytes.Value >= p.most:
+		p.most, p.mostAt = m.TotalBytes.Value, now
+	case p.most-m.TotalBytes.Value > p.most/shrunk:
+		m.TotalChanged = &oom.LimitChange{FromBytes: oom.Some(p.most), ToBytes: m.TotalBytes, AgoNS: oom.Some(uint64(gap))}
+	}
 }
 
 // Stats returns the counts so far.
