@@ -50,8 +50,9 @@ type Parser struct {
 	held   []held
 	out    []*oom.Record
 	// ended are kills that were given without their line, which may be late.
-	ended []ended
-	ids   []string // the last ones that hang on a coarse stamp
+	ended   []ended
+	ids     []string  // the last ones that hang on a coarse stamp
+	headers [10]stamp // of the last reports
 	// The most memory that a record showed, and when.
 	most   uint64
 	mostAt stamp
@@ -448,8 +449,9 @@ func (p *Parser) header(l *lines.Line, b []byte) {
 		p.unplaced(l, b)
 		return
 	}
-	p.stats.Reports++
 	at := stampOf(l)
+	p.headers[p.stats.Reports%uint64(len(p.headers))] = at
+	p.stats.Reports++
 	p.dropClaimed(&at)
 	p.endHeadless(l)
 	r := p.newReport(l, false)

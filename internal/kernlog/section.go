@@ -280,6 +280,9 @@ func (p *Parser) part(l *lines.Line, b []byte, k part) {
 	}
 	switch {
 	case n == 1 && k == partCPU && order[0].stackState != stackDone:
+		if order[0].stage < stageCPU { // its own is lost, and what follows this one may be that task's
+			order[0].interrupt()
+		}
 		order[0].stackState = stackForeign // someone else's trace begins
 	case n > 0 && (certain(k) || k == partBadRow && order[0].stage == stageTasks):
 		order[0].doubtful = true
