@@ -18,6 +18,20 @@ func shrank(r *oom.Record) {
 	r.Memory.TotalChanged = &oom.LimitChange{FromBytes: b(10 * gib), ToBytes: b(4 * gib), AgoNS: oom.Some(uint64(720e9))}
 }
 
+func lowMask(mask uint32) change {
+	return func(r *oom.Record) { r.Trigger.GFPMask = oom.Some(mask) }
+}
+
+// lowMemory is a machine that is short of the memory below 4 GiB alone.
+func lowMemory(mask uint32) *oom.Record {
+	return system(lowMask(mask), func(r *oom.Record) {
+		r.Memory.FreeBytes = b(2*gib + 6*mib)
+		r.Memory.Zones = []oom.Zone{zone(0, "DMA", 2*mib, mib, 3*mib), zone(0, "DMA32", 4*mib, 4*mib, 9*mib), zone(0, "Normal", 2*gib, 20*mib, 30*mib)}
+		r.Memory.Zones[0].LowmemReserveBytes = []uint64{0, 700 * mib, 2 * gib}
+		r.Memory.Zones[1].LowmemReserveBytes = []uint64{0, 0, gib}
+	})
+}
+
 func without(r *oom.Record, name string) {
 	r.Memory.Stat = slices.DeleteFunc(r.Memory.Stat, func(s oom.Stat) bool { return s.Name == name })
 }
@@ -143,6 +157,10 @@ func TestCases(t *testing.T) {
 			codeLimitAnon, "anonymous memory: 251 MiB of 256 MiB (98 %)", ""},
 		{"the same beside files", limited(limitStat(oom.LimitAnon, 90*mib), limitStat(oom.LimitFile, 70*mib), limitStat(oom.LimitSwapcached, 92*mib), limitStat(oom.LimitKernel, 3*mib)),
 			codeLimitAnon, "anonymous memory: 182 MiB of 256 MiB (71 %)", ""},
+		{"a request for ZONE_DMA", lowMemory(0xd1), "", "the zones that the allocation can use have 2 MiB free, the rest of the machine 2 GiB", "swap"},
+		{"a request for ZONE_DMA32", lowMemory(0xd4), "", "the zones that the allocation can use have 6 MiB free, the rest of the machine 2 GiB", "swap"},
+		{"a request for any memory", lowMemory(0xd0), "", "memory was not short", "the rest"},
+		{"a request for ZONE_DMA where there is none", system(lowMask(0xd1)), "", "swap (2 GiB) is used up", "zones"},
 		{"a total that became less", system(shrank), codeMemoryBalloon, "shrank from 10 GiB to 4 GiB within 12 min: a balloon of the hypervisor took it, or it was taken offline", "more belongs"},
 		{"a total that became less, and the balloon is counted", system(shrank, stat("balloon_pages_bytes", 6*gib)), codeMemoryBalloon, "within 12 min; 6 GiB more belongs to the hypervisor's balloon", "offline"},
 		{"a total that became less, and the balloon is empty", system(shrank, stat("balloon_pages_bytes", 0)), codeMemoryBalloon, "within 12 min: it was taken offline", "balloon"},

@@ -1,6 +1,7 @@
 package explain
 
 import (
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -10,7 +11,9 @@ import (
 
 // Zone bits of gfp_mask, the same in all kernels (include/linux/gfp_types.h).
 const (
+	gfpDMA     = 0x01
 	gfpHighmem = 0x02
+	gfpDMA32   = 0x04
 	gfpMovable = 0x08
 )
 
@@ -269,12 +272,37 @@ func (e *explanation) usable(z *oom.Zone) bool {
 		return false
 	case t == nil:
 		return true
-	case z.Zone == "HighMem" && t.GFPMask.Known && t.GFPMask.Value&gfpHighmem == 0:
+	case z.Zone == "HighMem" && t.GFPMask.Known && t.GFPMask.Value&gfpHighmem == 0, e.lowOnly() < zoneRank(z.Zone):
 		return false
 	case !z.Node.Known || z.Node.Value < 0:
 		return true
 	}
 	return inList(t.Nodemask, z.Node.Value) && inList(t.MemsAllowed, z.Node.Value)
+}
+
+// zoneRank orders the zones below ZONE_NORMAL.
+func zoneRank(zone string) int {
+	if i := slices.Index([]string{"DMA", "DMA32"}, zone); i >= 0 {
+		return i
+	}
+	return math.MaxInt
+}
+
+// lowOnly is the rank of the zone that a request for low memory is confined to, where the
+// machine has that zone. Old kernels kill for these too.
+func (e *explanation) lowOnly() int {
+	t, zone := e.rec.Trigger, ""
+	switch {
+	case t == nil:
+	case t.GFPMask.Value&gfpDMA != 0:
+		zone = "DMA"
+	case t.GFPMask.Value&gfpDMA32 != 0:
+		zone = "DMA32"
+	}
+	if zone == "" || !slices.ContainsFunc(e.rec.Memory.Zones, func(z oom.Zone) bool { return z.Zone == zone }) {
+		return math.MaxInt
+	}
+	return zoneRank(zone)
 }
 
 // reserve is what the zone keeps from this allocation. The entries are by zone
@@ -283,7 +311,9 @@ func (e *explanation) usable(z *oom.Zone) bool {
 // allocation looks at the last of them, the largest.
 func (e *explanation) reserve(z *oom.Zone) uint64 {
 	r := z.LowmemReserveBytes
-	if !e.movable() {
+	if low := e.lowOnly(); low < math.MaxInt {
+		r = r[:min(low+1, len(r))]
+	} else if !e.movable() {
 		normal := min(2, len(r)-1)
 		for i := range e.rec.Memory.Zones {
 			row := e.rec.Memory.Zones[i]
