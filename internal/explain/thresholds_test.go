@@ -175,6 +175,15 @@ func TestThresholds(t *testing.T) {
 		{"a quarter is huge pages in use", gib, gib - 1, has(codeHugepagesUsed), func(v uint64) *oom.Record {
 			return system(stat(oom.StatHugepagesTotal, v), stat(oom.StatHugepagesFree, 0))
 		}},
+		{"40 % is huge pages in use", 1600 * mib, 1600*mib - 1, is(codeHugepagesUsed), func(v uint64) *oom.Record {
+			return system(stat(oom.StatHugepagesTotal, v), stat(oom.StatHugepagesFree, 0), stat(oom.StatInactiveAnon, 0), func(r *oom.Record) {
+				r.Memory.TotalBytes = b(4000 * mib)
+				set(&r.Memory.Stat, oom.StatIsolatedFile, gib) // nothing is missing
+			})
+		}},
+		{"blocks of the order with an eighth of what is free", 52 * mib, 53 * mib, is(codeMemoryFragments), func(v uint64) *oom.Record {
+			return system(swap(0, 0), fragmented(2, 400*mib, 90000, 900, 0), smallZone(v))
+		}},
 		{"a quarter is protected", gib, gib - 1, has(codeMemoryProtected), func(v uint64) *oom.Record {
 			return system(func(r *oom.Record) {
 				r.Victim.CgroupLimits = []oom.CgroupLimit{{Cgroup: "/a", UsageBytes: b(3 * gib), LowBytes: b(v)}}
@@ -272,6 +281,18 @@ func TestThresholds(t *testing.T) {
 		}},
 		{"a steady growth for a minute", 64e3, 61e3, no(says("too short")), func(v uint64) *oom.Record {
 			return limited(history([2]uint64{v, 100}, [2]uint64{v * 2 / 3, 152}, [2]uint64{v / 3, 204}, [2]uint64{0, 256}))
+		}},
+		{"three quarters of a burst in 120 s", 160e3, 161e3, has(codeGrewBurst), func(v uint64) *oom.Record {
+			return limited(history([2]uint64{v * 20, 100}, [2]uint64{v * 10, 100}, [2]uint64{v, 100}, [2]uint64{0, 256}))
+		}},
+		{"a burst in the last fifth of the time", 150e3, 149e3, has(codeGrewBurst), func(v uint64) *oom.Record {
+			return limited(history([2]uint64{v, 100}, [2]uint64{v / 2, 100}, [2]uint64{40e3, 100}, [2]uint64{0, 256}))
+		}},
+		{"a leak 15 % off its line", 200, 201, has(codeGrewLeak), func(v uint64) *oom.Record {
+			return limited(history([2]uint64{400e3, 100}, [2]uint64{300e3, 139}, [2]uint64{200e3, v}, [2]uint64{100e3, 217}, [2]uint64{0, 256}))
+		}},
+		{"two falls of a quarter", 49, 48, has(codeGrewSawtooth), func(v uint64) *oom.Record {
+			return limited(history([2]uint64{400e3, 60}, [2]uint64{300e3, 200}, [2]uint64{290e3, 200 - v}, [2]uint64{200e3, 220}, [2]uint64{190e3, 220 - v}, [2]uint64{0, 256}))
 		}},
 		{"5 s before a burst", 5300, 5000, has(codeGrewBurst), func(v uint64) *oom.Record {
 			return limited(history([2]uint64{v, 100}, [2]uint64{v / 2, 100}, [2]uint64{200, 100}, [2]uint64{0, 256}))
