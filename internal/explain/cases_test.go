@@ -105,8 +105,8 @@ func TestCases(t *testing.T) {
 		{"nodes that are not known are those that are short", system(numa(oom.ScopeCpuset, "", 2*gib), func(r *oom.Record) {
 			r.Memory.Zones = append(r.Memory.Zones, zone(2, "Normal", 15*mib, 5*mib, 10*mib))
 		}), "", "the nodes of the cpuset have 20 MiB free, the rest of the machine 2 GiB", ""},
-		{"free in zones with a block of the order alone", system(fragmented(2, 400*mib, 90000, 900, 0), smallZone(200*mib), func(r *oom.Record) { r.Trigger.GFPMask = oom.Some(uint32(0xcc0)) }),
-			codeNotShort, "203 MiB is free where the request may take it, above high watermarks of 3 MiB", "603"},
+		{"free in zones with a block of the order alone", system(fragmented(2, 400*mib, 90000, 900, 0), smallZone(600*mib), func(r *oom.Record) { r.Trigger.GFPMask = oom.Some(uint32(0xcc0)) }),
+			codeNotShort, "182 MiB is free where the request may take it, above high watermarks of 3 MiB", "1003"},
 		{"two big ones beside many small", limited(tasks(80, repeated(10, 4*mib)...), bystander(80*mib), bystander(80*mib), func(r *oom.Record) { r.CandidatesBytes = b(300 * mib) }),
 			codeManyTasks, "", "tasks"},
 		{"the group's others were not chosen by size", limited(spared(-1000, "/a"), spareBig(8*gib, -998), func(r *oom.Record) { r.Victim.BadnessPages = oom.Opt[int64]{} }), codeVictimAdj, "", "spared"},

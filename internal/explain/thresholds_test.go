@@ -181,8 +181,11 @@ func TestThresholds(t *testing.T) {
 				set(&r.Memory.Stat, oom.StatIsolatedFile, gib) // nothing is missing
 			})
 		}},
-		{"blocks of the order with an eighth of what is free", 52 * mib, 53 * mib, is(codeMemoryFragments), func(v uint64) *oom.Record {
-			return system(swap(0, 0), fragmented(2, 400*mib, 90000, 900, 0), smallZone(v))
+		{"blocks of the order have an eighth of what is free", 2960, 2961, is(codeMemoryFragments), func(v uint64) *oom.Record {
+			return system(swap(0, 0), fragmented(2, 400*mib, 102400-4*v, 0, v))
+		}},
+		{"up to 4.3 they have to be more than the halved mark", 480, 481, sure(codeMemoryFragments), func(v uint64) *oom.Record {
+			return system(swap(0, 0), fromLog, fragmented(2, 400*mib, 102400-4*v, 0, v))
 		}},
 		{"a quarter is protected", gib, gib - 1, has(codeMemoryProtected), func(v uint64) *oom.Record {
 			return system(func(r *oom.Record) {

@@ -2,6 +2,7 @@ package explain
 
 import (
 	"math"
+	"math/bits"
 	"slices"
 	"strconv"
 	"strings"
@@ -23,14 +24,15 @@ type zoneSum struct {
 	n, short         int
 	free, high       uint64
 	spare            uint64
-	fit              uint64 // of spare, what lies in zones that have a block of the order
-	fitFree, fitHigh uint64 // what these have free, and their marks
+	fit              uint64 // of spare, what is in blocks of the order or higher
+	fitFree, fitHigh uint64 // what is free in such blocks, and the marks of these zones
 	order            int32
-	movable          bool // the request may use CMA
-	guessed          bool // a mark or a node is not known
-	oneNode          bool // and need not be
-	blocks, noBlocks int
-	blockFree        uint64
+	halves           bool   // the kernel wants more than one block of the order
+	movable          bool   // the request may use CMA
+	guessed          bool   // a mark or a node is not known
+	oneNode          bool   // and need not be
+	blocks, noBlocks int    // zones above their marks with a list of blocks, and those without a block that will do
+	blockFree        uint64 // what the former have free
 }
 
 // zones looks at each zone that the allocation could use. The last try before a
@@ -45,6 +47,7 @@ func (e *explanation) zones() {
 	usable, rest := zoneSum{movable: e.movable()}, zoneSum{movable: true}
 	if t := e.rec.Trigger; t != nil {
 		usable.order = t.Order.Or(0)
+		usable.halves = e.rec.Source == oom.SourceKmsg && len(t.GFPFlags) == 0
 	}
 	usable.oneNode = e.oneNode()
 	guess := e.nodesUnknown()
@@ -225,22 +228,37 @@ func (z *zoneSum) add(zone *oom.Zone, reserve uint64) {
 	}
 	spare := sub(free, add(mark.Value, reserve))
 	z.spare = add(z.spare, spare)
-	fits := func() {
-		z.fit, z.fitFree, z.fitHigh = add(z.fit, spare), add(z.fitFree, free), add(z.fitHigh, mark.Value)
-	}
 	if z.order <= 0 || len(zone.FreeBlocks) == 0 {
-		fits()
+		z.fit, z.fitFree, z.fitHigh = add(z.fit, spare), add(z.fitFree, free), add(z.fitHigh, mark.Value)
 		return
 	}
 	z.blocks++
-	for i := int(z.order); i < len(zone.FreeBlocks); i++ {
-		if zone.FreeBlocks[i] > 0 && z.mayTake(zone, i) {
-			fits()
-			return
+	z.blockFree = add(z.blockFree, free)
+	in := z.inBlocks(zone)
+	if in == 0 || z.halves && in <= mark.Value>>min(z.order, 63) {
+		z.noBlocks++
+		return
+	}
+	z.fit, z.fitFree, z.fitHigh = add(z.fit, min(spare, in)), add(z.fitFree, min(free, in)), add(z.fitHigh, mark.Value)
+}
+
+// inBlocks is what a zone has free in blocks of the order or higher that the request may
+// take. Up to 4.3 that had to be more than the watermark, halved for each order
+// (__zone_watermark_ok); from 4.4 on one block will do. Names of gfp flags came with 4.6.
+func (z *zoneSum) inBlocks(zone *oom.Zone) uint64 {
+	var all, will uint64
+	for i, n := range zone.FreeBlocks {
+		pages := mul(n, 1<<min(i, 63))
+		if all = add(all, pages); i >= int(z.order) && z.mayTake(zone, i) {
+			will = add(will, pages)
 		}
 	}
-	z.noBlocks++
-	z.blockFree = add(z.blockFree, free)
+	hi, lo := bits.Mul64(zone.FreeBytes.Value, will)
+	if all == 0 || hi >= all {
+		return zone.FreeBytes.Value
+	}
+	in, _ := bits.Div64(hi, lo, all)
+	return in
 }
 
 // mayTake reports whether blocks of an order are of a type that serves the request:
@@ -349,17 +367,23 @@ func inList(list string, n int32) bool {
 	return false
 }
 
-// fragments: every zone that has memory above its marks lacks a block of the
-// order. Orders above 3 never reach the OOM killer (PAGE_ALLOC_COSTLY_ORDER).
+// fragments: the zones that have memory above their marks have next to none of it in
+// blocks of the order. Orders above 3 never reach the OOM killer (PAGE_ALLOC_COSTLY_ORDER).
 func (e *explanation) fragments(z *zoneSum) {
-	if z.order <= 0 || z.noBlocks == 0 || z.n-z.short != z.blocks || z.fit > 0 && !ratio(z.spare, z.fit, 8, 1) {
+	if z.order <= 0 || z.blocks == 0 || z.n-z.short != z.blocks || z.fit > 0 && !ratio(z.spare, z.fit, 8, 1) {
 		return
 	}
-	e.add(finding{code: codeMemoryFragments,
-		text: sprintf("%s is free above the watermarks, but in no block of order %d that the request may take", sizeText(z.blockFree), z.order)})
+	in := "in no block of order %d that the request may take"
+	switch {
+	case z.fit > 0:
+		in = "only " + sizeText(z.fit) + " of it in blocks of order %d or higher that the request may take"
+	case z.halves:
+		in = "too little of it in blocks of order %d or higher"
+	}
+	e.add(finding{code: codeMemoryFragments, text: sprintf("%s is free above the watermarks, but "+in, sizeText(z.blockFree), z.order)})
 	e.settle(codeMemoryFragments)
-	if z.noBlocks < z.blocks {
-		e.unsure(codeMemoryFragments, "a shortage: "+sizeText(z.fit)+" in blocks of that order came back just before the kill")
+	if z.fit > 0 {
+		e.unsure(codeMemoryFragments, "a shortage: blocks of that order came back just before the kill")
 	}
 }
 
