@@ -182,12 +182,12 @@ func (p *Parser) Line(l *lines.Line) {
 	if l.BootID == "" {
 		l.BootID = p.o.BootID
 	}
-	p.now = stampOf(l)
-	p.expire(l)
 	l.Text = scan.TrimEnd(l.Text)
-	if len(p.partial) > 0 && p.join(l) {
+	if len(p.partial) > 0 && p.join(l) { // its report waits no longer than it does
 		return
 	}
+	p.now = stampOf(l)
+	p.expire(l)
 	p.text(l, l.Text)
 }
 
