@@ -141,17 +141,21 @@ func (e *explanation) holder() {
 
 // sumNote explains a sum of tasks that is more than the memory.
 func (e *explanation) sumNote(sum, whole uint64) string {
-	swapped := sub(e.swapTotal.Value, e.swapFree.Value)
-	if e.cgroup {
-		swapped = e.limitSwapped()
-	}
 	switch {
-	case sum > add(whole, swapped):
+	case sum > add(whole, e.swapped()):
 		return ", what they share counted for each"
 	case sum > whole:
 		return " in memory and swap"
 	}
 	return ""
+}
+
+// swapped is what is in swap, of the machine or of the cgroup at its limit.
+func (e *explanation) swapped() uint64 {
+	if e.cgroup {
+		return e.limitSwapped()
+	}
+	return sub(e.swapTotal.Value, e.swapFree.Value)
 }
 
 // biggestOwner is the first of the record's holders.
@@ -163,7 +167,8 @@ func (e *explanation) biggestOwner() holding {
 	out := holding{who: ownerName(h) + " holds", bytes: h.UsageBytes.Value}
 	if h.Comm != "" && h.Tasks.Known {
 		out.who = sprintf("%d tasks named %s hold", h.Tasks.Value, name(h.Comm))
-		if whole := e.whole(); h.UsageBytes.Value > whole.Value {
+		// As much is shared that all tasks together hold more than there is.
+		if sum := max(h.UsageBytes.Value, sub(e.rec.CandidatesBytes.Value, e.swapped())); sum > e.whole().Value {
 			out.words = ", what they share counted for each"
 		}
 		if h.Tasks.Value == 1 {
