@@ -5,6 +5,7 @@ import (
 	"math"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/oomtrace/oomtrace/internal/kernlog/scan"
 	"github.com/oomtrace/oomtrace/internal/oom"
@@ -101,54 +102,27 @@ func (m *memInfo) managedPages() uint64 {
 // pageName is /proc/vmstat's name for a counter of the Mem-Info lines.
 func pageName(printed []byte) string {
 	switch string(printed) {
-	case "active_anon":
-		return oom.StatActiveAnon
-	case "inactive_anon":
-		return oom.StatInactiveAnon
-	case "isolated_anon":
-		return oom.StatIsolatedAnon
-	case "active_file":
-		return oom.StatActiveFile
-	case "inactive_file":
-		return oom.StatInactiveFile
-	case "isolated_file":
-		return oom.StatIsolatedFile
-	case "unevictable":
-		return oom.StatUnevictable
 	case "dirty":
 		return oom.StatFileDirty
 	case "writeback":
 		return oom.StatFileWriteback
-	case "unstable":
-		return "unstable_bytes"
-	case "Active": // up to 2.6.27
-		return "active_bytes"
-	case "inactive":
-		return "inactive_bytes"
-	case "Active_anon": // up to 2.6.31
-		return oom.StatActiveAnon
-	case "slab": // both kinds, up to 2.6.31
-		return "slab_bytes"
-	case "slab_reclaimable":
-		return oom.StatSlabReclaimable
-	case "slab_unreclaimable":
-		return oom.StatSlabUnrecl
-	case "mapped":
-		return oom.StatMapped
-	case "shmem":
-		return oom.StatShmem
 	case "pagetables":
 		return oom.StatPageTable
 	case "sec_pagetables":
 		return oom.StatSecPageTable
-	case "bounce":
-		return oom.StatBounce
-	case "kernel_misc_reclaimable":
-		return "kernel_misc_reclaimable_bytes"
-	case "free_cma":
-		return oom.StatFreeCMA
-	case "free_pcp":
-		return "free_pcp_bytes"
+	case "Active": // up to 2.6.27
+		return "active_bytes"
+	case "Active_anon": // up to 2.6.31
+		return oom.StatActiveAnon
+	}
+	for _, name := range [...]string{
+		oom.StatActiveAnon, oom.StatInactiveAnon, oom.StatIsolatedAnon, oom.StatActiveFile, oom.StatInactiveFile, oom.StatIsolatedFile,
+		oom.StatUnevictable, oom.StatSlabReclaimable, oom.StatSlabUnrecl, oom.StatMapped, oom.StatShmem, oom.StatBounce, oom.StatFreeCMA,
+		"free_pcp_bytes", "kernel_misc_reclaimable_bytes", "unstable_bytes", "inactive_bytes", "slab_bytes", // the last two are both kinds, of old kernels
+	} {
+		if string(printed) == strings.TrimSuffix(name, "_bytes") {
+			return name
+		}
 	}
 	return ""
 }

@@ -242,7 +242,7 @@ func (p *Parser) section(l *lines.Line, b []byte) { p.part(l, b, classify(b)) }
 func (p *Parser) part(l *lines.Line, b []byte, k part) {
 	switch k {
 	case partNone:
-		if p.openOf(l) {
+		if p.openHere() {
 			p.stats.Unused++
 		}
 		return
@@ -258,7 +258,7 @@ func (p *Parser) part(l *lines.Line, b []byte, k part) {
 		p.newReport(l, true)
 	}
 	order, n := p.pick(l, k)
-	if n == 0 && orphan(k) && !p.openOf(l) {
+	if n == 0 && orphan(k) && !p.openHere() {
 		order[0], n = p.newReport(l, true), 1
 	}
 	for _, r := range order[:n] {
@@ -275,7 +275,7 @@ func (p *Parser) part(l *lines.Line, b []byte, k part) {
 			return
 		}
 	}
-	if p.openOf(l) {
+	if p.openHere() {
 		p.stats.Unused++
 	}
 	switch {
@@ -308,19 +308,14 @@ func (p *Parser) foreign(l *lines.Line) {
 	}
 }
 
-// openOf says whether a report of the same machine is open.
-func (p *Parser) openOf(l *lines.Line) bool {
+// openHere says whether a report of the same machine is open.
+func (p *Parser) openHere() bool {
 	for _, r := range p.open {
-		if r.fits(l) {
+		if p.now.sameOrigin(&r.stamp) {
 			return true
 		}
 	}
 	return false
-}
-
-// from1 says whether a line can come from the same boot of the same machine.
-func (r *report) fits(l *lines.Line) bool {
-	return (r.bootID == "" || l.BootID == "" || r.bootID == l.BootID) && (r.node == "" || l.Node == "" || r.node == l.Node)
 }
 
 // pick finds the reports that a line can belong to, best first. With the caller
@@ -331,7 +326,7 @@ func (p *Parser) pick(l *lines.Line, k part) (order [maxOpen]*report, n int) {
 	st := stageOf(k)
 	for i := len(p.open) - 1; i >= 0; i-- {
 		r := p.open[i]
-		if !r.fits(l) {
+		if !p.now.sameOrigin(&r.stamp) {
 			continue
 		}
 		if l.Caller != 0 && r.caller != 0 {
