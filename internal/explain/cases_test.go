@@ -157,6 +157,11 @@ func TestCases(t *testing.T) {
 			codeLimitAnon, "anonymous memory: 251 MiB of 256 MiB (98 %)", ""},
 		{"the same beside files", limited(limitStat(oom.LimitAnon, 90*mib), limitStat(oom.LimitFile, 70*mib), limitStat(oom.LimitSwapcached, 92*mib), limitStat(oom.LimitKernel, 3*mib)),
 			codeLimitAnon, "anonymous memory: 182 MiB of 256 MiB (71 %)", ""},
+		{"what is free is CMA", system(lowMask(0xcc0), func(r *oom.Record) {
+			r.Memory.FreeBytes = b(2*gib + 500*mib)
+			r.Memory.Zones = []oom.Zone{zone(0, "Normal", 500*mib, 8*mib, 12*mib), zone(0, "HighMem", 2*gib, mib, 12*mib)}
+			r.Memory.Zones[0].FreeCMABytes = b(495 * mib)
+		}), "", "the zones that the allocation can use have 5 MiB free beside 495 MiB of CMA, which it may not use, the rest of the machine 2 GiB", ""},
 		{"a request for ZONE_DMA", lowMemory(0xd1), "", "the zones that the allocation can use have 2 MiB free, the rest of the machine 2 GiB", "swap"},
 		{"a request for ZONE_DMA32", lowMemory(0xd4), "", "the zones that the allocation can use have 6 MiB free, the rest of the machine 2 GiB", "swap"},
 		{"a request for any memory", lowMemory(0xd0), "", "memory was not short", "the rest"},

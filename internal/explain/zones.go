@@ -23,6 +23,7 @@ const (
 type zoneSum struct {
 	n, short         int
 	free, high       uint64
+	cma              uint64 // free, and not for the request
 	spare            uint64
 	fit              uint64 // of spare, what is in blocks of the order or higher
 	fitFree, fitHigh uint64 // what is free in such blocks, and the marks of these zones
@@ -219,6 +220,7 @@ func (z *zoneSum) add(zone *oom.Zone, reserve uint64) {
 	free := sub(zone.FreeBytes.Value, zone.HighatomicBytes.Value)
 	if !z.movable {
 		free = sub(free, zone.FreeCMABytes.Value)
+		z.cma = add(z.cma, zone.FreeCMABytes.Value)
 	}
 	z.n++
 	z.free, z.high = add(z.free, free), add(z.high, mark.Value)
@@ -401,7 +403,8 @@ func (e *explanation) shortZones(z, rest *zoneSum) {
 	case oom.ScopeMempolicy:
 		code, words = codeNodeMempolicy, "the nodes of the memory policy have "
 	}
-	e.add(finding{code: code, text: sprintf("%s%s free, the rest of the machine %s", words, sizeText(z.free), sizeText(rest.free))})
+	words += sizeText(z.free) + " free" + aside(z.cma > z.free, " beside "+sizeText(z.cma)+" of CMA, which it may not use")
+	e.add(finding{code: code, text: words + ", the rest of the machine " + sizeText(rest.free)})
 	e.settle(code)
 	if e.nodesUnknown() {
 		e.unsure(code, "a shortage of other nodes: which ones are allowed is not in the record")
