@@ -166,6 +166,12 @@ func TestCases(t *testing.T) {
 		{"a request for ZONE_DMA32", lowMemory(0xd4), "", "the zones that the allocation can use have 6 MiB free, the rest of the machine 2 GiB", "swap"},
 		{"a request for any memory", lowMemory(0xd0), "", "memory was not short", "the rest"},
 		{"a request for ZONE_DMA where there is none", system(lowMask(0xd1)), "", "swap (2 GiB) is used up", "zones"},
+		{"memory of no task", limited(func(r *oom.Record) { r.CandidatesBytes = b(20 * mib) }), "", "is held by no process that could be killed", ""},
+		{"the same, and the log may lack tasks", limited(fromLog, func(r *oom.Record) { r.CandidatesBytes, r.Incomplete = b(20*mib), oom.Some(true) }), "", "", "no process"},
+		{"tmpfs of no task, and the log may lack tasks", limited(limitStat(oom.LimitAnon, 8*mib), limitStat(oom.LimitFile, 245*mib), limitStat(oom.LimitShmem, 240*mib), fromLog, func(r *oom.Record) {
+			r.CandidatesBytes, r.Incomplete = b(20*mib), oom.Some(true)
+		}), "", "", "no process"},
+		{"one task that holds all, beside others that share", system(swap(0, 0), holder(oom.Holder{Comm: "holder", UsageBytes: b(3900 * mib), Tasks: b(1)}), func(r *oom.Record) { r.CandidatesBytes = b(4700 * mib) }), "", "holder holds 3.8 GiB of 4 GiB", "share"},
 		{"a total that became less", system(shrank), codeMemoryBalloon, "shrank from 10 GiB to 4 GiB within 12 min: a balloon of the hypervisor took it, or it was taken offline", "more belongs"},
 		{"a total that became less, and the balloon is counted", system(shrank, stat("balloon_pages_bytes", 6*gib)), codeMemoryBalloon, "within 12 min; 6 GiB more belongs to the hypervisor's balloon", "offline"},
 		{"a total that became less, and the balloon is empty", system(shrank, stat("balloon_pages_bytes", 0)), codeMemoryBalloon, "within 12 min: it was taken offline", "balloon"},

@@ -86,7 +86,7 @@ func (e *explanation) memoryLow() {
 		z := &e.rec.Memory.Zones[i]
 		marks = add(marks, z.HighBytes.Value, e.reserve(z))
 	}
-	lead := "no free memory (" + sizeText(e.free.Value) + ")"
+	lead := "no memory is free beyond what the zones reserve (" + sizeText(e.free.Value) + ")"
 	switch {
 	case marks > 0 && e.free.Value <= marks:
 		e.add(finding{code: codeMemoryLow, lead: lead,

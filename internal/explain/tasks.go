@@ -167,13 +167,13 @@ func (e *explanation) biggestOwner() holding {
 	out := holding{who: ownerName(h) + " holds", bytes: h.UsageBytes.Value}
 	if h.Comm != "" && h.Tasks.Known {
 		out.who = sprintf("%d tasks named %s hold", h.Tasks.Value, name(h.Comm))
-		// As much is shared that all tasks together hold more than there is.
-		if sum := max(h.UsageBytes.Value, sub(e.rec.CandidatesBytes.Value, e.swapped())); sum > e.whole().Value {
-			out.words = ", what they share counted for each"
-		}
-		if h.Tasks.Value == 1 {
+		sum := max(h.UsageBytes.Value, sub(e.rec.CandidatesBytes.Value, e.swapped()))
+		switch {
+		case h.Tasks.Value == 1:
 			out.who = name(h.Comm) + " holds"
 			out.victim = e.rec.Victim != nil && e.rec.Victim.Comm == h.Comm
+		case sum > e.whole().Value: // so much is shared that all tasks together hold more than there is
+			out.words = ", what they share counted for each"
 		}
 	} else if h.Tasks.Value > 1 {
 		out.words += sprintf(" in %d tasks", h.Tasks.Value)
