@@ -166,6 +166,8 @@ func TestCases(t *testing.T) {
 		{"a request for ZONE_DMA32", lowMemory(0xd4), "", "the zones that the allocation can use have 6 MiB free, the rest of the machine 2 GiB", "swap"},
 		{"a request for any memory", lowMemory(0xd0), "", "memory was not short", "the rest"},
 		{"a request for ZONE_DMA where there is none", system(lowMask(0xd1)), "", "swap (2 GiB) is used up", "zones"},
+		{"a log that is cut, with what held the memory", system(swap(0, 0), fromLog, func(r *oom.Record) { r.Incomplete = oom.Some(true) }), "", "no swap is configured", "could also"},
+		{"a log that is cut, without it", system(swap(0, 0), fromLog, noStats, func(r *oom.Record) { r.Incomplete = oom.Some(true) }), "", "could also be memory that swap could not have taken", ""},
 		{"memory of no task", limited(func(r *oom.Record) { r.CandidatesBytes = b(20 * mib) }), "", "is held by no process that could be killed", ""},
 		{"the same, and the log may lack tasks", limited(fromLog, func(r *oom.Record) { r.CandidatesBytes, r.Incomplete = b(20*mib), oom.Some(true) }), "", "", "no process"},
 		{"tmpfs of no task, and the log may lack tasks", limited(limitStat(oom.LimitAnon, 8*mib), limitStat(oom.LimitFile, 245*mib), limitStat(oom.LimitShmem, 240*mib), fromLog, func(r *oom.Record) {
