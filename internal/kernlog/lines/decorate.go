@@ -3,6 +3,7 @@ package lines
 import (
 	"bytes"
 	"time"
+	"unicode/utf8"
 
 	"github.com/oomtrace/oomtrace/internal/kernlog/scan"
 )
@@ -65,15 +66,72 @@ func cutDecoration(b []byte, g Grammar) []byte {
 	case scan.IsDigit(c):
 		return cutNumber(b, in, g)
 	case scan.HasPrefix(in, "**"), scan.HasPrefix(in, "- "), scan.HasPrefix(in, "* "):
-		if rest := scan.SkipSpaces(in[2:]); stamped(rest) {
+		if rest := scan.SkipSpaces(in[2:]); stamped(rest) || len(rest) > 0 && isQuote(rest[0]) && stamped(rest[1:]) {
 			return rest
 		}
-	case c == '"', c == '\'', c == '`':
+	case isQuote(c):
 		if rest := in[1:]; stamped(rest) {
-			return bytes.TrimRight(rest, "\"'`,")
+			return closeQuote(c, rest)
 		}
 	case c == '/', c == '.', c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z':
 		return cutFile(b)
+	}
+	return b
+}
+
+func isQuote(c byte) bool { return c == '"' || c == '\'' || c == '`' }
+
+// closeQuote takes off what closes a quote, and its escapes. The quote may be of a list, or
+// an argument.
+func closeQuote(quote byte, b []byte) []byte {
+	text, ok := bytes.CutSuffix(bytes.TrimRight(b, " ,;)]}"), []byte{quote})
+	if !ok {
+		return bytes.TrimRight(b, "\"'`,")
+	}
+	switch quote {
+	case '"':
+		text = bytes.TrimSuffix(bytes.TrimSuffix(text, []byte(`\n`)), []byte(`\r`))
+		return unescapeString(text)
+	case '\'':
+		return bytes.ReplaceAll(text, []byte("''"), []byte("'"))
+	}
+	return text
+}
+
+// trailers are what may end each line, longer ones before their own ends: cat -A and cat -v,
+// strings of programming languages, hard line breaks of Markdown and of pages.
+var trailers = [...]string{"^M$", "$", "^M", `\r\n"`, `\n"`, `\`, "<br>", "<br/>", "<br />", "”", "»"}
+
+// trailerOf finds what ends the lines of a log, by its first ones; empty for nothing.
+func trailerOf(head []byte) string {
+	const fewest = 3
+	var counts [len(trailers)]int
+	all := 0
+	for line := range bytes.Lines(head) {
+		line = bytes.TrimRight(line, "\r\n\t ")
+		if len(line) > 0 {
+			all++
+		}
+		for i, t := range trailers {
+			if bytes.HasSuffix(line, []byte(t)) {
+				counts[i]++
+				break
+			}
+		}
+	}
+	for i, n := range counts {
+		if n >= fewest && n*2 > all {
+			return trailers[i]
+		}
+	}
+	return ""
+}
+
+// cutTrailer takes that off a line.
+func (x *prefixes) cutTrailer(b []byte) []byte {
+	b = bytes.TrimRight(bytes.TrimSuffix(b, []byte(x.trailer)), "\r \t")
+	if x.trailer[len(x.trailer)-1] == '$' && bytes.Contains(b, []byte("^I")) {
+		b = bytes.ReplaceAll(b, []byte("^I"), []byte("\t"))
 	}
 	return b
 }
@@ -188,8 +246,11 @@ func plain(dst, b []byte) []byte {
 	if escape := writtenFirst(b); escape != "" {
 		b = stripWritten(b, escape)
 	}
-	if bytes.Contains(b, []byte("\u00a0")) {
+	if bytes.IndexByte(b, 0xa0) >= 0 {
 		b = bytes.ReplaceAll(b, []byte("\u00a0"), []byte(" "))
+		if !utf8.Valid(b) { // in Latin-1
+			b = bytes.ReplaceAll(b, []byte{0xa0}, []byte(" "))
+		}
 	}
 	return b
 }

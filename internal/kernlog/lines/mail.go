@@ -19,6 +19,13 @@ type printed struct {
 	err  error
 }
 
+func decodePrinted(_ []byte, src *source) (io.Reader, error) {
+	if isPrinted(src.begin()) {
+		return &printed{in: &packed{src}}, nil
+	}
+	return nil, nil
+}
+
 // isPrinted says whether a text is quoted-printable: then each "=" in it is escaped or ends
 // a line. The headers of a mail, and other parts of it, may have others.
 func isPrinted(head []byte) bool {

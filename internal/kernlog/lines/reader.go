@@ -117,30 +117,14 @@ func (r *Reader) Step() error {
 	return r.src.err
 }
 
-// open unpacks the input and finds its format.
+// open undoes what the input was packed and written in, and finds its format.
 func (r *Reader) open() error {
 	r.src = &source{in: r.in, max: r.o.Longest()}
 	r.src.buf = make([]byte, max(bufferBytes, 4*r.src.max+2*historyBytes))
-	for range 2 { // a compressed log may have been compressed again
-		head := r.src.peek()
-		unpacked, err := unpack(head, r.src)
-		if err != nil {
-			return err
-		}
-		if unpacked == nil {
-			break
-		}
-		r.src = &source{in: unpacked, max: r.src.max, buf: make([]byte, len(r.src.buf))}
+	if err := r.unpack(); err != nil {
+		return err
 	}
 	head := r.src.peek()
-	if order := wideOf(head); order != nil {
-		r.src = &source{in: &wide{in: &packed{r.src}, order: order}, max: r.src.max, buf: make([]byte, len(r.src.buf))}
-		head = r.src.peek()
-	}
-	if isPrinted(r.src.begin()) {
-		r.src = &source{in: &printed{in: &packed{r.src}}, max: r.src.max, buf: make([]byte, len(r.src.buf))}
-		head = r.src.peek()
-	}
 	if len(head) > 0 && head[0] == 0 {
 		if !r.src.skipHole() {
 			return ErrNotText
@@ -156,6 +140,7 @@ func (r *Reader) open() error {
 	case !printable(head):
 		return ErrNotText
 	}
+	r.src.endAtReturns()
 	if r.o.Other != nil {
 		begin := head
 		if !bytes.Contains(begin, []byte("\n")) && bytes.Contains(begin, []byte("{")) {
@@ -176,40 +161,78 @@ func (r *Reader) open() error {
 		r.format, r.guessed = formatTable, true
 		return nil
 	}
+	r.x.trailer = trailerOf(r.src.begin())
 	if r.wrapping = r.wrappingOf(r.src.begin()); r.wrapping.width > 0 {
 		r.start = math.MaxInt // what begins a line may tell nothing
 	}
 	return nil
 }
 
-// unpack returns a reader of what is packed, or nil.
-func unpack(head []byte, src *source) (io.Reader, error) {
-	switch {
-	case scan.HasPrefix(head, "\x1f\x8b"):
-		z, err := gzip.NewReader(&packed{src})
-		if err != nil {
-			return nil, fmt.Errorf("gzip: %w", err)
+// decoders undo what a whole log was packed or written in. Each looks at its first bytes and
+// returns a reader of what is in it, or nil.
+var decoders = [...]func(head []byte, src *source) (io.Reader, error){
+	unpackGzip, unpackXZ, unpackZstd, decodeWide, decodeBase64, decodeMail, decodePrinted, decodeStrings,
+}
+
+// unpack undoes them, from the outside in. A compressed log may have been compressed again.
+func (r *Reader) unpack() error {
+	const most = 4
+	for range most {
+		head := r.src.peek()
+		var in io.Reader
+		var err error
+		for _, decode := range decoders {
+			if in, err = decode(head, r.src); err != nil {
+				return err
+			}
+			if in != nil {
+				break
+			}
 		}
-		return z, nil
-	case scan.HasPrefix(head, "\xfd7zXZ\x00"):
-		if err := checkXZ(head); err != nil {
-			return nil, err
+		if in == nil {
+			break
 		}
-		z, err := xz.NewReader(&packed{src})
-		if err != nil {
-			return nil, fmt.Errorf("xz: %w", err)
-		}
-		return z, nil
-	case scan.HasPrefix(head, "\x28\xb5\x2f\xfd"):
-		// One goroutine's worth of work in the caller's: nothing to close.
-		z, err := zstd.NewReader(&packed{src}, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true),
-			zstd.WithDecoderMaxWindow(maxWindow))
-		if err != nil {
-			return nil, fmt.Errorf("zstd: %w", err)
-		}
-		return z, nil
+		r.src = &source{in: in, max: r.src.max, buf: make([]byte, len(r.src.buf))}
 	}
-	return nil, nil
+	return nil
+}
+
+func unpackGzip(head []byte, src *source) (io.Reader, error) {
+	if !scan.HasPrefix(head, "\x1f\x8b") {
+		return nil, nil
+	}
+	z, err := gzip.NewReader(&packed{src})
+	if err != nil {
+		return nil, fmt.Errorf("gzip: %w", err)
+	}
+	return z, nil
+}
+
+func unpackXZ(head []byte, src *source) (io.Reader, error) {
+	if !scan.HasPrefix(head, "\xfd7zXZ\x00") {
+		return nil, nil
+	}
+	if err := checkXZ(head); err != nil {
+		return nil, err
+	}
+	z, err := xz.NewReader(&packed{src})
+	if err != nil {
+		return nil, fmt.Errorf("xz: %w", err)
+	}
+	return z, nil
+}
+
+func unpackZstd(head []byte, src *source) (io.Reader, error) {
+	if !scan.HasPrefix(head, "\x28\xb5\x2f\xfd") {
+		return nil, nil
+	}
+	// One goroutine's worth of work in the caller's: nothing to close.
+	z, err := zstd.NewReader(&packed{src}, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true),
+		zstd.WithDecoderMaxWindow(maxWindow))
+	if err != nil {
+		return nil, fmt.Errorf("zstd: %w", err)
+	}
+	return z, nil
 }
 
 // checkXZ refuses a dictionary that is bigger than any preset's, since the

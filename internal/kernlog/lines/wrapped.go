@@ -57,7 +57,7 @@ func (r *Reader) wrappingOf(head []byte) wrapping {
 		}
 	}
 	switch {
-	case stamps < fewest || rests == 0:
+	case stamps < fewest || rests < fewest: // one or two may be what somebody says of the log
 	case fully[0] == rests && hard.width > longestSoft, fully[0] > 1 && fully[0]*10 >= rests*4 && fully[1] == rests: // between words, one in eight would be
 		return hard
 	case softly[0]*10 >= rests*7 && softly[1]*20 >= rests*19:
