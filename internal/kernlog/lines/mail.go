@@ -19,7 +19,7 @@ type printed struct {
 	err  error
 }
 
-func decodePrinted(_ []byte, src *source) (io.Reader, error) {
+func decodePrinted(_ Grammar, _ []byte, src *source) (io.Reader, error) {
 	if isPrinted(src.begin()) {
 		return &printed{in: &packed{src}}, nil
 	}
@@ -50,7 +50,8 @@ func isPrinted(head []byte) bool {
 			bad++
 		}
 	}
-	return signs > 1 && good > 4*bad
+	said := bytes.Contains(bytes.ToLower(head), []byte("content-transfer-encoding: quoted-printable"))
+	return signs > 1 && good > 4*bad || said && good > bad
 }
 
 func (p *printed) Read(b []byte) (int, error) {

@@ -19,8 +19,9 @@ type prefixes struct {
 	escapes
 	believed, contained bool   // the source says that it is the kernel's, or a container's
 	page, entities      bool   // a web page, or its way to write characters
+	marked              bool   // Markdown's way to write characters
 	fence               string // what ends a log that is set in
-	trailer             string // what ends each line
+	lead, trailer       string // what begins and ends each line
 	afterUser           bool   // the last line that had a prefix was another program's
 	node                string // the last node seen, so that it is made a string once
 	human               time.Time
@@ -35,12 +36,15 @@ const maxWraps = 4
 // line in a syslog file may quote a kernel message and must not count as one.
 func (x *prefixes) line(raw []byte) (l Line, ok bool) {
 	b := scan.TrimEnd(raw)
-	if len(b) > 0 && (b[0] < '\t' || b[len(b)-1] < ' ') {
-		b = bytes.TrimLeft(bytes.TrimRight(b, "\r\n \t\x00\a\b"), "\x00\a\b")
+	if len(b) > 0 && (b[0] < ' ' || b[len(b)-1] < ' ') {
+		b = bytes.TrimLeft(bytes.TrimRight(b, "\r\n \t\x00\a\b"), "\r\f\v\x00\a\b")
 	}
 	b = bytes.TrimPrefix(b, []byte("\ufeff"))
 	if x.trailer != "" {
 		b = x.cutTrailer(b)
+	}
+	if x.lead != "" {
+		b = x.cutLead(b)
 	}
 	if len(b) == 0 {
 		x.afterUser = false
@@ -48,7 +52,7 @@ func (x *prefixes) line(raw []byte) (l Line, ok bool) {
 	}
 	text, kernel, ok := x.kmsg(&l, b)
 	if !ok {
-		b = x.unescapeEntities(b)
+		b = x.unescapeMarks(x.unescapeEntities(b))
 		if special(b) {
 			x.clean = append(x.clean[:0], plain(x.clean, b)...)
 			b = x.clean
@@ -100,7 +104,7 @@ func (x *prefixes) unwrap(l *Line, b []byte) ([]byte, bool) {
 		return x.unwrap(l, b[i:])
 	}
 	if !l.Exact {
-		if b = x.anywhere(l, b); !l.Exact && taggedAway(b) && !x.known(b, false) {
+		if b = x.anywhere(l, b); !l.Exact && taggedAway(b) && !x.known(scan.SkipSpaces(b), false) {
 			x.afterUser = true
 			return b, false
 		}
@@ -117,6 +121,9 @@ func (x *prefixes) unwrap(l *Line, b []byte) ([]byte, bool) {
 func datedAt(b []byte) int {
 	const most = 12
 	for i := 1; i < min(len(b), most); i++ {
+		if b[i-1] == '[' { // the date is in brackets
+			break
+		}
 		if c := b[i]; b[i-1] == ' ' && (c >= 'A' && c <= 'Z' || scan.IsDigit(c)) && stamped(b[i:]) {
 			return i
 		}
@@ -233,10 +240,15 @@ type KmsgHeader struct {
 	Text      []byte
 }
 
-// ParseKmsg reads a record of /dev/kmsg: "prio,seq,usec,flags[,caller=T1];text".
+// ParseKmsg reads a record of /dev/kmsg: "prio,seq,usec,flags[,caller=T1];text". netconsole
+// may put the kernel's release before it: "6.12.3,".
 func ParseKmsg(b []byte) (h KmsgHeader, ok bool) {
+	const longestRelease = 64
 	if len(b) == 0 || !scan.IsDigit(b[0]) {
 		return h, false
+	}
+	if len(b) > 2 && (b[1] == '.' || b[2] == '.') {
+		b = b[bytes.IndexByte(b[:min(len(b), longestRelease)], ',')+1:]
 	}
 	field := func() (v uint64) {
 		var rest []byte
@@ -492,6 +504,11 @@ func (x *prefixes) iso(l *Line, b []byte) ([]byte, wrapState) {
 	}
 	l.Time = t
 	rest = scan.SkipSpaces(rest)
+	if len(rest) > 0 && scan.IsDigit(rest[0]) {
+		if text, st := logcatFields(l, rest); st == wrapMore {
+			return text, st
+		}
+	}
 	for _, stream := range [...]string{"stdout ", "stderr "} {
 		if s, ok := bytes.CutPrefix(rest, []byte(stream)); ok {
 			if len(s) > 2 && s[1] == ' ' { // CRI: "F " or "P "
@@ -512,9 +529,6 @@ func (x *prefixes) iso(l *Line, b []byte) ([]byte, wrapState) {
 
 // logcat reads Android's "03-07 04:11:09.123   214   214 W kernel  : text".
 func (x *prefixes) logcat(l *Line, b []byte) ([]byte, wrapState) {
-	if len(b) > 24 && b[4] == '-' && b[23] == ' ' && b[19] == '.' { // with the year
-		b = b[len("2006-"):]
-	}
 	if len(b) < 20 || b[2] != '-' || b[5] != ' ' || b[14] != '.' {
 		return b, wrapNone
 	}
@@ -526,6 +540,14 @@ func (x *prefixes) logcat(l *Line, b []byte) ([]byte, wrapState) {
 		return b, wrapNone
 	}
 	l.Time = x.withYear(time.Month(mon), day, h, m, s, int(ms)*1_000_000)
+	if text, st := logcatFields(l, rest); st != wrapNone {
+		return text, st
+	}
+	return b, wrapUser
+}
+
+// logcatFields reads "root   214   214 W kernel  : " and its shorter forms.
+func logcatFields(l *Line, rest []byte) ([]byte, wrapState) {
 	for range 4 { // who, pid, tid and level
 		field, after := scan.Field(rest)
 		switch {
@@ -536,7 +558,7 @@ func (x *prefixes) logcat(l *Line, b []byte) ([]byte, wrapState) {
 		}
 		rest = after
 	}
-	return b, wrapUser
+	return rest, wrapNone
 }
 
 // logcatTag reads "kernel  : text" and "kernel  (  214): text".
@@ -753,9 +775,6 @@ func (x *prefixes) anywhere(l *Line, b []byte) []byte {
 		}
 		at += i
 		if rest, st := x.bracket(l, b[at:]); st == wrapText {
-			if at > 0 && isQuote(b[at-1]) {
-				return closeQuote(b[at-1], rest)
-			}
 			return rest
 		}
 		at++

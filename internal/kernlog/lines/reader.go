@@ -9,6 +9,7 @@ import (
 	"io"
 	"math"
 	"os"
+	"time"
 
 	"github.com/klauspost/compress/zstd"
 	"github.com/ulikunitz/xz"
@@ -53,6 +54,10 @@ type Reader struct {
 	comma     byte
 	guessed   bool // the columns, by what is in them
 	wrapping  wrapping
+	pieces    pieces
+	events    events
+	part      string // of a line of docker's
+	ended     bool   // its lines have ends
 	stats     Stats
 }
 
@@ -64,6 +69,7 @@ const (
 	formatExport
 	formatVerbose
 	formatTable
+	formatEvents
 )
 
 // NewReader returns a reader that gives a log's lines to the sink. It does not close in.
@@ -104,17 +110,34 @@ func (r *Reader) Step() error {
 		more = r.stepVerbose()
 	case formatTable:
 		more = r.stepTable()
+	case formatEvents:
+		more = r.stepEvents()
 	default:
 		more = r.stepText()
 	}
 	if more && !r.src.quiet {
 		return nil
 	}
+	r.rest()
 	r.ord.flush()
 	if r.src.again() {
 		return os.ErrDeadlineExceeded
 	}
 	return r.src.err
+}
+
+// rest gives on what waits for more of an entry.
+func (r *Reader) rest() {
+	number := int(r.src.lines)
+	if r.pieces.open() {
+		r.feedPlain(r.pieces.take(), true, number)
+	}
+	if r.part != "" {
+		r.takeEntry(r.lastPart(), number)
+	}
+	if r.format == formatJSON {
+		r.endFields()
+	}
 }
 
 // open undoes what the input was packed and written in, and finds its format.
@@ -140,7 +163,7 @@ func (r *Reader) open() error {
 	case !printable(head):
 		return ErrNotText
 	}
-	r.src.endAtReturns()
+	r.src.endAtReturns(r.g)
 	if r.o.Other != nil {
 		begin := head
 		if !bytes.Contains(begin, []byte("\n")) && bytes.Contains(begin, []byte("{")) {
@@ -161,7 +184,7 @@ func (r *Reader) open() error {
 		r.format, r.guessed = formatTable, true
 		return nil
 	}
-	r.x.trailer = trailerOf(r.src.begin())
+	r.x.surroundings(r.src.begin())
 	if r.wrapping = r.wrappingOf(r.src.begin()); r.wrapping.width > 0 {
 		r.start = math.MaxInt // what begins a line may tell nothing
 	}
@@ -170,8 +193,8 @@ func (r *Reader) open() error {
 
 // decoders undo what a whole log was packed or written in. Each looks at its first bytes and
 // returns a reader of what is in it, or nil.
-var decoders = [...]func(head []byte, src *source) (io.Reader, error){
-	unpackGzip, unpackXZ, unpackZstd, decodeWide, decodeBase64, decodeMail, decodePrinted, decodeStrings,
+var decoders = [...]func(g Grammar, head []byte, src *source) (io.Reader, error){
+	unpackGzip, unpackXZ, unpackZstd, decodeWide, decodeBase64, decodeMail, decodePrinted, decodeStrings, decodeFramed,
 }
 
 // unpack undoes them, from the outside in. A compressed log may have been compressed again.
@@ -182,7 +205,7 @@ func (r *Reader) unpack() error {
 		var in io.Reader
 		var err error
 		for _, decode := range decoders {
-			if in, err = decode(head, r.src); err != nil {
+			if in, err = decode(r.g, head, r.src); err != nil {
 				return err
 			}
 			if in != nil {
@@ -197,7 +220,7 @@ func (r *Reader) unpack() error {
 	return nil
 }
 
-func unpackGzip(head []byte, src *source) (io.Reader, error) {
+func unpackGzip(_ Grammar, head []byte, src *source) (io.Reader, error) {
 	if !scan.HasPrefix(head, "\x1f\x8b") {
 		return nil, nil
 	}
@@ -208,7 +231,7 @@ func unpackGzip(head []byte, src *source) (io.Reader, error) {
 	return z, nil
 }
 
-func unpackXZ(head []byte, src *source) (io.Reader, error) {
+func unpackXZ(_ Grammar, head []byte, src *source) (io.Reader, error) {
 	if !scan.HasPrefix(head, "\xfd7zXZ\x00") {
 		return nil, nil
 	}
@@ -222,7 +245,7 @@ func unpackXZ(head []byte, src *source) (io.Reader, error) {
 	return z, nil
 }
 
-func unpackZstd(head []byte, src *source) (io.Reader, error) {
+func unpackZstd(_ Grammar, head []byte, src *source) (io.Reader, error) {
 	if !scan.HasPrefix(head, "\x28\xb5\x2f\xfd") {
 		return nil, nil
 	}
@@ -263,6 +286,8 @@ func detect(head []byte) format {
 		return formatExport
 	case isVerbose(b):
 		return formatVerbose
+	case isEvents(b):
+		return formatEvents
 	}
 	if columns, _ := tableHead(b); columns != nil {
 		return formatTable
@@ -318,7 +343,7 @@ func (r *Reader) stepText() bool {
 }
 
 // close says whether ordinary lines may still matter.
-func (r *Reader) close() bool { return r.sink.Busy() || r.ord.holding() }
+func (r *Reader) close() bool { return r.sink.Busy() || r.ord.holding() || r.pieces.open() }
 
 // needsPast says whether a line ends a report whose other lines may have gone
 // by unseen.
@@ -353,7 +378,8 @@ func (r *Reader) feedLine(raw []byte, cut bool, number int) {
 }
 
 func (r *Reader) feedPlain(raw []byte, cut bool, number int) {
-	if len(raw) > 1 && raw[0] == '{' && raw[len(raw)-1] == '}' && r.embedded(raw) {
+	raw, whole := r.pieces.whole(raw, r.src.max)
+	if !whole || r.embedded(raw) || r.string(raw, cut, number) {
 		return
 	}
 	l := &r.line
@@ -368,16 +394,66 @@ func (r *Reader) feedPlain(raw []byte, cut bool, number int) {
 	r.ord.push(l)
 }
 
-// embedded reads a line of text that is an object of JSON. False when it is none.
+// embedded reads a line of text that is an object of JSON, or ends with one behind what a
+// shipper puts there. False when it is none.
 func (r *Reader) embedded(raw []byte) bool {
+	b := raw
+	for len(b) > 0 && (b[len(b)-1] == ']' || b[len(b)-1] <= ' ') {
+		b = b[:len(b)-1]
+	}
+	if len(b) == 0 || b[len(b)-1] != '}' {
+		return false
+	}
+	at := bytes.Index(b, []byte(`{"`))
+	if at < 0 {
+		return false
+	}
 	var fields map[string]json.RawMessage
-	return json.Unmarshal(raw, &fields) == nil && r.object(fields)
+	if at == 0 {
+		return json.Unmarshal(b, &fields) == nil && r.object(fields, entry{})
+	}
+	probe := r.x.probe()
+	l, kernel := probe.line(raw[:at])
+	for next := 0; next >= 0; next = bytes.Index(b[at:], []byte(`{"`)) {
+		at += next
+		if json.Unmarshal(b[at:], &fields) == nil {
+			break
+		}
+		at++
+	}
+	if name := kernel && bytes.IndexByte(raw[:at], '/') >= 0 && r.g.Class(scan.SkipSpaces(l.Text)).Own; name || l.Exact || len(fields) == 0 {
+		return false // a cgroup's name that looks like an object
+	}
+	e := entry{embedded: true}
+	if !l.Time.IsZero() {
+		e.set("timestamp", l.Time.Format(time.RFC3339Nano))
+	} else if i := bytes.LastIndexAny(raw[:at], "[ \t"); i >= 0 {
+		stamp := bytes.TrimRight(raw[:at], ", ]")
+		e.set("timestamp", string(stamp[bytes.LastIndexAny(stamp, "[ \t")+1:]))
+	}
+	return r.object(fields, e)
+}
+
+// string reads a line that is a string with many lines in it.
+func (r *Reader) string(raw []byte, cut bool, number int) bool {
+	if bytes.IndexByte(raw, '\\') < 0 || !scan.Contains(raw, `\n`) {
+		return false
+	}
+	first, ok := isStrung(r.g, raw)
+	if !ok {
+		return false
+	}
+	all, err := io.ReadAll(&strung{in: bytes.NewReader(raw[first:])})
+	for line := range bytes.Lines(all) {
+		r.feedPlain(line, cut, number)
+	}
+	return err == nil
 }
 
 // another takes note of a line that is not the kernel's.
 func (r *Reader) another(l *Line, raw []byte) {
 	if scan.Contains(raw, KilledMark) || scan.Contains(raw, HeaderMark) {
-		r.stats.Foreign++
+		r.stats.foreign(l.Number, raw)
 	}
 	if r.ord.mode == undecided {
 		l.Text = nil

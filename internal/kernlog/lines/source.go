@@ -73,8 +73,8 @@ func (s *source) peek() []byte {
 func (s *source) begin() []byte { return s.buf[s.pos:min(s.end, s.pos+historyBytes)] }
 
 // endAtReturns makes carriage returns end lines if they do so in what was read so far:
-// where none is before a line feed, at least one in five lines is ended by one alone.
-func (s *source) endAtReturns() {
+// where none is before a line feed, more lines end by one alone than by a line feed, and none within a name.
+func (s *source) endAtReturns(g Grammar) {
 	const fewest = 2
 	alone, feeds := 0, 0
 	for rest := s.begin(); len(rest) > 0; {
@@ -92,10 +92,13 @@ func (s *source) endAtReturns() {
 			end++
 		case i > 0 && end < len(rest):
 			alone++
+			if at := bytes.Index(rest[:i], []byte(SummaryMark)); at >= 0 && g.Unfinished(rest[at:i]) {
+				return
+			}
 		}
 		rest = rest[end:]
 	}
-	if s.returns = alone >= fewest && alone*4 >= feeds; s.returns {
+	if s.returns = alone >= fewest && alone > feeds; s.returns {
 		s.turnReturns(s.pos)
 	}
 }

@@ -24,26 +24,21 @@ type strung struct {
 // longestEscape is how many bytes stand for a character, or for a line's end.
 const longestEscape = len(`\r\n", "`)
 
-func decodeStrings(_ []byte, src *source) (io.Reader, error) {
-	if isStrung(src.begin()) {
-		return &strung{in: &packed{src}}, nil
+func decodeStrings(g Grammar, _ []byte, src *source) (io.Reader, error) {
+	first, ok := isStrung(g, src.begin())
+	if !ok {
+		return nil, nil
 	}
-	return nil, nil
+	src.pos += first
+	return &strung{in: &packed{src}}, nil
 }
 
-// isStrung says whether a text is one string, or a list of them: its first stamp stands
-// behind a quote, and most of its lines end by an escape.
-func isStrung(head []byte) bool {
-	const farthest, fewest = 64, 2
-	first := -1
-	for i := range min(len(head), farthest) {
-		if stamped(head[i:]) {
-			first = i
-			break
-		}
-	}
-	if first < 1 || head[first-1] != '"' && head[first-1] != '\'' || detect(head) == formatJSON {
-		return false
+// isStrung says whether a text is one string, or a list of them, and where that begins: its
+// first stamp stands behind a quote, and most of its lines end by an escape.
+func isStrung(g Grammar, head []byte) (first int, ok bool) {
+	const fewest = 2
+	if first = quoted(head, func([]byte) bool { return true }); first < 0 || detect(head) == formatJSON {
+		return 0, false
 	}
 	ends := 0
 	for rest := head[first:]; ; {
@@ -52,12 +47,44 @@ func isStrung(head []byte) bool {
 			break
 		}
 		_, n := lineEscape(rest[i:])
-		if n > 0 && stamped(rest[i+n:]) {
+		if n > 0 && begins(g, rest[i+n:]) {
 			ends++
 		}
 		rest = rest[i+max(n, 1):]
 	}
-	return ends >= fewest && ends > 2*bytes.Count(head, []byte("\n"))
+	return first, ends >= fewest && ends > 2*bytes.Count(head, []byte("\n"))
+}
+
+// longestBegin is how much of a line tells what it is.
+const longestBegin = 512
+
+// begins says whether a line of a log begins here.
+func begins(g Grammar, b []byte) bool {
+	if stamped(b) {
+		return true
+	}
+	if end := bytes.IndexByte(b, '\\'); end >= 0 {
+		b = b[:end]
+	}
+	c := g.Class(scan.SkipSpaces(b[:min(len(b), longestBegin)]))
+	return c.Header || c.Part && !c.Weak
+}
+
+// quoted is where what is looked for, such as a stamp, stands behind a quote, near the begin
+// of a text that does not begin with a stamp; negative for nowhere. What stands before it is no path: names may hold
+// anything.
+func quoted(b []byte, is func([]byte) bool) int {
+	const farthest = 64
+	begin := b[:min(len(b), farthest)]
+	for i, c := range begin {
+		switch {
+		case c == '/', c == ']':
+			return -1
+		case isQuote(c) && is(b[i+1:]) && (b[0] == '[' || !stamped(b)):
+			return i + 1
+		}
+	}
+	return -1
 }
 
 func (s *strung) Read(b []byte) (int, error) {
@@ -144,7 +171,7 @@ func unescapeString(b []byte) []byte {
 }
 
 // decodeBase64 reads a text that is all in base64.
-func decodeBase64(head []byte, src *source) (io.Reader, error) {
+func decodeBase64(_ Grammar, head []byte, src *source) (io.Reader, error) {
 	const enough = 256
 	if len(head) < enough {
 		return nil, nil
@@ -177,7 +204,7 @@ type parts struct {
 
 const codedHeader = "content-transfer-encoding: base64"
 
-func decodeMail(_ []byte, src *source) (io.Reader, error) {
+func decodeMail(_ Grammar, _ []byte, src *source) (io.Reader, error) {
 	if bytes.Contains(bytes.ToLower(src.begin()), []byte("\n"+codedHeader)) {
 		return &parts{src: src}, nil
 	}
@@ -222,4 +249,42 @@ func (p *parts) decode(line []byte) []byte {
 		p.coded = false
 	}
 	return plain
+}
+
+// framed is a stream of syslog over TCP, whose messages have their lengths before them (RFC
+// 6587, 3.4.1) and no line ends.
+type framed struct {
+	src  *source
+	rest []byte
+}
+
+func decodeFramed(_ Grammar, _ []byte, src *source) (io.Reader, error) {
+	n, rest, ok := scan.Uint(src.begin())
+	if !ok || !scan.HasPrefix(rest, " <") || n+1 >= uint64(len(rest)) || bytes.IndexByte(rest[:n+1], '\n') >= 0 {
+		return nil, nil
+	}
+	if _, next, ok := scan.Uint(rest[n+1:]); !ok || !scan.HasPrefix(next, " <") {
+		return nil, nil
+	}
+	return &framed{src: src}, nil
+}
+
+func (f *framed) Read(b []byte) (int, error) {
+	if len(f.rest) == 0 {
+		head := f.src.peek()
+		n, after, ok := scan.Uint(head)
+		if ok = ok && scan.HasPrefix(after, " <"); ok {
+			f.src.pos += len(head) - len(after) + 1
+			f.rest, _, _ = f.src.take(n)
+		} else { // out of step
+			f.rest, _, ok = f.src.line()
+			if !ok && !f.src.again() {
+				return 0, f.src.err
+			}
+		}
+		f.rest = append(bytes.Clone(f.rest), '\n')
+	}
+	n := copy(b, f.rest)
+	f.rest = f.rest[n:]
+	return n, nil
 }

@@ -21,7 +21,7 @@ type wide struct {
 	err   error
 }
 
-func decodeWide(head []byte, src *source) (io.Reader, error) {
+func decodeWide(_ Grammar, head []byte, src *source) (io.Reader, error) {
 	if order := wideOf(head); order != nil {
 		return &wide{in: &packed{src}, order: order}, nil
 	}
