@@ -110,7 +110,13 @@ func (p *Parser) repeated(k *killLine, s *stamp) *held {
 		if h.tid != k.pid || h.rec.Kind != oom.KindKill || v.Comm != k.comm || !s.sameOrigin(&h.at) || p.tick-h.tick > interleaved {
 			continue
 		}
-		if gap, ok := s.since(&h.at); ok && (gap > loggedWithin || s.fine() && gap > 0) || !k.agrees(v) {
+		gap, ok := s.since(&h.at)
+		switch {
+		case ok && s.fine() && h.at.fine():
+			if gap.Abs() > clockSlack { // none is killed twice so soon: an oom.group's chosen task
+				continue
+			}
+		case ok && gap > loggedWithin, !k.agrees(v):
 			continue
 		}
 		if !h.out {

@@ -344,7 +344,7 @@ const noKillable = "Out of memory and no killable process"
 // out_of_memory). Empty for any other line, another panic's too.
 func panicOf(b []byte, exact bool) oom.Panic {
 	i := bytes.Index(b, []byte(lines.PanicMark))
-	if i > 0 && (exact || bytes.IndexByte(b[:i], '/') >= 0) {
+	if i > 0 && (exact || bytes.IndexByte(b[:i], '/') >= 0 || scan.Contains(b[:i], "[ end ")) {
 		return ""
 	}
 	said := i >= 0
@@ -768,6 +768,7 @@ func (p *Parser) end(r *report) {
 	p.remove(r)
 	switch {
 	case r.claim != nil: // its kill has a record
+	case r.chosen.known && p.killedBefore(r): // the lines came in another order
 	case r.chosen.known:
 		k := killLine{pid: r.chosen.pid, comm: r.chosen.comm, uid: r.chosen.uid}
 		rec := p.base(oom.KindKill, &r.last, k.pid)
@@ -789,6 +790,30 @@ func (p *Parser) end(r *report) {
 		p.unplacedReport(r)
 		p.reuse(r)
 	}
+}
+
+// killedBefore says whether the kill that a report decided on was given just before it. That
+// kill's record lacks what this report says.
+func (p *Parser) killedBefore(r *report) bool {
+	for i := range p.ended {
+		e := &p.ended[i]
+		if gap, ok := r.last.since(&e.at); e.pid == r.chosen.pid && r.last.sameOrigin(&e.at) && ok && gap.Abs() <= clockSlack {
+			return true
+		}
+	}
+	for _, inc := range p.recent {
+		gap, ok := r.last.since(&inc.last)
+		if !inc.killed[r.chosen.pid] || !r.last.sameOrigin(&inc.last) || p.tick-inc.lastTick > reportLines || ok && gap.Abs() > clockSlack {
+			continue
+		}
+		for i := range p.held {
+			if rec := p.held[i].rec; rec.Incident == inc.id && !p.held[i].out {
+				rec.Incomplete = oom.Some(true)
+			}
+		}
+		return true
+	}
+	return false
 }
 
 // endedWithout remembers a kill whose line may still come.
