@@ -110,6 +110,9 @@ func (r *readFlags) sumUp(env Env, sum assemble.ReadSummary) {
 		counted{sum.LeftOut, "implausible numbers left out"}, counted{sum.Unplaced, unplaced},
 		counted{sum.Unknown, "JSON objects had no recognized message field, such as MESSAGE, message, msg or log"},
 		counted{sum.CutLines, "overlong lines truncated"})
+	if sum.Counts.Kills == 0 && sum.Foreign > 0 {
+		say(env, "line %d says that another program wrote it: %q", sum.ForeignLine, sum.ForeignText)
+	}
 	if !r.verbose && sum.UnknownForm != "" && sum.Unplaced+sum.Unknown > 0 {
 		say(env, "line %d has a form that is not known: %q", sum.UnknownLine, sum.UnknownForm)
 	}

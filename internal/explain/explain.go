@@ -39,6 +39,8 @@ type explanation struct {
 	// kill was asked for, or that nothing was killed.
 	memory  string
 	special bool
+	// zonesShort: all zones that the request may use are at or below their marks.
+	zonesShort bool
 }
 
 // Explain sets rec.Why from the facts of rec.
