@@ -5,10 +5,28 @@ import "golang.org/x/sys/unix"
 const auditArch = unix.AUDIT_ARCH_X86_64
 
 // archCalls are those that only this architecture has.
-func archCalls() []uintptr {
-	return []uintptr{
-		unix.SYS_NEWFSTATAT, unix.SYS_STAT, unix.SYS_LSTAT, unix.SYS_OPEN, unix.SYS_ACCESS, unix.SYS_READLINK, unix.SYS_UNLINK, unix.SYS_RENAME, unix.SYS_MKDIR,
-		unix.SYS_RMDIR, unix.SYS_CHMOD, unix.SYS_PIPE, unix.SYS_DUP2, unix.SYS_POLL, unix.SYS_SELECT, unix.SYS_EPOLL_WAIT, unix.SYS_EPOLL_CREATE,
-		unix.SYS_ARCH_PRCTL, unix.SYS_TIME, unix.SYS_GETPGRP, unix.SYS_ALARM,
+func archCalls() []Call {
+	return []Call{
+		{"newfstatat", unix.SYS_NEWFSTATAT, ""},
+		{"stat", unix.SYS_STAT, ""},
+		{"lstat", unix.SYS_LSTAT, ""},
+		{"open", unix.SYS_OPEN, ""},
+		{"access", unix.SYS_ACCESS, ""},
+		{"readlink", unix.SYS_READLINK, ""},
+		{"unlink", unix.SYS_UNLINK, ""},
+		{"rename", unix.SYS_RENAME, ""},
+		{"mkdir", unix.SYS_MKDIR, ""},
+		{"rmdir", unix.SYS_RMDIR, ""},
+		{"chmod", unix.SYS_CHMOD, ""},
+		{"pipe", unix.SYS_PIPE, ""},
+		{"dup2", unix.SYS_DUP2, ""},
+		{"poll", unix.SYS_POLL, ""},
+		{"select", unix.SYS_SELECT, ""},
+		{"epoll_wait", unix.SYS_EPOLL_WAIT, ""},
+		{"epoll_create", unix.SYS_EPOLL_CREATE, ""},
+		{"arch_prctl", unix.SYS_ARCH_PRCTL, ""},
+		{"time", unix.SYS_TIME, ""},
+		{"getpgrp", unix.SYS_GETPGRP, ""},
+		{"alarm", unix.SYS_ALARM, ""},
 	}
 }
