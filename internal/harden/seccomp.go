@@ -2,14 +2,13 @@ package harden
 
 import (
 	"fmt"
+	"os"
 	"runtime"
 	"unsafe"
 
 	"golang.org/x/net/bpf"
 	"golang.org/x/sys/unix"
 )
-
-// filtered calls: see calls.go.
 
 // mapCommands of bpf(2) read and write maps that are open, or pinned.
 func mapCommands() []uint32 {
@@ -25,13 +24,14 @@ const (
 	seccompNr   = 0
 	seccompArch = 4
 	seccompArg0 = 16
+	seccompArg1 = 24
 )
 
 // namespaceFlags of clone(2): a thread needs none of them.
 const namespaceFlags = unix.CLONE_NEWNS | unix.CLONE_NEWCGROUP | unix.CLONE_NEWUTS | unix.CLONE_NEWIPC | unix.CLONE_NEWUSER | unix.CLONE_NEWPID | unix.CLONE_NEWNET
 
-// callFilter is the filter as a program.
-func callFilter() []bpf.Instruction {
+// callFilter is the filter of a process as a program.
+func callFilter(pid int) []bpf.Instruction {
 	allow, refuse := bpf.RetConstant{Val: unix.SECCOMP_RET_ALLOW}, bpf.RetConstant{Val: unix.SECCOMP_RET_ERRNO | uint32(unix.EPERM)}
 	program := []bpf.Instruction{
 		bpf.LoadAbsolute{Off: seccompArch, Size: 4},
@@ -42,6 +42,20 @@ func callFilter() []bpf.Instruction {
 	for _, c := range Calls() {
 		program = append(program, bpf.JumpIf{Cond: bpf.JumpEqual, Val: uint32(c.Number), SkipFalse: 1}, allow)
 	}
+	// Signals: to its own threads only, as the runtime sends them. Signal 0, which asks
+	// whether a process is there, may go to any.
+	program = append(program,
+		bpf.JumpIf{Cond: bpf.JumpEqual, Val: unix.SYS_KILL, SkipFalse: 3},
+		bpf.LoadAbsolute{Off: seccompArg1, Size: 4},
+		bpf.JumpIf{Cond: bpf.JumpEqual, Val: 0, SkipFalse: 2}, allow,
+		bpf.JumpIf{Cond: bpf.JumpEqual, Val: unix.SYS_TGKILL, SkipFalse: 4},
+		bpf.LoadAbsolute{Off: seccompArg0, Size: 4},
+		bpf.JumpIf{Cond: bpf.JumpEqual, Val: uint32(pid), SkipFalse: 1}, allow, refuse)
+	// Sockets: local ones. That of the metrics is open by then.
+	program = append(program,
+		bpf.JumpIf{Cond: bpf.JumpEqual, Val: unix.SYS_SOCKET, SkipFalse: 4},
+		bpf.LoadAbsolute{Off: seccompArg0, Size: 4},
+		bpf.JumpIf{Cond: bpf.JumpEqual, Val: unix.AF_UNIX, SkipFalse: 1}, allow, refuse)
 	// clone: threads only.
 	program = append(program,
 		bpf.JumpIf{Cond: bpf.JumpEqual, Val: unix.SYS_CLONE, SkipFalse: 5},
@@ -69,7 +83,7 @@ func filterCalls() error {
 	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
 		return fmt.Errorf("no_new_privs: %w", err)
 	}
-	raw, err := bpf.Assemble(callFilter())
+	raw, err := bpf.Assemble(callFilter(os.Getpid()))
 	if err != nil {
 		return fmt.Errorf("assemble: %w", err)
 	}
