@@ -60,6 +60,9 @@ type Options struct {
 	Cmdline string
 	// QEMU is added to QEMU's arguments.
 	QEMU []string
+	// Counted has the guest's clocks count its instructions, one a nanosecond, on one CPU
+	// of the host: what else runs there changes no rate. Slower.
+	Counted bool
 	// BootTimeout ends a guest whose init has not spoken, Timeout one whose
 	// command has not ended; 0 means 60 seconds and 5 minutes.
 	BootTimeout, Timeout time.Duration

@@ -8,8 +8,10 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/oomtrace/oomtrace/internal/vmtest"
@@ -27,28 +29,33 @@ func main() {
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	if err := run(ctx, *kernel, *binary, mode(*short, *latency, *charges, *signals)); err != nil {
-		fmt.Fprintln(os.Stderr, "bench:", err)
-		os.Exit(1)
+	for _, mode := range modes(*short, *latency, *charges, *signals) {
+		if err := run(ctx, *kernel, *binary, mode); err != nil {
+			fmt.Fprintln(os.Stderr, "bench:", err)
+			os.Exit(1)
+		}
 	}
 }
 
-// mode is what is asked of the program in the guest.
-func mode(short, latency, charges, signals bool) []string {
+// chargesMode is a guest of its own, whose clocks count instructions.
+const chargesMode = "-charges"
+
+// modes are what is asked of the program in each guest.
+func modes(short, latency, charges, signals bool) []string {
 	switch {
 	case signals:
 		return []string{"-signals"}
 	case charges:
-		return []string{"-charges"}
+		return []string{chargesMode}
 	case latency:
 		return []string{"-latency"}
 	case short:
 		return []string{"-short"}
 	}
-	return nil
+	return []string{"-all", chargesMode}
 }
 
-func run(ctx context.Context, kernel, binary string, mode []string) error {
+func run(ctx context.Context, kernel, binary, mode string) error {
 	k, err := kernels.Resolve(ctx, kernel, kernels.Options{})
 	if err != nil {
 		return err
@@ -67,8 +74,16 @@ func run(ctx context.Context, kernel, binary string, mode []string) error {
 	if err != nil {
 		return err
 	}
+	files = append(files, peers...)
+	if mode == chargesMode {
+		compiler, err := goCompiler(ctx)
+		if err != nil {
+			return err
+		}
+		files = append(files, compiler)
+	}
 	res, err := vmtest.Boot(ctx, vmtest.Options{
-		Kernel: k, Command: append([]string{"/bench"}, mode...), Files: append(files, peers...), MemoryMiB: 6144,
+		Kernel: k, Command: []string{"/bench", mode}, Files: files, MemoryMiB: 6144, Counted: mode == chargesMode,
 		Output: os.Stdout, Timeout: time.Hour, BootTimeout: 5 * time.Minute,
 	})
 	if err != nil {
@@ -82,6 +97,15 @@ func run(ctx context.Context, kernel, binary string, mode []string) error {
 		return fmt.Errorf("the guest's exit code is %d", res.ExitCode)
 	}
 	return nil
+}
+
+// goCompiler is this machine's, a static program.
+func goCompiler(ctx context.Context) (initramfs.File, error) {
+	path, err := exec.CommandContext(ctx, "go", "tool", "-n", "compile").Output()
+	if err != nil {
+		return initramfs.File{}, fmt.Errorf("find the Go compiler: %w", err)
+	}
+	return initramfs.File{Path: "/compile", Host: strings.TrimSpace(string(path)), Mode: 0o755}, nil
 }
 
 // installedPeers packs the peers that this machine has (packages libbpf-tools

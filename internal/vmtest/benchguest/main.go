@@ -82,7 +82,7 @@ func run() error {
 		_ = unix.Mount("none", dir, map[string]string{"/sys/kernel/tracing": "tracefs", "/sys/kernel/debug": "debugfs"}[dir], 0, "")
 	}
 	if slices.Contains(os.Args, "-charges") {
-		return errors.Join(charges(), idle())
+		return errors.Join(charges(), added(), idle())
 	}
 	fmt.Println("| | start to ready | resident, idle | kill to line p50 | p99 | of 40 kills within 3 s | BPF time a kill | storms, kills/s: without, with, with its reader stopped |")
 	fmt.Println("|---|---|---|---|---|---|---|---|")
@@ -100,10 +100,10 @@ func run() error {
 			r.p50.Round(10*time.Microsecond), r.p99.Round(10*time.Microsecond), r.seen, r.bpfPerKill.Round(time.Microsecond),
 			r.storms[0], r.storms[1], r.storms[2])
 	}
-	if len(os.Args) > 1 {
-		return nil // -short or -latency
+	if !slices.Contains(os.Args, "-all") {
+		return nil
 	}
-	return errors.Join(signals(), long(), charges(), idle())
+	return errors.Join(signals(), long())
 }
 
 // process is a running tracer whose lines are stamped as they come.
