@@ -255,14 +255,14 @@ func TestThresholds(t *testing.T) {
 		{"no victim, 90 % in use", 90 * mib, 90*mib - 1, has(codeLimitAnon), func(v uint64) *oom.Record {
 			return limited(kind(oom.KindNoVictim), func(r *oom.Record) { r.Limit.UsageBytes, r.Limit.MaxBytes = b(v), b(100*mib) })
 		}},
-		{"from nothing to the limit in below an hour", 3780, 3800, has(codeGrewNew), func(v uint64) *oom.Record {
+		{"from nothing to the limit in below an hour", 3599, 3600, has(codeGrewNew), func(v uint64) *oom.Record {
 			return limited(history([2]uint64{v * 1000, 0}, [2]uint64{v * 750, 64}, [2]uint64{v * 500, 128}, [2]uint64{v * 250, 192}, [2]uint64{0, 256}))
 		}},
 		{"from below a tenth to the limit", 25, 26, has(codeGrewNew), func(v uint64) *oom.Record {
 			step := (256 - v) / 2
 			return limited(history([2]uint64{100e3, v}, [2]uint64{50e3, v + step}, [2]uint64{1, 256}, [2]uint64{0, 256}))
 		}},
-		{"a steady growth for a minute", 64e3, 61e3, no(says("too short")), func(v uint64) *oom.Record {
+		{"a steady growth for a minute", 60e3, 59e3, no(says("too short")), func(v uint64) *oom.Record {
 			return limited(history([2]uint64{v, 100}, [2]uint64{v * 2 / 3, 152}, [2]uint64{v / 3, 204}, [2]uint64{0, 256}))
 		}},
 		{"5 s before a burst", 5300, 5000, has(codeGrewBurst), func(v uint64) *oom.Record {
