@@ -25,11 +25,12 @@ func main() {
 	short := flag.Bool("short", false, "leave out the crowds and the ten thousand kills")
 	latency := flag.Bool("latency", false, "leave out the storms too")
 	charges := flag.Bool("charges", false, "measure the flight recording alone")
+	idle := flag.Bool("idle", false, "measure the process at rest alone")
 	signals := flag.Bool("signals", false, "measure signals alone")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	for _, mode := range modes(*short, *latency, *charges, *signals) {
+	for _, mode := range modes(*short, *latency, *charges, *idle, *signals) {
 		if err := run(ctx, *kernel, *binary, mode); err != nil {
 			fmt.Fprintln(os.Stderr, "bench:", err)
 			os.Exit(1)
@@ -37,22 +38,27 @@ func main() {
 	}
 }
 
-// chargesMode is a guest of its own, whose clocks count instructions.
-const chargesMode = "-charges"
+// Guests of their own, whose clocks count instructions.
+const (
+	chargesMode = "-charges"
+	idleMode    = "-idle"
+)
 
 // modes are what is asked of the program in each guest.
-func modes(short, latency, charges, signals bool) []string {
+func modes(short, latency, charges, idle, signals bool) []string {
 	switch {
 	case signals:
 		return []string{"-signals"}
 	case charges:
 		return []string{chargesMode}
+	case idle:
+		return []string{idleMode}
 	case latency:
 		return []string{"-latency"}
 	case short:
 		return []string{"-short"}
 	}
-	return []string{"-all", chargesMode}
+	return []string{"-all", chargesMode, idleMode}
 }
 
 func run(ctx context.Context, kernel, binary, mode string) error {
@@ -82,10 +88,14 @@ func run(ctx context.Context, kernel, binary, mode string) error {
 		}
 		files = append(files, compiler)
 	}
-	res, err := vmtest.Boot(ctx, vmtest.Options{
-		Kernel: k, Command: []string{"/bench", mode}, Files: files, MemoryMiB: 6144, Counted: mode == chargesMode,
+	opts := vmtest.Options{
+		Kernel: k, Command: []string{"/bench", mode}, Files: files, MemoryMiB: 6144,
 		Output: os.Stdout, Timeout: time.Hour, BootTimeout: 5 * time.Minute,
-	})
+	}
+	if mode == chargesMode || mode == idleMode {
+		opts.Counted, opts.CPUs = true, 1
+	}
+	res, err := vmtest.Boot(ctx, opts)
 	if err != nil {
 		var ge *vmtest.GuestError
 		if errors.As(err, &ge) {

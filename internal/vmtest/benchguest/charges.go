@@ -59,7 +59,7 @@ func loads(g *workload.Guest) ([]load, error) {
 	return []load{
 		{"pages of 4 KiB taken in one cgroup", churn(1, mib/4)},
 		{"pages of 4 KiB taken in 200 cgroups on one CPU", churn(200, mib/4)},
-		{"pages taken as huge pages in one cgroup", huge(churn(1, 32*mib))},
+		{"pages taken as huge pages in one cgroup", churn(1, 32*mib)},
 		{"fork and exec", jobs(dir, "/proc/self/exe", nothing)},
 		{"compile job", jobs(dir, "/compile", "-c=1", "-p", "main", "-o", os.DevNull, source)},
 	}, nil
@@ -74,18 +74,6 @@ func program() (string, error) {
 		fmt.Fprintf(&b, "\nfunc f%d(m map[string]int, s []string) (n int) {\n\tfor i, v := range s {\n\t\tif m[v] > i {\n\t\t\tn += m[v] * %d\n\t\t}\n\t}\n\treturn n\n}\n", i, i)
 	}
 	return path, os.WriteFile(path, []byte(b.String()), 0o600)
-}
-
-// huge runs a load with huge pages wherever they fit.
-func huge(run rate) rate {
-	const file = "/sys/kernel/mm/transparent_hugepage/enabled"
-	return func(ctx context.Context, d time.Duration) (float64, error) {
-		if err := os.WriteFile(file, []byte("always"), 0); err != nil {
-			return 0, err
-		}
-		n, err := run(ctx, d)
-		return n, errors.Join(err, os.WriteFile(file, []byte("madvise"), 0))
-	}
 }
 
 // nothing is the argument of a process that ends at once.
@@ -246,7 +234,7 @@ func mapMemory(pid int) (sum uint64, err error) {
 
 // idle measures the process at rest beside cgroups of services.
 func idle() error {
-	const span = 30 * time.Second
+	const settle, span = 90 * time.Second, 40 * time.Second
 	h, err := workload.FindHierarchy()
 	if err != nil {
 		return err
@@ -269,7 +257,7 @@ func idle() error {
 		if err != nil {
 			return err
 		}
-		time.Sleep(span) // it comes to know them
+		time.Sleep(settle) // it comes to know them
 		before := cpuExact(p.cmd.Process.Pid)
 		time.Sleep(span)
 		used := cpuExact(p.cmd.Process.Pid) - before

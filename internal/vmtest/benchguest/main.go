@@ -81,8 +81,11 @@ func run() error {
 	for _, dir := range []string{"/sys/kernel/tracing", "/sys/kernel/debug"} {
 		_ = unix.Mount("none", dir, map[string]string{"/sys/kernel/tracing": "tracefs", "/sys/kernel/debug": "debugfs"}[dir], 0, "")
 	}
-	if slices.Contains(os.Args, "-charges") {
-		return errors.Join(charges(), added(), idle())
+	switch {
+	case slices.Contains(os.Args, "-charges"):
+		return errors.Join(charges(), added())
+	case slices.Contains(os.Args, "-idle"):
+		return idle()
 	}
 	fmt.Println("| | start to ready | resident, idle | kill to line p50 | p99 | of 40 kills within 3 s | BPF time a kill | storms, kills/s: without, with, with its reader stopped |")
 	fmt.Println("|---|---|---|---|---|---|---|---|")
