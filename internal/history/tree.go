@@ -36,7 +36,7 @@ type node struct {
 	path    string // below the hierarchy's root, "/" for the root
 	id      uint64 // inode number of its directory, which is the kernel's id
 	level   oom.Level
-	usageAt series[uint64] // bytes
+	usageAt sizes
 	last    uint64
 	lastAt  uint32 // stamp; 0: not read yet
 	max     uint64 // unlimited where there is none
@@ -367,7 +367,7 @@ func (t *tree) usageOf(dir string, id oom.Opt[uint64], ns uint64) []at[uint64] {
 	if n == nil {
 		return nil
 	}
-	return n.usageAt.before(nil, ns)
+	return n.usageAt.before(ns)
 }
 
 // below lists the living cgroups below a path, each before those in it. The caller
