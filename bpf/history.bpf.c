@@ -746,7 +746,7 @@ static __always_inline int on_limit_write(struct kernfs_open_file *file, bool hi
 static __always_inline int on_cpuset_write(struct kernfs_open_file *file)
 {
 	u64 cpuset = cpuset_of(file_states(file));
-	char name[8] = {};
+	char name[16] = {};
 
 	BPF_CORE_READ_STR_INTO(&name, file, kn, name);
 	if (!cpuset || (name[0] != 'm' && name[7] != 'm'))
