@@ -204,7 +204,7 @@ func added() error {
 		if err != nil {
 			return err
 		}
-		fmt.Printf("| --history %s | %.1f MiB | %s |\n", mode, float64(bytes)/mib, resident(p.cmd.Process.Pid))
+		fmt.Printf("| --history %s | %.2f MiB | %s |\n", mode, float64(bytes)/mib, resident(p.cmd.Process.Pid))
 		p.stop()
 	}
 	return nil
