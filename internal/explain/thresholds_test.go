@@ -271,6 +271,15 @@ func TestThresholds(t *testing.T) {
 		{"steps for 10 s", 14e3, 13e3, has(codeGrewSteps), func(v uint64) *oom.Record {
 			return limited(history([2]uint64{v, 60}, [2]uint64{v * 3 / 4, 60}, [2]uint64{v*3/4 - 1, 120}, [2]uint64{v / 2, 120}, [2]uint64{v/2 - 1, 180}, [2]uint64{100, 180}, [2]uint64{0, 256}))
 		}},
+		{"a rise after one fall in below 30 % of the time", 290e3, 301e3, has(codeGrewSawtooth), func(v uint64) *oom.Record {
+			return limited(history([2]uint64{1000e3, 100}, [2]uint64{800e3, 160}, [2]uint64{600e3, 200}, [2]uint64{v, 60}, [2]uint64{v * 2 / 3, 125}, [2]uint64{v / 3, 190}, [2]uint64{0, 256}))
+		}},
+		{"an eighth of the range before that fall", 25, 24, has(codeGrewSawtooth), func(v uint64) *oom.Record {
+			return limited(history([2]uint64{1000e3, 200}, [2]uint64{800e3, 200 - v}, [2]uint64{600e3, 200}, [2]uint64{200e3, 56}, [2]uint64{133e3, 123}, [2]uint64{67e3, 189}, [2]uint64{0, 256}))
+		}},
+		{"steps that are 8 % off the line", 123, 124, has(codeGrewSteps), func(v uint64) *oom.Record {
+			return limited(history([2]uint64{400e3, 0}, [2]uint64{300e3, 50}, [2]uint64{200e3, 100}, [2]uint64{160e3, v}, [2]uint64{120e3, v}, [2]uint64{60e3, 180}, [2]uint64{20e3, 180}, [2]uint64{0, 200}))
+		}},
 		{"full for a minute", 60e3, 58e3, has(codeFullForLong), func(v uint64) *oom.Record {
 			return limited(history([2]uint64{v + 10e3, 40}, [2]uint64{v + 1e3, 42}, [2]uint64{v, 256}, [2]uint64{v / 2, 256}, [2]uint64{0, 256}))
 		}},
