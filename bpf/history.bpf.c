@@ -748,7 +748,7 @@ static __always_inline int on_cpuset_write(struct kernfs_open_file *file)
 	u64 cpuset = cpuset_of(file_states(file));
 	char name[16] = {};
 
-	BPF_CORE_READ_STR_INTO(&name, file, kn, name);
+	bpf_probe_read_kernel_str(name, sizeof(name), BPF_CORE_READ(file, kn, name));
 	if (!cpuset || (name[0] != 'm' && name[7] != 'm'))
 		return 0;
 	return take_write(limits_key(css_serial(cpuset + bpf_core_field_offset(struct cpuset, css)), false), cpuset_mems(cpuset));
