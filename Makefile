@@ -17,10 +17,13 @@ LDFLAGS := -s -w -X main.version=$(VERSION)
 
 export PATH := $(HOME)/.cache/oomtrace/go/bin:$(PATH):/usr/local/go/bin
 export CGO_ENABLED := 0
+# A release holds this Go's standard library, and make vulncheck judges it: the one of go.mod,
+# fetched where it is not there. Another: make GOTOOLCHAIN=local.
+export GOTOOLCHAIN := $(shell sed -n 's/^toolchain //p' go.mod)
 
 .DEFAULT_GOAL := build
 
-.PHONY: all help test-total deps deps-test build demo test test-unit test-page test-host test-vm lint lint-licence vagrant-validate vagrant-test \
+.PHONY: all help test-total deps deps-test build demo test test-unit test-page test-host test-vm lint lint-licence vulncheck lab vagrant-validate vagrant-test \
 	generate man check-generated fmt fuzz mutants bench size picture clean release install
 
 all: build test ## build and test
@@ -89,7 +92,7 @@ $(GOLANGCI):
 	GOBIN=$(dir $@) $(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_VERSION)
 	mv $(dir $@)golangci-lint $@
 
-lint: $(GOLANGCI) lint-licence ## linters: golangci-lint with the import rules, gofmt, shellcheck
+lint: $(GOLANGCI) lint-licence vulncheck ## linters: golangci-lint with the import rules, gofmt, shellcheck, govulncheck
 	@test -z "$$(gofmt -l bpf cmd internal | tee /dev/stderr)"
 	@$(GO) mod tidy -diff
 	@$(GOLANGCI) run ./...
@@ -100,6 +103,14 @@ lint: $(GOLANGCI) lint-licence ## linters: golangci-lint with the import rules, 
 
 lint-licence: ## every file in bpf/ and headers/ names its licence
 	@! grep -L 'SPDX-License-Identifier' bpf/*.[ch] headers/*.h headers/bpf/bpf_core_read.h | grep .
+
+GOVULNCHECK_VERSION := v1.9.0
+VULNDB ?= v0.0.0-20261105234957-e22db6528018
+
+# The database is a module too. govulncheck reads its reports where they are unpacked.
+vulncheck: ## known vulnerabilities that the code reaches: make vulncheck VULNDB=latest
+	@db=$$($(GO) mod download -json golang.org/x/vulndb@$(VULNDB) | sed -n 's/^[[:space:]]*"Dir": "\(.*\)",$$/\1/p'); \
+		$(GO) run golang.org/x/vuln/cmd/govulncheck@$(GOVULNCHECK_VERSION) -db "file://$$db/data/osv" -tags grpcnotrace ./...
 
 vagrant-validate: ## check the Vagrantfile
 	@scripts/vagrant-validate.sh

@@ -149,16 +149,19 @@ struct exe_walk {
 static struct exe_walk exe_walk;
 
 /* One step: a name, or from the root of a mount to where it is mounted. False
- * at the root of all. */
+ * at the root of all, and for a file without a directory, which has a name too:
+ * "memfd:NAME" (mm/memfd.c). */
 static __always_inline bool exe_step(struct exe_walk *walk, u8 *exe)
 {
 	struct dentry *dentry = (struct dentry *)walk->dentry;
 	struct mount *mount = (struct mount *)walk->mount;
 	u64 parent = (u64)BPF_CORE_READ(dentry, d_parent), off;
-	const unsigned char *name;
+	const unsigned char *name = BPF_CORE_READ(dentry, d_name.name);
+	u8 first = 0;
 	long len;
 
-	if (walk->dentry == (u64)BPF_CORE_READ(mount, mnt.mnt_root) || walk->dentry == parent) {
+	bpf_probe_read_kernel(&first, sizeof(first), name);
+	if (walk->dentry == (u64)BPF_CORE_READ(mount, mnt.mnt_root) || (walk->dentry == parent && first == '/')) {
 		u64 up = (u64)BPF_CORE_READ(mount, mnt_parent);
 
 		if (up == walk->mount)
@@ -167,7 +170,6 @@ static __always_inline bool exe_step(struct exe_walk *walk, u8 *exe)
 		walk->mount = up;
 		return true;
 	}
-	name = BPF_CORE_READ(dentry, d_name.name);
 	off = walk->off;
 	/* 5.10 forgets the bounds of a number on the stack: from the check on it must
 	 * stay in a register. */
@@ -180,6 +182,8 @@ static __always_inline bool exe_step(struct exe_walk *walk, u8 *exe)
 	if (len <= 0)
 		return false;
 	walk->off = off + len;
+	if (walk->dentry == parent)
+		return false;
 	walk->dentry = parent;
 	return true;
 }

@@ -4,4 +4,4 @@ set -eu
 if [ "$(id -u)" -eq 0 ]; then
 	exec "$@"
 fi
-exec sudo --preserve-env=PATH,HOME,GOFLAGS,GOPROXY,GOCACHE,GOMODCACHE,CGO_ENABLED "$@"
+exec sudo --preserve-env=PATH,HOME,GOFLAGS,GOPROXY,GOCACHE,GOMODCACHE,GOTOOLCHAIN,CGO_ENABLED "$@"

@@ -3,7 +3,7 @@
 # Ubuntu. Does nothing, and asks no network, where all of it is there.
 set -eu
 
-go_wanted=1.26.0
+go_wanted=$(sed -n 's/^toolchain go//p' go.mod)
 
 # As a prefix to a command that needs root.
 if [ "$(id -u)" -eq 0 ]; then sudo=; else sudo=sudo; fi

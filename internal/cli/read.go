@@ -97,19 +97,22 @@ func (r *readFlags) options(env Env, files []string) assemble.ReadOptions {
 }
 
 func (r *readFlags) sumUp(env Env, sum assemble.ReadSummary) {
-	say(env, "%s in %d lines", count(sum.Counts.Kills, "kill"), sum.Lines)
+	say(env, "%s in %s", count(sum.Counts.Kills, "kill"), count(sum.Lines, "line"))
 	if sum.Reversed {
 		say(env, "the log is newest first; it was read from its end")
 	}
-	unplaced := "lines look like part of a report and were not understood"
+	unplaced := "like part of a report, not understood"
 	if !r.verbose {
-		unplaced += "; -v shows them"
+		unplaced += "; -v shows more"
 	}
-	sayCounts(env, counted{sum.Duplicates, "duplicate records skipped"}, counted{sum.DoubledLines, "duplicate lines skipped"},
-		counted{sum.Foreign, "lines about kills were written by other programs and do not count"},
-		counted{sum.LeftOut, "implausible numbers left out"}, counted{sum.Unplaced, unplaced},
-		counted{sum.Unknown, "JSON objects had no recognized message field, such as MESSAGE, message, msg or log"},
-		counted{sum.CutLines, "overlong lines truncated"})
+	sayCounts(env, counted{sum.Duplicates, "duplicate record", "skipped"}, counted{sum.DoubledLines, "duplicate line", "skipped"},
+		counted{sum.Foreign, "line", "about kills by other programs, not counted"},
+		counted{sum.LeftOut, "implausible number", "left out"}, counted{sum.Unplaced, "line", unplaced},
+		counted{sum.Unknown, "JSON object", "without a recognized message field, such as MESSAGE, message, msg or log"},
+		counted{sum.CutLines, "overlong line", "truncated"})
+	if sum.Counts.Kills == 0 && sum.Foreign > 0 {
+		say(env, "line %d says that another program wrote it: %q", sum.ForeignLine, sum.ForeignText)
+	}
 	if !r.verbose && sum.UnknownForm != "" && sum.Unplaced+sum.Unknown > 0 {
 		say(env, "line %d has a form that is not known: %q", sum.UnknownLine, sum.UnknownForm)
 	}

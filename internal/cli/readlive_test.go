@@ -71,7 +71,7 @@ func TestReadLive(t *testing.T) {
 				emptied(t, r)
 			}
 			cancel()
-			if got := <-code; got != 0 || strings.Count(out.String(), "\n") != 1 || !strings.Contains(stderr.String(), "1 kill in 1 lines") {
+			if got := <-code; got != 0 || strings.Count(out.String(), "\n") != 1 || !strings.Contains(stderr.String(), "1 kill in 1 line") {
 				t.Errorf("exit %d, %q, %q", got, out.String(), stderr.String())
 			}
 		})

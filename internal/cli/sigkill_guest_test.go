@@ -5,6 +5,7 @@ package cli
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -278,7 +279,47 @@ func runtimeKiller(t *testing.T) *workload.Actor {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = os.Remove(runc) })
-	a, err := workload.PlayAs(runc, workload.Killer, 0)
+	return killerAs(t, runc)
+}
+
+// clonedKiller is a Killer that runs from a copy in memory, as crun does.
+func clonedKiller(t *testing.T) *workload.Actor {
+	t.Helper()
+	fd, err := unix.MemfdCreate("crun_cloned:/proc/self/exe", unix.MFD_CLOEXEC)
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := fmt.Sprintf("/proc/%d/fd/%d", os.Getpid(), fd)
+	exe, err := os.Open("/proc/self/exe")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = exe.Close() }()
+	memory, err := os.OpenFile(path, os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.Copy(memory, exe); err != nil {
+		t.Fatal(err)
+	}
+	// What can be written to cannot be run.
+	if err := memory.Close(); err != nil {
+		t.Fatal(err)
+	}
+	to, err := unix.Open(path, unix.O_PATH|unix.O_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Close(fd); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = unix.Close(to) })
+	return killerAs(t, fmt.Sprintf("/proc/%d/fd/%d", os.Getpid(), to))
+}
+
+func killerAs(t *testing.T, exe string) *workload.Actor {
+	t.Helper()
+	a, err := workload.PlayAs(exe, workload.Killer, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -342,7 +383,7 @@ func TestSigkillContainers(t *testing.T) {
 	if _, err := hog.Wait(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	endContainer(t, runtime, c, pid)
+	endContainer(t, clonedKiller(t), c, pid)
 	eventually(t, "the record of the last container", p.ended, func() bool {
 		return len(only(parse(t, whole(p.out.Bytes())), oom.KindSigkill)) > 0
 	})
@@ -352,7 +393,7 @@ func TestSigkillContainers(t *testing.T) {
 	if len(kills) != 1 || len(dead) != 1 {
 		t.Fatalf("%d kills, %d other SIGKILLs", len(kills), len(dead))
 	}
-	if r := dead[pid]; r.Incident != kills[0].Incident || r.Sender == nil || r.Sender.Program != "runc" || r.Why.Verdict != "killed_by_runtime" {
+	if r := dead[pid]; r.Incident != kills[0].Incident || r.Sender == nil || r.Sender.Program != "crun" || r.Sender.Exe != "/memfd:crun_cloned:/proc/self/exe" || r.Why.Verdict != "killed_by_runtime" {
 		t.Errorf("incident %q, the kill's is %q; sender %+v, %+v", r.Incident, kills[0].Incident, r.Sender, r.Why)
 	}
 }

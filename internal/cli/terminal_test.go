@@ -156,7 +156,7 @@ func TestTerminalWaits(t *testing.T) {
 			t.Error(err)
 		}
 	}, "read")
-	for _, want := range []string{"oomtrace: waiting for a kernel log", "pip3 23143", "oomtrace: 1 kill in 1 lines"} {
+	for _, want := range []string{"oomtrace: waiting for a kernel log", "pip3 23143", "oomtrace: 1 kill in 1 line"} {
 		if !strings.Contains(out, want) {
 			t.Errorf("no %q in\n%s", want, out)
 		}

@@ -200,8 +200,8 @@ func (s *session) sumUp(d time.Duration, failed error) error {
 	if n := s.live.Waiting(); failed != nil && n > 0 {
 		say(s.env, "%s not written (%s)", count(n, "record"), s.fate())
 	}
-	sayCounts(s.env, counted{sum.LostExits, "exit records lost"}, counted{sum.LostSigkills, "SIGKILL records lost"},
-		counted{sum.Unreadable, "records could not be decoded"}, counted{sum.Repeated, "repeated no-victim OOMs were counted but not recorded"})
+	sayCounts(s.env, counted{sum.LostExits, "exit record", "lost"}, counted{sum.LostSigkills, "SIGKILL record", "lost"},
+		counted{sum.Unreadable, "record", "not decoded"}, counted{sum.Repeated, "repeated OOM", "without a victim, not recorded again"})
 	return err
 }
 
@@ -215,20 +215,20 @@ func (s *session) fate() string {
 
 // counted is what a summary mentions where there is any.
 type counted struct {
-	n    uint64
-	what string
+	n          uint64
+	what, fate string
 }
 
 func sayCounts(env Env, all ...counted) {
 	for _, c := range all {
 		if c.n > 0 {
-			say(env, "%d %s", c.n, c.what)
+			say(env, "%s %s", count(c.n, c.what), c.fate)
 		}
 	}
 }
 
 // count is "1 kill" or "2 kills".
-func count(n int, what string) string {
+func count[N int | uint64](n N, what string) string {
 	if n == 1 {
 		return "1 " + what
 	}

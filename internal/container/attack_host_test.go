@@ -5,9 +5,11 @@ package container
 import (
 	"bufio"
 	"context"
+	"errors"
 	"io"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -32,6 +34,7 @@ func TestHostImpostor(t *testing.T) {
 		{"the runtime's socket, by root", containerd, 0, false, other, true},
 		{"the user's own socket", "/run/user/1000/docker.sock", user, false, "/docker/" + id(2), false},
 		{"the user's own socket, for the user's own", "/run/user/1000/docker.sock", user, false, own, true},
+		{"a link of the user's to root's socket", "/run/other/docker.sock", 0, false, own, false},
 		{"another user's directory", "/run/user/1001/docker.sock", user, false, strings.ReplaceAll(own, "1000", "1001"), false},
 		{"root in a user namespace", "own", user, true, other, false},
 		{"a mount namespace of the user's", "own", 0, true, other, false},
@@ -56,6 +59,9 @@ func TestHostImpostor(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
+			if tt.socket == "/run/other/docker.sock" {
+				linkOf(t, user, "../../other/docker.sock", root+"/run/user/1000/docker.sock")
+			}
 			startImpostor(t, root, socket, tt.uid, tt.userns, tt.socket == "own")
 			c := open(t, Options{Root: root})
 			c.Ready(t.Context())
@@ -65,6 +71,15 @@ func TestHostImpostor(t *testing.T) {
 				t.Errorf("known: %v; sources %+v", known, c.Sources())
 			}
 		})
+	}
+}
+
+// linkOf makes a symbolic link in a user's directory as that user does.
+func linkOf(t *testing.T, uid int, target, path string) {
+	t.Helper()
+	dir := filepath.Dir(path)
+	if err := errors.Join(os.MkdirAll(dir, 0o755), os.Chown(dir, uid, uid), os.Symlink(target, path), os.Lchown(path, uid, uid)); err != nil {
+		t.Fatal(err)
 	}
 }
 

@@ -3,6 +3,7 @@ package container
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -14,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -170,6 +172,27 @@ func listen(t testing.TB, path string) net.Listener {
 	return l
 }
 
+// listenAs listens as another user where this one is root.
+func listenAs(t testing.TB, uid int, root, path string) net.Listener {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		return listen(t, path)
+	}
+	if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.Chmod(root, 0o755), os.Chown(filepath.Dir(path), uid, uid)); err != nil {
+		t.Fatal(err)
+	}
+	runtime.LockOSThread() // the thread's effective id: what the kernel notes of who listens
+	defer runtime.UnlockOSThread()
+	become := func(euid int) {
+		if _, _, errno := unix.RawSyscall(unix.SYS_SETRESUID, ^uintptr(0), uintptr(euid), ^uintptr(0)); errno != 0 {
+			t.Fatal(errno)
+		}
+	}
+	become(uid)
+	defer become(0)
+	return listen(t, path)
+}
+
 // fakeDocker answers some of Docker's or podman's API.
 type fakeDocker struct {
 	server  string // the header
@@ -209,7 +232,11 @@ func (f *fakeDocker) count() int {
 
 func (f *fakeDocker) serve(t testing.TB, path string) {
 	t.Helper()
-	l := listen(t, path)
+	f.serveAt(t, listen(t, path))
+}
+
+func (f *fakeDocker) serveAt(t testing.TB, l net.Listener) {
+	t.Helper()
 	s := &http.Server{Handler: f, ReadHeaderTimeout: time.Second}
 	done := make(chan struct{})
 	go func() {

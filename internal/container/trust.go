@@ -27,7 +27,7 @@ import (
 //
 //   - the system's runtimes are found at fixed paths that only root can change,
 //     and root answers there;
-//   - a user's engine is found in /run/user/UID, and that user answers;
+//   - a user's engine is found in /run/user/UID, and that user answers, not root;
 //   - an engine in a container is found by a process of root's in it, and a
 //     process of the same container answers.
 
@@ -80,6 +80,15 @@ func (i *Info) agrees(p *cgroup.Place) bool {
 // that user's engine, and our own where we are not root.
 func (d domain) owner(uid uint32) bool {
 	return uid == 0 || int(uid) == os.Geteuid() || d.user.Known && d.user.Value == uid
+}
+
+// speaker says who may listen. For a user's containers it is that user alone: a link of
+// theirs may lead to an engine of root's, which knows other containers.
+func (d domain) speaker(uid uint32) bool {
+	if d.user.Known {
+		return uid == d.user.Value || uid != 0 && int(uid) == os.Geteuid()
+	}
+	return d.owner(uid)
 }
 
 var (
@@ -198,7 +207,7 @@ func (d domain) answers(proc string, conn net.Conn) error {
 	if cerr != nil {
 		return fmt.Errorf("ask who listens: %w", cerr)
 	}
-	if !d.owner(cred.Uid) {
+	if !d.speaker(cred.Uid) {
 		return fmt.Errorf("%w: user %d listens", errUntrusted, cred.Uid)
 	}
 	if d.within == "" {

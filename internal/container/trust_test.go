@@ -58,7 +58,7 @@ func TestSpeaksFor(t *testing.T) {
 			d := &fakeDocker{server: "Docker/28 (linux)", answers: map[string]any{
 				"/containers/" + id(2) + "/json": map[string]any{"Id": id(2), "Name": "user", "Config": map[string]any{"Labels": map[string]string{labelPodUID: uid(1), labelPodName: "p", labelContainerName: "user"}}},
 			}}
-			d.serve(t, root+"/run/user/1000/docker.sock")
+			d.serveAt(t, listenAs(t, 1000, root, root+"/run/user/1000/docker.sock"))
 			c := open(t, Options{Root: root, Sockets: []string{}})
 			c.Ready(t.Context())
 			path := tt.path

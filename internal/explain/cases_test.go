@@ -1,6 +1,7 @@
 package explain
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -11,6 +12,28 @@ import (
 // chosenOnly is a log that ends with the kernel's choice.
 func chosenOnly(r *oom.Record) {
 	r.Source, r.Incomplete, r.Victim.Score, r.Victim.AnonRSSBytes = oom.SourceKmsg, oom.Some(true), oom.Some(int64(900)), size{}
+}
+
+func shrank(r *oom.Record) {
+	r.Memory.TotalChanged = &oom.LimitChange{FromBytes: b(10 * gib), ToBytes: b(4 * gib), AgoNS: oom.Some(uint64(720e9))}
+}
+
+func lowMask(mask uint32) change {
+	return func(r *oom.Record) { r.Trigger.GFPMask = oom.Some(mask) }
+}
+
+// lowMemory is a machine that is short of the memory below 4 GiB alone.
+func lowMemory(mask uint32) *oom.Record {
+	return system(lowMask(mask), func(r *oom.Record) {
+		r.Memory.FreeBytes = b(2*gib + 6*mib)
+		r.Memory.Zones = []oom.Zone{zone(0, "DMA", 2*mib, mib, 3*mib), zone(0, "DMA32", 4*mib, 4*mib, 9*mib), zone(0, "Normal", 2*gib, 20*mib, 30*mib)}
+		r.Memory.Zones[0].LowmemReserveBytes = []uint64{0, 700 * mib, 2 * gib}
+		r.Memory.Zones[1].LowmemReserveBytes = []uint64{0, 0, gib}
+	})
+}
+
+func without(r *oom.Record, name string) {
+	r.Memory.Stat = slices.DeleteFunc(r.Memory.Stat, func(s oom.Stat) bool { return s.Name == name })
 }
 
 // TestCases holds what the words of single reasons and summaries must, and must not,
@@ -54,6 +77,16 @@ func TestCases(t *testing.T) {
 		{"zram that the log does not count", system(stat(oom.StatActiveAnon, 0), stat(oom.StatInactiveAnon, 0)), "", "could also be what zram or zswap holds", ""},
 		{"zram that is counted", system(stat(oom.StatActiveAnon, 0), stat(oom.StatInactiveAnon, 0), stat(oom.StatZspages, mib)), "", "could also be pages of drivers", "zram"},
 		{"zram where there is no swap", system(swap(0, 0), stat(oom.StatActiveAnon, 0), stat(oom.StatInactiveAnon, 0)), "", "could also be pages of drivers", "zram"},
+		{"missing memory, and the log lacks the stacks", system(func(r *oom.Record) {
+			set(&r.Memory.Stat, oom.StatActiveAnon, 0)
+			set(&r.Memory.Stat, oom.StatInactiveAnon, 0)
+			without(r, oom.StatKernelStack)
+		}), "", "could also be what zram or zswap holds, pages of drivers or a balloon, pipes, sockets, kernel stacks", ""},
+		{"the kernel's memory, and the log lacks the stacks", system(swap(0, 0), func(r *oom.Record) {
+			set(&r.Memory.Stat, oom.StatInactiveAnon, 0)
+			set(&r.Memory.Stat, oom.StatSlabUnrecl, 2700*mib)
+			without(r, oom.StatKernelStack)
+		}), "", "2.7 GiB of 4 GiB (66 %) is kernel memory", ""},
 		{"what is left before 5.18 is the kernel's", limited(func(r *oom.Record) {
 			r.Limit.Stat = oom.Stats{{Name: oom.LimitAnon, Bytes: 20 * mib}, {Name: oom.LimitFile, Bytes: 110 * mib}, {Name: oom.LimitShmem, Bytes: 100 * mib}, {Name: oom.LimitSock, Bytes: 6 * mib}}
 		}), codeLimitKernel, "kernel memory: 126 MiB of 256 MiB (49 %)", ""},
@@ -75,8 +108,8 @@ func TestCases(t *testing.T) {
 		{"nodes that are not known are those that are short", system(numa(oom.ScopeCpuset, "", 2*gib), func(r *oom.Record) {
 			r.Memory.Zones = append(r.Memory.Zones, zone(2, "Normal", 15*mib, 5*mib, 10*mib))
 		}), "", "the nodes of the cpuset have 20 MiB free, the rest of the machine 2 GiB", ""},
-		{"free in zones with a block of the order alone", system(fragmented(2, 400*mib, 90000, 900, 0), smallZone(200*mib), func(r *oom.Record) { r.Trigger.GFPMask = oom.Some(uint32(0xcc0)) }),
-			codeNotShort, "203 MiB is free where the request may take it, above high watermarks of 3 MiB", "603"},
+		{"free in zones with a block of the order alone", system(fragmented(2, 400*mib, 90000, 900, 0), smallZone(600*mib), func(r *oom.Record) { r.Trigger.GFPMask = oom.Some(uint32(0xcc0)) }),
+			codeNotShort, "182 MiB is free where the request may take it, above high watermarks of 3 MiB", "1003"},
 		{"two big ones beside many small", limited(tasks(80, repeated(10, 4*mib)...), bystander(80*mib), bystander(80*mib), func(r *oom.Record) { r.CandidatesBytes = b(300 * mib) }),
 			codeManyTasks, "", "tasks"},
 		{"the group's others were not chosen by size", limited(spared(-1000, "/a"), spareBig(8*gib, -998), func(r *oom.Record) { r.Victim.BadnessPages = oom.Opt[int64]{} }), codeVictimAdj, "", "spared"},
@@ -123,6 +156,52 @@ func TestCases(t *testing.T) {
 		{"the victim, summed up by its name", system(swap(0, 0), holder(oom.Holder{Comm: "hog", UsageBytes: b(2 * gib), Tasks: b(1)}), func(r *oom.Record) { r.Victim.Comm = "hog" }), "", "this process holds 3 GiB of 4 GiB", "hog"},
 		{"the victim at an ancestor's limit", limited(inPod(250*mib), holder(oom.Holder{Comm: "hog", UsageBytes: b(240 * mib), Tasks: b(1)}), func(r *oom.Record) { r.Victim.Comm = "hog" }), codeHolder, "", "holds"},
 		{"nothing holds more than the limit", limited(inPod(250*mib), holder(oom.Holder{Comm: "x", UsageBytes: b(gib), Tasks: b(1)})), codeHolder, "", "holds"},
+		{"a swap cache that is not among the files", limited(limitStat(oom.LimitAnon, 126*mib), limitStat(oom.LimitFile, 0), limitStat(oom.LimitSwapcached, 125*mib), limitStat(oom.LimitKernel, 4*mib)),
+			codeLimitAnon, "anonymous memory: 251 MiB of 256 MiB (98 %)", ""},
+		{"the same beside files", limited(limitStat(oom.LimitAnon, 90*mib), limitStat(oom.LimitFile, 70*mib), limitStat(oom.LimitSwapcached, 92*mib), limitStat(oom.LimitKernel, 3*mib)),
+			codeLimitAnon, "anonymous memory: 182 MiB of 256 MiB (71 %)", ""},
+		{"what is free is CMA", system(lowMask(0xcc0), func(r *oom.Record) {
+			r.Memory.FreeBytes = b(2*gib + 500*mib)
+			r.Memory.Zones = []oom.Zone{zone(0, "Normal", 500*mib, 8*mib, 12*mib), zone(0, "HighMem", 2*gib, mib, 12*mib)}
+			r.Memory.Zones[0].FreeCMABytes = b(495 * mib)
+		}), "", "the zones that the allocation can use have 5 MiB free beside 495 MiB of CMA, which it may not use, the rest of the machine 2 GiB", ""},
+		{"a request for ZONE_DMA", lowMemory(0xd1), "", "the zones that the allocation can use have 2 MiB free, the rest of the machine 2 GiB", "swap"},
+		{"a request for ZONE_DMA32", lowMemory(0xd4), "", "the zones that the allocation can use have 6 MiB free, the rest of the machine 2 GiB", "swap"},
+		{"a request for any memory", lowMemory(0xd0), "", "memory was not short", "the rest"},
+		{"a request for ZONE_DMA where there is none", system(lowMask(0xd1)), "", "swap (2 GiB) is used up", "zones"},
+		{"a log that is cut, with what held the memory", system(swap(0, 0), fromLog, func(r *oom.Record) { r.Incomplete = oom.Some(true) }), "", "no swap is configured", "could also"},
+		{"a log that is cut, without it", system(swap(0, 0), fromLog, noStats, func(r *oom.Record) { r.Incomplete = oom.Some(true) }), "", "could also be memory that swap could not have taken", ""},
+		{"memory of no task", limited(func(r *oom.Record) { r.CandidatesBytes = b(20 * mib) }), "", "is held by no process that could be killed", ""},
+		{"the same, and the log may lack tasks", limited(fromLog, func(r *oom.Record) { r.CandidatesBytes, r.Incomplete = b(20*mib), oom.Some(true) }), "", "", "no process"},
+		{"tmpfs of no task, and the log may lack tasks", limited(limitStat(oom.LimitAnon, 8*mib), limitStat(oom.LimitFile, 245*mib), limitStat(oom.LimitShmem, 240*mib), fromLog, func(r *oom.Record) {
+			r.CandidatesBytes, r.Incomplete = b(20*mib), oom.Some(true)
+		}), "", "", "no process"},
+		{"one task that holds all, beside others that share", system(swap(0, 0), holder(oom.Holder{Comm: "holder", UsageBytes: b(3900 * mib), Tasks: b(1)}), func(r *oom.Record) { r.CandidatesBytes = b(4700 * mib) }), "", "holder holds 3.8 GiB of 4 GiB", "share"},
+		{"a total that became less", system(shrank), codeMemoryBalloon, "shrank from 10 GiB to 4 GiB within 12 min: a balloon of the hypervisor took it, or it was taken offline", "more belongs"},
+		{"a total that became less, and the balloon is counted", system(shrank, stat("balloon_pages_bytes", 6*gib)), codeMemoryBalloon, "within 12 min; 6 GiB more belongs to the hypervisor's balloon", "offline"},
+		{"a total that became less, and the balloon is empty", system(shrank, stat("balloon_pages_bytes", 0)), codeMemoryBalloon, "within 12 min: it was taken offline", "balloon"},
+		{"no limit", limited(func(r *oom.Record) { r.Limit.MaxBytes = size{} }), "", "the record has no limit that is used up (256 MiB in use), 98 % of it anonymous", "limit of"},
+		{"no limit, and a BPF program", limited(stack("bpf_out_of_memory+0x6f"), func(r *oom.Record) { r.Limit.MaxBytes = size{} }), "", "a BPF program asked for the kill (256 MiB in use)", "limit"},
+		{"a limit, and what is in use is not known", limited(func(r *oom.Record) { r.Limit.UsageBytes = size{} }), "", "limit of 256 MiB is used up", "record has no"},
+		{"tasks of one name that share", system(swap(0, 0), holder(oom.Holder{Comm: "php-fpm", UsageBytes: b(5 * gib), Tasks: b(458)})), codeHolder, "458 tasks named php-fpm hold 5 GiB of 4 GiB, what they share counted for each", ""},
+		{"tasks of one name, and all of them share", system(swap(0, 0), holder(oom.Holder{Comm: "python", UsageBytes: b(3900 * mib), Tasks: b(5)}), func(r *oom.Record) { r.CandidatesBytes = b(4700 * mib) }),
+			codeHolder, "5 tasks named python hold 3.8 GiB of 4 GiB, what they share counted for each", ""},
+		{"tasks of one name, and the rest is in swap", system(holder(oom.Holder{Comm: "python", UsageBytes: b(3900 * mib), Tasks: b(5)}), func(r *oom.Record) { r.CandidatesBytes = b(4700 * mib) }),
+			codeHolder, "5 tasks named python hold 3.8 GiB of 4 GiB", "share"},
+		{"tasks of one name that may share", system(swap(0, 0), holder(oom.Holder{Comm: "php-fpm", UsageBytes: b(3900 * mib), Tasks: b(458)})), codeHolder, "hold 3.8 GiB of 4 GiB", "share"},
+		{"many small tasks, and some of it is in swap", system(tasks(300, repeated(10, 18*mib)...), func(r *oom.Record) { r.Candidates[0].Comm = "sh" }), codeManyTasks, "together they hold 5.3 GiB in memory and swap", "share"},
+		{"many small tasks that share", system(swap(0, 0), tasks(300, repeated(10, 18*mib)...)), codeManyTasks, "together they hold 5.3 GiB, what they share counted for each", "in memory"},
+		{"a node of ZONE_MOVABLE for the kernel", system(fromLog, cmaMask, func(r *oom.Record) {
+			r.Scope, r.Trigger.MemsAllowed, r.Memory.FreeBytes = oom.ScopeCpuset, "4", b(3*gib)
+			r.Memory.Zones = []oom.Zone{zone(4, "Movable", 2*gib, 9*mib, 20*mib)}
+		}), "", "the nodes of the cpuset have no zone that the request may use; the zones that they have hold 2 GiB free", "could also"},
+		{"the same for a program", system(fromLog, func(r *oom.Record) {
+			r.Scope, r.Trigger.MemsAllowed, r.Memory.FreeBytes = oom.ScopeCpuset, "4", b(3*gib)
+			r.Memory.Zones = []oom.Zone{zone(4, "Movable", 2*gib, 9*mib, 20*mib)}
+		}), "", "", "no zone"},
+		{"a tenth is free, and why it was not used is not known", system(swap(0, 0), func(r *oom.Record) {
+			r.Memory.FreeBytes, r.Memory.Zones, r.Memory.TotalBytes = b(400*mib), nil, b(4000*mib)
+		}), "", "could also be something that is no shortage: 400 MiB is free", ""},
 		{"what is mapped and in the swap cache counts once", limited(limitStat(oom.LimitAnon, 200*mib), limitStat(oom.LimitFile, 102*mib), limitStat(oom.LimitSwapcached, 100*mib), limitStat(oom.LimitKernel, 2*mib)),
 			codeLimitAnon, "anonymous memory: 252 MiB of 256 MiB (98 %)", ""},
 		{"v1, a container by its name", limitedV1(container("/kubepods/podu/abc"), func(r *oom.Record) {

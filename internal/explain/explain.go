@@ -39,6 +39,8 @@ type explanation struct {
 	// kill was asked for, or that nothing was killed.
 	memory  string
 	special bool
+	// zonesShort: all zones that the request may use are at or below their marks.
+	zonesShort bool
 }
 
 // Explain sets rec.Why from the facts of rec.
@@ -274,7 +276,7 @@ func (e *explanation) noVictim() {
 	}
 	switch total, ok := e.rec.CandidatesTotal.Get(); {
 	case spared > 0 && spared == n:
-		text += sprintf(": all %d tasks listed have oom_score_adj -1000", spared)
+		text += sprintf(": each task listed (%d) has oom_score_adj -1000", spared)
 	case ok && total == 0:
 		text += ": 0 tasks weighed"
 	}

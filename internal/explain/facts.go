@@ -43,7 +43,7 @@ type facts struct {
 	hugeIdle, hugeHeld               size
 	sysShmem, writeback              size
 	hugeKnown, hugeLate              bool // late: counted after the kill
-	vmallocKnown                     bool
+	vmallocKnown, stacksKnown        bool
 	zspages, freeCMA, balloon        size
 
 	// The victim: rss, swap and page tables are what the kernel's points count.
@@ -199,8 +199,11 @@ func (f *facts) gatherDirty(st oom.Stats, kernel size) {
 	f.clean = all(dirty, writeback).Known
 	f.limitWriteback = writeback
 	f.swapcached = first(st, oom.LimitSwapcached)
-	if cached := min(f.swapcached.Value, f.cache.Value); cached > 0 {
-		f.cache.Value -= cached
+	if cached := f.swapcached.Value; cached > 0 {
+		// Some kernels count it with the files; where all kinds leave room for it, it is not.
+		if !f.usage.Known || add(f.anon.Value, f.cache.Value, f.shmem.Value, kernel.Value, cached) > f.usage.Value {
+			f.cache.Value = sub(f.cache.Value, cached)
+		}
 		f.anon = f.withSwapcached(cached, kernel)
 		writeback.Value = sub(writeback.Value, cached)
 	}
@@ -237,11 +240,11 @@ func (f *facts) gatherMemory(m *oom.Memory) {
 	f.zspages = first(st, oom.StatZspages)
 	stacks, tables := first(st, oom.StatKernelStack), sum(first(st, oom.StatPageTable, oom.LimitPagetables), first(st, oom.StatSecPageTable))
 	slab, vmalloc := first(st, oom.StatSlabUnrecl), first(st, oom.StatVmalloc)
-	if f.kernelFixed = all(slab, stacks, tables); f.kernelFixed.Known {
-		f.vmallocKnown = vmalloc.Known
+	if f.kernelFixed = slab; slab.Known {
+		f.vmallocKnown, f.stacksKnown = vmalloc.Known, stacks.Known
 		// Most kernels have their stacks there too (CONFIG_VMAP_STACK).
 		vmalloc.Value = sub(vmalloc.Value, stacks.Value)
-		f.kernelFixed = sum(f.kernelFixed, first(st, oom.StatPercpu), first(st, oom.StatBounce), vmalloc)
+		f.kernelFixed = sum(slab, stacks, tables, first(st, oom.StatPercpu), first(st, oom.StatBounce), vmalloc)
 	}
 	if !f.cgroup {
 		for _, p := range []part{

@@ -52,6 +52,13 @@ func (e *explanation) swappable() bool {
 
 func (e *explanation) limitUsedUp() string {
 	s := e.levelWord() + " limit"
+	if !e.max.Known && e.usage.Known { // what is unlimited is left out of the record
+		s = "the record has no limit that is used up (" + sizeText(e.usage.Value) + " in use)"
+		if e.inStack("bpf_out_of_memory") {
+			s = "a BPF program asked for the kill (" + sizeText(e.usage.Value) + " in use)"
+		}
+		return s
+	}
 	if e.max.Known {
 		s += " of " + sizeText(e.max.Value)
 	}
@@ -241,8 +248,13 @@ func (e *explanation) below(v *oom.Victim, l *oom.Limit) bool {
 // heldByNoTask: half of the usage is tmpfs and shared memory, while all tasks that
 // were weighed hold less than half of it.
 func (f *facts) heldByNoTask() bool {
-	return f.usage.Known && ratio(f.shmem.Value, f.usage.Value, 1, 2) &&
+	return !f.rowsLost() && f.usage.Known && ratio(f.shmem.Value, f.usage.Value, 1, 2) &&
 		f.rec.CandidatesBytes.Known && !ratio(f.rec.CandidatesBytes.Value, f.usage.Value, 1, 2)
+}
+
+// rowsLost: of a log that is cut, tasks may not be among those listed.
+func (f *facts) rowsLost() bool {
+	return f.rec.Source == oom.SourceKmsg && f.rec.Incomplete.Or(false)
 }
 
 // ownLevel is the innermost level below the cgroup at its limit that has a limit
@@ -447,7 +459,7 @@ func (e *explanation) hugeShare(whole size) {
 // a quarter of the usage. It stays charged when a process moves to another cgroup.
 func (e *explanation) noTask() {
 	held := e.rec.CandidatesBytes
-	if !e.anon.Known || !e.usage.Known || !held.Known || e.memsw {
+	if !e.anon.Known || !e.usage.Known || !held.Known || e.memsw || e.rowsLost() {
 		return
 	}
 	rest := sub(e.anon.Value, held.Value)

@@ -82,7 +82,7 @@ func (e *explanation) swapMachine() swapState {
 // holdsUnknown: of a report that is cut, the part that says what held the memory is
 // missing.
 func (e *explanation) holdsUnknown() bool {
-	return !e.cgroup && e.rec.Source == oom.SourceKmsg && e.rec.Incomplete.Or(false) && !e.anon.Known
+	return !e.cgroup && e.rowsLost() && !e.lruAnon.Known
 }
 
 // besideSwap is what the state of swap adds to another verdict: to a system's only

@@ -45,6 +45,17 @@ func (e *explanation) systemSwap() {
 		e.settle(codeMemoryLow)
 		e.unsure(codeMemoryLow, "any cause with swap: the record does not hold its state")
 	}
+	e.freeUnused()
+}
+
+// freeUnused: with a tenth of the memory free, and not all zones of the request short, a
+// state of swap does not say why.
+func (e *explanation) freeUnused() {
+	if !e.has(codeMemoryLow) && !e.zonesShort && e.total.Known && ratio(e.free.Value, e.total.Value, 1, 10) {
+		for _, code := range [...]string{codeSwapNone, codeSwapFull} {
+			e.unsure(code, "something that is no shortage: "+sizeText(e.free.Value)+" is free")
+		}
+	}
 }
 
 // tight: with less than a tenth of the memory free, a kill that was asked for has a
@@ -75,7 +86,7 @@ func (e *explanation) memoryLow() {
 		z := &e.rec.Memory.Zones[i]
 		marks = add(marks, z.HighBytes.Value, e.reserve(z))
 	}
-	lead := "no free memory (" + sizeText(e.free.Value) + ")"
+	lead := "no memory is free beyond what the zones reserve (" + sizeText(e.free.Value) + ")"
 	switch {
 	case marks > 0 && e.free.Value <= marks:
 		e.add(finding{code: codeMemoryLow, lead: lead,
@@ -154,9 +165,12 @@ func (e *explanation) kernelMemory() {
 
 // uncounted are the guesses at memory that no statistic of this record holds.
 func (e *explanation) uncounted() string {
-	s := "pages of drivers, pipes or sockets"
+	s := "pages of drivers or a balloon, pipes, sockets"
 	if e.kernelHint() != "" {
-		s = "pages of drivers"
+		s = "pages of drivers or a balloon"
+	}
+	if !e.stacksKnown {
+		s += ", kernel stacks"
 	}
 	if e.swapTotal.Value > 0 && !e.zspages.Known {
 		s = "what zram or zswap holds, " + s
@@ -208,13 +222,24 @@ func (e *explanation) compressed() {
 	e.add(finding{code: codeMemoryZram, text: text, lead: e.outOfSwap("could not take more: " + text)})
 }
 
-// ballooned: a balloon takes pages from the total, too.
+// ballooned: a balloon takes pages from the total, too, as taking memory offline does.
+// Where the kernel does not count the balloon's, either may have made the total less.
 func (e *explanation) ballooned() {
-	if !e.total.Known || !ratio(e.balloon.Value, add(e.total.Value, e.balloon.Value), 1, 8) {
+	if !e.total.Known {
 		return
 	}
-	text := sizeText(e.balloon.Value) + " more belongs to the hypervisor's balloon"
-	e.add(finding{code: codeMemoryBalloon, text: text, aside: text})
+	text := ""
+	if c := e.rec.Memory.TotalChanged; c != nil && ratio(sub(c.FromBytes.Value, c.ToBytes.Value), c.FromBytes.Value, 1, 8) {
+		text = sprintf("the machine's memory shrank from %s to %s within %s", sizeText(c.FromBytes.Value), sizeText(c.ToBytes.Value), spanText(c.AgoNS.Value))
+		text += aside(!e.balloon.Known, ": a balloon of the hypervisor took it, or it was taken offline")
+		text += aside(e.balloon.Known && e.balloon.Value == 0, ": it was taken offline")
+	}
+	if ratio(e.balloon.Value, add(e.total.Value, e.balloon.Value), 1, 8) {
+		text += aside(text != "", "; ") + sizeText(e.balloon.Value) + " more belongs to the hypervisor's balloon"
+	}
+	if text != "" {
+		e.add(finding{code: codeMemoryBalloon, text: text, aside: text})
+	}
 }
 
 // constrained: the kernel says that cpuset or policy limits the nodes, and the

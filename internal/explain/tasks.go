@@ -71,7 +71,7 @@ func (e *explanation) manyTasks(whole, kernel, anonymous size) {
 	}
 	text := sprintf("%d tasks, the biggest of them %s", small, partText(t.biggest, whole.Value))
 	if e.rec.CandidatesBytes.Known {
-		text += "; together they hold " + sizeText(e.tasksSum(t, total))
+		text += "; together they hold " + sizeText(e.tasksSum(t, total)) + e.sumNote(e.tasksSum(t, total), whole.Value)
 	}
 	lead := e.shortage() + ": many small tasks hold it, " + text
 	if e.cgroup {
@@ -139,6 +139,25 @@ func (e *explanation) holder() {
 	e.add(f)
 }
 
+// sumNote explains a sum of tasks that is more than the memory.
+func (e *explanation) sumNote(sum, whole uint64) string {
+	switch {
+	case sum > add(whole, e.swapped()):
+		return ", what they share counted for each"
+	case sum > whole:
+		return " in memory and swap"
+	}
+	return ""
+}
+
+// swapped is what is in swap, of the machine or of the cgroup at its limit.
+func (e *explanation) swapped() uint64 {
+	if e.cgroup {
+		return e.limitSwapped()
+	}
+	return sub(e.swapTotal.Value, e.swapFree.Value)
+}
+
 // biggestOwner is the first of the record's holders.
 func (e *explanation) biggestOwner() holding {
 	if len(e.rec.Holders) == 0 || !e.rec.Holders[0].UsageBytes.Known {
@@ -148,9 +167,13 @@ func (e *explanation) biggestOwner() holding {
 	out := holding{who: ownerName(h) + " holds", bytes: h.UsageBytes.Value}
 	if h.Comm != "" && h.Tasks.Known {
 		out.who = sprintf("%d tasks named %s hold", h.Tasks.Value, name(h.Comm))
-		if h.Tasks.Value == 1 {
+		sum := max(h.UsageBytes.Value, sub(e.rec.CandidatesBytes.Value, e.swapped()))
+		switch {
+		case h.Tasks.Value == 1:
 			out.who = name(h.Comm) + " holds"
 			out.victim = e.rec.Victim != nil && e.rec.Victim.Comm == h.Comm
+		case sum > e.whole().Value: // so much is shared that all tasks together hold more than there is
+			out.words = ", what they share counted for each"
 		}
 	} else if h.Tasks.Value > 1 {
 		out.words += sprintf(" in %d tasks", h.Tasks.Value)

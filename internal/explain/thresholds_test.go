@@ -111,6 +111,9 @@ func TestThresholds(t *testing.T) {
 		{"below 3 % is free, no zones", 30*mib - 1, 30 * mib, has(codeMemoryLow), func(v uint64) *oom.Record {
 			return system(func(r *oom.Record) { r.Memory.Zones, r.Memory.FreeBytes, r.Memory.TotalBytes = nil, b(v), b(1000*mib) })
 		}},
+		{"below a tenth is free, no zones", 400*mib - 1, 400 * mib, sure(codeSwapNone), func(v uint64) *oom.Record {
+			return system(swap(0, 0), func(r *oom.Record) { r.Memory.Zones, r.Memory.FreeBytes, r.Memory.TotalBytes = nil, b(v), b(4000*mib) })
+		}},
 		{"more is free above the marks than they are", 108*mib + 2, 108 * mib, is(codeNotShort), func(v uint64) *oom.Record { return system(pagefault(v)...) }},
 		{"1/32 of the RAM is free above the marks", 128*mib + 30*mib, 128*mib + 30*mib - 1, is(codeNotShort), func(v uint64) *oom.Record {
 			return system(func(r *oom.Record) {
@@ -155,6 +158,11 @@ func TestThresholds(t *testing.T) {
 		{"a balloon of 1/8", gib, gib - 7, has(codeMemoryBalloon), func(v uint64) *oom.Record {
 			return system(stat("balloon_pages_bytes", v), func(r *oom.Record) { r.Memory.TotalBytes = b(7 * gib) })
 		}},
+		{"an eighth of the memory is not there any more", gib, gib - 1, has(codeMemoryBalloon), func(v uint64) *oom.Record {
+			return system(func(r *oom.Record) {
+				r.Memory.TotalChanged = &oom.LimitChange{FromBytes: b(8 * gib), ToBytes: b(8*gib - v), AgoNS: oom.Some(uint64(90e9))}
+			})
+		}},
 		{"a quarter is shared", gib, gib - 1, has(codeMemoryShmem), func(v uint64) *oom.Record { return system(stat(oom.StatShmem, v)) }},
 		{"1/8 is zram's", 512 * mib, 512*mib - 1, has(codeMemoryZram), func(v uint64) *oom.Record { return system(stat(oom.StatZspages, v)) }},
 		{"a quarter is zram's", gib, gib - 1, is(codeMemoryZram), func(v uint64) *oom.Record { return system(swap(2*gib, 2*gib), stat(oom.StatZspages, v)) }},
@@ -166,6 +174,18 @@ func TestThresholds(t *testing.T) {
 		}},
 		{"a quarter is huge pages in use", gib, gib - 1, has(codeHugepagesUsed), func(v uint64) *oom.Record {
 			return system(stat(oom.StatHugepagesTotal, v), stat(oom.StatHugepagesFree, 0))
+		}},
+		{"40 % is huge pages in use", 1600 * mib, 1600*mib - 1, is(codeHugepagesUsed), func(v uint64) *oom.Record {
+			return system(stat(oom.StatHugepagesTotal, v), stat(oom.StatHugepagesFree, 0), stat(oom.StatInactiveAnon, 0), func(r *oom.Record) {
+				r.Memory.TotalBytes = b(4000 * mib)
+				set(&r.Memory.Stat, oom.StatIsolatedFile, gib) // nothing is missing
+			})
+		}},
+		{"blocks of the order have an eighth of what is free", 2960, 2961, is(codeMemoryFragments), func(v uint64) *oom.Record {
+			return system(swap(0, 0), fragmented(2, 400*mib, 102400-4*v, 0, v))
+		}},
+		{"up to 4.3 they have to be more than the halved mark", 480, 481, sure(codeMemoryFragments), func(v uint64) *oom.Record {
+			return system(swap(0, 0), fromLog, fragmented(2, 400*mib, 102400-4*v, 0, v))
 		}},
 		{"a quarter is protected", gib, gib - 1, has(codeMemoryProtected), func(v uint64) *oom.Record {
 			return system(func(r *oom.Record) {
@@ -264,6 +284,18 @@ func TestThresholds(t *testing.T) {
 		}},
 		{"a steady growth for a minute", 60e3, 59e3, no(says("too short")), func(v uint64) *oom.Record {
 			return limited(history([2]uint64{v, 100}, [2]uint64{v * 2 / 3, 152}, [2]uint64{v / 3, 204}, [2]uint64{0, 256}))
+		}},
+		{"three quarters of a burst in 120 s", 160e3, 161e3, has(codeGrewBurst), func(v uint64) *oom.Record {
+			return limited(history([2]uint64{v * 20, 100}, [2]uint64{v * 10, 100}, [2]uint64{v, 100}, [2]uint64{0, 256}))
+		}},
+		{"a burst in the last fifth of the time", 150e3, 149e3, has(codeGrewBurst), func(v uint64) *oom.Record {
+			return limited(history([2]uint64{v, 100}, [2]uint64{v / 2, 100}, [2]uint64{40e3, 100}, [2]uint64{0, 256}))
+		}},
+		{"a leak 15 % off its line", 201, 202, has(codeGrewLeak), func(v uint64) *oom.Record {
+			return limited(history([2]uint64{400e3, 100}, [2]uint64{300e3, 139}, [2]uint64{200e3, v}, [2]uint64{100e3, 217}, [2]uint64{0, 256}))
+		}},
+		{"two falls of a quarter", 49, 48, has(codeGrewSawtooth), func(v uint64) *oom.Record {
+			return limited(history([2]uint64{400e3, 60}, [2]uint64{300e3, 200}, [2]uint64{290e3, 200 - v}, [2]uint64{200e3, 220}, [2]uint64{190e3, 220 - v}, [2]uint64{0, 256}))
 		}},
 		{"5 s before a burst", 5300, 5000, has(codeGrewBurst), func(v uint64) *oom.Record {
 			return limited(history([2]uint64{v, 100}, [2]uint64{v / 2, 100}, [2]uint64{200, 100}, [2]uint64{0, 256}))

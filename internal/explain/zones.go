@@ -1,6 +1,8 @@
 package explain
 
 import (
+	"math"
+	"math/bits"
 	"slices"
 	"strconv"
 	"strings"
@@ -10,7 +12,9 @@ import (
 
 // Zone bits of gfp_mask, the same in all kernels (include/linux/gfp_types.h).
 const (
+	gfpDMA     = 0x01
 	gfpHighmem = 0x02
+	gfpDMA32   = 0x04
 	gfpMovable = 0x08
 )
 
@@ -19,15 +23,17 @@ const (
 type zoneSum struct {
 	n, short         int
 	free, high       uint64
+	cma              uint64 // free, and not for the request
 	spare            uint64
-	fit              uint64 // of spare, what lies in zones that have a block of the order
-	fitFree, fitHigh uint64 // what these have free, and their marks
+	fit              uint64 // of spare, what is in blocks of the order or higher
+	fitFree, fitHigh uint64 // what is free in such blocks, and the marks of these zones
 	order            int32
-	movable          bool // the request may use CMA
-	guessed          bool // a mark or a node is not known
-	oneNode          bool // and need not be
-	blocks, noBlocks int
-	blockFree        uint64
+	halves           bool   // the kernel wants more than one block of the order
+	movable          bool   // the request may use CMA
+	guessed          bool   // a mark or a node is not known
+	oneNode          bool   // and need not be
+	blocks, noBlocks int    // zones above their marks with a list of blocks, and those without a block that will do
+	blockFree        uint64 // what the former have free
 }
 
 // zones looks at each zone that the allocation could use. The last try before a
@@ -42,6 +48,7 @@ func (e *explanation) zones() {
 	usable, rest := zoneSum{movable: e.movable()}, zoneSum{movable: true}
 	if t := e.rec.Trigger; t != nil {
 		usable.order = t.Order.Or(0)
+		usable.halves = e.rec.Source == oom.SourceKmsg && len(t.GFPFlags) == 0
 	}
 	usable.oneNode = e.oneNode()
 	guess := e.nodesUnknown()
@@ -58,13 +65,33 @@ func (e *explanation) zones() {
 		listed = add(listed, z.FreeBytes.Value)
 	}
 	e.unlisted(&rest, listed)
+	if usable.n == 0 && rest.n > 0 && e.rec.Source == oom.SourceKmsg {
+		e.noUsableZone(&rest)
+		return
+	}
+	e.zonesShort = usable.n > 0 && usable.short == usable.n
 	e.fragments(&usable)
-	if usable.n > 0 && (usable.short == usable.n || guess || e.wasShort(&usable, &rest)) {
+	if usable.n > 0 && (e.zonesShort || guess || e.wasShort(&usable, &rest)) {
 		e.shortZones(&usable, &rest)
 	}
 	if !guess {
 		e.notShort(&usable)
 	}
+}
+
+// noUsableZone: the kernel's log lists the zones of the nodes that the request was limited
+// to, and it may use none of them: nodes of ZONE_MOVABLE alone, for the kernel's own memory.
+func (e *explanation) noUsableZone(listed *zoneSum) {
+	code, whose := codeNodeCpuset, "the nodes of the cpuset have "
+	switch e.rec.Scope {
+	case oom.ScopeCpuset:
+	case oom.ScopeMempolicy:
+		code, whose = codeNodeMempolicy, "the nodes of the memory policy have "
+	default:
+		return
+	}
+	e.add(finding{code: code, text: whose + "no zone that the request may use; the zones that they have hold " + sizeText(listed.free) + " free"})
+	e.settle(code)
 }
 
 // oneNode: a kernel without NUMA names no node in its log.
@@ -193,6 +220,7 @@ func (z *zoneSum) add(zone *oom.Zone, reserve uint64) {
 	free := sub(zone.FreeBytes.Value, zone.HighatomicBytes.Value)
 	if !z.movable {
 		free = sub(free, zone.FreeCMABytes.Value)
+		z.cma = add(z.cma, zone.FreeCMABytes.Value)
 	}
 	z.n++
 	z.free, z.high = add(z.free, free), add(z.high, mark.Value)
@@ -202,22 +230,37 @@ func (z *zoneSum) add(zone *oom.Zone, reserve uint64) {
 	}
 	spare := sub(free, add(mark.Value, reserve))
 	z.spare = add(z.spare, spare)
-	fits := func() {
-		z.fit, z.fitFree, z.fitHigh = add(z.fit, spare), add(z.fitFree, free), add(z.fitHigh, mark.Value)
-	}
 	if z.order <= 0 || len(zone.FreeBlocks) == 0 {
-		fits()
+		z.fit, z.fitFree, z.fitHigh = add(z.fit, spare), add(z.fitFree, free), add(z.fitHigh, mark.Value)
 		return
 	}
 	z.blocks++
-	for i := int(z.order); i < len(zone.FreeBlocks); i++ {
-		if zone.FreeBlocks[i] > 0 && z.mayTake(zone, i) {
-			fits()
-			return
+	z.blockFree = add(z.blockFree, free)
+	in := z.inBlocks(zone)
+	if in == 0 || z.halves && in <= mark.Value>>min(z.order, 63) {
+		z.noBlocks++
+		return
+	}
+	z.fit, z.fitFree, z.fitHigh = add(z.fit, min(spare, in)), add(z.fitFree, min(free, in)), add(z.fitHigh, mark.Value)
+}
+
+// inBlocks is what a zone has free in blocks of the order or higher that the request may
+// take. Up to 4.3 that had to be more than the watermark, halved for each order
+// (__zone_watermark_ok); from 4.4 on one block will do. Names of gfp flags came with 4.6.
+func (z *zoneSum) inBlocks(zone *oom.Zone) uint64 {
+	var all, will uint64
+	for i, n := range zone.FreeBlocks {
+		pages := mul(n, 1<<min(i, 63))
+		if all = add(all, pages); i >= int(z.order) && z.mayTake(zone, i) {
+			will = add(will, pages)
 		}
 	}
-	z.noBlocks++
-	z.blockFree = add(z.blockFree, free)
+	hi, lo := bits.Mul64(zone.FreeBytes.Value, will)
+	if all == 0 || hi >= all {
+		return zone.FreeBytes.Value
+	}
+	in, _ := bits.Div64(hi, lo, all)
+	return in
 }
 
 // mayTake reports whether blocks of an order are of a type that serves the request:
@@ -249,12 +292,37 @@ func (e *explanation) usable(z *oom.Zone) bool {
 		return false
 	case t == nil:
 		return true
-	case z.Zone == "HighMem" && t.GFPMask.Known && t.GFPMask.Value&gfpHighmem == 0:
+	case z.Zone == "HighMem" && t.GFPMask.Known && t.GFPMask.Value&gfpHighmem == 0, e.lowOnly() < zoneRank(z.Zone):
 		return false
 	case !z.Node.Known || z.Node.Value < 0:
 		return true
 	}
 	return inList(t.Nodemask, z.Node.Value) && inList(t.MemsAllowed, z.Node.Value)
+}
+
+// zoneRank orders the zones below ZONE_NORMAL.
+func zoneRank(zone string) int {
+	if i := slices.Index([]string{"DMA", "DMA32"}, zone); i >= 0 {
+		return i
+	}
+	return math.MaxInt
+}
+
+// lowOnly is the rank of the zone that a request for low memory is confined to, where the
+// machine has that zone. Old kernels kill for these too.
+func (e *explanation) lowOnly() int {
+	t, zone := e.rec.Trigger, ""
+	switch {
+	case t == nil:
+	case t.GFPMask.Value&gfpDMA != 0:
+		zone = "DMA"
+	case t.GFPMask.Value&gfpDMA32 != 0:
+		zone = "DMA32"
+	}
+	if zone == "" || !slices.ContainsFunc(e.rec.Memory.Zones, func(z oom.Zone) bool { return z.Zone == zone }) {
+		return math.MaxInt
+	}
+	return zoneRank(zone)
 }
 
 // reserve is what the zone keeps from this allocation. The entries are by zone
@@ -263,7 +331,9 @@ func (e *explanation) usable(z *oom.Zone) bool {
 // allocation looks at the last of them, the largest.
 func (e *explanation) reserve(z *oom.Zone) uint64 {
 	r := z.LowmemReserveBytes
-	if !e.movable() {
+	if low := e.lowOnly(); low < math.MaxInt {
+		r = r[:min(low+1, len(r))]
+	} else if !e.movable() {
 		normal := min(2, len(r)-1)
 		for i := range e.rec.Memory.Zones {
 			row := e.rec.Memory.Zones[i]
@@ -299,17 +369,23 @@ func inList(list string, n int32) bool {
 	return false
 }
 
-// fragments: every zone that has memory above its marks lacks a block of the
-// order. Orders above 3 never reach the OOM killer (PAGE_ALLOC_COSTLY_ORDER).
+// fragments: the zones that have memory above their marks have next to none of it in
+// blocks of the order. Orders above 3 never reach the OOM killer (PAGE_ALLOC_COSTLY_ORDER).
 func (e *explanation) fragments(z *zoneSum) {
-	if z.order <= 0 || z.noBlocks == 0 || z.n-z.short != z.blocks || z.fit > 0 && !ratio(z.spare, z.fit, 8, 1) {
+	if z.order <= 0 || z.blocks == 0 || z.n-z.short != z.blocks || z.fit > 0 && !ratio(z.spare, z.fit, 8, 1) {
 		return
 	}
-	e.add(finding{code: codeMemoryFragments,
-		text: sprintf("%s is free above the watermarks, but in no block of order %d that the request may take", sizeText(z.blockFree), z.order)})
+	in := "in no block of order %d that the request may take"
+	switch {
+	case z.fit > 0:
+		in = "only " + sizeText(z.fit) + " of it in blocks of order %d or higher that the request may take"
+	case z.halves:
+		in = "too little of it in blocks of order %d or higher"
+	}
+	e.add(finding{code: codeMemoryFragments, text: sprintf("%s is free above the watermarks, but "+in, sizeText(z.blockFree), z.order)})
 	e.settle(codeMemoryFragments)
-	if z.noBlocks < z.blocks {
-		e.unsure(codeMemoryFragments, "a shortage: "+sizeText(z.fit)+" in blocks of that order came back just before the kill")
+	if z.fit > 0 {
+		e.unsure(codeMemoryFragments, "a shortage: blocks of that order came back just before the kill")
 	}
 }
 
@@ -327,8 +403,8 @@ func (e *explanation) shortZones(z, rest *zoneSum) {
 	case oom.ScopeMempolicy:
 		code, words = codeNodeMempolicy, "the nodes of the memory policy have "
 	}
-	text := sprintf("%s%s free, the rest of the machine %s", words, sizeText(z.free), sizeText(rest.free))
-	e.add(finding{code: code, text: text + e.shrunk()})
+	words += sizeText(z.free) + " free" + aside(z.cma > z.free, " beside "+sizeText(z.cma)+" of CMA, which it may not use")
+	e.add(finding{code: code, text: words + ", the rest of the machine " + sizeText(rest.free) + e.shrunk()})
 	e.settle(code)
 	if e.nodesUnknown() {
 		e.unsure(code, "a shortage of other nodes: which ones are allowed is not in the record")

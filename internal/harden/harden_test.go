@@ -70,9 +70,23 @@ func forbidden() map[string]func() error {
 		"refused io_uring":   errno(unix.SYS_IO_URING_SETUP),
 		"refused program":    errno(unix.SYS_BPF, unix.BPF_PROG_LOAD),
 		"refused perf event": errno(unix.SYS_PERF_EVENT_OPEN),
+		"refused network":    func() error { return socket(unix.AF_INET) },
+		"allowed socket":     func() error { return socket(unix.AF_UNIX) },
+		"refused signal":     func() error { return unix.Kill(os.Getppid(), unix.SIGURG) },
+		"refused thread":     func() error { return unix.Tgkill(os.Getppid(), os.Getppid(), unix.SIGURG) },
+		"allowed signal":     func() error { return unix.Kill(os.Getpid(), unix.SIGURG) },
+		"allowed question":   func() error { return unix.Kill(os.Getppid(), 0) },
 		"allowed map lookup": errno(unix.SYS_BPF, unix.BPF_MAP_LOOKUP_ELEM),
 		"allowed open":       func() error { return unix.Access("/nonexistent", 0) },
 	}
+}
+
+func socket(domain int) error {
+	fd, err := unix.Socket(domain, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	return unix.Close(fd)
 }
 
 // hardened is what a process says that has hardened itself. It is built without
@@ -104,7 +118,7 @@ func TestApply(t *testing.T) {
 		"CapPrm:\t0000000000000000\n": threads, "CapEff:\t0000000000000000\n": threads, "CapInh:\t0000000000000000\n": threads,
 		"NoNewPrivs:\t1\n": threads, "step drop privileges: <nil>\n": 1, "step oom_score_adj: <nil>\n": 1, "step ": 5, "\n500\n": 1,
 		"CapAmb:\t0000000000000000\n": threads, "Seccomp:\t2\n": threads, "step filter system calls: <nil>\n": 1,
-		"refused ": 10, " -> operation not permitted\n": 10, "allowed ": 2,
+		"refused ": 13, " -> operation not permitted\n": 13, "allowed ": 5,
 	} {
 		if got := strings.Count(out, what); got != n || n == 0 {
 			t.Errorf("%d times %q, want %d", got, what, n)

@@ -2,49 +2,13 @@ package harden
 
 import (
 	"fmt"
+	"os"
 	"runtime"
 	"unsafe"
 
 	"golang.org/x/net/bpf"
 	"golang.org/x/sys/unix"
 )
-
-// The system calls that a running trace and the Go runtime may make: files,
-// memory, threads, signals, time, sockets, and of bpf(2) what reads maps. All
-// others fail with EPERM: programs, mounts, namespaces, modules, other processes,
-// ids, keys, io_uring. A number of another architecture ends the process.
-func allowedCalls() []uintptr {
-	return append(archCalls(),
-		// Files.
-		unix.SYS_READ, unix.SYS_WRITE, unix.SYS_READV, unix.SYS_WRITEV, unix.SYS_PREAD64, unix.SYS_PWRITE64, unix.SYS_PREADV, unix.SYS_PWRITEV,
-		unix.SYS_OPENAT, unix.SYS_OPENAT2, unix.SYS_CLOSE, unix.SYS_CLOSE_RANGE, unix.SYS_LSEEK, unix.SYS_FSTAT, unix.SYS_STATX, unix.SYS_STATFS,
-		unix.SYS_FSTATFS, unix.SYS_FACCESSAT, unix.SYS_FACCESSAT2, unix.SYS_READLINKAT, unix.SYS_GETDENTS64, unix.SYS_FTRUNCATE, unix.SYS_TRUNCATE,
-		unix.SYS_FSYNC, unix.SYS_FDATASYNC, unix.SYS_FALLOCATE, unix.SYS_FLOCK, unix.SYS_FCNTL, unix.SYS_IOCTL, unix.SYS_DUP, unix.SYS_DUP3, unix.SYS_PIPE2,
-		unix.SYS_UNLINKAT, unix.SYS_RENAMEAT, unix.SYS_RENAMEAT2, unix.SYS_MKDIRAT, unix.SYS_FCHMOD, unix.SYS_FCHMODAT, unix.SYS_GETCWD, unix.SYS_UMASK,
-		unix.SYS_NAME_TO_HANDLE_AT, unix.SYS_OPEN_BY_HANDLE_AT, unix.SYS_INOTIFY_INIT1, unix.SYS_INOTIFY_ADD_WATCH, unix.SYS_INOTIFY_RM_WATCH,
-		unix.SYS_COPY_FILE_RANGE, unix.SYS_SENDFILE, unix.SYS_SPLICE, unix.SYS_KCMP,
-		// Waiting.
-		unix.SYS_EPOLL_CREATE1, unix.SYS_EPOLL_CTL, unix.SYS_EPOLL_PWAIT, unix.SYS_EPOLL_PWAIT2, unix.SYS_PPOLL, unix.SYS_PSELECT6, unix.SYS_EVENTFD2,
-		unix.SYS_TIMERFD_CREATE, unix.SYS_TIMERFD_SETTIME, unix.SYS_FUTEX, unix.SYS_NANOSLEEP, unix.SYS_CLOCK_NANOSLEEP, unix.SYS_SCHED_YIELD,
-		unix.SYS_PIDFD_OPEN, unix.SYS_WAITID, unix.SYS_WAIT4, unix.SYS_RESTART_SYSCALL,
-		// Memory.
-		unix.SYS_MMAP, unix.SYS_MUNMAP, unix.SYS_MPROTECT, unix.SYS_MREMAP, unix.SYS_MADVISE, unix.SYS_MINCORE, unix.SYS_BRK, unix.SYS_MLOCK, unix.SYS_MLOCK2,
-		unix.SYS_MLOCKALL, unix.SYS_MUNLOCK, unix.SYS_MUNLOCKALL, unix.SYS_MSYNC, unix.SYS_MEMBARRIER, unix.SYS_RSEQ,
-		// Threads, signals, ids, time.
-		unix.SYS_EXIT, unix.SYS_EXIT_GROUP, unix.SYS_GETTID, unix.SYS_GETPID, unix.SYS_GETPPID, unix.SYS_SET_TID_ADDRESS, unix.SYS_SET_ROBUST_LIST,
-		unix.SYS_GETUID, unix.SYS_GETEUID, unix.SYS_GETGID, unix.SYS_GETEGID, unix.SYS_GETGROUPS, unix.SYS_GETPGID, unix.SYS_GETSID,
-		unix.SYS_SCHED_GETAFFINITY, unix.SYS_SCHED_SETAFFINITY, unix.SYS_GETCPU, unix.SYS_GETPRIORITY, unix.SYS_SETPRIORITY, unix.SYS_GETRUSAGE, unix.SYS_TIMES,
-		unix.SYS_GETRLIMIT, unix.SYS_SETRLIMIT, unix.SYS_PRLIMIT64, unix.SYS_CAPGET, unix.SYS_CAPSET, unix.SYS_PRCTL, unix.SYS_SECCOMP,
-		unix.SYS_RT_SIGACTION, unix.SYS_RT_SIGPROCMASK, unix.SYS_RT_SIGRETURN, unix.SYS_RT_SIGTIMEDWAIT, unix.SYS_RT_SIGPENDING, unix.SYS_RT_SIGSUSPEND,
-		unix.SYS_SIGALTSTACK, unix.SYS_TGKILL, unix.SYS_TKILL, unix.SYS_KILL, unix.SYS_SETITIMER, unix.SYS_GETITIMER, unix.SYS_TIMER_CREATE,
-		unix.SYS_TIMER_SETTIME, unix.SYS_TIMER_DELETE, unix.SYS_CLOCK_GETTIME, unix.SYS_CLOCK_GETRES, unix.SYS_GETTIMEOFDAY, unix.SYS_UNAME, unix.SYS_SYSINFO,
-		unix.SYS_GETRANDOM, unix.SYS_SYSLOG,
-		// Sockets.
-		unix.SYS_SOCKET, unix.SYS_SOCKETPAIR, unix.SYS_CONNECT, unix.SYS_BIND, unix.SYS_LISTEN, unix.SYS_ACCEPT4, unix.SYS_ACCEPT, unix.SYS_SHUTDOWN,
-		unix.SYS_GETSOCKNAME, unix.SYS_GETPEERNAME, unix.SYS_GETSOCKOPT, unix.SYS_SETSOCKOPT, unix.SYS_SENDTO, unix.SYS_RECVFROM, unix.SYS_SENDMSG,
-		unix.SYS_RECVMSG, unix.SYS_SENDMMSG, unix.SYS_RECVMMSG,
-	)
-}
 
 // mapCommands of bpf(2) read and write maps that are open, or pinned.
 func mapCommands() []uint32 {
@@ -60,13 +24,14 @@ const (
 	seccompNr   = 0
 	seccompArch = 4
 	seccompArg0 = 16
+	seccompArg1 = 24
 )
 
 // namespaceFlags of clone(2): a thread needs none of them.
 const namespaceFlags = unix.CLONE_NEWNS | unix.CLONE_NEWCGROUP | unix.CLONE_NEWUTS | unix.CLONE_NEWIPC | unix.CLONE_NEWUSER | unix.CLONE_NEWPID | unix.CLONE_NEWNET
 
-// callFilter is the filter as a program.
-func callFilter() []bpf.Instruction {
+// callFilter is the filter of a process as a program.
+func callFilter(pid int) []bpf.Instruction {
 	allow, refuse := bpf.RetConstant{Val: unix.SECCOMP_RET_ALLOW}, bpf.RetConstant{Val: unix.SECCOMP_RET_ERRNO | uint32(unix.EPERM)}
 	program := []bpf.Instruction{
 		bpf.LoadAbsolute{Off: seccompArch, Size: 4},
@@ -74,9 +39,23 @@ func callFilter() []bpf.Instruction {
 		bpf.RetConstant{Val: unix.SECCOMP_RET_KILL_PROCESS},
 		bpf.LoadAbsolute{Off: seccompNr, Size: 4},
 	}
-	for _, nr := range allowedCalls() {
-		program = append(program, bpf.JumpIf{Cond: bpf.JumpEqual, Val: uint32(nr), SkipFalse: 1}, allow)
+	for _, c := range Calls() {
+		program = append(program, bpf.JumpIf{Cond: bpf.JumpEqual, Val: uint32(c.Number), SkipFalse: 1}, allow)
 	}
+	// Signals: to its own threads only, as the runtime sends them. Signal 0, which asks
+	// whether a process is there, may go to any.
+	program = append(program,
+		bpf.JumpIf{Cond: bpf.JumpEqual, Val: unix.SYS_KILL, SkipFalse: 3},
+		bpf.LoadAbsolute{Off: seccompArg1, Size: 4},
+		bpf.JumpIf{Cond: bpf.JumpEqual, Val: 0, SkipFalse: 2}, allow,
+		bpf.JumpIf{Cond: bpf.JumpEqual, Val: unix.SYS_TGKILL, SkipFalse: 4},
+		bpf.LoadAbsolute{Off: seccompArg0, Size: 4},
+		bpf.JumpIf{Cond: bpf.JumpEqual, Val: uint32(pid), SkipFalse: 1}, allow, refuse)
+	// Sockets: local ones. That of the metrics is open by then.
+	program = append(program,
+		bpf.JumpIf{Cond: bpf.JumpEqual, Val: unix.SYS_SOCKET, SkipFalse: 4},
+		bpf.LoadAbsolute{Off: seccompArg0, Size: 4},
+		bpf.JumpIf{Cond: bpf.JumpEqual, Val: unix.AF_UNIX, SkipFalse: 1}, allow, refuse)
 	// clone: threads only.
 	program = append(program,
 		bpf.JumpIf{Cond: bpf.JumpEqual, Val: unix.SYS_CLONE, SkipFalse: 5},
@@ -104,7 +83,7 @@ func filterCalls() error {
 	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
 		return fmt.Errorf("no_new_privs: %w", err)
 	}
-	raw, err := bpf.Assemble(callFilter())
+	raw, err := bpf.Assemble(callFilter(os.Getpid()))
 	if err != nil {
 		return fmt.Errorf("assemble: %w", err)
 	}

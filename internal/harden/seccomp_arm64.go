@@ -5,4 +5,4 @@ import "golang.org/x/sys/unix"
 const auditArch = unix.AUDIT_ARCH_AARCH64
 
 // archCalls are those that only this architecture has.
-func archCalls() []uintptr { return []uintptr{unix.SYS_FSTATAT} }
+func archCalls() []Call { return []Call{{"fstatat", unix.SYS_FSTATAT, ""}} }

@@ -87,6 +87,7 @@ type Recorder struct {
 	mu        sync.Mutex // of what follows; never held while a file is read
 	machine   series[machine]
 	swap      swapTotal
+	total     memTotal
 	processes map[int32]*process
 	ticks     uint32
 
@@ -187,6 +188,7 @@ func (r *Recorder) sample() {
 	if ok {
 		r.machine.add(stampAt(now), m)
 		r.swap.add(now, m.swapTotal)
+		r.total.add(now, m.total)
 	}
 	r.mu.Unlock()
 	if r.tree == nil {

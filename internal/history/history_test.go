@@ -260,10 +260,11 @@ func TestAdjChange(t *testing.T) {
 	}
 }
 
+func lowered(from, to, ago uint64) *oom.LimitChange {
+	return &oom.LimitChange{FromBytes: oom.Some(from << 10), ToBytes: oom.Some(to << 10), AgoNS: oom.Some(ago)}
+}
+
 func TestSwapTotal(t *testing.T) {
-	lowered := func(from, to, ago uint64) *oom.LimitChange {
-		return &oom.LimitChange{FromBytes: oom.Some(from << 10), ToBytes: oom.Some(to << 10), AgoNS: oom.Some(ago)}
-	}
 	for _, tt := range []struct {
 		name   string
 		totals []uint64 // at 1 ns, 2 ns, ...
@@ -293,9 +294,34 @@ func TestSwapTotal(t *testing.T) {
 	}
 }
 
+// TestMemTotal: a balloon takes from the total, and gives back.
+func TestMemTotal(t *testing.T) {
+	for name, c := range map[string]struct {
+		totals []uint64
+		want   *oom.LimitChange
+	}{
+		"as it was":        {[]uint64{6400, 6400, 6400}, nil},
+		"a little less":    {[]uint64{6400, 6300, 6300}, nil},
+		"a part less":      {[]uint64{6400, 6299, 6299}, lowered(6400, 6299, 3)},
+		"bit by bit":       {[]uint64{6400, 6400, 6000, 5000, 2000}, lowered(6400, 2000, 4)},
+		"some of it again": {[]uint64{6400, 2000, 4000}, lowered(6400, 4000, 3)},
+		"all of it again":  {[]uint64{6400, 2000, 6400}, nil},
+		"more than before": {[]uint64{6400, 8000, 7000}, lowered(8000, 7000, 2)},
+		"not read":         {[]uint64{unknownKiB, unknownKiB}, nil},
+	} {
+		var m memTotal
+		for i, total := range c.totals {
+			m.add(uint64(i)+1, total)
+		}
+		if got := m.before(uint64(len(c.totals)) + 1); !reflect.DeepEqual(got, c.want) {
+			t.Errorf("%s: %+v", name, got)
+		}
+	}
+}
+
 func TestMeminfo(t *testing.T) {
 	m := parseMeminfo([]byte("MemTotal: 100 kB\nMemFree:  7 kB\nSwapFree: 0 kB\nActive(file): 5 kB\nInactive(file): 6 kB\nAnonPages: 9 kB\nHugePages_Total: 1\n\xff\n:"))
-	if m != (machine{free: 7, anon: 9, file: 11, slab: unknownKiB, swapFree: 0, swapTotal: unknownKiB}) {
+	if m != (machine{total: 100, free: 7, anon: 9, file: 11, slab: unknownKiB, swapFree: 0, swapTotal: unknownKiB}) {
 		t.Errorf("%+v", m)
 	}
 	if parseMeminfo(nil).file != unknownKiB {

@@ -12,7 +12,7 @@ import (
 // machine is what is kept of /proc/meminfo, in KiB; unknownKiB where the kernel
 // does not give it.
 type machine struct {
-	free, anon, file, slab, swapFree, swapTotal uint64
+	total, free, anon, file, slab, swapFree, swapTotal uint64
 }
 
 const unknownKiB = ^uint64(0)
@@ -43,7 +43,7 @@ func (m *meminfo) read() (machine, bool) {
 func (m *meminfo) close() error { return unix.Close(m.fd) }
 
 func parseMeminfo(b []byte) machine {
-	m := machine{free: unknownKiB, anon: unknownKiB, slab: unknownKiB, swapFree: unknownKiB, swapTotal: unknownKiB}
+	m := machine{total: unknownKiB, free: unknownKiB, anon: unknownKiB, slab: unknownKiB, swapFree: unknownKiB, swapTotal: unknownKiB}
 	active, inactive := unknownKiB, unknownKiB
 	for len(b) > 0 {
 		var line []byte
@@ -54,6 +54,8 @@ func parseMeminfo(b []byte) machine {
 		}
 		var to *uint64
 		switch string(name) {
+		case "MemTotal":
+			to = &m.total
 		case "MemFree":
 			to = &m.free
 		case "AnonPages":

@@ -17,6 +17,7 @@ type decision struct {
 	history  *oom.History
 	memory   *oom.MemoryHistory
 	swap     *oom.LimitChange
+	shrunk   *oom.LimitChange // the machine's memory
 	changed  *oom.LimitChange
 	high     *oom.LimitChange
 	mems     *oom.NodesChange
@@ -29,7 +30,7 @@ type decision struct {
 const recent = 10 * time.Second
 
 // Stage fills in how it came to the kill: history, memory.history, memory.swap_changed,
-// holders, limit.changed, limit.high_changed and trigger.mems_changed.
+// memory.total_changed, holders, limit.changed, limit.high_changed and trigger.mems_changed.
 func (r *Recorder) Stage(ctx context.Context, rec *oom.Record) error {
 	switch rec.Kind {
 	case oom.KindKill, oom.KindAlreadyExiting, oom.KindNoVictim, oom.KindOOM, oom.KindSigkill:
@@ -59,7 +60,7 @@ func (d *decision) fill(rec *oom.Record) {
 		rec.History = &h
 	}
 	if rec.Memory != nil {
-		rec.Memory.History, rec.Memory.SwapChanged = d.memory, d.swap
+		rec.Memory.History, rec.Memory.SwapChanged, rec.Memory.TotalChanged = d.memory, d.swap, d.shrunk
 	}
 	if rec.Limit != nil {
 		rec.Limit.Changed, rec.Limit.HighChanged = d.changed, d.high
@@ -90,7 +91,7 @@ func (r *Recorder) when(rec *oom.Record) (uint64, bool) {
 func (r *Recorder) decide(ctx context.Context, rec *oom.Record, ns uint64) decision {
 	var d decision
 	r.mu.Lock()
-	d.memory, d.swap = machineHistory(&r.machine, ns), r.swap.before(ns)
+	d.memory, d.swap, d.shrunk = machineHistory(&r.machine, ns), r.swap.before(ns), r.total.before(ns)
 	r.mu.Unlock()
 	var copied *probe.HistoryKilled
 	if r.exact != nil && rec.Trigger != nil && rec.Trigger.TID.Known && (rec.Limit == nil || rec.Limit.CgroupID.Known) {

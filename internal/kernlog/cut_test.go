@@ -114,7 +114,7 @@ func TestStatsAdd(t *testing.T) {
 		_, st := readAll(t, strings.NewReader(log), testOptions())
 		sum.Add(&st)
 	}
-	if sum.Lines != 6 || sum.Reports != 1 || sum.Kills != 1 || sum.Unplaced != 1 || sum.Unknown != 1 || sum.DoubledLines != 1 || sum.Foreign != 1 || sum.UnknownForm != "Out of memory: Killed process many" {
+	if sum.Lines != 6 || sum.Reports != 1 || sum.Kills != 1 || sum.Unplaced != 1 || sum.Unknown != 1 || sum.DoubledLines != 1 || sum.Foreign != 1 || sum.ForeignLine != 1 || !strings.Contains(sum.ForeignText, "app[1]") || sum.UnknownForm != "Out of memory: Killed process many" {
 		t.Errorf("%+v", sum)
 	}
 }

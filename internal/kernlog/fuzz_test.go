@@ -24,6 +24,9 @@ func seeds(f *testing.F) {
 	for _, w := range slices.Concat(textWrappings(), otherWrappings(), entryForms(), pastedForms()) {
 		f.Add([]byte(w.wrap(log)))
 	}
+	for _, w := range keptForms(textWrappings()[0].wrap) {
+		f.Add([]byte(w.wrap(slices.Concat(log[:3], log[len(log)-3:]))))
+	}
 	for _, c := range compressors() {
 		f.Add(pack(f, c, textWrappings()[0].wrap(log)))
 	}

@@ -182,14 +182,13 @@ func frame(b []byte) (name []byte, guessed, ok bool) {
 		}
 		name, rest = scan.Field(b)
 	}
-	guessed = guessed || scan.Contains(rest, "(unreliable)")
+	guessed = guessed || len(rest) > 0 && scan.Contains(rest, "(unreliable)")
 	if scan.HasPrefix(name, "0x") {
 		_, rest, ok := scan.Hex(name)
 		return name, guessed, ok && len(rest) == 0
 	}
-	plus := bytes.Index(name, []byte("+0x"))
-	slash := bytes.LastIndex(name, []byte("/0x"))
-	if plus <= 0 || slash < plus+4 {
+	plus, slash := bytes.IndexByte(name, '+'), bytes.LastIndexByte(name, '/')
+	if plus <= 0 || slash < plus+4 || !scan.HasPrefix(name[plus:], "+0x") || !scan.HasPrefix(name[slash:], "/0x") {
 		return nil, false, false
 	}
 	return name[:slash], guessed, true

@@ -37,7 +37,7 @@ func (p *Parser) reaper(l *lines.Line, b []byte) {
 			exit.SharedMM = h.rec.Exit.SharedMM
 		}
 		h.rec.Exit, h.done = exit, true
-		p.release(l)
+		p.release(&p.now)
 	}
 }
 
@@ -70,7 +70,7 @@ func (p *Parser) emit(rec *oom.Record) {
 		return
 	}
 	p.held = append(p.held, held{rec: rec, done: true})
-	p.release(nil)
+	p.release(&stamp{})
 }
 
 // hold keeps a kill back for its outcome; with exit records only until the next
@@ -106,11 +106,7 @@ func (p *Parser) drop(n int) {
 }
 
 // release drops, in order, what need not wait any longer.
-func (p *Parser) release(l *lines.Line) {
-	var now stamp
-	if l != nil && len(p.held) > 0 {
-		now = stampOf(l)
-	}
+func (p *Parser) release(now *stamp) {
 	n := 0
 	for ; n < len(p.held); n++ {
 		h := &p.held[n]

@@ -1,6 +1,8 @@
 package kernlog
 
 import (
+	"time"
+
 	"github.com/oomtrace/oomtrace/internal/kernlog/lines"
 	"github.com/oomtrace/oomtrace/internal/oom"
 )
@@ -108,7 +110,13 @@ func (p *Parser) repeated(k *killLine, s *stamp) *held {
 		if h.tid != k.pid || h.rec.Kind != oom.KindKill || v.Comm != k.comm || !s.sameOrigin(&h.at) || p.tick-h.tick > interleaved {
 			continue
 		}
-		if gap, ok := s.since(&h.at); ok && (gap > loggedWithin || s.fine() && gap > 0) || !k.agrees(v) {
+		gap, ok := s.since(&h.at)
+		switch {
+		case ok && s.fine() && h.at.fine():
+			if gap.Abs() > clockSlack { // none is killed twice so soon: an oom.group's chosen task
+				continue
+			}
+		case ok && gap > loggedWithin, !k.agrees(v):
 			continue
 		}
 		if !h.out {
@@ -208,7 +216,7 @@ func (p *Parser) groupKill(l *lines.Line, inc *incident, k *killLine) *oom.Recor
 func (p *Parser) groupOf(l *lines.Line, k *killLine, s *stamp) *incident {
 	for i := len(p.recent) - 1; i >= 0; i-- {
 		inc := p.recent[i]
-		if !inc.grouped || p.tick-inc.lastTick > reportLines {
+		if !inc.grouped && !p.unsaidGroup(inc, k, s) || p.tick-inc.lastTick > reportLines {
 			continue
 		}
 		if !s.sameOrigin(&inc.last) {
@@ -230,9 +238,27 @@ func (p *Parser) groupOf(l *lines.Line, k *killLine, s *stamp) *incident {
 		if !inc.killed[k.pid] && t.headed && t.total <= maxRows && t.find(k.pid) == nil {
 			continue
 		}
+		if path := inc.rep.limit.Cgroup; !inc.grouped && path != "" && path == inc.rep.victimCgroup {
+			p.group(l, path)
+		}
 		return inc
 	}
 	return nil
+}
+
+// unsaidGroup says whether a kill is of an oom.group whose line is lost: one of the tasks
+// that were weighed dies at once after the chosen one, without a report of its own, which
+// the kernel leaves out only after ten in 5 s (oom_rs).
+func (p *Parser) unsaidGroup(inc *incident, k *killLine, s *stamp) bool {
+	if inc != p.recent[len(p.recent)-1] || inc.message.scope != oom.ScopeCgroup || k.scope != oom.ScopeCgroup || inc.rep.tasks.find(k.pid) == nil {
+		return false
+	}
+	gap, ok := s.since(&inc.last)
+	if !ok || gap > time.Second || p.tick-inc.lastTick > interleaved {
+		return false
+	}
+	burst, ok := s.since(&p.headers[p.stats.Reports%uint64(len(p.headers))])
+	return !ok || burst > groupWait
 }
 
 // group marks the last incident as an oom.group's.

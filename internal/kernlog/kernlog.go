@@ -95,8 +95,11 @@ type Stats struct {
 	// Duplicates is how many records were read before, and DoubledLines how many lines
 	// were there twice in a row; both are left out.
 	Duplicates, DoubledLines uint64
-	// Foreign is how many lines have a kill's words but are another program's.
-	Foreign uint64
+	// Foreign is how many lines have a kill's words but are another program's. ForeignText
+	// is the first of them, and ForeignLine its number.
+	Foreign     uint64
+	ForeignText string
+	ForeignLine int
 	// Reversed is set when the log is newest first and was turned round.
 	Reversed bool
 	// UnknownForm is the first line that has a kill's words in a form that is not
@@ -119,6 +122,9 @@ func (s *Stats) Add(o *Stats) {
 	s.DoubledLines += o.DoubledLines
 	s.Foreign += o.Foreign
 	s.Reversed = s.Reversed || o.Reversed
+	if s.ForeignText == "" {
+		s.ForeignText, s.ForeignLine = o.ForeignText, o.ForeignLine
+	}
 	if s.UnknownForm == "" {
 		s.UnknownForm, s.UnknownLine = o.UnknownForm, o.UnknownLine
 	}

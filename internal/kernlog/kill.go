@@ -349,7 +349,8 @@ func cutGlobal(b []byte, s *summary) (head, task []byte, ok bool) {
 		return nil, nil, false
 	}
 	limit, task, ok := cutLimit(b[i+len(memcg):], victim)
-	s.limitCgroup = scan.Keep(limit)
+	// 5.0 to 5.2 call it CONSTRAINT_NONE; a BPF program has words of its own.
+	s.limitCgroup, s.scope = scan.Keep(limit), oom.ScopeCgroup
 	return b[:i], task, ok
 }
 

@@ -26,6 +26,9 @@ func maximumKB(v uint64) oom.Opt[uint64] {
 
 // limitCounter tells the counter lines apart; empty for any other line.
 func limitCounter(b []byte) string {
+	if b[0] != 'm' && b[0] != 's' && b[0] != 'k' {
+		return ""
+	}
 	for _, name := range [...]string{"memory", "memory+swap", "swap", "kmem"} {
 		if scan.HasPrefix(b, name) && scan.HasPrefix(b[len(name):], ": usage ") {
 			return name
@@ -153,25 +156,26 @@ type limitStats []limitStat
 // maxStats bounds how many counters of memory.stat are kept.
 const maxStats = 128
 
-// add sums up: old kernels print each cgroup below the limit by itself.
-func (s *limitStats) add(name []byte, v uint64) {
+// add sums up: old kernels print each cgroup below the limit by itself. It says whether the
+// counter was there before.
+func (s *limitStats) add(name []byte, v uint64) (again bool) {
 	n := len(*s)
 	for i := range *s {
 		if st := &(*s)[i]; st.printed == string(name) {
 			if sum := st.v + v; sum >= v {
 				st.v = sum
 			}
-			return
+			return true
 		}
 	}
 	if n >= maxStats {
-		return
+		return false
 	}
 	if n < cap(*s) { // the report before had most likely the same one here
 		if old := (*s)[:n+1][n]; old.printed == string(name) {
 			old.v = v
 			*s = append(*s, old)
-			return
+			return false
 		}
 	}
 	st := limitStat{printed: string(name), v: v}
@@ -179,6 +183,7 @@ func (s *limitStats) add(name []byte, v uint64) {
 		st.record = base + "_bytes"
 	}
 	*s = append(*s, st)
+	return false
 }
 
 // inBytes says which keys of memory.stat are sizes; the others count events.

@@ -5,6 +5,7 @@ import (
 	"math"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/oomtrace/oomtrace/internal/kernlog/scan"
 	"github.com/oomtrace/oomtrace/internal/oom"
@@ -36,7 +37,7 @@ type memInfo struct {
 	hugeSurp                oom.Opt[uint64]
 	zones                   []oom.Zone
 	reserves                [][]uint64 // lowmem_reserve in pages, by zone
-	managedKB               uint64
+	managedKB, anonKB       uint64     // of the zones and nodes listed
 	sums                    []oom.Stat // of nodes or zones, bytes
 	killAllocating          bool
 	panicOnOOM              oom.Opt[uint32]
@@ -101,54 +102,27 @@ func (m *memInfo) managedPages() uint64 {
 // pageName is /proc/vmstat's name for a counter of the Mem-Info lines.
 func pageName(printed []byte) string {
 	switch string(printed) {
-	case "active_anon":
-		return oom.StatActiveAnon
-	case "inactive_anon":
-		return oom.StatInactiveAnon
-	case "isolated_anon":
-		return oom.StatIsolatedAnon
-	case "active_file":
-		return oom.StatActiveFile
-	case "inactive_file":
-		return oom.StatInactiveFile
-	case "isolated_file":
-		return oom.StatIsolatedFile
-	case "unevictable":
-		return oom.StatUnevictable
 	case "dirty":
 		return oom.StatFileDirty
 	case "writeback":
 		return oom.StatFileWriteback
-	case "unstable":
-		return "unstable_bytes"
-	case "Active": // up to 2.6.27
-		return "active_bytes"
-	case "inactive":
-		return "inactive_bytes"
-	case "Active_anon": // up to 2.6.31
-		return oom.StatActiveAnon
-	case "slab": // both kinds, up to 2.6.31
-		return "slab_bytes"
-	case "slab_reclaimable":
-		return oom.StatSlabReclaimable
-	case "slab_unreclaimable":
-		return oom.StatSlabUnrecl
-	case "mapped":
-		return oom.StatMapped
-	case "shmem":
-		return oom.StatShmem
 	case "pagetables":
 		return oom.StatPageTable
 	case "sec_pagetables":
 		return oom.StatSecPageTable
-	case "bounce":
-		return oom.StatBounce
-	case "kernel_misc_reclaimable":
-		return "kernel_misc_reclaimable_bytes"
-	case "free_cma":
-		return oom.StatFreeCMA
-	case "free_pcp":
-		return "free_pcp_bytes"
+	case "Active": // up to 2.6.27
+		return "active_bytes"
+	case "Active_anon": // up to 2.6.31
+		return oom.StatActiveAnon
+	}
+	for _, name := range [...]string{
+		oom.StatActiveAnon, oom.StatInactiveAnon, oom.StatIsolatedAnon, oom.StatActiveFile, oom.StatInactiveFile, oom.StatIsolatedFile,
+		oom.StatUnevictable, oom.StatSlabReclaimable, oom.StatSlabUnrecl, oom.StatMapped, oom.StatShmem, oom.StatBounce, oom.StatFreeCMA,
+		"free_pcp_bytes", "kernel_misc_reclaimable_bytes", "unstable_bytes", "inactive_bytes", "slab_bytes", // the last two are both kinds, of old kernels
+	} {
+		if string(printed) == strings.TrimSuffix(name, "_bytes") {
+			return name
+		}
 	}
 	return ""
 }
@@ -292,6 +266,9 @@ func (m *memInfo) parseNode(b []byte) {
 	used := false
 	fieldsKB(b, func(name []byte, kb uint64) {
 		switch string(name) {
+		case "active_anon", "inactive_anon":
+			m.anonKB += min(kb, mostMemory)
+			return
 		case "kernel_stack":
 			m.sum(oom.StatKernelStack, kb)
 		case "shadow_call_stack":
@@ -339,6 +316,11 @@ func (m *memInfo) parseReserve(b []byte) {
 		var f []byte
 		f, b = scan.Field(b)
 		if v, rest, ok := scan.Uint(f); ok && len(rest) == 0 {
+			if v > mostMemory/defaultPageBytes {
+				m.leftOut++
+				list = []uint64{}
+				break
+			}
 			list = append(list, v)
 		}
 	}
@@ -504,6 +486,39 @@ func (m *memInfo) notable(name string, pages uint64) {
 	}
 }
 
+// derivedPage is the size of a page by the counters that are there in kB for each zone or
+// node too. Those that the request may not use are not listed, so that what is listed can
+// be less than all; where it is more than all in pages of 4 KiB, pages are bigger.
+func (m *memInfo) derivedPage() uint64 {
+	const enough, biggest = 1024, 64 // pages; fewer may have come and gone between two lines
+	var freeKB, anon uint64
+	for i := range m.zones {
+		freeKB += m.zones[i].FreeBytes.Value / 1024
+	}
+	for _, p := range m.pages {
+		if p.name == oom.StatActiveAnon || p.name == oom.StatInactiveAnon {
+			anon += min(p.pages, mostMemory)
+		}
+	}
+	page := uint64(defaultPageBytes)
+	for _, c := range [...]struct{ kb, pages uint64 }{{m.managedKB, m.managedPages()}, {m.anonKB, anon}, {freeKB, m.free.Value}} {
+		if c.kb == 0 || c.pages < enough || c.pages > mostMemory {
+			continue
+		}
+		kb := uint64(4)
+		for kb <= biggest && c.kb > c.pages*kb/8*9 {
+			kb *= 4
+		}
+		switch {
+		case kb <= biggest && c.kb >= c.pages*kb/8*7:
+			return kb * 1024
+		case kb > 4:
+			page = 0
+		}
+	}
+	return page
+}
+
 // finish turns pages into bytes.
 func (m *memInfo) finish(page uint64) *oom.Memory {
 	if !m.seen && !m.killAllocating && !m.panicOnOOM.Known {
@@ -533,6 +548,9 @@ func (m *memInfo) finish(page uint64) *oom.Memory {
 	for i := range m.zones {
 		z := m.zones[i]
 		for _, v := range m.reserves[i] {
+			if page == 0 {
+				break
+			}
 			z.LowmemReserveBytes = append(z.LowmemReserveBytes, scan.Times(v, page).Or(math.MaxUint64))
 		}
 		out.Zones = append(out.Zones, z)

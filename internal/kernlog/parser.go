@@ -50,8 +50,12 @@ type Parser struct {
 	held   []held
 	out    []*oom.Record
 	// ended are kills that were given without their line, which may be late.
-	ended []ended
-	ids   []string // the last ones that hang on a coarse stamp
+	ended   []ended
+	ids     []string  // the last ones that hang on a coarse stamp
+	headers [10]stamp // of the last reports
+	// The most memory that a record showed, and when.
+	most   uint64
+	mostAt stamp
 	// The last beginning of another allocation's report.
 	foreignSeen bool
 	foreignTick uint64
@@ -109,7 +113,29 @@ func (p *Parser) put(rec *oom.Record) {
 		}
 		return
 	}
+	p.compareTotal(rec)
 	p.out = append(p.out, rec)
+}
+
+// compareTotal sets the memory that a record shows beside the most that one of the same
+// boot did before. By the uptime and, where there is one, the wall clock as well it is the
+// same boot; the memory of a virtual machine may be another after the next one.
+func (p *Parser) compareTotal(rec *oom.Record) {
+	const shrunk = 64
+	m := rec.Memory
+	if m == nil || !m.TotalBytes.Known || !rec.UptimeNS.Known {
+		return
+	}
+	now, most := stamp{rec.UptimeNS, rec.Time, rec.Node, rec.BootID}, &p.mostAt
+	gap, _ := now.since(most)
+	both := !now.time.IsZero() && !most.time.IsZero()
+	same := p.most > 0 && now.sameOrigin(most) && gap >= 0 && (!both || (now.time.Sub(most.time)-gap).Abs() < time.Minute)
+	switch {
+	case !same || m.TotalBytes.Value >= p.most:
+		p.most, p.mostAt = m.TotalBytes.Value, now
+	case p.most-m.TotalBytes.Value > p.most/shrunk:
+		m.TotalChanged = &oom.LimitChange{FromBytes: oom.Some(p.most), ToBytes: m.TotalBytes, AgoNS: oom.Some(uint64(gap))}
+	}
 }
 
 // Stats returns the counts so far.
@@ -139,7 +165,7 @@ func (p *Parser) Skip(n int) {
 		if p.o.ExitRecords && n > 0 {
 			p.settle()
 		}
-		p.release(nil)
+		p.release(&stamp{})
 	}
 }
 
@@ -156,12 +182,12 @@ func (p *Parser) Line(l *lines.Line) {
 	if l.BootID == "" {
 		l.BootID = p.o.BootID
 	}
-	p.now = stampOf(l)
-	p.expire(l)
 	l.Text = scan.TrimEnd(l.Text)
-	if len(p.partial) > 0 && p.join(l) {
+	if len(p.partial) > 0 && p.join(l) { // its report waits no longer than it does
 		return
 	}
+	p.now = stampOf(l)
+	p.expire(l)
 	p.text(l, l.Text)
 }
 
@@ -318,7 +344,7 @@ const noKillable = "Out of memory and no killable process"
 // out_of_memory). Empty for any other line, another panic's too.
 func panicOf(b []byte, exact bool) oom.Panic {
 	i := bytes.Index(b, []byte(lines.PanicMark))
-	if i > 0 && (exact || bytes.IndexByte(b[:i], '/') >= 0) {
+	if i > 0 && (exact || bytes.IndexByte(b[:i], '/') >= 0 || scan.Contains(b[:i], "[ end ")) {
 		return ""
 	}
 	said := i >= 0
@@ -381,7 +407,7 @@ func (p *Parser) newReport(l *lines.Line, headless bool) *report {
 
 // touch makes r the report that was written to last.
 func (p *Parser) touch(r *report, l *lines.Line) {
-	r.touched, r.last = p.tick, stampOf(l)
+	r.touched, r.last = p.tick, p.now
 	p.keepText(r, l, p.o.KeepText/8*7)
 	if n := len(p.open); n > 1 && p.open[n-1] != r {
 		p.remove(r)
@@ -423,8 +449,9 @@ func (p *Parser) header(l *lines.Line, b []byte) {
 		p.unplaced(l, b)
 		return
 	}
-	p.stats.Reports++
 	at := stampOf(l)
+	p.headers[p.stats.Reports%uint64(len(p.headers))] = at
+	p.stats.Reports++
 	p.dropClaimed(&at)
 	p.endHeadless(l)
 	r := p.newReport(l, false)
@@ -680,7 +707,7 @@ func (p *Parser) panicked(l *lines.Line, b []byte, why oom.Panic) {
 		if h.rec.Kind == oom.KindNoVictim && !h.out && s.sameOrigin(&h.at) && (!ok || gap >= -clockSlack && gap <= reportWait) {
 			h.rec.Kind, h.rec.Panic, h.done = oom.KindPanic, why, true
 			h.rec.ID = p.identify(&h.at, string(oom.KindPanic), triggerTID(h.rec))
-			p.release(nil)
+			p.release(&stamp{})
 			return
 		}
 	}
@@ -741,6 +768,7 @@ func (p *Parser) end(r *report) {
 	p.remove(r)
 	switch {
 	case r.claim != nil: // its kill has a record
+	case r.chosen.known && p.killedBefore(r): // the lines came in another order
 	case r.chosen.known:
 		k := killLine{pid: r.chosen.pid, comm: r.chosen.comm, uid: r.chosen.uid}
 		rec := p.base(oom.KindKill, &r.last, k.pid)
@@ -762,6 +790,30 @@ func (p *Parser) end(r *report) {
 		p.unplacedReport(r)
 		p.reuse(r)
 	}
+}
+
+// killedBefore says whether the kill that a report decided on was given just before it. That
+// kill's record lacks what this report says.
+func (p *Parser) killedBefore(r *report) bool {
+	for i := range p.ended {
+		e := &p.ended[i]
+		if gap, ok := r.last.since(&e.at); e.pid == r.chosen.pid && r.last.sameOrigin(&e.at) && ok && gap.Abs() <= clockSlack {
+			return true
+		}
+	}
+	for _, inc := range p.recent {
+		gap, ok := r.last.since(&inc.last)
+		if !inc.killed[r.chosen.pid] || !r.last.sameOrigin(&inc.last) || p.tick-inc.lastTick > reportLines || ok && gap.Abs() > clockSlack {
+			continue
+		}
+		for i := range p.held {
+			if rec := p.held[i].rec; rec.Incident == inc.id && !p.held[i].out {
+				rec.Incomplete = oom.Some(true)
+			}
+		}
+		return true
+	}
+	return false
 }
 
 // endedWithout remembers a kill whose line may still come.
@@ -798,7 +850,7 @@ func (p *Parser) expire(l *lines.Line) {
 		if p.o.ExitRecords && !lines.MayMatter(l.Text) {
 			p.settle()
 		}
-		p.release(l)
+		p.release(&p.now)
 	}
 	now := &p.now
 	for i := 0; i < len(p.open); {

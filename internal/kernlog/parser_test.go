@@ -284,7 +284,7 @@ func TestMemoryBound(t *testing.T) {
 func TestLongLine(t *testing.T) {
 	o := testOptions()
 	o.MaxLine = 1000
-	log := strings.Repeat("x", 5000) + " Killed process 1 (a) total-vm:1kB, anon-rss:1kB, file-rss:1kB\n[    5.000001] " + killLineText + "\n" + strings.Repeat("y", 4<<20) + "\n[    6.000001] " + killLineText
+	log := strings.Repeat("x", 5000) + " Killed process 1 (a) total-vm:1kB, anon-rss:1kB, file-rss:1kB\n[    5.000001] " + killLineText + "\n" + strings.Repeat("y", 4<<20) + "\n[    9.000001] " + killLineText
 	all, st := readAll(t, strings.NewReader(log), o)
 	if len(all) != 2 || st.CutLines != 2 || st.Lines != 4 {
 		t.Errorf("%d records, %+v", len(all), st)

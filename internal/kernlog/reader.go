@@ -38,6 +38,7 @@ func (r *Reader) Stats() Stats {
 	s, in := r.p.Stats(), r.in.Stats()
 	s.Lines, s.CutLines, s.Unknown = in.Lines, in.Cut, in.Unknown
 	s.DoubledLines, s.Reversed, s.Foreign = in.Doubled, in.Reversed, in.Foreign
+	s.ForeignText, s.ForeignLine = in.ForeignText, in.ForeignLine
 	if s.UnknownForm == "" || in.UnknownText != "" && in.UnknownLine < s.UnknownLine {
 		s.UnknownForm, s.UnknownLine = in.UnknownText, in.UnknownLine
 	}

@@ -1,6 +1,7 @@
 package kernlog
 
 import (
+	"strings"
 	"time"
 
 	"github.com/oomtrace/oomtrace/internal/kernlog/lines"
@@ -128,7 +129,8 @@ type chosen struct {
 	comm  string
 }
 
-// pageBytes is the size of a page, from the best evidence there is.
+// pageBytes is the size of a page, from the best evidence there is; 0 where what there is
+// contradicts itself.
 func (r *report) pageBytes(k *killLine) uint64 {
 	if r.mem.pageBytes != 0 {
 		return r.mem.pageBytes
@@ -143,7 +145,12 @@ func (r *report) pageBytes(k *killLine) uint64 {
 			}
 		}
 	}
-	return defaultPageBytes
+	for _, size := range [...]string{"16k", "64k"} { // variants that distributions name so
+		if kb, _, _ := scan.Uint([]byte(size)); strings.HasSuffix(r.kernel, "+"+size) || strings.HasSuffix(r.kernel, "-"+size) {
+			return kb * 1024
+		}
+	}
+	return r.mem.derivedPage()
 }
 
 const defaultPageBytes = 4096
@@ -152,6 +159,9 @@ const defaultPageBytes = 4096
 // does not.
 func (r *report) domainPages() uint64 {
 	page := r.pageBytes(nil)
+	if page == 0 {
+		return 0
+	}
 	if r.hasLimit && r.limit.MaxBytes.Known {
 		return (r.limit.MaxBytes.Value + r.limit.SwapMaxBytes.Or(0)) / page
 	}

@@ -179,24 +179,16 @@ func classifyRest(b []byte) part {
 	if _, _, ok := statLine(b); ok {
 		return partStat
 	}
-	plus := bytes.IndexByte(b, '+') >= 0
-	if plus {
-		if _, _, ok := frame(b); ok {
-			return partFrame
-		}
+	if _, _, ok := frame(b); ok {
+		return partFrame
 	}
 	switch {
 	case isNode(b):
 		return partNode
 	case isForeign(b):
 		return partForeign
-	case scan.Contains(b, "cpuset=") && scan.Contains(b, " mems_allowed="):
+	case scan.Contains(b, " mems_allowed=") && scan.Contains(b, "cpuset="):
 		return partCpuset
-	}
-	if !plus {
-		if _, _, ok := frame(b); ok {
-			return partFrame
-		}
 	}
 	if b[len(b)-1] == 'B' {
 		if _, ok := slabRow(b); ok {
@@ -237,11 +229,8 @@ const interleaved = 256
 // failure, 2.6.31 to 7.x, or a stall, 4.10 to 4.15 and 7.3, or vmalloc's), or just the
 // latter (sysrq-m).
 func isForeign(b []byte) bool {
-	if rest, ok := scan.After(b, ": page allocation "); ok {
-		return scan.HasPrefix(rest, "failure") || scan.HasPrefix(rest, "stall")
-	}
-	if _, rest, ok := bytes.Cut(b, []byte(", mode:0x")); ok {
-		return scan.Contains(rest, "nodemask=")
+	if _, rest, ok := bytes.Cut(b, []byte("mode:0x")); ok {
+		return scan.Contains(rest, "nodemask=") || scan.Contains(b, ": page allocation failure") || scan.Contains(b, ": page allocation stall")
 	}
 	return scan.HasPrefix(b, "sysrq: Show Memory") || scan.HasPrefix(b, "SysRq : Show Memory")
 }
@@ -253,7 +242,7 @@ func (p *Parser) section(l *lines.Line, b []byte) { p.part(l, b, classify(b)) }
 func (p *Parser) part(l *lines.Line, b []byte, k part) {
 	switch k {
 	case partNone:
-		if p.openOf(l) {
+		if p.openHere() {
 			p.stats.Unused++
 		}
 		return
@@ -269,7 +258,7 @@ func (p *Parser) part(l *lines.Line, b []byte, k part) {
 		p.newReport(l, true)
 	}
 	order, n := p.pick(l, k)
-	if n == 0 && orphan(k) && !p.openOf(l) {
+	if n == 0 && orphan(k) && !p.openHere() {
 		order[0], n = p.newReport(l, true), 1
 	}
 	for _, r := range order[:n] {
@@ -286,11 +275,14 @@ func (p *Parser) part(l *lines.Line, b []byte, k part) {
 			return
 		}
 	}
-	if p.openOf(l) {
+	if p.openHere() {
 		p.stats.Unused++
 	}
 	switch {
 	case n == 1 && k == partCPU && order[0].stackState != stackDone:
+		if order[0].stage < stageCPU { // its own is lost, and what follows this one may be that task's
+			order[0].interrupt()
+		}
 		order[0].stackState = stackForeign // someone else's trace begins
 	case n > 0 && (certain(k) || k == partBadRow && order[0].stage == stageTasks):
 		order[0].doubtful = true
@@ -316,19 +308,14 @@ func (p *Parser) foreign(l *lines.Line) {
 	}
 }
 
-// openOf says whether a report of the same machine is open.
-func (p *Parser) openOf(l *lines.Line) bool {
+// openHere says whether a report of the same machine is open.
+func (p *Parser) openHere() bool {
 	for _, r := range p.open {
-		if r.fits(l) {
+		if p.now.sameOrigin(&r.stamp) {
 			return true
 		}
 	}
 	return false
-}
-
-// from1 says whether a line can come from the same boot of the same machine.
-func (r *report) fits(l *lines.Line) bool {
-	return (r.bootID == "" || l.BootID == "" || r.bootID == l.BootID) && (r.node == "" || l.Node == "" || r.node == l.Node)
 }
 
 // pick finds the reports that a line can belong to, best first. With the caller
@@ -339,7 +326,7 @@ func (p *Parser) pick(l *lines.Line, k part) (order [maxOpen]*report, n int) {
 	st := stageOf(k)
 	for i := len(p.open) - 1; i >= 0; i-- {
 		r := p.open[i]
-		if !r.fits(l) {
+		if !p.now.sameOrigin(&r.stamp) {
 			continue
 		}
 		if l.Caller != 0 && r.caller != 0 {
@@ -446,8 +433,8 @@ func (r *report) applyStat(b []byte) bool {
 	name, v, ok := statLine(b)
 	if ok {
 		// Each counter is printed once: one that comes again is another's.
-		r.statsMixed = r.statsMixed || !r.statsEach && r.stats.has(string(name))
-		r.stats.add(name, v)
+		again := r.stats.add(name, v)
+		r.statsMixed = r.statsMixed || again && !r.statsEach
 	}
 	return ok
 }

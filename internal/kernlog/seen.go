@@ -11,7 +11,7 @@ import (
 type Seen struct {
 	log   int            // the log that is read
 	ids   map[string]int // by id: the log
-	kills map[killed][]moment
+	kills map[killed][]stamp
 	order []remembered
 }
 
@@ -22,14 +22,6 @@ type killed struct {
 	pid                 int64
 	totalVM, anon, file uint64
 	comm                string
-}
-
-// moment is a record's own stamp.
-type moment struct {
-	uptime oom.Opt[uint64]
-	time   time.Time
-	node   string
-	bootID string
 }
 
 type remembered struct {
@@ -55,12 +47,12 @@ func (s *Seen) Again(rec *oom.Record) bool {
 	case oom.KindExit, oom.KindLost:
 		return false
 	}
-	at := moment{rec.UptimeNS, rec.Time, rec.Node, rec.BootID}
+	at := stamp{rec.UptimeNS, rec.Time, rec.Node, rec.BootID}
 	kill, known := killOf(rec)
 	log, again := s.ids[rec.ID]
 	// Within a second a task can stand for more than one record of one log.
 	again = again && (at.uptime.Known || !at.time.IsZero() && at.node != "" && log != s.log)
-	var moments []moment
+	var moments []stamp
 	if known && !again {
 		moments = s.kills[kill]
 	}
@@ -71,7 +63,7 @@ func (s *Seen) Again(rec *oom.Record) bool {
 		return true
 	}
 	if s.ids == nil {
-		s.ids, s.kills = map[string]int{}, map[killed][]moment{}
+		s.ids, s.kills = map[string]int{}, map[killed][]stamp{}
 	}
 	if len(s.order) >= maxSeen {
 		for _, old := range s.order[:maxSeen/2] {
@@ -123,17 +115,15 @@ func reportOf(rec *oom.Record) (killed, bool) {
 	return k, k.comm != ""
 }
 
-// canBe says whether no clock tells two moments apart.
-func (m *moment) canBe(o *moment) bool {
-	a, b := stamp{uptime: m.uptime, bootID: m.bootID, node: m.node}, stamp{uptime: o.uptime, bootID: o.bootID, node: o.node}
-	if !a.sameOrigin(&b) {
+// canBe says whether no clock tells two stamps of records apart.
+func (s *stamp) canBe(o *stamp) bool {
+	switch {
+	case !s.sameOrigin(o):
 		return false
-	}
-	if m.uptime.Known && o.uptime.Known {
-		return m.uptime == o.uptime
-	}
-	if m.time.IsZero() || o.time.IsZero() {
+	case s.uptime.Known && o.uptime.Known:
+		return s.uptime == o.uptime
+	case s.time.IsZero() || o.time.IsZero():
 		return true
 	}
-	return m.time.Sub(o.time).Abs() <= loggedWithin
+	return s.time.Sub(o.time).Abs() <= loggedWithin
 }

@@ -89,34 +89,24 @@ func (t *taskTable) parseHeading(b []byte) {
 	for len(b) > 0 && t.width < maxColumns {
 		var f []byte
 		f, b = scan.Field(b)
-		c := colIgnore
-		switch string(f) {
-		case "":
+		if len(f) == 0 {
 			continue
-		case "name":
+		}
+		if string(f) == "name" {
 			return
-		case "uid":
-			c = colUID
-		case "tgid":
-			c = colTGID
-		case "total_vm":
-			c = colTotalVM
-		case "rss":
-			c = colRSS
-		case "rss_anon":
-			c = colAnon
-		case "rss_file":
-			c = colFile
-		case "rss_shmem":
-			c = colShmem
-		case "nr_ptes", "nr_pmds", "nr_puds":
-			c = colTablePages
-		case "pgtables_bytes":
-			c = colTableBytes
-		case "swapents":
-			c = colSwap
-		case "oom_score_adj":
-			c = colAdj
+		}
+		c := colIgnore
+		for _, known := range [...]struct {
+			name   string
+			column column
+		}{
+			{"uid", colUID}, {"tgid", colTGID}, {"total_vm", colTotalVM}, {"rss", colRSS}, {"rss_anon", colAnon}, {"rss_file", colFile},
+			{"rss_shmem", colShmem}, {"nr_ptes", colTablePages}, {"nr_pmds", colTablePages}, {"nr_puds", colTablePages},
+			{"pgtables_bytes", colTableBytes}, {"swapents", colSwap}, {"oom_score_adj", colAdj},
+		} {
+			if string(f) == known.name {
+				c = known.column
+			}
 		}
 		t.columns[t.width] = c
 		t.width++

@@ -359,7 +359,8 @@ func TestSeen(t *testing.T) {
 		want int
 	}{
 		"one uptime":               {at("[    5.000001] ") + at("[    5.000001] "), 1},
-		"another uptime":           {at("[    5.000001] ") + at("[    5.000002] "), 2},
+		"less than a second later": {at("[    5.000001] ") + at("[    6.000001] "), 1},
+		"another uptime":           {at("[    5.000001] ") + at("[    6.000002] "), 2},
 		"dmesg, then syslog":       {at("[    5.000001] ") + at("Mar  7 04:11:09 h kernel: "), 1},
 		"a second apart, no host":  {at("[Fri Mar  7 04:11:09 2025] ") + at("[Fri Mar  7 04:11:10 2025] "), 1},
 		"two seconds apart":        {at("[Fri Mar  7 04:11:09 2025] ") + at("[Fri Mar  7 04:11:11 2025] "), 1},

@@ -492,6 +492,9 @@ type Memory struct {
 	// SwapChanged is the last time before the kill that swap was turned off, as sampled:
 	// who did it is not known, and when up to an interval of the sampling.
 	SwapChanged *LimitChange `json:"swap_changed,omitempty"`
+	// TotalChanged is the most that TotalBytes was before, where it has become less: a
+	// balloon took some, or it was taken offline. AgoNS is how long that was so no more.
+	TotalChanged *LimitChange `json:"total_changed,omitempty"`
 	// Swappiness is vm.swappiness, 0 to 200.
 	Swappiness Opt[uint32] `json:"swappiness,omitzero"`
 	// LRUGen says whether the multi-generational LRU is in use

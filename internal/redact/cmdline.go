@@ -246,7 +246,7 @@ func (p *pass) assigned(i int) int {
 	whole := p.starts(start) && !p.isScript(start)
 	key = p.labelled(key, from)
 	switch {
-	case key == "" || p.s[i] == ':' && p.isPlace(start, from, spaced) || spaced && isProse(p.program, key),
+	case key == "" || p.s[i] == ':' && p.isPlace(start, from, spaced) || (spaced || p.program == "sed") && p.isProse(key, start, from),
 		strings.HasPrefix(p.s[i:], "==") && isTag(bare(p.s[from:])): // jwt==2.8.0
 		return i + 1
 	case p.secret(key, from, whole):
@@ -304,7 +304,7 @@ func (p *pass) isPlace(start, from int, spaced bool) bool {
 	for word > 0 && !isBlank(p.s[word-1]) {
 		word--
 	}
-	if strings.HasPrefix(p.s[word:], "arn:") || p.s[word] == '/' && (strings.HasPrefix(p.s[from:], "/") || strings.Contains(p.s[word:start], ":/")) { // -v /srv/secrets:/secrets
+	if strings.HasPrefix(p.s[word:], "arn:") || strings.HasPrefix(p.s[word:], "//") && p.atHost(from) == 0 || p.s[word] == '/' && (strings.HasPrefix(p.s[from:], "/") || strings.Contains(p.s[word:start], ":/")) { // -v /srv/secrets:/secrets
 		return true
 	}
 	tag := bare(p.s[from:])
@@ -312,12 +312,15 @@ func (p *pass) isPlace(start, from int, spaced bool) bool {
 }
 
 // isProse says whether "name: value" is what a program looks for, or a message.
-func isProse(program, key string) bool {
-	switch program {
+func (p *pass) isProse(key string, start, from int) bool {
+	switch p.program {
 	case "grep", "rg", "ag":
 		return true
+	case "sed": // s/token: //
+		return strings.HasPrefix(p.s[from:], "/")
 	case "git": // its http.extraheader is a header
-		return !(name{text: authorization}).within(key)
+		header := strings.HasSuffix(strings.ToLower(strings.TrimRight(p.s[:start], "\"'")), "http.extraheader=")
+		return !header && !(name{text: authorization}).within(key)
 	}
 	return false
 }
@@ -401,7 +404,7 @@ func (p *pass) nameBefore(i int) (key string, start int) {
 	for end > p.done && isBlank(p.s[end-1]) {
 		end--
 	}
-	if end > p.done+1 && p.s[end-1] == ']' && isQuote(p.s[end-2]) { // environ["NAME"]
+	if end > p.done+1 && (p.s[end-1] == ']' && isQuote(p.s[end-2]) || p.s[end-1] == '}' && (isQuote(p.s[end-2]) || isName(p.s[end-2]))) { // environ["NAME"], $ENV{NAME}
 		end--
 	}
 	if end > p.done && isQuote(p.s[end-1]) {
@@ -442,7 +445,9 @@ func (p *pass) blank(i int) int {
 	case isQuote(rest[0]) && p.beforeQuoted(start, word):
 		return p.value(next, value{})
 	case (word == "echo" || word == "printf" || word == "yes") && !p.starts(next):
-		return p.piped(next)
+		return p.piped(start, next)
+	case word == "<(echo" || word == "<(printf":
+		return p.substituted(next)
 	}
 	return p.habit(word, next)
 }
@@ -461,9 +466,13 @@ func (p *pass) beforeQuoted(start int, word string) bool {
 	return false
 }
 
-// piped hides what echo at i writes into a program that reads a password.
-func (p *pass) piped(i int) int {
+// piped hides what echo, whose arguments are at i, writes into a program that reads a
+// password, or for a flag such as --password-command.
+func (p *pass) piped(echo, i int) int {
 	s := p.s[:p.argEnd(i)]
+	if p.isPasswordCommand(echo) {
+		return p.hideIn(i, len(s))
+	}
 	for i < len(s) && s[i] == '-' { // echo -n
 		i = p.afterBlank(wordEnd(s, i))
 	}
@@ -487,6 +496,16 @@ func (p *pass) piped(i int) int {
 	return end
 }
 
+// isPasswordCommand says whether the command at i is the value of a flag that takes one
+// to get a secret from.
+func (p *pass) isPasswordCommand(i int) bool {
+	if !p.starts(i) {
+		return false
+	}
+	flag := strings.ToLower(p.s[strings.LastIndexByte(p.s[:max(i-1, 0)], 0)+1 : max(i-1, 0)])
+	return strings.HasPrefix(flag, "-") && strings.Contains(flag, "pass") && (strings.HasSuffix(flag, "command") || strings.HasSuffix(flag, "cmd") || strings.HasSuffix(flag, "eval"))
+}
+
 // readsPassword says whether a command reads a password from its input.
 func readsPassword(command string) bool {
 	command = strings.TrimLeft(command, " \t")
@@ -501,7 +520,7 @@ func readsPassword(command string) bool {
 			return true
 		}
 	}
-	return strings.Contains(command, "password-stdin") || strings.Contains(command, "--with-token") || strings.Contains(command, "secret create") || strings.Contains(command, " -S ")
+	return strings.Contains(command, "password-stdin") || strings.Contains(command, "passwd-on-stdin") || strings.Contains(command, "--with-token") || strings.Contains(command, "secret create") || strings.Contains(command, " -S ")
 }
 
 // afterBlank returns the start of the next word, or of the next argument, which
@@ -911,7 +930,11 @@ func (p *pass) userPassword(from int, mark string, whole bool) int {
 	if n < 0 || n == 0 && mark == "/" || strings.HasPrefix(p.s[from+n:], "://") {
 		return from
 	}
+	user := p.s[from : from+n]
 	from += n + len(mark)
+	if from == end && mark == ":" && !isPlainUser(strings.ToLower(user)) { // a token, without a password
+		return p.hideIn(from-len(user)-len(mark), from-len(mark))
+	}
 	if mark == ":" && strings.Trim(p.s[from:end], "0123456789") == "" {
 		return end
 	}

@@ -70,3 +70,16 @@ func (p *pass) hereString(i int) int {
 		command = command[n+1:]
 	}
 }
+
+// substituted hides what echo at i writes into a file that a shell makes: <(echo x).
+func (p *pass) substituted(i int) int {
+	s := p.s[:p.argEnd(i)]
+	for i < len(s) && s[i] == '-' { // echo -n
+		i = p.afterBlank(wordEnd(s, i))
+	}
+	end := strings.IndexByte(s[min(i, len(s)):], ')')
+	if end <= 0 || isVariable(bare(s[i:])) {
+		return i
+	}
+	return p.hideIn(i, i+end)
+}

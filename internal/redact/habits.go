@@ -35,7 +35,7 @@ func habits() map[string][]habit {
 		verbs    string
 		habit    habit
 	}{
-		{"ssh scp sftp rsync mkdir nmap cp tar python python3 node java git grep rg ag sort ps kill gcloud journalctl", "", habit{}},
+		{"ssh scp sftp rsync sed mkdir nmap cp tar python python3 node java git grep rg ag sort ps kill gcloud journalctl", "", habit{}},
 		{"sshpass mongo mongosh mongodump mongorestore mongoexport mongoimport cqlsh beeline rabbitmqadmin ncftp ncftpput elasticsearch-users pkcs11-tool", "", habit{flags: []string{"-p"}, joined: []string{"-p"}}},
 		{"redis-cli valkey-cli keydb-cli", "", habit{flags: []string{"-a"}}},
 		{"redis-cli valkey-cli keydb-cli", "config set", habit{bare: true}},
@@ -198,6 +198,21 @@ func habits() map[string][]habit {
 		{"steghide outguess", "", habit{flags: []string{"-p", "-k"}}},
 		{"kubectl oc k3s", "create secret", habit{flags: []string{"--from-literal"}, joined: []string{"--from-literal="}, after: "="}},
 		{"kadmin kadmin.local ipa-client-install ipa-replica-install ipa-server-install", "", habit{flags: []string{"-w", "-pw"}}},
+		{"schtasks", "", habit{flags: []string{"/rp", "/RP"}}},
+		{"mc mcli", "admin user add", habit{at: 3}},
+		{"vault bao", "token create", habit{flags: []string{"-id"}, joined: []string{"-id="}}},
+		{"civo", "apikey add", habit{at: 2}},
+		{"racadm", "", habit{bare: true}},
+		{"vercel vc", "", habit{flags: []string{"-t"}}},
+		{"mimirtool cortextool", "", habit{flags: []string{"--key"}, joined: []string{"--key="}}},
+		{"zerotier-cli", "", habit{joined: []string{"-T"}}},
+		{"drone", "secret add", habit{flags: []string{"--data"}, joined: []string{"--data="}}},
+		{"drone", "secret update", habit{flags: []string{"--data"}, joined: []string{"--data="}}},
+		{"ansible-vault", "encrypt_string", habit{at: 1}},
+		{"wg", "", habit{bare: true}},
+		{"radtest", "", habit{at: 2, next: true}},
+		{"radtest", "", habit{at: 5, next: true}},
+		{"virsh", "set_password", habit{flags: []string{"vnc", "spice"}}},
 	} {
 		of.habit.verbs = strings.Fields(of.verbs)
 		for program := range strings.FieldsSeq(of.programs) {

@@ -27,6 +27,8 @@ const (
 	random
 	// digits: the value is a number of four digits or more.
 	digits
+	// noMethod: the value is no way of authentication: "--auth ldap".
+	noMethod
 )
 
 // builtin are the names that are always hidden, wherever they occur in a name.
@@ -36,14 +38,14 @@ func builtin() []name {
 		{"secret", 0}, {"apikey", 0}, {"accesskey", 0}, {"accountkey", 0},
 		{"privatekey", 0}, {"encryptionkey", 0}, {"signingkey", 0}, {"sharedkey", 0}, {"sessionkey", 0}, {"storagekey", 0},
 		{"masterkey", 0}, {"authkey", 0}, {"licensekey", 0}, {"subscriptionkey", 0}, {"certificatekey", 0}, {"setupkey", 0},
-		{"gossipkey", 0}, {"unsealkey", 0}, {"enckey", 0}, {"hmackey", 0},
+		{"gossipkey", 0}, {"unsealkey", 0}, {"csrfkey", 0}, {"createsuperuser", nameEnds}, {"cipherkey", 0}, {"enckey", 0}, {"hmackey", 0},
 		{"credential", 0}, {"creds", 0}, {authorization, 0}, {cookie, 0}, {"masterauth", 0}, {"requirepass", 0}, {"rpcauth", 0},
 		{"mnemonic", 0}, {"seedphrase", 0}, {"keyhex", 0}, {"cred", wordStarts | nameEnds},
 		{"storepass", 0}, {"keypass", 0}, {"keypasswd", 0}, {"userpw", 0}, {"ownerpw", 0}, {"authtoken", 0},
 		{"token", wordEnds}, {"jwt", wordEnds}, {"pwd", wordEnds}, {"passin", wordEnds}, {"passout", wordEnds}, {"psk", wordEnds | wordStarts},
 		{"pass", wordEnds | nameEnds}, {"tokens", nameEnds | noNumber}, {"bearer", nameEnds}, {"pw", nameEnds}, {"otp", wordStarts | nameEnds},
 		{"totp", wordStarts | nameEnds},
-		{"auth", wordStarts | nameEnds}, {"pat", wordStarts | nameEnds}, {"key", wordStarts | nameEnds | variable},
+		{"auth", wordStarts | nameEnds | noMethod}, {"pat", wordStarts | nameEnds}, {"key", wordStarts | nameEnds | variable},
 		{"key", wordStarts | nameEnds | random}, {"signature", nameEnds | random}, {"sig", wordStarts | nameEnds | random}, {"hmac", nameEnds | random},
 		{"login", nameEnds | random}, {"session", wordStarts | nameEnds | random}, {"macaroon", 0}, {"appkey", 0}, {"applicationkey", 0}, {"proxyauth", 0},
 		{"jsessionid", 0}, {"phpsessid", 0}, {"nthash", 0}, {"pin", wordStarts | nameEnds | digits},
@@ -79,7 +81,7 @@ func attributes() map[string]bool {
 		config conf kubeconfig settings options opts plugin module class handler command cmd script helper
 		webhook regex pattern delimiter separator index embedding embeddings dim vocab per second seconds minutes hours days
 		threads window budget parser only less auth authentication seconds reviewer review days history reuse lookup
-		dropout mask map position charset encoding encoder bits iterations cost rounds metadata labels label namespace projection usage usages revision
+		dropout mask map position charset encoding encoder encryption bits iterations cost rounds metadata labels label namespace projection usage usages revision
 		description comment title template tag tags threshold`) {
 		all[word] = true
 	}
@@ -126,6 +128,7 @@ func (n name) counts(s string, start, end int, value string) bool {
 	case w&wordEnds != 0 && !endsWord(s, end),
 		w&noNumber != 0 && isNumber(value),
 		w&digits != 0 && (!isNumber(value) || wordEnd(value, 0) < 4),
+		w&noMethod != 0 && isMethod(value),
 		w&wordStarts != 0 && !startsWord(s, start),
 		w&nameEnds != 0 && strings.Trim(s[end:], "0123456789-_.") != "",
 		w&random != 0 && !looksRandom(value),
@@ -187,7 +190,7 @@ func bare(value string) string {
 // isReference says whether a value only says where a secret is, or that there is
 // none.
 func isReference(v string) bool {
-	for _, word := range [...]string{"true", "false", "yes", "no", "on", "off", "none", "null", "nil", "enabled", "disabled", "required", "optional", "never", "always", "stdin", "-"} {
+	for _, word := range [...]string{"true", "false", "yes", "no", "on", "off", "none", "null", "nil", "enabled", "disabled", "required", "optional", "never", "always", "stdin", "-", "/"} {
 		if strings.EqualFold(v, word) {
 			return true
 		}
@@ -238,6 +241,18 @@ func looksRandom(s string) bool {
 
 func isUUID(s string) bool {
 	return len(s) == 36 && s[8] == '-' && s[13] == '-' && s[18] == '-' && s[23] == '-' && strings.Trim(s, "0123456789abcdefABCDEF-") == ""
+}
+
+// isMethod says whether s names a way of authentication.
+func isMethod(s string) bool {
+	switch s {
+	case "ldap", "basic", "digest", "bearer", "plain", "login", "oauth", "oauth2", "oidc", "saml", "sso", "kerberos", "gssapi", "gss", "spnego",
+		"negotiate", "ntlm", "pam", "jwt", "token", "tokens", "simple", "password", "md5", "trust", "peer", "ident", "cert", "x509", "tls", "mtls", "iam",
+		"scram-sha-256", "scram-sha-512", "cram-md5", "mysql_native_password", "caching_sha2_password", "anonymous", "any", "all", "both",
+		"local", "internal", "external", "default", "insecure", "users", "roles", "rbac", "github", "google", "publickey":
+		return true
+	}
+	return false
 }
 
 // isNumber says whether a number stands at the start of s.

@@ -15,9 +15,10 @@ type program struct {
 	role oom.Role
 	// exes are base names of the executable.
 	exes []string
-	// clone is the name of one that runs from a copy of itself in memory, which has no
-	// path: crun and older runc do, so that a container cannot write to the file
-	// (memfd_create(2) names it, and exec the process after it).
+	// clone is the executable of one that runs from a copy of itself in memory, so that a
+	// container cannot write to the file: crun and runc do. memfd_create(2) names it, and
+	// anybody may give it that name, as they may give a file of their own the name of
+	// another program: what counts is that the process is root's, and in no container.
 	clone string
 	// units are systemd units of the system that run it.
 	units []string
@@ -39,8 +40,8 @@ func programs() []program {
 		{name: "nohang", role: oom.RoleMemoryManager, script: "nohang", units: []string{"nohang.service", "nohang-desktop.service"}, reasons: []string{"hard_threshold_"}},
 		{name: "oomd", role: oom.RoleMemoryManager, exes: []string{"oomd", "oomd_bin"}, units: []string{"oomd.service", "fb-oomd.service"}},
 		{name: "bustd", role: oom.RoleMemoryManager, exes: []string{"bustd"}, units: []string{"bustd.service"}},
-		{name: "runc", role: oom.RoleRuntime, exes: []string{"runc"}, clone: "memfd:runc_clon"},
-		{name: "crun", role: oom.RoleRuntime, exes: []string{"crun"}, clone: "memfd:crun_clon"},
+		{name: "runc", role: oom.RoleRuntime, exes: []string{"runc"}, clone: "/memfd:runc_cloned:/proc/self/exe"},
+		{name: "crun", role: oom.RoleRuntime, exes: []string{"crun"}, clone: "/memfd:crun_cloned:/proc/self/exe"},
 		{name: "containerd-shim", role: oom.RoleRuntime, exes: []string{"containerd-shim", "containerd-shim-runc-v1", "containerd-shim-runc-v2"}},
 		{name: "containerd", role: oom.RoleRuntime, exes: []string{"containerd"}, units: []string{"containerd.service"}},
 		{name: "dockerd", role: oom.RoleRuntime, exes: []string{"dockerd"}, units: []string{"docker.service"}},
@@ -87,7 +88,7 @@ func (p *program) runs(s *oom.Sender) bool {
 // program does not make managers of them.
 func (p *program) isExecutable(s *oom.Sender) bool {
 	base := path.Base(s.Exe)
-	if slices.Contains(p.exes, base) || p.clone != "" && s.Exe == "" && s.Comm == p.clone {
+	if slices.Contains(p.exes, base) || p.clone != "" && s.Exe == p.clone {
 		return true
 	}
 	return p.script != "" && strings.HasPrefix(base, "python") && runsScript(s.Args, p.script)

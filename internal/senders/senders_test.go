@@ -25,16 +25,19 @@ func TestRecognise(t *testing.T) {
 	contained.Container = &oom.Container{ID: "1"}
 	named := sender(1000, "/home/u/a.out", "/user.slice/user-1000.slice/session-1.scope", "session-1.scope")
 	named.Comm = "earlyoom"
-	clone, usersClone := sender(0, "", "/machine.slice", ""), sender(1000, "", "/user.slice", "")
-	clone.Comm, usersClone.Comm = "memfd:crun_clon", "memfd:crun_clon"
+	const clone = "/memfd:crun_cloned:/proc/self/exe"
+	containedClone, renamed := sender(0, clone, "/machine.slice/libpod-1.scope", ""), sender(0, "/memfd:x", "/machine.slice", "")
+	containedClone.Container, renamed.Comm = &oom.Container{ID: "1"}, "memfd:crun_clon"
 	for _, tc := range []struct {
 		name string
 		s    *oom.Sender
 		want string
 		role oom.Role
 	}{
-		{"crun, from its copy in memory", clone, "crun", oom.RoleRuntime},
-		{"a user's process of that name", usersClone, "", ""},
+		{"crun, from its copy in memory", sender(0, clone, "/machine.slice", ""), "crun", oom.RoleRuntime},
+		{"a user's copy of that name", sender(1000, clone, "/user.slice/user-1000.slice/session-1.scope", ""), "", ""},
+		{"a container's copy of that name", containedClone, "", ""},
+		{"another copy, which calls itself so", renamed, "", ""},
 		{"systemd-oomd, which has a user of its own, by its unit", sender(998, "/usr/lib/systemd/systemd-oomd", oomd, "systemd-oomd.service"), "systemd-oomd", oom.RoleMemoryManager},
 		{"a helper in that unit", sender(998, "/usr/bin/kill", oomd, "systemd-oomd.service"), "", ""},
 		{"earlyoom by root", sender(0, "/usr/bin/earlyoom", "/system.slice/earlyoom.service", "earlyoom.service"), "earlyoom", oom.RoleMemoryManager},

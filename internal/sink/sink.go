@@ -27,9 +27,9 @@ var (
 	// ErrLink is the error for a path that is a symbolic link: it may be another
 	// user's, and lead anywhere.
 	ErrLink = errors.New("a symbolic link")
-	// ErrForeign is the error for another user's file in a directory where all may
+	// ErrForeign is the error for another user's file, or one with two names, where others may
 	// create files.
-	ErrForeign = errors.New("another user's file in a directory for all")
+	ErrForeign = errors.New("another user's file, or a second name of one, in a directory of others")
 	// ErrInUse is the error for a file that another process writes.
 	ErrInUse = errors.New("in use by another process")
 )
@@ -138,14 +138,21 @@ func (s *File) prepare(f *os.File) error {
 }
 
 // checkOwner refuses a file that another user may have put there to be written to
-// (proc(5), fs.protected_regular, which not every machine has set).
+// (proc(5), fs.protected_regular and fs.protected_hardlinks, which not every machine has
+// set).
 func checkOwner(dir string, file os.FileInfo) error {
 	in, err := os.Stat(dir)
 	if err != nil {
 		return err
 	}
 	st, ok := file.Sys().(*syscall.Stat_t)
-	if ok && in.Mode()&os.ModeSticky != 0 && in.Mode().Perm()&0o002 != 0 && int(st.Uid) != os.Geteuid() {
+	of, ofOK := in.Sys().(*syscall.Stat_t)
+	if !ok || !ofOK {
+		return nil
+	}
+	others := in.Mode().Perm()&0o022 != 0 || of.Uid != 0 && int(of.Uid) != os.Geteuid()
+	all := in.Mode()&os.ModeSticky != 0 && in.Mode().Perm()&0o002 != 0
+	if all && int(st.Uid) != os.Geteuid() || others && st.Nlink > 1 {
 		return ErrForeign
 	}
 	return nil

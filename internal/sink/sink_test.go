@@ -245,6 +245,31 @@ func TestForeignFile(t *testing.T) {
 	}
 }
 
+// TestHardLink: where others may write, the file may be a second name of one of ours.
+func TestHardLink(t *testing.T) {
+	dir := t.TempDir()
+	target, path := filepath.Join(dir, "target"), filepath.Join(dir, "o")
+	for mode, want := range map[os.FileMode]error{0o777 | os.ModeSticky: ErrForeign, 0o775: ErrForeign, 0o755: nil} {
+		_ = os.Remove(path)
+		if err := errors.Join(os.WriteFile(target, []byte("theirs"), 0o600), os.Link(target, path), os.Chmod(dir, mode)); err != nil {
+			t.Fatal(err)
+		}
+		s, err := Open(Options{Path: path})
+		if !errors.Is(err, want) {
+			t.Errorf("%v: %v, want %v", mode, err, want)
+		}
+		data, rerr := os.ReadFile(target)
+		if rerr != nil || want != nil && string(data) != "theirs" {
+			t.Errorf("%v: %q, %v", mode, data, rerr)
+		}
+		if err == nil {
+			if err := s.Close(); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+}
+
 func TestFileRemovedOrEmptied(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "o")

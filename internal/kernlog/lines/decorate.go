@@ -2,7 +2,12 @@ package lines
 
 import (
 	"bytes"
+	"maps"
+	"slices"
+	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/oomtrace/oomtrace/internal/kernlog/scan"
 )
@@ -10,6 +15,10 @@ import (
 // undecorate takes off what people's tools put around a line: quotes of mail, line
 // numbers, names of files, marks of Markdown.
 func undecorate(b []byte, g Grammar) []byte {
+	b = cutEvent(b, g)
+	if i := quoted(b, stamped); i > 0 && !g.Class(b).Own {
+		b = closeQuote(b[i-1], b[i:])
+	}
 	for range 2 * maxWraps {
 		rest := cutDecoration(b, g)
 		if len(rest) == len(b) {
@@ -21,8 +30,20 @@ func undecorate(b []byte, g Grammar) []byte {
 }
 
 // fences are what forums and wikis set a log in, where it begins and ends within a line.
+// Those in brackets may have more in them: "{code:title=dmesg}".
 var fences = [...]struct{ begin, end string }{
-	{"```", "```"}, {"[code]", "[/code]"}, {"[CODE]", "[/CODE]"}, {"{code}", "{code}"}, {"{noformat}", "{noformat}"}, {"[quote]", "[/quote]"},
+	{"```", "```"}, {"[code", "[/code]"}, {"[CODE", "[/CODE]"}, {"{code", "{code}"}, {"{noformat", "{noformat}"}, {"[quote", "[/quote]"}, {"[QUOTE", "[/QUOTE]"},
+}
+
+// cutBegin takes the begin of a fence off.
+func cutBegin(b []byte, begin string) (rest []byte, ok bool) {
+	const longest = 64
+	rest, ok = bytes.CutPrefix(b, []byte(begin))
+	if !ok || begin[0] == '`' {
+		return rest, ok
+	}
+	i := bytes.IndexAny(rest[:min(len(rest), longest)], "]}")
+	return rest[i+1:], i == 0 || i > 0 && (rest[0] == ':' || rest[0] == '=' || rest[0] == ' ')
 }
 
 // cutFence takes off such a mark. One at the end of a line may be a name's, but where one
@@ -39,7 +60,7 @@ func (x *prefixes) cutFence(b []byte) []byte {
 		return b
 	}
 	for _, f := range &fences {
-		if rest, ok := bytes.CutPrefix(in, []byte(f.begin)); ok && (stamped(rest) || x.g.Class(rest).Header) {
+		if rest, ok := cutBegin(in, f.begin); ok && (stamped(rest) || x.g.Class(rest).Header) {
 			x.fence = f.end
 			return bytes.TrimSuffix(rest, []byte(f.end))
 		}
@@ -65,15 +86,181 @@ func cutDecoration(b []byte, g Grammar) []byte {
 	case scan.IsDigit(c):
 		return cutNumber(b, in, g)
 	case scan.HasPrefix(in, "**"), scan.HasPrefix(in, "- "), scan.HasPrefix(in, "* "):
-		if rest := scan.SkipSpaces(in[2:]); stamped(rest) {
+		if rest := scan.SkipSpaces(in[2:]); stamped(rest) || len(rest) > 0 && isQuote(rest[0]) && stamped(rest[1:]) {
 			return rest
 		}
-	case c == '"', c == '\'', c == '`':
+	case isQuote(c):
 		if rest := in[1:]; stamped(rest) {
-			return bytes.TrimRight(rest, "\"'`,")
+			return closeQuote(c, rest)
 		}
 	case c == '/', c == '.', c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z':
 		return cutFile(b)
+	}
+	return b
+}
+
+func isQuote(c byte) bool { return c == '"' || c == '\'' || c == '`' }
+
+// closeQuote takes off what closes a quote, and its escapes. The quote may be of a list, or
+// an argument.
+func closeQuote(quote byte, b []byte) []byte {
+	text, ok := bytes.CutSuffix(bytes.TrimRight(b, " ,;)]}"), []byte{quote})
+	if !ok {
+		return bytes.TrimRight(b, "\"'`,")
+	}
+	switch quote {
+	case '"':
+		text = bytes.TrimSuffix(bytes.TrimSuffix(text, []byte(`\n`)), []byte(`\r`))
+		return unescapeString(text)
+	case '\'':
+		return bytes.ReplaceAll(text, []byte("''"), []byte("'"))
+	}
+	return text
+}
+
+// trailers are what may end each line, longer ones before their own ends: cat -A and cat -v,
+// strings of programming languages, hard line breaks of Markdown and of pages.
+var trailers = [...]string{"^M$", "$", "^M", `\r\n"`, `\n"`, `\`, "<br>", "<br/>", "<br />", "”", "»"}
+
+// surroundings finds what begins and ends the lines of a log, by its first ones.
+func (x *prefixes) surroundings(head []byte) {
+	const fewest = 3
+	var ends [len(trailers)]int
+	all := 0
+	x.marked = scan.Contains(head, `\_`) || scan.Contains(head, `\[`)
+	for line := range bytes.Lines(head) {
+		line = bytes.TrimRight(line, "\r\n\t ")
+		if len(line) > 0 {
+			all++
+		}
+		for i, t := range trailers {
+			if bytes.HasSuffix(line, []byte(t)) {
+				ends[i]++
+				break
+			}
+		}
+	}
+	for i, n := range ends {
+		if n >= fewest && n*2 > all {
+			x.trailer = trailers[i]
+			break
+		}
+	}
+	x.lead = x.leadOf(head, all)
+}
+
+// leadOf finds what stands before lines without stamps, such as a person's name or a number:
+// before most lines the same, by those that are of a report.
+func (x *prefixes) leadOf(head []byte, all int) string {
+	const longest, fewest = 48, 2
+	leads := map[string]int{}
+	for line := range bytes.Lines(head) {
+		line = bytes.TrimRight(line, "\r\n\t ")
+		probe := x.probe()
+		l, ok := probe.line(line)
+		if l.Exact || l.Uptime.Known || !l.Time.IsZero() {
+			return ""
+		}
+		text := scan.SkipSpaces(l.Text)
+		if c := x.g.Class(text); ok && (c.Part || c.Header || c.Own) && (len(text) == 0 || text[0] != '[') {
+			continue
+		}
+		for i := 1; i < min(len(line), longest) && line[i-1] != '/'; i++ {
+			if c := x.g.Class(line[i:]); isWordPart(line[i]) && !isWordPart(line[i-1]) && (c.Part && !c.Weak || c.Own) {
+				leads[leadPattern(line[:i])]++
+				break
+			}
+		}
+	}
+	for _, lead := range slices.Sorted(maps.Keys(leads)) {
+		if leads[lead] < fewest || isTag(lead) {
+			continue
+		}
+		matching := 0
+		for line := range bytes.Lines(head) {
+			if matchLead(lead, line) >= 0 {
+				matching++
+			}
+		}
+		if matching*2 > all {
+			return lead
+		}
+	}
+	return ""
+}
+
+// isTag says whether a lead may be a program's: then the lines are not the kernel's.
+func isTag(lead string) bool {
+	tag, ok := strings.CutSuffix(lead, ": ")
+	return ok && tag != "" && (tag[len(tag)-1] == ']' || strings.ContainsFunc(tag, unicode.IsLetter))
+}
+
+func isWordPart(c byte) bool {
+	return scan.IsDigit(c) || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c == '_'
+}
+
+// leadPattern writes each number of a lead, and the blanks before it, as one zero.
+func leadPattern(b []byte) string {
+	var out []byte
+	for i, c := range b {
+		if scan.IsDigit(c) {
+			if i > 0 && scan.IsDigit(b[i-1]) {
+				continue
+			}
+			out, c = bytes.TrimRight(out, " "), '0'
+		}
+		out = append(out, c)
+	}
+	return string(out)
+}
+
+// matchLead returns how long the lead of a line is, by its pattern; negative for none.
+func matchLead(lead string, b []byte) int {
+	at := 0
+	for i := range len(lead) {
+		if lead[i] == '0' {
+			for at < len(b) && b[at] == ' ' {
+				at++
+			}
+			from := at
+			for at < len(b) && scan.IsDigit(b[at]) {
+				at++
+			}
+			if at == from {
+				return -1
+			}
+			continue
+		}
+		if at >= len(b) || b[at] != lead[i] {
+			return -1
+		}
+		at++
+	}
+	return at
+}
+
+// cutLead takes it off a line.
+func (x *prefixes) cutLead(b []byte) []byte {
+	n := matchLead(x.lead, b)
+	if n < 0 {
+		return b
+	}
+	if quote := x.lead[len(x.lead)-1]; isQuote(quote) {
+		return closeQuote(quote, b[n:])
+	}
+	return b[n:]
+}
+
+// probe reads lines as x does, and leaves x as it is.
+func (x *prefixes) probe() prefixes {
+	return prefixes{o: x.o, g: x.g, page: x.page, entities: x.entities, lead: x.lead, trailer: x.trailer, marked: x.marked}
+}
+
+// cutTrailer takes that off a line.
+func (x *prefixes) cutTrailer(b []byte) []byte {
+	b = bytes.TrimRight(bytes.TrimSuffix(b, []byte(x.trailer)), "\r \t")
+	if x.trailer[len(x.trailer)-1] == '$' && bytes.Contains(b, []byte("^I")) {
+		b = bytes.ReplaceAll(b, []byte("^I"), []byte("\t"))
 	}
 	return b
 }
@@ -92,10 +279,8 @@ func cutNumber(b, in []byte, g Grammar) []byte {
 	case '\t':
 		return rest
 	case ':', '-':
-		if len(rest) > 0 && (!scan.IsDigit(rest[0]) || stamped(rest) || g.Class(rest).Part) {
-			if _, _, ok := parseISO(in, time.UTC); !ok {
-				return rest
-			}
+		if len(rest) > 0 && (!scan.IsDigit(rest[0]) || stamped(rest) || g.Class(rest).Part) && !stamped(in) {
+			return rest
 		}
 	case ' ':
 		if rest = scan.SkipSpaces(rest); stamped(rest) && !stamped(in) {
@@ -160,11 +345,11 @@ func stamped(b []byte) bool {
 	case scan.HasPrefix(b, "kernel: "), scan.HasPrefix(b, "kern "):
 		return true
 	}
-	if len(b) < 16 || bytes.IndexByte(b[:min(len(b), 24)], ':') < 0 {
+	if len(b) < 16 || b[0] < 'A' || bytes.IndexByte(b[:min(len(b), 24)], ':') < 0 {
 		return false
 	}
 	first, rest := scan.Field(b)
-	if !monthOf(first) { // the day of the week
+	if !monthOf(first) && !bytes.ContainsAny(first, "'\"[") { // the day of the week
 		first, rest = scan.Field(rest)
 	}
 	rest = scan.SkipSpaces(rest)
@@ -188,8 +373,11 @@ func plain(dst, b []byte) []byte {
 	if escape := writtenFirst(b); escape != "" {
 		b = stripWritten(b, escape)
 	}
-	if bytes.Contains(b, []byte("\u00a0")) {
+	if bytes.IndexByte(b, 0xa0) >= 0 {
 		b = bytes.ReplaceAll(b, []byte("\u00a0"), []byte(" "))
+		if !utf8.Valid(b) { // in Latin-1
+			b = bytes.ReplaceAll(b, []byte{0xa0}, []byte(" "))
+		}
 	}
 	return b
 }

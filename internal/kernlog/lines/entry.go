@@ -51,7 +51,7 @@ func roleOf(name string) (r role, rank int) {
 // Kubernetes give to fields, by role.
 var roleNames = [roles][]string{
 	roleText: {
-		"message", "msg", "log", "line", "text", "textpayload", "_raw", "raw", "@message", "short_message", "full_message", "body", "content", "event.original", "logline", "syslogmessage", "details", "description", "log message", "log_message",
+		"message", "msg", "log", "line", "text", "textpayload", "_raw", "raw", "@message", "short_message", "full_message", "body", "content", "event.original", "logline", "syslogmessage", "details", "description", "log message", "log_message", "body.stringvalue", "stdout", "stdout_lines", "output", "lines", "logs",
 	},
 	roleTransport: {"_transport", "transport"},
 	roleIdent: {
@@ -71,7 +71,7 @@ var roleNames = [roles][]string{
 	roleWallUS:    {"__realtime_timestamp"},
 	roleSourceUS:  {"_source_realtime_timestamp"},
 	roleTime: {
-		"time", "timestamp", "@timestamp", "ts", "_time", "date", "datetime", "eventtime", "lasttimestamp", "firsttimestamp", "time_generated", "timegenerated", "timegenerated [utc]", "date/time", "date time",
+		"time", "timestamp", "@timestamp", "ts", "_time", "timeunixnano", "date", "datetime", "eventtime", "lasttimestamp", "firsttimestamp", "time_generated", "timegenerated", "timegenerated [utc]", "date/time", "date time",
 	},
 }
 
@@ -82,6 +82,8 @@ type entry struct {
 	ranks  [roles]int
 	cut    bool
 	any    bool
+	// embedded: behind other text in a line. Only what names the kernel is the kernel's.
+	embedded bool
 }
 
 // set keeps a field that has a role.
@@ -166,7 +168,7 @@ func (r *Reader) takeText(e *entry, at *Line, kernel bool, number int) {
 			l.BootID = at.BootID
 		}
 		l.Number, l.Cut = number, e.cut
-		if !ok {
+		if !ok || e.embedded && !l.Exact && !kernel {
 			r.another(&l, []byte(raw))
 			continue
 		}
@@ -202,6 +204,11 @@ func (e *entry) stamp(l *Line, loc *time.Location) {
 func timeOf(s string, loc *time.Location) time.Time {
 	if t, _, ok := parseISO([]byte(s), loc); ok {
 		return t
+	}
+	for _, layout := range [...]string{"Jan 2, 2006 @ 15:04:05", "1/2/2006, 3:04:05 PM", "2/Jan/2006:15:04:05 -0700"} { // Kibana, Azure, Splunk
+		if t, err := time.ParseInLocation(layout, s, loc); err == nil {
+			return t
+		}
 	}
 	whole, part, _ := strings.Cut(s, ".")
 	v, err := strconv.ParseInt(whole, 10, 64)

@@ -52,6 +52,12 @@ func stripEscapes(dst, b []byte) []byte {
 			}
 		case b[i] >= ' ' && b[i] <= '/': // a character set: "ESC ( B"
 			i++
+		case b[i] == ']', b[i] == 'k', b[i] == 'P': // a title, to the bell or "ESC \"
+			for i++; i < len(b) && b[i] != '\a' && b[i] != 0x1b; i++ {
+			}
+			if i+1 < len(b) && b[i] == 0x1b {
+				i++
+			}
 		}
 	}
 	return dst

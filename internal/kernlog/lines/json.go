@@ -1,6 +1,7 @@
 package lines
 
 import (
+	"bytes"
 	"encoding/json"
 	"github.com/oomtrace/oomtrace/internal/kernlog/scan"
 	"math"
@@ -80,6 +81,14 @@ func (o *objects) scan(b []byte) int {
 		case '{':
 			o.open(first)
 		case '[':
+			first := inner(b[o.at-1:])
+			if o.depth > 0 && o.start >= 0 && o.list && o.listDepth == o.depth {
+				if len(first) == 0 {
+					o.at-- // what is in it, is not there yet
+					return -1
+				}
+				o.list = first[0] == '{' || first[0] == '['
+			}
 			if o.depth > 0 && o.start >= 0 && o.list && o.listDepth == o.depth {
 				o.start, o.depth = -1, 0 // the entries are in it
 			} else if o.depth > 0 {
@@ -138,14 +147,23 @@ func (o *objects) skipString(b []byte) bool {
 // isList says whether a key holds the entries of a log.
 func isList(key []byte) bool {
 	switch string(key) {
-	case "dmesg", "entries", "events", "items", "hits", "result", "results", "logs":
+	case "dmesg", "entries", "events", "items", "hits", "result", "results", "logs", "data", "records", "rows", "messages",
+		"resourceLogs", "scopeLogs", "logRecords":
 		return true
 	}
 	return false
 }
 
-// stepJSON reads an object.
+// stepJSON reads an object, or a line of text between two.
 func (r *Reader) stepJSON() bool {
+	if r.obj.idle() && r.src.beginsText() {
+		line, cut, ok := r.src.line()
+		if ok && (r.start > 0 || r.close() || MayMatter(line)) {
+			r.start--
+			r.feed(line, cut, int(r.src.lines))
+		}
+		return ok
+	}
 	obj, ok := r.obj.next(r.src)
 	if !ok {
 		return false
@@ -164,10 +182,36 @@ func (r *Reader) stepJSON() bool {
 		r.console(jsonText(console))
 		return true
 	}
-	if !r.object(fields) {
+	if !r.object(fields, entry{}) {
 		r.stats.unknown(int(r.src.lines), obj)
 	}
 	return true
+}
+
+// idle says whether no object is open.
+func (o *objects) idle() bool {
+	return !o.begun || o.start < 0 && o.depth == 0 && !o.inString && !o.skipping
+}
+
+// beginsText says whether what comes next is a line that is no part of JSON.
+func (s *source) beginsText() bool {
+	for {
+		b := bytes.TrimLeft(s.buf[s.pos:s.end], " \t\r\n\x1e\x00")
+		if len(b) > 0 && (len(b) > 8 || s.err != nil) {
+			s.pos = s.end - len(b)
+			in := inner(b)
+			switch b[0] {
+			case '[':
+				return len(in) > 0 && scan.IsDigit(in[0])
+			case '{', '}', ']', ',', '"', ':':
+				return false
+			}
+			return !scan.HasPrefix(b, "data: {") && !scan.HasPrefix(b, "\ufeff")
+		}
+		if !s.fill() {
+			return false
+		}
+	}
 }
 
 // console reads a whole log in one string.
@@ -197,21 +241,34 @@ func (e *entry) fields(prefix string, obj map[string]json.RawMessage, depth int)
 // maxNested is how deep a known field may be in an object.
 const maxNested = 3
 
-// wrappers hold the entry that a shipper or a cloud was given.
-var wrappers = [...]string{"jsonPayload", "_source", "result"}
+// wrappers hold the entry that a shipper or a cloud was given; those in the second list
+// where nothing else has a text.
+var wrappers = [2][]string{{"jsonPayload", "_source", "result"}, {"fields", "content", "attributes", "record", "event"}}
 
-// object reads an object of dmesg --json, journalctl -o json, or a container's or
-// cloud's log. False when there is no text in it that is known.
-func (r *Reader) object(obj map[string]json.RawMessage) bool {
-	var e entry
-	for _, key := range wrappers {
+// wrapped adds what is in the wrappers.
+func (e *entry) wrapped(names []string, obj map[string]json.RawMessage) {
+	for _, key := range names {
 		var inner map[string]json.RawMessage
 		if raw := obj[key]; len(raw) > 0 && raw[0] == '{' && json.Unmarshal(raw, &inner) == nil {
 			e.fields("", inner, 0)
 		}
 	}
+}
+
+// object reads an object of dmesg --json, journalctl -o json, or a container's or
+// cloud's log; e is what is known of it besides. False when there is no text in it that is
+// known.
+func (r *Reader) object(obj map[string]json.RawMessage, e entry) bool {
+	if obj["field"] != nil && obj["value"] != nil {
+		r.field(strings.ToLower(jsonText(obj["field"])), jsonText(obj["value"]))
+		return true
+	}
+	e.wrapped(wrappers[0], obj)
 	if !e.has(roleText) {
 		e.fields("", obj, 0)
+	}
+	if !e.has(roleText) {
+		e.wrapped(wrappers[1], obj)
 	}
 	if obj["msg"] != nil && (obj["pri"] != nil || obj["time"] != nil && isClock(obj["time"])) {
 		// dmesg --json, with the kernel's own clock; -x has "fac".
@@ -220,10 +277,63 @@ func (r *Reader) object(obj map[string]json.RawMessage) bool {
 			e.set("facility", "kern")
 		}
 	}
+	if obj["msg"] != nil && obj["sec"] != nil && obj["usec"] != nil { // Fluent Bit's kmsg
+		e.set("uptime", jsonText(obj["sec"])+"."+strings.Repeat("0", max(0, 6-len(obj["usec"])))+jsonText(obj["usec"]))
+		e.set("facility", "kern")
+	}
 	if values := obj["values"]; !e.has(roleText) && len(values) > 0 && values[0] == '[' {
 		return r.values(values)
 	}
+	if e.docker(obj) && r.dockerPart(&e) {
+		return true
+	}
 	return r.takeEntry(&e, int(r.src.lines))
+}
+
+// docker says whether an object is a container's, whose lines have their ends.
+func (e *entry) docker(obj map[string]json.RawMessage) bool {
+	return obj["log"] != nil && obj["stream"] != nil && obj["time"] != nil
+}
+
+// dockerPart keeps a text back that has no end where others have: it is a part of a line.
+func (r *Reader) dockerPart(e *entry) bool {
+	text := &e.values[roleText]
+	whole := strings.HasSuffix(*text, "\n")
+	if whole {
+		r.ended = true
+		*text = r.part + *text
+		r.part = ""
+		return false
+	}
+	if !r.ended || len(r.part)+len(*text) > r.src.max {
+		return false
+	}
+	r.part += *text
+	return true
+}
+
+// lastPart is a part that nothing followed.
+func (r *Reader) lastPart() *entry {
+	e := entry{cut: true}
+	e.set("log", r.part)
+	e.set("stream", "stdout")
+	r.part = ""
+	return &e
+}
+
+// field takes a field of a row of CloudWatch's, whose last one is "@ptr".
+func (r *Reader) field(name, value string) {
+	if role, _ := roleOf(name); name == "@ptr" || role != roleNone && r.entry.has(role) {
+		r.endFields()
+	}
+	r.entry.set(name, value)
+}
+
+func (r *Reader) endFields() {
+	if r.entry.has(roleText) {
+		r.takeEntry(&r.entry, int(r.src.lines))
+	}
+	r.entry = entry{}
 }
 
 // isClock says whether a value is seconds since the boot, as the kernel prints them.
@@ -264,6 +374,10 @@ func jsonText(raw json.RawMessage) string {
 		}
 		return s
 	case '[':
+		var texts []string
+		if json.Unmarshal(raw, &texts) == nil {
+			return strings.Join(texts, "\n")
+		}
 		var list []uint8
 		var numbers []uint16
 		if json.Unmarshal(raw, &numbers) != nil {

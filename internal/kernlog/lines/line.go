@@ -147,19 +147,32 @@ type Stats struct {
 	Unknown     uint64
 	UnknownText string
 	UnknownLine int
-	// Foreign is how many lines have a kill's words but are another program's.
-	Foreign uint64
+	// Foreign is how many lines have a kill's words but are another program's. ForeignText
+	// is the first of them, and ForeignLine its number.
+	Foreign     uint64
+	ForeignText string
+	ForeignLine int
 	// Doubled is how many lines were there twice.
 	Doubled uint64
 	// Reversed is set when the log is newest first and was turned round.
 	Reversed bool
 }
 
+// mostShown is how much of a line is shown.
+const mostShown = 200
+
 // unknown counts an entry without a text, and keeps the first.
 func (s *Stats) unknown(number int, text []byte) {
-	const most = 200
 	s.Unknown++
 	if s.UnknownText == "" && MayMatter(text) {
-		s.UnknownText, s.UnknownLine = scan.Keep(text[:min(len(text), most)]), number
+		s.UnknownText, s.UnknownLine = scan.Keep(text[:min(len(text), mostShown)]), number
+	}
+}
+
+// foreign counts another program's line, and keeps the first.
+func (s *Stats) foreign(number int, text []byte) {
+	s.Foreign++
+	if s.ForeignText == "" {
+		s.ForeignText, s.ForeignLine = scan.Keep(text[:min(len(text), mostShown)]), number
 	}
 }

@@ -19,6 +19,13 @@ type printed struct {
 	err  error
 }
 
+func decodePrinted(_ Grammar, _ []byte, src *source) (io.Reader, error) {
+	if isPrinted(src.begin()) {
+		return &printed{in: &packed{src}}, nil
+	}
+	return nil, nil
+}
+
 // isPrinted says whether a text is quoted-printable: then each "=" in it is escaped or ends
 // a line. The headers of a mail, and other parts of it, may have others.
 func isPrinted(head []byte) bool {
@@ -43,7 +50,8 @@ func isPrinted(head []byte) bool {
 			bad++
 		}
 	}
-	return signs > 1 && good > 4*bad
+	said := bytes.Contains(bytes.ToLower(head), []byte("content-transfer-encoding: quoted-printable"))
+	return signs > 1 && good > 4*bad || said && good > bad
 }
 
 func (p *printed) Read(b []byte) (int, error) {

@@ -128,3 +128,22 @@ func (x *prefixes) unescapeEntities(b []byte) []byte {
 	}
 	return out
 }
+
+// unescapeMarks takes off the backslashes that Markdown has before its own characters, where
+// the log has shown that it has them.
+func (x *prefixes) unescapeMarks(b []byte) []byte {
+	if bytes.IndexByte(b, '\\') < 0 {
+		return b
+	}
+	x.marked = x.marked || scan.Contains(b, `\_`) || scan.HasPrefix(scan.SkipSpaces(b), `\[`)
+	if !x.marked {
+		return b
+	}
+	out := make([]byte, 0, len(b))
+	for i, c := range b {
+		if c != '\\' || i+1 == len(b) || bytes.IndexByte([]byte(`_[]*<>()#+-.!|~\`), b[i+1]) < 0 {
+			out = append(out, c)
+		}
+	}
+	return out
+}

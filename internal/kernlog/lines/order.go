@@ -35,7 +35,7 @@ type order struct {
 	bytes int
 	kill  bool // among the kept ones is a line that ends a report
 
-	last         Line // with a stamp
+	last         [2]Line // with an uptime, and with a time only
 	rises, falls int
 	place        int
 	placed       bool
@@ -100,18 +100,19 @@ func (o *order) weigh(l *Line) {
 
 func (o *order) note(l *Line) {
 	if l.Uptime.Known || !l.Time.IsZero() {
-		if (o.last.Uptime.Known || !o.last.Time.IsZero()) && sameOrigin(&o.last, l) {
-			switch c := compareStamps(&o.last, l); {
+		last := &o.last[clockOf(l)]
+		if sameOrigin(last, l) {
+			switch c := compareStamps(last, l); {
 			case c < 0:
 				o.rises++
 			case c > 0:
 				o.falls++
 			}
 		}
-		o.last = *l
-		o.last.Text = nil
+		*last = *l
+		last.Text = nil
 	}
-	if l.Text == nil {
+	if len(l.Text) == 0 {
 		return
 	}
 	c := o.g.Class(scan.SkipSpaces(l.Text))
@@ -126,6 +127,14 @@ func (o *order) note(l *Line) {
 		o.downs++
 	}
 	o.place = c.Place
+}
+
+// clockOf says whether a line has an uptime, or a time only.
+func clockOf(l *Line) int {
+	if l.Uptime.Known {
+		return 0
+	}
+	return 1
 }
 
 // compareStamps compares two stamps by the finest clock that both have; 0 where that

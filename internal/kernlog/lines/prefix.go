@@ -19,7 +19,9 @@ type prefixes struct {
 	escapes
 	believed, contained bool   // the source says that it is the kernel's, or a container's
 	page, entities      bool   // a web page, or its way to write characters
+	marked              bool   // Markdown's way to write characters
 	fence               string // what ends a log that is set in
+	lead, trailer       string // what begins and ends each line
 	afterUser           bool   // the last line that had a prefix was another program's
 	node                string // the last node seen, so that it is made a string once
 	human               time.Time
@@ -34,17 +36,23 @@ const maxWraps = 4
 // line in a syslog file may quote a kernel message and must not count as one.
 func (x *prefixes) line(raw []byte) (l Line, ok bool) {
 	b := scan.TrimEnd(raw)
-	if len(b) > 0 && (b[0] == 0 || b[len(b)-1] == 0) {
-		b = bytes.TrimLeft(bytes.TrimRight(b, "\r\n \t\x00"), "\x00")
+	if len(b) > 0 && (b[0] < ' ' || b[len(b)-1] < ' ') {
+		b = bytes.TrimLeft(bytes.TrimRight(b, "\r\n \t\x00\a\b"), "\r\f\v\x00\a\b")
 	}
 	b = bytes.TrimPrefix(b, []byte("\ufeff"))
+	if x.trailer != "" {
+		b = x.cutTrailer(b)
+	}
+	if x.lead != "" {
+		b = x.cutLead(b)
+	}
 	if len(b) == 0 {
 		x.afterUser = false
 		return l, true
 	}
 	text, kernel, ok := x.kmsg(&l, b)
 	if !ok {
-		b = x.unescapeEntities(b)
+		b = x.unescapeMarks(x.unescapeEntities(b))
 		if special(b) {
 			x.clean = append(x.clean[:0], plain(x.clean, b)...)
 			b = x.clean
@@ -70,7 +78,7 @@ func (x *prefixes) line(raw []byte) (l Line, ok bool) {
 
 // special is a quick test for bytes that plain takes out.
 func special(b []byte) bool {
-	return bytes.IndexByte(b, 0x1b) >= 0 || bytes.IndexByte(b, 0xc2) >= 0 || bytes.Contains(b, []byte(caret)) || writtenFirst(b) != ""
+	return bytes.IndexByte(b, 0x1b) >= 0 || bytes.IndexByte(b, 0xa0) >= 0 || bytes.Contains(b, []byte(caret)) || writtenFirst(b) != ""
 }
 
 // unwrap takes off prefix after prefix. False when it is no kernel message: another
@@ -96,7 +104,7 @@ func (x *prefixes) unwrap(l *Line, b []byte) ([]byte, bool) {
 		return x.unwrap(l, b[i:])
 	}
 	if !l.Exact {
-		if b = x.anywhere(l, b); !l.Exact && taggedAway(b) && !x.known(b, false) {
+		if b = x.anywhere(l, b); !l.Exact && taggedAway(b) && !x.known(scan.SkipSpaces(b), false) {
 			x.afterUser = true
 			return b, false
 		}
@@ -113,6 +121,9 @@ func (x *prefixes) unwrap(l *Line, b []byte) ([]byte, bool) {
 func datedAt(b []byte) int {
 	const most = 12
 	for i := 1; i < min(len(b), most); i++ {
+		if b[i-1] == '[' { // the date is in brackets
+			break
+		}
 		if c := b[i]; b[i-1] == ' ' && (c >= 'A' && c <= 'Z' || scan.IsDigit(c)) && stamped(b[i:]) {
 			return i
 		}
@@ -229,10 +240,15 @@ type KmsgHeader struct {
 	Text      []byte
 }
 
-// ParseKmsg reads a record of /dev/kmsg: "prio,seq,usec,flags[,caller=T1];text".
+// ParseKmsg reads a record of /dev/kmsg: "prio,seq,usec,flags[,caller=T1];text". netconsole
+// may put the kernel's release before it: "6.12.3,".
 func ParseKmsg(b []byte) (h KmsgHeader, ok bool) {
+	const longestRelease = 64
 	if len(b) == 0 || !scan.IsDigit(b[0]) {
 		return h, false
+	}
+	if len(b) > 2 && (b[1] == '.' || b[2] == '.') {
+		b = b[bytes.IndexByte(b[:min(len(b), longestRelease)], ',')+1:]
 	}
 	field := func() (v uint64) {
 		var rest []byte
@@ -374,6 +390,9 @@ func (x *prefixes) bracket(l *Line, b []byte) ([]byte, wrapState) {
 	}
 	in, rest := b[1:end], b[end+1:]
 	if up, ok := uptime(in); ok {
+		if up > longestUptime { // logread -t has the time once more, since 1970
+			return x.tag(l, rest, false)
+		}
 		l.Uptime = oom.Some(up)
 		return x.afterClock(l, rest)
 	}
@@ -398,6 +417,9 @@ func (x *prefixes) bracket(l *Line, b []byte) ([]byte, wrapState) {
 	return b, wrapNone
 }
 
+// longestUptime is what a machine may be up, in nanoseconds: 20 years.
+const longestUptime = 20 * 365 * 24 * uint64(time.Hour)
+
 // isoStamp reads a stamp that is nothing else.
 func (x *prefixes) isoStamp(l *Line, b []byte) bool {
 	t, rest, ok := parseISO(b, x.o.location())
@@ -412,7 +434,19 @@ func (x *prefixes) isoStamp(l *Line, b []byte) bool {
 // monotonic stamps, the host and "kernel:".
 func (x *prefixes) afterClock(l *Line, b []byte) ([]byte, wrapState) {
 	b = cutCaller(l, b)
+	if !l.Uptime.Known && len(b) > len("[0.000000]") && b[0] == '[' { // a console's log, stamped by who keeps it
+		if up, ok := uptime(b[1:max(1, bytes.IndexByte(b, ']'))]); ok {
+			l.Uptime = oom.Some(up)
+			b = cutCaller(l, b[bytes.IndexByte(b, ']')+1:])
+		}
+	}
 	l.Exact = true
+	if text, ok := bytes.CutPrefix(b, []byte("kernel: ")); ok { // journalctl --no-hostname
+		return text, wrapText
+	}
+	if len(b) > 3 && b[0] == '<' && scan.IsDigit(b[1]) && b[2] == '>' { // crash's log -m
+		b = b[3:]
+	}
 	host, rest := scan.Field(b)
 	if tag, text, ok := bytes.Cut(rest, []byte(": ")); ok && string(tag) == "kernel" && isHost(host) {
 		x.setNode(l, host)
@@ -427,7 +461,7 @@ func (x *prefixes) afterClock(l *Line, b []byte) ([]byte, wrapState) {
 // have forms of their own.
 func cutCaller(l *Line, b []byte) []byte {
 	in := bytes.TrimPrefix(b, []byte(" "))
-	if rest, ok := vendorCaller(in); ok {
+	if rest, ok := vendorCaller(scan.SkipSpaces(in)); ok {
 		return rest
 	}
 	if end := bytes.IndexByte(in, ']'); end > 0 && in[0] == '[' && (in[1] == ' ' || end >= len("[T12345")) {
@@ -439,15 +473,19 @@ func cutCaller(l *Line, b []byte) []byte {
 	return bytes.TrimPrefix(b, []byte(" "))
 }
 
-// vendorCaller takes off "<4>.(1)[214:kswapd0]" and "[1:        kswapd0:  214] ".
+// vendorCaller takes off "<4>.(1)[214:kswapd0]", "(1)[214:kswapd0]", "I[1:        kswapd0:  214] "
+// and that without the level.
 func vendorCaller(b []byte) (rest []byte, ok bool) {
-	if len(b) > 8 && b[0] == '<' && scan.IsDigit(b[1]) {
-		if i := bytes.IndexByte(b, '['); i > 3 && i < 12 && b[i-1] == ')' {
+	if len(b) > 8 && (b[0] == '<' && scan.IsDigit(b[1]) || b[0] == '(' && scan.IsDigit(b[1]) || b[0] == '.' && b[1] == '(') {
+		if i := bytes.IndexByte(b, '['); i >= 3 && i < 12 && b[i-1] == ')' {
 			if end := bytes.IndexByte(b[i:], ']'); end > 0 {
 				return bytes.TrimPrefix(b[i+end+1:], []byte(" ")), true
 			}
 		}
 		return b, false
+	}
+	if len(b) > 8 && b[0] >= 'A' && b[0] <= 'Z' && b[1] == '[' {
+		b = b[1:]
 	}
 	if len(b) > 8 && b[0] == '[' && scan.IsDigit(b[1]) && (b[2] == ':' || b[3] == ':') {
 		if end := bytes.IndexByte(b, ']'); end > 0 && end < 48 && bytes.Count(b[:end], []byte(":")) >= 2 && scan.IsDigit(b[end-1]) {
@@ -466,6 +504,11 @@ func (x *prefixes) iso(l *Line, b []byte) ([]byte, wrapState) {
 	}
 	l.Time = t
 	rest = scan.SkipSpaces(rest)
+	if len(rest) > 0 && scan.IsDigit(rest[0]) {
+		if text, st := logcatFields(l, rest); st == wrapMore {
+			return text, st
+		}
+	}
 	for _, stream := range [...]string{"stdout ", "stderr "} {
 		if s, ok := bytes.CutPrefix(rest, []byte(stream)); ok {
 			if len(s) > 2 && s[1] == ' ' { // CRI: "F " or "P "
@@ -497,20 +540,25 @@ func (x *prefixes) logcat(l *Line, b []byte) ([]byte, wrapState) {
 		return b, wrapNone
 	}
 	l.Time = x.withYear(time.Month(mon), day, h, m, s, int(ms)*1_000_000)
-	var id []byte
-	for range 2 { // pid and tid
-		if id, rest = scan.Field(rest); len(id) > 0 && !scan.IsDigit(id[0]) {
-			break
+	if text, st := logcatFields(l, rest); st != wrapNone {
+		return text, st
+	}
+	return b, wrapUser
+}
+
+// logcatFields reads "root   214   214 W kernel  : " and its shorter forms.
+func logcatFields(l *Line, rest []byte) ([]byte, wrapState) {
+	for range 4 { // who, pid, tid and level
+		field, after := scan.Field(rest)
+		switch {
+		case len(field) > 2 && field[1] == '/':
+			return logcatTag(l, scan.SkipSpaces(rest)[2:])
+		case len(field) == 1 && field[0] >= 'A' && field[0] <= 'Z':
+			return logcatTag(l, scan.SkipSpaces(after))
 		}
+		rest = after
 	}
-	if len(id) > 2 && id[1] == '/' {
-		return logcatTag(l, b[len(b)-len(rest)-len(id)+1:])
-	}
-	level, rest := scan.Field(rest)
-	if len(level) != 1 {
-		return b, wrapUser
-	}
-	return logcatTag(l, scan.SkipSpaces(rest))
+	return rest, wrapNone
 }
 
 // logcatTag reads "kernel  : text" and "kernel  (  214): text".
@@ -665,7 +713,9 @@ func (x *prefixes) tag(l *Line, b []byte, strict bool) ([]byte, wrapState) {
 
 // isKernelTag says whether a syslog tag is the kernel's; old syslog daemons
 // name it after the image's file.
-func isKernelTag(b []byte) bool { return string(b) == "kernel:" || string(b) == "vmunix:" }
+func isKernelTag(b []byte) bool {
+	return string(b) == "kernel:" || string(b) == "vmunix:" || string(b) == "kernel[0]:"
+}
 
 func (x *prefixes) tagged(l *Line, host, text []byte) ([]byte, wrapState) {
 	x.setNode(l, host)

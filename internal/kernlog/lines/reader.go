@@ -9,6 +9,7 @@ import (
 	"io"
 	"math"
 	"os"
+	"time"
 
 	"github.com/klauspost/compress/zstd"
 	"github.com/ulikunitz/xz"
@@ -53,6 +54,10 @@ type Reader struct {
 	comma     byte
 	guessed   bool // the columns, by what is in them
 	wrapping  wrapping
+	pieces    pieces
+	events    events
+	part      string // of a line of docker's
+	ended     bool   // its lines have ends
 	stats     Stats
 }
 
@@ -64,6 +69,7 @@ const (
 	formatExport
 	formatVerbose
 	formatTable
+	formatEvents
 )
 
 // NewReader returns a reader that gives a log's lines to the sink. It does not close in.
@@ -104,12 +110,15 @@ func (r *Reader) Step() error {
 		more = r.stepVerbose()
 	case formatTable:
 		more = r.stepTable()
+	case formatEvents:
+		more = r.stepEvents()
 	default:
 		more = r.stepText()
 	}
 	if more && !r.src.quiet {
 		return nil
 	}
+	r.rest()
 	r.ord.flush()
 	if r.src.again() {
 		return os.ErrDeadlineExceeded
@@ -117,30 +126,28 @@ func (r *Reader) Step() error {
 	return r.src.err
 }
 
-// open unpacks the input and finds its format.
+// rest gives on what waits for more of an entry.
+func (r *Reader) rest() {
+	number := int(r.src.lines)
+	if r.pieces.open() {
+		r.feedPlain(r.pieces.take(), true, number)
+	}
+	if r.part != "" {
+		r.takeEntry(r.lastPart(), number)
+	}
+	if r.format == formatJSON {
+		r.endFields()
+	}
+}
+
+// open undoes what the input was packed and written in, and finds its format.
 func (r *Reader) open() error {
 	r.src = &source{in: r.in, max: r.o.Longest()}
 	r.src.buf = make([]byte, max(bufferBytes, 4*r.src.max+2*historyBytes))
-	for range 2 { // a compressed log may have been compressed again
-		head := r.src.peek()
-		unpacked, err := unpack(head, r.src)
-		if err != nil {
-			return err
-		}
-		if unpacked == nil {
-			break
-		}
-		r.src = &source{in: unpacked, max: r.src.max, buf: make([]byte, len(r.src.buf))}
+	if err := r.unpack(); err != nil {
+		return err
 	}
 	head := r.src.peek()
-	if order := wideOf(head); order != nil {
-		r.src = &source{in: &wide{in: &packed{r.src}, order: order}, max: r.src.max, buf: make([]byte, len(r.src.buf))}
-		head = r.src.peek()
-	}
-	if isPrinted(r.src.begin()) {
-		r.src = &source{in: &printed{in: &packed{r.src}}, max: r.src.max, buf: make([]byte, len(r.src.buf))}
-		head = r.src.peek()
-	}
 	if len(head) > 0 && head[0] == 0 {
 		if !r.src.skipHole() {
 			return ErrNotText
@@ -156,6 +163,7 @@ func (r *Reader) open() error {
 	case !printable(head):
 		return ErrNotText
 	}
+	r.src.endAtReturns(r.g)
 	if r.o.Other != nil {
 		begin := head
 		if !bytes.Contains(begin, []byte("\n")) && bytes.Contains(begin, []byte("{")) {
@@ -176,40 +184,78 @@ func (r *Reader) open() error {
 		r.format, r.guessed = formatTable, true
 		return nil
 	}
+	r.x.surroundings(r.src.begin())
 	if r.wrapping = r.wrappingOf(r.src.begin()); r.wrapping.width > 0 {
 		r.start = math.MaxInt // what begins a line may tell nothing
 	}
 	return nil
 }
 
-// unpack returns a reader of what is packed, or nil.
-func unpack(head []byte, src *source) (io.Reader, error) {
-	switch {
-	case scan.HasPrefix(head, "\x1f\x8b"):
-		z, err := gzip.NewReader(&packed{src})
-		if err != nil {
-			return nil, fmt.Errorf("gzip: %w", err)
+// decoders undo what a whole log was packed or written in. Each looks at its first bytes and
+// returns a reader of what is in it, or nil.
+var decoders = [...]func(g Grammar, head []byte, src *source) (io.Reader, error){
+	unpackGzip, unpackXZ, unpackZstd, decodeWide, decodeBase64, decodeMail, decodePrinted, decodeStrings, decodeFramed,
+}
+
+// unpack undoes them, from the outside in. A compressed log may have been compressed again.
+func (r *Reader) unpack() error {
+	const most = 4
+	for range most {
+		head := r.src.peek()
+		var in io.Reader
+		var err error
+		for _, decode := range decoders {
+			if in, err = decode(r.g, head, r.src); err != nil {
+				return err
+			}
+			if in != nil {
+				break
+			}
 		}
-		return z, nil
-	case scan.HasPrefix(head, "\xfd7zXZ\x00"):
-		if err := checkXZ(head); err != nil {
-			return nil, err
+		if in == nil {
+			break
 		}
-		z, err := xz.NewReader(&packed{src})
-		if err != nil {
-			return nil, fmt.Errorf("xz: %w", err)
-		}
-		return z, nil
-	case scan.HasPrefix(head, "\x28\xb5\x2f\xfd"):
-		// One goroutine's worth of work in the caller's: nothing to close.
-		z, err := zstd.NewReader(&packed{src}, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true),
-			zstd.WithDecoderMaxWindow(maxWindow))
-		if err != nil {
-			return nil, fmt.Errorf("zstd: %w", err)
-		}
-		return z, nil
+		r.src = &source{in: in, max: r.src.max, buf: make([]byte, len(r.src.buf))}
 	}
-	return nil, nil
+	return nil
+}
+
+func unpackGzip(_ Grammar, head []byte, src *source) (io.Reader, error) {
+	if !scan.HasPrefix(head, "\x1f\x8b") {
+		return nil, nil
+	}
+	z, err := gzip.NewReader(&packed{src})
+	if err != nil {
+		return nil, fmt.Errorf("gzip: %w", err)
+	}
+	return z, nil
+}
+
+func unpackXZ(_ Grammar, head []byte, src *source) (io.Reader, error) {
+	if !scan.HasPrefix(head, "\xfd7zXZ\x00") {
+		return nil, nil
+	}
+	if err := checkXZ(head); err != nil {
+		return nil, err
+	}
+	z, err := xz.NewReader(&packed{src})
+	if err != nil {
+		return nil, fmt.Errorf("xz: %w", err)
+	}
+	return z, nil
+}
+
+func unpackZstd(_ Grammar, head []byte, src *source) (io.Reader, error) {
+	if !scan.HasPrefix(head, "\x28\xb5\x2f\xfd") {
+		return nil, nil
+	}
+	// One goroutine's worth of work in the caller's: nothing to close.
+	z, err := zstd.NewReader(&packed{src}, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true),
+		zstd.WithDecoderMaxWindow(maxWindow))
+	if err != nil {
+		return nil, fmt.Errorf("zstd: %w", err)
+	}
+	return z, nil
 }
 
 // checkXZ refuses a dictionary that is bigger than any preset's, since the
@@ -240,6 +286,8 @@ func detect(head []byte) format {
 		return formatExport
 	case isVerbose(b):
 		return formatVerbose
+	case isEvents(b):
+		return formatEvents
 	}
 	if columns, _ := tableHead(b); columns != nil {
 		return formatTable
@@ -295,7 +343,7 @@ func (r *Reader) stepText() bool {
 }
 
 // close says whether ordinary lines may still matter.
-func (r *Reader) close() bool { return r.sink.Busy() || r.ord.holding() }
+func (r *Reader) close() bool { return r.sink.Busy() || r.ord.holding() || r.pieces.open() }
 
 // needsPast says whether a line ends a report whose other lines may have gone
 // by unseen.
@@ -330,7 +378,8 @@ func (r *Reader) feedLine(raw []byte, cut bool, number int) {
 }
 
 func (r *Reader) feedPlain(raw []byte, cut bool, number int) {
-	if len(raw) > 1 && raw[0] == '{' && raw[len(raw)-1] == '}' && r.embedded(raw) {
+	raw, whole := r.pieces.whole(raw, r.src.max)
+	if !whole || r.embedded(raw) || r.string(raw, cut, number) {
 		return
 	}
 	l := &r.line
@@ -345,16 +394,66 @@ func (r *Reader) feedPlain(raw []byte, cut bool, number int) {
 	r.ord.push(l)
 }
 
-// embedded reads a line of text that is an object of JSON. False when it is none.
+// embedded reads a line of text that is an object of JSON, or ends with one behind what a
+// shipper puts there. False when it is none.
 func (r *Reader) embedded(raw []byte) bool {
+	b := raw
+	for len(b) > 0 && (b[len(b)-1] == ']' || b[len(b)-1] <= ' ') {
+		b = b[:len(b)-1]
+	}
+	if len(b) == 0 || b[len(b)-1] != '}' {
+		return false
+	}
+	at := bytes.Index(b, []byte(`{"`))
+	if at < 0 {
+		return false
+	}
 	var fields map[string]json.RawMessage
-	return json.Unmarshal(raw, &fields) == nil && r.object(fields)
+	if at == 0 {
+		return json.Unmarshal(b, &fields) == nil && r.object(fields, entry{})
+	}
+	probe := r.x.probe()
+	l, kernel := probe.line(raw[:at])
+	for next := 0; next >= 0; next = bytes.Index(b[at:], []byte(`{"`)) {
+		at += next
+		if json.Unmarshal(b[at:], &fields) == nil {
+			break
+		}
+		at++
+	}
+	if name := kernel && bytes.IndexByte(raw[:at], '/') >= 0 && r.g.Class(scan.SkipSpaces(l.Text)).Own; name || l.Exact || len(fields) == 0 {
+		return false // a cgroup's name that looks like an object
+	}
+	e := entry{embedded: true}
+	if !l.Time.IsZero() {
+		e.set("timestamp", l.Time.Format(time.RFC3339Nano))
+	} else if i := bytes.LastIndexAny(raw[:at], "[ \t"); i >= 0 {
+		stamp := bytes.TrimRight(raw[:at], ", ]")
+		e.set("timestamp", string(stamp[bytes.LastIndexAny(stamp, "[ \t")+1:]))
+	}
+	return r.object(fields, e)
+}
+
+// string reads a line that is a string with many lines in it.
+func (r *Reader) string(raw []byte, cut bool, number int) bool {
+	if bytes.IndexByte(raw, '\\') < 0 || !scan.Contains(raw, `\n`) {
+		return false
+	}
+	first, ok := isStrung(r.g, raw)
+	if !ok {
+		return false
+	}
+	all, err := io.ReadAll(&strung{in: bytes.NewReader(raw[first:])})
+	for line := range bytes.Lines(all) {
+		r.feedPlain(line, cut, number)
+	}
+	return err == nil
 }
 
 // another takes note of a line that is not the kernel's.
 func (r *Reader) another(l *Line, raw []byte) {
 	if scan.Contains(raw, KilledMark) || scan.Contains(raw, HeaderMark) {
-		r.stats.Foreign++
+		r.stats.foreign(l.Number, raw)
 	}
 	if r.ord.mode == undecided {
 		l.Text = nil

@@ -26,6 +26,7 @@ type source struct {
 	limit int // marks have been looked for up to here
 	// skipping: in the rest of a line that was cut.
 	skipping bool
+	returns  bool // carriage returns end lines, too
 }
 
 // fill reads more, keeping some history. False when nothing came.
@@ -43,6 +44,7 @@ func (s *source) fill() bool {
 		n, err := s.in.Read(room)
 		n = min(max(n, 0), len(room))
 		s.end += n
+		s.turnReturns(s.end - n)
 		if errors.Is(err, os.ErrDeadlineExceeded) {
 			s.quiet = n == 0
 			return n > 0
@@ -69,6 +71,49 @@ func (s *source) peek() []byte {
 
 // begin is what was read so far, at most as much as the history.
 func (s *source) begin() []byte { return s.buf[s.pos:min(s.end, s.pos+historyBytes)] }
+
+// endAtReturns makes carriage returns end lines if they do so in what was read so far:
+// where none is before a line feed, more lines end by one alone than by a line feed, and none within a name.
+func (s *source) endAtReturns(g Grammar) {
+	const fewest = 2
+	alone, feeds := 0, 0
+	for rest := s.begin(); len(rest) > 0; {
+		i := bytes.IndexAny(rest, "\r\n")
+		if i < 0 {
+			break
+		}
+		end := i
+		for end < len(rest) && rest[end] == '\r' {
+			end++
+		}
+		switch {
+		case end < len(rest) && rest[end] == '\n':
+			feeds++
+			end++
+		case i > 0 && end < len(rest):
+			alone++
+			if at := bytes.Index(rest[:i], []byte(SummaryMark)); at >= 0 && g.Unfinished(rest[at:i]) {
+				return
+			}
+		}
+		rest = rest[end:]
+	}
+	if s.returns = alone >= fewest && alone > feeds; s.returns {
+		s.turnReturns(s.pos)
+	}
+}
+
+// turnReturns makes line feeds of the carriage returns from there on that stand alone.
+func (s *source) turnReturns(from int) {
+	if !s.returns {
+		return
+	}
+	for i := max(s.pos, from-1); i+1 < s.end; i++ {
+		if s.buf[i] == '\r' && s.buf[i+1] != '\n' && s.buf[i+1] != '\r' {
+			s.buf[i] = '\n'
+		}
+	}
+}
 
 // again says whether the input was only quiet, and forgets it.
 func (s *source) again() bool {

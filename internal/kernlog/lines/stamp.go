@@ -29,6 +29,9 @@ func uptime(b []byte) (ns uint64, ok bool) {
 		frac *= 10
 	}
 	rest = scan.SkipSpaces(rest[digits:])
+	if len(rest) > 1 && rest[0] == ',' && scan.IsDigit(rest[1]) { // the CPU, as some phones have it
+		_, rest, _ = scan.Uint(rest[1:])
+	}
 	if len(rest) > 0 && rest[0] != '<' {
 		return 0, false
 	}
@@ -231,6 +234,13 @@ func (x *prefixes) ctime(l *Line, b []byte) bool {
 		b = bytes.TrimRight(b[:i], " ")
 	}
 	n := len(b)
+	var zone []byte
+	if n > 20 && b[n-5] == ' ' && b[n-6] >= 'A' && b[n-6] <= 'Z' { // crash's log -T
+		i := bytes.LastIndexByte(b[:n-5], ' ')
+		zone = b[i+1 : n-5]
+		b = append(bytes.Clone(b[:max(i, 0)]), b[n-5:]...)
+		n = len(b)
+	}
 	if n < 16 || b[n-5] != ' ' || b[n-14] != ' ' {
 		return false
 	}
@@ -246,7 +256,9 @@ func (x *prefixes) ctime(l *Line, b []byte) bool {
 	day, ok := digits(head[len(head)-1])
 	mon, ok2 := month(head[len(head)-2])
 	if ok && ok2 {
-		l.Time = time.Date(year, mon, day, h, m, s, 0, x.o.location())
+		if l.Time = time.Date(year, mon, day, h, m, s, 0, x.o.location()); len(zone) > 0 {
+			l.Time = inZone(l.Time, zone)
+		}
 	}
 	return true
 }

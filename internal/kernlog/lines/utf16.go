@@ -21,12 +21,35 @@ type wide struct {
 	err   error
 }
 
-// wideOf returns the byte order that a text in UTF-16 begins with, or nil.
+func decodeWide(_ Grammar, head []byte, src *source) (io.Reader, error) {
+	if order := wideOf(head); order != nil {
+		return &wide{in: &packed{src}, order: order}, nil
+	}
+	return nil, nil
+}
+
+// wideOf returns the byte order of a text in UTF-16, or nil: its mark tells, and without
+// one, as in a part of a file, that every other byte of most is zero.
 func wideOf(head []byte) binary.ByteOrder {
 	switch {
 	case scan.HasPrefix(head, "\xff\xfe"):
 		return binary.LittleEndian
 	case scan.HasPrefix(head, "\xfe\xff"):
+		return binary.BigEndian
+	}
+	little, big, units := 0, 0, len(head)/2
+	for i := range units {
+		switch low, high := head[2*i], head[2*i+1]; {
+		case low != 0 && high == 0:
+			little++
+		case low == 0 && high != 0:
+			big++
+		}
+	}
+	switch {
+	case units > 4 && little*4 > units*3:
+		return binary.LittleEndian
+	case units > 4 && big*4 > units*3:
 		return binary.BigEndian
 	}
 	return nil

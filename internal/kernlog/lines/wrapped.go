@@ -57,7 +57,7 @@ func (r *Reader) wrappingOf(head []byte) wrapping {
 		}
 	}
 	switch {
-	case stamps < fewest || rests == 0:
+	case stamps < fewest || rests < fewest: // one or two may be what somebody says of the log
 	case fully[0] == rests && hard.width > longestSoft, fully[0] > 1 && fully[0]*10 >= rests*4 && fully[1] == rests: // between words, one in eight would be
 		return hard
 	case softly[0]*10 >= rests*7 && softly[1]*20 >= rests*19:
@@ -67,7 +67,7 @@ func (r *Reader) wrappingOf(head []byte) wrapping {
 }
 
 func (r *Reader) stampedLine(b []byte) bool {
-	probe := prefixes{o: r.x.o, g: r.g, page: r.x.page, entities: r.x.entities}
+	probe := r.x.probe()
 	l, _ := probe.line(b)
 	return l.Uptime.Known || !l.Time.IsZero() || l.Exact
 }
@@ -127,11 +127,16 @@ func (r *Reader) unwrap(l *Line, raw []byte) {
 // continues says whether a raw line can be the rest of the one before: it has no prefix,
 // is not indented as a text's further lines are, and is nothing by itself.
 func (r *Reader) continues(before, raw []byte) ([]byte, bool) {
-	raw = bytes.TrimRight(raw, "\r\n \t")
+	if raw = bytes.TrimRight(raw, "\r\n \t"); r.x.lead != "" {
+		raw = r.x.cutLead(raw)
+	}
+	if r.x.trailer != "" {
+		raw = r.x.cutTrailer(raw)
+	}
 	if len(raw) == 0 || len(raw) > 120 || r.x.page && bytes.IndexByte(raw, '<') >= 0 || endsPaste(raw) {
 		return nil, false
 	}
-	probe := prefixes{o: r.x.o, g: r.g}
+	probe := r.x.probe()
 	if l, ok := probe.line(raw); !ok || l.Exact || l.Uptime.Known || !l.Time.IsZero() {
 		return nil, false
 	}
@@ -150,7 +155,7 @@ func (r *Reader) continues(before, raw []byte) ([]byte, bool) {
 	before = scan.SkipSpaces(before)
 	if scan.HasPrefix(before, "Node ") || scan.Contains(before, " free:") {
 		word, _ := scan.Field(b)
-		return b, scan.Contains(word, "kB") || bytes.ContainsAny(word, ":*=?(")
+		return b, word[len(word)-1] != ':' && (scan.Contains(word, "kB") || bytes.ContainsAny(word, ":*=?("))
 	}
 	return b, true
 }
@@ -161,7 +166,7 @@ func endsPaste(b []byte) bool {
 	if len(b) > 0 && (b[0] == ']' || b[0] == '}') {
 		return true // of a list of strings
 	}
-	for _, end := range [...]string{"```", "~~~", "[/", "</", "{noformat", "{code", "---", "..."} {
+	for _, end := range [...]string{"```", "~~~", "[/", "</", "{noformat", "{code", "--", "..."} {
 		if scan.HasPrefix(b, end) {
 			return true
 		}
@@ -179,6 +184,9 @@ func (r *Reader) rejoin(l *Line, raw []byte) {
 	}
 	if len(raw) < shortest || !r.g.Unfinished(l.Text) {
 		return
+	}
+	if raw = bytes.TrimRight(raw, " \t"); r.x.trailer != "" {
+		raw = r.x.cutTrailer(raw)
 	}
 	r.joined = append(r.joined[:0], raw...)
 	number, cut := l.Number, l.Cut

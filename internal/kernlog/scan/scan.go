@@ -134,12 +134,12 @@ func Kilobytes(v uint64) oom.Opt[uint64] {
 	return oom.Some(v << 10)
 }
 
-// Times is a*b; what overflows is unknown.
-func Times(a, b uint64) oom.Opt[uint64] {
-	if a != 0 && b > math.MaxUint64/a {
+// Times is so many things of a size; what overflows is unknown, as is all without a size.
+func Times(a, size uint64) oom.Opt[uint64] {
+	if size == 0 || a > math.MaxUint64/size {
 		return oom.Opt[uint64]{}
 	}
-	return oom.Some(a * b)
+	return oom.Some(a * size)
 }
 
 // Sum is known when every part is and the sum fits.

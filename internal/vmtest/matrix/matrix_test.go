@@ -72,6 +72,7 @@ func suites() []suite {
 		{name: "service", pkg: "./internal/cli", run: "^TestService(Pin|Storm|NeverRead|Log|Resume|ToldOnce)$", memoryMiB: 768, on: []string{"6.1", "7.x"}},
 		{name: "small", pkg: "./internal/cli", run: "^TestSmall", memoryMiB: 256, on: amd64()},
 		{name: "privileges", pkg: "./internal/cli", run: "^TestPrivileges", on: amd64()},
+		{name: "privileges", pkg: "./internal/cli", run: "^TestPrivilegesCalls$", on: []string{"6.1-arm64"}},
 		// Debian's kernels from 6.12 on have no memory controller of v1.
 		{name: "v1", pkg: "./internal/cli", run: "^TestLegacy", cgroup: "v1", cmdline: "swapaccount=1", on: []string{"5.10", "6.1"}},
 		{name: "hybrid", pkg: "./internal/cli", run: "^TestLegacyTiers", cgroup: "hybrid", cmdline: "swapaccount=1", on: []string{"5.10", "6.1"}},

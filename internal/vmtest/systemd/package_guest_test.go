@@ -73,9 +73,10 @@ func install(t *testing.T) {
 }
 
 // crash: however it ends, it comes back, and the kill that comes next has its one
-// record. After STOP the watchdog has to end it.
+// record. After STOP the watchdog has to end it. QUIT stands for a panic: the runtime
+// ends both alike, after it has printed the goroutines.
 func crash(t *testing.T) {
-	for _, signal := range []string{"SEGV", "ABRT", "KILL", "STOP"} {
+	for _, signal := range []string{"SEGV", "ABRT", "QUIT", "KILL", "STOP"} {
 		t.Run(signal, func(t *testing.T) {
 			before := restarts(t)
 			do(t, "systemctl", "kill", "--signal", signal, service)

@@ -1,0 +1,125 @@
+package lines
+
+import (
+	"bytes"
+	"strings"
+
+	"github.com/oomtrace/oomtrace/internal/kernlog/scan"
+)
+
+// Kubernetes has the kernel's kill lines in events, by node-problem-detector.
+
+// eventReason is that of the events.
+const eventReason = " OOMKilling "
+
+// cutEvent takes off the columns that kubectl prints before an event's message, and those
+// behind it.
+func cutEvent(b []byte, g Grammar) []byte {
+	const longest = 160
+	i := bytes.Index(b[:min(len(b), longest)], []byte(eventReason))
+	if i < 0 || !scan.Contains(b[:i], "Warning") || stamped(b) || g.Class(b).Own {
+		return b
+	}
+	rest := b[i+len(eventReason):]
+	for _, begin := range [...]string{"Memory cgroup out of memory: ", "Out of memory: ", KilledMark} {
+		if at := bytes.Index(rest, []byte(begin)); at >= 0 {
+			text, _, _ := bytes.Cut(rest[at:], []byte("   "))
+			return text
+		}
+	}
+	return b
+}
+
+// events reads a list of events in YAML as kubectl prints it: no more of YAML than that.
+type events struct {
+	item  int // how far the items of the list are indented
+	path  []step
+	name  string // of the value that may go on
+	quote byte
+}
+
+// step is a key that others are below.
+type step struct {
+	indent int
+	key    string
+}
+
+// isEvents says whether a text is such a list.
+func isEvents(b []byte) bool {
+	return scan.HasPrefix(b, "apiVersion: ") && scan.Contains(b, "\nitems:\n") && (scan.Contains(b, "involvedObject:") || scan.Contains(b, "kind: Event"))
+}
+
+// stepEvents reads a line of the list.
+func (r *Reader) stepEvents() bool {
+	raw, cut, ok := r.src.line()
+	if !ok {
+		if !r.src.quiet {
+			r.endEntry()
+		}
+		return false
+	}
+	y := &r.events
+	line := bytes.TrimRight(raw, "\r \t")
+	in := scan.SkipSpaces(line)
+	indent := len(line) - len(in)
+	if rest, ok := bytes.CutPrefix(in, []byte("- ")); ok {
+		if len(y.path) == 0 || indent <= y.item {
+			r.endEntry()
+			y.item, y.path = indent, nil
+		}
+		in, indent = rest, indent+2
+	}
+	r.entry.cut = r.entry.cut || cut
+	key, value, ok := bytes.Cut(in, []byte(":"))
+	last := len(y.path) - 1
+	if !ok || len(value) > 0 && value[0] != ' ' || !isYAMLKey(key) || last >= 0 && y.name != "" && indent > y.path[last].indent {
+		r.goOn(in) // a value's further line
+		return true
+	}
+	for last >= 0 && y.path[last].indent >= indent {
+		last--
+	}
+	y.path = append(y.path[:last+1], step{indent, string(key)})
+	var name strings.Builder
+	for i, s := range y.path {
+		if i > 0 {
+			name.WriteByte('.')
+		}
+		name.WriteString(strings.ToLower(s.key))
+	}
+	y.name, y.quote = "", 0
+	if value = scan.SkipSpaces(value); len(value) > 0 {
+		y.name = name.String()
+		if isQuote(value[0]) {
+			y.quote, value = value[0], value[1:]
+		}
+		r.entry.set(y.name, r.unquoted(value))
+	}
+	return true
+}
+
+func isYAMLKey(b []byte) bool {
+	for _, c := range b {
+		if !isWordPart(c) && c != '.' && c != '/' && c != '-' {
+			return false
+		}
+	}
+	return len(b) > 0
+}
+
+// goOn adds a further line to a value.
+func (r *Reader) goOn(in []byte) {
+	role, _ := roleOf(r.events.name)
+	if role == roleNone || !r.entry.has(role) || len(r.entry.values[role])+len(in) > r.src.max {
+		return
+	}
+	r.entry.values[role] += " " + r.unquoted(in)
+}
+
+// unquoted takes off the quote that ends a value, and its escapes.
+func (r *Reader) unquoted(b []byte) string {
+	if r.events.quote == 0 || len(b) == 0 || b[len(b)-1] != r.events.quote {
+		return string(b)
+	}
+	return string(closeQuote(r.events.quote, b))
+}

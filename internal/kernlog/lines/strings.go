@@ -1,0 +1,290 @@
+package lines
+
+import (
+	"bytes"
+	"encoding/base64"
+	"io"
+	"strconv"
+	"unicode/utf8"
+
+	"github.com/oomtrace/oomtrace/internal/kernlog/scan"
+)
+
+// strung makes lines of a log that is one string of a programming language, or a list of
+// them in one line: "…\n…", '…\n…', ["…", "…"].
+type strung struct {
+	in   io.Reader
+	raw  [4 << 10]byte
+	have int // bytes in raw
+	rest []byte
+	text [4 << 10]byte
+	err  error
+}
+
+// longestEscape is how many bytes stand for a character, or for a line's end.
+const longestEscape = len(`\r\n", "`)
+
+func decodeStrings(g Grammar, _ []byte, src *source) (io.Reader, error) {
+	first, ok := isStrung(g, src.begin())
+	if !ok {
+		return nil, nil
+	}
+	src.pos += first
+	return &strung{in: &packed{src}}, nil
+}
+
+// isStrung says whether a text is one string, or a list of them, and where that begins: its
+// first stamp stands behind a quote, and most of its lines end by an escape.
+func isStrung(g Grammar, head []byte) (first int, ok bool) {
+	const fewest = 2
+	if first = quoted(head, func([]byte) bool { return true }); first < 0 || detect(head) == formatJSON {
+		return 0, false
+	}
+	ends := 0
+	for rest := head[first:]; ; {
+		i := bytes.IndexAny(rest, `\"'`)
+		if i < 0 {
+			break
+		}
+		_, n := lineEscape(rest[i:])
+		if n > 0 && begins(g, rest[i+n:]) {
+			ends++
+		}
+		rest = rest[i+max(n, 1):]
+	}
+	return first, ends >= fewest && ends > 2*bytes.Count(head, []byte("\n"))
+}
+
+// longestBegin is how much of a line tells what it is.
+const longestBegin = 512
+
+// begins says whether a line of a log begins here.
+func begins(g Grammar, b []byte) bool {
+	if stamped(b) {
+		return true
+	}
+	if end := bytes.IndexByte(b, '\\'); end >= 0 {
+		b = b[:end]
+	}
+	c := g.Class(scan.SkipSpaces(b[:min(len(b), longestBegin)]))
+	return c.Header || c.Part && !c.Weak
+}
+
+// quoted is where what is looked for, such as a stamp, stands behind a quote, near the begin
+// of a text that does not begin with a stamp; negative for nowhere. What stands before it is no path: names may hold
+// anything.
+func quoted(b []byte, is func([]byte) bool) int {
+	const farthest = 64
+	begin := b[:min(len(b), farthest)]
+	for i, c := range begin {
+		switch {
+		case c == '/', c == ']':
+			return -1
+		case isQuote(c) && is(b[i+1:]) && (b[0] == '[' || !stamped(b)):
+			return i + 1
+		}
+	}
+	return -1
+}
+
+func (s *strung) Read(b []byte) (int, error) {
+	for len(s.rest) == 0 {
+		if s.err != nil {
+			return 0, s.err
+		}
+		n, err := s.in.Read(s.raw[s.have:])
+		s.have, s.err = s.have+n, err
+		s.decode(err != nil)
+	}
+	n := copy(b, s.rest)
+	s.rest = s.rest[n:]
+	return n, nil
+}
+
+// decode takes what is whole from raw. No escape stands for more bytes than it has.
+func (s *strung) decode(end bool) {
+	out, i := s.text[:0], 0
+	for i < s.have && (end || s.have-i >= longestEscape) {
+		b := s.raw[i:s.have]
+		value, n := lineEscape(b)
+		if n == 0 {
+			value, n = charEscape(b)
+		}
+		out = append(out, value...)
+		i += n
+	}
+	s.have = copy(s.raw[:], s.raw[i:s.have])
+	s.rest = out
+}
+
+// lineEscape is a line's end within a string, or between two: n is its length, 0 for none.
+func lineEscape(b []byte) (value []byte, n int) {
+	for _, end := range [...]string{`\r\n`, `\n`} {
+		if scan.HasPrefix(b, end) {
+			n = len(end)
+			break
+		}
+	}
+	for _, end := range [...]string{`", "`, `","`, `', '`, `','`} {
+		if scan.HasPrefix(b[n:], end) {
+			n += len(end)
+			break
+		}
+	}
+	if n == 0 {
+		return nil, 0
+	}
+	return []byte{'\n'}, n
+}
+
+// charEscape is the character that b begins with, escaped or not, and its length.
+func charEscape(b []byte) (value []byte, n int) {
+	if b[0] != '\\' || len(b) < 2 {
+		return b[:1], 1
+	}
+	switch b[1] {
+	case 't':
+		return []byte{'\t'}, 2
+	case '"', '\'', '\\', '/':
+		return b[1:2], 2
+	case 'u':
+		if len(b) >= 6 {
+			if v, err := strconv.ParseUint(string(b[2:6]), 16, 16); err == nil && v >= ' ' {
+				return utf8.AppendRune(nil, rune(v)), 6
+			}
+		}
+	}
+	return b[:1], 1
+}
+
+// unescapeString undoes the escapes of a string.
+func unescapeString(b []byte) []byte {
+	if bytes.IndexByte(b, '\\') < 0 {
+		return b
+	}
+	out := make([]byte, 0, len(b))
+	for len(b) > 0 {
+		value, n := charEscape(b)
+		out, b = append(out, value...), b[n:]
+	}
+	return out
+}
+
+// decodeBase64 reads a text that is all in base64.
+func decodeBase64(_ Grammar, head []byte, src *source) (io.Reader, error) {
+	const enough = 256
+	if len(head) < enough {
+		return nil, nil
+	}
+	packed64 := make([]byte, 0, len(head))
+	for _, c := range head {
+		switch {
+		case scan.IsDigit(c), c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z', c == '+', c == '/', c == '=':
+			packed64 = append(packed64, c)
+		case c != '\r' && c != '\n':
+			return nil, nil
+		}
+	}
+	text := make([]byte, len(packed64))
+	n, err := base64.StdEncoding.Decode(text, bytes.TrimRight(packed64[:len(packed64)/4*4], "="))
+	if text = text[:n]; n == 0 || err != nil && n < enough/2 || !printable(text) && !scan.HasPrefix(text, "\x1f\x8b") {
+		return nil, nil
+	}
+	return base64.NewDecoder(base64.StdEncoding, &packed{src}), nil
+}
+
+// parts undoes the base64 of a mail's parts.
+type parts struct {
+	src   *source
+	next  bool // the headers say so
+	coded bool
+	left  []byte // digits that are less than a group
+	rest  []byte
+}
+
+const codedHeader = "content-transfer-encoding: base64"
+
+func decodeMail(_ Grammar, _ []byte, src *source) (io.Reader, error) {
+	if bytes.Contains(bytes.ToLower(src.begin()), []byte("\n"+codedHeader)) {
+		return &parts{src: src}, nil
+	}
+	return nil, nil
+}
+
+func (p *parts) Read(b []byte) (int, error) {
+	for len(p.rest) == 0 {
+		line, _, ok := p.src.line()
+		switch {
+		case ok:
+			p.rest = p.decode(line)
+		case !p.src.again():
+			return 0, p.src.err
+		}
+	}
+	n := copy(b, p.rest)
+	p.rest = p.rest[n:]
+	return n, nil
+}
+
+// decode gives what a line stands for.
+func (p *parts) decode(line []byte) []byte {
+	plain := append(bytes.Clone(line), '\n')
+	text := bytes.TrimSpace(line)
+	switch {
+	case scan.HasPrefix(text, "--"):
+		p.next, p.coded, p.left = false, false, nil
+	case bytes.EqualFold(text, []byte(codedHeader)):
+		p.next = true
+	case len(text) == 0:
+		p.next, p.coded, p.left = false, p.next, nil
+	case p.coded:
+		digits := append(p.left, text...)
+		whole := len(digits) / 4 * 4
+		out := make([]byte, base64.StdEncoding.DecodedLen(whole))
+		n, err := base64.StdEncoding.Decode(out, digits[:whole])
+		if err == nil {
+			p.left = bytes.Clone(digits[whole:])
+			return out[:n]
+		}
+		p.coded = false
+	}
+	return plain
+}
+
+// framed is a stream of syslog over TCP, whose messages have their lengths before them (RFC
+// 6587, 3.4.1) and no line ends.
+type framed struct {
+	src  *source
+	rest []byte
+}
+
+func decodeFramed(_ Grammar, _ []byte, src *source) (io.Reader, error) {
+	n, rest, ok := scan.Uint(src.begin())
+	if !ok || !scan.HasPrefix(rest, " <") || n+1 >= uint64(len(rest)) || bytes.IndexByte(rest[:n+1], '\n') >= 0 {
+		return nil, nil
+	}
+	if _, next, ok := scan.Uint(rest[n+1:]); !ok || !scan.HasPrefix(next, " <") {
+		return nil, nil
+	}
+	return &framed{src: src}, nil
+}
+
+func (f *framed) Read(b []byte) (int, error) {
+	if len(f.rest) == 0 {
+		head := f.src.peek()
+		n, after, ok := scan.Uint(head)
+		if ok = ok && scan.HasPrefix(after, " <"); ok {
+			f.src.pos += len(head) - len(after) + 1
+			f.rest, _, _ = f.src.take(n)
+		} else { // out of step
+			f.rest, _, ok = f.src.line()
+			if !ok && !f.src.again() {
+				return 0, f.src.err
+			}
+		}
+		f.rest = append(bytes.Clone(f.rest), '\n')
+	}
+	n := copy(b, f.rest)
+	f.rest = f.rest[n:]
+	return n, nil
+}
