@@ -125,3 +125,16 @@ func FuzzPlaceOf(f *testing.F) {
 		}
 	})
 }
+
+// TestNames: what a container may be called, at each edge of what is allowed.
+func TestNames(t *testing.T) {
+	for name, want := range map[string]bool{
+		"web": true, "AZ": true, "az": true, "09": true, "a-b_c.d": true, `a\x2db`: true, strings.Repeat("n", 128): true,
+		"": false, ".web": false, strings.Repeat("n", 129): false,
+		"a@": false, "a[": false, "a`": false, "a{": false, "a/": false, "a:": false, "a b": false, "a,": false, "a]": false, "a^": false, "\xff": false,
+	} {
+		if got := isName(name); got != want {
+			t.Errorf("%q: %v", name, got)
+		}
+	}
+}

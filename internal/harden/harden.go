@@ -47,6 +47,7 @@ func Apply(o Options) []Step {
 	if o.HeapBytes == 0 {
 		o.HeapBytes = DefaultHeapBytes
 	}
+	oneProcessor()
 	reserveHeap(o.HeapBytes)
 	steps := []Step{
 		{Name: "oom_score_adj", Err: setScoreAdj(o.OOMScoreAdj)},
@@ -76,6 +77,16 @@ func raisePriority() error {
 		return fmt.Errorf("setpriority: %w", errno)
 	}
 	return nil
+}
+
+// oneProcessor lets Go code run on one CPU at a time, once the start has used them
+// all: the work is one record after the other, and threads that wait for more of it
+// while they spin, or wake each other, cost more than the work itself. A thread that
+// blocks in the kernel does not hold the others up: the runtime takes over from it.
+func oneProcessor() {
+	if os.Getenv("GOMAXPROCS") == "" {
+		runtime.GOMAXPROCS(1)
+	}
 }
 
 // startLimit is where Go's collector starts to work harder: well below the

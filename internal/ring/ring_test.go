@@ -227,6 +227,19 @@ func TestWaits(t *testing.T) {
 	}
 }
 
+// TestWakesOnce: a wait takes the wake-up that ended it, so that the next one waits.
+func TestWakesOnce(t *testing.T) {
+	f := newFake(t, 4096)
+	f.r.wakeUp()
+	if err := f.r.wait(); err != nil {
+		t.Error(err)
+	}
+	var left [8]byte
+	if _, err := unix.Read(f.r.wake, left[:]); !errors.Is(err, unix.EAGAIN) {
+		t.Errorf("a wake-up is left: %v", err)
+	}
+}
+
 // TestClose closes while Next is at any point of its wait: it must return, and
 // nothing may be left open.
 func TestClose(t *testing.T) {
@@ -294,6 +307,9 @@ func TestAfterClose(t *testing.T) {
 		}
 	}
 	f.r.Done()
+	if f.r.wake >= 0 {
+		t.Errorf("a late wake-up goes to descriptor %d, which may be another file's", f.r.wake)
+	}
 	f.consumed(0) // the next reader gets it again
 	if inUse, behind := f.r.Unread(func(Head) bool { return true }); inUse || behind != 0 || f.r.End() != 0 {
 		t.Errorf("in a closed ring: %v, %d, end %d", inUse, behind, f.r.End())

@@ -30,6 +30,7 @@ type Sampler struct {
 	Cgroups string
 
 	swaps, meminfo, lruGen, mount file
+	swappiness, allocatingTask    file
 	psi                           file
 	last                          machine
 	readAt                        uint64 // CLOCK_BOOTTIME, in nanoseconds; 0: not yet
@@ -221,24 +222,24 @@ func (s *Sampler) hugepages(meminfo map[string]uint64) oom.Stats {
 }
 
 // number reads a file that holds one.
-func number(b []byte, err error) (uint64, bool) {
+func number[T string | []byte](text T, err error) (uint64, bool) {
 	if err != nil {
 		return 0, false
 	}
-	n, err := strconv.ParseUint(strings.TrimSpace(string(b)), 10, 54)
+	n, err := strconv.ParseUint(strings.TrimSpace(string(text)), 10, 54)
 	return n, err == nil
 }
 
 func (s *Sampler) sysctls(rec *oom.Record) {
 	m := rec.Memory
 	if !m.Swappiness.Known {
-		if v, ok := number(os.ReadFile(s.proc("sys/vm/swappiness"))); ok && v <= 200 {
+		if v, ok := number(s.swappiness.read(s.proc("sys/vm/swappiness"))); ok && v <= 200 {
 			m.Swappiness = oom.Some(uint32(v))
 			rec.Sampled = append(rec.Sampled, oom.SampledSwappiness)
 		}
 	}
 	if !m.OOMKillAllocatingTask.Known {
-		if v, ok := number(os.ReadFile(s.proc("sys/vm/oom_kill_allocating_task"))); ok {
+		if v, ok := number(s.allocatingTask.read(s.proc("sys/vm/oom_kill_allocating_task"))); ok {
 			m.OOMKillAllocatingTask = oom.Some(v != 0)
 			rec.Sampled = append(rec.Sampled, oom.SampledAllocatingTask)
 		}

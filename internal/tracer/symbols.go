@@ -272,19 +272,25 @@ func (s *Symbols) find(address uint64) (name []byte, start uint64, ok bool) {
 // Len is how many functions have a known address.
 func (s *Symbols) Len() int { return s.count }
 
-// findRanges finds what the functions asked for span: up to the next symbol.
+// findRanges finds what the functions asked for span: up to the next symbol. Of a
+// name that several functions have, the first counts.
 func (s *Symbols) findRanges(t *table) {
+	functions := make(map[string]string, len(s.split))
+	for function, symbol := range s.split {
+		functions[symbol] = function
+	}
 	for i, f := range t.functions {
-		name := t.name(f)
-		for function, symbol := range s.split {
-			if _, done := s.ranges[function]; done || string(name) != symbol {
-				continue
-			}
-			for _, next := range t.functions[i+1:] {
-				if next.address > f.address {
-					s.ranges[function] = [2]uint64{f.address, next.address}
-					break
-				}
+		function, ok := functions[string(t.name(f))]
+		if !ok {
+			continue
+		}
+		if _, done := s.ranges[function]; done {
+			continue
+		}
+		for _, next := range t.functions[i+1:] {
+			if next.address > f.address {
+				s.ranges[function] = [2]uint64{f.address, next.address}
+				break
 			}
 		}
 	}

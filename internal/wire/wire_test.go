@@ -315,6 +315,7 @@ func TestDeducedLimit(t *testing.T) {
 	}{
 		{"one full", append(link(1, 10, 100), link(2, 500, 500)...), []uint64{1, 2, 3}, oom.ScopeCgroup, "/kubepods.slice/pod42"},
 		{"charged in batches", append(link(1, 10, 100), link(2, 436, 500)...), []uint64{2, 3}, oom.ScopeCgroup, "/kubepods.slice/pod42"},
+		{"the victim's own", append(link(1, 100, 100), link(2, 100, 500)...), []uint64{2, 3}, oom.ScopeCgroup, "/kubepods.slice/pod42/leaf"},
 		{"two full", append(link(1, 100, 100), link(2, 500, 500)...), []uint64{2, 3}, oom.ScopeCgroup, ""},
 		{"none full", append(link(1, 10, 100), link(2, 100, 500)...), []uint64{2, 3}, oom.ScopeCgroup, ""},
 		{"usage not known", link(1, unknown, 100), []uint64{2, 3}, oom.ScopeCgroup, ""},
@@ -356,11 +357,61 @@ func TestExit(t *testing.T) {
 	fill(&raw.Mm)
 	raw.ReapLast, raw.ReapEndBootNs, raw.MarkedBootNs = uint32(probe.OomtraceReapResultREAP_NONE), 0, raw.Hdr.BootNs+1
 	same(t, decode(t, bytesOf(raw)).Record.Exit, oom.Exit{})
+	raw.MarkedBootNs = raw.Hdr.BootNs
+	same(t, decode(t, bytesOf(raw)).Record.Exit, oom.Exit{AfterNS: some(0)})
 	raw = exitRecord()
 	raw.Mm.ShmemPages, raw.Mm.SwapPages, raw.ReapLast = unknown, unknown, uint32(probe.OomtraceReapResultREAP_NEEDLESS)
 	same(t, decode(t, bytesOf(raw)).Record.Exit, oom.Exit{
 		AfterNS: some(38e6), Reaped: oom.Some(false), AnonRSSBytes: some(0), FileRSSBytes: some(page),
 	})
+}
+
+// TestHeads: what waits in the ring buffer is counted by its first bytes.
+func TestHeads(t *testing.T) {
+	for _, tc := range []struct {
+		name         string
+		typ          probe.OomtraceEventType
+		kill, record bool
+	}{
+		{"kill", probe.OomtraceEventTypeEVENT_VICTIM, true, true},
+		{"no victim", probe.OomtraceEventTypeEVENT_NO_VICTIM, true, true},
+		{"exit", probe.OomtraceEventTypeEVENT_EXIT, false, true},
+		{"sigkill", probe.OomtraceEventTypeEVENT_SIGKILL, false, true},
+		{"cgroup", probe.OomtraceEventTypeEVENT_CGROUP, false, false},
+		{"shared mm", probe.OomtraceEventTypeEVENT_SHARED_MM, false, false},
+	} {
+		hdr := header(tc.typ)
+		if head := [8]byte(bytesOf(&hdr)); IsKill(head) != tc.kill || IsRecord(head) != tc.record {
+			t.Errorf("%s: a kill %v, a record %v", tc.name, IsKill(head), IsRecord(head))
+		}
+		hdr.Layout++
+		if head := [8]byte(bytesOf(&hdr)); IsKill(head) || IsRecord(head) != tc.record {
+			t.Errorf("%s of another layout: a kill %v, a record %v", tc.name, IsKill(head), IsRecord(head))
+		}
+	}
+}
+
+// TestProtection: none is left out, and all there is fits a signed number of bytes.
+func TestProtection(t *testing.T) {
+	for _, tc := range []struct {
+		pages uint64
+		want  oom.Opt[uint64]
+	}{
+		{0, oom.Opt[uint64]{}},
+		{unknown, oom.Opt[uint64]{}},
+		{1, some(page)},
+		{noLimitPages, some((1<<63 - 1) / page * page)},
+		{1 << 60, some((1<<63 - 1) / page * page)},
+	} {
+		r := whole()
+		info := probe.OomtraceMemcgInfo{Id: 1, UsagePages: 10, MaxPages: 10, HighPages: noLimitPages, MinPages: tc.pages, LowPages: 2,
+			Flags: uint32(probe.OomtraceMemcgFlagMEMCG_V2)}
+		r.Chain = r.append(bytesOf(&info))
+		l := decode(t, r.encode()).Record.Victim.CgroupLimits[0]
+		if l.MinBytes != tc.want || l.LowBytes != some(2*page) {
+			t.Errorf("%d pages: %v, want %v; low %v", tc.pages, l.MinBytes, tc.want, l.LowBytes)
+		}
+	}
 }
 
 // TestReaper: what the OOM reaper did follows from its rounds, of which only the

@@ -22,6 +22,7 @@ import (
 func main() {
 	kernel := flag.String("kernel", "6.12", "kernel")
 	binary := flag.String("oomtrace", "build/oomtrace", "the program to measure")
+	beside := flag.String("beside", "", "another build of it, to compare with in the same guest (-latency)")
 	short := flag.Bool("short", false, "leave out the crowds and the ten thousand kills")
 	latency := flag.Bool("latency", false, "leave out the storms too")
 	charges := flag.Bool("charges", false, "measure the flight recording alone")
@@ -31,7 +32,7 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
 	for _, mode := range modes(*short, *latency, *charges, *idle, *signals) {
-		if err := run(ctx, *kernel, *binary, mode); err != nil {
+		if err := run(ctx, *kernel, *binary, *beside, mode); err != nil {
 			fmt.Fprintln(os.Stderr, "bench:", err)
 			os.Exit(1)
 		}
@@ -61,7 +62,7 @@ func modes(short, latency, charges, idle, signals bool) []string {
 	return []string{"-all", chargesMode, idleMode}
 }
 
-func run(ctx context.Context, kernel, binary, mode string) error {
+func run(ctx context.Context, kernel, binary, beside, mode string) error {
 	k, err := kernels.Resolve(ctx, kernel, kernels.Options{})
 	if err != nil {
 		return err
@@ -76,6 +77,9 @@ func run(ctx context.Context, kernel, binary, mode string) error {
 		return err
 	}
 	files := []initramfs.File{{Path: "/bench", Host: guest, Mode: 0o755}, {Path: "/oomtrace", Host: binary, Mode: 0o755}}
+	if beside != "" {
+		files = append(files, initramfs.File{Path: "/oomtrace-beside", Host: beside, Mode: 0o755})
+	}
 	peers, err := installedPeers()
 	if err != nil {
 		return err

@@ -4,7 +4,6 @@ package main
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -20,9 +19,9 @@ import (
 	"time"
 
 	"github.com/cilium/ebpf"
+	"github.com/creack/pty"
 	"golang.org/x/sys/unix"
 
-	"github.com/oomtrace/oomtrace/internal/vmtest/witness"
 	"github.com/oomtrace/oomtrace/internal/vmtest/workload"
 )
 
@@ -41,28 +40,23 @@ func main() {
 
 // tracer is one of those compared.
 type tracer struct {
-	name string
-	args []string
-	pid  *regexp.Regexp // finds the victim's in a line
+	name     string
+	args     []string
+	pid      *regexp.Regexp // finds the victim's in a line
+	terminal bool           // stdout is one: a C program writes each line at once
 }
 
 func tracers() []tracer {
+	ours := regexp.MustCompile(`^\{"schema":1,"id":"[^"]*","kind":"kill",.*?"victim":\{"pid":(\d+)`)
+	theirs := regexp.MustCompile(`OOM kill of PID (\d+)`)
+	flags := []string{"-o", "json", "--ready-file", "/tmp/ready"}
 	return []tracer{
-		{"oomtrace", []string{"/oomtrace", "-o", "json", "--ready-file", "/tmp/ready"}, regexp.MustCompile(`^\{"schema":1,"id":"[^"]*","kind":"kill",.*?"victim":\{"pid":(\d+)`)},
-		{"oomkill (libbpf-tools)", []string{"/usr/sbin/oomkill"}, regexp.MustCompile(`OOM kill of PID (\d+)`)},
-		{"bpftrace oomkill.bt", []string{"/usr/bin/bpftrace", "/usr/sbin/oomkill.bt"}, regexp.MustCompile(`OOM kill of PID (\d+)`)},
+		{name: "oomtrace", args: append([]string{"/oomtrace"}, flags...), pid: ours},
+		{name: "the other build", args: append([]string{"/oomtrace-beside"}, flags...), pid: ours},
+		{name: "oomkill (libbpf-tools)", args: []string{"/usr/sbin/oomkill"}, pid: theirs},
+		{name: "oomkill on a terminal", args: []string{"/usr/sbin/oomkill"}, pid: theirs, terminal: true},
+		{name: "bpftrace oomkill.bt", args: []string{"/usr/bin/bpftrace", "/usr/sbin/oomkill.bt"}, pid: theirs},
 	}
-}
-
-// result is one row.
-type result struct {
-	name       string
-	ready      time.Duration
-	rss        string
-	p50, p99   time.Duration
-	seen       int // of the kills, within 3 s
-	bpfPerKill time.Duration
-	storms     [3]float64 // kills/s without it, with it, and with its reader stopped
 }
 
 func run() error {
@@ -87,24 +81,22 @@ func run() error {
 	case slices.Contains(os.Args, "-idle"):
 		return idle()
 	}
-	fmt.Println("| | start to ready | resident, idle | kill to line p50 | p99 | of 40 kills within 3 s | BPF time a kill | storms, kills/s: without, with, with its reader stopped |")
-	fmt.Println("|---|---|---|---|---|---|---|---|")
-	for _, tr := range tracers() {
-		if _, err := os.Stat(tr.args[0]); err != nil {
-			fmt.Printf("| %s | not installed |\n", tr.name)
-			continue
-		}
-		r, err := measure(tr, slices.Contains(os.Args, "-latency"))
-		if err != nil {
+	if err := latency(tracers()); err != nil {
+		return err
+	}
+	if slices.Contains(os.Args, "-latency") {
+		return nil
+	}
+	fmt.Print("\n| storms, kills/s | without the tracer | with it | with its reader stopped |\n|---|---|---|---|\n")
+	for _, tr := range []tracer{tracers()[0], tracers()[2]} {
+		if rates, err := storms(tr); err != nil {
 			fmt.Printf("| %s | %v |\n", tr.name, err)
-			continue
+		} else {
+			fmt.Printf("| %s | %.0f | %.0f | %.0f |\n", tr.name, rates[0], rates[1], rates[2])
 		}
-		fmt.Printf("| %s | %v | %s | %v | %v | %d | %v | %.0f, %.0f, %.0f |\n", r.name, r.ready.Round(time.Millisecond), r.rss,
-			r.p50.Round(10*time.Microsecond), r.p99.Round(10*time.Microsecond), r.seen, r.bpfPerKill.Round(time.Microsecond),
-			r.storms[0], r.storms[1], r.storms[2])
 	}
 	if !slices.Contains(os.Args, "-all") {
-		return nil
+		return nil // -short
 	}
 	return errors.Join(signals(), long())
 }
@@ -129,7 +121,7 @@ func startTracer(tr tracer) (*process, time.Duration, error) {
 	before := programs()
 	p := &process{cmd: exec.Command(tr.args[0], tr.args[1:]...), lines: map[int]time.Duration{}}
 	p.cmd.Stderr = os.Stderr
-	out, err := p.cmd.StdoutPipe()
+	out, err := p.output(tr.terminal)
 	if err != nil {
 		return nil, 0, err
 	}
@@ -153,6 +145,16 @@ func startTracer(tr tracer) (*process, time.Duration, error) {
 		before = n // the last one's go a while after it
 	}
 	return nil, 0, errors.New("did not get ready within a minute")
+}
+
+// output is where the tracer's stdout can be read.
+func (p *process) output(terminal bool) (io.Reader, error) {
+	if !terminal {
+		return p.cmd.StdoutPipe()
+	}
+	end, tty, err := pty.Open()
+	p.cmd.Stdout = tty
+	return end, err
 }
 
 func (p *process) read(r io.Reader, pid *regexp.Regexp) {
@@ -221,15 +223,6 @@ func bpfStats() (sum time.Duration, runs uint64) {
 	return sum, runs
 }
 
-func measure(tr tracer, latency bool) (result, error) {
-	r, err := alone(tr)
-	if err != nil || latency {
-		return r, err
-	}
-	r.storms, err = storms(tr)
-	return r, err
-}
-
 // storms runs three kinds of storm in turn, and gives the median of each: the
 // rates drift, with the host's load and the guest's age.
 func storms(tr tracer) (medians [3]float64, err error) {
@@ -269,31 +262,6 @@ func storms(tr tracer) (medians [3]float64, err error) {
 	return medians, nil
 }
 
-// alone measures all but the storms.
-func alone(tr tracer) (result, error) {
-	r := result{name: tr.name}
-	p, ready, err := startTracer(tr)
-	if err != nil {
-		return r, err
-	}
-	defer p.stop()
-	r.ready = ready
-	time.Sleep(4 * time.Second)
-	r.rss = resident(p.cmd.Process.Pid)
-	before := bpfTime()
-	delays, err := latencies(p, 40)
-	if err != nil {
-		return r, err
-	}
-	r.bpfPerKill = (bpfTime() - before) / 40
-	r.seen = len(delays)
-	if len(delays) > 0 {
-		slices.Sort(delays)
-		r.p50, r.p99 = delays[len(delays)/2], delays[len(delays)*99/100]
-	}
-	return r, nil
-}
-
 // resident is VmRSS and the anonymous part of it.
 func resident(pid int) string {
 	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
@@ -308,94 +276,6 @@ func resident(pid int) string {
 		}
 	}
 	return fmt.Sprintf("%.1f MiB (anonymous %.1f)", float64(values["VmRSS"])/1024, float64(values["RssAnon"])/1024)
-}
-
-// latencies makes kills one by one and gives the time from the kernel's own line
-// for each to the tracer's.
-func latencies(p *process, n int) ([]time.Duration, error) {
-	log, err := witness.Open()
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = log.Close() }()
-	offset, err := clockOffset(log)
-	if err != nil {
-		return nil, err
-	}
-	var out []time.Duration
-	for i := range n {
-		pid, err := overrun("bench-" + strconv.Itoa(i))
-		if err != nil {
-			return nil, err
-		}
-		at, err := killedAt(log, pid)
-		if err != nil {
-			return nil, err
-		}
-		for deadline := time.Now().Add(3 * time.Second); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
-			p.mu.Lock()
-			line, ok := p.lines[pid]
-			p.mu.Unlock()
-			if ok {
-				out = append(out, line-(at-offset))
-				break
-			}
-		}
-	}
-	return out, nil
-}
-
-// clockOffset is how far the log's clock is ahead of CLOCK_MONOTONIC.
-func clockOffset(log *witness.Log) (time.Duration, error) {
-	f, err := os.OpenFile("/dev/kmsg", os.O_WRONLY, 0)
-	if err != nil {
-		return 0, err
-	}
-	defer func() { _ = f.Close() }()
-	if _, err := log.Read(); err != nil {
-		return 0, err
-	}
-	now := monotonic()
-	if _, err := f.WriteString("<7>oomtrace bench: clock\n"); err != nil {
-		return 0, err
-	}
-	lines, err := log.Read()
-	if err != nil {
-		return 0, err
-	}
-	for _, l := range lines {
-		if strings.Contains(l, "oomtrace bench: clock") {
-			return stamp(l) - now, nil
-		}
-	}
-	return 0, errors.New("the log does not show what was written to it")
-}
-
-// stamp is the time of a /dev/kmsg record: "6,123,456789,-;text", in microseconds.
-func stamp(line string) time.Duration {
-	f := strings.SplitN(line, ",", 4)
-	if len(f) < 4 {
-		return 0
-	}
-	us, _ := strconv.ParseInt(f[2], 10, 64)
-	return time.Duration(us) * time.Microsecond
-}
-
-func killedAt(log *witness.Log, pid int) (time.Duration, error) {
-	want := fmt.Sprintf("Killed process %d ", pid)
-	for range 200 {
-		lines, err := log.Read()
-		if err != nil {
-			return 0, err
-		}
-		for _, l := range lines {
-			if strings.Contains(l, want) {
-				return stamp(l), nil
-			}
-		}
-		time.Sleep(5 * time.Millisecond)
-	}
-	return 0, fmt.Errorf("the log does not name %d", pid)
 }
 
 func overrun(name string) (int, error) {
@@ -479,21 +359,16 @@ func long() error {
 	return nil
 }
 
-// cpuTime is what a process has run so far: utime and stime of proc_pid_stat(5),
-// in clock ticks of 10 ms.
+// cpuTime is what the threads of a process have run so far
+// (Documentation/scheduler/sched-stats.rst).
 func cpuTime(pid int) time.Duration {
-	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	if err != nil {
-		return 0
-	}
-	const afterComm, ticks = 2, 10 * time.Millisecond
-	f := strings.Fields(string(b[bytes.LastIndexByte(b, ')')+1:]))
+	threads, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", pid))
 	var sum time.Duration
-	for _, i := range []int{14 - afterComm - 1, 15 - afterComm - 1} {
-		if i < len(f) {
-			n, _ := strconv.ParseInt(f[i], 10, 64)
-			sum += time.Duration(n) * ticks
-		}
+	for _, t := range threads {
+		b, _ := os.ReadFile(filepath.Clean(t))
+		ran, _, _ := strings.Cut(string(b), " ")
+		n, _ := strconv.ParseInt(ran, 10, 64)
+		sum += time.Duration(n)
 	}
 	return sum
 }
