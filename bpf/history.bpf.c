@@ -21,7 +21,7 @@ char LICENSE[] SEC("license") = "Dual BSD/GPL";
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 4096);
+	__uint(max_entries, 3840);
 	__type(key, u64);
 	__type(value, struct growth);
 } growths SEC(".maps");
@@ -34,7 +34,7 @@ struct {
 	__type(value, struct killed);
 } killed SEC(".maps");
 
-/* Writes of limits, by limits_key(). */
+/* Writes of limits and of a cpuset's nodes, by limits_key(). */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 1536);
@@ -83,39 +83,60 @@ static __always_inline u64 counter_memcg(u64 counter)
 	return counter - bpf_core_field_offset(struct mem_cgroup, memory);
 }
 
-static __always_inline u64 memcg_serial(u64 memcg)
+static __always_inline u64 css_serial(u64 css)
 {
 	u64 serial = 0;
 
-	read_kernel(&serial, (void *)memcg + bpf_core_field_offset(struct mem_cgroup, css) +
-				     bpf_core_field_offset(struct cgroup_subsys_state, serial_nr));
+	read_kernel(&serial, (void *)css + bpf_core_field_offset(struct cgroup_subsys_state, serial_nr));
 	return serial;
 }
 
-/* The memory controller's state of a cgroup; 0 from its removal on. */
-static __always_inline u64 cgroup_memcg(u64 cgroup)
+static __always_inline u64 memcg_serial(u64 memcg)
+{
+	return css_serial(memcg + bpf_core_field_offset(struct mem_cgroup, css));
+}
+
+/* A cgroup's or a task's pointer to the state of a controller; 0 for none. */
+static __always_inline u64 state_at(u64 pointer)
 {
 	u64 css = 0;
 
-	if (!bpf_core_enum_value_exists(enum cgroup_subsys_id, memory_cgrp_id))
-		return 0;
-	read_kernel(&css, (void *)cgroup + bpf_core_field_offset(struct cgroup, subsys) +
-				  bpf_core_enum_value(enum cgroup_subsys_id, memory_cgrp_id) * sizeof(css));
+	read_kernel(&css, (void *)pointer);
+	return css;
+}
+
+/* The same, of a controller that this kernel need not have. */
+#define STATE_OF(states, controller)                                                                                   \
+	(bpf_core_enum_value_exists(enum cgroup_subsys_id, controller) ?                                               \
+		 state_at((states) + bpf_core_enum_value(enum cgroup_subsys_id, controller) * sizeof(u64)) :           \
+		 0)
+
+/* The states of a cgroup, each 0 from its removal on. */
+static __always_inline u64 cgroup_states(u64 cgroup)
+{
+	return cgroup + bpf_core_field_offset(struct cgroup, subsys);
+}
+
+/* Those of the current task. */
+static __always_inline u64 current_states(void)
+{
+	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
+
+	return (u64)BPF_CORE_READ(task, cgroups) + bpf_core_field_offset(struct css_set, subsys);
+}
+
+static __always_inline u64 memcg_of(u64 states)
+{
+	u64 css = STATE_OF(states, memory_cgrp_id);
+
 	return css ? css - bpf_core_field_offset(struct mem_cgroup, css) : 0;
 }
 
-/* The memory cgroup of the current task. */
-static __always_inline u64 current_memcg(void)
+static __always_inline u64 cpuset_of(u64 states)
 {
-	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
-	struct css_set *set = BPF_CORE_READ(task, cgroups);
-	u64 css = 0;
+	u64 css = STATE_OF(states, cpuset_cgrp_id);
 
-	if (!bpf_core_enum_value_exists(enum cgroup_subsys_id, memory_cgrp_id))
-		return 0;
-	read_kernel(&css, (void *)set + bpf_core_field_offset(struct css_set, subsys) +
-				  bpf_core_enum_value(enum cgroup_subsys_id, memory_cgrp_id) * sizeof(css));
-	return css ? css - bpf_core_field_offset(struct mem_cgroup, css) : 0;
+	return css ? css - bpf_core_field_offset(struct cpuset, css) : 0;
 }
 
 /*
@@ -130,7 +151,7 @@ VERIFIED_ONCE int follow(u64 counter)
 	u64 cgroup = 0;
 
 	if (bpf_core_read(&cgroup, sizeof(cgroup), &memcg->css.cgroup) || !cgroup ||
-	    cgroup_memcg(cgroup) != (u64)memcg || BPF_CORE_READ(memcg, css.flags) & CSS_DYING)
+	    memcg_of(cgroup_states(cgroup)) != (u64)memcg || BPF_CORE_READ(memcg, css.flags) & CSS_DYING)
 		return 0;
 	bpf_map_update_elem(&growths, &counter, &nothing, BPF_ANY);
 	growth = bpf_map_lookup_elem(&growths, &counter);
@@ -138,6 +159,9 @@ VERIFIED_ONCE int follow(u64 counter)
 		return 0;
 	growth->serial = memcg_serial((u64)memcg);
 	growth->cgroup_id = BPF_CORE_READ((struct cgroup *)cgroup, kn, id);
+	growth->first_ns = bpf_ktime_get_boot_ns();
+	growth->window_ns = growth->first_ns;
+	growth->window_before_ns = growth->first_ns;
 	return 1;
 }
 
@@ -243,7 +267,7 @@ static __always_inline void roll_window(struct growth *growth, u64 now)
 /* Whether the current task is in this cgroup, or below it. */
 VERIFIED_ONCE int is_inside(u64 memcg)
 {
-	u64 css, at = current_memcg();
+	u64 css, at = memcg_of(current_states());
 	u32 i;
 
 	for (i = 0; i < MAX_DEPTH && at; i++) {
@@ -257,8 +281,14 @@ VERIFIED_ONCE int is_inside(u64 memcg)
 
 static __always_inline void name_charger(struct growth_charger *charger)
 {
-	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
+	struct task_struct *task;
 
+	if (has_current_task_btf()) {
+		task = bpf_get_current_task_btf()->group_leader;
+		__builtin_memcpy(charger->comm, task->comm, sizeof(charger->comm));
+		return;
+	}
+	task = (struct task_struct *)bpf_get_current_task();
 	BPF_CORE_READ_INTO(&charger->comm, task, group_leader, comm);
 }
 
@@ -267,7 +297,7 @@ static __always_inline void name_charger(struct growth_charger *charger)
  * with each small process that comes by. */
 VERIFIED_ONCE int add_charger(u64 counter, u64 start, u32 pages)
 {
-	struct growth *growth = known_growth(counter);
+	struct growth *growth = bpf_map_lookup_elem(&growths, &counter);
 	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
 	struct growth_charger *charger;
 	u32 i, least = 0, sum, least_sum = 0;
@@ -318,27 +348,25 @@ static __always_inline bool take_charge(struct growth *growth, u64 start, u32 pa
 
 /*
  * The first charge of a slot of time, whose point has the time of its own, not that of a
- * tick. 0 when the counter is none of memory.
+ * tick. growth may be NULL, or another cgroup's by now. NULL when the counter is none of
+ * memory.
  */
-VERIFIED_ONCE int begin_slot(u64 counter, u64 usage)
+static __always_inline struct growth *begin_slot(struct growth *growth, u64 counter, u64 usage)
 {
-	struct growth *growth = known_growth(counter);
-	u64 now = bpf_ktime_get_boot_ns();
+	u64 now;
 
-	if (!growth) {
+	if (!growth || growth->serial != memcg_serial(counter_memcg(counter))) {
 		if (!follow(counter))
-			return 0;
-		growth = known_growth(counter);
+			return NULL;
+		growth = bpf_map_lookup_elem(&growths, &counter);
 		if (!growth)
-			return 0;
-		growth->first_ns = now;
-		growth->window_ns = now;
-		growth->window_before_ns = now;
-	} else if (is_after(now, growth->last_ns, (u64)STAMP_RANGE << UNIT_SHIFT)) {
-		forget_old(growth, unit_time(now));
+			return NULL;
 	}
+	now = bpf_ktime_get_boot_ns();
+	if (is_after(now, growth->last_ns, (u64)STAMP_RANGE << UNIT_SHIFT))
+		forget_old(growth, unit_time(now));
 	take_point(growth, unit_time(now), usage);
-	return 1;
+	return growth;
 }
 
 /*
@@ -353,9 +381,7 @@ VERIFIED_ONCE int grow(u64 counter, u64 sizes, u64 what, u64 now, u64 start)
 	bool began = !growth || begins_slot(growth, now);
 
 	if (began) {
-		if (!begin_slot(counter, usage))
-			return 0;
-		growth = bpf_map_lookup_elem(&growths, &counter);
+		growth = begin_slot(growth, counter, usage);
 		if (!growth)
 			return 0;
 	}
@@ -569,15 +595,18 @@ int kprobe_try_charge(struct pt_regs *ctx)
 
 /* the decision */
 
-/* Where the writes of memory.max, or of memory.high, of a cgroup are kept. */
-static __always_inline u64 limits_key(u64 memcg, bool high)
+/*
+ * Where the writes of memory.max, or of memory.high, of a cgroup are kept; of a cpuset
+ * those of cpuset.mems. The states of all controllers are numbered as one.
+ */
+static __always_inline u64 limits_key(u64 serial, bool high)
 {
-	return memcg_serial(memcg) << 1 | high;
+	return serial << 1 | high;
 }
 
-static __always_inline void copy_writes(struct limit_writes *to, u64 memcg, bool high)
+static __always_inline void copy_writes(struct limit_writes *to, u64 serial, bool high)
 {
-	u64 key = limits_key(memcg, high);
+	u64 key = limits_key(serial, high);
 	struct limit_writes *writes = bpf_map_lookup_elem(&limits, &key);
 
 	to->last.boot_ns = 0;
@@ -585,11 +614,48 @@ static __always_inline void copy_writes(struct limit_writes *to, u64 memcg, bool
 		bpf_probe_read_kernel(to, sizeof(*to), writes);
 }
 
-VERIFIED_ONCE int copy_growth(u64 memcg)
+static __always_inline void copy_growth(struct killed *copy, u64 memcg)
 {
 	struct page_counter *counter = (struct page_counter *)(memcg + bpf_core_field_offset(struct mem_cgroup, memory));
-	u64 address = (u64)counter;
-	struct growth *growth = known_growth(address);
+	u64 serial = memcg_serial(memcg);
+	struct growth *growth = known_growth((u64)counter);
+
+	copy->cgroup_id = BPF_CORE_READ((struct mem_cgroup *)memcg, css.cgroup, kn, id);
+	copy->max_pages = BPF_CORE_READ(counter, max);
+	copy->usage_pages = BPF_CORE_READ(counter, usage.counter);
+	copy->high_pages = BPF_CORE_READ(counter, high);
+	if (growth)
+		bpf_probe_read_kernel(&copy->growth, sizeof(copy->growth), growth);
+	copy_writes(&copy->max_writes, serial, false);
+	copy_writes(&copy->high_writes, serial, true);
+}
+
+/* The first 64 nodes that a cpuset gives. */
+static __always_inline u64 cpuset_mems(u64 cpuset)
+{
+	return read_u64_at(cpuset + bpf_core_field_offset(struct cpuset, effective_mems));
+}
+
+/* Of the cpuset of the current task and those above it the lowest that was written to. */
+static __always_inline void copy_cpuset(struct killed *copy)
+{
+	u64 css, at = cpuset_of(current_states());
+	u32 i;
+
+	for (i = 0; i < MAX_DEPTH && at; i++) {
+		copy_writes(&copy->mems_writes, css_serial(at + bpf_core_field_offset(struct cpuset, css)), false);
+		if (copy->mems_writes.last.boot_ns) {
+			copy->mems = cpuset_mems(at);
+			return;
+		}
+		css = (u64)BPF_CORE_READ((struct cpuset *)at, css.parent);
+		at = css ? css - bpf_core_field_offset(struct cpuset, css) : 0;
+	}
+}
+
+/* memcg is 0 for an OOM that is none of a cgroup's limit. */
+VERIFIED_ONCE int copy_decision(u64 memcg)
+{
 	u32 slot = killed_next % KILLED_SLOTS;
 	struct killed *copy = bpf_map_lookup_elem(&killed, &slot);
 
@@ -597,16 +663,13 @@ VERIFIED_ONCE int copy_growth(u64 memcg)
 		return 0;
 	killed_next++;
 	copy->boot_ns = 0;
-	copy->cgroup_id = BPF_CORE_READ((struct mem_cgroup *)memcg, css.cgroup, kn, id);
+	copy->cgroup_id = 0;
 	copy->tid = bpf_get_current_pid_tgid();
-	copy->max_pages = BPF_CORE_READ(counter, max);
-	copy->usage_pages = BPF_CORE_READ(counter, usage.counter);
-	copy->high_pages = BPF_CORE_READ(counter, high);
 	copy->growth.serial = 0;
-	if (growth)
-		bpf_probe_read_kernel(&copy->growth, sizeof(copy->growth), growth);
-	copy_writes(&copy->max_writes, memcg, false);
-	copy_writes(&copy->high_writes, memcg, true);
+	copy->mems_writes.last.boot_ns = 0;
+	if (memcg)
+		copy_growth(copy, memcg);
+	copy_cpuset(copy);
 	copy->boot_ns = bpf_ktime_get_boot_ns();
 	return 0;
 }
@@ -615,9 +678,9 @@ static __always_inline int on_kill(struct oom_control *oc)
 {
 	u64 memcg = 0;
 
-	if (bpf_core_read(&memcg, sizeof(memcg), &oc->memcg) || !memcg)
+	if (bpf_core_read(&memcg, sizeof(memcg), &oc->memcg))
 		return 0;
-	return copy_growth(memcg);
+	return copy_decision(memcg);
 }
 
 SEC("fentry/oom_kill_process")
@@ -634,11 +697,9 @@ int kprobe_kill(struct pt_regs *ctx)
 
 /* limits */
 
-VERIFIED_ONCE int take_write(u64 memcg, u32 high)
+VERIFIED_ONCE int take_write(u64 key, u64 from)
 {
-	struct page_counter *counter = (struct page_counter *)(memcg + bpf_core_field_offset(struct mem_cgroup, memory));
-	u64 from = high ? BPF_CORE_READ(counter, high) : BPF_CORE_READ(counter, max);
-	u64 key = limits_key(memcg, high), writer = current_memcg();
+	u64 writer = memcg_of(current_states());
 	struct limit_writes *writes;
 	struct limit_write *last;
 
@@ -648,23 +709,49 @@ VERIFIED_ONCE int take_write(u64 memcg, u32 high)
 		return 0;
 	last = &writes->last;
 	/* One that changed nothing is forgotten: the same value is often written again. */
-	if (last->boot_ns && last->from_pages != from)
+	if (last->boot_ns && last->from != from)
 		writes->before = *last;
 	last->boot_ns = bpf_ktime_get_boot_ns();
-	last->from_pages = from;
+	last->from = from;
 	last->tgid = bpf_get_current_pid_tgid() >> 32;
 	last->cgroup_id = writer ? BPF_CORE_READ((struct mem_cgroup *)writer, css.cgroup, kn, id) : UNKNOWN;
 	bpf_get_current_comm(last->comm, sizeof(last->comm));
 	return 0;
 }
 
-/* Before the write of a file of a memory cgroup (of_css() of include/linux/cgroup.h). */
-static __always_inline int on_limit_write(struct kernfs_open_file *file, bool high)
+/* The states of the cgroup that a file is of (of_css() of include/linux/cgroup.h). */
+static __always_inline u64 file_states(struct kernfs_open_file *file)
 {
 	struct kernfs_node *dir = kernfs_parent(BPF_CORE_READ(file, kn));
-	u64 memcg = cgroup_memcg((u64)BPF_CORE_READ(dir, priv));
 
-	return memcg ? take_write(memcg, high) : 0;
+	return cgroup_states((u64)BPF_CORE_READ(dir, priv));
+}
+
+/* Before the write of a file of a memory cgroup. */
+static __always_inline int on_limit_write(struct kernfs_open_file *file, bool high)
+{
+	u64 memcg = memcg_of(file_states(file));
+	struct page_counter *counter = (struct page_counter *)(memcg + bpf_core_field_offset(struct mem_cgroup, memory));
+
+	if (!memcg)
+		return 0;
+	return take_write(limits_key(memcg_serial(memcg), high),
+			  high ? BPF_CORE_READ(counter, high) : BPF_CORE_READ(counter, max));
+}
+
+/*
+ * Before the write of a cpuset's mems, or of its cpus, which the name tells apart:
+ * "cpuset.mems", in a mount with noprefix "mems".
+ */
+static __always_inline int on_cpuset_write(struct kernfs_open_file *file)
+{
+	u64 cpuset = cpuset_of(file_states(file));
+	char name[16] = {};
+
+	bpf_probe_read_kernel_str(name, sizeof(name), BPF_CORE_READ(file, kn, name));
+	if (!cpuset || (name[0] != 'm' && name[7] != 'm'))
+		return 0;
+	return take_write(limits_key(css_serial(cpuset + bpf_core_field_offset(struct cpuset, css)), false), cpuset_mems(cpuset));
 }
 
 SEC("fentry/memory_max_write")
@@ -704,13 +791,25 @@ int kprobe_v1_write(struct pt_regs *ctx)
 	return on_limit_write((struct kernfs_open_file *)PT_REGS_PARM1(ctx), false);
 }
 
+SEC("fentry/cpuset_write_resmask")
+int fentry_cpuset_write(u64 *ctx)
+{
+	return on_cpuset_write((struct kernfs_open_file *)ctx[0]);
+}
+
+SEC("kprobe/cpuset_write_resmask")
+int kprobe_cpuset_write(struct pt_regs *ctx)
+{
+	return on_cpuset_write((struct kernfs_open_file *)PT_REGS_PARM1(ctx));
+}
+
 /* After a write of oom_score_adj (fs/proc/base.c, __set_oom_adj). */
 SEC("raw_tp/oom_score_adj_update")
 int raw_adj(u64 *ctx)
 {
 	struct task_struct *task = (struct task_struct *)ctx[0];
 	u32 tgid = BPF_CORE_READ(task, tgid);
-	u64 writer = current_memcg();
+	u64 writer = memcg_of(current_states());
 	struct adj_write *write;
 
 	bpf_map_update_elem(&adjs, &tgid, &unadjusted, BPF_ANY);
@@ -725,19 +824,27 @@ int raw_adj(u64 *ctx)
 	return 0;
 }
 
+/* The writes of a controller's state, by its serial number. */
+static __always_inline void forget_writes(u64 serial)
+{
+	u64 max = limits_key(serial, false), high = limits_key(serial, true);
+
+	bpf_map_delete_elem(&limits, &max);
+	bpf_map_delete_elem(&limits, &high);
+}
+
 /* A cgroup that is removed is forgotten. */
 SEC("raw_tp/cgroup_rmdir")
 int raw_cgroup_rmdir(u64 *ctx)
 {
-	u64 memcg = cgroup_memcg(ctx[0]), counter, max, high;
+	u64 memcg = memcg_of(cgroup_states(ctx[0])), cpuset = cpuset_of(cgroup_states(ctx[0])), counter;
 
+	if (cpuset)
+		forget_writes(css_serial(cpuset + bpf_core_field_offset(struct cpuset, css)));
 	if (!memcg)
 		return 0;
 	counter = memcg + bpf_core_field_offset(struct mem_cgroup, memory);
-	max = limits_key(memcg, false);
-	high = limits_key(memcg, true);
 	bpf_map_delete_elem(&growths, &counter);
-	bpf_map_delete_elem(&limits, &max);
-	bpf_map_delete_elem(&limits, &high);
+	forget_writes(memcg_serial(memcg));
 	return 0;
 }

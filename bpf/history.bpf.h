@@ -52,10 +52,10 @@ struct growth {
 	struct growth_charger chargers[CHARGERS];
 };
 
-/* One write of a limit, before it took effect. */
+/* One write of a limit or of a cpuset's nodes, before it took effect. */
 struct limit_write {
 	u64 boot_ns; /* CLOCK_BOOTTIME; 0: none */
-	u64 from_pages;
+	u64 from;    /* pages; of a cpuset the effective nodes, a bit each, the first 64 */
 	u64 cgroup_id; /* the writer's memory cgroup */
 	u32 tgid;
 	u32 pad;
@@ -64,7 +64,7 @@ struct limit_write {
 
 struct limit_writes {
 	struct limit_write last;
-	struct limit_write before; /* the last one that changed the limit before that */
+	struct limit_write before; /* the last one that changed it before that */
 };
 
 /* The last write of a process's oom_score_adj. */
@@ -94,7 +94,7 @@ struct stocks_of_cpu {
 
 struct killed {
 	u64 boot_ns; /* CLOCK_BOOTTIME of the decision; 0: being written */
-	u64 cgroup_id;
+	u64 cgroup_id; /* of the limit; 0: none was hit, and of what follows only tid and mems are valid */
 	u64 usage_pages;
 	u64 max_pages;
 	u64 high_pages; /* memory.high */
@@ -102,6 +102,8 @@ struct killed {
 	u32 pad;
 	struct limit_writes max_writes;
 	struct limit_writes high_writes;
+	struct limit_writes mems_writes; /* of the trigger's cpuset, or of the next above it that was written to */
+	u64 mems; /* that cpuset's effective nodes, a bit each, the first 64 */
 	struct growth growth; /* .serial is 0 where none was followed */
 };
 

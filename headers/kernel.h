@@ -235,6 +235,12 @@ typedef struct {
 	unsigned long bits[1];
 } nodemask_t;
 
+/* kernel/cgroup/cpuset.c; in kernel/cgroup/cpuset-internal.h since 6.12 */
+struct cpuset {
+	struct cgroup_subsys_state css;
+	nodemask_t effective_mems;
+};
+
 struct task_struct {
 	unsigned int __state; /* from 5.14 on; state before */
 	unsigned int flags;
@@ -392,6 +398,7 @@ enum bpf_func_id {
 };
 
 enum cgroup_subsys_id {
+	cpuset_cgrp_id = 0,
 	memory_cgrp_id = 4,
 };
 

@@ -483,6 +483,24 @@ func logRecords(t *testing.T, lines []string) (records []oom.Record, unplaced ui
 }
 
 // checkOutcome holds the records against what the scenario did.
+// checkMems: who took nodes from the trigger's cpuset, and when.
+func checkMems(t *testing.T, out *workload.Outcome, rec *oom.Record) {
+	t.Helper()
+	c := rec.Trigger.MemsChanged
+	if out.Mems[0] == "" {
+		if c != nil {
+			t.Errorf("no cpuset was changed: %+v", c)
+		}
+		return
+	}
+	if c == nil || c.From != out.Mems[0] || c.To != out.Mems[1] || c.PID != oom.Some(int32(os.Getpid())) || c.Comm == "" || c.Cgroup != "/" || c.AgoNS.Value > uint64(time.Minute) {
+		t.Errorf("nodes of the cpuset changed: %+v, want %v", c, out.Mems)
+	}
+	if !strings.Contains(rec.Why.Summary, "the cpuset was shrunk from nodes "+out.Mems[0]+" to "+out.Mems[1]) {
+		t.Errorf("%s", rec.Why.Summary)
+	}
+}
+
 func checkOutcome(t *testing.T, out *workload.Outcome, records []oom.Record) {
 	t.Helper()
 	if out.NoVictim {
@@ -500,6 +518,7 @@ func checkOutcome(t *testing.T, out *workload.Outcome, records []oom.Record) {
 		if out.Cgroup != "" && !samePath(r.Victim.Cgroup, out.Cgroup) {
 			t.Errorf("victim's cgroup %q, want %q", r.Victim.Cgroup, out.Cgroup)
 		}
+		checkMems(t, out, &r)
 	}
 	for _, pid := range out.Victims {
 		if !killed[pid] {

@@ -271,6 +271,12 @@ func (c *Cache) supervise() {
 // walk asks for all containers of the tree that are not known. They yield to those
 // that just start.
 func (c *Cache) walk() {
+	c.mu.RLock()
+	none := len(c.sources) == 0
+	c.mu.RUnlock()
+	if none { // to ask; the first one to come brings a walk of its own
+		return
+	}
 	if c.tree == "" {
 		c.tree = memoryTree(c.opts.Root)
 	}

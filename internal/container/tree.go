@@ -56,14 +56,15 @@ func walk(dir string, each func(path string)) error {
 	n := 0
 	var down func(path string, depth int) error
 	down = func(path string, depth int) error {
-		d, err := os.Open(filepath.Join(dir, path))
+		at := filepath.Join(dir, path)
+		if fi, err := os.Lstat(at); err != nil || leaf(fi) { // most are, and to open one takes four calls more
+			return err
+		}
+		d, err := os.Open(at)
 		if err != nil {
 			return err
 		}
 		defer func() { _ = d.Close() }()
-		if fi, err := d.Stat(); err != nil || leaf(fi) {
-			return err
-		}
 		for {
 			entries, err := d.ReadDir(64)
 			for _, e := range entries {

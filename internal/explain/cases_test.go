@@ -102,6 +102,9 @@ func TestCases(t *testing.T) {
 			r.Victim.CgroupLimits[0].UsageBytes, r.Victim.CgroupLimits[0].MinBytes = b(100*mib), b(100*mib)
 		}), codeMemoryProtected, "memory.min keeps 100 MiB of 256 MiB (39 %)", ""},
 		{"a protection of the cgroup at its limit", limited(inPod(30*mib), func(r *oom.Record) { r.Victim.CgroupLimits[1].MinBytes = b(200 * mib) }), codeMemoryProtected, "", "memory.min"},
+		{"a cpuset that was shrunk", system(numa(oom.ScopeCpuset, "0", 2*gib), memsChanged), "", "; the cpuset was shrunk from nodes 0-1 to 0 by runc (pid 42) 3 s before", ""},
+		{"a cpuset that was shrunk, and a memory policy that decides", system(numa(oom.ScopeMempolicy, "0", 2*gib), memsChanged), "", "the nodes of the memory policy have", "shrunk"},
+		{"a cpuset that was shrunk, and no numbers of its nodes", system(swap(0, 0), numa(oom.ScopeCpuset, "0", 2*gib), memsChanged, func(r *oom.Record) { r.Memory.Zones = nil }), "", "; the cpuset was shrunk from nodes 0-1 to 0", ""},
 		{"nodes that are not known are those that are short", system(numa(oom.ScopeCpuset, "", 2*gib), func(r *oom.Record) {
 			r.Memory.Zones = append(r.Memory.Zones, zone(2, "Normal", 15*mib, 5*mib, 10*mib))
 		}), "", "the nodes of the cpuset have 20 MiB free, the rest of the machine 2 GiB", ""},
@@ -362,4 +365,8 @@ func TestNames(t *testing.T) {
 			}
 		}
 	}
+}
+
+func memsChanged(r *oom.Record) {
+	r.Trigger.MemsChanged = &oom.NodesChange{From: "0-1", To: "0", AgoNS: oom.Some(uint64(3e9)), PID: oom.Some(int32(42)), Comm: "runc"}
 }

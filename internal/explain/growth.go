@@ -18,11 +18,13 @@ const (
 	leakSeconds  = 60   // a steady growth of less is too short to be called a leak
 	startSeconds = 3600 // from next to nothing to full within it, it is a start
 	straight     = 0.15 // of the growth: how far a steady one is off its straight line
+	sawShare     = 0.3  // of the time recorded: a rise after one fall that took less is one of several
+	bent         = 0.08 // of the growth: how far one in steps is off it at least
 	stepFlat     = 0.06 // of the time of the growth: a level that was held
 	stepSpread   = 0.04 // of the growth: within it, a level is held
 	shortBefore  = 5    // seconds before a burst: less says nothing of what was usual
 	shortSteps   = 10   // seconds of steps: in less, all growth is uneven
-	stepHeld     = 0.2  // of the time of the growth: all levels together
+	stepHeld     = 0.1  // of the time of the growth: all levels together
 )
 
 // curve is memory over time, oldest first.
@@ -69,6 +71,11 @@ func (c curve) bounds() (lo, hi float64) {
 	return lo, hi
 }
 
+func (c curve) spread() float64 {
+	lo, hi := c.bounds()
+	return hi - lo
+}
+
 // reached is how long ago the curve rose above a level for the last time.
 func (c curve) reached(level float64) float64 {
 	for i := len(c) - 1; i >= 0; i-- {
@@ -82,6 +89,19 @@ func (c curve) reached(level float64) float64 {
 		return a.ago - (a.ago-b.ago)*(level-a.bytes)/(b.bytes-a.bytes)
 	}
 	return c[0].ago
+}
+
+// onset is the growth from a level on. Far back it may have begun anywhere between two
+// points: it did where the rest of it, drawn as a line, comes from.
+func (c curve) onset(from, above float64) curve {
+	i, end := len(c)-1, c[len(c)-1]
+	for i > 1 && c[i-1].bytes >= from+above {
+		i--
+	}
+	first := c[i]
+	slope := (end.bytes - first.bytes) / max(first.ago-end.ago, 1e-9)
+	began := min(first.ago+max(first.bytes-from, 0)/max(slope, 1e-9), c[i-1].ago)
+	return append(curve{{began, from}}, c[i:]...)
 }
 
 // since is the part of the curve from a time on, with the point before it.
@@ -126,6 +146,7 @@ func shapeOf(c curve, limit float64) growth {
 	if falls >= 2 {
 		return growth{code: codeGrewSawtooth, lo: lo, hi: hi, seconds: c.span(), steps: falls}
 	}
+	whole := c
 	if c = rise; len(c) < 4 || c.span() <= 0 {
 		return growth{}
 	}
@@ -147,17 +168,20 @@ func shapeOf(c curve, limit float64) growth {
 		g.lo, g.hi = c.before(g.seconds).bounds()
 		return g
 	}
-	start := level(0.05)
-	phase := append(curve{{start, g.from + 0.05*grew}}, c.since(start)[1:]...)
+	phase := c.onset(g.from, 0.05*grew)
+	start, off := phase[0].ago, phase.bend()
+	if before := whole.before(c[0].ago); falls > 0 && start < sawShare*whole.span() && before.spread() >= swing/2*(hi-lo) {
+		return growth{code: codeGrewSawtooth, lo: lo, hi: hi, seconds: whole.span(), steps: falls}
+	}
 	g.seconds = start
-	if n := phase.levels(grew); n >= 2 && start >= shortSteps {
+	if n := c.levels(grew); n >= 2 && off > bent*grew && start >= shortSteps {
 		g.code, g.steps = codeGrewSteps, n
 		return g
 	}
-	if !phase.straight() {
+	if off > straight*grew {
 		return growth{}
 	}
-	g.code, g.short = codeGrewLeak, start < leakSeconds
+	g.code, g.short, g.steps = codeGrewLeak, start < leakSeconds, falls
 	if g.from <= 0.1*g.to && start >= 0.8*c.span() && start < startSeconds {
 		g.code = codeGrewNew
 	}
@@ -196,10 +220,11 @@ func (c curve) fullFor(limit float64) float64 {
 	return full
 }
 
-// levels counts the levels that were held for a while, one above the other, if they
-// take a fifth of the time: those long ago fall between two points.
+// levels counts the levels above the first point that were held for a while, one above
+// the other, and the end where it lies above them, if they take a fifth of the time: those
+// long ago fall between two points.
 func (c curve) levels(grew float64) (n int) {
-	var held, last float64
+	held, last := 0.0, c[0].bytes
 	for i := 0; i < len(c); {
 		j, lo, hi := i, c[i].bytes, c[i].bytes
 		for j+1 < len(c) {
@@ -210,7 +235,7 @@ func (c curve) levels(grew float64) (n int) {
 			j, lo, hi = j+1, nextLo, nextHi
 		}
 		if long := c[i].ago - c[j].ago; j > i && long >= stepFlat*c[0].ago {
-			if n == 0 || lo > last+2*stepSpread*grew {
+			if lo > last+2*stepSpread*grew {
 				n++
 			}
 			held, last = held+long, hi
@@ -220,19 +245,20 @@ func (c curve) levels(grew float64) (n int) {
 	if held < stepHeld*c[0].ago {
 		return 0
 	}
+	if c[len(c)-1].bytes > last+2*stepSpread*grew {
+		n++
+	}
 	return n
 }
 
-// straight reports that the curve is near the line from its first point to its last.
-func (c curve) straight() bool {
+// bend is how far the curve is off the line from its first point to its last.
+func (c curve) bend() (most float64) {
 	a, b := c[0], c[len(c)-1]
 	for _, p := range c {
 		line := a.bytes + (b.bytes-a.bytes)*(a.ago-p.ago)/max(a.ago-b.ago, 1e-9)
-		if math.Abs(p.bytes-line) > straight*(b.bytes-a.bytes) {
-			return false
-		}
+		most = max(most, math.Abs(p.bytes-line))
 	}
-	return true
+	return most
 }
 
 // grew says how the memory came to be used up: that of the cgroup at its limit, or
@@ -252,13 +278,25 @@ func (e *explanation) grew() {
 	if h := e.rec.History; h != nil && g.code == codeFullForLong && h.NearLimitNS.Known {
 		g.seconds = max(g.seconds, float64(h.NearLimitNS.Value)/1e9)
 	}
-	if g.code == codeFullForLong && e.cause() == codeLimitLowered {
-		return
+	if g.code == codeFullForLong {
+		g.seconds = min(g.seconds, e.sinceLowered())
+		if g.seconds < fullSeconds || e.cause() == codeLimitLowered {
+			return
+		}
 	}
 	if text := g.text(limit); text != "" {
 		e.add(finding{code: g.code, text: text, aside: text})
 	}
 	e.newProcess(g)
+}
+
+// sinceLowered is how long the limit has been what it is, in seconds: without end where
+// it was not lowered.
+func (e *explanation) sinceLowered() float64 {
+	if l := e.rec.Limit; l != nil && l.Changed != nil && l.Changed.FromBytes.Known && l.Changed.AgoNS.Known {
+		return float64(l.Changed.AgoNS.Value) / 1e9
+	}
+	return math.Inf(1)
 }
 
 // machineCurve is what the machine's memory and swap held that is not dropped: anonymous
@@ -303,7 +341,8 @@ func (g growth) text(limit float64) string {
 	case codeGrewSawtooth:
 		return sprintf("rose and fell between %s and %s for %s; the last rise met %s", size(g.lo), size(g.hi), span(g.seconds), aside(limit > 0, "the limit")+aside(limit == 0, "the end"))
 	case codeGrewNew:
-		return sprintf("grew from %s to %s in %s, all that is recorded: a start, or a leak from the start", size(g.from), to, span(g.seconds))
+		return sprintf("grew from %s to %s in %s, all that is recorded%s: a start, or a leak from the start", size(g.from), to, span(g.seconds),
+			aside(g.steps > 0, " since it fell"))
 	case codeFullForLong:
 		return sprintf("the limit had been full (95 %% or more) for %s", span(g.seconds))
 	}

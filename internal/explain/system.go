@@ -263,6 +263,6 @@ func (e *explanation) constrained() {
 	if e.free.Known {
 		words += "; the whole machine has " + sizeText(e.free.Value) + " free"
 	}
-	e.add(finding{code: code, text: words, doubt: "a shortage of the whole machine: the record does not show how short those nodes are"})
+	e.add(finding{code: code, text: words + e.shrunk(), doubt: "a shortage of the whole machine: the record does not show how short those nodes are"})
 	e.settle(code)
 }

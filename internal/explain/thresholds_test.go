@@ -275,14 +275,14 @@ func TestThresholds(t *testing.T) {
 		{"no victim, 90 % in use", 90 * mib, 90*mib - 1, has(codeLimitAnon), func(v uint64) *oom.Record {
 			return limited(kind(oom.KindNoVictim), func(r *oom.Record) { r.Limit.UsageBytes, r.Limit.MaxBytes = b(v), b(100*mib) })
 		}},
-		{"from nothing to the limit in below an hour", 3780, 3800, has(codeGrewNew), func(v uint64) *oom.Record {
+		{"from nothing to the limit in below an hour", 3599, 3600, has(codeGrewNew), func(v uint64) *oom.Record {
 			return limited(history([2]uint64{v * 1000, 0}, [2]uint64{v * 750, 64}, [2]uint64{v * 500, 128}, [2]uint64{v * 250, 192}, [2]uint64{0, 256}))
 		}},
 		{"from below a tenth to the limit", 25, 26, has(codeGrewNew), func(v uint64) *oom.Record {
 			step := (256 - v) / 2
 			return limited(history([2]uint64{100e3, v}, [2]uint64{50e3, v + step}, [2]uint64{1, 256}, [2]uint64{0, 256}))
 		}},
-		{"a steady growth for a minute", 64e3, 61e3, no(says("too short")), func(v uint64) *oom.Record {
+		{"a steady growth for a minute", 60e3, 59e3, no(says("too short")), func(v uint64) *oom.Record {
 			return limited(history([2]uint64{v, 100}, [2]uint64{v * 2 / 3, 152}, [2]uint64{v / 3, 204}, [2]uint64{0, 256}))
 		}},
 		{"three quarters of a burst in 120 s", 160e3, 161e3, has(codeGrewBurst), func(v uint64) *oom.Record {
@@ -291,7 +291,7 @@ func TestThresholds(t *testing.T) {
 		{"a burst in the last fifth of the time", 150e3, 149e3, has(codeGrewBurst), func(v uint64) *oom.Record {
 			return limited(history([2]uint64{v, 100}, [2]uint64{v / 2, 100}, [2]uint64{40e3, 100}, [2]uint64{0, 256}))
 		}},
-		{"a leak 15 % off its line", 200, 201, has(codeGrewLeak), func(v uint64) *oom.Record {
+		{"a leak 15 % off its line", 201, 202, has(codeGrewLeak), func(v uint64) *oom.Record {
 			return limited(history([2]uint64{400e3, 100}, [2]uint64{300e3, 139}, [2]uint64{200e3, v}, [2]uint64{100e3, 217}, [2]uint64{0, 256}))
 		}},
 		{"two falls of a quarter", 49, 48, has(codeGrewSawtooth), func(v uint64) *oom.Record {
@@ -302,6 +302,15 @@ func TestThresholds(t *testing.T) {
 		}},
 		{"steps for 10 s", 14e3, 13e3, has(codeGrewSteps), func(v uint64) *oom.Record {
 			return limited(history([2]uint64{v, 60}, [2]uint64{v * 3 / 4, 60}, [2]uint64{v*3/4 - 1, 120}, [2]uint64{v / 2, 120}, [2]uint64{v/2 - 1, 180}, [2]uint64{100, 180}, [2]uint64{0, 256}))
+		}},
+		{"a rise after one fall in below 30 % of the time", 290e3, 301e3, has(codeGrewSawtooth), func(v uint64) *oom.Record {
+			return limited(history([2]uint64{1000e3, 100}, [2]uint64{800e3, 160}, [2]uint64{600e3, 200}, [2]uint64{v, 60}, [2]uint64{v * 2 / 3, 125}, [2]uint64{v / 3, 190}, [2]uint64{0, 256}))
+		}},
+		{"an eighth of the range before that fall", 25, 24, has(codeGrewSawtooth), func(v uint64) *oom.Record {
+			return limited(history([2]uint64{1000e3, 200}, [2]uint64{800e3, 200 - v}, [2]uint64{600e3, 200}, [2]uint64{200e3, 56}, [2]uint64{133e3, 123}, [2]uint64{67e3, 189}, [2]uint64{0, 256}))
+		}},
+		{"steps that are 8 % off the line", 123, 124, has(codeGrewSteps), func(v uint64) *oom.Record {
+			return limited(history([2]uint64{400e3, 0}, [2]uint64{300e3, 50}, [2]uint64{200e3, 100}, [2]uint64{160e3, v}, [2]uint64{120e3, v}, [2]uint64{60e3, 180}, [2]uint64{20e3, 180}, [2]uint64{0, 200}))
 		}},
 		{"full for a minute", 60e3, 58e3, has(codeFullForLong), func(v uint64) *oom.Record {
 			return limited(history([2]uint64{v + 10e3, 40}, [2]uint64{v + 1e3, 42}, [2]uint64{v, 256}, [2]uint64{v / 2, 256}, [2]uint64{0, 256}))

@@ -404,9 +404,28 @@ func (e *explanation) shortZones(z, rest *zoneSum) {
 		code, words = codeNodeMempolicy, "the nodes of the memory policy have "
 	}
 	words += sizeText(z.free) + " free" + aside(z.cma > z.free, " beside "+sizeText(z.cma)+" of CMA, which it may not use")
-	e.add(finding{code: code, text: words + ", the rest of the machine " + sizeText(rest.free)})
+	e.add(finding{code: code, text: words + ", the rest of the machine " + sizeText(rest.free) + e.shrunk()})
 	e.settle(code)
 	if e.nodesUnknown() {
 		e.unsure(code, "a shortage of other nodes: which ones are allowed is not in the record")
 	}
+}
+
+// shrunk says who took nodes from the cpuset that limits the allocation.
+func (e *explanation) shrunk() string {
+	if e.rec.Scope != oom.ScopeCpuset || e.rec.Trigger == nil || e.rec.Trigger.MemsChanged == nil {
+		return ""
+	}
+	c := e.rec.Trigger.MemsChanged
+	if c.From == "" || c.To == "" {
+		return ""
+	}
+	text := "; the cpuset was shrunk from nodes " + c.From + " to " + c.To
+	if c.PID.Known || c.Comm != "" {
+		text += " by " + process(c.PID, c.Comm)
+	}
+	if c.AgoNS.Known {
+		text += " " + spanText(c.AgoNS.Value) + " before"
+	}
+	return text
 }

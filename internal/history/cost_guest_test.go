@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"github.com/cilium/ebpf"
-	"github.com/oomtrace/oomtrace/internal/history"
+	"github.com/oomtrace/oomtrace/internal/oom"
 	"github.com/oomtrace/oomtrace/internal/probe"
 	"github.com/oomtrace/oomtrace/internal/tracer"
 	"github.com/oomtrace/oomtrace/internal/vmtest/workload"
@@ -105,32 +105,23 @@ func programTime(t *testing.T) (sum time.Duration, runs uint64) {
 	return sum, runs
 }
 
-// TestGuestManyCgroups: of a thousand cgroups that were made, charged and removed,
-// nothing is left.
+// TestGuestManyCgroups: of a thousand cgroups that were made, charged and removed, nothing
+// is left, and nothing of them is in the record of a kill in another one of their paths.
+// TestHostManyCgroups is about ten thousand, in the sampler.
 func TestGuestManyCgroups(t *testing.T) {
 	const many = 1_000
-	tr, err := tracer.Open(t.Context(), tracer.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = tr.Close() }()
-	r, err := history.Open(history.Options{Maps: tr.HistoryMaps()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = r.Close() }()
+	o := observe(t, "many", tracer.Options{}, false)
 	h, err := workload.FindHierarchy()
 	if err != nil {
 		t.Fatal(err)
 	}
-	growths := tr.HistoryMaps()[probe.HistoryMapGrowths]
+	growths := o.maps[probe.HistoryMapGrowths]
 	before, peak := entries(t, growths), 0
 	for i := range many {
 		c, err := h.Make(nil, "many-"+strconv.Itoa(i), workload.Limits{})
 		if err != nil {
 			t.Fatal(err)
 		}
-		r.Notice(c.Path)
 		if i%100 == 0 {
 			visit(t, c)
 			peak = max(peak, entries(t, growths)-before)
@@ -141,6 +132,27 @@ func TestGuestManyCgroups(t *testing.T) {
 	}
 	if left := entries(t, growths) - before; left > 1 || peak == 0 {
 		t.Errorf("%d entries are left, %d at most", left, peak)
+	}
+	born := now()
+	c, err := h.Make(nil, "many-0", workload.Limits{MaxBytes: 8 * mib})
+	if err != nil {
+		t.Fatal(err)
+	}
+	end := hog("end", anon(64*mib, 0))
+	end.Procs, end.Adj = c.Procs(), 1000
+	p, err := workload.Start(end)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if killed, err := p.Wait(t.Context()); err != nil || !killed {
+		t.Fatalf("killed %v: %v", killed, err)
+	}
+	rec := o.record(t, c.Path).exact
+	if h := rec.History; h == nil || h.Source != oom.HistoryExact || h.SpanNS.Value > rec.UptimeNS.Value-born {
+		t.Errorf("made %d ns before, history %+v", rec.UptimeNS.Value-born, h)
+	}
+	if err := c.Remove(); err != nil {
+		t.Error(err)
 	}
 }
 

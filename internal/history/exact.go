@@ -126,21 +126,40 @@ func (e *exact) cmdline(pid int32) (args string, cut bool) {
 // where it was raised since.
 func (e *exact) changed(writes *probe.HistoryLimitWrites, to, ns uint64, pathOf func(uint64) string) *oom.LimitChange {
 	w := writes.Last
-	if w.FromPages == to { // it left the limit as it was
+	if w.From == to { // it left the limit as it was
 		w = writes.Before
 	}
-	if w.BootNs == 0 || w.FromPages <= to {
+	if w.BootNs == 0 || w.From <= to {
 		return nil
 	}
 	c := &oom.LimitChange{
 		ToBytes: oom.Some(to * e.pageSize), AgoNS: oom.Some(ns - min(w.BootNs, ns)),
 		PID: oom.Some(int32(w.Tgid)), Comm: text(w.Comm[:]), Cgroup: pathOf(w.CgroupId),
 	}
-	if w.FromPages>>unlimitedShift == 0 {
-		c.FromBytes = oom.Some(w.FromPages * e.pageSize)
+	if w.From>>unlimitedShift == 0 {
+		c.FromBytes = oom.Some(w.From * e.pageSize)
 	}
 	return c
 }
+
+// memsChanged is the last write that took nodes from a cpuset; nil where none did, or
+// where it got them back since.
+func memsChanged(writes *probe.HistoryLimitWrites, to, ns uint64, pathOf func(uint64) string) *oom.NodesChange {
+	w := writes.Last
+	if w.From == to { // it left the nodes as they were
+		w = writes.Before
+	}
+	if w.BootNs == 0 || to == unknownNodes || w.From == unknownNodes || w.From&^to == 0 {
+		return nil
+	}
+	return &oom.NodesChange{
+		From: oom.NodeList(w.From), To: oom.NodeList(to), AgoNS: oom.Some(ns - min(w.BootNs, ns)),
+		PID: oom.Some(int32(w.Tgid)), Comm: text(w.Comm[:]), Cgroup: pathOf(w.CgroupId),
+	}
+}
+
+// unknownNodes is UNKNOWN of bpf/event.h.
+const unknownNodes = ^uint64(0)
 
 // adjusted is the last write of a process's oom_score_adj.
 func (e *exact) adjusted(pid, adj int32, age, ns uint64, pathOf func(uint64) string) *oom.AdjChange {

@@ -17,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/cilium/ebpf"
 	"golang.org/x/sys/unix"
 
 	"github.com/oomtrace/oomtrace/internal/history"
@@ -180,6 +181,7 @@ func recorder(t *testing.T, o history.Options) *history.Recorder {
 type observer struct {
 	name           string
 	exact, sampled *history.Recorder // sampled may be nil
+	maps           map[string]*ebpf.Map
 	records        chan pair
 	resumed        bool
 	close          func() error // ends it, and the tracer
@@ -199,7 +201,8 @@ func observe(t *testing.T, name string, opts tracer.Options, sampled bool) *obse
 	if _, err := tr.History(); err != nil {
 		t.Fatal(err)
 	}
-	o := &observer{name: name, exact: recorder(t, history.Options{Maps: tr.HistoryMaps()}), records: make(chan pair, 64), resumed: tr.Resumed()}
+	maps := tr.HistoryMaps()
+	o := &observer{name: name, maps: maps, exact: recorder(t, history.Options{Maps: maps}), records: make(chan pair, 64), resumed: tr.Resumed()}
 	if sampled {
 		o.sampled = recorder(t, history.Options{})
 	}

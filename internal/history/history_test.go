@@ -180,7 +180,7 @@ func TestLimitChanged(t *testing.T) {
 					w = &k.MaxWrites.Before
 				}
 				if from != 0 {
-					w.FromPages, w.BootNs, w.Tgid, w.CgroupId = from, uint64(90-i)*second, 42, 7
+					w.From, w.BootNs, w.Tgid, w.CgroupId = from, uint64(90-i)*second, 42, 7
 					copy(w.Comm[:], "kubelet")
 				}
 			}
@@ -189,6 +189,44 @@ func TestLimitChanged(t *testing.T) {
 				t.Fatalf("%+v", c)
 			}
 			if c != nil && (c.FromBytes != tt.from || c.ToBytes != tt.to || c.Comm != "kubelet" || c.PID != oom.Some[int32](42) || c.Cgroup != "/writer7" || c.AgoNS.Value < 10*second) {
+				t.Errorf("%+v", c)
+			}
+		})
+	}
+}
+
+func TestMemsChanged(t *testing.T) {
+	for _, tt := range []struct {
+		name             string
+		is, last, before uint64 // nodes, a bit each; 0: no such write
+		from, to         string
+	}{
+		{name: "no write", is: 0b11},
+		{name: "shrunk", is: 0b10, last: 0b11, from: "0-1", to: "1"},
+		{name: "another node for one", is: 0b100, last: 0b1011, from: "0-1,3", to: "2"},
+		{name: "grown", is: 0b11, last: 0b10},
+		{name: "shrunk, then grown", is: 0b11, last: 0b10, before: 0b11},
+		{name: "shrunk, then the same again", is: 0b10, last: 0b10, before: 0b11, from: "0-1", to: "1"},
+		{name: "of a cpuset that could not be read", is: 0b10, last: unknownNodes},
+		{name: "to one that could not be read", is: unknownNodes, last: 0b11},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			var writes probe.HistoryLimitWrites
+			for i, from := range []uint64{tt.last, tt.before} {
+				w := &writes.Last
+				if i == 1 {
+					w = &writes.Before
+				}
+				if from != 0 {
+					w.From, w.BootNs, w.Tgid, w.CgroupId = from, uint64(90-i)*second, 42, 7
+					copy(w.Comm[:], "runc")
+				}
+			}
+			c := memsChanged(&writes, tt.is, 100*second, func(uint64) string { return "/writer" })
+			if (c != nil) != (tt.to != "") {
+				t.Fatalf("%+v", c)
+			}
+			if c != nil && (c.From != tt.from || c.To != tt.to || c.Comm != "runc" || c.PID != oom.Some[int32](42) || c.Cgroup != "/writer" || c.AgoNS.Value < 10*second) {
 				t.Errorf("%+v", c)
 			}
 		})
@@ -547,6 +585,48 @@ func TestStill(t *testing.T) {
 	}
 	if n := r.tree.nodes["/moving"]; n.every != 1 {
 		t.Errorf("every %d ticks", n.every)
+	}
+}
+
+// TestManyStill: however many stand still, each has its turn, and one that changes is
+// read each tick.
+func TestManyStill(t *testing.T) {
+	const many = 500
+	cgroups := map[string]uint64{"/moving": 0}
+	for i := range many {
+		cgroups["/still-"+strconv.Itoa(i)] = 10
+	}
+	root := fakeRoot(t, cgroups)
+	r, err := newRecorder(Options{Root: root})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = r.meminfo.close() })
+	r.tree.fill()
+	grown := uint64(0)
+	moveOn := func() {
+		grown += mib
+		setUsage(t, root, "/moving", grown)
+		r.sample()
+	}
+	for range 3 * slowest { // each stands still by now
+		moveOn()
+	}
+	began := stampAt(bootNS())
+	time.Sleep(2 * time.Millisecond) // a stamp is a millisecond
+	for i := range slowest + many/stillATick + 1 {
+		moveOn()
+		if n := r.tree.nodes["/moving"]; n.last != grown {
+			t.Errorf("tick %d: %d, not %d", i, n.last, grown)
+		}
+		if reads := len(r.tree.due) - looksATick; reads > stillATick+1 {
+			t.Errorf("tick %d: %d readings", i, reads)
+		}
+	}
+	for _, n := range r.tree.order {
+		if n.lastAt <= began && n.path != "/" {
+			t.Fatalf("%s was not read", n.path)
+		}
 	}
 }
 

@@ -47,7 +47,7 @@ func (r *Recorder) Nearest(n int) []Near {
 
 func timeToLimit(c *node, now uint64) (seconds float64, ok bool) {
 	var points []oom.HistoryPoint
-	for _, p := range historyPoints(c.usageAt.before(nil, now), now) {
+	for _, p := range historyPoints(c.usageAt.before(now), now) {
 		if p.AgoNS <= nearSpan {
 			points = append(points, p)
 		}

@@ -27,7 +27,7 @@ type process struct {
 	cgroup  string
 	comm    string
 	ticks   uint64 // start, in 1/userHZ s since boot
-	rss     series[uint64]
+	rss     sizes
 	last    uint64
 	sampled uint32 // tick
 }
@@ -140,7 +140,7 @@ func (r *Recorder) resident(pid int32, start, ns uint64) []oom.HistoryPoint {
 	if p == nil || !sameStart(p.ticks, start) {
 		return nil
 	}
-	return historyPoints(p.rss.before(nil, ns), ns)
+	return historyPoints(p.rss.before(ns), ns)
 }
 
 // sameStart compares the clock ticks of /proc with nanoseconds.
@@ -174,7 +174,7 @@ func (r *Recorder) sampledGrowers(dir string, ns uint64) []oom.Grower {
 	})
 	var out []oom.Grower
 	for _, p := range found[:min(len(found), sampledTop)] {
-		points := historyPoints(p.rss.before(nil, ns), ns)
+		points := historyPoints(p.rss.before(ns), ns)
 		if len(points) == 0 {
 			continue
 		}

@@ -2,6 +2,7 @@ package history
 
 import (
 	"cmp"
+	"math"
 	"slices"
 )
 
@@ -61,6 +62,24 @@ func (s *series[T]) before(dst []at[T], ns uint64) []at[T] {
 		}
 	}
 	return dst[:start+len(inOrder(dst[start:], stampAt(ns)))]
+}
+
+// sizes is a series of numbers of bytes. There are many of them, so each is kept in
+// units of 4 KiB: of what is charged in pages that loses nothing.
+type sizes struct{ in4k series[uint32] }
+
+const sizeShift = 12
+
+func (s *sizes) add(when uint32, bytes uint64) {
+	s.in4k.add(when, uint32(min(bytes>>sizeShift, math.MaxUint32)))
+}
+
+func (s *sizes) before(ns uint64) []at[uint64] {
+	var out []at[uint64]
+	for _, p := range s.in4k.before(nil, ns) {
+		out = append(out, at[uint64]{p.when, uint64(p.value) << sizeShift})
+	}
+	return out
 }
 
 // inOrder sorts points by their age and leaves each stamp once.

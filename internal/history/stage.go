@@ -20,6 +20,7 @@ type decision struct {
 	shrunk   *oom.LimitChange // the machine's memory
 	changed  *oom.LimitChange
 	high     *oom.LimitChange
+	mems     *oom.NodesChange
 	holders  []oom.Holder
 	total    oom.Opt[uint64]
 }
@@ -28,8 +29,8 @@ type decision struct {
 // nothing to an older one.
 const recent = 10 * time.Second
 
-// Stage fills in how it came to the kill: history, memory.history,
-// memory.swap_changed, memory.total_changed, holders, limit.changed and limit.high_changed.
+// Stage fills in how it came to the kill: history, memory.history, memory.swap_changed,
+// memory.total_changed, holders, limit.changed, limit.high_changed and trigger.mems_changed.
 func (r *Recorder) Stage(ctx context.Context, rec *oom.Record) error {
 	switch rec.Kind {
 	case oom.KindKill, oom.KindAlreadyExiting, oom.KindNoVictim, oom.KindOOM, oom.KindSigkill:
@@ -64,6 +65,9 @@ func (d *decision) fill(rec *oom.Record) {
 	if rec.Limit != nil {
 		rec.Limit.Changed, rec.Limit.HighChanged = d.changed, d.high
 	}
+	if rec.Trigger != nil {
+		rec.Trigger.MemsChanged = d.mems
+	}
 	if d.holders != nil {
 		rec.Holders, rec.HoldersTotal = slices.Clone(d.holders), d.total
 		rec.Sampled = append(rec.Sampled, "holders")
@@ -90,11 +94,18 @@ func (r *Recorder) decide(ctx context.Context, rec *oom.Record, ns uint64) decis
 	d.memory, d.swap, d.shrunk = machineHistory(&r.machine, ns), r.swap.before(ns), r.total.before(ns)
 	r.mu.Unlock()
 	var copied *probe.HistoryKilled
-	if r.exact != nil && rec.Limit != nil && rec.Limit.CgroupID.Known && rec.Trigger != nil {
+	if r.exact != nil && rec.Trigger != nil && rec.Trigger.TID.Known && (rec.Limit == nil || rec.Limit.CgroupID.Known) {
+		var limit uint64 // none
+		if rec.Limit != nil {
+			limit = rec.Limit.CgroupID.Value
+		}
 		// What cannot be read is not there.
-		copied, _ = r.exact.find(rec.Limit.CgroupID.Value, rec.Trigger.TID.Value, ns)
+		copied, _ = r.exact.find(limit, rec.Trigger.TID.Value, ns)
 	}
 	if copied != nil {
+		d.mems = memsChanged(&copied.MemsWrites, copied.Mems, ns, r.pathOf)
+	}
+	if copied != nil && rec.Limit != nil {
 		d.history = r.exact.history(copied, ns)
 		d.changed = r.exact.changed(&copied.MaxWrites, copied.MaxPages, ns, r.pathOf)
 		d.high = r.exact.changed(&copied.HighWrites, copied.HighPages, ns, r.pathOf)

@@ -22,8 +22,10 @@ import (
 const (
 	maxNodes    = 16384
 	readsATick  = 192
+	stillATick  = 48 // of these, those that stand still
 	looksATick  = 12
-	slowest     = 32 // ticks between two readings of a cgroup that stands still
+	slowest     = 32 // ticks between two readings of a cgroup that stands still, if there are not too many
+	atStart     = 16 // ticks to the second reading of those that were there before this
 	stillBytes  = 256 << 10
 	maxLevelAge = 128 // ticks between two readings of a limit
 	keepGone    = 30  // ticks that a removed cgroup's history is kept
@@ -34,7 +36,7 @@ type node struct {
 	path    string // below the hierarchy's root, "/" for the root
 	id      uint64 // inode number of its directory, which is the kernel's id
 	level   oom.Level
-	usageAt series[uint64] // bytes
+	usageAt sizes
 	last    uint64
 	lastAt  uint32 // stamp; 0: not read yet
 	max     uint64 // unlimited where there is none
@@ -136,7 +138,9 @@ type tree struct {
 	order   []*node // for going round
 	notices []string
 	look    int // next in order to be looked at
-	sample  int // next in order to be read
+	sample  int // last in order that was read
+	still   int // the same of those that stand still
+	filling bool
 	tick    uint32
 	missing uint64 // cgroups beyond maxNodes
 
@@ -168,6 +172,9 @@ func (t *tree) add(dir string) {
 	}
 	dir = strings.Clone(dir)
 	n := &node{path: dir, id: id, level: cgroup.Parse(dir).Level, max: unlimited, every: 1, due: t.tick, maxDue: t.tick}
+	if t.filling {
+		n.every = atStart
+	}
 	t.nodes[dir] = n
 	t.order = append(t.order, n)
 }
@@ -215,10 +222,12 @@ func (t *tree) remove(n *node) {
 
 // fill walks the whole hierarchy, at the start.
 func (t *tree) fill() {
+	t.filling = true // by this goroutine alone
 	t.add("/")
 	for i := 0; ; i++ {
 		t.mu.Lock()
 		if i >= len(t.order) {
+			t.filling = false
 			t.mu.Unlock()
 			return
 		}
@@ -251,15 +260,7 @@ func (t *tree) step(changed func(*node, uint32)) {
 		t.due = append(t.due, t.order[t.look])
 	}
 	looks := len(t.due)
-	for range t.order {
-		t.sample = (t.sample + 1) % len(t.order)
-		if n := t.order[t.sample]; n.gone == 0 && int32(t.tick-n.due) >= 0 {
-			t.due = append(t.due, n)
-		}
-		if len(t.due)-looks >= readsATick {
-			break
-		}
-	}
+	t.takeDue()
 	t.mu.Unlock()
 	for _, dir := range notices {
 		t.add(dir)
@@ -271,6 +272,25 @@ func (t *tree) step(changed func(*node, uint32)) {
 			}
 		} else if n.gone == 0 { // written by this goroutine alone
 			t.walk(n)
+		}
+	}
+}
+
+// takeDue appends the cgroups that are to be read in this tick. Those that stand still
+// have a share of their own: however many they are, what changes is read each tick. The
+// caller holds mu.
+func (t *tree) takeDue() {
+	t.takeSome(&t.sample, readsATick-stillATick, func(n *node) bool { return n.every < slowest })
+	t.takeSome(&t.still, stillATick, func(n *node) bool { return n.every >= slowest })
+}
+
+// takeSome goes on behind the one that it took last.
+func (t *tree) takeSome(last *int, most int, of func(*node) bool) {
+	for i, begin := 1, *last; i <= len(t.order) && most > 0; i++ {
+		at := (begin + i) % len(t.order)
+		if n := t.order[at]; n.gone == 0 && int32(t.tick-n.due) >= 0 && of(n) {
+			t.due = append(t.due, n)
+			*last, most = at, most-1
 		}
 	}
 }
@@ -290,9 +310,10 @@ func (t *tree) readUsage(n *node) (now uint32, ok bool) {
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if err != nil || n.lastAt != 0 && max(v, n.last)-min(v, n.last) < stillBytes {
+	switch {
+	case err != nil || n.lastAt != 0 && max(v, n.last)-min(v, n.last) < stillBytes:
 		n.every = min(n.every*2, slowest)
-	} else {
+	case n.lastAt != 0:
 		n.every = 1
 	}
 	n.due = t.tick + n.every
@@ -346,7 +367,7 @@ func (t *tree) usageOf(dir string, id oom.Opt[uint64], ns uint64) []at[uint64] {
 	if n == nil {
 		return nil
 	}
-	return n.usageAt.before(nil, ns)
+	return n.usageAt.before(ns)
 }
 
 // below lists the living cgroups below a path, each before those in it. The caller

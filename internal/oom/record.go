@@ -421,6 +421,9 @@ type Trigger struct {
 	Nodemask    string `json:"nodemask,omitempty"`
 	MemsAllowed string `json:"mems_allowed,omitempty"`
 	Cpuset      string `json:"cpuset,omitempty"`
+	// MemsChanged is the last time before the kill that nodes were taken from the
+	// trigger's cpuset, or from the next one above it whose nodes were written.
+	MemsChanged *NodesChange `json:"mems_changed,omitempty"`
 	// KernelStack is the way into the allocator, innermost first, each
 	// "symbol+0xoffset", or a bare address where no symbol is known.
 	KernelStack []string `json:"kernel_stack,omitempty"`
@@ -574,6 +577,18 @@ type LimitChange struct {
 
 // AdjChange is a write of an oom_score_adj, and by which process.
 type AdjChange struct {
+	// AgoNS is how long before the kill.
+	AgoNS  Opt[uint64] `json:"ago_ns,omitzero"`
+	PID    Opt[int32]  `json:"pid,omitzero"`
+	Comm   string      `json:"comm,omitempty"`
+	Cgroup string      `json:"cgroup,omitempty"`
+}
+
+// NodesChange is a cpuset that lost memory nodes, and by which process. The lists are of
+// its effective nodes, such as "0-1,4".
+type NodesChange struct {
+	From string `json:"from,omitempty"`
+	To   string `json:"to,omitempty"`
 	// AgoNS is how long before the kill.
 	AgoNS  Opt[uint64] `json:"ago_ns,omitzero"`
 	PID    Opt[int32]  `json:"pid,omitzero"`

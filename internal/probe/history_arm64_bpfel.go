@@ -71,28 +71,30 @@ type HistoryKilled struct {
 	Pad        uint32
 	MaxWrites  HistoryLimitWrites
 	HighWrites HistoryLimitWrites
+	MemsWrites HistoryLimitWrites
+	Mems       uint64
 	Growth     HistoryGrowth
 }
 
 type HistoryLimitWrites struct {
 	_    structs.HostLayout
 	Last struct {
-		_         structs.HostLayout
-		BootNs    uint64
-		FromPages uint64
-		CgroupId  uint64
-		Tgid      uint32
-		Pad       uint32
-		Comm      [16]uint8
+		_        structs.HostLayout
+		BootNs   uint64
+		From     uint64
+		CgroupId uint64
+		Tgid     uint32
+		Pad      uint32
+		Comm     [16]uint8
 	}
 	Before struct {
-		_         structs.HostLayout
-		BootNs    uint64
-		FromPages uint64
-		CgroupId  uint64
-		Tgid      uint32
-		Pad       uint32
-		Comm      [16]uint8
+		_        structs.HostLayout
+		BootNs   uint64
+		From     uint64
+		CgroupId uint64
+		Tgid     uint32
+		Pad      uint32
+		Comm     [16]uint8
 	}
 }
 
@@ -118,12 +120,14 @@ const (
 	HistoryMapKilled                = "killed"
 	HistoryMapLimits                = "limits"
 	HistoryMapStocks                = "stocks"
+	HistoryProgFentryCpusetWrite    = "fentry_cpuset_write"
 	HistoryProgFentryDrainStock     = "fentry_drain_stock"
 	HistoryProgFentryHighWrite      = "fentry_high_write"
 	HistoryProgFentryKill           = "fentry_kill"
 	HistoryProgFentryMaxWrite       = "fentry_max_write"
 	HistoryProgFentryTryCharge      = "fentry_try_charge"
 	HistoryProgFentryV1Write        = "fentry_v1_write"
+	HistoryProgKprobeCpusetWrite    = "kprobe_cpuset_write"
 	HistoryProgKprobeDrainStock     = "kprobe_drain_stock"
 	HistoryProgKprobeHighWrite      = "kprobe_high_write"
 	HistoryProgKprobeKill           = "kprobe_kill"
@@ -192,20 +196,22 @@ type HistorySpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type HistoryProgramSpecs struct {
-	FentryDrainStock *ebpf.ProgramSpec `ebpf:"fentry_drain_stock"`
-	FentryHighWrite  *ebpf.ProgramSpec `ebpf:"fentry_high_write"`
-	FentryKill       *ebpf.ProgramSpec `ebpf:"fentry_kill"`
-	FentryMaxWrite   *ebpf.ProgramSpec `ebpf:"fentry_max_write"`
-	FentryTryCharge  *ebpf.ProgramSpec `ebpf:"fentry_try_charge"`
-	FentryV1Write    *ebpf.ProgramSpec `ebpf:"fentry_v1_write"`
-	KprobeDrainStock *ebpf.ProgramSpec `ebpf:"kprobe_drain_stock"`
-	KprobeHighWrite  *ebpf.ProgramSpec `ebpf:"kprobe_high_write"`
-	KprobeKill       *ebpf.ProgramSpec `ebpf:"kprobe_kill"`
-	KprobeMaxWrite   *ebpf.ProgramSpec `ebpf:"kprobe_max_write"`
-	KprobeTryCharge  *ebpf.ProgramSpec `ebpf:"kprobe_try_charge"`
-	KprobeV1Write    *ebpf.ProgramSpec `ebpf:"kprobe_v1_write"`
-	RawAdj           *ebpf.ProgramSpec `ebpf:"raw_adj"`
-	RawCgroupRmdir   *ebpf.ProgramSpec `ebpf:"raw_cgroup_rmdir"`
+	FentryCpusetWrite *ebpf.ProgramSpec `ebpf:"fentry_cpuset_write"`
+	FentryDrainStock  *ebpf.ProgramSpec `ebpf:"fentry_drain_stock"`
+	FentryHighWrite   *ebpf.ProgramSpec `ebpf:"fentry_high_write"`
+	FentryKill        *ebpf.ProgramSpec `ebpf:"fentry_kill"`
+	FentryMaxWrite    *ebpf.ProgramSpec `ebpf:"fentry_max_write"`
+	FentryTryCharge   *ebpf.ProgramSpec `ebpf:"fentry_try_charge"`
+	FentryV1Write     *ebpf.ProgramSpec `ebpf:"fentry_v1_write"`
+	KprobeCpusetWrite *ebpf.ProgramSpec `ebpf:"kprobe_cpuset_write"`
+	KprobeDrainStock  *ebpf.ProgramSpec `ebpf:"kprobe_drain_stock"`
+	KprobeHighWrite   *ebpf.ProgramSpec `ebpf:"kprobe_high_write"`
+	KprobeKill        *ebpf.ProgramSpec `ebpf:"kprobe_kill"`
+	KprobeMaxWrite    *ebpf.ProgramSpec `ebpf:"kprobe_max_write"`
+	KprobeTryCharge   *ebpf.ProgramSpec `ebpf:"kprobe_try_charge"`
+	KprobeV1Write     *ebpf.ProgramSpec `ebpf:"kprobe_v1_write"`
+	RawAdj            *ebpf.ProgramSpec `ebpf:"raw_adj"`
+	RawCgroupRmdir    *ebpf.ProgramSpec `ebpf:"raw_cgroup_rmdir"`
 }
 
 // HistoryMapSpecs contains maps before they are loaded into the kernel.
@@ -304,30 +310,34 @@ type HistoryVariables struct {
 //
 // It can be passed to LoadHistoryObjects or ebpf.CollectionSpec.LoadAndAssign.
 type HistoryPrograms struct {
-	FentryDrainStock *ebpf.Program `ebpf:"fentry_drain_stock"`
-	FentryHighWrite  *ebpf.Program `ebpf:"fentry_high_write"`
-	FentryKill       *ebpf.Program `ebpf:"fentry_kill"`
-	FentryMaxWrite   *ebpf.Program `ebpf:"fentry_max_write"`
-	FentryTryCharge  *ebpf.Program `ebpf:"fentry_try_charge"`
-	FentryV1Write    *ebpf.Program `ebpf:"fentry_v1_write"`
-	KprobeDrainStock *ebpf.Program `ebpf:"kprobe_drain_stock"`
-	KprobeHighWrite  *ebpf.Program `ebpf:"kprobe_high_write"`
-	KprobeKill       *ebpf.Program `ebpf:"kprobe_kill"`
-	KprobeMaxWrite   *ebpf.Program `ebpf:"kprobe_max_write"`
-	KprobeTryCharge  *ebpf.Program `ebpf:"kprobe_try_charge"`
-	KprobeV1Write    *ebpf.Program `ebpf:"kprobe_v1_write"`
-	RawAdj           *ebpf.Program `ebpf:"raw_adj"`
-	RawCgroupRmdir   *ebpf.Program `ebpf:"raw_cgroup_rmdir"`
+	FentryCpusetWrite *ebpf.Program `ebpf:"fentry_cpuset_write"`
+	FentryDrainStock  *ebpf.Program `ebpf:"fentry_drain_stock"`
+	FentryHighWrite   *ebpf.Program `ebpf:"fentry_high_write"`
+	FentryKill        *ebpf.Program `ebpf:"fentry_kill"`
+	FentryMaxWrite    *ebpf.Program `ebpf:"fentry_max_write"`
+	FentryTryCharge   *ebpf.Program `ebpf:"fentry_try_charge"`
+	FentryV1Write     *ebpf.Program `ebpf:"fentry_v1_write"`
+	KprobeCpusetWrite *ebpf.Program `ebpf:"kprobe_cpuset_write"`
+	KprobeDrainStock  *ebpf.Program `ebpf:"kprobe_drain_stock"`
+	KprobeHighWrite   *ebpf.Program `ebpf:"kprobe_high_write"`
+	KprobeKill        *ebpf.Program `ebpf:"kprobe_kill"`
+	KprobeMaxWrite    *ebpf.Program `ebpf:"kprobe_max_write"`
+	KprobeTryCharge   *ebpf.Program `ebpf:"kprobe_try_charge"`
+	KprobeV1Write     *ebpf.Program `ebpf:"kprobe_v1_write"`
+	RawAdj            *ebpf.Program `ebpf:"raw_adj"`
+	RawCgroupRmdir    *ebpf.Program `ebpf:"raw_cgroup_rmdir"`
 }
 
 func (p *HistoryPrograms) Close() error {
 	return _HistoryClose(
+		p.FentryCpusetWrite,
 		p.FentryDrainStock,
 		p.FentryHighWrite,
 		p.FentryKill,
 		p.FentryMaxWrite,
 		p.FentryTryCharge,
 		p.FentryV1Write,
+		p.KprobeCpusetWrite,
 		p.KprobeDrainStock,
 		p.KprobeHighWrite,
 		p.KprobeKill,

@@ -37,6 +37,7 @@ func records() []example {
 		{"a panic", panicked()},
 		{"a burst", grown()},
 		{"who holds the machine", held()},
+		{"changed before the kill", changed()},
 		{"SIGKILL by a manager", sigkill(oom.CauseMemoryManager, "")},
 		{"SIGKILL with a victim", sigkill(oom.CausePIDNamespace, "0b6a3d5e-1")},
 		{"marked only", alreadyExiting()},
@@ -58,6 +59,19 @@ func records() []example {
 		{"nothing known", &oom.Record{Schema: oom.Schema, ID: "1", Kind: oom.KindKill, Source: oom.SourceKmsg}},
 		{"blocks with nothing known", empty()},
 	}
+}
+
+func changed() *oom.Record {
+	r := cgroupKill()
+	runc := func(from, to, ago uint64) *oom.LimitChange {
+		return &oom.LimitChange{FromBytes: some(from), ToBytes: some(to), AgoNS: some(ago), PID: oom.Some(int32(911)), Comm: "runc", Cgroup: "/system.slice"}
+	}
+	r.Limit.Changed, r.Limit.HighChanged = runc(384*mib, 256*mib, 420e9), runc(0, 200*mib, 38e6)
+	r.Limit.HighChanged.FromBytes = oom.Opt[uint64]{}
+	r.Memory = &oom.Memory{SwapChanged: &oom.LimitChange{FromBytes: some(2 * gib), ToBytes: some(0), AgoNS: some(5e9)}}
+	r.Trigger.MemsChanged = &oom.NodesChange{From: "0-1", To: "1", AgoNS: some(3e9), Comm: "two\nlines\x1b[2J"}
+	r.Victim.OOMScoreAdjChanged = &oom.AdjChange{AgoNS: some(60e9), PID: oom.Some(int32(77)), Comm: "kubelet"}
+	return r
 }
 
 func base(id string, t time.Time) *oom.Record {

@@ -27,6 +27,7 @@ func (t *Text) wide(r *oom.Record) {
 	t.ownerDetails(r)
 	t.triggerDetails(r)
 	t.limits(r)
+	t.changes(r)
 	t.candidates(r)
 	t.zones(r)
 	if len(r.Sampled) > 0 {

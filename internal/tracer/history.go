@@ -22,6 +22,7 @@ const (
 	hookMaxWrite  = "memory_max_write"
 	hookHighWrite = "memory_high_write"
 	hookV1Write   = "mem_cgroup_write"
+	hookCpuset    = "cpuset_write_resmask"
 	hookRmdir     = "cgroup_rmdir"
 	hookAdj       = "oom_score_adj_update"
 )
@@ -39,6 +40,7 @@ func historyPlan() []hook {
 		functionHook(hookMaxWrite, 0, probe.HistoryProgFentryMaxWrite, probe.HistoryProgKprobeMaxWrite),
 		functionHook(hookHighWrite, 0, probe.HistoryProgFentryHighWrite, probe.HistoryProgKprobeHighWrite),
 		functionHook(hookV1Write, 0, probe.HistoryProgFentryV1Write, probe.HistoryProgKprobeV1Write),
+		functionHook(hookCpuset, 0, probe.HistoryProgFentryCpusetWrite, probe.HistoryProgKprobeCpusetWrite),
 		functionHook(hookDrain, 0, probe.HistoryProgFentryDrainStock, probe.HistoryProgKprobeDrainStock),
 		functionHook(hookTryCharge, 0, probe.HistoryProgFentryTryCharge, probe.HistoryProgKprobeTryCharge),
 	}

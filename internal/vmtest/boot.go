@@ -60,6 +60,9 @@ type Options struct {
 	Cmdline string
 	// QEMU is added to QEMU's arguments.
 	QEMU []string
+	// Counted has the guest's clocks count its instructions, one a nanosecond: what else
+	// runs on the host changes no rate. Of several CPUs, one runs at a time.
+	Counted bool
 	// BootTimeout ends a guest whose init has not spoken, Timeout one whose
 	// command has not ended; 0 means 60 seconds and 5 minutes.
 	BootTimeout, Timeout time.Duration

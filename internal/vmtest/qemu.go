@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -52,7 +53,11 @@ const bootParameters = "quiet loglevel=4 panic=-1 oops=panic watchdog_thresh=30 
 // /dev/kvm that is present may not work; OOMTRACE_KVM=1 asks for it.
 func qemuArgs(opts Options, m machine, dir string) []string {
 	accel := "tcg,thread=multi"
-	if os.Getenv("OOMTRACE_KVM") == "1" {
+	var clock []string
+	switch {
+	case opts.Counted:
+		accel, clock = "tcg,thread=single", []string{"-icount", "shift=0,sleep=off"}
+	case os.Getenv("OOMTRACE_KVM") == "1":
 		accel = "kvm"
 	}
 	cmdline := strings.TrimSpace("console=" + m.console + " " + bootParameters + " " + opts.Cmdline)
@@ -63,7 +68,7 @@ func qemuArgs(opts Options, m machine, dir string) []string {
 		"-chardev", "socket,id=frames,path=" + filepath.Join(dir, "frames"),
 		"-kernel", opts.Kernel.Image, "-initrd", filepath.Join(dir, "initramfs"), "-append", cmdline,
 	}
-	return append(append(args, m.args...), opts.QEMU...)
+	return slices.Concat(args, m.args, clock, opts.QEMU)
 }
 
 // runGuest runs QEMU once, until the guest's command has ended.

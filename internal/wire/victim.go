@@ -2,11 +2,8 @@ package wire
 
 import (
 	"bytes"
-	"fmt"
 	"math"
-	"math/bits"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 	"unsafe"
@@ -369,20 +366,7 @@ func nodeList(mask uint64) string {
 	if mask == unknown {
 		return ""
 	}
-	var ranges []string
-	for n := 0; n < 64; n++ {
-		if mask>>n&1 == 0 {
-			continue
-		}
-		first := n
-		n += bits.TrailingZeros64(^(mask >> n)) - 1
-		if n > first {
-			ranges = append(ranges, fmt.Sprintf("%d-%d", first, n))
-		} else {
-			ranges = append(ranges, strconv.Itoa(n))
-		}
-	}
-	return strings.Join(ranges, ",")
+	return oom.NodeList(mask)
 }
 
 // isChosen separates the chosen task from the others of an oom.group. The kernel

@@ -38,7 +38,7 @@ type kill struct {
 	Growth    *growth
 	Filled    []*stack
 	Levels    []level
-	Changed   template.HTML
+	Changes   []template.HTML
 	Holders   *holders
 	Tasks     *tasks
 	Zones     []zone
@@ -95,7 +95,7 @@ func (p *Page) kill(rec *oom.Record, line []byte) *kill {
 	k.Facts, k.More = k.facts()
 	k.Growth = growthOf(rec)
 	k.Filled = filled(rec)
-	k.Levels, k.Changed = levels(rec), changed(rec)
+	k.Levels, k.Changes = levels(rec), changes(rec)
 	k.Holders, k.Tasks = holdersOf(rec), tasksOf(rec)
 	k.memory()
 	k.processes()

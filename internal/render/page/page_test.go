@@ -228,7 +228,7 @@ func TestPoorRecords(t *testing.T) {
 	}{
 		{"nothing known", &oom.Record{Kind: oom.KindKill}},
 		{"blocks with nothing known", &oom.Record{
-			Victim: &oom.Victim{CgroupLimits: []oom.CgroupLimit{{}}}, Trigger: &oom.Trigger{}, Limit: &oom.Limit{Changed: &oom.LimitChange{}}, Sender: &oom.Sender{},
+			Victim: &oom.Victim{CgroupLimits: []oom.CgroupLimit{{}}}, Trigger: &oom.Trigger{}, Limit: &oom.Limit{Changed: &oom.LimitChange{}, HighChanged: &oom.LimitChange{}}, Sender: &oom.Sender{},
 			Memory:  &oom.Memory{Zones: []oom.Zone{{}}, SwapDevices: []oom.SwapDevice{{}}, History: &oom.MemoryHistory{Points: make([]oom.MemoryPoint, 3)}},
 			History: &oom.History{Points: make([]oom.HistoryPoint, 2), Growers: make([]oom.Grower, 2)}, Holders: make([]oom.Holder, 2),
 			Candidates: make([]oom.Candidate, 2), Why: &oom.Why{}, Exit: &oom.Exit{},
@@ -266,6 +266,35 @@ func TestWords(t *testing.T) {
 			t.Errorf("got %q, want %q", tt.got, tt.want)
 		}
 	}
+}
+
+// TestChanges: what was changed before a kill, in sentences.
+func TestChanges(t *testing.T) {
+	r := cgroupKill()
+	r.Limit.HighChanged = &oom.LimitChange{ToBytes: some(200 * mib), AgoNS: some(38e6), PID: oom.Some(int32(911)), Comm: "runc"}
+	r.Memory.SwapChanged = &oom.LimitChange{FromBytes: some(2048 * mib), ToBytes: some(0), AgoNS: some(5e9)}
+	r.Trigger.MemsChanged = &oom.NodesChange{From: "0-1", To: "1"}
+	r.Victim.OOMScoreAdj, r.Victim.OOMScoreAdjChanged = oom.Some(int32(500)), &oom.AdjChange{AgoNS: some(60e9), PID: oom.Some(int32(77)), Comm: "kubelet", Cgroup: "/k"}
+	page := plain(render(t, r))
+	for _, want := range []string{
+		"The limit was lowered from 384 MiB to 256 MiB, 7 min before the kill, by kubelet (911) in /system.slice/kubelet.service.",
+		"memory.high was set to 200 MiB, 38 ms before the kill, by runc (911).",
+		"Swap was reduced from 2 GiB to 0 B, 5 s before the kill.",
+		"The cpuset of the allocation was reduced from nodes 0-1 to 1.",
+		"The victim's oom_score_adj was set to 500, 1 min before the kill, by kubelet (77) in /k.",
+	} {
+		if !strings.Contains(page, want) {
+			t.Errorf("%q is missing", want)
+		}
+	}
+	if page := render(t, systemKill()); strings.Contains(page, "Changed before the kill") {
+		t.Error("nothing was changed, and there is a section on it")
+	}
+}
+
+// plain is a page without its tags.
+func plain(page string) string {
+	return html.UnescapeString(regexp.MustCompile(`<[^>]*>`).ReplaceAllString(page, ""))
 }
 
 var update = flag.Bool("update", false, "write the golden files")

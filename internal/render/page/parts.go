@@ -329,25 +329,6 @@ func unlimited(v, usage oom.Opt[uint64]) template.HTML {
 	return sizeOpt(v)
 }
 
-// changed is the sentence on a limit that was lowered.
-func changed(rec *oom.Record) template.HTML {
-	if rec.Limit == nil || rec.Limit.Changed == nil {
-		return ""
-	}
-	c := rec.Limit.Changed
-	out := "The limit was lowered from " + sizeOpt(c.FromBytes) + " to " + sizeOpt(c.ToBytes)
-	if c.AgoNS.Known {
-		out += ", " + duration(c.AgoNS) + " before the kill"
-	}
-	if c.Comm != "" {
-		out += ", by " + text(process(c.Comm, c.PID))
-	}
-	if c.Cgroup != "" {
-		out += " in " + mono(c.Cgroup)
-	}
-	return out + "."
-}
-
 // holders are the owners of the memory.
 type holders struct {
 	Rows []holder

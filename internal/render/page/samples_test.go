@@ -234,6 +234,8 @@ func hostile() *oom.Record {
 	r.Trigger.KernelStack, r.Trigger.UserStack = []string{evil}, []string{evil}
 	r.Limit.Cgroup, r.Limit.Level, r.Scope = evil, evil, evil
 	r.Limit.Changed.Comm, r.Limit.Changed.Cgroup = evil, evil
+	r.Trigger.MemsChanged = &oom.NodesChange{From: evil, To: evil, Comm: evil, Cgroup: evil}
+	r.Victim.OOMScoreAdjChanged = &oom.AdjChange{Comm: evil, Cgroup: evil}
 	r.Limit.Stat = append(r.Limit.Stat, oom.Stat{Name: evil, Bytes: 7})
 	r.Memory.Zones[0].Zone, r.Memory.SwapDevices[0].Name, r.Memory.SwapDevices[0].Type = evil, evil, evil
 	r.Memory.SlabCaches, r.Memory.Allocations = []oom.SlabCache{{Name: evil}}, []oom.Allocation{{Site: evil}}

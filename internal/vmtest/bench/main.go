@@ -8,8 +8,10 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/oomtrace/oomtrace/internal/vmtest"
@@ -24,32 +26,43 @@ func main() {
 	short := flag.Bool("short", false, "leave out the crowds and the ten thousand kills")
 	latency := flag.Bool("latency", false, "leave out the storms too")
 	charges := flag.Bool("charges", false, "measure the flight recording alone")
+	idle := flag.Bool("idle", false, "measure the process at rest alone")
 	signals := flag.Bool("signals", false, "measure signals alone")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	if err := run(ctx, *kernel, *binary, *beside, mode(*short, *latency, *charges, *signals)); err != nil {
-		fmt.Fprintln(os.Stderr, "bench:", err)
-		os.Exit(1)
+	for _, mode := range modes(*short, *latency, *charges, *idle, *signals) {
+		if err := run(ctx, *kernel, *binary, *beside, mode); err != nil {
+			fmt.Fprintln(os.Stderr, "bench:", err)
+			os.Exit(1)
+		}
 	}
 }
 
-// mode is what is asked of the program in the guest.
-func mode(short, latency, charges, signals bool) []string {
+// Guests of their own, whose clocks count instructions.
+const (
+	chargesMode = "-charges"
+	idleMode    = "-idle"
+)
+
+// modes are what is asked of the program in each guest.
+func modes(short, latency, charges, idle, signals bool) []string {
 	switch {
 	case signals:
 		return []string{"-signals"}
 	case charges:
-		return []string{"-charges"}
+		return []string{chargesMode}
+	case idle:
+		return []string{idleMode}
 	case latency:
 		return []string{"-latency"}
 	case short:
 		return []string{"-short"}
 	}
-	return nil
+	return []string{"-all", chargesMode, idleMode}
 }
 
-func run(ctx context.Context, kernel, binary, beside string, mode []string) error {
+func run(ctx context.Context, kernel, binary, beside, mode string) error {
 	k, err := kernels.Resolve(ctx, kernel, kernels.Options{})
 	if err != nil {
 		return err
@@ -71,10 +84,22 @@ func run(ctx context.Context, kernel, binary, beside string, mode []string) erro
 	if err != nil {
 		return err
 	}
-	res, err := vmtest.Boot(ctx, vmtest.Options{
-		Kernel: k, Command: append([]string{"/bench"}, mode...), Files: append(files, peers...), MemoryMiB: 6144,
+	files = append(files, peers...)
+	if mode == chargesMode {
+		compiler, err := goCompiler(ctx)
+		if err != nil {
+			return err
+		}
+		files = append(files, compiler)
+	}
+	opts := vmtest.Options{
+		Kernel: k, Command: []string{"/bench", mode}, Files: files, MemoryMiB: 6144,
 		Output: os.Stdout, Timeout: time.Hour, BootTimeout: 5 * time.Minute,
-	})
+	}
+	if mode == chargesMode || mode == idleMode {
+		opts.Counted, opts.CPUs = true, 1
+	}
+	res, err := vmtest.Boot(ctx, opts)
 	if err != nil {
 		var ge *vmtest.GuestError
 		if errors.As(err, &ge) {
@@ -86,6 +111,15 @@ func run(ctx context.Context, kernel, binary, beside string, mode []string) erro
 		return fmt.Errorf("the guest's exit code is %d", res.ExitCode)
 	}
 	return nil
+}
+
+// goCompiler is this machine's, a static program.
+func goCompiler(ctx context.Context) (initramfs.File, error) {
+	path, err := exec.CommandContext(ctx, "go", "tool", "-n", "compile").Output()
+	if err != nil {
+		return initramfs.File{}, fmt.Errorf("find the Go compiler: %w", err)
+	}
+	return initramfs.File{Path: "/compile", Host: strings.TrimSpace(string(path)), Mode: 0o755}, nil
 }
 
 // installedPeers packs the peers that this machine has (packages libbpf-tools

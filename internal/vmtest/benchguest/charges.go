@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
+	"syscall"
 	"time"
 
 	"github.com/oomtrace/oomtrace/internal/vmtest/workload"
@@ -23,7 +25,9 @@ type load struct {
 // rate does work for a while, and gives how much of it a second.
 type rate func(context.Context, time.Duration) (float64, error)
 
-func loads(g *workload.Guest) []load {
+// loads are those that the flight recording may slow down. What is charged is charged to
+// cgroups with a limit: the root has none.
+func loads(g *workload.Guest) ([]load, error) {
 	churn := func(n int, bytes int64) rate {
 		return func(ctx context.Context, d time.Duration) (float64, error) {
 			c, err := g.Churn(n, bytes)
@@ -33,58 +37,80 @@ func loads(g *workload.Guest) []load {
 			if err := c.Begun(ctx); err != nil {
 				return 0, errors.Join(err, c.Stop())
 			}
+			time.Sleep(d / 4) // each has had its turn
 			before, began := c.Pages(), time.Now()
 			time.Sleep(d)
 			pages := float64(c.Pages() - before)
 			return pages / time.Since(began).Seconds(), c.Stop()
 		}
 	}
+	group, err := g.Cgroup(nil, "bench-jobs", workload.Limits{MaxBytes: 1 << 30})
+	if err != nil {
+		return nil, err
+	}
+	dir, err := os.Open(filepath.Dir(group.Procs()))
+	if err != nil {
+		return nil, err
+	}
+	source, err := program()
+	if err != nil {
+		return nil, err
+	}
 	return []load{
 		{"pages of 4 KiB taken in one cgroup", churn(1, mib/4)},
 		{"pages of 4 KiB taken in 200 cgroups on one CPU", churn(200, mib/4)},
-		{"pages taken as huge pages in one cgroup", huge(churn(1, 32*mib))},
-		{"fork and exec", forks},
-	}
+		{"pages taken as huge pages in one cgroup", churn(1, 32*mib)},
+		{"fork and exec", jobs(dir, "/proc/self/exe", nothing)},
+		{"compile job", jobs(dir, "/compile", "-c=1", "-p", "main", "-o", os.DevNull, source)},
+	}, nil
 }
 
-// huge runs a load with huge pages wherever they fit.
-func huge(run rate) rate {
-	const file = "/sys/kernel/mm/transparent_hugepage/enabled"
-	return func(ctx context.Context, d time.Duration) (float64, error) {
-		if err := os.WriteFile(file, []byte("always"), 0); err != nil {
-			return 0, err
-		}
-		n, err := run(ctx, d)
-		return n, errors.Join(err, os.WriteFile(file, []byte("madvise"), 0))
+// program writes one for the compiler: it imports nothing.
+func program() (string, error) {
+	const path = "/tmp/main.go"
+	var b strings.Builder
+	b.WriteString("package main\n\nfunc main() {}\n")
+	for i := range 100 {
+		fmt.Fprintf(&b, "\nfunc f%d(m map[string]int, s []string) (n int) {\n\tfor i, v := range s {\n\t\tif m[v] > i {\n\t\t\tn += m[v] * %d\n\t\t}\n\t}\n\treturn n\n}\n", i, i)
 	}
+	return path, os.WriteFile(path, []byte(b.String()), 0o600)
 }
 
 // nothing is the argument of a process that ends at once.
 const nothing = "-nothing"
 
-func forks(ctx context.Context, d time.Duration) (float64, error) {
-	n, began := 0.0, time.Now()
-	for ; time.Since(began) < d; n++ {
-		if err := exec.CommandContext(ctx, "/proc/self/exe", nothing).Run(); err != nil {
-			return 0, err
+// jobs runs a program in a cgroup, one after the other.
+func jobs(cgroup *os.File, program string, args ...string) rate {
+	return func(ctx context.Context, d time.Duration) (float64, error) {
+		n, began := 0.0, time.Now()
+		for ; time.Since(began) < d; n++ {
+			cmd := exec.CommandContext(ctx, program, args...)
+			cmd.SysProcAttr = &syscall.SysProcAttr{UseCgroupFD: true, CgroupFD: int(cgroup.Fd())}
+			if out, err := cmd.CombinedOutput(); err != nil {
+				return 0, fmt.Errorf("%w: %s", err, out)
+			}
 		}
+		return n / time.Since(began).Seconds(), nil
 	}
-	return n / time.Since(began).Seconds(), nil
 }
 
 // charges measures what following each charge costs: the same work in turns without
 // and with oomtrace, then the programs' own time.
 func charges() error {
-	const rounds, turn = 7, time.Second
 	g, err := workload.Open()
 	if err != nil {
 		return err
 	}
-	all := loads(g)
-	rates := make([][2][]float64, len(all))
-	if err := stats(false); err != nil {
-		return errors.Join(err, g.Close())
+	all, err := loads(g)
+	if err == nil {
+		err = errors.Join(stats(false), sideBySide(all), programTimes(all))
 	}
+	return errors.Join(err, g.Close())
+}
+
+func sideBySide(all []load) error {
+	const rounds, turn = 3, time.Second
+	rates := make([][2][]float64, len(all))
 	for range rounds {
 		for with := range 2 {
 			err := traced(with == 1, func() error {
@@ -98,21 +124,21 @@ func charges() error {
 				return nil
 			})
 			if err != nil {
-				return errors.Join(err, g.Close())
+				return err
 			}
 		}
 	}
-	fmt.Print("\n| a second | without | with oomtrace | fewer, median of the rounds | quartiles |\n|---|---|---|---|---|\n")
+	fmt.Print("\n| a second | without | with oomtrace | fewer, median of the rounds | least and most |\n|---|---|---|---|---|\n")
 	for i, l := range all {
 		var losses []float64
 		for n := range rounds {
 			losses = append(losses, 100*(1-rates[i][1][n]/rates[i][0][n]))
 		}
 		slices.Sort(losses)
-		fmt.Printf("| %s | %.0f | %.0f | %.1f %% | %.1f to %.1f %% |\n", l.name, median(rates[i][0]), median(rates[i][1]),
-			losses[rounds/2], losses[rounds/4], losses[rounds-1-rounds/4])
+		fmt.Printf("| %s | %.0f | %.0f | %.2f %% | %.2f to %.2f %% |\n", l.name, median(rates[i][0]), median(rates[i][1]),
+			losses[rounds/2], losses[0], losses[rounds-1])
 	}
-	return errors.Join(programTimes(all), g.Close())
+	return nil
 }
 
 func median(v []float64) float64 {
@@ -152,7 +178,7 @@ func programTimes(all []load) error {
 	return traced(true, func() error {
 		for _, l := range all {
 			before, runs, began := bpfTime(), bpfRuns(), time.Now()
-			if _, err := l.run(context.Background(), 4*time.Second); err != nil {
+			if _, err := l.run(context.Background(), time.Second); err != nil {
 				return fmt.Errorf("%s: %w", l.name, err)
 			}
 			took, n := time.Since(began), bpfRuns()-runs
@@ -163,9 +189,52 @@ func programTimes(all []load) error {
 	})
 }
 
+// added is what following growth adds to the memory of the maps and of the process.
+func added() error {
+	fmt.Print("\n| | maps | resident |\n|---|---|---|\n")
+	for _, mode := range []string{"off", "sampled", "auto"} {
+		tr := tracers()[0]
+		tr.args = append(tr.args, "--history", mode)
+		p, _, err := startTracer(tr)
+		if err != nil {
+			return err
+		}
+		time.Sleep(10 * time.Second)
+		bytes, err := mapMemory(p.cmd.Process.Pid)
+		if err != nil {
+			return err
+		}
+		fmt.Printf("| --history %s | %.2f MiB | %s |\n", mode, float64(bytes)/mib, resident(p.cmd.Process.Pid))
+		p.stop()
+	}
+	return nil
+}
+
+// mapMemory is what the maps that a process has open take, as the kernel counts it
+// (memlock of their fdinfo).
+func mapMemory(pid int) (sum uint64, err error) {
+	paths, err := filepath.Glob(fmt.Sprintf("/proc/%d/fdinfo/*", pid))
+	if err != nil {
+		return 0, err
+	}
+	for _, path := range paths {
+		b, err := os.ReadFile(path)
+		if err != nil || !strings.Contains(string(b), "map_type:") {
+			continue // closed since, or none
+		}
+		_, rest, _ := strings.Cut(string(b), "memlock:")
+		var bytes uint64
+		if _, err := fmt.Sscan(rest, &bytes); err != nil {
+			return 0, fmt.Errorf("%s: memlock: %w", path, err)
+		}
+		sum += bytes
+	}
+	return sum, nil
+}
+
 // idle measures the process at rest beside cgroups of services.
 func idle() error {
-	const span = 30 * time.Second
+	const settle, span = 90 * time.Second, 40 * time.Second
 	h, err := workload.FindHierarchy()
 	if err != nil {
 		return err
@@ -188,7 +257,7 @@ func idle() error {
 		if err != nil {
 			return err
 		}
-		time.Sleep(span) // it comes to know them
+		time.Sleep(settle) // it comes to know them
 		before := cpuExact(p.cmd.Process.Pid)
 		time.Sleep(span)
 		used := cpuExact(p.cmd.Process.Pid) - before

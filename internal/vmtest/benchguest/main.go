@@ -75,8 +75,11 @@ func run() error {
 	for _, dir := range []string{"/sys/kernel/tracing", "/sys/kernel/debug"} {
 		_ = unix.Mount("none", dir, map[string]string{"/sys/kernel/tracing": "tracefs", "/sys/kernel/debug": "debugfs"}[dir], 0, "")
 	}
-	if slices.Contains(os.Args, "-charges") {
-		return errors.Join(charges(), idle())
+	switch {
+	case slices.Contains(os.Args, "-charges"):
+		return errors.Join(charges(), added())
+	case slices.Contains(os.Args, "-idle"):
+		return idle()
 	}
 	if err := latency(tracers()); err != nil {
 		return err
@@ -92,10 +95,10 @@ func run() error {
 			fmt.Printf("| %s | %.0f | %.0f | %.0f |\n", tr.name, rates[0], rates[1], rates[2])
 		}
 	}
-	if len(os.Args) > 1 {
+	if !slices.Contains(os.Args, "-all") {
 		return nil // -short
 	}
-	return errors.Join(signals(), long(), charges(), idle())
+	return errors.Join(signals(), long())
 }
 
 // process is a running tracer whose lines are stamped as they come.

@@ -196,7 +196,7 @@ func planStep(s Step) (readyStep, error) {
 		flags = unix.MAP_SHARED | unix.MAP_ANON | unix.MAP_NORESERVE
 	case Pgtables:
 		// One page table of 4 KiB maps 2 MiB.
-		size = s.Bytes / pageSize * (2 << 20)
+		size = s.Bytes / pageSize * hugePage
 	case Huge:
 		flags |= unix.MAP_HUGETLB
 	case File, Write:
@@ -246,7 +246,7 @@ func planStep(s Step) (readyStep, error) {
 	}
 	// Small pages make the counts exact.
 	advice := unix.MADV_NOHUGEPAGE
-	if s.Kind == Sparse {
+	if s.Kind == Sparse || s.Kind == Churn && s.Bytes >= hugePage {
 		advice = unix.MADV_HUGEPAGE
 	}
 	if err := unix.Madvise(r.region, advice); err != nil && !errors.Is(err, unix.EINVAL) {
@@ -527,11 +527,11 @@ func take(s *readyStep) {
 	case Swapoff:
 		call(unix.SYS_SWAPOFF, addr(s.path), 0, 0)
 	case Huge, Sparse:
-		for i := 0; i < len(s.region); i += 2 << 20 {
+		for i := 0; i < len(s.region); i += hugePage {
 			s.region[i] = 1
 		}
 	case Pgtables:
-		for i := 0; i < len(s.region); i += 2 << 20 {
+		for i := 0; i < len(s.region); i += hugePage {
 			s.fd += int(s.region[i])
 		}
 	case Write:

@@ -21,8 +21,12 @@ type Churning struct {
 	count   []byte
 }
 
+// hugePage is a huge page of amd64 and of arm64 with 4 KiB pages.
+const hugePage = 2 << 20
+
 // Churn starts n processes in n cgroups on one CPU, at least two, which take that many
-// bytes at a time. What they take meets no limit, but each cgroup has one.
+// bytes at a time, from 2 MiB on in huge pages. What they take meets no limit, but each
+// cgroup has one.
 func (g *Guest) Churn(n int, bytes int64) (_ *Churning, err error) {
 	c := &Churning{}
 	defer func() {

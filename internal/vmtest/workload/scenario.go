@@ -67,6 +67,9 @@ type Outcome struct {
 	Level string
 	// Threads is set when the kernel names another thread of the victim.
 	Threads bool
+	// Mems are the nodes of the victim's cpuset before this process changed them, and
+	// after; empty where it did not.
+	Mems [2]string
 	// NoVictim is set when the kernel finds no process to kill.
 	NoVictim bool
 	// Exiting is set when the victims were dying before: they are marked, and not
@@ -596,7 +599,7 @@ func runCpuset(ctx context.Context, g *Guest) (*Outcome, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Outcome{Constraint: constraintCpuset, Cgroup: c.Path, Victims: []int{p.PID}}, nil
+	return &Outcome{Constraint: constraintCpuset, Cgroup: c.Path, Victims: []int{p.PID}, Mems: [2]string{"0-1", "1"}}, nil
 }
 
 func ptr(b *byte) uintptr { return uintptr(unsafe.Pointer(b)) }
