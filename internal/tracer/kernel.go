@@ -5,6 +5,7 @@ import (
 	"math/bits"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -30,10 +31,19 @@ const (
 	symScanTasks      = "mem_cgroup_scan_tasks"
 )
 
+// wantedSymbols are the variables that the programs read, and the functions that they are
+// attached to or look for.
 func wantedSymbols() symbolNames {
+	functions := []string{symScanTasks}
+	for _, h := range slices.Concat(decisionHooks(), historyPlan()) {
+		probed := slices.ContainsFunc(h.candidates, func(c candidate) bool { return c.function })
+		if probed && !slices.Contains(functions, h.function()) {
+			functions = append(functions, h.function())
+		}
+	}
 	return symbolNames{
 		data:      []string{symSwapFree, symSwapTotal, symRAM, symSwappiness, symAllocatingTask, symMemcgStats, symHugeSizes, symHugeSizeCount, symCPUOffsets},
-		functions: []string{hookOutOfMemory, hookEvaluateTask, hookOOMKillProcess, hookKillVictim, symScanTasks, hookTryCharge, hookDrain, hookMaxWrite, hookHighWrite, hookV1Write},
+		functions: functions,
 	}
 }
 
