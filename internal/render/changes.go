@@ -12,9 +12,9 @@ func (t *Text) changes(r *oom.Record) {
 		t.details("changed", limitChange("limit", l.Changed))
 		t.details("changed", limitChange("memory.high", l.HighChanged))
 	}
-	if r.Memory != nil && r.Memory.SwapChanged != nil {
-		c := r.Memory.SwapChanged
-		t.details("changed", "swap reduced from "+shortOpt(c.FromBytes)+" to "+shortOpt(c.ToBytes)+before(c.AgoNS))
+	if m := r.Memory; m != nil {
+		t.details("changed", reduced("memory", m.TotalChanged))
+		t.details("changed", reduced("swap", m.SwapChanged))
 	}
 	if r.Trigger != nil && r.Trigger.MemsChanged != nil {
 		c := r.Trigger.MemsChanged
@@ -24,6 +24,14 @@ func (t *Text) changes(r *oom.Record) {
 		c := v.OOMScoreAdjChanged
 		t.details("changed", "oom_score_adj set to "+number(v.OOMScoreAdj, "-")+by(c.Comm, c.PID)+before(c.AgoNS))
 	}
+}
+
+// reduced is empty without a change.
+func reduced(what string, c *oom.LimitChange) string {
+	if c == nil {
+		return ""
+	}
+	return what + " reduced from " + shortOpt(c.FromBytes) + " to " + shortOpt(c.ToBytes) + before(c.AgoNS)
 }
 
 // limitChange is empty without a change. What had no limit before was given one.

@@ -68,7 +68,7 @@ func changed() *oom.Record {
 	}
 	r.Limit.Changed, r.Limit.HighChanged = runc(384*mib, 256*mib, 420e9), runc(0, 200*mib, 38e6)
 	r.Limit.HighChanged.FromBytes = oom.Opt[uint64]{}
-	r.Memory = &oom.Memory{SwapChanged: &oom.LimitChange{FromBytes: some(2 * gib), ToBytes: some(0), AgoNS: some(5e9)}}
+	r.Memory = &oom.Memory{TotalChanged: &oom.LimitChange{FromBytes: some(8 * gib), ToBytes: some(6 * gib), AgoNS: some(90e9)}, SwapChanged: &oom.LimitChange{FromBytes: some(2 * gib), ToBytes: some(0), AgoNS: some(5e9)}}
 	r.Trigger.MemsChanged = &oom.NodesChange{From: "0-1", To: "1", AgoNS: some(3e9), Comm: "two\nlines\x1b[2J"}
 	r.Victim.OOMScoreAdjChanged = &oom.AdjChange{AgoNS: some(60e9), PID: oom.Some(int32(77)), Comm: "kubelet"}
 	return r

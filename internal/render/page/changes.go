@@ -16,9 +16,9 @@ func changes(rec *oom.Record) (out []template.HTML) {
 			out = append(out, limitChange(mono("memory.high"), l.HighChanged))
 		}
 	}
-	if m := rec.Memory; m != nil && m.SwapChanged != nil {
-		c := m.SwapChanged
-		out = append(out, "Swap was reduced from "+sizeOpt(c.FromBytes)+" to "+sizeOpt(c.ToBytes)+by(c.AgoNS, "", oom.Opt[int32]{}, ""))
+	if m := rec.Memory; m != nil {
+		out = append(out, reduced("The machine's memory", m.TotalChanged)...)
+		out = append(out, reduced("Swap", m.SwapChanged)...)
 	}
 	if t := rec.Trigger; t != nil && t.MemsChanged != nil {
 		c := t.MemsChanged
@@ -29,6 +29,14 @@ func changes(rec *oom.Record) (out []template.HTML) {
 		out = append(out, "The victim's "+mono("oom_score_adj")+" was set to "+number(v.OOMScoreAdj)+by(c.AgoNS, c.Comm, c.PID, c.Cgroup))
 	}
 	return out
+}
+
+// reduced is empty without a change.
+func reduced(what template.HTML, c *oom.LimitChange) []template.HTML {
+	if c == nil {
+		return nil
+	}
+	return []template.HTML{what + " was reduced from " + sizeOpt(c.FromBytes) + " to " + sizeOpt(c.ToBytes) + by(c.AgoNS, c.Comm, c.PID, c.Cgroup)}
 }
 
 // limitChange: what had no limit before was given one.

@@ -272,6 +272,7 @@ func TestWords(t *testing.T) {
 func TestChanges(t *testing.T) {
 	r := cgroupKill()
 	r.Limit.HighChanged = &oom.LimitChange{ToBytes: some(200 * mib), AgoNS: some(38e6), PID: oom.Some(int32(911)), Comm: "runc"}
+	r.Memory.TotalChanged = &oom.LimitChange{FromBytes: some(8192 * mib), ToBytes: some(6144 * mib), AgoNS: some(180e9)}
 	r.Memory.SwapChanged = &oom.LimitChange{FromBytes: some(2048 * mib), ToBytes: some(0), AgoNS: some(5e9)}
 	r.Trigger.MemsChanged = &oom.NodesChange{From: "0-1", To: "1"}
 	r.Victim.OOMScoreAdj, r.Victim.OOMScoreAdjChanged = oom.Some(int32(500)), &oom.AdjChange{AgoNS: some(60e9), PID: oom.Some(int32(77)), Comm: "kubelet", Cgroup: "/k"}
@@ -279,6 +280,7 @@ func TestChanges(t *testing.T) {
 	for _, want := range []string{
 		"The limit was lowered from 384 MiB to 256 MiB, 7 min before the kill, by kubelet (911) in /system.slice/kubelet.service.",
 		"memory.high was set to 200 MiB, 38 ms before the kill, by runc (911).",
+		"The machine's memory was reduced from 8 GiB to 6 GiB, 3 min before the kill.",
 		"Swap was reduced from 2 GiB to 0 B, 5 s before the kill.",
 		"The cpuset of the allocation was reduced from nodes 0-1 to 1.",
 		"The victim's oom_score_adj was set to 500, 1 min before the kill, by kubelet (77) in /k.",
