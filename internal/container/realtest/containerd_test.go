@@ -219,10 +219,24 @@ func (c *containerd) cleanUp(t *testing.T) {
 	removeCgroups(pods)
 }
 
-// endProcesses kills all processes that name the directory in their command
-// line, such as shims, and counts them.
+// endProcesses kills all processes that name the directory in their command line, such
+// as shims, and counts them. A shim of a pod that was just removed ends by itself, a
+// moment later.
 func endProcesses(dir string) int {
-	n := 0
+	var left []int
+	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(50 * time.Millisecond) {
+		if left = processesOf(dir); len(left) == 0 || time.Now().After(deadline) {
+			break
+		}
+	}
+	for _, pid := range left {
+		_ = syscall.Kill(pid, syscall.SIGKILL)
+	}
+	return len(left)
+}
+
+// processesOf are those that name the directory in their command line.
+func processesOf(dir string) (pids []int) {
 	paths, _ := filepath.Glob("/proc/[0-9]*/cmdline")
 	for _, p := range paths {
 		b, err := os.ReadFile(p)
@@ -230,11 +244,10 @@ func endProcesses(dir string) int {
 			continue
 		}
 		if pid, err := strconv.Atoi(filepath.Base(filepath.Dir(p))); err == nil && pid != os.Getpid() {
-			n++
-			_ = syscall.Kill(pid, syscall.SIGKILL)
+			pids = append(pids, pid)
 		}
 	}
-	return n
+	return pids
 }
 
 // unmountBelow unmounts what is mounted below a directory, the deepest first.
