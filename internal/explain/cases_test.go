@@ -195,6 +195,14 @@ func TestCases(t *testing.T) {
 			r.Scope, r.Trigger.MemsAllowed, r.Memory.FreeBytes = oom.ScopeCpuset, "4", b(3*gib)
 			r.Memory.Zones = []oom.Zone{zone(4, "Movable", 2*gib, 9*mib, 20*mib)}
 		}), "", "the nodes of the cpuset have no zone that the request may use; the zones that they have hold 2 GiB free", "could also"},
+		{"the same in a log that is cut", system(fromLog, cmaMask, func(r *oom.Record) {
+			r.Scope, r.Trigger.MemsAllowed, r.Memory.FreeBytes, r.Incomplete = oom.ScopeCpuset, "4", b(3*gib), oom.Some(true)
+			r.Memory.Zones = []oom.Zone{zone(4, "Movable", 2*gib, 9*mib, 20*mib)}
+		}), "", "could also be a shortage of zones that the log lacks: it is cut", ""},
+		{"zones of other nodes than the allowed one", system(fromLog, func(r *oom.Record) {
+			r.Scope, r.Trigger.MemsAllowed, r.Memory.FreeBytes = oom.ScopeCpuset, "4", b(3*gib)
+			r.Memory.Zones = []oom.Zone{zone(1, "Normal", 2*gib, 9*mib, 20*mib)}
+		}), "", "", "no zone that the request may use"},
 		{"the same for a program", system(fromLog, func(r *oom.Record) {
 			r.Scope, r.Trigger.MemsAllowed, r.Memory.FreeBytes = oom.ScopeCpuset, "4", b(3*gib)
 			r.Memory.Zones = []oom.Zone{zone(4, "Movable", 2*gib, 9*mib, 20*mib)}

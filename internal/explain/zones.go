@@ -65,8 +65,8 @@ func (e *explanation) zones() {
 		listed = add(listed, z.FreeBytes.Value)
 	}
 	e.unlisted(&rest, listed)
-	if usable.n == 0 && rest.n > 0 && e.rec.Source == oom.SourceKmsg {
-		e.noUsableZone(&rest)
+	if usable.n == 0 && rest.n > 0 && e.rec.Source == oom.SourceKmsg && e.rec.Trigger != nil {
+		e.noUsableZone()
 		return
 	}
 	e.zonesShort = usable.n > 0 && usable.short == usable.n
@@ -81,16 +81,27 @@ func (e *explanation) zones() {
 
 // noUsableZone: the kernel's log lists the zones of the nodes that the request was limited
 // to, and it may use none of them: nodes of ZONE_MOVABLE alone, for the kernel's own memory.
-func (e *explanation) noUsableZone(listed *zoneSum) {
-	code, whose := codeNodeCpuset, "the nodes of the cpuset have "
+func (e *explanation) noUsableZone() {
+	code, whose, nodes := codeNodeCpuset, "the nodes of the cpuset have ", e.rec.Trigger.MemsAllowed
 	switch e.rec.Scope {
 	case oom.ScopeCpuset:
 	case oom.ScopeMempolicy:
-		code, whose = codeNodeMempolicy, "the nodes of the memory policy have "
+		code, whose, nodes = codeNodeMempolicy, "the nodes of the memory policy have ", e.rec.Trigger.Nodemask
 	default:
 		return
 	}
-	e.add(finding{code: code, text: whose + "no zone that the request may use; the zones that they have hold " + sizeText(listed.free) + " free"})
+	var free uint64
+	for _, z := range e.rec.Memory.Zones {
+		if !z.Node.Known || !inList(nodes, z.Node.Value) {
+			return // the log holds zones of others, so that it need not hold all of these
+		}
+		free = add(free, z.FreeBytes.Value)
+	}
+	f := finding{code: code, text: whose + "no zone that the request may use; the zones that they have hold " + sizeText(free) + " free"}
+	if e.rec.Incomplete.Or(false) {
+		f.doubt = "a shortage of zones that the log lacks: it is cut"
+	}
+	e.add(f)
 	e.settle(code)
 }
 
