@@ -243,6 +243,9 @@ func keptForms(dmesg func([]sourceLine) string) []wrapping {
 		{name: "a YAML block", wrap: around("data:\n  kern.log: |\n", "kind: ConfigMap\n", func(_ int, l string) string { return "    " + l + "\n" })},
 		{name: "a YAML block, kept", wrap: around("output: |-\n", "", func(_ int, l string) string { return "  " + l + "\n" })},
 		{name: "a YAML string of all", wrap: func(lines []sourceLine) string { return "stdout: " + strconv.Quote(dmesg(lines)) + "\nrc: 0\n" }},
+		{name: "a list of bytes, as Python prints it", wrap: func(lines []sourceLine) string {
+			return "[b'" + strings.ReplaceAll(strings.TrimSuffix(dmesg(lines), "\n"), "\n", `\n', b'`) + "']\n"
+		}},
 		{name: "Ansible", wrap: func(lines []sourceLine) string {
 			o, _ := json.MarshalIndent(map[string]any{"changed": true, "cmd": "dmesg", "rc": 0, "stderr": "", "stdout": dmesg(lines), "stdout_lines": strings.Split(dmesg(lines), "\n")}, "", "    ")
 			return "TASK [debug] *******\nok: [web1] => " + string(o) + "\n"

@@ -11,7 +11,7 @@ import (
 )
 
 // strung makes lines of a log that is one string of a programming language, or a list of
-// them in one line: "…\n…", '…\n…', ["…", "…"].
+// them in one line: "…\n…", '…\n…', ["…", "…"], [b'…', b'…'].
 type strung struct {
 	in   io.Reader
 	raw  [4 << 10]byte
@@ -22,7 +22,7 @@ type strung struct {
 }
 
 // longestEscape is how many bytes stand for a character, or for a line's end.
-const longestEscape = len(`\r\n", "`)
+const longestEscape = len(`\r\n", b"`)
 
 func decodeStrings(g Grammar, _ []byte, src *source) (io.Reader, error) {
 	first, ok := isStrung(g, src.begin())
@@ -125,7 +125,7 @@ func lineEscape(b []byte) (value []byte, n int) {
 			break
 		}
 	}
-	for _, end := range [...]string{`", "`, `","`, `', '`, `','`} {
+	for _, end := range [...]string{`", "`, `","`, `', '`, `','`, `', b'`, `", b"`} {
 		if scan.HasPrefix(b[n:], end) {
 			n += len(end)
 			break
