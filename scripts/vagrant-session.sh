@@ -31,6 +31,7 @@ if [ "$1" != --inside ]; then
 		chroot . /bin/bash /repo/scripts/vagrant-session.sh --inside
 fi
 
+rm -f /etc/libvirt/qemu/*.xml # the domain of a run that was killed
 mkdir -p /var/lib/libvirt/{dnsmasq,images,qemu} /var/log/libvirt/qemu /session/records
 virtlogd -d
 libvirtd -d
