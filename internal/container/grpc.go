@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc"
@@ -28,6 +29,10 @@ const (
 	maxFields = 2000
 	// maxHeaders bounds what precedes and follows an answer, in bytes.
 	maxHeaders = 16 << 10
+	// maxUnasked bounds all that an engine in a container sends for one question, in
+	// bytes: what goes beyond ends the connection, since frames that nobody asked for
+	// cost time.
+	maxUnasked = maxForeignMessage + 2*maxHeaders
 	// ioBuffer is the size of a connection's buffers, in bytes.
 	ioBuffer = 4 << 10
 	// idle is how long a connection is kept that nothing is asked over.
@@ -101,13 +106,17 @@ func (s *socket) trusted() error {
 type client struct {
 	*socket
 
+	// left is how many bytes may still come before the next question.
+	left atomic.Int64
+
 	mu   sync.Mutex
 	conn *grpc.ClientConn
 	err  error // of the last dial
 }
 
-// get gives the connection.
+// get gives the connection for one question.
 func (c *client) get() (*grpc.ClientConn, error) {
+	c.left.Store(maxUnasked)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.conn != nil {
@@ -123,7 +132,9 @@ func (c *client) get() (*grpc.ClientConn, error) {
 			conn, err := c.dial(ctx)
 			c.mu.Lock()
 			defer c.mu.Unlock()
-			c.err = err
+			if c.err = err; err == nil && !c.system() {
+				conn = &metered{conn, &c.left}
+			}
 			return conn, err
 		}),
 		grpc.WithDefaultCallOptions(call...),
@@ -133,6 +144,22 @@ func (c *client) get() (*grpc.ClientConn, error) {
 	)
 	c.conn = conn
 	return conn, err
+}
+
+// metered is a connection that ends once too much has come over it.
+type metered struct {
+	net.Conn
+	left *atomic.Int64
+}
+
+var errUnasked = errors.New("the runtime sends what nobody asked for")
+
+func (m *metered) Read(b []byte) (int, error) {
+	n, err := m.Conn.Read(b)
+	if m.left.Add(-int64(n)) < 0 {
+		return 0, errUnasked
+	}
+	return n, err
 }
 
 func (c *client) close() {

@@ -75,6 +75,9 @@ const (
 	// that starts again is back within a moment.
 	soonPause = 50 * time.Millisecond
 	maxPause  = 30 * time.Second
+	// maxHurries is how many times in a row an engine in a container may refuse before
+	// a new container no longer shortens the pause.
+	maxHurries = 4
 	// podPause is how long the pod's own sandbox, asked for as well, has to tell the
 	// pod's labels.
 	podPause = time.Second
@@ -181,7 +184,8 @@ func (s *source) push(e *entry, old, again bool) (expected bool) {
 	case rankKubelet:
 		due = due.Add(delays[4])
 	}
-	if soon := s.failed.Add(soonPause); !old && soon.Before(s.retryAt) {
+	// An engine in a container makes new containers as it likes.
+	if soon := s.failed.Add(soonPause); !old && soon.Before(s.retryAt) && (s.system() || s.fails < maxHurries) {
 		s.retryAt = soon
 	}
 	a := s.pending[e]

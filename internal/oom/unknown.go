@@ -147,38 +147,42 @@ func mergedArray(known, unknown json.RawMessage) (json.RawMessage, error) {
 	return joinArray(elements), nil
 }
 
-// MapStrings puts each string of JSON, but for the keys, through a function.
+// MapStrings puts each string of valid JSON, but for the keys, through a function.
 func MapStrings(raw json.RawMessage, f func(string) string) (json.RawMessage, error) {
-	raw = bytes.TrimSpace(raw)
-	if len(raw) == 0 {
-		return raw, nil
-	}
-	switch raw[0] {
-	case '"':
-		var s string
-		if err := json.Unmarshal(raw, &s); err != nil {
-			return nil, err
+	var out json.RawMessage
+	for {
+		start := bytes.IndexByte(raw, '"')
+		if start < 0 {
+			return append(out, raw...), nil
 		}
-		return json.Marshal(f(s))
-	case '{':
-		members, err := membersOf(raw)
-		for i := range members {
-			if err == nil {
-				members[i].value, err = MapStrings(members[i].value, f)
+		end := stringEnd(raw, start)
+		text := raw[start:end]
+		if rest := bytes.TrimLeft(raw[end:], " \t\r\n"); len(rest) == 0 || rest[0] != ':' {
+			var s string
+			if err := json.Unmarshal(text, &s); err != nil {
+				return nil, err
+			}
+			var err error
+			if text, err = json.Marshal(f(s)); err != nil {
+				return nil, err
 			}
 		}
-		return joinObject(members), err
-	case '[':
-		var elements []json.RawMessage
-		err := json.Unmarshal(raw, &elements)
-		for i := range elements {
-			if err == nil {
-				elements[i], err = MapStrings(elements[i], f)
-			}
-		}
-		return joinArray(elements), err
+		out = append(append(out, raw[:start]...), text...)
+		raw = raw[end:]
 	}
-	return raw, nil
+}
+
+// stringEnd is where the string ends whose quote is at start.
+func stringEnd(raw []byte, start int) int {
+	for i := start + 1; i < len(raw); i++ {
+		switch raw[i] {
+		case '\\':
+			i++
+		case '"':
+			return i + 1
+		}
+	}
+	return len(raw)
 }
 
 // Clone is a copy of a record's content that shares nothing with it.

@@ -43,8 +43,43 @@ func TestAddUnknownFields(t *testing.T) {
 }
 
 func TestMapStrings(t *testing.T) {
-	got, err := MapStrings(json.RawMessage(`{"a":"x","b":["y",{"c":"z"}],"d":1}`), strings.ToUpper)
-	if want := `{"a":"X","b":["Y",{"c":"Z"}],"d":1}`; err != nil || string(got) != want {
-		t.Errorf("got %s, %v; want %s", got, err, want)
+	const deep = 9000
+	for _, tt := range []struct{ name, json, want string }{
+		{"none", ``, ``},
+		{"keys stay", `{"a":"x","b":["y",{"c" : "z"}],"d":1}`, `{"a":"X","b":["Y",{"c" : "Z"}],"d":1}`},
+		{"a string", `"x"`, `"X"`},
+		{"nothing in it", `{"a":{},"b":[],"c":[{}],"d":""}`, `{"a":{},"b":[],"c":[{}],"d":""}`},
+		{"escapes", `{"a\"b":"x\\","c":"\"y\":","d":"\u00e4"}`, `{"a\"b":"X\\","c":"\"Y\":","d":"Ä"}`},
+		{"deep", strings.Repeat(`[`, deep) + `"x"` + strings.Repeat(`]`, deep), strings.Repeat(`[`, deep) + `"X"` + strings.Repeat(`]`, deep)},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			got, err := MapStrings(json.RawMessage(tt.json), strings.ToUpper)
+			if err != nil || string(got) != tt.want {
+				t.Errorf("got %.200s, %v; want %.200s", got, err, tt.want)
+			}
+		})
 	}
+	once := testing.AllocsPerRun(1, func() {
+		_, _ = MapStrings(json.RawMessage(strings.Repeat(`[`, deep)+strings.Repeat(`]`, deep)), strings.ToUpper)
+	})
+	if once > 100 {
+		t.Errorf("%v allocations for %d levels", once, deep)
+	}
+}
+
+// FuzzMapStrings holds that JSON stays JSON, with the same shape.
+func FuzzMapStrings(f *testing.F) {
+	f.Add(`{"a":{},"b":["x\\",null,1e9,"\ud800"]}`)
+	f.Fuzz(func(t *testing.T, text string) {
+		if !json.Valid([]byte(text)) {
+			return
+		}
+		once, err := MapStrings(json.RawMessage(text), strings.ToUpper)
+		if err != nil || !json.Valid(once) {
+			t.Fatalf("%q gives %q, %v", text, once, err)
+		}
+		if twice, err := MapStrings(once, strings.ToUpper); err != nil || string(twice) != string(once) {
+			t.Fatalf("%q gives %q, then %q, %v", text, once, twice, err)
+		}
+	})
 }

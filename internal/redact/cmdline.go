@@ -82,6 +82,9 @@ type pass struct {
 	program string
 	follow  []following
 	flag    bool   // the word before is a flag
+	shell   bool   // a shell was named, and flags since
+	set     bool   // "set", and flags since: the name of a setting comes
+	named   bool   // the word before is that name
 	login   int    // how much of "-u bob -p" was met
 	label   string // of the value that comes: {"name": "DB_PASSWORD", "value": "x"}
 }
@@ -440,9 +443,11 @@ func (p *pass) blank(i int) int {
 		return p.userPassword(next, ":", false)
 	case isScheme(lastName(word), "bearer") && !isVariable(bare(rest)) && !isLongFlag(rest), word == "Basic" && looksRandom(bare(rest)):
 		return p.value(next, value{})
-	case word[0] == '-' && !isLongFlag(rest) && lastName(word) == word && p.secret(word, next, false):
+	case (word[0] == '-' || word[0] == '+') && !isLongFlag(rest) && lastName(word) == strings.TrimPrefix(word, "+") && p.secret(word, next, false):
 		return p.value(next, kindOf(word, false))
-	case isQuote(rest[0]) && p.beforeQuoted(start, word):
+	case p.named && rest[0] != '-' && p.secret(lastName(word), next, false):
+		return p.value(next, value{})
+	case isQuote(rest[0]) && p.beforeQuoted(start, word), isPasswordWord(word) && isMixed(bare(rest)):
 		return p.value(next, value{})
 	case (word == "echo" || word == "printf" || word == "yes") && !p.starts(next):
 		return p.piped(start, next)
@@ -450,6 +455,21 @@ func (p *pass) blank(i int) int {
 		return p.substituted(next)
 	}
 	return p.habit(word, next)
+}
+
+// isPasswordWord names a setting, or a verb's argument: "password hunter2".
+func isPasswordWord(s string) bool {
+	switch s {
+	case "password", "passwd", "passphrase", "PASSWORD":
+		return true
+	}
+	return false
+}
+
+// isMixed says whether s has letters and digits, and is no name of a file.
+func isMixed(s string) bool {
+	const letters, digits = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ", "0123456789"
+	return strings.ContainsAny(s, letters) && strings.ContainsAny(s, digits) && !strings.ContainsAny(s, "./=:") && s[0] != '-'
 }
 
 // beforeQuoted says whether a quoted word is a secret because of the word before:
@@ -543,6 +563,11 @@ func (p *pass) note(word string) {
 	p.meetLogin(word)
 	flag := p.flag
 	p.flag = word[0] == '-' && len(word) > 1 && word != "--"
+	if p.flag && p.shell && word[len(word)-1] == 'c' {
+		p.flag = false // bash -lc: a program comes
+		return
+	}
+	p.meetSet(word)
 	if strings.IndexByte(";|&", word[len(word)-1]) >= 0 && p.program != "expect" {
 		p.program, p.follow = "", nil
 		return
@@ -555,6 +580,7 @@ func (p *pass) note(word string) {
 		return
 	}
 	base := lastName(word)
+	p.shell = isShell(base)
 	if isEngine(base) {
 		p.program = base
 	}
@@ -586,6 +612,26 @@ func (p *pass) meetLogin(word string) {
 		return
 	}
 	p.login = 0
+}
+
+// meetSet looks for "set NAME VALUE".
+func (p *pass) meetSet(word string) {
+	for _, verb := range [...]string{"set", "setenv", "arg"} {
+		if strings.EqualFold(strings.TrimLeft(word, "-+"), verb) {
+			p.set, p.named = true, false
+			return
+		}
+	}
+	p.named = p.set && !p.flag
+	p.set = p.set && p.flag
+}
+
+func isShell(program string) bool {
+	switch program {
+	case "sh", "bash", "dash", "ash", "zsh", "ksh", "fish", "busybox", "su":
+		return true
+	}
+	return false
 }
 
 // isEngine says whether a program's --user is not a login, and its --secret a
@@ -948,15 +994,16 @@ func (p *pass) url(i int) int {
 	if hidden := p.hook(i, end); hidden > 0 {
 		return hidden
 	}
-	at := strings.LastIndexByte(p.s[i:end], '@')
-	if at < 0 {
-		return i
-	}
-	at += i
 	user := i
-	for user < at && isUserByte(p.s[user]) {
+	for user < end && isUserByte(p.s[user]) {
 		user++
 	}
+	at := strings.LastIndexByte(p.s[i:end], '@')
+	if at < 0 {
+		return p.cutURL(i, user)
+	}
+	at += i
+	user = min(user, at)
 	switch {
 	case user == at: // no password
 		if !p.isHTTP(i) || isPlainUser(p.s[i:at]) {
@@ -977,6 +1024,19 @@ func (p *pass) url(i int) int {
 		p.hide(user, at)
 	}
 	return at
+}
+
+// cutURL hides the password of USER:PASSWORD@HOST where the command line was cut in
+// it, with the mark at colon: it is no port, and no image's tag.
+func (p *pass) cutURL(i, colon int) int {
+	if colon == i || colon+1 >= len(p.s) || p.s[colon] != ':' || p.s[colon+1] == ':' || wordEnd(p.s, colon) < len(p.s) {
+		return i
+	}
+	port, _, _ := strings.Cut(p.s[colon+1:], "/")
+	if isNumber(port) || p.isScheme(i, "docker") || p.isScheme(i, "oci") {
+		return i
+	}
+	return p.hideIn(colon+1, len(p.s))
 }
 
 // isPlainUser says whether the user part of an address is a name, and no token.

@@ -15,14 +15,15 @@ func (p *pass) call(i int) int {
 	return p.hideIn(i+1, end-1)
 }
 
-// defined hides the value of define("DB_PASSWORD", "x"), with the comma at i.
+// defined hides the value of define("DB_PASSWORD", "x") and of ["X-Auth-Token", "x"],
+// with the comma at i.
 func (p *pass) defined(i int) int {
 	key, _ := p.nameBefore(i)
 	from := i + 1
 	for from < len(p.s) && p.s[from] == ' ' {
 		from++
 	}
-	if from == len(p.s) || !isQuote(p.s[from]) || strings.Trim(key, "ABCDEFGHIJKLMNOPQRSTUVWXYZ_0123456789") != "" || !p.r.secret(key, p.s[from:p.argEnd(from)], false) {
+	if from == len(p.s) || !isQuote(p.s[from]) || !isConstant(key) && !strings.HasPrefix(key, "X-") && !strings.HasPrefix(key, "x-") || !p.r.secret(key, p.s[from:p.argEnd(from)], false) {
 		return i + 1
 	}
 	return p.words(from, false)
@@ -33,7 +34,11 @@ func (p *pass) callEnd(i int) int {
 	if i+1 >= len(p.s) || p.s[i] != '(' || !isQuote(p.s[i+1]) {
 		return 0
 	}
-	return i + 1 + strings.IndexByte(p.s[i:p.argEnd(i)], ')')
+	end := p.argEnd(i)
+	if n := strings.IndexByte(p.s[i:end], ')'); n >= 0 {
+		return i + 1 + n
+	}
+	return end + 1 // it was cut
 }
 
 // element hides the text of <password>TEXT</password>, with the first tag's end at i.
@@ -44,6 +49,9 @@ func (p *pass) element(i int) int {
 		return from
 	}
 	end := strings.IndexByte(p.s[from:p.argEnd(from)], '<')
+	if end < 0 && wordEnd(p.s, from) == len(p.s) && p.r.secret(key, p.s[from:], true) {
+		return p.hideIn(from, len(p.s)) // it was cut
+	}
 	if end <= 0 || !strings.HasPrefix(p.s[from+end:], "</") || !p.r.secret(key, p.s[from:from+end], true) {
 		return from
 	}

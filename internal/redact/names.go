@@ -49,6 +49,13 @@ func builtin() []name {
 		{"key", wordStarts | nameEnds | random}, {"signature", nameEnds | random}, {"sig", wordStarts | nameEnds | random}, {"hmac", nameEnds | random},
 		{"login", nameEnds | random}, {"session", wordStarts | nameEnds | random}, {"macaroon", 0}, {"appkey", 0}, {"applicationkey", 0}, {"proxyauth", 0},
 		{"jsessionid", 0}, {"phpsessid", 0}, {"nthash", 0}, {"pin", wordStarts | nameEnds | digits},
+		{"salt", wordStarts | nameEnds | random}, {"pepper", wordStarts | nameEnds | random}, {"seed", wordStarts | nameEnds | random},
+		{"private", wordStarts | nameEnds | random}, {"code", wordStarts | nameEnds | random},
+		// "password" in other languages
+		{"kennwort", 0}, {"contraseña", 0}, {"contrasena", 0}, {"motdepasse", 0}, {"wachtwoord", 0}, {"senha", wordStarts | wordEnds},
+		{"hasło", wordStarts}, {"haslo", wordStarts | wordEnds}, {"heslo", wordStarts | wordEnds}, {"parola", wordStarts | wordEnds},
+		{"lösenord", 0}, {"losenord", 0}, {"salasana", 0}, {"şifre", 0}, {"sifre", wordStarts | wordEnds}, {"пароль", 0}, {"Пароль", 0},
+		{"密码", 0}, {"密碼", 0}, {"パスワード", 0}, {"비밀번호", 0},
 	}
 }
 
@@ -143,7 +150,7 @@ func (r *Redactor) isHarmless(s string, start, end int) bool {
 	const longest = 32 // of a harmless word, with its joints
 	for i := max(0, start-longest); i <= start; i++ {
 		for _, n := range r.harmless {
-			if startsWord(s, i) && n.match(s, i) >= end {
+			if m := n.match(s, i); startsWord(s, i) && (m >= end || m > 0 && m == end-1 && lower(s[m]) == 's') {
 				return true
 			}
 		}
@@ -216,13 +223,19 @@ func isReference(v string) bool {
 // isVariable says whether a shell is to put the value in.
 func isVariable(v string) bool {
 	return strings.HasPrefix(v, "${") || strings.HasPrefix(v, "$(") ||
-		len(v) > 1 && v[0] == '$' && strings.Trim(v[1:], "ABCDEFGHIJKLMNOPQRSTUVWXYZ_0123456789") == "" && isLetter(v[1])
+		len(v) > 1 && v[0] == '$' && isConstant(v[1:]) && isLetter(v[1])
+}
+
+// isConstant says whether s is written as variables of the environment are.
+func isConstant(s string) bool {
+	return strings.Trim(s, "ABCDEFGHIJKLMNOPQRSTUVWXYZ_0123456789") == ""
 }
 
 // looksRandom says whether a machine may have made s: long, of letters and
 // digits, and no path, digest or UUID.
 func looksRandom(s string) bool {
 	const least = 16
+	s, _, _ = strings.Cut(s, "&") // of a query
 	letters, digits, others := 0, 0, 0
 	for i := range len(s) {
 		switch c := s[i]; {
