@@ -221,9 +221,14 @@ func (e *explanation) outcome() {
 	case e.rec.Kind == oom.KindPanic:
 		e.panicked()
 	case e.rec.Kind == oom.KindOOM:
-		e.add(finding{code: codeCut, text: "an OOM began here; the log does not hold how it ended"})
+		text := "an OOM began here; the log does not hold how it ended"
+		if e.rec.Trigger == nil {
+			text = "an OOM happened here; the log holds neither how it began nor how it ended"
+		}
+		e.add(finding{code: codeCut, text: text})
 		e.settle(codeCut)
-	case e.sysrq:
+	}
+	if e.sysrq && e.rec.Kind != oom.KindAlreadyExiting {
 		e.sysrqf()
 	}
 	e.special = e.verdict != ""
@@ -237,7 +242,7 @@ func (e *explanation) sysrqf() {
 	if s := e.rec.Sender; s != nil {
 		text = process(s.PID, s.Comm) + " wrote f to /proc/sysrq-trigger"
 	}
-	e.add(finding{code: codeSysrq, text: text})
+	e.add(finding{code: codeSysrq, text: text, aside: text})
 	e.settle(codeSysrq)
 }
 

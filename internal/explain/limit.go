@@ -26,7 +26,7 @@ func (e *explanation) limit() {
 		return
 	}
 	locked := e.locked(e.usage, e.limitUnevictable, e.limitSwappable())
-	if e.swap() != swapFree || locked {
+	if e.swap() != swapFree || locked || e.contradicts {
 		return
 	}
 	// Swap does not decide the verdict here: the limit is full either way.
@@ -294,8 +294,9 @@ func (e *explanation) limitKind() {
 		}
 	}
 	// What no kind accounts for may be more than the largest of those known.
-	rest := sub(whole.Value, sum(e.anon, e.shmem, e.cache, e.kernel).Value)
-	if top.size.Value == 0 || top.size.Value < rest {
+	known := sum(e.anon, e.shmem, e.cache, e.kernel).Value
+	rest := sub(whole.Value, known)
+	if e.contradicts = exceeds(known, whole.Value); e.contradicts || top.size.Value == 0 || top.size.Value < rest {
 		e.kindUnknown(whole.Value)
 		return
 	}
@@ -328,13 +329,23 @@ func (f *facts) pinnedCache() bool {
 	return u.Known && f.anon.Known && f.cache.Known && ratio(sub(u.Value, f.anon.Value), f.cache.Value, 1, 2)
 }
 
+const countedTooMuch = "what memory.stat counts is more than is in use"
+
 // kindUnknown serves records without memory.stat: the victim's own memory may
 // fill half of the limit alone.
 func (e *explanation) kindUnknown(whole uint64) {
 	lead := e.limitUsedUp()
 	if a := e.victimAnon; !e.group && ratio(a.Value, whole, 1, 2) {
-		e.add(finding{code: codeLimitAnon, text: "anonymous memory of this process: " + partText(a.Value, whole),
-			lead: sprintf("%s, %s of it anonymous memory of this process", lead, percentText(min(a.Value, whole), whole))})
+		f := finding{code: codeLimitAnon, text: "anonymous memory of this process: " + partText(a.Value, whole),
+			lead: sprintf("%s, %s of it anonymous memory of this process", lead, percentText(min(a.Value, whole), whole))}
+		switch {
+		case exceeds(a.Value, whole):
+			f.text = "this process holds " + sizeText(a.Value) + " of anonymous memory, more than the " + sizeText(whole) + " in use"
+			f.lead, f.doubt = lead+"; "+f.text, "another kind of memory: this process has some that is charged elsewhere"
+		case e.contradicts:
+			f.doubt = "another kind of memory: " + countedTooMuch
+		}
+		e.add(f)
 		e.settle(codeLimitAnon)
 		return
 	}
@@ -349,7 +360,11 @@ func (e *explanation) kindUnknown(whole uint64) {
 	if e.max.Known {
 		text += ", limit " + sizeText(e.max.Value)
 	}
-	e.add(finding{code: codeLimitFull, text: text, lead: lead, doubt: "any kind of memory: memory.stat is not in the record"})
+	doubt := "any kind of memory: memory.stat is not in the record"
+	if e.contradicts {
+		doubt = "any kind of memory: " + countedTooMuch
+	}
+	e.add(finding{code: codeLimitFull, text: text, lead: lead, doubt: doubt})
 	e.settle(codeLimitFull)
 }
 

@@ -46,6 +46,24 @@ func (e *explanation) systemSwap() {
 		e.unsure(codeMemoryLow, "any cause with swap: the record does not hold its state")
 	}
 	e.freeUnused()
+	e.cacheLeft()
+}
+
+// cacheLeft: reclaim drops page cache before the kernel kills. With a quarter of the memory in
+// it, a state of swap does not say why, nor do numbers that contradict each other.
+func (e *explanation) cacheLeft() {
+	doubt := ""
+	switch {
+	case e.contradicts:
+		doubt = "another cause: what the record counts is more than the machine has"
+	case e.total.Known && ratio(e.lruFile.Value, e.total.Value, 1, 4):
+		doubt = "page cache that reclaim was too slow to drop: " + sizeText(e.lruFile.Value) + " of it is left"
+	default:
+		return
+	}
+	for _, code := range [...]string{codeSwapNone, codeSwapFull} {
+		e.unsure(code, doubt)
+	}
 }
 
 // freeUnused: with a tenth of the memory free, and not all zones of the request short, a
@@ -172,7 +190,8 @@ func (e *explanation) uncounted() string {
 	if !e.stacksKnown {
 		s += ", kernel stacks"
 	}
-	if e.swapTotal.Value > 0 && !e.zspages.Known {
+	// What is swapped out is the most that zram and zswap hold.
+	if swapped := e.swapped(); e.swapTotal.Value > 0 && !e.zspages.Known && (!e.swapFree.Known || ratio(swapped, e.missing.Value, 1, 2)) {
 		s = "what zram or zswap holds, " + s
 	}
 	if !e.vmallocKnown {

@@ -94,7 +94,7 @@ func parseKilled(b []byte, exact bool) (k killLine, ok bool) {
 	}
 	// Cut within the line: the name is whole only with its bracket.
 	k.cut, k.noSizes = true, true
-	end := bytes.LastIndexByte(rest, ')')
+	end := bytes.LastIndexByte(rest[:min(len(rest), maxComm+1)], ')')
 	if end < 0 {
 		return k, false
 	}

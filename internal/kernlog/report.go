@@ -101,6 +101,7 @@ type report struct {
 	// Old kernels print the counters of each cgroup below the limit by itself;
 	// the limit's own come first.
 	statsEach, statsOfLimit bool
+	statsFirst              string
 	statsMixed              bool // two reports' could not be told apart
 
 	mem   memInfo
@@ -224,6 +225,11 @@ func (r *report) missing(k *killLine) bool {
 	return r.tasks.total <= maxRows && r.tasks.find(k.pid) == nil && (!r.chosen.known || r.tasks.find(r.chosen.pid) == nil)
 }
 
+// limitMet says whether what is there of a report is of an OOM at a limit, and of nothing else.
+func (r *report) limitMet() bool {
+	return r.hasLimit && r.limit.UsageBytes.Known && r.limit.Cgroup != ""
+}
+
 // from says whether the kernel is known to be this version or later.
 func (r *report) from(major, minor uint64) bool {
 	a, rest, ok := scan.Uint([]byte(r.kernel))
@@ -239,7 +245,8 @@ func (r *report) from(major, minor uint64) bool {
 func (r *report) statsCut() bool {
 	// Of v1's counters, one a line, those with the children come last.
 	ownOnly := !r.statsEach && r.stats.has("cache") && !r.stats.totals()
-	return r.statsMixed || ownOnly || r.statsEach && (!r.statsOfLimit || r.statsOfOthers())
+	ofLimit := r.statsOfLimit || r.limit.Cgroup != "" && r.limit.Cgroup == r.statsFirst
+	return r.statsMixed || ownOnly || r.statsEach && (!ofLimit || r.statsOfOthers())
 }
 
 // statsOfOthers: of cgroups that are printed one by one, the one that holds the memory is

@@ -1,0 +1,196 @@
+package kernlog
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/oomtrace/oomtrace/internal/oom"
+)
+
+// memBlock is a whole Mem-Info of 2.6.32.
+func memBlock(free string) []string {
+	return []string{
+		"Mem-info:", "Normal per-cpu:", "active_anon:7011 inactive_anon:7013 isolated_anon:0", " active_file:4 inactive_file:9 isolated_file:0",
+		" unevictable:0 dirty:0 writeback:0 unstable:0", " free:" + free + " slab_reclaimable:311 slab_unreclaimable:522", " mapped:71 shmem:112 pagetables:88 bounce:0",
+		"Normal free:9000kB min:1024kB low:1280kB high:1536kB active_anon:28044kB present:98304kB", "lowmem_reserve[]: 0 0",
+		"Normal: 2000*4kB 125*8kB 0*16kB = 9000kB", "201 total pagecache pages", "0 pages in swap cache", "Free swap  = 0kB", "Total swap = 0kB",
+		"24576 pages of RAM", "2300 free pages", "1100 reserved pages", "833 slab pages", "0 pages swap cached",
+	}
+}
+
+const oldHeaderLine = "squid invoked oom-killer: gfp_mask=0xd0, order=2, oom_adj=0"
+
+// at is lines as dmesg has them, all printed at one time.
+func at(uptime string, lines ...string) string {
+	return "[" + uptime + "] " + strings.Join(lines, "\n["+uptime+"] ") + "\n"
+}
+
+// TestReportsInARow: OOMs whose kill lines are not in the log keep what each of them says of the
+// memory.
+func TestReportsInARow(t *testing.T) {
+	whole := memBlock("2250")
+	for name, c := range map[string]struct {
+		log  string
+		free []oom.Opt[uint64]
+	}{
+		"one after the other": {
+			at("   60.000001", append([]string{oldHeaderLine}, whole...)...) + at("   75.000001", append([]string{oldHeaderLine}, memBlock("2301")...)...),
+			[]oom.Opt[uint64]{oom.Some(uint64(2250 << 12)), oom.Some(uint64(2301 << 12))},
+		},
+		"the first one's end is lost": {
+			at("   60.000001", append([]string{oldHeaderLine}, whole[:10]...)...) + at("   75.000001", append([]string{oldHeaderLine}, memBlock("2301")...)...),
+			[]oom.Opt[uint64]{{}, oom.Some(uint64(2301 << 12))},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var free []oom.Opt[uint64]
+			for _, rec := range readText(t, c.log, testOptions()) {
+				var v oom.Opt[uint64]
+				if rec.Memory != nil {
+					v = rec.Memory.FreeBytes
+				}
+				free = append(free, v)
+			}
+			if !slices.Equal(free, c.free) {
+				t.Errorf("free %v, want %v", free, c.free)
+			}
+		})
+	}
+}
+
+// TestStatsOfLimit: 5.0 to 5.2 print the counters of the limit's cgroup, and then of those below
+// it, before the summary says which one that is.
+func TestStatsOfLimit(t *testing.T) {
+	stats := func(path, rss string) string {
+		return "Memory cgroup stats for " + path + ": cache:12KB rss:" + rss + "KB rss_huge:0KB shmem:0KB swap:40KB active_anon:" + rss + "KB"
+	}
+	const summary = "oom-kill:constraint=CONSTRAINT_MEMCG,nodemask=(null),oom_memcg=/box,task_memcg=/box/a,task=a,pid=77,uid=0"
+	const killed = "Memory cgroup out of memory: Killed process 77 (a) total-vm:70000kB, anon-rss:60000kB, file-rss:4kB, shmem-rss:0kB"
+	counters := []string{headerLine, "memory: usage 65536kB, limit 65536kB, failcnt 7", "memory+swap: usage 65600kB, limit 9007199254740988kB, failcnt 0"}
+	for name, c := range map[string]struct {
+		lines []string
+		rss   oom.Opt[uint64]
+	}{
+		"the limit's first":      {append(slices.Clone(counters), stats("/box", "1024"), stats("/box/a", "60000"), summary, killed), oom.Some(uint64(61024 << 10))},
+		"the limit's lost":       {append(slices.Clone(counters), stats("/box/a", "60000"), summary, killed), oom.Opt[uint64]{}},
+		"the limit's behind":     {append(slices.Clone(counters), stats("/box/a", "60000"), stats("/box", "1024"), summary, killed), oom.Opt[uint64]{}},
+		"named before, not here": {append(slices.Clone(counters), "Task in /box/a killed as a result of limit of /box", stats("/box/a", "60000"), stats("/box", "1024"), killed), oom.Some(uint64(61024 << 10))},
+	} {
+		t.Run(name, func(t *testing.T) {
+			all := readText(t, at("    5.000001", c.lines...), testOptions())
+			if len(all) != 1 || all[0].Limit == nil {
+				t.Fatalf("%d records", len(all))
+			}
+			if v, ok := all[0].Limit.Stat.Get("rss_bytes"); (oom.Opt[uint64]{Value: v, Known: ok}) != c.rss {
+				t.Errorf("rss %d %v, want %v", v, ok, c.rss)
+			}
+		})
+	}
+}
+
+// TestNameEnds: a name is 15 bytes at most, whatever follows a kill line without its sizes.
+func TestNameEnds(t *testing.T) {
+	for name, c := range map[string]struct{ log, comm string }{
+		"prose behind":          {"[    5.000001] Out of memory: Killed process 812 (hostapd)\n\nThanks (a lot) for it\n--\nsome words\n", "hostapd"},
+		"15 bytes":              {"[    5.000001] Out of memory: Killed process 812 (fifteen-bytes-x)\n", "fifteen-bytes-x"},
+		"a bracket in the name": {"[    5.000001] Out of memory: Killed process 812 (a) b)\n", "a) b"},
+		"a newline in the name": {"[    5.000001] Out of memory: Killed process 812 (a\n[    5.000001] b) total-vm:4kB, anon-rss:4kB, file-rss:0kB\n", "a\nb"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			all := readText(t, c.log, testOptions())
+			if len(all) != 1 || all[0].Victim.Comm != c.comm {
+				t.Errorf("%d records, %q", len(all), all[0].Victim.Comm)
+			}
+		})
+	}
+}
+
+// TestSummaryCut: a summary that is cut before the task still says what limited the request.
+func TestSummaryCut(t *testing.T) {
+	for summary, want := range map[string]oom.Scope{
+		"oom-kill:constraint=CONSTRAINT_CPUSET,nodemask=(null),cpuset=box,mems_allowed=0":                  oom.ScopeCpuset,
+		"oom-kill:constraint=CONSTRAINT_MEMORY_POLICY,nodemask=1,cpuset=/,mems_allowed=0-1":                oom.ScopeMempolicy,
+		"oom-kill:constraint=CONSTRAINT_NONE,nodemask=(null),cpuset=/,mems_allowed=0,global_oom,task_memc": oom.ScopeSystem,
+		"oom-kill:constraint=CONSTRAINT_OF_":                                                               oom.ScopeSystem,
+	} {
+		all := readText(t, at("    5.000001", headerLine, summary, killedLine), testOptions())
+		if len(all) != 1 || all[0].Scope != want {
+			t.Errorf("%s: %d records, scope %q", summary, len(all), all[0].Scope)
+		}
+	}
+}
+
+// TestSysrqOld: up to 4.2 the header of a kill by SysRq-f has the order 0.
+func TestSysrqOld(t *testing.T) {
+	const header, cpu = "kworker/1:2 invoked oom-killer: gfp_mask=0xd0, order=0, oom_score_adj=0", "CPU: 1 PID: 99 Comm: kworker/1:2 Not tainted 4.1.0 #1"
+	const frame = " [<ffffffff8123>] process_one_work+0x1/0x2"
+	for name, c := range map[string]struct {
+		lines []string
+		sysrq bool
+	}{
+		"the work":       {[]string{header, cpu, "Workqueue: events moom_callback", "Call Trace:", frame}, true},
+		"the frame":      {[]string{header, cpu, "Call Trace:", " [<ffffffff8122>] moom_callback+0x1/0x2", frame}, true},
+		"a guess":        {[]string{header, cpu, "Call Trace:", " [<ffffffff8122>] ? moom_callback+0x1/0x2", frame}, false},
+		"other work":     {[]string{header, cpu, "Workqueue: events flush_to_ldisc", "Call Trace:", frame}, false},
+		"before the CPU": {[]string{header, "Workqueue: events moom_callback", cpu, "Call Trace:", frame}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			all := readText(t, at("    5.000001", append(c.lines, killedLine)...), testOptions())
+			if len(all) != 1 || all[0].Sysrq.Or(false) != c.sysrq {
+				t.Errorf("%d records, sysrq %v", len(all), all[0].Sysrq)
+			}
+		})
+	}
+}
+
+// TestNoCallTrace: 32-bit x86 of old writes the frames behind the process's line.
+func TestNoCallTrace(t *testing.T) {
+	frames := []string{" [<c0170044>] out_of_memory+0x184/0x1d0", " [<c0171bbc>] __alloc_pages+0x31c/0x390", " [<c01a9f2c>] __pollwait+0xac/0xf0"}
+	for name, c := range map[string]struct {
+		lines []string
+		want  string
+	}{
+		"behind the process":   {append([]string{headerLine, "Pid: 6, comm: squid Not tainted 2.6.24 #1"}, frames...), "out_of_memory+0x184 __alloc_pages+0x31c __pollwait+0xac"},
+		"behind another's":     {append([]string{headerLine, "Pid: 6, comm: other Not tainted 2.6.24 #1"}, frames...), ""},
+		"without a process":    {append([]string{headerLine}, frames...), ""},
+		"with a heading of it": {append([]string{headerLine, "Pid: 6, comm: squid Not tainted 2.6.24 #1", "Call Trace:"}, frames...), "out_of_memory+0x184 __alloc_pages+0x31c __pollwait+0xac"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			all := readText(t, at("    5.000001", append(c.lines, killedLine)...), testOptions())
+			if len(all) != 1 || strings.Join(all[0].Trigger.KernelStack, " ") != c.want {
+				t.Errorf("%d records, %q", len(all), all[0].Trigger.KernelStack)
+			}
+		})
+	}
+}
+
+// TestPartOfLimit: what the kernel says of a limit that is met is of an OOM, also without its
+// beginning and its end.
+func TestPartOfLimit(t *testing.T) {
+	limit := []string{"Task in /box/a killed as a result of limit of /box", "memory: usage 65536kB, limit 65536kB, failcnt 7", "memory+swap: usage 65536kB, limit 65536kB, failcnt 0"}
+	kill := []string{"Memory cgroup out of memory: Kill process 77 (a) score 900 or sacrifice child", "Killed process 77 (a) total-vm:70000kB, anon-rss:60000kB, file-rss:4kB"}
+	for name, c := range map[string]struct {
+		log  string
+		want []oom.Kind
+	}{
+		"alone":             {at("    5.000001", limit...), []oom.Kind{oom.KindOOM}},
+		"no cgroup":         {at("    5.000001", limit[1:]...), nil},
+		"no usage":          {at("    5.000001", limit[0]), nil},
+		"with its kill":     {at("    5.000001", append(slices.Clone(limit), kill...)...), []oom.Kind{oom.KindKill}},
+		"behind its kill":   {at("    5.000001", append(slices.Clone(kill), limit...)...), []oom.Kind{oom.KindKill}},
+		"long after a kill": {at("    5.000001", kill...) + at("   66.000002", limit...), []oom.Kind{oom.KindKill, oom.KindOOM}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var kinds []oom.Kind
+			for _, rec := range readText(t, c.log, testOptions()) {
+				if kinds = append(kinds, rec.Kind); !rec.Incomplete.Or(false) {
+					t.Errorf("%s is said to be whole", rec.Kind)
+				}
+			}
+			if !slices.Equal(kinds, c.want) {
+				t.Errorf("%v, want %v", kinds, c.want)
+			}
+		})
+	}
+}
