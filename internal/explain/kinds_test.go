@@ -140,6 +140,7 @@ func newPairs() []pair {
 		}), codeSwapFull},
 		{codeNotShort, "CMA, for a movable request", system(cma(gib, 900*mib), func(r *oom.Record) { r.Trigger.GFPMask = oom.Some(uint32(0x140dca)) }), codeNotShort,
 			"CMA, for the kernel", system(swap(0, 0), cma(gib, gib-10*mib)), codeSwapNone},
+		{codeNotShort, "a part of it is CMA", system(swap(0, 0), cma(gib, 900*mib), movableMask), codeNotShort, "all above the marks is CMA", system(swap(0, 0), cma(gib, gib-20*mib), movableMask), codeSwapNone},
 		{codeMemoryFragments, "the blocks are CMA's", system(fragmented(2, 400*mib, 90000, 900, 40), cmaMask, types("UME", "UM", "C")), codeMemoryFragments,
 			"most are not", system(fragmented(2, 400*mib, 90000, 900, 60000), cmaMask, types("UME", "UM", "MC")), codeNotShort},
 		{codeMemoryFragments, "the blocks are kept for atomic requests", system(fragmented(2, 400*mib, 90000, 900, 40), types("UME", "UM", "H")), codeMemoryFragments,
@@ -163,6 +164,8 @@ func newPairs() []pair {
 			"tasks of the root", system(swap(0, 0), tasks(12, repeated(10, 300*mib)...), named("tool", "/")), codeSwapNone},
 	}
 }
+
+func movableMask(r *oom.Record) { r.Trigger.GFPMask = oom.Some(uint32(0x140dca)) }
 
 func cmaMask(r *oom.Record) { r.Trigger.GFPMask = oom.Some(uint32(0xcc0)) }
 

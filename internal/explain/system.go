@@ -71,7 +71,8 @@ func (e *explanation) cacheLeft() {
 func (e *explanation) freeUnused() {
 	if !e.has(codeMemoryLow) && !e.zonesShort && e.total.Known && ratio(e.free.Value, e.total.Value, 1, 10) {
 		for _, code := range [...]string{codeSwapNone, codeSwapFull} {
-			e.unsure(code, "something that is no shortage: "+sizeText(e.free.Value)+" is free")
+			e.unsure(code, "something that is no shortage: "+sizeText(e.free.Value)+" is free"+
+				aside(ratio(e.freeCMA.Value, e.free.Value, 1, 2), ", "+sizeText(e.freeCMA.Value)+" of it CMA"))
 		}
 	}
 }
