@@ -299,6 +299,8 @@ func TestCases(t *testing.T) {
 		{"counters of two reports", limited(limitStat(oom.LimitFile, 200*mib)), "", "98 % of it anonymous memory of this process (could also be another kind of memory: what memory.stat counts is more than is in use)", ""},
 		{"counters of two reports, a small victim", limited(limitStat(oom.LimitFile, 200*mib), victimAnon(4*mib)), "", "is used up (could also be any kind of memory: what memory.stat counts is more than is in use)", "%"},
 		{"a victim with memory charged elsewhere", limited(victimAnon(400*mib), func(r *oom.Record) { r.Limit.Stat = nil }), "", "this process holds 400 MiB of anonymous memory, more than the 256 MiB in use (could also be", "%"},
+		{"a limit that is not used up by now", limited(limitStat(oom.LimitAnon, 40*mib), func(r *oom.Record) { r.Limit.UsageBytes = b(52 * mib) }), "", "limit was met (52 MiB of 256 MiB in use by now), 77 % of it anonymous memory of this process", "used up"},
+		{"a BPF program's kill below a limit", limited(stack("bpf_out_of_memory+0x1"), limitStat(oom.LimitAnon, 40*mib), func(r *oom.Record) { r.Limit.UsageBytes = b(52 * mib) }), "", "a BPF program asked for the kill (52 MiB in use), 77 %", "could also"},
 		{"a manager's own words are quoted", &oom.Record{Kind: oom.KindSigkill, Cause: oom.CauseMemoryManager, Sender: &oom.Sender{Comm: "x", Program: "earlyoom", Says: "mem avail: 3 %\n\x1b"}}, "", `which says: "mem avail: 3 %\n\x1b"`, ""},
 		{"the reserve by the zones that are there", system(func(r *oom.Record) {
 			cmaMask(r)

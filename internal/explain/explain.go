@@ -261,7 +261,7 @@ func (e *explanation) panicked() {
 // over: by the time that nothing was found to kill, an earlier victim had given back
 // what it held, or the shortage was not one of memory.
 func (e *explanation) over() bool {
-	return e.cgroup && (e.writesLimit() || !all(e.usage, e.max).Known || !ratio(e.usage.Value, e.max.Value, 9, 10))
+	return e.cgroup && (e.writesLimit() || !all(e.usage, e.max).Known || e.givenBack())
 }
 
 func (e *explanation) noVictim() {

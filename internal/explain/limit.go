@@ -15,6 +15,9 @@ func (e *explanation) limit() {
 	e.ancestor()
 	e.manyTasks(e.max, e.kernel, e.anon)
 	e.limitKind()
+	if e.givenBack() && !e.inStack("bpf_out_of_memory") {
+		e.unsure(e.cause(), "what has been given back since")
+	}
 	e.hugeShare(e.usage)
 	e.noTask()
 	e.grew()
@@ -52,20 +55,26 @@ func (e *explanation) swappable() bool {
 
 func (e *explanation) limitUsedUp() string {
 	s := e.levelWord() + " limit"
-	if !e.max.Known && e.usage.Known { // what is unlimited is left out of the record
-		s = "the record has no limit that is used up (" + sizeText(e.usage.Value) + " in use)"
-		if e.inStack("bpf_out_of_memory") {
-			s = "a BPF program asked for the kill (" + sizeText(e.usage.Value) + " in use)"
-		}
-		return s
-	}
-	if e.max.Known {
+	switch {
+	case e.usage.Known && e.inStack("bpf_out_of_memory"):
+		return "a BPF program asked for the kill (" + sizeText(e.usage.Value) + " in use)"
+	case !e.max.Known && e.usage.Known: // what is unlimited is left out of the record
+		return "the record has no limit that is used up (" + sizeText(e.usage.Value) + " in use)"
+	case e.givenBack():
+		return sprintf("%s was met (%s of %s in use by now)", s, sizeText(e.usage.Value), sizeText(e.max.Value))
+	case e.max.Known:
 		s += " of " + sizeText(e.max.Value)
 	}
 	if e.memsw {
 		s += " on memory and swap"
 	}
 	return s + " is used up"
+}
+
+// givenBack: by the time that the usage was read, there was room below the limit again, such
+// as an earlier victim's.
+func (f *facts) givenBack() bool {
+	return all(f.usage, f.max).Known && !ratio(f.usage.Value, f.max.Value, 9, 10)
 }
 
 // writesLimit: the OOM comes from within the write to memory.max, which kills when

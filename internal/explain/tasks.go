@@ -75,7 +75,7 @@ func (e *explanation) manyTasks(whole, kernel, anonymous size) {
 	}
 	lead := e.shortage() + ": many small tasks hold it, " + text
 	if e.cgroup {
-		lead = sprintf("%s by many small tasks (%d)", e.limitUsedUp(), small)
+		lead = sprintf("%s%s by many small tasks (%d)", e.limitUsedUp(), aside(e.givenBack(), ", held"), small)
 	}
 	e.add(finding{code: codeManyTasks, text: text, lead: lead})
 	e.settle(codeManyTasks)

@@ -361,6 +361,11 @@ func TestThresholds(t *testing.T) {
 				r.Limit.Stat = oom.Stats{{Name: oom.LimitAnon}, {Name: oom.LimitFile}, {Name: oom.LimitShmem}, {Name: oom.LimitActiveAnon, Bytes: v}}
 			})
 		}},
+		{"nine tenths of the limit are in use", 225 * mib, 225*mib - 1, func(w *oom.Why) bool {
+			return w.Verdict == codeLimitAnon && !w.Unsure.Value && strings.Contains(w.Summary, "is used up")
+		}, func(v uint64) *oom.Record {
+			return limited(limitStat(oom.LimitAnon, 200*mib), func(r *oom.Record) { r.Limit.UsageBytes, r.Limit.MaxBytes = b(v), b(250*mib) })
+		}},
 		{"an exit after 5 s", 5e9, 5e9 - 1, is(codeExitSlow), func(v uint64) *oom.Record {
 			return &oom.Record{Kind: oom.KindExit, Exit: &oom.Exit{AfterNS: oom.Some(v)}}
 		}},
