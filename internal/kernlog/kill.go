@@ -82,10 +82,9 @@ func parseKilled(b []byte, exact bool) (k killLine, ok bool) {
 		}
 		k.uid, rest = uidOf(uid), s[1:]
 	}
-	if !scan.HasPrefix(rest, " (") {
+	if rest, ok = openBracket(rest); !ok {
 		return k, false
 	}
-	rest = rest[2:]
 	for _, mark := range [...]string{") total-vm:", "), UID ", ") vsz:"} {
 		if end := bytes.LastIndex(rest, []byte(mark)); end >= 0 {
 			k.comm = scan.Keep(rest[:end])
@@ -104,6 +103,9 @@ func parseKilled(b []byte, exact bool) (k killLine, ok bool) {
 	k.cut = k.noSizes
 	return k, true
 }
+
+// openBracket takes " (" off, or "(" alone: web pages lose blanks.
+func openBracket(b []byte) ([]byte, bool) { return bytes.CutPrefix(bytes.TrimPrefix(b, []byte(" ")), []byte("(")) }
 
 // vzMark is how kernels of OpenVZ and Virtuozzo name a victim.
 const vzMark = ": OOM killed process "
@@ -266,10 +268,12 @@ func parseScore(b []byte, exact bool) (s scoreLine, ok bool) {
 		return s, false
 	}
 	pid, rest, ok := scan.PID(b[i+len(lines.KillMark):])
-	if !ok || !scan.HasPrefix(rest, " (") {
+	if !ok {
 		return s, false
 	}
-	rest = rest[2:]
+	if rest, ok = openBracket(rest); !ok {
+		return s, false
+	}
 	end := bytes.LastIndex(rest, []byte(") score "))
 	if end < 0 {
 		s.pid, s.comm = pid, scan.Keep(bytes.TrimSuffix(rest, []byte(")")))

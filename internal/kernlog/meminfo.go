@@ -85,6 +85,11 @@ func (m *memInfo) missing() bool {
 	return false
 }
 
+// ofNodes says whether the kernel is one with NUMA, which has cpusets too.
+func (m *memInfo) ofNodes() bool {
+	return !m.seen || slices.ContainsFunc(m.zones, func(z oom.Zone) bool { return z.Node.Known })
+}
+
 func managedUnknown(m *memInfo) bool { return !m.ram.Known || !m.reserved.Known }
 
 type pageStat struct {

@@ -219,7 +219,7 @@ func (r *report) missing(k *killLine) bool {
 	}
 	// From 5.0, and where that was ported back, the summary names the victim;
 	// before it the "Kill process" line.
-	if !r.hasSummary && (r.from(5, 0) || !r.scored && k.bare) || r.trigger.MemsAllowed == "" && !r.hasSummary {
+	if !r.hasSummary && (r.from(5, 0) || !r.scored && k.bare) || r.trigger.MemsAllowed == "" && !r.hasSummary && r.mem.ofNodes() {
 		return true
 	}
 	return r.tasks.total <= maxRows && r.tasks.find(k.pid) == nil && (!r.chosen.known || r.tasks.find(r.chosen.pid) == nil)

@@ -194,3 +194,46 @@ func TestPartOfLimit(t *testing.T) {
 		})
 	}
 }
+
+// TestWholeOnRouter: a kernel without NUMA, cpusets and swap prints no line of them, and its
+// report is whole all the same.
+func TestWholeOnRouter(t *testing.T) {
+	report := func(node, cpuset string, swap ...string) string {
+		lines := []string{"ash invoked oom-killer: gfp_mask=0x14200ca(GFP_HIGHUSER_MOVABLE), nodemask=(null),  order=0, oom_score_adj=0"}
+		if cpuset != "" {
+			lines = append(lines, cpuset)
+		}
+		lines = append(lines, "CPU: 0 PID: 77 Comm: ash Not tainted 4.14.95 #0", "Call Trace:", "[<800103f8>] out_of_memory+0x2c8/0x360", "[<800da9b0>] __alloc_pages_nodemask+0x9bc/0xb44",
+			"Mem-Info:", "active_anon:51 inactive_anon:127 isolated_anon:0", " active_file:4 inactive_file:12 isolated_file:0", " unevictable:0 dirty:0 writeback:0 unstable:0",
+			" slab_reclaimable:354 slab_unreclaimable:2158", " mapped:1 shmem:137 pagetables:9 bounce:0", " free:362 free_pcp:45 free_cma:0",
+			node+"Normal free:1448kB min:1638kB low:2048kB high:2457kB present:13107kB managed:12375kB", "lowmem_reserve[]: 0 0 0", node+"Normal: 36*4kB (UM) 163*8kB (UM) = 1448kB",
+			"156 total pagecache pages")
+		lines = append(append(lines, swap...), "3277 pages RAM", "0 pages HighMem/MovableOnly", "183 pages reserved",
+			"[ pid ]   uid  tgid total_vm      rss nr_ptes nr_pmds swapents oom_score_adj name", "[   77]     0    77      412        1       4       0        0             0 ash",
+			"Out of memory: Kill process 77 (ash) score 1 or sacrifice child", "Killed process 77 (ash) total-vm:1648kB, anon-rss:4kB, file-rss:0kB, shmem-rss:0kB")
+		return at(" 1771.164287", lines...)
+	}
+	swapless := []string{"0 pages in swap cache", "Swap cache stats: add 0, delete 0, find 0/0", "Free swap  = 0kB", "Total swap = 0kB"}
+	none := oom.Some(uint64(0))
+	for name, c := range map[string]struct {
+		log   string
+		whole bool
+		swap  oom.Opt[uint64]
+	}{
+		"without all of it":          {report("", ""), true, none},
+		"with swap":                  {report("", "", swapless...), true, none},
+		"some of swap's lines":       {report("", "", swapless[0]), false, oom.Opt[uint64]{}},
+		"NUMA, and the cpuset's":     {report("Node 0 ", "ash cpuset=/ mems_allowed=0"), true, none},
+		"NUMA, without the cpuset's": {report("Node 0 ", ""), false, oom.Opt[uint64]{}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			all := readText(t, c.log, testOptions())
+			if len(all) != 1 || all[0].Memory == nil {
+				t.Fatalf("%d records", len(all))
+			}
+			if rec := all[0]; rec.Incomplete.Or(false) == c.whole || rec.Memory.SwapTotalBytes != c.swap {
+				t.Errorf("incomplete %v, swap %v", rec.Incomplete, rec.Memory.SwapTotalBytes)
+			}
+		})
+	}
+}
