@@ -81,7 +81,7 @@ func TestCases(t *testing.T) {
 			set(&r.Memory.Stat, oom.StatActiveAnon, 0)
 			set(&r.Memory.Stat, oom.StatInactiveAnon, 0)
 			without(r, oom.StatKernelStack)
-		}), "", "could also be what zram or zswap holds, pages of drivers or a balloon, pipes, sockets, kernel stacks", ""},
+		}), "", "could also be what zram or zswap holds, pages of drivers, ZFS or a balloon, pipes, sockets, kernel stacks", ""},
 		{"the kernel's memory, and the log lacks the stacks", system(swap(0, 0), func(r *oom.Record) {
 			set(&r.Memory.Stat, oom.StatInactiveAnon, 0)
 			set(&r.Memory.Stat, oom.StatSlabUnrecl, 2700*mib)

@@ -184,9 +184,9 @@ func (e *explanation) kernelMemory() {
 
 // uncounted are the guesses at memory that no statistic of this record holds.
 func (e *explanation) uncounted() string {
-	s := "pages of drivers or a balloon, pipes, sockets"
+	s := "pages of drivers, ZFS or a balloon, pipes, sockets"
 	if e.kernelHint() != "" {
-		s = "pages of drivers or a balloon"
+		s = "pages of drivers, ZFS or a balloon"
 	}
 	if !e.stacksKnown {
 		s += ", kernel stacks"
