@@ -21,7 +21,7 @@ func (p *Parser) kill(l *lines.Line, k *killLine) {
 	if fit < fitsPID && p.late(k, &s) {
 		return
 	}
-	if r != nil && r.headless && r.stage < stageTasks {
+	if r != nil && r.headless && r.stage < stageTasks && !r.limitMet() {
 		// Without a header these may be another allocation's Mem-Info.
 		p.end(r)
 		r = nil

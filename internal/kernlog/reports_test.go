@@ -174,12 +174,14 @@ func TestPartOfLimit(t *testing.T) {
 		log  string
 		want []oom.Kind
 	}{
-		"alone":             {at("    5.000001", limit...), []oom.Kind{oom.KindOOM}},
-		"no cgroup":         {at("    5.000001", limit[1:]...), nil},
-		"no usage":          {at("    5.000001", limit[0]), nil},
-		"with its kill":     {at("    5.000001", append(slices.Clone(limit), kill...)...), []oom.Kind{oom.KindKill}},
-		"behind its kill":   {at("    5.000001", append(slices.Clone(kill), limit...)...), []oom.Kind{oom.KindKill}},
-		"long after a kill": {at("    5.000001", kill...) + at("   66.000002", limit...), []oom.Kind{oom.KindKill, oom.KindOOM}},
+		"alone":                          {at("    5.000001", limit...), []oom.Kind{oom.KindOOM}},
+		"no cgroup":                      {at("    5.000001", limit[1:]...), nil},
+		"no usage":                       {at("    5.000001", limit[0]), nil},
+		"with its kill":                  {at("    5.000001", append(slices.Clone(limit), kill...)...), []oom.Kind{oom.KindKill}},
+		"no table, one line of the kill": {at("    5.000001", append(slices.Clone(limit), "Memory cgroup out of memory: Killed process 77 (a) total-vm:70000kB, anon-rss:60000kB, file-rss:4kB, shmem-rss:0kB")...), []oom.Kind{oom.KindKill}},
+		"a kill of the machine's":        {at("    5.000001", append(slices.Clone(limit), "Out of memory: Killed process 77 (a) total-vm:70000kB, anon-rss:60000kB, file-rss:4kB, shmem-rss:0kB")...), []oom.Kind{oom.KindKill}},
+		"behind its kill":                {at("    5.000001", append(slices.Clone(kill), limit...)...), []oom.Kind{oom.KindKill}},
+		"long after a kill":              {at("    5.000001", kill...) + at("   66.000002", limit...), []oom.Kind{oom.KindKill, oom.KindOOM}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var kinds []oom.Kind
