@@ -269,7 +269,7 @@ func (e *explanation) constrained() {
 	if e.settled() || e.has(codeMemoryLow) {
 		return
 	}
-	if m := e.rec.Memory; m != nil && len(m.Zones) > 0 && e.rec.Source == oom.SourceKmsg {
+	if m := e.rec.Memory; m != nil && len(m.Zones) > 0 && e.total.Known && e.rec.Source == oom.SourceKmsg {
 		return // those that the log lists are those nodes', and they are as short as the rest
 	}
 	code, words := codeNodeCpuset, "the kernel limits the allocation to the nodes of the cpuset"
