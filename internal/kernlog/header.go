@@ -45,6 +45,7 @@ func (r *report) parseHeader(comm, b []byte) bool {
 	}
 	r.parseOrder(before)
 	r.parseOrder(rest)
+	r.old = len(comm) == 0 || scan.Contains(rest, "oomkilladj=")
 	return true
 }
 

@@ -21,6 +21,7 @@ type killLine struct {
 	message
 	cut     bool
 	noSizes bool // the line ended in or after the name
+	named   bool // after it
 }
 
 // message is the reason that the line begins with.
@@ -99,13 +100,15 @@ func parseKilled(b []byte, exact bool) (k killLine, ok bool) {
 	}
 	k.comm = scan.Keep(rest[:end])
 	// Up to 2.6.32 the line ends here, with a full stop up to 2.6.23.
-	k.noSizes = string(rest[end+1:]) != "."
+	k.noSizes, k.named = string(rest[end+1:]) != ".", len(rest) == end+1
 	k.cut = k.noSizes
 	return k, true
 }
 
 // openBracket takes " (" off, or "(" alone: web pages lose blanks.
-func openBracket(b []byte) ([]byte, bool) { return bytes.CutPrefix(bytes.TrimPrefix(b, []byte(" ")), []byte("(")) }
+func openBracket(b []byte) ([]byte, bool) {
+	return bytes.CutPrefix(bytes.TrimPrefix(b, []byte(" ")), []byte("("))
+}
 
 // vzMark is how kernels of OpenVZ and Virtuozzo name a victim.
 const vzMark = ": OOM killed process "

@@ -85,6 +85,13 @@ func (m *memInfo) missing() bool {
 	return false
 }
 
+// missingOld says it of the lines of kernels up to 2.6.29, which have fewer counters and print
+// "empty" for the blocks of a zone that is.
+func (m *memInfo) missingOld() bool {
+	empty := slices.ContainsFunc(m.zones, func(z oom.Zone) bool { return z.FreeBlocks == nil && z.FreeBytes.Value > 0 })
+	return m.mixed || m.foreign || !m.free.Known || managedUnknown(m) || !m.swapTotalKB.Known || !m.swapFreeKB.Known || len(m.zones) == 0 || empty
+}
+
 // ofNodes says whether the kernel is one with NUMA, which has cpusets too.
 func (m *memInfo) ofNodes() bool {
 	return !m.seen || slices.ContainsFunc(m.zones, func(z oom.Zone) bool { return z.Node.Known })

@@ -456,7 +456,7 @@ func (p *Parser) header(l *lines.Line, b []byte) {
 	p.endHeadless(l)
 	r := p.newReport(l, false)
 	p.overtake(l, r)
-	r.trigger, r.sysrq = probe.trigger, probe.sysrq
+	r.trigger, r.sysrq, r.old = probe.trigger, probe.sysrq, probe.old
 }
 
 // endHeadless closes what came before a header: it belongs to an earlier report.

@@ -88,6 +88,7 @@ type report struct {
 	hasCPU     bool
 	trigger    oom.Trigger
 	sysrq      bool
+	old        bool // of a kernel up to 2.6.29, which prints less
 	stackState stackState
 	stackMixed bool // frames of two traces could not be told apart
 	// constraint is the summary's CONSTRAINT_ word; cgroup is set where the
@@ -202,6 +203,9 @@ func (r *report) memory(page uint64) *oom.Memory {
 // missing says whether a part is not there that the kernel prints in each
 // report; k is the victim's line, if there was a victim.
 func (r *report) missing(k *killLine) bool {
+	if r.old {
+		return r.stackState == stackNone || r.stackState == stackForeign || r.stackMixed || r.mem.missingOld()
+	}
 	if !r.hasCPU || r.stackState == stackNone || r.stackState == stackForeign || r.stackMixed || !r.tasks.headed {
 		return true
 	}

@@ -239,3 +239,41 @@ func TestWholeOnRouter(t *testing.T) {
 		})
 	}
 }
+
+// TestWholeOld: kernels up to 2.6.29 name no process and list no tasks, and their report is
+// whole all the same.
+func TestWholeOld(t *testing.T) {
+	header := "crond invoked oom-killer: gfp_mask=0x201d2, order=0, oomkilladj=0"
+	trace := []string{"Call Trace:", " [<ffffffff800c9e2b>] out_of_memory+0x8e/0x2f3", " [<ffffffff8000f53e>] __alloc_pages+0x27f/0x308"}
+	memory := []string{
+		"Mem-info:", "Free pages:        5964kB (0kB HighMem)", "Active:12031 inactive:12080 dirty:0 writeback:0 unstable:0 free:1491 slab:510 mapped-file:102 mapped-anon:24001 pagetables:401",
+		"Node 0 DMA free:680kB min:28kB low:32kB high:40kB active:0kB inactive:0kB present:9452kB", "lowmem_reserve[]: 0 94 94 94",
+		"Node 0 DMA32 free:5284kB min:4012kB low:5012kB high:6016kB active:48124kB inactive:48320kB present:101802kB", "lowmem_reserve[]: 0 0 0 0",
+		"Node 0 Normal free:0kB min:0kB low:0kB high:0kB active:0kB inactive:0kB present:0kB", "lowmem_reserve[]: 0 0 0 0",
+		"Node 0 DMA: 4*4kB 83*8kB = 680kB", "Node 0 DMA32: 1*4kB 660*8kB = 5284kB", "Node 0 Normal: empty", "131 pagecache pages",
+	}
+	swap := []string{"Free swap  = 0kB", "Total swap = 2096472kB", "Free swap:            0kB"}
+	ram := []string{"26214 pages of RAM", "871 reserved pages", "41 pages shared", "11 pages swap cached"}
+	stop, none := "Out of memory: Killed process 77, UID 500, (httpd).", "Killed process 77 (httpd)"
+	for name, c := range map[string]struct {
+		lines [][]string
+		whole bool
+	}{
+		"2.6.18":              {[][]string{{header}, trace, memory, swap, ram, {stop}}, true},
+		"2.6.25":              {[][]string{{header}, trace, memory, swap, ram, {"Out of memory: kill process 76 (httpd) score 3300 or a child", none}}, true},
+		"2.6.17":              {[][]string{{oldHeader + "0x201d2, order=0"}, trace, memory, swap, ram, {stop}}, true},
+		"without its trace":   {[][]string{{header}, memory, swap, ram, {stop}}, false},
+		"without swap":        {[][]string{{header}, trace, memory, ram, {stop}}, false},
+		"without the RAM":     {[][]string{{header}, trace, memory, swap, {stop}}, false},
+		"without blocks":      {[][]string{{header}, trace, memory[:9], swap, ram, {stop}}, false},
+		"cut in the name":     {[][]string{{header}, trace, memory, swap, ram, {stop[:len(stop)-3]}}, false},
+		"a header of today's": {[][]string{{strings.Replace(header, "oomkilladj", "oom_score_adj", 1)}, trace, memory, swap, ram, {stop}}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			all := readText(t, at("   60.000001", slices.Concat(c.lines...)...), testOptions())
+			if len(all) != 1 || all[0].Incomplete.Or(false) == c.whole {
+				t.Errorf("%d records, incomplete %v", len(all), all[0].Incomplete)
+			}
+		})
+	}
+}
