@@ -44,6 +44,7 @@ type facts struct {
 	sysShmem, writeback              size
 	hugeKnown, hugeLate              bool // late: counted after the kill
 	vmallocKnown, stacksKnown        bool
+	slabBoth                         bool // what can be dropped of slab is in kernelFixed
 	zspages, freeCMA, balloon        size
 
 	// The victim: rss, swap and page tables are what the kernel's points count.
@@ -249,6 +250,10 @@ func (f *facts) gatherMemory(m *oom.Memory) {
 	f.zspages = first(st, oom.StatZspages)
 	stacks, tables := first(st, oom.StatKernelStack), sum(first(st, oom.StatPageTable, oom.LimitPagetables), first(st, oom.StatSecPageTable))
 	slab, vmalloc := first(st, oom.StatSlabUnrecl), first(st, oom.StatVmalloc)
+	reclaimable := first(st, oom.StatSlabReclaimable)
+	if both := first(st, "slab_bytes"); !slab.Known && both.Known { // up to 2.6.31
+		slab, reclaimable, f.slabBoth = both, oom.Some(uint64(0)), true
+	}
 	if f.kernelFixed = slab; slab.Known {
 		f.vmallocKnown, f.stacksKnown = vmalloc.Known, stacks.Known
 		// Most kernels have their stacks there too (CONFIG_VMAP_STACK).
@@ -268,7 +273,7 @@ func (f *facts) gatherMemory(m *oom.Memory) {
 	f.gatherHuge(st)
 	// What is left of the RAM after everything that the kernel counts: pages
 	// that were taken straight from the allocator.
-	known := all(f.free, f.lruAnon, f.lruFile, f.unevictable, f.kernelFixed, first(st, oom.StatSlabReclaimable))
+	known := all(f.free, f.lruAnon, f.lruFile, f.unevictable, f.kernelFixed, reclaimable)
 	if f.total.Known && known.Known {
 		known = sum(known, first(st, oom.StatHugepagesTotal), f.zspages, first(st, oom.StatIsolatedAnon), first(st, oom.StatIsolatedFile))
 		f.missing = oom.Some(sub(f.total.Value, known.Value))

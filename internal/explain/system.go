@@ -50,7 +50,8 @@ func (e *explanation) systemSwap() {
 }
 
 // cacheLeft: reclaim drops page cache before the kernel kills. With a quarter of the memory in
-// it, a state of swap does not say why, nor do numbers that contradict each other.
+// it, a state of swap does not say why, nor with as much of the kernel's and in no statistic
+// together as either would have to be, nor where numbers contradict each other.
 func (e *explanation) cacheLeft() {
 	doubt := ""
 	switch {
@@ -58,6 +59,8 @@ func (e *explanation) cacheLeft() {
 		doubt = "another cause: what the record counts is more than the machine has"
 	case e.total.Known && ratio(e.lruFile.Value, e.total.Value, 1, 4):
 		doubt = "page cache that reclaim was too slow to drop: " + sizeText(e.lruFile.Value) + " of it is left"
+	case e.total.Known && dominates(add(e.kernelFixed.Value, e.missing.Value), e.total.Value, e.lruAnon):
+		doubt = sprintf("memory that swap cannot take: %s is the kernel's, and %s in no statistic", sizeText(e.kernelFixed.Value), sizeText(e.missing.Value))
 	default:
 		return
 	}
@@ -169,7 +172,11 @@ func (e *explanation) kernelMemory() {
 		if d := e.kernelDetail(kernel); d != "" {
 			text += ": " + d
 		}
-		e.add(finding{code: codeMemoryKernel, text: text + e.allocations(), lead: e.shortage() + ": " + text})
+		f := finding{code: codeMemoryKernel, text: text + e.allocations(), lead: e.shortage() + ": " + text}
+		if e.slabBoth {
+			f.doubt = "slab that can be dropped: this kernel counts it with the rest"
+		}
+		e.add(f)
 		e.settle(codeMemoryKernel)
 	}
 	if m := e.missing.Value; dominates(m, total, e.lruAnon) {

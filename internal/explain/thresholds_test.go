@@ -1,6 +1,7 @@
 package explain
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -366,6 +367,11 @@ func TestThresholds(t *testing.T) {
 		}, func(v uint64) *oom.Record {
 			return limited(limitStat(oom.LimitAnon, 200*mib), func(r *oom.Record) { r.Limit.UsageBytes, r.Limit.MaxBytes = b(v), b(250*mib) })
 		}},
+		{"the kernel's and what no statistic has are 40 % together", 1600 * mib, 1600*mib - 1, no(sure(codeSwapFull)), func(v uint64) *oom.Record {
+			rec := kernelHeavy(800*mib, 1500*mib)
+			set(&rec.Memory.Stat, oom.StatIsolatedFile, 2394*mib-v)
+			return rec
+		}},
 		{"an exit after 5 s", 5e9, 5e9 - 1, is(codeExitSlow), func(v uint64) *oom.Record {
 			return &oom.Record{Kind: oom.KindExit, Exit: &oom.Exit{AfterNS: oom.Some(v)}}
 		}},
@@ -423,4 +429,12 @@ func kernelHeavy(slab, anon uint64) *oom.Record {
 			r.Memory.TotalBytes = b(4000 * mib)
 			set(&r.Memory.Stat, oom.StatIsolatedFile, sub(4000*mib, slab+anon+300*mib))
 		})
+}
+
+// slabOf is slab that one counter has.
+func slabOf(counter string, v uint64) change {
+	return func(r *oom.Record) {
+		r.Memory.Stat = slices.DeleteFunc(r.Memory.Stat, func(s oom.Stat) bool { return strings.HasPrefix(s.Name, "slab_") })
+		set(&r.Memory.Stat, counter, v)
+	}
 }
