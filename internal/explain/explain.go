@@ -211,16 +211,16 @@ func (e *explanation) shortage() string {
 // outcome is for what is not the usual end, a kill for want of memory. The verdict is
 // the outcome then, and the memory is explained beside it.
 func (e *explanation) outcome() {
-	switch {
-	case e.rec.Kind == oom.KindAlreadyExiting:
+	switch e.rec.Kind {
+	case oom.KindAlreadyExiting:
 		e.add(finding{code: codeAlreadyExiting, text: "the task was exiting already: the kernel marked it and sent no signal",
 			lead: "the process was exiting already: the kernel marked it, without a kill, so that it can finish"})
 		e.settle(codeAlreadyExiting)
-	case e.rec.Kind == oom.KindNoVictim:
+	case oom.KindNoVictim:
 		e.noVictim()
-	case e.rec.Kind == oom.KindPanic:
+	case oom.KindPanic:
 		e.panicked()
-	case e.rec.Kind == oom.KindOOM:
+	case oom.KindOOM:
 		text := "an OOM began here; the log does not hold how it ended"
 		if e.rec.Trigger == nil {
 			text = "an OOM happened here; the log holds neither how it began nor how it ended"

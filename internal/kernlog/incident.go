@@ -203,7 +203,7 @@ func (p *Parser) groupKill(l *lines.Line, inc *incident, k *killLine) *oom.Recor
 	p.keepText(inc.rep, l, p.o.KeepText)
 	inc.rep.fill(rec, k)
 	rec.Victim = inc.rep.victim(k)
-	if k.cut && !(inc.rep.old && k.named) {
+	if k.cut && (!inc.rep.old || !k.named) {
 		rec.Incomplete = oom.Some(true)
 	}
 	p.stats.Kills++

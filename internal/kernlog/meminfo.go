@@ -60,7 +60,7 @@ func (m *memInfo) begin() bool {
 	case m.foreign && m.reserved.Known:
 		*m = memInfo{blocks: 1, killAllocating: m.killAllocating, panicOnOOM: m.panicOnOOM}
 		return true
-	case !m.whole && !(m.reserved.Known && m.swapTotalKB.Known && m.cache.Known):
+	case !m.whole && (!m.reserved.Known || !m.swapTotalKB.Known || !m.cache.Known):
 		m.mixed = true
 	}
 	return false

@@ -799,7 +799,7 @@ func (p *Parser) end(r *report) {
 // may be its own lines, in another order.
 func (p *Parser) killedSince(r *report) bool {
 	for _, inc := range p.recent {
-		if gap, ok := r.stamp.since(&inc.last); r.stamp.sameOrigin(&inc.last) && (!ok || gap.Abs() <= reportWait) && p.tick-inc.lastTick <= reportLines {
+		if gap, ok := r.since(&inc.last); r.sameOrigin(&inc.last) && (!ok || gap.Abs() <= reportWait) && p.tick-inc.lastTick <= reportLines {
 			return true
 		}
 	}
