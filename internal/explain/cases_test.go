@@ -81,7 +81,7 @@ func TestCases(t *testing.T) {
 			set(&r.Memory.Stat, oom.StatActiveAnon, 0)
 			set(&r.Memory.Stat, oom.StatInactiveAnon, 0)
 			without(r, oom.StatKernelStack)
-		}), "", "could also be what zram or zswap holds, pages of drivers or a balloon, pipes, sockets, kernel stacks", ""},
+		}), "", "could also be what zram or zswap holds, pages of drivers, ZFS or a balloon, pipes, sockets, kernel stacks", ""},
 		{"the kernel's memory, and the log lacks the stacks", system(swap(0, 0), func(r *oom.Record) {
 			set(&r.Memory.Stat, oom.StatInactiveAnon, 0)
 			set(&r.Memory.Stat, oom.StatSlabUnrecl, 2700*mib)
@@ -294,6 +294,13 @@ func TestCases(t *testing.T) {
 			r.Memory.Zones = []oom.Zone{zone(0, "Normal", gib, 20*mib, 30*mib)}
 			set(&r.Memory.Stat, oom.StatFreeCMA, gib-10*mib)
 		}), "", "swap (2 GiB) is used up", "not short"},
+		{"SysRq-f in a log that is cut", system(kind(oom.KindOOM), func(r *oom.Record) { r.Victim, r.Sysrq = nil, oom.Some(true) }), "", "how it ended; 40 MiB of 4 GiB (1 %) is free, and swap (2 GiB) is used up, 0 % free; triggered with SysRq-f", ""},
+		{"part of a report, without beginning and end", limited(kind(oom.KindOOM), func(r *oom.Record) { r.Victim, r.Trigger = nil, nil }), "", "neither how it began nor how it ended; the cgroup's limit", ""},
+		{"counters of two reports", limited(limitStat(oom.LimitFile, 200*mib)), "", "98 % of it anonymous memory of this process (could also be another kind of memory: what memory.stat counts is more than is in use)", ""},
+		{"counters of two reports, a small victim", limited(limitStat(oom.LimitFile, 200*mib), victimAnon(4*mib)), "", "is used up (could also be any kind of memory: what memory.stat counts is more than is in use)", "%"},
+		{"a victim with memory charged elsewhere", limited(victimAnon(400*mib), func(r *oom.Record) { r.Limit.Stat = nil }), "", "this process holds 400 MiB of anonymous memory, more than the 256 MiB in use (could also be", "%"},
+		{"a limit that is not used up by now", limited(limitStat(oom.LimitAnon, 40*mib), func(r *oom.Record) { r.Limit.UsageBytes = b(52 * mib) }), "", "limit was met (52 MiB of 256 MiB in use by now), 77 % of it anonymous memory of this process", "used up"},
+		{"a BPF program's kill below a limit", limited(stack("bpf_out_of_memory+0x1"), limitStat(oom.LimitAnon, 40*mib), func(r *oom.Record) { r.Limit.UsageBytes = b(52 * mib) }), "", "a BPF program asked for the kill (52 MiB in use), 77 %", "could also"},
 		{"a manager's own words are quoted", &oom.Record{Kind: oom.KindSigkill, Cause: oom.CauseMemoryManager, Sender: &oom.Sender{Comm: "x", Program: "earlyoom", Says: "mem avail: 3 %\n\x1b"}}, "", `which says: "mem avail: 3 %\n\x1b"`, ""},
 		{"the reserve by the zones that are there", system(func(r *oom.Record) {
 			cmaMask(r)

@@ -211,19 +211,24 @@ func (e *explanation) shortage() string {
 // outcome is for what is not the usual end, a kill for want of memory. The verdict is
 // the outcome then, and the memory is explained beside it.
 func (e *explanation) outcome() {
-	switch {
-	case e.rec.Kind == oom.KindAlreadyExiting:
+	switch e.rec.Kind {
+	case oom.KindAlreadyExiting:
 		e.add(finding{code: codeAlreadyExiting, text: "the task was exiting already: the kernel marked it and sent no signal",
 			lead: "the process was exiting already: the kernel marked it, without a kill, so that it can finish"})
 		e.settle(codeAlreadyExiting)
-	case e.rec.Kind == oom.KindNoVictim:
+	case oom.KindNoVictim:
 		e.noVictim()
-	case e.rec.Kind == oom.KindPanic:
+	case oom.KindPanic:
 		e.panicked()
-	case e.rec.Kind == oom.KindOOM:
-		e.add(finding{code: codeCut, text: "an OOM began here; the log does not hold how it ended"})
+	case oom.KindOOM:
+		text := "an OOM began here; the log does not hold how it ended"
+		if e.rec.Trigger == nil {
+			text = "an OOM happened here; the log holds neither how it began nor how it ended"
+		}
+		e.add(finding{code: codeCut, text: text})
 		e.settle(codeCut)
-	case e.sysrq:
+	}
+	if e.sysrq && e.rec.Kind != oom.KindAlreadyExiting {
 		e.sysrqf()
 	}
 	e.special = e.verdict != ""
@@ -237,7 +242,7 @@ func (e *explanation) sysrqf() {
 	if s := e.rec.Sender; s != nil {
 		text = process(s.PID, s.Comm) + " wrote f to /proc/sysrq-trigger"
 	}
-	e.add(finding{code: codeSysrq, text: text})
+	e.add(finding{code: codeSysrq, text: text, aside: text})
 	e.settle(codeSysrq)
 }
 
@@ -256,7 +261,7 @@ func (e *explanation) panicked() {
 // over: by the time that nothing was found to kill, an earlier victim had given back
 // what it held, or the shortage was not one of memory.
 func (e *explanation) over() bool {
-	return e.cgroup && (e.writesLimit() || !all(e.usage, e.max).Known || !ratio(e.usage.Value, e.max.Value, 9, 10))
+	return e.cgroup && (e.writesLimit() || !all(e.usage, e.max).Known || e.givenBack())
 }
 
 func (e *explanation) noVictim() {

@@ -182,6 +182,11 @@ func TestUnsure(t *testing.T) {
 		{"huge pages at the kill", system(stat(oom.StatHugepagesTotal, 3*gib), stat(oom.StatHugepagesFree, 3*gib)), codeMemoryHugepages, false},
 		{"huge pages after the kill", system(stat(oom.StatHugepagesTotal, 3*gib), stat(oom.StatHugepagesFree, 3*gib), func(r *oom.Record) { r.Sampled = []string{"memory.stat.hugepages"} }), codeMemoryHugepages, true},
 		{"a cpuset's nodes", system(numa(oom.ScopeCpuset, "0", 2*gib)), codeNodeCpuset, false},
+		{"a policy's node in a log without the machine's size", system(fromLog, numa(oom.ScopeMempolicy, "0", 2*gib), func(r *oom.Record) {
+			r.Memory.TotalBytes, r.Memory.Zones = size{}, r.Memory.Zones[:1]
+		}), codeNodeMempolicy, true},
+		{"slab, of which some may be dropped", system(stat(oom.StatActiveAnon, 0), stat(oom.StatInactiveAnon, 0), slabOf("slab_bytes", 2*gib)), codeMemoryKernel, true},
+		{"slab that cannot be dropped", system(stat(oom.StatActiveAnon, 0), stat(oom.StatInactiveAnon, 0), slabOf(oom.StatSlabUnrecl, 2*gib)), codeMemoryKernel, false},
 		{"a cpuset's nodes, guessed", system(numa(oom.ScopeCpuset, "", 2*gib)), codeNodeCpuset, true},
 		{"missing memory, huge pages known", system(stat(oom.StatActiveAnon, 0), stat(oom.StatInactiveAnon, 0), stat(oom.StatHugepagesTotal, 0)), codeMemoryMissing, true},
 		{"missing memory, huge pages not known", system(stat(oom.StatActiveAnon, 0), stat(oom.StatInactiveAnon, 0)), codeMemoryMissing, true},

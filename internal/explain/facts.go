@@ -44,11 +44,15 @@ type facts struct {
 	sysShmem, writeback              size
 	hugeKnown, hugeLate              bool // late: counted after the kill
 	vmallocKnown, stacksKnown        bool
+	slabBoth                         bool // what can be dropped of slab is in kernelFixed
 	zspages, freeCMA, balloon        size
 
 	// The victim: rss, swap and page tables are what the kernel's points count.
 	victimSize, victimAnon size
 	group                  bool // killed by memory.oom.group
+
+	// contradicts: the parts are more than the whole, so that they are not of one OOM.
+	contradicts bool
 }
 
 // uncounted is the part of the kernel's memory that memory.stat has no name for.
@@ -143,7 +147,10 @@ func (f *facts) gatherLimit(l *oom.Limit) {
 		// Before 5.18 memory.stat has no sum of the kernel's memory, and part of
 		// it (pipes, page tables before 5.11) in no counter: what is charged is
 		// anonymous, page cache, or the kernel's (mm/memcontrol.c).
-		rest := sub(sub(sub(f.usage.Value, f.anon.Value), f.cache.Value), sum(f.shmem, sock).Value)
+		lists := sum(first(st, oom.LimitActiveAnon), first(st, oom.LimitInactiveAnon), first(st, oom.LimitActiveFile),
+			first(st, oom.LimitInactiveFile), first(st, oom.LimitUnevictable))
+		user := max(add(f.anon.Value, f.cache.Value, f.shmem.Value), lists.Value) // no counter has swap cache before 5.12
+		rest := sub(sub(f.usage.Value, user), sock.Value)
 		f.kernel = oom.Some(max(f.kernel.Value, rest))
 	}
 	f.gatherUncounted(sub(f.kernel.Value, known.Value), st)
@@ -230,6 +237,9 @@ func (f *facts) gatherMemory(m *oom.Memory) {
 	f.total, f.free = m.TotalBytes, m.FreeBytes
 	f.swapTotal, f.swapFree = m.SwapTotalBytes, m.SwapFreeBytes
 	f.swappiness, f.lruGen = m.Swappiness, m.LRUGen
+	if f.swapTotal.Known && f.swapFree.Value > f.swapTotal.Value {
+		f.swapFree = size{}
+	}
 	f.gatherLateSwap()
 	f.lruAnon = all(first(st, oom.StatActiveAnon), first(st, oom.StatInactiveAnon))
 	f.lruFile = all(first(st, oom.StatActiveFile), first(st, oom.StatInactiveFile))
@@ -240,6 +250,10 @@ func (f *facts) gatherMemory(m *oom.Memory) {
 	f.zspages = first(st, oom.StatZspages)
 	stacks, tables := first(st, oom.StatKernelStack), sum(first(st, oom.StatPageTable, oom.LimitPagetables), first(st, oom.StatSecPageTable))
 	slab, vmalloc := first(st, oom.StatSlabUnrecl), first(st, oom.StatVmalloc)
+	reclaimable := first(st, oom.StatSlabReclaimable)
+	if both := first(st, "slab_bytes"); !slab.Known && both.Known { // up to 2.6.31
+		slab, reclaimable, f.slabBoth = both, oom.Some(uint64(0)), true
+	}
 	if f.kernelFixed = slab; slab.Known {
 		f.vmallocKnown, f.stacksKnown = vmalloc.Known, stacks.Known
 		// Most kernels have their stacks there too (CONFIG_VMAP_STACK).
@@ -259,10 +273,34 @@ func (f *facts) gatherMemory(m *oom.Memory) {
 	f.gatherHuge(st)
 	// What is left of the RAM after everything that the kernel counts: pages
 	// that were taken straight from the allocator.
-	known := all(f.free, f.lruAnon, f.lruFile, f.unevictable, f.kernelFixed, first(st, oom.StatSlabReclaimable))
+	known := all(f.free, f.lruAnon, f.lruFile, f.unevictable, f.kernelFixed, reclaimable)
 	if f.total.Known && known.Known {
 		known = sum(known, first(st, oom.StatHugepagesTotal), f.zspages, first(st, oom.StatIsolatedAnon), first(st, oom.StatIsolatedFile))
 		f.missing = oom.Some(sub(f.total.Value, known.Value))
+	}
+	f.leaveOut(known)
+}
+
+// exceeds says whether parts are more than the whole by an eighth and 1 MiB: counters are read
+// one after the other, and each CPU is behind with its share.
+func exceeds(parts, whole uint64) bool { return parts > add(whole, whole/8, 1<<20) }
+
+// leaveOut drops the shares of the machine's memory that are more than it has, and of a log that
+// is cut all where they are together: lines of two reports may be mixed in it.
+func (f *facts) leaveOut(known size) {
+	if !f.total.Known {
+		return
+	}
+	f.contradicts = f.rowsLost() && exceeds(known.Value, f.total.Value)
+	for _, part := range [...]*size{
+		&f.free, &f.lruAnon, &f.lruFile, &f.unevictable, &f.mlocked, &f.kernelFixed, &f.hugeIdle, &f.hugeHeld, &f.sysShmem, &f.zspages, &f.writeback,
+	} {
+		if exceeds(part.Value, f.total.Value) {
+			f.contradicts, *part = true, size{}
+		}
+	}
+	if f.contradicts && !f.cgroup {
+		f.kernelFixed, f.missing, f.hugeIdle, f.hugeHeld, f.unevictable = size{}, size{}, size{}, size{}, size{}
 	}
 }
 

@@ -96,11 +96,11 @@ func newPairs() []pair {
 		}
 	}
 	tmpfs := []change{inPod(30 * mib), limitStat(oom.LimitAnon, 8*mib), limitStat(oom.LimitFile, 245*mib), limitStat(oom.LimitShmem, 240*mib)}
-	cma := func(free, cmaFree uint64) change {
+	cma := func(cmaFree uint64) change {
 		return func(r *oom.Record) {
 			r.Trigger.GFPMask = oom.Some(uint32(0xcc0))
-			r.Memory.FreeBytes = b(free)
-			r.Memory.Zones = []oom.Zone{zone(0, "Normal", free, 20*mib, 30*mib)}
+			r.Memory.FreeBytes = b(gib)
+			r.Memory.Zones = []oom.Zone{zone(0, "Normal", gib, 20*mib, 30*mib)}
 			r.Memory.Zones[0].FreeCMABytes = b(cmaFree)
 		}
 	}
@@ -138,8 +138,9 @@ func newPairs() []pair {
 		{codeNotShort, "above the marks", system(idle, pagefault(1400 * mib)[2]), codeNotShort, "a request of four pages, no blocks known", system(pagefault(1400 * mib)[2], func(r *oom.Record) {
 			r.Trigger.Order = oom.Some(int32(2))
 		}), codeSwapFull},
-		{codeNotShort, "CMA, for a movable request", system(cma(gib, 900*mib), func(r *oom.Record) { r.Trigger.GFPMask = oom.Some(uint32(0x140dca)) }), codeNotShort,
-			"CMA, for the kernel", system(swap(0, 0), cma(gib, gib-10*mib)), codeSwapNone},
+		{codeNotShort, "CMA, for a movable request", system(cma(900*mib), func(r *oom.Record) { r.Trigger.GFPMask = oom.Some(uint32(0x140dca)) }), codeNotShort,
+			"CMA, for the kernel", system(swap(0, 0), cma(gib-10*mib)), codeSwapNone},
+		{codeNotShort, "a part of it is CMA", system(swap(0, 0), cma(900*mib), movableMask), codeNotShort, "all above the marks is CMA", system(swap(0, 0), cma(gib-20*mib), movableMask), codeSwapNone},
 		{codeMemoryFragments, "the blocks are CMA's", system(fragmented(2, 400*mib, 90000, 900, 40), cmaMask, types("UME", "UM", "C")), codeMemoryFragments,
 			"most are not", system(fragmented(2, 400*mib, 90000, 900, 60000), cmaMask, types("UME", "UM", "MC")), codeNotShort},
 		{codeMemoryFragments, "the blocks are kept for atomic requests", system(fragmented(2, 400*mib, 90000, 900, 40), types("UME", "UM", "H")), codeMemoryFragments,
@@ -163,6 +164,8 @@ func newPairs() []pair {
 			"tasks of the root", system(swap(0, 0), tasks(12, repeated(10, 300*mib)...), named("tool", "/")), codeSwapNone},
 	}
 }
+
+func movableMask(r *oom.Record) { r.Trigger.GFPMask = oom.Some(uint32(0x140dca)) }
 
 func cmaMask(r *oom.Record) { r.Trigger.GFPMask = oom.Some(uint32(0xcc0)) }
 

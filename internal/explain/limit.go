@@ -15,6 +15,9 @@ func (e *explanation) limit() {
 	e.ancestor()
 	e.manyTasks(e.max, e.kernel, e.anon)
 	e.limitKind()
+	if e.givenBack() && !e.inStack("bpf_out_of_memory") {
+		e.unsure(e.cause(), "what has been given back since")
+	}
 	e.hugeShare(e.usage)
 	e.noTask()
 	e.grew()
@@ -26,7 +29,7 @@ func (e *explanation) limit() {
 		return
 	}
 	locked := e.locked(e.usage, e.limitUnevictable, e.limitSwappable())
-	if e.swap() != swapFree || locked {
+	if e.swap() != swapFree || locked || e.contradicts {
 		return
 	}
 	// Swap does not decide the verdict here: the limit is full either way.
@@ -52,20 +55,26 @@ func (e *explanation) swappable() bool {
 
 func (e *explanation) limitUsedUp() string {
 	s := e.levelWord() + " limit"
-	if !e.max.Known && e.usage.Known { // what is unlimited is left out of the record
-		s = "the record has no limit that is used up (" + sizeText(e.usage.Value) + " in use)"
-		if e.inStack("bpf_out_of_memory") {
-			s = "a BPF program asked for the kill (" + sizeText(e.usage.Value) + " in use)"
-		}
-		return s
-	}
-	if e.max.Known {
+	switch {
+	case e.usage.Known && e.inStack("bpf_out_of_memory"):
+		return "a BPF program asked for the kill (" + sizeText(e.usage.Value) + " in use)"
+	case !e.max.Known && e.usage.Known: // what is unlimited is left out of the record
+		return "the record has no limit that is used up (" + sizeText(e.usage.Value) + " in use)"
+	case e.givenBack():
+		return sprintf("%s was met (%s of %s in use by now)", s, sizeText(e.usage.Value), sizeText(e.max.Value))
+	case e.max.Known:
 		s += " of " + sizeText(e.max.Value)
 	}
 	if e.memsw {
 		s += " on memory and swap"
 	}
 	return s + " is used up"
+}
+
+// givenBack: by the time that the usage was read, there was room below the limit again, such
+// as an earlier victim's.
+func (f *facts) givenBack() bool {
+	return all(f.usage, f.max).Known && !ratio(f.usage.Value, f.max.Value, 9, 10)
 }
 
 // writesLimit: the OOM comes from within the write to memory.max, which kills when
@@ -294,8 +303,9 @@ func (e *explanation) limitKind() {
 		}
 	}
 	// What no kind accounts for may be more than the largest of those known.
-	rest := sub(whole.Value, sum(e.anon, e.shmem, e.cache, e.kernel).Value)
-	if top.size.Value == 0 || top.size.Value < rest {
+	known := sum(e.anon, e.shmem, e.cache, e.kernel).Value
+	rest := sub(whole.Value, known)
+	if e.contradicts = exceeds(known, whole.Value); e.contradicts || top.size.Value == 0 || top.size.Value < rest {
 		e.kindUnknown(whole.Value)
 		return
 	}
@@ -328,13 +338,23 @@ func (f *facts) pinnedCache() bool {
 	return u.Known && f.anon.Known && f.cache.Known && ratio(sub(u.Value, f.anon.Value), f.cache.Value, 1, 2)
 }
 
+const countedTooMuch = "what memory.stat counts is more than is in use"
+
 // kindUnknown serves records without memory.stat: the victim's own memory may
 // fill half of the limit alone.
 func (e *explanation) kindUnknown(whole uint64) {
 	lead := e.limitUsedUp()
 	if a := e.victimAnon; !e.group && ratio(a.Value, whole, 1, 2) {
-		e.add(finding{code: codeLimitAnon, text: "anonymous memory of this process: " + partText(a.Value, whole),
-			lead: sprintf("%s, %s of it anonymous memory of this process", lead, percentText(min(a.Value, whole), whole))})
+		f := finding{code: codeLimitAnon, text: "anonymous memory of this process: " + partText(a.Value, whole),
+			lead: sprintf("%s, %s of it anonymous memory of this process", lead, percentText(min(a.Value, whole), whole))}
+		switch {
+		case exceeds(a.Value, whole):
+			f.text = "this process holds " + sizeText(a.Value) + " of anonymous memory, more than the " + sizeText(whole) + " in use"
+			f.lead, f.doubt = lead+"; "+f.text, "another kind of memory: this process has some that is charged elsewhere"
+		case e.contradicts:
+			f.doubt = "another kind of memory: " + countedTooMuch
+		}
+		e.add(f)
 		e.settle(codeLimitAnon)
 		return
 	}
@@ -349,7 +369,11 @@ func (e *explanation) kindUnknown(whole uint64) {
 	if e.max.Known {
 		text += ", limit " + sizeText(e.max.Value)
 	}
-	e.add(finding{code: codeLimitFull, text: text, lead: lead, doubt: "any kind of memory: memory.stat is not in the record"})
+	doubt := "any kind of memory: memory.stat is not in the record"
+	if e.contradicts {
+		doubt = "any kind of memory: " + countedTooMuch
+	}
+	e.add(finding{code: codeLimitFull, text: text, lead: lead, doubt: doubt})
 	e.settle(codeLimitFull)
 }
 

@@ -46,6 +46,27 @@ func (e *explanation) systemSwap() {
 		e.unsure(codeMemoryLow, "any cause with swap: the record does not hold its state")
 	}
 	e.freeUnused()
+	e.cacheLeft()
+}
+
+// cacheLeft: reclaim drops page cache before the kernel kills. With a quarter of the memory in
+// it, a state of swap does not say why, nor with as much of the kernel's and in no statistic
+// together as either would have to be, nor where numbers contradict each other.
+func (e *explanation) cacheLeft() {
+	doubt := ""
+	switch {
+	case e.contradicts:
+		doubt = "another cause: what the record counts is more than the machine has"
+	case e.total.Known && ratio(e.lruFile.Value, e.total.Value, 1, 4):
+		doubt = "page cache that reclaim was too slow to drop: " + sizeText(e.lruFile.Value) + " of it is left"
+	case e.total.Known && dominates(add(e.kernelFixed.Value, e.missing.Value), e.total.Value, e.lruAnon):
+		doubt = sprintf("memory that swap cannot take: %s is the kernel's, and %s in no statistic", sizeText(e.kernelFixed.Value), sizeText(e.missing.Value))
+	default:
+		return
+	}
+	for _, code := range [...]string{codeSwapNone, codeSwapFull} {
+		e.unsure(code, doubt)
+	}
 }
 
 // freeUnused: with a tenth of the memory free, and not all zones of the request short, a
@@ -53,7 +74,8 @@ func (e *explanation) systemSwap() {
 func (e *explanation) freeUnused() {
 	if !e.has(codeMemoryLow) && !e.zonesShort && e.total.Known && ratio(e.free.Value, e.total.Value, 1, 10) {
 		for _, code := range [...]string{codeSwapNone, codeSwapFull} {
-			e.unsure(code, "something that is no shortage: "+sizeText(e.free.Value)+" is free")
+			e.unsure(code, "something that is no shortage: "+sizeText(e.free.Value)+" is free"+
+				aside(ratio(e.freeCMA.Value, e.free.Value, 1, 2), ", "+sizeText(e.freeCMA.Value)+" of it CMA"))
 		}
 	}
 }
@@ -150,7 +172,11 @@ func (e *explanation) kernelMemory() {
 		if d := e.kernelDetail(kernel); d != "" {
 			text += ": " + d
 		}
-		e.add(finding{code: codeMemoryKernel, text: text + e.allocations(), lead: e.shortage() + ": " + text})
+		f := finding{code: codeMemoryKernel, text: text + e.allocations(), lead: e.shortage() + ": " + text}
+		if e.slabBoth {
+			f.doubt = "slab that can be dropped: this kernel counts it with the rest"
+		}
+		e.add(f)
 		e.settle(codeMemoryKernel)
 	}
 	if m := e.missing.Value; dominates(m, total, e.lruAnon) {
@@ -165,14 +191,15 @@ func (e *explanation) kernelMemory() {
 
 // uncounted are the guesses at memory that no statistic of this record holds.
 func (e *explanation) uncounted() string {
-	s := "pages of drivers or a balloon, pipes, sockets"
+	s := "pages of drivers, ZFS or a balloon, pipes, sockets"
 	if e.kernelHint() != "" {
-		s = "pages of drivers or a balloon"
+		s = "pages of drivers, ZFS or a balloon"
 	}
 	if !e.stacksKnown {
 		s += ", kernel stacks"
 	}
-	if e.swapTotal.Value > 0 && !e.zspages.Known {
+	// What is swapped out is the most that zram and zswap hold.
+	if swapped := e.swapped(); e.swapTotal.Value > 0 && !e.zspages.Known && (!e.swapFree.Known || ratio(swapped, e.missing.Value, 1, 2)) {
 		s = "what zram or zswap holds, " + s
 	}
 	if !e.vmallocKnown {
@@ -249,7 +276,7 @@ func (e *explanation) constrained() {
 	if e.settled() || e.has(codeMemoryLow) {
 		return
 	}
-	if m := e.rec.Memory; m != nil && len(m.Zones) > 0 && e.rec.Source == oom.SourceKmsg {
+	if m := e.rec.Memory; m != nil && len(m.Zones) > 0 && e.total.Known && e.rec.Source == oom.SourceKmsg {
 		return // those that the log lists are those nodes', and they are as short as the rest
 	}
 	code, words := codeNodeCpuset, "the kernel limits the allocation to the nodes of the cpuset"

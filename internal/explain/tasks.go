@@ -75,7 +75,7 @@ func (e *explanation) manyTasks(whole, kernel, anonymous size) {
 	}
 	lead := e.shortage() + ": many small tasks hold it, " + text
 	if e.cgroup {
-		lead = sprintf("%s by many small tasks (%d)", e.limitUsedUp(), small)
+		lead = sprintf("%s%s by many small tasks (%d)", e.limitUsedUp(), aside(e.givenBack(), ", held"), small)
 	}
 	e.add(finding{code: codeManyTasks, text: text, lead: lead})
 	e.settle(codeManyTasks)
@@ -139,11 +139,13 @@ func (e *explanation) holder() {
 	e.add(f)
 }
 
+const sharedForEach = ", what they share counted for each"
+
 // sumNote explains a sum of tasks that is more than the memory.
 func (e *explanation) sumNote(sum, whole uint64) string {
 	switch {
 	case sum > add(whole, e.swapped()):
-		return ", what they share counted for each"
+		return sharedForEach
 	case sum > whole:
 		return " in memory and swap"
 	}
@@ -164,6 +166,11 @@ func (e *explanation) biggestOwner() holding {
 		return holding{}
 	}
 	h := &e.rec.Holders[0]
+	for i := range e.rec.Holders { // the first one may have more in swap
+		if e.rec.Holders[i].UsageBytes.Value > h.UsageBytes.Value {
+			h = &e.rec.Holders[i]
+		}
+	}
 	out := holding{who: ownerName(h) + " holds", bytes: h.UsageBytes.Value}
 	if h.Comm != "" && h.Tasks.Known {
 		out.who = sprintf("%d tasks named %s hold", h.Tasks.Value, name(h.Comm))
@@ -173,7 +180,7 @@ func (e *explanation) biggestOwner() holding {
 			out.who = name(h.Comm) + " holds"
 			out.victim = e.rec.Victim != nil && e.rec.Victim.Comm == h.Comm
 		case sum > e.whole().Value: // so much is shared that all tasks together hold more than there is
-			out.words = ", what they share counted for each"
+			out.words = sharedForEach
 		}
 	} else if h.Tasks.Value > 1 {
 		out.words += sprintf(" in %d tasks", h.Tasks.Value)
@@ -212,13 +219,13 @@ func ownerName(h *oom.Holder) string {
 
 // biggestTask is the biggest of the victim and the candidates, and why it lives on.
 func (e *explanation) biggestTask() (best holding) {
-	v := e.rec.Victim
-	if v != nil && !e.cgroup { // a limit's verdict names the victim
+	v, whole := e.rec.Victim, e.whole().Value
+	if v != nil && !e.cgroup && !exceeds(v.RSSBytes.Value, whole) { // a limit's verdict names the victim
 		best = holding{who: "this process holds", bytes: v.RSSBytes.Value}
 	}
 	for i := range e.rec.Candidates {
 		c := &e.rec.Candidates[i]
-		if v != nil && c.PID.Known && c.PID == v.PID || c.RSSBytes.Value <= best.bytes {
+		if v != nil && c.PID.Known && c.PID == v.PID || c.RSSBytes.Value <= best.bytes || exceeds(c.RSSBytes.Value, whole) {
 			continue
 		}
 		best = holding{who: process(c.PID, c.Comm) + " holds", bytes: c.RSSBytes.Value}
@@ -267,6 +274,9 @@ func (e *explanation) biggestGroup() (best holding) {
 		best.who, best.words = sprintf("the tasks of %s hold%s", best.words, least), ""
 	} else {
 		best.who, best.words = sprintf("the tasks named %s hold%s", best.words, least), ""
+	}
+	if best.bytes > e.whole().Value {
+		best.words = sharedForEach
 	}
 	return best
 }

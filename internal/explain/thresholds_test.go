@@ -1,6 +1,7 @@
 package explain
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -328,6 +329,49 @@ func TestThresholds(t *testing.T) {
 		{"a SIGKILL with a tenth free", 10, 9, has(codeMemoryWasFree), func(v uint64) *oom.Record {
 			return &oom.Record{Kind: oom.KindSigkill, Memory: &oom.Memory{FreeBytes: b(v), TotalBytes: b(100)}}
 		}},
+		{"a share is an eighth and 1 MiB more than the machine has", 4501 * mib, 4501*mib + 1, is(codeMemoryKernel), func(v uint64) *oom.Record {
+			return kernelHeavy(v-30*mib, 0) // stacks and page tables
+		}},
+		{"shares of a cut log are that much together", 4501 * mib, 4501*mib + 1, is(codeMemoryKernel), func(v uint64) *oom.Record {
+			rec := kernelHeavy(2100*mib, 600*mib)
+			set(&rec.Memory.Stat, oom.StatIsolatedFile, v-2836*mib)
+			rec.Source, rec.Incomplete = oom.SourceKmsg, oom.Some(true)
+			return rec
+		}},
+		{"kinds are that much of what is in use", 289 * mib, 289*mib + 1, sure(codeLimitAnon), func(v uint64) *oom.Record {
+			return limited(victimAnon(0), limitStat(oom.LimitAnon, v-100*mib), limitStat(oom.LimitFile, 100*mib), limitStat(oom.LimitKernel, 0))
+		}},
+		{"the victim holds that much of it", 289 * mib, 289*mib + 1, sure(codeLimitAnon), func(v uint64) *oom.Record {
+			return limited(victimAnon(v), func(r *oom.Record) { r.Limit.Stat = nil })
+		}},
+		{"a holder has that much", 4501 * mib, 4501*mib + 1, says("db (pid 7) holds"), func(v uint64) *oom.Record {
+			return system(bystander(v), func(r *oom.Record) { r.Memory.TotalBytes = b(4000 * mib) })
+		}},
+		{"a quarter of the machine is page cache", 1000 * mib, 1000*mib - 1, no(sure(codeSwapNone)), func(v uint64) *oom.Record {
+			return system(swap(0, 0), stat(oom.StatActiveFile, v), stat(oom.StatInactiveFile, 0), func(r *oom.Record) { r.Memory.TotalBytes = b(4000 * mib) })
+		}},
+		{"zram may hold half of what is missing", 1000 * mib, 1000*mib - 1, func(w *oom.Why) bool { return strings.Contains(w.Summary, "zram") }, func(v uint64) *oom.Record {
+			rec := kernelHeavy(0, 0)
+			set(&rec.Memory.Stat, oom.StatIsolatedFile, 1864*mib) // 2000 MiB are missing
+			rec.Memory.SwapTotalBytes, rec.Memory.SwapFreeBytes = b(4000*mib), b(4000*mib-v)
+			return rec
+		}},
+		{"of swap no more can be free than there is", 2 * gib, 2*gib + 1, has(codeSwapIdle), func(v uint64) *oom.Record { return system(swap(2*gib, v)) }},
+		{"what is on the lists is no kernel memory", 128*mib - 1, 128*mib + 1, sure(codeLimitKernel), func(v uint64) *oom.Record {
+			return limited(victimAnon(0), func(r *oom.Record) {
+				r.Limit.Stat = oom.Stats{{Name: oom.LimitAnon}, {Name: oom.LimitFile}, {Name: oom.LimitShmem}, {Name: oom.LimitActiveAnon, Bytes: v}}
+			})
+		}},
+		{"nine tenths of the limit are in use", 225 * mib, 225*mib - 1, func(w *oom.Why) bool {
+			return w.Verdict == codeLimitAnon && !w.Unsure.Value && strings.Contains(w.Summary, "is used up")
+		}, func(v uint64) *oom.Record {
+			return limited(limitStat(oom.LimitAnon, 200*mib), func(r *oom.Record) { r.Limit.UsageBytes, r.Limit.MaxBytes = b(v), b(250*mib) })
+		}},
+		{"the kernel's and what no statistic has are 40 % together", 1600 * mib, 1600*mib - 1, no(sure(codeSwapFull)), func(v uint64) *oom.Record {
+			rec := kernelHeavy(800*mib, 1500*mib)
+			set(&rec.Memory.Stat, oom.StatIsolatedFile, 2394*mib-v)
+			return rec
+		}},
 		{"an exit after 5 s", 5e9, 5e9 - 1, is(codeExitSlow), func(v uint64) *oom.Record {
 			return &oom.Record{Kind: oom.KindExit, Exit: &oom.Exit{AfterNS: oom.Some(v)}}
 		}},
@@ -385,4 +429,12 @@ func kernelHeavy(slab, anon uint64) *oom.Record {
 			r.Memory.TotalBytes = b(4000 * mib)
 			set(&r.Memory.Stat, oom.StatIsolatedFile, sub(4000*mib, slab+anon+300*mib))
 		})
+}
+
+// slabOf is slab that one counter has.
+func slabOf(counter string, v uint64) change {
+	return func(r *oom.Record) {
+		r.Memory.Stat = slices.DeleteFunc(r.Memory.Stat, func(s oom.Stat) bool { return strings.HasPrefix(s.Name, "slab_") })
+		set(&r.Memory.Stat, counter, v)
+	}
 }

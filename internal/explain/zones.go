@@ -23,7 +23,7 @@ const (
 type zoneSum struct {
 	n, short         int
 	free, high       uint64
-	cma              uint64 // free, and not for the request
+	cma              uint64 // of what is free; not for all requests
 	spare            uint64
 	fit              uint64 // of spare, what is in blocks of the order or higher
 	fitFree, fitHigh uint64 // what is free in such blocks, and the marks of these zones
@@ -153,12 +153,13 @@ func (e *explanation) notShort(z *zoneSum) {
 	if z.n == 0 || z.fit <= z.high || z.order > 0 && (z.blocks == 0 || z.noBlocks == z.blocks) {
 		return
 	}
-	free := z.fitFree
-	if !z.movable {
-		free = sub(free, e.freeCMA.Value)
-		if sub(z.fit, e.freeCMA.Value) <= z.high {
-			return
-		}
+	free, cma := z.fitFree, max(e.freeCMA.Value, z.cma)
+	if !z.movable { // zones of old kernels do not say how much of it is CMA
+		cma = sub(cma, z.cma)
+		free = sub(free, cma)
+	}
+	if sub(z.fit, cma) <= z.high {
+		return // vendors' kernels keep CMA from movable requests, too
 	}
 	pagefault := t.GFPMask.Value == 0 || e.inStack("pagefault_out_of_memory")
 	if !pagefault && e.total.Known && !ratio(z.fit, e.total.Value, 1, 32) {
@@ -229,9 +230,9 @@ func (z *zoneSum) add(zone *oom.Zone, reserve uint64) {
 	// CMA serves movable requests only, and the pages kept for atomic ones none that
 	// may wait (mm/page_alloc.c, __zone_watermark_unusable_free).
 	free := sub(zone.FreeBytes.Value, zone.HighatomicBytes.Value)
+	z.cma = add(z.cma, zone.FreeCMABytes.Value)
 	if !z.movable {
 		free = sub(free, zone.FreeCMABytes.Value)
-		z.cma = add(z.cma, zone.FreeCMABytes.Value)
 	}
 	z.n++
 	z.free, z.high = add(z.free, free), add(z.high, mark.Value)
@@ -414,7 +415,7 @@ func (e *explanation) shortZones(z, rest *zoneSum) {
 	case oom.ScopeMempolicy:
 		code, words = codeNodeMempolicy, "the nodes of the memory policy have "
 	}
-	words += sizeText(z.free) + " free" + aside(z.cma > z.free, " beside "+sizeText(z.cma)+" of CMA, which it may not use")
+	words += sizeText(z.free) + " free" + aside(!z.movable && z.cma > z.free, " beside "+sizeText(z.cma)+" of CMA, which it may not use")
 	e.add(finding{code: code, text: words + ", the rest of the machine " + sizeText(rest.free) + e.shrunk()})
 	e.settle(code)
 	if e.nodesUnknown() {

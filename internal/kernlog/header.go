@@ -45,6 +45,7 @@ func (r *report) parseHeader(comm, b []byte) bool {
 	}
 	r.parseOrder(before)
 	r.parseOrder(rest)
+	r.old = len(comm) == 0 || scan.Contains(rest, "oomkilladj=")
 	return true
 }
 
@@ -194,6 +195,14 @@ func frame(b []byte) (name []byte, guessed, ok bool) {
 	return name[:slash], guessed, true
 }
 
+// sysrqWork is what SysRq-f lets a worker call; the header's order says so from 4.3 on only.
+const sysrqWork = "moom_callback"
+
+// asksForKill reads "Workqueue: events moom_callback", which stands behind the CPU's line.
+func asksForKill(b []byte) bool {
+	return scan.HasPrefix(b, "Workqueue: ") && bytes.HasSuffix(b, []byte(" "+sysrqWork))
+}
+
 func allHex(b []byte) bool {
 	for _, c := range b {
 		if _, ok := scan.HexDigit(c); !ok {
@@ -221,6 +230,7 @@ func (r *report) addFrame(name []byte, guessed bool) bool {
 	if r.stackState != stackOpen || guessed || len(t.KernelStack) >= maxFrames || len(t.KernelStack) == 0 && printing(name) {
 		return false
 	}
+	r.sysrq = r.sysrq || scan.HasPrefix(name, sysrqWork+"+")
 	t.KernelStack = append(t.KernelStack, scan.Keep(name))
 	return true
 }

@@ -21,7 +21,7 @@ func (p *Parser) kill(l *lines.Line, k *killLine) {
 	if fit < fitsPID && p.late(k, &s) {
 		return
 	}
-	if r != nil && r.headless && r.stage < stageTasks {
+	if r != nil && r.headless && r.stage < stageTasks && !r.limitMet() {
 		// Without a header these may be another allocation's Mem-Info.
 		p.end(r)
 		r = nil
@@ -203,7 +203,7 @@ func (p *Parser) groupKill(l *lines.Line, inc *incident, k *killLine) *oom.Recor
 	p.keepText(inc.rep, l, p.o.KeepText)
 	inc.rep.fill(rec, k)
 	rec.Victim = inc.rep.victim(k)
-	if k.cut {
+	if k.cut && (!inc.rep.old || !k.named) {
 		rec.Incomplete = oom.Some(true)
 	}
 	p.stats.Kills++

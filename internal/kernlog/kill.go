@@ -21,6 +21,7 @@ type killLine struct {
 	message
 	cut     bool
 	noSizes bool // the line ended in or after the name
+	named   bool // after it
 }
 
 // message is the reason that the line begins with.
@@ -82,10 +83,9 @@ func parseKilled(b []byte, exact bool) (k killLine, ok bool) {
 		}
 		k.uid, rest = uidOf(uid), s[1:]
 	}
-	if !scan.HasPrefix(rest, " (") {
+	if rest, ok = openBracket(rest); !ok {
 		return k, false
 	}
-	rest = rest[2:]
 	for _, mark := range [...]string{") total-vm:", "), UID ", ") vsz:"} {
 		if end := bytes.LastIndex(rest, []byte(mark)); end >= 0 {
 			k.comm = scan.Keep(rest[:end])
@@ -94,15 +94,20 @@ func parseKilled(b []byte, exact bool) (k killLine, ok bool) {
 	}
 	// Cut within the line: the name is whole only with its bracket.
 	k.cut, k.noSizes = true, true
-	end := bytes.LastIndexByte(rest, ')')
+	end := bytes.LastIndexByte(rest[:min(len(rest), maxComm+1)], ')')
 	if end < 0 {
 		return k, false
 	}
 	k.comm = scan.Keep(rest[:end])
 	// Up to 2.6.32 the line ends here, with a full stop up to 2.6.23.
-	k.noSizes = string(rest[end+1:]) != "."
+	k.noSizes, k.named = string(rest[end+1:]) != ".", len(rest) == end+1
 	k.cut = k.noSizes
 	return k, true
+}
+
+// openBracket takes " (" off, or "(" alone: web pages lose blanks.
+func openBracket(b []byte) ([]byte, bool) {
+	return bytes.CutPrefix(bytes.TrimPrefix(b, []byte(" ")), []byte("("))
 }
 
 // vzMark is how kernels of OpenVZ and Virtuozzo name a victim.
@@ -266,10 +271,12 @@ func parseScore(b []byte, exact bool) (s scoreLine, ok bool) {
 		return s, false
 	}
 	pid, rest, ok := scan.PID(b[i+len(lines.KillMark):])
-	if !ok || !scan.HasPrefix(rest, " (") {
+	if !ok {
 		return s, false
 	}
-	rest = rest[2:]
+	if rest, ok = openBracket(rest); !ok {
+		return s, false
+	}
 	end := bytes.LastIndex(rest, []byte(") score "))
 	if end < 0 {
 		s.pid, s.comm = pid, scan.Keep(bytes.TrimSuffix(rest, []byte(")")))

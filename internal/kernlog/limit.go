@@ -105,7 +105,9 @@ func (r *report) parseStats(b []byte) {
 	path, values := b, []byte(nil)
 	if i := bytes.LastIndex(b, []byte(": cache:")); i >= 0 {
 		path, values = b[:i], b[i+2:]
-		r.statsEach = true
+		if !r.statsEach { // 5.0 to 5.2 name the limit's cgroup behind the counters
+			r.statsEach, r.statsFirst = true, scan.Keep(path)
+		}
 		r.statsOfLimit = r.statsOfLimit || r.limit.Cgroup == scan.Keep(path)
 	} else if i := bytes.LastIndexByte(b, ':'); i >= 0 {
 		path = b[:i]

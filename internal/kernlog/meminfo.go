@@ -60,7 +60,7 @@ func (m *memInfo) begin() bool {
 	case m.foreign && m.reserved.Known:
 		*m = memInfo{blocks: 1, killAllocating: m.killAllocating, panicOnOOM: m.panicOnOOM}
 		return true
-	case !m.whole:
+	case !m.whole && (!m.reserved.Known || !m.swapTotalKB.Known || !m.cache.Known):
 		m.mixed = true
 	}
 	return false
@@ -83,6 +83,18 @@ func (m *memInfo) missing() bool {
 		}
 	}
 	return false
+}
+
+// missingOld says it of the lines of kernels up to 2.6.29, which have fewer counters and print
+// "empty" for the blocks of a zone that is.
+func (m *memInfo) missingOld() bool {
+	empty := slices.ContainsFunc(m.zones, func(z oom.Zone) bool { return z.FreeBlocks == nil && z.FreeBytes.Value > 0 })
+	return m.mixed || m.foreign || !m.free.Known || managedUnknown(m) || !m.swapTotalKB.Known || !m.swapFreeKB.Known || len(m.zones) == 0 || empty
+}
+
+// ofNodes says whether the kernel is one with NUMA, which has cpusets too.
+func (m *memInfo) ofNodes() bool {
+	return !m.seen || slices.ContainsFunc(m.zones, func(z oom.Zone) bool { return z.Node.Known })
 }
 
 func managedUnknown(m *memInfo) bool { return !m.ram.Known || !m.reserved.Known }

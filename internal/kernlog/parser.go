@@ -456,7 +456,7 @@ func (p *Parser) header(l *lines.Line, b []byte) {
 	p.endHeadless(l)
 	r := p.newReport(l, false)
 	p.overtake(l, r)
-	r.trigger, r.sysrq = probe.trigger, probe.sysrq
+	r.trigger, r.sysrq, r.old = probe.trigger, probe.sysrq, probe.old
 }
 
 // endHeadless closes what came before a header: it belongs to an earlier report.
@@ -618,6 +618,9 @@ func killFits(r *report, k *killLine) int {
 func (p *Parser) summary(l *lines.Line, b []byte) {
 	s, ok := parseSummary(b)
 	if !ok {
+		if r := p.reportFor(l, message{}, withoutChoice); r != nil && r.scope == "" { // cut before the task
+			r.scope = s.scope
+		}
 		p.unplaced(l, b)
 		return
 	}
@@ -780,7 +783,7 @@ func (p *Parser) end(r *report) {
 		p.hold(held{rec: rec, at: r.last, tick: p.tick, tid: k.pid})
 		p.endedWithout(r, rec, k.pid)
 		p.reuse(r)
-	case !r.headless:
+	case !r.headless, r.limitMet() && !p.killedSince(r):
 		if r.scope == "" && r.hasLimit {
 			r.scope = oom.ScopeCgroup
 		}
@@ -790,6 +793,17 @@ func (p *Parser) end(r *report) {
 		p.unplacedReport(r)
 		p.reuse(r)
 	}
+}
+
+// killedSince says whether a kill came so close before a report without a header that these
+// may be its own lines, in another order.
+func (p *Parser) killedSince(r *report) bool {
+	for _, inc := range p.recent {
+		if gap, ok := r.since(&inc.last); r.sameOrigin(&inc.last) && (!ok || gap.Abs() <= reportWait) && p.tick-inc.lastTick <= reportLines {
+			return true
+		}
+	}
+	return false
 }
 
 // killedBefore says whether the kill that a report decided on was given just before it. That

@@ -43,6 +43,8 @@ func TestKillLines(t *testing.T) {
 		{"3.10", "Killed process 77 (a)" + sizes, 77, "a", "", oom.Opt[uint32]{}, oom.Some(uint64(44 << 10)), false},
 		{"4.5", "Killed process 77 (a)" + sizes + ", shmem-rss:4kB", 77, "a", "", oom.Opt[uint32]{}, oom.Some(uint64(48 << 10)), false},
 		{"RHEL 6", "Killed process 77, UID 12, (a)" + sizes, 77, "a", "", oom.Some(uint32(12)), oom.Some(uint64(44 << 10)), false},
+		{"RHEL 6, blanks lost", "Killed process 77, UID 12,(a)" + sizes, 77, "a", "", oom.Some(uint32(12)), oom.Some(uint64(44 << 10)), false},
+		{"a blank lost", "Out of memory: Killed process 77(a)" + sizes, 77, "a", oom.ScopeSystem, oom.Opt[uint32]{}, oom.Some(uint64(44 << 10)), false},
 		{"RHEL 7", "Killed process 77 (a), UID 12," + sizes + ", shmem-rss:0kB", 77, "a", "", oom.Some(uint32(12)), oom.Some(uint64(44 << 10)), false},
 		{"5.1", "Out of memory: Killed process 77 (a)" + sizes + ", shmem-rss:0kB", 77, "a", oom.ScopeSystem, oom.Opt[uint32]{}, oom.Some(uint64(44 << 10)), false},
 		{"5.4", killLineText, 77, "a", oom.ScopeSystem, oom.Some(uint32(5)), oom.Some(uint64(44 << 10)), false},

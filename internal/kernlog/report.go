@@ -88,6 +88,7 @@ type report struct {
 	hasCPU     bool
 	trigger    oom.Trigger
 	sysrq      bool
+	old        bool // of a kernel up to 2.6.29, which prints less
 	stackState stackState
 	stackMixed bool // frames of two traces could not be told apart
 	// constraint is the summary's CONSTRAINT_ word; cgroup is set where the
@@ -101,6 +102,7 @@ type report struct {
 	// Old kernels print the counters of each cgroup below the limit by itself;
 	// the limit's own come first.
 	statsEach, statsOfLimit bool
+	statsFirst              string
 	statsMixed              bool // two reports' could not be told apart
 
 	mem   memInfo
@@ -201,6 +203,9 @@ func (r *report) memory(page uint64) *oom.Memory {
 // missing says whether a part is not there that the kernel prints in each
 // report; k is the victim's line, if there was a victim.
 func (r *report) missing(k *killLine) bool {
+	if r.old {
+		return r.stackState == stackNone || r.stackState == stackForeign || r.stackMixed || r.mem.missingOld()
+	}
 	if !r.hasCPU || r.stackState == stackNone || r.stackState == stackForeign || r.stackMixed || !r.tasks.headed {
 		return true
 	}
@@ -218,10 +223,15 @@ func (r *report) missing(k *killLine) bool {
 	}
 	// From 5.0, and where that was ported back, the summary names the victim;
 	// before it the "Kill process" line.
-	if !r.hasSummary && (r.from(5, 0) || !r.scored && k.bare) || r.trigger.MemsAllowed == "" && !r.hasSummary {
+	if !r.hasSummary && (r.from(5, 0) || !r.scored && k.bare) || r.trigger.MemsAllowed == "" && !r.hasSummary && r.mem.ofNodes() {
 		return true
 	}
 	return r.tasks.total <= maxRows && r.tasks.find(k.pid) == nil && (!r.chosen.known || r.tasks.find(r.chosen.pid) == nil)
+}
+
+// limitMet says whether what is there of a report is of an OOM at a limit, and of nothing else.
+func (r *report) limitMet() bool {
+	return r.hasLimit && r.limit.UsageBytes.Known && r.limit.Cgroup != ""
 }
 
 // from says whether the kernel is known to be this version or later.
@@ -239,7 +249,8 @@ func (r *report) from(major, minor uint64) bool {
 func (r *report) statsCut() bool {
 	// Of v1's counters, one a line, those with the children come last.
 	ownOnly := !r.statsEach && r.stats.has("cache") && !r.stats.totals()
-	return r.statsMixed || ownOnly || r.statsEach && (!r.statsOfLimit || r.statsOfOthers())
+	ofLimit := r.statsOfLimit || r.limit.Cgroup != "" && r.limit.Cgroup == r.statsFirst
+	return r.statsMixed || ownOnly || r.statsEach && (!ofLimit || r.statsOfOthers())
 }
 
 // statsOfOthers: of cgroups that are printed one by one, the one that holds the memory is

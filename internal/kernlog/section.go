@@ -242,7 +242,9 @@ func (p *Parser) section(l *lines.Line, b []byte) { p.part(l, b, classify(b)) }
 func (p *Parser) part(l *lines.Line, b []byte, k part) {
 	switch k {
 	case partNone:
-		if p.openHere() {
+		if n := len(p.open) - 1; n >= 0 && asksForKill(b) && p.now.sameOrigin(&p.open[n].stamp) && p.open[n].stage == stageCPU {
+			p.open[n].sysrq = true
+		} else if p.openHere() {
 			p.stats.Unused++
 		}
 		return
@@ -416,7 +418,8 @@ func (r *report) applyTrace(k part, b []byte) bool {
 	case k == partTraceEnd && r.stackState == stackOpen:
 		r.stackState = stackDone
 		r.unused++
-	case k == partFrame && r.stackState == stackOpen:
+	case k == partFrame && (r.stackState == stackOpen || r.stackState == stackNone && r.hasCPU && !r.headless && r.stage <= stageStack):
+		r.stackState = stackOpen // 32-bit x86 up to 2.6.26 writes no "Call Trace:"
 		if name, guessed, ok := frame(b); !ok || !r.addFrame(name, guessed) {
 			r.unused++
 		}

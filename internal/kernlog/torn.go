@@ -44,6 +44,15 @@ func openName(b []byte, exact bool) bool {
 	return ok && bytes.IndexByte(b[i:], '(') > 0
 }
 
+// nameFull says whether what is kept of a kill line is more than the longest name.
+func nameFull(b []byte) bool {
+	if scan.HasPrefix(b, lines.SummaryMark) || scan.HasPrefix(b, statsMark) {
+		return false
+	}
+	i := bytes.Index(b, []byte(lines.KilledMark))
+	return i >= 0 && len(b)-bytes.IndexByte(b[i:], '(')-i > maxComm+len("()")
+}
+
 // maxPartials is how many lines a name may be spread over: 255 bytes can be
 // newlines, but whoever does that gets no more.
 const maxPartials = 64
@@ -64,7 +73,7 @@ func (p *Parser) join(l *lines.Line) bool {
 		return false
 	}
 	coarse := !l.Uptime.Known
-	if coarse && (isHeader(text) || scan.HasPrefix(text, lines.SummaryMark)) || p.partials >= maxPartials || len(p.partial)+len(text) > p.longest {
+	if coarse && (isHeader(text) || scan.HasPrefix(text, lines.SummaryMark)) || p.partials >= maxPartials || len(p.partial)+len(text) > p.longest || nameFull(p.partial) {
 		p.giveUpPartial()
 		return false
 	}
