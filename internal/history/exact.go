@@ -17,8 +17,8 @@ import (
 // exact reads what bpf/history.bpf.c counted. Its maps belong to the tracer.
 type exact struct {
 	killed   io.ReaderAt // the map's own memory
-	adjs     *ebpf.Map // may be nil
-	cmdlines *ebpf.Map // of the tracer's other object; may be nil
+	adjs     *ebpf.Map   // may be nil
+	cmdlines *ebpf.Map   // of the tracer's other object; may be nil
 	pageSize uint64
 	slot     probe.HistoryKilled
 }

@@ -14,28 +14,34 @@ import (
 // hundreds of fields that may be unknown: each costs that package a method call, a copy
 // and a scan of what came of it, together most of the time that a kill takes.
 type encoder struct {
-	types map[reflect.Type]encode
-	buf   []byte
-	err   error // the first
+	types  map[reflect.Type]encode
+	record encode
+	buf    []byte
+	err    error // the first
 }
 
 // encode appends one value. It may be asked for its address.
 type encode func(*encoder, reflect.Value)
 
+func newEncoder() encoder {
+	e := encoder{
+		types: map[reflect.Type]encode{reflect.TypeFor[time.Time](): encodeTime, reflect.TypeFor[oom.Stats](): encodeStats},
+		buf:   make([]byte, 0, lineBytes),
+	}
+	e.record = e.of(reflect.TypeFor[*oom.Record]())
+	return e
+}
+
 // line is a record and a newline, until the next one.
 func (e *encoder) line(rec *oom.Record) ([]byte, error) {
 	e.buf, e.err = e.buf[:0], nil
-	v := reflect.ValueOf(rec)
-	e.of(v.Type())(e, v)
+	e.record(e, reflect.ValueOf(rec))
 	e.buf = append(e.buf, '\n')
 	return e.buf, e.err
 }
 
 // of gives what writes values of a type. Types do not hold themselves.
 func (e *encoder) of(t reflect.Type) encode {
-	if e.types == nil {
-		e.types = map[reflect.Type]encode{reflect.TypeFor[time.Time](): encodeTime, reflect.TypeFor[oom.Stats](): encodeStats}
-	}
 	if e.types[t] == nil {
 		e.types[t] = e.make(t)
 	}

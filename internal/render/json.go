@@ -22,7 +22,7 @@ type JSON struct {
 
 // NewJSON returns a JSON that writes to w.
 func NewJSON(w io.Writer) *JSON {
-	return &JSON{w: w, encoder: encoder{buf: make([]byte, 0, lineBytes)}}
+	return &JSON{w: w, encoder: newEncoder()}
 }
 
 // lineBytes is room for a record of an ordinary kill, candidates and zones
