@@ -16,6 +16,7 @@ import (
 type encoder struct {
 	types  map[reflect.Type]encode
 	record encode
+	plain  [256]bool // bytes of a string that need no escape
 	buf    []byte
 	err    error // the first
 }
@@ -29,6 +30,9 @@ func newEncoder() encoder {
 		buf:   make([]byte, 0, lineBytes),
 	}
 	e.record = e.of(reflect.TypeFor[*oom.Record]())
+	for c := ' '; c < 0x7f; c++ {
+		e.plain[c] = !strings.ContainsRune(`"\<>&`, c)
+	}
 	return e
 }
 
@@ -204,7 +208,7 @@ func encodeStats(e *encoder, v reflect.Value) {
 // text appends a string, which nearly always needs no escape.
 func (e *encoder) text(s string) {
 	for i := range len(s) {
-		if c := s[i]; c < ' ' || c >= 0x7f || c == '"' || c == '\\' || c == '<' || c == '>' || c == '&' {
+		if !e.plain[s[i]] {
 			e.rare(s)
 			return
 		}

@@ -14,6 +14,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/oomtrace/oomtrace/internal/host"
 	"github.com/oomtrace/oomtrace/internal/oom"
 	"github.com/oomtrace/oomtrace/internal/procfs"
@@ -105,9 +107,12 @@ func (s *Sampler) stale(rec *oom.Record, now uint64) bool {
 
 // read reads what is sampled for every kill.
 func (s *Sampler) read() machine {
-	swaps, _ := s.swaps.read(s.proc("swaps"))
 	meminfo, _ := s.meminfo.read(s.proc("meminfo"))
-	m := machine{swaps: procfs.Swaps(swaps), meminfo: procfs.Meminfo(meminfo)}
+	m := machine{meminfo: procfs.Meminfo(meminfo)}
+	if total, known := m.meminfo["SwapTotal"]; total > 0 || !known {
+		swaps, _ := s.swaps.readList(s.proc("swaps"))
+		m.swaps = procfs.Swaps(swaps)
+	}
 	m.huge = s.hugepages(m.meminfo)
 	m.lruGen = lruGen(s.lruGen.read(s.sys("kernel/mm/lru_gen/enabled")))
 	return m
@@ -263,7 +268,8 @@ func (f *file) open(path string) (err error) {
 	return err
 }
 
-// read returns the file's content as it is now.
+// read returns the file's content as it is now. One call has it all: the kernel makes
+// the whole text at once, unless the file is a list of records.
 func (f *file) read(path string) (string, error) {
 	if err := f.open(path); err != nil {
 		return "", err
@@ -271,9 +277,22 @@ func (f *file) read(path string) (string, error) {
 	if f.buf == nil {
 		f.buf = make([]byte, fileBytes)
 	}
-	n, err := f.ReadAt(f.buf, 0)
-	if err != nil && !errors.Is(err, io.EOF) {
+	n, err := unix.Pread(int(f.Fd()), f.buf, 0)
+	if err != nil {
 		return "", err
 	}
 	return string(f.buf[:n]), nil
+}
+
+// readList does the same of a list, of which a call gives as many records as fit a page.
+func (f *file) readList(path string) (string, error) {
+	text, err := f.read(path)
+	if err != nil {
+		return "", err
+	}
+	n, err := f.ReadAt(f.buf[len(text):], int64(len(text)))
+	if err != nil && !errors.Is(err, io.EOF) {
+		return "", err
+	}
+	return string(f.buf[:len(text)+n]), nil
 }
