@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 
@@ -268,31 +269,37 @@ func (f *file) open(path string) (err error) {
 	return err
 }
 
+// room is where the content goes.
+func (f *file) room() []byte {
+	if f.buf == nil {
+		f.buf = make([]byte, fileBytes)
+	}
+	return f.buf
+}
+
 // read returns the file's content as it is now. One call has it all: the kernel makes
-// the whole text at once, unless the file is a list of records.
+// the whole text at once, unless the file is a list of records. Nothing in it waits, and
+// the scheduler need not know of it: it would take the processor away meanwhile.
 func (f *file) read(path string) (string, error) {
 	if err := f.open(path); err != nil {
 		return "", err
 	}
-	if f.buf == nil {
-		f.buf = make([]byte, fileBytes)
+	buf := f.room()
+	n, _, errno := unix.RawSyscall6(unix.SYS_PREAD64, f.Fd(), uintptr(unsafe.Pointer(&buf[0])), uintptr(len(buf)), 0, 0, 0)
+	if errno != 0 {
+		return "", errno
 	}
-	n, err := unix.Pread(int(f.Fd()), f.buf, 0)
-	if err != nil {
-		return "", err
-	}
-	return string(f.buf[:n]), nil
+	return string(buf[:n]), nil
 }
 
 // readList does the same of a list, of which a call gives as many records as fit a page.
 func (f *file) readList(path string) (string, error) {
-	text, err := f.read(path)
-	if err != nil {
+	if err := f.open(path); err != nil {
 		return "", err
 	}
-	n, err := f.ReadAt(f.buf[len(text):], int64(len(text)))
+	n, err := f.ReadAt(f.room(), 0)
 	if err != nil && !errors.Is(err, io.EOF) {
 		return "", err
 	}
-	return string(f.buf[:len(text)+n]), nil
+	return string(f.buf[:n]), nil
 }
