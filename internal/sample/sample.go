@@ -256,15 +256,19 @@ func (s *Sampler) sysctls(rec *oom.Record) {
 // kernel, for which a machine that has none left lets its tasks wait.
 type file struct {
 	*os.File
-	buf []byte
+	missing error // this kernel has no such file
+	buf     []byte
 }
 
 // fileBytes is more than is used of any file.
 const fileBytes = 16 << 10
 
 func (f *file) open(path string) (err error) {
-	if f.File == nil {
-		f.File, err = os.Open(path)
+	if f.File != nil || f.missing != nil {
+		return f.missing
+	}
+	if f.File, err = os.Open(path); errors.Is(err, os.ErrNotExist) {
+		f.missing = err
 	}
 	return err
 }
