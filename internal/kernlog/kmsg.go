@@ -146,7 +146,12 @@ func (k *Kmsg) Stats() Stats { return k.p.Stats() }
 // that ends, after all that was read has been given out.
 func (k *Kmsg) Read(ctx context.Context) (*oom.Record, error) {
 	k.drained = k.drained && ctx.Err() != nil
-	defer context.AfterFunc(ctx, func() { _ = k.f.SetReadDeadline(time.Unix(1, 0)) })()
+	woken := make(chan struct{})
+	unwatch := context.AfterFunc(ctx, func() {
+		_ = k.f.SetReadDeadline(time.Unix(1, 0))
+		close(woken)
+	})
+	defer unwatch()
 	for {
 		if rec := k.p.Take(); rec != nil {
 			return rec, nil
@@ -162,6 +167,9 @@ func (k *Kmsg) Read(ctx context.Context) (*oom.Record, error) {
 			k.tellOverrun()
 			k.p.Flush()
 		case ctx.Err() != nil:
+			if !unwatch() { // else its deadline would come into what is read now
+				<-woken
+			}
 			k.drain()
 			k.tellOverrun()
 			k.p.Flush()
