@@ -2,6 +2,7 @@ package sample
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/hex"
 	"fmt"
 	"path"
@@ -115,13 +116,14 @@ func unmapped(f *oom.UserFrame) string {
 }
 
 // readMaps names the frames that lie in the files a process has mapped; nil when
-// none does.
+// none does. The mappings come in the order of their addresses.
 func (s *Stacks) readMaps(file string, stack []oom.UserFrame) []string {
 	fd, err := unix.Open(file, unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return nil
 	}
 	defer func() { _ = unix.Close(fd) }()
+	last := slices.MaxFunc(stack, func(a, b oom.UserFrame) int { return cmp.Compare(a.Address, b.Address) }).Address
 	var names []string
 	kept := 0 // of a line that is not whole
 	for total := 0; total < mapsBytes; {
@@ -136,26 +138,14 @@ func (s *Stacks) readMaps(file string, stack []oom.UserFrame) []string {
 			if !whole {
 				break
 			}
-			names, text = nameFrames(names, stack, line), rest
+			text = rest
+			if m, ok := parseMapping(line); ok && m.from > last {
+				return names
+			} else if ok {
+				names = m.nameFrames(names, stack)
+			}
 		}
 		kept = copy(s.buf[:], text)
-	}
-	return names
-}
-
-// nameFrames names the frames that lie in the file of a line.
-func nameFrames(names []string, stack []oom.UserFrame, line []byte) []string {
-	m, ok := parseMapping(line)
-	if !ok {
-		return names
-	}
-	for i := range stack {
-		if a := stack[i].Address; a >= m.from && a < m.to && (names == nil || names[i] == "") {
-			if names == nil {
-				names = make([]string, len(stack))
-			}
-			names[i] = fmt.Sprintf("%s+0x%x", m.module(), a-m.from+m.offset)
-		}
 	}
 	return names
 }
@@ -170,6 +160,19 @@ type mapping struct {
 func (m *mapping) module() string {
 	first, _, _ := strings.Cut(string(m.path), " ")
 	return path.Base(first)
+}
+
+// nameFrames names the frames that lie there.
+func (m *mapping) nameFrames(names []string, stack []oom.UserFrame) []string {
+	for i := range stack {
+		if a := stack[i].Address; a >= m.from && a < m.to && (names == nil || names[i] == "") {
+			if names == nil {
+				names = make([]string, len(stack))
+			}
+			names[i] = fmt.Sprintf("%s+0x%x", m.module(), a-m.from+m.offset)
+		}
+	}
+	return names
 }
 
 // parseMapping reads "from-to perms offset dev inode path"; false for a mapping
