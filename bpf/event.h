@@ -65,7 +65,7 @@ enum task_flag {
 	TASK_CGROUP_V2 = 1 << 3,    /* the memory controller is on the v2 hierarchy */
 };
 
-/* Counts of the per-CPU map counters, which outlives its reader as the ring does. */
+/* Counts of the map counters, which outlives its reader as the ring does. */
 enum counter {
 	COUNTER_VICTIMS,        /* mark_victim fired */
 	COUNTER_LOST,           /* victim records that found the ring full */

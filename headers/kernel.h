@@ -40,6 +40,7 @@ enum bpf_map_type {
 enum { BPF_ANY = 0, BPF_NOEXIST = 1, BPF_EXIST = 2 };
 enum { BPF_RB_AVAIL_DATA = 0, BPF_RB_RING_SIZE = 1 };
 enum { BPF_F_USER_STACK = 1U << 8, BPF_F_USER_BUILD_ID = 1U << 11 };
+enum { BPF_F_MMAPABLE = 1U << 10 };
 
 /* oom_control.order of a kill asked for by hand (mm/oom_kill.c, is_sysrq_oom) */
 #define SYSRQ_ORDER (-1)

@@ -31,7 +31,6 @@ func Calls() []Call {
 		{"statfs", unix.SYS_STATFS, ""},
 		{"epoll_ctl", unix.SYS_EPOLL_CTL, ""},
 		{"epoll_pwait", unix.SYS_EPOLL_PWAIT, ""},
-		{"ppoll", unix.SYS_PPOLL, ""},
 		{"futex", unix.SYS_FUTEX, ""},
 		{"nanosleep", unix.SYS_NANOSLEEP, ""},
 		{"munmap", unix.SYS_MUNMAP, ""},

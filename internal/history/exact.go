@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"cmp"
 	"fmt"
+	"io"
 	"slices"
+	"unsafe"
 
 	"github.com/cilium/ebpf"
 
@@ -14,40 +16,49 @@ import (
 
 // exact reads what bpf/history.bpf.c counted. Its maps belong to the tracer.
 type exact struct {
-	killed   *ebpf.Map
-	adjs     *ebpf.Map // may be nil
-	cmdlines *ebpf.Map // of the tracer's other object; may be nil
+	killed   io.ReaderAt // the map's own memory
+	adjs     *ebpf.Map   // may be nil
+	cmdlines *ebpf.Map   // of the tracer's other object; may be nil
 	pageSize uint64
 	slot     probe.HistoryKilled
 }
 
 // newExact returns nil where nothing is counted.
-func newExact(maps map[string]*ebpf.Map, pageSize uint64) *exact {
+func newExact(maps map[string]*ebpf.Map, pageSize uint64) (*exact, error) {
 	killed := maps[probe.HistoryMapKilled]
 	if killed == nil {
-		return nil
+		return nil, nil
 	}
-	return &exact{killed: killed, adjs: maps[probe.HistoryMapAdjs], cmdlines: maps[probe.OomtraceMapCmdlines], pageSize: pageSize}
+	memory, err := killed.Memory()
+	if err != nil {
+		return nil, fmt.Errorf("map the copies of growth: %w", err)
+	}
+	return &exact{killed: memory, adjs: maps[probe.HistoryMapAdjs], cmdlines: maps[probe.OomtraceMapCmdlines], pageSize: pageSize}, nil
 }
 
 // find gives the copy that the kernel made at a decision: the last one before the
-// record's time of the task that it names. Nil where it was overwritten since.
-func (e *exact) find(cgroup uint64, tid int32, ns uint64) (*probe.HistoryKilled, error) {
-	var found *probe.HistoryKilled
-	for i := range e.killed.MaxEntries() {
-		if err := e.killed.Lookup(&i, &e.slot); err != nil {
-			return nil, fmt.Errorf("read the copies of growth: %w", err)
+// record's time of the task that it names, until the next is asked for. Nil where it was
+// overwritten since.
+func (e *exact) find(cgroup uint64, tid int32, ns uint64) *probe.HistoryKilled {
+	s := &e.slot
+	all := unsafe.Slice((*byte)(unsafe.Pointer(s)), unsafe.Sizeof(*s))
+	head := all[:unsafe.Offsetof(s.MaxWrites)]
+	found, at := int64(-1), uint64(0)
+	for off := int64(0); ; off += int64(len(all)) {
+		if _, err := e.killed.ReadAt(head, off); err != nil {
+			break
 		}
-		s := &e.slot
-		if s.BootNs == 0 || s.CgroupId != cgroup || s.Tid != uint32(tid) || s.BootNs > ns {
-			continue
-		}
-		if found == nil || s.BootNs > found.BootNs {
-			c := *s
-			found = &c
+		if s.BootNs > at && s.BootNs <= ns && s.CgroupId == cgroup && s.Tid == uint32(tid) {
+			found, at = off, s.BootNs
 		}
 	}
-	return found, nil
+	if found < 0 {
+		return nil
+	}
+	if _, err := e.killed.ReadAt(all, found); err != nil || s.BootNs != at {
+		return nil
+	}
+	return s
 }
 
 // history turns a copy into the form of a record of that time, which another program

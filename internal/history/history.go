@@ -123,8 +123,10 @@ func newRecorder(opts Options) (*Recorder, error) {
 		opts: opts, proc: filepath.Join(opts.Root, "proc"), pageSize: uint64(os.Getpagesize()), started: bootNS(),
 		done: make(chan struct{}), jobs: make(chan func()), processes: map[int32]*process{},
 	}
-	r.exact = newExact(opts.Maps, r.pageSize)
 	var err error
+	if r.exact, err = newExact(opts.Maps, r.pageSize); err != nil {
+		return nil, err
+	}
 	if r.meminfo, err = openMeminfo(filepath.Join(r.proc, "meminfo")); err != nil {
 		return nil, fmt.Errorf("sample memory: %w", err)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -11,6 +12,7 @@ import (
 	"strconv"
 	"testing"
 	"time"
+	"unsafe"
 
 	"github.com/oomtrace/oomtrace/internal/oom"
 	"github.com/oomtrace/oomtrace/internal/probe"
@@ -717,5 +719,53 @@ func TestNearest(t *testing.T) {
 	}
 	if n := len(r.Nearest(1)); n != 1 {
 		t.Errorf("%d, one was asked for", n)
+	}
+}
+
+// copies is the map of them, which the kernel writes to while it is read.
+type copies struct {
+	killed []probe.HistoryKilled
+	// then is done before the second reading of a copy.
+	then func([]probe.HistoryKilled)
+}
+
+func (s *copies) ReadAt(to []byte, off int64) (int, error) {
+	size := int(unsafe.Sizeof(probe.HistoryKilled{}))
+	if int(off) >= len(s.killed)*size {
+		return 0, io.EOF
+	}
+	if len(to) == size && s.then != nil {
+		s.then(s.killed)
+	}
+	return copy(to, unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(s.killed))), len(s.killed)*size)[off:]), nil
+}
+
+// TestExactFind: the copy of a record is the last one of its task and cgroup before it.
+func TestExactFind(t *testing.T) {
+	slot := func(boot, cgroup uint64, tid uint32, usage uint64) probe.HistoryKilled {
+		return probe.HistoryKilled{BootNs: boot, CgroupId: cgroup, Tid: tid, UsagePages: usage}
+	}
+	for _, tt := range []struct {
+		name  string
+		slots copies
+		usage uint64 // of the copy that is found; 0: none
+	}{
+		{"none", copies{}, 0},
+		{"the last before it", copies{killed: []probe.HistoryKilled{slot(50, 1, 2, 5), slot(90, 1, 2, 9), slot(70, 1, 2, 7)}}, 9},
+		{"one after it", copies{killed: []probe.HistoryKilled{slot(50, 1, 2, 5), slot(101, 1, 2, 9)}}, 5},
+		{"another task's", copies{killed: []probe.HistoryKilled{slot(50, 1, 3, 5)}}, 0},
+		{"another cgroup's", copies{killed: []probe.HistoryKilled{slot(50, 0, 2, 5)}}, 0},
+		{"being written", copies{killed: []probe.HistoryKilled{slot(0, 1, 2, 5)}}, 0},
+		{"overwritten meanwhile", copies{[]probe.HistoryKilled{slot(50, 1, 2, 5)}, func(k []probe.HistoryKilled) { k[0].BootNs = 0 }}, 0},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			var got uint64
+			if k := (&exact{killed: &tt.slots}).find(1, 2, 100); k != nil {
+				got = k.UsagePages
+			}
+			if got != tt.usage {
+				t.Errorf("usage %d, want %d", got, tt.usage)
+			}
+		})
 	}
 }

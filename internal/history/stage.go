@@ -99,8 +99,7 @@ func (r *Recorder) decide(ctx context.Context, rec *oom.Record, ns uint64) decis
 		if rec.Limit != nil {
 			limit = rec.Limit.CgroupID.Value
 		}
-		// What cannot be read is not there.
-		copied, _ = r.exact.find(limit, rec.Trigger.TID.Value, ns)
+		copied = r.exact.find(limit, rec.Trigger.TID.Value, ns)
 	}
 	if copied != nil {
 		d.mems = memsChanged(&copied.MemsWrites, copied.Mems, ns, r.pathOf)

@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"syscall"
 	"time"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 
@@ -44,27 +46,31 @@ type device interface {
 	SetReadDeadline(time.Time) error
 }
 
-// bufferNow reads a device without waiting for more.
-type bufferNow struct{ *os.File }
+// buffer reads the log's buffer. A read does not wait, and a report is some forty of
+// them: the scheduler need not know of each.
+type buffer struct {
+	*os.File
+	conn syscall.RawConn
+	now  bool // gives io.EOF where it would have to wait
+}
 
-// Read gives io.EOF where it would have to wait.
-func (b bufferNow) Read(p []byte) (n int, err error) {
-	c, err := b.SyscallConn()
-	if err != nil {
-		return 0, err
-	}
-	var failed error
-	err = c.Read(func(fd uintptr) bool {
-		n, failed = unix.Read(int(fd), p)
-		return true
+func (b buffer) Read(p []byte) (n int, err error) {
+	var errno syscall.Errno
+	err = b.conn.Read(func(fd uintptr) bool {
+		var got uintptr
+		got, _, errno = unix.RawSyscall(unix.SYS_READ, fd, uintptr(unsafe.Pointer(unsafe.SliceData(p))), uintptr(len(p)))
+		n = int(got)
+		return b.now || errno != unix.EAGAIN
 	})
-	switch n = max(n, 0); {
-	case err != nil:
-		return n, err
-	case errors.Is(failed, unix.EAGAIN), failed == nil && n == 0:
-		return n, io.EOF
+	switch {
+	case err != nil: // closed, or the deadline: says os in its words
+		return b.File.Read(p)
+	case b.now && (errno == unix.EAGAIN || errno == 0 && n == 0):
+		return 0, io.EOF
+	case errno != 0:
+		return 0, errno
 	}
-	return n, failed
+	return n, nil
 }
 
 // Kmsg reads the OOM records out of the kernel's log buffer as they come. Reads
@@ -78,6 +84,7 @@ type Kmsg struct {
 	nextSeq uint64
 	started bool
 	overrun bool
+	timed   bool // a deadline is set
 	drained bool // the context ended, and what was in the log then is read
 	ended   bool // the end of the buffer was reached
 }
@@ -100,10 +107,11 @@ func OpenKmsg(o KmsgOptions) (*Kmsg, error) {
 			return nil, errors.Join(fmt.Errorf("kernel log: %w", err), f.Close())
 		}
 	}
-	if o.UntilNow {
-		return newKmsg(bufferNow{f}, o), nil
+	conn, err := f.SyscallConn()
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("kernel log: %w", err), f.Close())
 	}
-	return newKmsg(f, o), nil
+	return newKmsg(buffer{f, conn, o.UntilNow}, o), nil
 }
 
 func newKmsg(f device, o KmsgOptions) *Kmsg {
@@ -138,7 +146,12 @@ func (k *Kmsg) Stats() Stats { return k.p.Stats() }
 // that ends, after all that was read has been given out.
 func (k *Kmsg) Read(ctx context.Context) (*oom.Record, error) {
 	k.drained = k.drained && ctx.Err() != nil
-	defer context.AfterFunc(ctx, func() { _ = k.f.SetReadDeadline(time.Unix(1, 0)) })()
+	woken := make(chan struct{})
+	unwatch := context.AfterFunc(ctx, func() {
+		_ = k.f.SetReadDeadline(time.Unix(1, 0))
+		close(woken)
+	})
+	defer unwatch()
 	for {
 		if rec := k.p.Take(); rec != nil {
 			return rec, nil
@@ -154,6 +167,9 @@ func (k *Kmsg) Read(ctx context.Context) (*oom.Record, error) {
 			k.tellOverrun()
 			k.p.Flush()
 		case ctx.Err() != nil:
+			if !unwatch() { // else its deadline would come into what is read now
+				<-woken
+			}
 			k.drain()
 			k.tellOverrun()
 			k.p.Flush()
@@ -179,7 +195,7 @@ func (k *Kmsg) drain() {
 	if k.drained {
 		return
 	}
-	k.drained = true
+	k.drained, k.timed = true, true
 	for range drainRecords {
 		if k.f.SetReadDeadline(time.Now().Add(drainFor)) != nil {
 			return
@@ -204,14 +220,8 @@ func (k *Kmsg) step(ctx context.Context) error {
 		k.p.settle()
 		return nil
 	}
-	var deadline time.Time
-	if waiting {
-		deadline = time.Now().Add(settleAfter)
-	}
-	if !k.o.UntilNow {
-		if err := k.f.SetReadDeadline(deadline); err != nil {
-			return err
-		}
+	if err := k.setDeadline(waiting); err != nil {
+		return err
 	}
 	if err := ctx.Err(); err != nil { // it may have ended before the deadline was set
 		return err
@@ -222,7 +232,9 @@ func (k *Kmsg) step(ctx context.Context) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		k.p.settle()
+		if k.timed = true; waiting { // else it is of a context of before
+			k.p.settle()
+		}
 		return nil
 	case errors.Is(err, unix.EPIPE):
 		k.overrun = true
@@ -235,6 +247,19 @@ func (k *Kmsg) step(ctx context.Context) error {
 	}
 	k.record(k.buf[:n])
 	return nil
+}
+
+// setDeadline bounds the next read. Nearly all have no bound, and take it over from the
+// one before.
+func (k *Kmsg) setDeadline(waiting bool) error {
+	if k.o.UntilNow || !waiting && !k.timed {
+		return nil
+	}
+	k.timed = waiting
+	if !waiting {
+		return k.f.SetReadDeadline(time.Time{})
+	}
+	return k.f.SetReadDeadline(time.Now().Add(settleAfter))
 }
 
 func (k *Kmsg) record(b []byte) {

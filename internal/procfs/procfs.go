@@ -53,18 +53,19 @@ func Swaps(text string) []oom.SwapDevice {
 // Meminfo parses /proc/meminfo (fs/proc/meminfo.c): sizes in bytes, and the
 // numbers of huge pages, which have no unit, as they are.
 func Meminfo(text string) map[string]uint64 {
-	out := map[string]uint64{}
+	const lines = 64 // about as many as there are
+	out := make(map[string]uint64, lines)
 	for line := range strings.Lines(text) {
 		name, rest, ok := strings.Cut(line, ":")
-		f := strings.Fields(rest)
-		if !ok || len(f) == 0 {
+		if !ok {
 			continue
 		}
-		if len(f) == 1 {
-			if n, err := strconv.ParseUint(f[0], 10, 64); err == nil {
+		number, unit, _ := strings.Cut(strings.TrimSpace(rest), " ")
+		if unit == "" {
+			if n, err := strconv.ParseUint(number, 10, 64); err == nil {
 				out[name] = n
 			}
-		} else if size := kib(f[0]); size.Known && f[1] == "kB" {
+		} else if size := kib(number); size.Known && unit == "kB" {
 			out[name] = size.Value
 		}
 	}

@@ -4,7 +4,6 @@ package render
 
 import (
 	"bytes"
-	"encoding/json"
 	"fmt"
 	"io"
 	"unicode"
@@ -18,16 +17,12 @@ import (
 // so that a reader of a pipe sees it at once and whole. One goroutine may use it.
 type JSON struct {
 	w       io.Writer
-	buf     bytes.Buffer
-	encoder *json.Encoder // writes to buf
+	encoder encoder
 }
 
 // NewJSON returns a JSON that writes to w.
 func NewJSON(w io.Writer) *JSON {
-	j := &JSON{w: w}
-	j.buf.Grow(lineBytes)
-	j.encoder = json.NewEncoder(&j.buf)
-	return j
+	return &JSON{w: w, encoder: newEncoder()}
 }
 
 // lineBytes is room for a record of an ordinary kill, candidates and zones
@@ -36,26 +31,25 @@ const lineBytes = 32 << 10
 
 // Write writes one record. Invalid UTF-8 in it becomes U+FFFD.
 func (j *JSON) Write(rec *oom.Record) error {
-	j.buf.Reset()
-	if err := j.encoder.Encode(rec); err != nil {
+	line, err := j.encoder.line(rec)
+	if err != nil {
 		return fmt.Errorf("encode record %s: %w", rec.ID, err)
 	}
-	line := j.buf.Bytes()
 	if rec != nil && rec.Unknown != nil {
 		all, err := oom.AddUnknownFields(line, rec.Unknown)
 		if err != nil {
 			return fmt.Errorf("encode record %s: %w", rec.ID, err)
 		}
-		line = append(all, '\n')
+		line = escapeControls(append(all, '\n'))
 	}
-	return writeLine(j.w, escapeControls(line))
+	return writeLine(j.w, line)
 }
 
 // escapeControls writes as \u.... what JSON allows as it is and a terminal
 // obeys: DEL, the C1 controls and format characters. They occur within strings
 // only.
 func escapeControls(line []byte) []byte {
-	if isPlain(line) || bytes.IndexFunc(line, isControl) < 0 {
+	if bytes.IndexFunc(line, isControl) < 0 {
 		return line
 	}
 	out := make([]byte, 0, len(line)+16)
@@ -67,16 +61,6 @@ func escapeControls(line []byte) []byte {
 		}
 	}
 	return out
-}
-
-// isPlain reports that line is ASCII without DEL, as nearly every record is.
-func isPlain(line []byte) bool {
-	for _, c := range line {
-		if c >= 0x7f {
-			return false
-		}
-	}
-	return true
 }
 
 func isControl(r rune) bool { return r >= 0x7f && unicode.In(r, unicode.Cc, unicode.Cf) }

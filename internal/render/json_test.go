@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"math/rand/v2"
 	"reflect"
 	"strings"
 	"testing"
@@ -192,4 +193,29 @@ func BenchmarkJSON(b *testing.B) {
 			b.Fatal(err)
 		}
 	}
+}
+
+// TestEncoder: each field, set or not, is written as encoding/json writes it.
+func TestEncoder(t *testing.T) {
+	check := func(t *testing.T, rec *oom.Record) {
+		t.Helper()
+		var want bytes.Buffer
+		if err := json.NewEncoder(&want).Encode(rec); err != nil {
+			t.Fatal(err)
+		}
+		if got := writeJSON(t, rec); !bytes.Equal(got, escapeControls(want.Bytes())) {
+			t.Errorf("%s\nencoding/json: %s", got, want.Bytes())
+		}
+	}
+	random := rand.New(rand.NewPCG(1, 2))
+	for _, text := range hostileTexts() {
+		f := filler{random: random, text: text, number: random.Uint64(), full: true}
+		check(t, f.record())
+		for f.full = false; ; {
+			if check(t, f.record()); random.IntN(8) == 0 {
+				break
+			}
+		}
+	}
+	check(t, &oom.Record{})
 }

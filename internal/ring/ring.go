@@ -21,6 +21,7 @@ import (
 	"os"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 	"unsafe"
 
@@ -76,28 +77,29 @@ const wrapBytes = 36 << 10
 // may be called from any.
 type Reader struct {
 	mem   memory
-	mapFD int // the caller's
-	wake  int // an eventfd
 	pages [][]byte
 
-	ctx     context.Context // what wakes a wait, and how to release it
-	unwatch func() bool
+	// file is the map for the runtime's poller: a wait takes no thread, and the one that
+	// finds a record goes on with it. In a system call of its own the reader would lose
+	// its processor, and wake two other threads to get it back.
+	file *os.File
+	conn syscall.RawConn
 
 	mu      sync.Mutex
-	idle    *sync.Cond // Next has stopped waiting
-	end     uint64     // where the record in use ends; 0: none is in use
-	waiting bool       // Next is using the descriptors
+	ctx     context.Context // what wakes a wait, and how to release it
+	unwatch func() bool
+	end     uint64 // where the record in use ends; 0: none is in use
 	closed  bool
 }
 
 // Open maps the ring of a BPF_MAP_TYPE_RINGBUF map with size bytes of data. It
 // goes on at the position where the last reader stopped. The descriptor stays
-// the caller's, who closes it after the reader.
+// the caller's.
 func Open(mapFD, size int) (*Reader, error) {
-	r := newReader(mapFD)
+	r := &Reader{}
 	err := r.mapPages(mapFD, size)
 	if err == nil {
-		err = r.openWake()
+		err = r.openFile(mapFD)
 	}
 	if err != nil {
 		return nil, errors.Join(err, r.Close())
@@ -105,15 +107,17 @@ func Open(mapFD, size int) (*Reader, error) {
 	return r, nil
 }
 
-func newReader(mapFD int) *Reader {
-	r := &Reader{mapFD: mapFD, wake: -1}
-	r.idle = sync.NewCond(&r.mu)
-	return r
-}
-
-func (r *Reader) openWake() (err error) {
-	if r.wake, err = unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK); err != nil {
-		return fmt.Errorf("create eventfd: %w", err)
+func (r *Reader) openFile(mapFD int) error {
+	fd, err := unix.FcntlInt(uintptr(mapFD), unix.F_DUPFD_CLOEXEC, 0)
+	if err != nil {
+		return fmt.Errorf("duplicate ring: %w", err)
+	}
+	if err := unix.SetNonblock(fd, true); err != nil { // what has os.NewFile poll it
+		return errors.Join(fmt.Errorf("poll ring: %w", err), unix.Close(fd))
+	}
+	r.file = os.NewFile(uintptr(fd), "ring")
+	if r.conn, err = r.file.SyscallConn(); err != nil {
+		return fmt.Errorf("poll ring: %w", err)
 	}
 	return nil
 }
@@ -209,7 +213,7 @@ func (r *Reader) Next(ctx context.Context) (Record, error) {
 		case last:
 			return Record{}, io.EOF
 		default:
-			if err := r.wait(); err != nil {
+			if err := r.wait(ctx); err != nil {
 				return Record{}, err
 			}
 		}
@@ -229,6 +233,9 @@ func (r *Reader) watch(ctx context.Context) {
 	}
 	r.ctx, r.unwatch = ctx, context.AfterFunc(ctx, r.wakeUp)
 }
+
+// wakeUp ends a wait.
+func (r *Reader) wakeUp() { _ = r.file.SetReadDeadline(time.Unix(1, 0)) }
 
 // take gives the first record that the kernel has not got back, and gives back
 // those that were discarded before it.
@@ -296,72 +303,53 @@ func (r *Reader) End() uint64 {
 	return r.mem.producer.Load()
 }
 
-// wait waits until there may be something new. Close waits for it to return
-// before the descriptors are closed: their numbers could be another file's next.
-func (r *Reader) wait() error {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.closed {
-		return ErrClosed
-	}
-	r.waiting = true
-	r.mu.Unlock()
-	fds := [...]unix.PollFd{{Fd: int32(r.mapFD), Events: unix.POLLIN}, {Fd: int32(r.wake), Events: unix.POLLIN}}
-	_, err := unix.Poll(fds[:], -1)
-	if err == nil && fds[1].Revents != 0 {
-		var woken [8]byte
-		_, err = unix.Read(r.wake, woken[:])
-	}
-	r.mu.Lock()
-	r.waiting = false
-	r.idle.Broadcast()
+// wait waits until there may be something new.
+func (r *Reader) wait(ctx context.Context) error {
+	err := r.conn.Read(func(uintptr) bool { return r.isMore() })
 	switch {
-	case fds[0].Revents&^unix.POLLIN != 0:
-		return fmt.Errorf("wait for ring: %w", unix.EBADF)
-	case err != nil && !errors.Is(err, unix.EINTR) && !errors.Is(err, unix.EAGAIN):
+	case err == nil, r.isClosed(): // Next says so
+		return nil
+	case !errors.Is(err, os.ErrDeadlineExceeded):
 		return fmt.Errorf("wait for ring: %w", err)
+	case ctx.Err() == nil: // it was for another context
+		return r.file.SetReadDeadline(time.Time{})
 	}
 	return nil
 }
 
-// wakeUp ends a wait.
-func (r *Reader) wakeUp() {
+// isMore says that something was sent that is not done, or that nothing will be.
+func (r *Reader) isMore() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.signal()
+	return r.closed || r.mem.consumer.Load() != r.mem.producer.Load()
 }
 
-// signal ends a wait; mu is held.
-func (r *Reader) signal() {
-	if r.wake >= 0 {
-		one := [8]byte{0: 1}
-		_, _ = unix.Write(r.wake, one[:])
-	}
+func (r *Reader) isClosed() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.closed
 }
 
 // Close unmaps the ring; what is not done stays in it. A Next that waits returns
 // ErrClosed. It can be called again.
 func (r *Reader) Close() error {
 	r.mu.Lock()
-	defer r.mu.Unlock()
 	if r.closed {
+		r.mu.Unlock()
 		return nil
 	}
 	r.closed = true
 	if r.unwatch != nil {
 		r.unwatch()
 	}
-	r.signal()
-	for r.waiting {
-		r.idle.Wait()
-	}
 	var errs []error
 	for _, p := range r.pages {
 		errs = append(errs, unix.Munmap(p))
 	}
-	if r.wake >= 0 {
-		errs = append(errs, unix.Close(r.wake))
+	r.pages, r.mem = nil, memory{}
+	r.mu.Unlock()
+	if r.file != nil { // a wait may be asking for mu
+		errs = append(errs, r.file.Close())
 	}
-	r.pages, r.wake, r.mem = nil, -1, memory{}
 	return errors.Join(errs...)
 }

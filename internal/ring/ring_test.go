@@ -39,9 +39,8 @@ func newFake(t *testing.T, size uint64) *fake {
 	f := &fake{t: t, fd: fd}
 	words := make([]uint64, size/8) // aligned
 	data := unsafe.Slice((*byte)(unsafe.Pointer(&words[0])), size)
-	f.r = newReader(fd)
-	f.r.mem = memory{consumer: &f.consumer, producer: &f.producer, data: data, size: size}
-	if err := f.r.openWake(); err != nil {
+	f.r = &Reader{mem: memory{consumer: &f.consumer, producer: &f.producer, data: data, size: size}}
+	if err := f.r.openFile(fd); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
@@ -227,15 +226,17 @@ func TestWaits(t *testing.T) {
 	}
 }
 
-// TestWakesOnce: a wait takes the wake-up that ended it, so that the next one waits.
+// TestWakesOnce: a wake-up that came late, for a context of before, ends one wait only.
 func TestWakesOnce(t *testing.T) {
 	f := newFake(t, 4096)
 	f.r.wakeUp()
-	if err := f.r.wait(); err != nil {
+	if err := f.r.wait(t.Context()); err != nil {
 		t.Error(err)
 	}
-	var left [8]byte
-	if _, err := unix.Read(f.r.wake, left[:]); !errors.Is(err, unix.EAGAIN) {
+	const pause = 20 * time.Millisecond
+	time.AfterFunc(pause, func() { f.put([]byte("here")) })
+	began := time.Now()
+	if err := f.r.wait(t.Context()); err != nil || time.Since(began) < pause/2 {
 		t.Errorf("a wake-up is left: %v", err)
 	}
 }
@@ -307,9 +308,6 @@ func TestAfterClose(t *testing.T) {
 		}
 	}
 	f.r.Done()
-	if f.r.wake >= 0 {
-		t.Errorf("a late wake-up goes to descriptor %d, which may be another file's", f.r.wake)
-	}
 	f.consumed(0) // the next reader gets it again
 	if inUse, behind := f.r.Unread(func(Head) bool { return true }); inUse || behind != 0 || f.r.End() != 0 {
 		t.Errorf("in a closed ring: %v, %d, end %d", inUse, behind, f.r.End())

@@ -33,3 +33,30 @@ func TestCandidatesElsewhere(t *testing.T) {
 		t.Errorf("%+v, sampled %v", rec.Candidates, rec.Sampled)
 	}
 }
+
+// TestCandidatesKnown: a cgroup that the kernel named in the same record needs no asking,
+// and what it said is not sampled.
+func TestCandidatesKnown(t *testing.T) {
+	id, other := oom.Some(uint64(7)), oom.Some(uint64(8))
+	for _, tt := range []struct {
+		name string
+		rec  oom.Record
+		want string
+	}{
+		{"the victim's", oom.Record{Victim: &oom.Victim{Cgroup: "/a", CgroupID: id}}, "/a"},
+		{"the trigger's", oom.Record{Trigger: &oom.Trigger{Cgroup: "/a", CgroupID: id}}, "/a"},
+		{"the limit's", oom.Record{Limit: &oom.Limit{Cgroup: "/a", CgroupID: id}}, "/a"},
+		{"another", oom.Record{Victim: &oom.Victim{Cgroup: "/a", CgroupID: other}}, ""},
+		{"a path that is cut", oom.Record{Victim: &oom.Victim{Cgroup: "…/a", CgroupID: id, CgroupCut: oom.Some(true)}}, ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			rec := tt.rec
+			rec.Source, rec.Memory, rec.Candidates = oom.SourceBPF, &oom.Memory{}, []oom.Candidate{{CgroupID: id}}
+			s := Sampler{Root: t.TempDir()}
+			s.Record(&rec)
+			if got := rec.Candidates[0].Cgroup; got != tt.want || slices.Contains(rec.Sampled, oom.SampledCandidateCgroup) {
+				t.Errorf("%q, want %q; sampled %v", got, tt.want, rec.Sampled)
+			}
+		})
+	}
+}

@@ -13,6 +13,9 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/oomtrace/oomtrace/internal/host"
 	"github.com/oomtrace/oomtrace/internal/oom"
@@ -105,9 +108,12 @@ func (s *Sampler) stale(rec *oom.Record, now uint64) bool {
 
 // read reads what is sampled for every kill.
 func (s *Sampler) read() machine {
-	swaps, _ := s.swaps.read(s.proc("swaps"))
 	meminfo, _ := s.meminfo.read(s.proc("meminfo"))
-	m := machine{swaps: procfs.Swaps(swaps), meminfo: procfs.Meminfo(meminfo)}
+	m := machine{meminfo: procfs.Meminfo(meminfo)}
+	if total, known := m.meminfo["SwapTotal"]; total > 0 || !known {
+		swaps, _ := s.swaps.readList(s.proc("swaps"))
+		m.swaps = procfs.Swaps(swaps)
+	}
 	m.huge = s.hugepages(m.meminfo)
 	m.lruGen = lruGen(s.lruGen.read(s.sys("kernel/mm/lru_gen/enabled")))
 	return m
@@ -250,28 +256,52 @@ func (s *Sampler) sysctls(rec *oom.Record) {
 // kernel, for which a machine that has none left lets its tasks wait.
 type file struct {
 	*os.File
-	buf []byte
+	missing error // this kernel has no such file
+	buf     []byte
 }
 
 // fileBytes is more than is used of any file.
 const fileBytes = 16 << 10
 
 func (f *file) open(path string) (err error) {
-	if f.File == nil {
-		f.File, err = os.Open(path)
+	if f.File != nil || f.missing != nil {
+		return f.missing
+	}
+	if f.File, err = os.Open(path); errors.Is(err, os.ErrNotExist) {
+		f.missing = err
 	}
 	return err
 }
 
-// read returns the file's content as it is now.
+// room is where the content goes.
+func (f *file) room() []byte {
+	if f.buf == nil {
+		f.buf = make([]byte, fileBytes)
+	}
+	return f.buf
+}
+
+// read returns the file's content as it is now. One call has it all: the kernel makes
+// the whole text at once, unless the file is a list of records. Nothing in it waits, and
+// the scheduler need not know of it: it would take the processor away meanwhile.
 func (f *file) read(path string) (string, error) {
 	if err := f.open(path); err != nil {
 		return "", err
 	}
-	if f.buf == nil {
-		f.buf = make([]byte, fileBytes)
+	buf := f.room()
+	n, _, errno := unix.RawSyscall6(unix.SYS_PREAD64, f.Fd(), uintptr(unsafe.Pointer(&buf[0])), uintptr(len(buf)), 0, 0, 0)
+	if errno != 0 {
+		return "", errno
 	}
-	n, err := f.ReadAt(f.buf, 0)
+	return string(buf[:n]), nil
+}
+
+// readList does the same of a list, of which a call gives as many records as fit a page.
+func (f *file) readList(path string) (string, error) {
+	if err := f.open(path); err != nil {
+		return "", err
+	}
+	n, err := f.ReadAt(f.room(), 0)
 	if err != nil && !errors.Is(err, io.EOF) {
 		return "", err
 	}

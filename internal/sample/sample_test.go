@@ -2,6 +2,7 @@ package sample
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -178,6 +179,21 @@ func TestUserStack(t *testing.T) {
 	s.UserStack(gone, append(userFrames(0x400010), known))
 	if !reflect.DeepEqual(gone.Trigger.UserStack, []string{"0x400010", "build-id:ab" + strings.Repeat("0", 36) + "01+0x1010"}) || gone.Sampled != nil {
 		t.Errorf("a process that has exited: %q, sampled %q", gone.Trigger.UserStack, gone.Sampled)
+	}
+}
+
+// TestUserStackFarDown: a process has more mappings than are read at once.
+func TestUserStackFarDown(t *testing.T) {
+	var maps strings.Builder
+	for i := range 1000 {
+		fmt.Fprintf(&maps, "%d000-%d800 r-xp 00000000 08:01 7 /usr/lib/%s\n", 1000+i, 1000+i, strings.Repeat("x", i%90))
+	}
+	maps.WriteString("7f0000000000-7f0000010000 r-xp 00002000 08:01 8 /lib/libc.so.6\n")
+	s := NewStacks(StackOptions{Root: root(t, map[string]string{"7/maps": maps.String()}), Wait: time.Minute})
+	rec := &oom.Record{Trigger: &oom.Trigger{PID: oom.Some(int32(7))}}
+	s.UserStack(rec, userFrames(0x7f0000000100, 0x1001010))
+	if want := []string{"libc.so.6+0x2100", "x+0x10"}; !slices.Equal(rec.Trigger.UserStack, want) {
+		t.Errorf("%q, want %q", rec.Trigger.UserStack, want)
 	}
 }
 

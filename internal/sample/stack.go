@@ -1,17 +1,17 @@
 package sample
 
 import (
-	"bufio"
 	"bytes"
+	"cmp"
 	"encoding/hex"
 	"fmt"
-	"io"
-	"os"
 	"path"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/oomtrace/oomtrace/internal/oom"
 )
@@ -34,8 +34,10 @@ type StackOptions struct {
 type Stacks struct {
 	root string
 	wait time.Duration
-	// pending answers a read that was not waited for; nil: there is none.
+	// pending answers a read that was not waited for; nil: there is none. One at a
+	// time reads, into buf: more than a line has, a name of PATH_MAX included.
 	pending chan []string
+	buf     [8 << 10]byte
 	// The last answer, for the other victims of its OOM: one task asked for the
 	// memory, and a memory.oom.group has many victims.
 	incident string
@@ -92,7 +94,7 @@ func (s *Stacks) ask(pid int32, stack []oom.UserFrame) ([]string, bool) {
 	}
 	answer := make(chan []string, 1)
 	file := below(s.root, "/proc", fmt.Sprintf("%d/maps", pid))
-	go func() { answer <- readMaps(file, stack) }()
+	go func() { answer <- s.readMaps(file, stack) }()
 	timer := time.NewTimer(s.wait)
 	defer timer.Stop()
 	select {
@@ -114,28 +116,36 @@ func unmapped(f *oom.UserFrame) string {
 }
 
 // readMaps names the frames that lie in the files a process has mapped; nil when
-// none does.
-func readMaps(file string, stack []oom.UserFrame) []string {
-	f, err := os.Open(file)
+// none does. The mappings come in the order of their addresses.
+func (s *Stacks) readMaps(file string, stack []oom.UserFrame) []string {
+	fd, err := unix.Open(file, unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return nil
 	}
-	defer func() { _ = f.Close() }()
+	defer func() { _ = unix.Close(fd) }()
+	last := slices.MaxFunc(stack, func(a, b oom.UserFrame) int { return cmp.Compare(a.Address, b.Address) }).Address
 	var names []string
-	lines := bufio.NewScanner(io.LimitReader(f, mapsBytes))
-	for lines.Scan() {
-		m, ok := parseMapping(lines.Bytes())
-		if !ok {
-			continue
+	kept := 0 // of a line that is not whole
+	for total := 0; total < mapsBytes; {
+		n, err := unix.Read(fd, s.buf[kept:])
+		if err != nil || n <= 0 {
+			break
 		}
-		for i := range stack {
-			if a := stack[i].Address; a >= m.from && a < m.to && (names == nil || names[i] == "") {
-				if names == nil {
-					names = make([]string, len(stack))
-				}
-				names[i] = fmt.Sprintf("%s+0x%x", m.module(), a-m.from+m.offset)
+		total += n
+		text := s.buf[:kept+n]
+		for {
+			line, rest, whole := bytes.Cut(text, []byte{'\n'})
+			if !whole {
+				break
+			}
+			text = rest
+			if m, ok := parseMapping(line); ok && m.from > last {
+				return names
+			} else if ok {
+				names = m.nameFrames(names, stack)
 			}
 		}
+		kept = copy(s.buf[:], text)
 	}
 	return names
 }
@@ -150,6 +160,19 @@ type mapping struct {
 func (m *mapping) module() string {
 	first, _, _ := strings.Cut(string(m.path), " ")
 	return path.Base(first)
+}
+
+// nameFrames names the frames that lie there.
+func (m *mapping) nameFrames(names []string, stack []oom.UserFrame) []string {
+	for i := range stack {
+		if a := stack[i].Address; a >= m.from && a < m.to && (names == nil || names[i] == "") {
+			if names == nil {
+				names = make([]string, len(stack))
+			}
+			names[i] = fmt.Sprintf("%s+0x%x", m.module(), a-m.from+m.offset)
+		}
+	}
+	return names
 }
 
 // parseMapping reads "from-to perms offset dev inode path"; false for a mapping

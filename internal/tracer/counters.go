@@ -1,6 +1,7 @@
 package tracer
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"sync"
@@ -57,18 +58,34 @@ func (c *counters) read(maps map[string]*ebpf.Map, s *Stats) error {
 func (c *counters) total(maps map[string]*ebpf.Map, key probe.OomtraceCounter) (total, reported uint64, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	var perCPU []uint64
 	m := maps[probe.OomtraceMapCounters]
 	if m == nil {
 		return 0, 0, errors.New("read counters: closed")
 	}
-	if err := m.Lookup(uint32(key), &perCPU); err != nil {
+	if total, err = count(m, key); err != nil {
 		return 0, 0, fmt.Errorf("read counters: %w", err)
 	}
-	for _, v := range perCPU {
-		total += v
-	}
 	return total + c.ledger[key].Inherited, c.ledger[key].Told, nil
+}
+
+// count reads a counter without a system call: it is asked for after each record. Builds
+// of before had them per CPU, and their pins may be there.
+func count(m *ebpf.Map, key probe.OomtraceCounter) (n uint64, err error) {
+	if m.Type() == ebpf.PerCPUArray {
+		var perCPU []uint64
+		err = m.Lookup(uint32(key), &perCPU)
+		for _, v := range perCPU {
+			n += v
+		}
+		return n, err
+	}
+	memory, err := m.Memory()
+	if err != nil {
+		return 0, err
+	}
+	var value [8]byte
+	_, err = memory.ReadAt(value[:], int64(key)*int64(len(value)))
+	return binary.NativeEndian.Uint64(value[:]), err
 }
 
 // inherit adds to a counter what no program of this set has counted.

@@ -341,6 +341,14 @@ func (d *pinDir) differs(opts Options) string {
 	return ""
 }
 
+// hasForm says that a pinned map is of the kind that this build makes, or one of before
+// made: its counters were per CPU.
+func hasForm(m *ebpf.Map, want *ebpf.MapSpec) bool {
+	kind := m.Type() == want.Type && m.Flags() == want.Flags
+	before := want.Name == probe.OomtraceMapCounters && m.Type() == ebpf.PerCPUArray
+	return (kind || before) && m.KeySize() == want.KeySize && m.ValueSize() == want.ValueSize
+}
+
 // openPinned opens the maps of a set.
 func (t *Tracer) openPinned(path string) error {
 	spec, err := probe.LoadOomtrace()
@@ -354,7 +362,7 @@ func (t *Tracer) openPinned(path string) error {
 			return fmt.Errorf("%w: %s: %w", ErrPin, path, plainError(err))
 		}
 		t.maps[name] = m
-		if want := spec.Maps[name]; m.Type() != want.Type || m.KeySize() != want.KeySize || m.ValueSize() != want.ValueSize {
+		if !hasForm(m, spec.Maps[name]) {
 			return &ForeignPinError{Dir: filepath.Join(path, name), Why: "is another program's map"}
 		}
 	}

@@ -243,7 +243,7 @@ func (s *Symbols) Name(address uint64) string {
 	if !ok || address-start > maxFunction {
 		return fmt.Sprintf("0x%x", address)
 	}
-	return fmt.Sprintf("%s+0x%x", name, address-start)
+	return string(name) + "+0x" + strconv.FormatUint(address-start, 16)
 }
 
 // find returns the name and the address of the last function at or below an

@@ -25,6 +25,7 @@ func main() {
 	beside := flag.String("beside", "", "another build of it, to compare with in the same guest (-latency)")
 	short := flag.Bool("short", false, "leave out the crowds and the ten thousand kills")
 	latency := flag.Bool("latency", false, "leave out the storms too")
+	counted := flag.Bool("counted", false, "in a guest of one CPU whose clocks count instructions, one a nanosecond (-latency)")
 	charges := flag.Bool("charges", false, "measure the flight recording alone")
 	idle := flag.Bool("idle", false, "measure the process at rest alone")
 	signals := flag.Bool("signals", false, "measure signals alone")
@@ -32,7 +33,7 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
 	for _, mode := range modes(*short, *latency, *charges, *idle, *signals) {
-		if err := run(ctx, *kernel, *binary, *beside, mode); err != nil {
+		if err := run(ctx, *kernel, *binary, *beside, mode, *counted || mode == chargesMode || mode == idleMode); err != nil {
 			fmt.Fprintln(os.Stderr, "bench:", err)
 			os.Exit(1)
 		}
@@ -62,7 +63,7 @@ func modes(short, latency, charges, idle, signals bool) []string {
 	return []string{"-all", chargesMode, idleMode}
 }
 
-func run(ctx context.Context, kernel, binary, beside, mode string) error {
+func run(ctx context.Context, kernel, binary, beside, mode string, counted bool) error {
 	k, err := kernels.Resolve(ctx, kernel, kernels.Options{})
 	if err != nil {
 		return err
@@ -96,7 +97,7 @@ func run(ctx context.Context, kernel, binary, beside, mode string) error {
 		Kernel: k, Command: []string{"/bench", mode}, Files: files, MemoryMiB: 6144,
 		Output: os.Stdout, Timeout: time.Hour, BootTimeout: 5 * time.Minute,
 	}
-	if mode == chargesMode || mode == idleMode {
+	if counted {
 		opts.Counted, opts.CPUs = true, 1
 	}
 	res, err := vmtest.Boot(ctx, opts)
