@@ -229,7 +229,7 @@ func FuzzSymbols(f *testing.F) {
 		if got := s.Name(address); len(got) == 0 {
 			t.Error("an address without a name at all")
 		}
-		for _, name := range wantedSymbols().functions {
+		for name := range wantedSymbols().functions {
 			if start, end := s.Range(name); start > end {
 				t.Errorf("%s from %x to %x", name, start, end)
 			}

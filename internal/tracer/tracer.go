@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"runtime/debug"
 	"slices"
@@ -462,7 +463,7 @@ func (t *Tracer) Kernel() string { return t.machine.Kernel }
 // hold is then sampled from user space.
 func (t *Tracer) HiddenData() []string {
 	var hidden []string
-	for _, name := range wantedSymbols().data {
+	for _, name := range slices.Sorted(maps.Keys(wantedSymbols().data)) {
 		if t.symbols.Data(name) == 0 && name != symMemcgStats {
 			hidden = append(hidden, name)
 		}
