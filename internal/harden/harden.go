@@ -103,7 +103,7 @@ func LimitHeap() {
 		debug.SetMemoryLimit(startLimit)
 	}
 	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(20)
+		debug.SetGCPercent(100)
 	}
 }
 

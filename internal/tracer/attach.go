@@ -3,9 +3,13 @@ package tracer
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"os"
+	"runtime"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/btf"
@@ -291,6 +295,7 @@ type attacher struct {
 	types     *btf.Spec
 	symbols   *Symbols
 	watched   *watched
+	ahead     map[string]*loading // by program
 }
 
 // keep makes what was attached outlive its reader, as far as it can.
@@ -335,6 +340,10 @@ func hookNames(attachments []Attachment, mask uint32) []string {
 
 // errNoSymbol reports a function that the kernel does not have, or has inlined.
 var errNoSymbol = errors.New("no such function in this kernel")
+
+// errNoFunctionType reports a function that BTF does not have: without its type there
+// is no fentry.
+var errNoFunctionType = errors.New("no such function in this kernel's BTF")
 
 // errNoKprobes reports a kernel without kprobes, which the library's errors
 // leave to be guessed.
@@ -387,19 +396,102 @@ func (a *attacher) hook(h hook, pin *pinSpot) (Attachment, link.Link) {
 	return at, nil
 }
 
-func (a *attacher) candidate(h hook, c candidate, at *Attachment, pin keep) (link.Link, error) {
+// refused says why a candidate needs no try.
+func (a *attacher) refused(h hook, c candidate) error {
 	if c.kind == string(TierKprobe) && !hasKprobes() {
-		return nil, errNoKprobes
+		return errNoKprobes
 	}
-	if _, err := a.symbol(h, c); err != nil {
+	if c.kind == string(TierFentry) && !a.hasFunction(h.function()) {
+		return fmt.Errorf("%s: %w", h.function(), errNoFunctionType)
+	}
+	_, err := a.symbol(h, c)
+	return err
+}
+
+// hasFunction says whether the running kernel's types have a function, which the
+// library would go on to look for in those of all modules. Without any, it is asked.
+func (a *attacher) hasFunction(name string) bool {
+	types, err := a.cache.Kernel()
+	if err != nil {
+		return true
+	}
+	var function *btf.Func
+	return !errors.Is(types.TypeByName(name, &function), btf.ErrNotFound)
+}
+
+func (a *attacher) candidate(h hook, c candidate, at *Attachment, pin keep) (link.Link, error) {
+	if err := a.refused(h, c); err != nil {
 		return nil, err
 	}
-	prog, err := a.load(c.program)
+	prog, err := a.take(c.program)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { _ = prog.Close() }() // the link holds it
 	return a.attach(h, c, at, prog, pin)
+}
+
+// loading is a program that is loaded before it is asked for.
+type loading struct {
+	done chan struct{}
+	prog *ebpf.Program
+	err  error
+}
+
+// loadAhead loads what is to be tried first, the biggest programs before the others and
+// some at a time: what the verifier takes is most of the start. The links are made in the
+// order of the plan, as each is asked for. discard closes those that nothing asked for.
+func (a *attacher) loadAhead(hooks []hook) (discard func()) {
+	var names []string
+	a.ahead = map[string]*loading{}
+	for _, h := range hooks {
+		if h.wanted != nil && !h.wanted(a) {
+			continue
+		}
+		for _, c := range h.candidates {
+			if a.refused(h, c) == nil && a.spec.Programs[c.program] != nil {
+				names = append(names, c.program)
+				a.ahead[c.program] = &loading{done: make(chan struct{})}
+				break
+			}
+		}
+	}
+	slices.SortFunc(names, func(x, y string) int {
+		return len(a.spec.Programs[y].Instructions) - len(a.spec.Programs[x].Instructions)
+	})
+	var next atomic.Int32
+	var running sync.WaitGroup
+	all := maps.Clone(a.ahead)
+	for range min(runtime.GOMAXPROCS(0), mostAtATime) {
+		running.Go(func() {
+			for i := int(next.Add(1)) - 1; i < len(names); i = int(next.Add(1)) - 1 {
+				l := all[names[i]]
+				l.prog, l.err = a.load(names[i])
+				close(l.done)
+			}
+		})
+	}
+	return func() {
+		next.Store(int32(len(names)))
+		running.Wait()
+		for _, l := range a.ahead {
+			_ = l.prog.Close()
+		}
+	}
+}
+
+// mostAtATime bounds the memory that loading takes.
+const mostAtATime = 4
+
+// take gives a program that was loaded ahead, or loads it.
+func (a *attacher) take(name string) (*ebpf.Program, error) {
+	l := a.ahead[name]
+	if l == nil {
+		return a.load(name)
+	}
+	delete(a.ahead, name)
+	<-l.done
+	return l.prog, l.err
 }
 
 // attach attaches a program that is loaded.

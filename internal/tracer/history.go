@@ -119,8 +119,12 @@ func (t *Tracer) loadHistory(a *attacher, opts Options) error {
 // attachHistory attaches what it can: of the limits' writes and of the copies, any
 // that fails costs only its own.
 func (t *Tracer) attachHistory(a *attacher, tier Tier) error {
-	for n, h := range historyPlan() {
-		h.candidates = allowed(h, tier)
+	hooks := historyPlan()
+	for n := range hooks {
+		hooks[n].candidates = allowed(hooks[n], tier)
+	}
+	defer a.loadAhead(hooks)()
+	for n, h := range hooks {
 		at, l := a.hook(h, t.pin.spot(historySpot+n))
 		t.growth.attachments = append(t.growth.attachments, at)
 		if l != nil {

@@ -17,6 +17,9 @@ import (
 // maxCPUs is MAX_CPUS in bpf/compat.bpf.h.
 const maxCPUs = 1024
 
+// kallsyms is the kernel's symbol table.
+const kallsyms = "/proc/kallsyms"
+
 // The kernel's data symbols that the programs read where kallsyms has them.
 const (
 	symSwapFree       = "nr_swap_pages"
