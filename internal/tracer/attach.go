@@ -246,7 +246,6 @@ func sideHooks() []hook {
 		rawHook("start_task_reaping", probe.OomtraceProgRawStartTaskReaping),
 		rawHook("finish_task_reaping", probe.OomtraceProgRawFinishTaskReaping),
 		rawHook("skip_task_reaping", probe.OomtraceProgRawSkipTaskReaping),
-		rawHook("signal_generate", probe.OomtraceProgRawSignalGenerate),
 		{name: "cgroup_mkdir", unpinned: true, candidates: []candidate{
 			{kind: string(TierRawTP), program: probe.OomtraceProgRawCgroupMkdir, attach: attachRaw("cgroup_mkdir")},
 		}},
@@ -263,7 +262,7 @@ func plan(tier Tier) []hook {
 	if tier == TierAuto || tier == TierFentry || tier == TierKprobe {
 		hooks = append(hooks, decisionHooks()...)
 	}
-	hooks = append(hooks, markHook())
+	hooks = append(hooks, rawHook("signal_generate", probe.OomtraceProgRawSignalGenerate), markHook())
 	for i := range hooks {
 		hooks[i].candidates = allowed(hooks[i], tier)
 	}
@@ -438,9 +437,10 @@ type loading struct {
 	err  error
 }
 
-// loadAhead loads what is to be tried first, the biggest programs before the others and
-// some at a time: what the verifier takes is most of the start. The links are made in the
-// order of the plan, as each is asked for. discard closes those that nothing asked for.
+// loadAhead loads what is to be tried first, some at a time and in the order of the plan,
+// in which each is then asked for: to attach one can take a tenth of a second of waiting.
+// Only the last is loaded first, which takes the verifier longest. discard closes those that
+// nothing asked for.
 func (a *attacher) loadAhead(hooks []hook) (discard func()) {
 	var names []string
 	a.ahead = map[string]*loading{}
@@ -456,9 +456,9 @@ func (a *attacher) loadAhead(hooks []hook) (discard func()) {
 			}
 		}
 	}
-	slices.SortFunc(names, func(x, y string) int {
-		return len(a.spec.Programs[y].Instructions) - len(a.spec.Programs[x].Instructions)
-	})
+	if last := len(names) - 1; last > 0 {
+		names = slices.Insert(names[:last], 0, names[last])
+	}
 	var next atomic.Int32
 	var running sync.WaitGroup
 	all := maps.Clone(a.ahead)
