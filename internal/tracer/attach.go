@@ -294,7 +294,11 @@ type attacher struct {
 	types     *btf.Spec
 	symbols   *Symbols
 	watched   *watched
-	ahead     map[string]*loading // by program
+
+	hooks   []hook              // the plan
+	ahead   map[string]*loading // by program, until it is asked for
+	loads   sync.WaitGroup
+	stopped atomic.Bool
 }
 
 // keep makes what was attached outlive its reader, as far as it can.
@@ -439,44 +443,59 @@ type loading struct {
 
 // loadAhead loads what is to be tried first, some at a time and in the order of the plan,
 // in which each is then asked for: to attach one can take a tenth of a second of waiting.
-// Only the last is loaded first, which takes the verifier longest. discard closes those that
-// nothing asked for.
-func (a *attacher) loadAhead(hooks []hook) (discard func()) {
+// Only the last is loaded first, which takes the verifier longest.
+func (a *attacher) loadAhead() {
 	var names []string
 	a.ahead = map[string]*loading{}
-	for _, h := range hooks {
-		if h.wanted != nil && !h.wanted(a) {
-			continue
-		}
-		for _, c := range h.candidates {
-			if a.refused(h, c) == nil && a.spec.Programs[c.program] != nil {
-				names = append(names, c.program)
-				a.ahead[c.program] = &loading{done: make(chan struct{})}
-				break
-			}
+	for _, h := range a.hooks {
+		if c, ok := a.first(h); ok {
+			names = append(names, c.program)
+			a.ahead[c.program] = &loading{done: make(chan struct{})}
 		}
 	}
 	if last := len(names) - 1; last > 0 {
 		names = slices.Insert(names[:last], 0, names[last])
 	}
-	var next atomic.Int32
-	var running sync.WaitGroup
+	queue := make(chan string, len(names))
+	for _, name := range names {
+		queue <- name
+	}
+	close(queue)
 	all := maps.Clone(a.ahead)
 	for range min(runtime.GOMAXPROCS(0), mostAtATime) {
-		running.Go(func() {
-			for i := int(next.Add(1)) - 1; i < len(names); i = int(next.Add(1)) - 1 {
-				l := all[names[i]]
-				l.prog, l.err = a.load(names[i])
-				close(l.done)
+		a.loads.Go(func() {
+			for name := range queue {
+				if l := all[name]; !a.stopped.Load() {
+					l.prog, l.err = a.load(name)
+					close(l.done)
+				}
 			}
 		})
 	}
-	return func() {
-		next.Store(int32(len(names)))
-		running.Wait()
-		for _, l := range a.ahead {
-			_ = l.prog.Close()
+}
+
+// first is the first candidate of a hook that may work.
+func (a *attacher) first(h hook) (candidate, bool) {
+	if h.wanted != nil && !h.wanted(a) {
+		return candidate{}, false
+	}
+	for _, c := range h.candidates {
+		if a.refused(h, c) == nil {
+			return c, true
 		}
+	}
+	return candidate{}, false
+}
+
+// discard closes what was loaded and not asked for.
+func (a *attacher) discard() {
+	if a == nil {
+		return
+	}
+	a.stopped.Store(true)
+	a.loads.Wait()
+	for _, l := range a.ahead {
+		_ = l.prog.Close()
 	}
 }
 

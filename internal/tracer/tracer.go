@@ -174,15 +174,31 @@ func (t *Tracer) load(opts Options) error {
 	if err := t.openMaps(a); err != nil {
 		return err
 	}
-	if err := t.attach(a, opts.Tier); err != nil {
+	if err := t.attachAll(a, opts); err != nil {
 		return err
 	}
-	t.openHistory(a, opts)
 	if err := scanCmdlines("/proc", t.maps[probe.OomtraceMapCmdlines]); err != nil {
 		t.notes = append(t.notes, err.Error())
 	}
 	a.release()
 	return t.finishPin(opts)
+}
+
+// attachAll attaches the programs, and those that count growth.
+func (t *Tracer) attachAll(a *attacher, opts Options) error {
+	a.hooks = plan(opts.Tier)
+	a.loadAhead()
+	defer a.discard()
+	own, err := t.prepareHistory(a, opts)
+	defer own.discard()
+	if err := t.attach(a, opts.Tier); err != nil {
+		return err
+	}
+	if err == nil {
+		err = t.attachHistory(own)
+	}
+	t.growth.err = err
+	return nil
 }
 
 // finishPin completes the new set and takes the place of older ones.
@@ -389,9 +405,7 @@ func exhausted(at Attachment) error {
 // attach carries out the plan. Only a program that is needed can make it fail, or
 // none on the decision where the attach type asks for one.
 func (t *Tracer) attach(a *attacher, tier Tier) error {
-	hooks := plan(tier)
-	defer a.loadAhead(hooks)()
-	for n, h := range hooks {
+	for n, h := range a.hooks {
 		if h.wanted != nil && !h.wanted(a) {
 			continue
 		}
