@@ -559,8 +559,14 @@ func (a *attacher) load(name string) (*ebpf.Program, error) {
 	}
 	maps := map[string]*ebpf.Map{}
 	for _, ins := range prog.Instructions {
-		if m := a.maps[ins.Reference()]; m != nil && ins.IsLoadFromMap() {
-			spec.Maps[ins.Reference()], maps[ins.Reference()] = a.spec.Maps[ins.Reference()], m
+		if !ins.IsLoadFromMap() {
+			continue
+		}
+		ref := ins.Reference()
+		if m := a.maps[ref]; m != nil && maps[ref] == nil {
+			untyped := *a.spec.Maps[ref]
+			untyped.Key, untyped.Value = nil, nil // the library would copy the types
+			spec.Maps[ref], maps[ref] = &untyped, m
 		}
 	}
 	coll, err := ebpf.NewCollectionWithOptions(spec, ebpf.CollectionOptions{

@@ -97,9 +97,9 @@ func (t *Tracer) prepareHistory(a *attacher, opts Options) (*attacher, error) {
 	if err != nil {
 		return nil, fmt.Errorf("BPF object: %w", err)
 	}
-	empty := spec.Copy()
-	clear(empty.Programs)
-	coll, err := ebpf.NewCollectionWithOptions(empty, ebpf.CollectionOptions{Cache: a.cache})
+	empty := *spec
+	empty.Programs = nil
+	coll, err := ebpf.NewCollectionWithOptions(&empty, ebpf.CollectionOptions{Cache: a.cache})
 	if err != nil {
 		return nil, fmt.Errorf("create BPF maps: %w", plainError(err))
 	}

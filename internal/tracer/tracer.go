@@ -625,10 +625,11 @@ func (t *Tracer) Close() error {
 func (a *attacher) release() {
 	a.cache, a.types, a.spec = nil, nil, nil
 	debug.FreeOSMemory()
-	object := probe.Object()
 	page := os.Getpagesize()
-	skip := -int(uintptr(unsafe.Pointer(unsafe.SliceData(object)))) & (page - 1)
-	if whole := (len(object) - skip) &^ (page - 1); whole > 0 {
-		_ = unix.Madvise(object[skip:skip+whole], unix.MADV_DONTNEED)
+	for _, object := range probe.Objects() {
+		skip := -int(uintptr(unsafe.Pointer(unsafe.SliceData(object)))) & (page - 1)
+		if whole := (len(object) - skip) &^ (page - 1); whole > 0 {
+			_ = unix.Madvise(object[skip:skip+whole], unix.MADV_DONTNEED)
+		}
 	}
 }
