@@ -8,9 +8,12 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math"
 	"os"
+	"path/filepath"
 	"runtime"
 	"runtime/debug"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -89,22 +92,69 @@ func oneProcessor() {
 	}
 }
 
-// startLimit is where Go's collector starts to work harder: well below the
+// restLimit is where Go's collector starts to work harder: well below the
 // 32 MiB that a small container has, with room for what is not Go's.
-const startLimit = 20 << 20
+const restLimit = 20 << 20
 
-// LimitHeap makes the collector keep the heap small while the process starts:
-// reading the kernel's types leaves much behind. GOGC and GOMEMLIMIT have their
-// say here and in Apply. Huge pages would be twice the heap after a minute or two, where
-// they are for all processes (khugepaged, Documentation/admin-guide/mm/transhuge.rst).
+// The heap of the start is not collected until it reaches half of what the process's
+// cgroups leave it, within these bounds: of the kernel's types, most is garbage, and
+// to look for it among the rest takes a third of the start.
+const (
+	leastStart = 12 << 20
+	mostStart  = 64 << 20
+)
+
+// LimitHeap lets the process start with little collecting. GOGC and GOMEMLIMIT have
+// their say here and in Apply. Huge pages would be twice the heap after a minute or two,
+// where they are for all processes (khugepaged, Documentation/admin-guide/mm/transhuge.rst).
 func LimitHeap() {
 	_ = unix.Prctl(unix.PR_SET_THP_DISABLE, 1, 0, 0, 0) // without it there is more resident, and nothing else
+	setLimit(max(leastStart, min(ownLimit("/")/2, mostStart)))
+	setPercent(-1)
+}
+
+// setLimit is for where GOMEMLIMIT does not say.
+func setLimit(bytes int64) {
 	if os.Getenv("GOMEMLIMIT") == "" {
-		debug.SetMemoryLimit(startLimit)
+		debug.SetMemoryLimit(bytes)
 	}
+}
+
+// setPercent is for where GOGC does not say.
+func setPercent(percent int) {
 	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(20)
+		debug.SetGCPercent(percent)
 	}
+}
+
+// ownLimit is the lowest memory limit of the process's cgroups, as far as they can be
+// seen: in a container, those up to its own are as a rule (cgroup_namespaces(7)).
+func ownLimit(root string) int64 {
+	limit := int64(math.MaxInt64)
+	b, _ := os.ReadFile(filepath.Join(root, "proc/self/cgroup"))
+	for line := range strings.Lines(string(b)) {
+		f := strings.SplitN(strings.TrimSpace(line), ":", 3)
+		if len(f) < 3 {
+			continue
+		}
+		mount, file := "sys/fs/cgroup", "memory.max"
+		if f[1] != "" {
+			mount, file = "sys/fs/cgroup/memory", "memory.limit_in_bytes"
+		}
+		if f[1] != "" && !slices.Contains(strings.Split(f[1], ","), "memory") {
+			continue
+		}
+		for dir := filepath.Clean("/" + f[2]); ; dir = filepath.Dir(dir) {
+			b, _ := os.ReadFile(filepath.Join(root, mount, dir, file))
+			if v, err := strconv.ParseInt(strings.TrimSpace(string(b)), 10, 64); err == nil {
+				limit = min(limit, v)
+			}
+			if dir == "/" {
+				break
+			}
+		}
+	}
+	return limit
 }
 
 // reserveHeap lets the heap have size bytes beyond what is in use before it is
@@ -114,9 +164,8 @@ func reserveHeap(size uint64) {
 	debug.FreeOSMemory()
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
-	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(int(max(50, min(size*100/max(m.HeapAlloc, 1), 400))))
-	}
+	setPercent(int(max(50, min(size*100/max(m.HeapAlloc, 1), 400))))
+	setLimit(restLimit)
 	const chunk = 32 << 10
 	var touched []byte
 	for range size / chunk {

@@ -3,6 +3,7 @@ package harden
 import (
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -203,5 +204,43 @@ func TestEnough(t *testing.T) {
 		if !slices.Equal(got, tt.want) || (err != nil) != (tt.want == nil) || err != nil && !errors.Is(err, refused) {
 			t.Errorf("%s: %v, %v", tt.name, got, err)
 		}
+	}
+}
+
+// TestOwnLimit: the lowest of all that can be seen counts.
+func TestOwnLimit(t *testing.T) {
+	for _, tt := range []struct {
+		name, groups string
+		files        map[string]string
+		want         int64
+	}{
+		{"nothing is known", "", nil, math.MaxInt64},
+		{"no limit", "0::/a/b\n", map[string]string{"a/memory.max": "max\n", "a/b/memory.max": "max\n"}, math.MaxInt64},
+		{"its own", "0::/a/b\n", map[string]string{"a/memory.max": "max\n", "a/b/memory.max": "67108864\n"}, 64 << 20},
+		{"one above", "0::/a/b\n", map[string]string{"a/memory.max": "33554432\n", "a/b/memory.max": "67108864\n"}, 32 << 20},
+		{"a container's namespace", "0::/\n", map[string]string{"memory.max": "67108864\n"}, 64 << 20},
+		{
+			"v1", "5:cpu,cpuacct:/a\n4:memory:/a\n1:name=systemd:/b\n0::/b\n",
+			map[string]string{"memory/memory.limit_in_bytes": "9223372036854771712\n", "memory/a/memory.limit_in_bytes": "67108864\n", "a/memory.max": "1\n"}, 64 << 20,
+		},
+		{"v1, a path from outside of the container", "4:memory:/docker/1\n", map[string]string{"memory/memory.limit_in_bytes": "33554432\n"}, 32 << 20},
+		{"a path that leads out", "0::/../../a\n", map[string]string{"a/memory.max": "33554432\n"}, 32 << 20},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			root := t.TempDir()
+			write := func(path, text string) {
+				path = filepath.Join(root, path)
+				if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o700), os.WriteFile(path, []byte(text), 0o600)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			write("proc/self/cgroup", tt.groups)
+			for path, text := range tt.files {
+				write(filepath.Join("sys/fs/cgroup", path), text)
+			}
+			if got := ownLimit(root); got != tt.want {
+				t.Errorf("%d, want %d", got, tt.want)
+			}
+		})
 	}
 }

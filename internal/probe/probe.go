@@ -9,6 +9,6 @@ package probe
 //go:generate go tool bpf2go -go-package probe -target amd64,arm64 Percpu ../../bpf/percpu.bpf.c -- -I../../headers -Wall -Wextra -Werror -mcpu=v2
 //go:generate go tool bpf2go -go-package probe -target amd64,arm64 -type growth_flag History ../../bpf/history.bpf.c -- -I../../headers -I../../bpf -Wall -Wextra -Werror -mcpu=v2
 
-// Object is the compiled programs as they lie in the binary. Nobody may write to
-// it.
-func Object() []byte { return _OomtraceBytes }
+// Objects are the compiled programs as they lie in the binary. Nobody may write to
+// them.
+func Objects() [][]byte { return [][]byte{_OomtraceBytes, _HistoryBytes} }

@@ -3,9 +3,13 @@ package tracer
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"os"
+	"runtime"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/btf"
@@ -242,7 +246,6 @@ func sideHooks() []hook {
 		rawHook("start_task_reaping", probe.OomtraceProgRawStartTaskReaping),
 		rawHook("finish_task_reaping", probe.OomtraceProgRawFinishTaskReaping),
 		rawHook("skip_task_reaping", probe.OomtraceProgRawSkipTaskReaping),
-		rawHook("signal_generate", probe.OomtraceProgRawSignalGenerate),
 		{name: "cgroup_mkdir", unpinned: true, candidates: []candidate{
 			{kind: string(TierRawTP), program: probe.OomtraceProgRawCgroupMkdir, attach: attachRaw("cgroup_mkdir")},
 		}},
@@ -259,7 +262,7 @@ func plan(tier Tier) []hook {
 	if tier == TierAuto || tier == TierFentry || tier == TierKprobe {
 		hooks = append(hooks, decisionHooks()...)
 	}
-	hooks = append(hooks, markHook())
+	hooks = append(hooks, rawHook("signal_generate", probe.OomtraceProgRawSignalGenerate), markHook())
 	for i := range hooks {
 		hooks[i].candidates = allowed(hooks[i], tier)
 	}
@@ -291,6 +294,11 @@ type attacher struct {
 	types     *btf.Spec
 	symbols   *Symbols
 	watched   *watched
+
+	hooks   []hook              // the plan
+	ahead   map[string]*loading // by program, until it is asked for
+	loads   sync.WaitGroup
+	stopped atomic.Bool
 }
 
 // keep makes what was attached outlive its reader, as far as it can.
@@ -335,6 +343,10 @@ func hookNames(attachments []Attachment, mask uint32) []string {
 
 // errNoSymbol reports a function that the kernel does not have, or has inlined.
 var errNoSymbol = errors.New("no such function in this kernel")
+
+// errNoFunctionType reports a function that BTF does not have: without its type there
+// is no fentry.
+var errNoFunctionType = errors.New("no such function in this kernel's BTF")
 
 // errNoKprobes reports a kernel without kprobes, which the library's errors
 // leave to be guessed.
@@ -387,19 +399,118 @@ func (a *attacher) hook(h hook, pin *pinSpot) (Attachment, link.Link) {
 	return at, nil
 }
 
-func (a *attacher) candidate(h hook, c candidate, at *Attachment, pin keep) (link.Link, error) {
+// refused says why a candidate needs no try.
+func (a *attacher) refused(h hook, c candidate) error {
 	if c.kind == string(TierKprobe) && !hasKprobes() {
-		return nil, errNoKprobes
+		return errNoKprobes
 	}
-	if _, err := a.symbol(h, c); err != nil {
+	if c.kind == string(TierFentry) && !a.hasFunction(h.function()) {
+		return fmt.Errorf("%s: %w", h.function(), errNoFunctionType)
+	}
+	_, err := a.symbol(h, c)
+	return err
+}
+
+// hasFunction says whether the running kernel's types have a function, which the
+// library would go on to look for in those of all modules. Without any, it is asked.
+func (a *attacher) hasFunction(name string) bool {
+	types, err := a.cache.Kernel()
+	if err != nil {
+		return true
+	}
+	var function *btf.Func
+	return !errors.Is(types.TypeByName(name, &function), btf.ErrNotFound)
+}
+
+func (a *attacher) candidate(h hook, c candidate, at *Attachment, pin keep) (link.Link, error) {
+	if err := a.refused(h, c); err != nil {
 		return nil, err
 	}
-	prog, err := a.load(c.program)
+	prog, err := a.take(c.program)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { _ = prog.Close() }() // the link holds it
 	return a.attach(h, c, at, prog, pin)
+}
+
+// loading is a program that is loaded before it is asked for.
+type loading struct {
+	done chan struct{}
+	prog *ebpf.Program
+	err  error
+}
+
+// loadAhead loads what is to be tried first, some at a time and in the order of the plan,
+// in which each is then asked for: to attach one can take a tenth of a second of waiting.
+// Only the last is loaded first, which takes the verifier longest.
+func (a *attacher) loadAhead() {
+	var names []string
+	a.ahead = map[string]*loading{}
+	for _, h := range a.hooks {
+		if c, ok := a.first(h); ok {
+			names = append(names, c.program)
+			a.ahead[c.program] = &loading{done: make(chan struct{})}
+		}
+	}
+	if last := len(names) - 1; last > 0 {
+		names = slices.Insert(names[:last], 0, names[last])
+	}
+	queue := make(chan string, len(names))
+	for _, name := range names {
+		queue <- name
+	}
+	close(queue)
+	all := maps.Clone(a.ahead)
+	for range min(runtime.GOMAXPROCS(0), mostAtATime) {
+		a.loads.Go(func() {
+			for name := range queue {
+				if l := all[name]; !a.stopped.Load() {
+					l.prog, l.err = a.load(name)
+					close(l.done)
+				}
+			}
+		})
+	}
+}
+
+// first is the first candidate of a hook that may work.
+func (a *attacher) first(h hook) (candidate, bool) {
+	if h.wanted != nil && !h.wanted(a) {
+		return candidate{}, false
+	}
+	for _, c := range h.candidates {
+		if a.refused(h, c) == nil {
+			return c, true
+		}
+	}
+	return candidate{}, false
+}
+
+// discard closes what was loaded and not asked for.
+func (a *attacher) discard() {
+	if a == nil {
+		return
+	}
+	a.stopped.Store(true)
+	a.loads.Wait()
+	for _, l := range a.ahead {
+		_ = l.prog.Close()
+	}
+}
+
+// mostAtATime bounds the memory that loading takes.
+const mostAtATime = 4
+
+// take gives a program that was loaded ahead, or loads it.
+func (a *attacher) take(name string) (*ebpf.Program, error) {
+	l := a.ahead[name]
+	if l == nil {
+		return a.load(name)
+	}
+	delete(a.ahead, name)
+	<-l.done
+	return l.prog, l.err
 }
 
 // attach attaches a program that is loaded.
@@ -448,8 +559,14 @@ func (a *attacher) load(name string) (*ebpf.Program, error) {
 	}
 	maps := map[string]*ebpf.Map{}
 	for _, ins := range prog.Instructions {
-		if m := a.maps[ins.Reference()]; m != nil && ins.IsLoadFromMap() {
-			spec.Maps[ins.Reference()], maps[ins.Reference()] = a.spec.Maps[ins.Reference()], m
+		if !ins.IsLoadFromMap() {
+			continue
+		}
+		ref := ins.Reference()
+		if m := a.maps[ref]; m != nil && maps[ref] == nil {
+			untyped := *a.spec.Maps[ref]
+			untyped.Key, untyped.Value = nil, nil // the library would copy the types
+			spec.Maps[ref], maps[ref] = &untyped, m
 		}
 	}
 	coll, err := ebpf.NewCollectionWithOptions(spec, ebpf.CollectionOptions{

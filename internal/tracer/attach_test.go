@@ -38,7 +38,6 @@ exit_mmap: raw_tp=raw_exit_mmap
 start_task_reaping: raw_tp=raw_start_task_reaping
 finish_task_reaping: raw_tp=raw_finish_task_reaping
 skip_task_reaping: raw_tp=raw_skip_task_reaping
-signal_generate: raw_tp=raw_signal_generate
 cgroup_mkdir: raw_tp=raw_cgroup_mkdir
 `
 	fentryPlan = `out_of_memory: fentry=fentry_out_of_memory
@@ -60,17 +59,18 @@ oom_kill_process: fentry=fentry_oom_kill_process kprobe=kprobe_oom_kill_process
 __oom_kill_process: fentry=fentry_kill_victim kprobe=kprobe_kill_victim
 `
 	exitPlan = "exit_mmap return: fentry=fexit_exit_mmap\n"
+	signal   = "signal_generate: raw_tp=raw_signal_generate\n"
 	anyMark  = "mark_victim (needed): tp_btf=btf_mark_victim raw_tp=raw_mark_victim tracepoint=event_mark_victim\n"
 )
 
 func TestPlan(t *testing.T) {
 	for tier, want := range map[Tier]string{
-		TierAuto:       sidePlan + exitPlan + autoPlan + anyMark,
-		TierFentry:     sidePlan + exitPlan + fentryPlan + anyMark,
-		TierKprobe:     sidePlan + kprobePlan + anyMark,
-		TierTPBTF:      sidePlan + "mark_victim (needed): tp_btf=btf_mark_victim\n",
-		TierRawTP:      sidePlan + "mark_victim (needed): raw_tp=raw_mark_victim\n",
-		TierTracepoint: sidePlan + "mark_victim (needed): tracepoint=event_mark_victim\n",
+		TierAuto:       sidePlan + exitPlan + autoPlan + signal + anyMark,
+		TierFentry:     sidePlan + exitPlan + fentryPlan + signal + anyMark,
+		TierKprobe:     sidePlan + kprobePlan + signal + anyMark,
+		TierTPBTF:      sidePlan + signal + "mark_victim (needed): tp_btf=btf_mark_victim\n",
+		TierRawTP:      sidePlan + signal + "mark_victim (needed): raw_tp=raw_mark_victim\n",
+		TierTracepoint: sidePlan + signal + "mark_victim (needed): tracepoint=event_mark_victim\n",
 	} {
 		if got := planText(plan(tier)); got != want {
 			t.Errorf("tier %q plans\n%swant\n%s", tier, got, want)
@@ -169,7 +169,7 @@ func TestConstants(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := parsed(t, kallsyms)
+	s := parsed(t, someSymbols)
 	if err := setConstants(spec, s, Options{Top: 100}); err != nil {
 		t.Fatal(err)
 	}

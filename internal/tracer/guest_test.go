@@ -22,7 +22,7 @@ import (
 // should be there and is not fails.
 func TestGuestKills(t *testing.T) {
 	protect(t)
-	form := newRSSForm()
+	form := newRSSForm(t)
 	missing := os.Getenv("OOMTRACE_NO_TIER")
 	for _, tier := range Tiers() {
 		t.Run("tier="+string(tier), func(t *testing.T) {

@@ -84,43 +84,44 @@ func (t *Tracer) HistoryMaps() map[string]*ebpf.Map {
 // errNoHistory is why growth is not counted: no flag asked for it.
 var errNoHistory = errors.New("not asked for")
 
-// openHistory starts to count growth. A kernel that refuses it loses nothing else.
-func (t *Tracer) openHistory(a *attacher, opts Options) {
-	t.growth.err = t.loadHistory(a, opts)
-}
-
-func (t *Tracer) loadHistory(a *attacher, opts Options) error {
+// prepareHistory makes what counts growth ready to be attached, and begins to load it. The
+// error is why growth will not be counted: nothing else is lost.
+func (t *Tracer) prepareHistory(a *attacher, opts Options) (*attacher, error) {
 	if opts.NoHistory {
-		return errNoHistory
+		return nil, errNoHistory
 	}
 	if opts.Tier != TierAuto && opts.Tier != TierFentry && opts.Tier != TierKprobe {
-		return fmt.Errorf("%s has no functions to attach to", opts.Tier)
+		return nil, fmt.Errorf("%s has no functions to attach to", opts.Tier)
 	}
 	spec, err := probe.LoadHistory()
 	if err != nil {
-		return fmt.Errorf("BPF object: %w", err)
+		return nil, fmt.Errorf("BPF object: %w", err)
 	}
-	empty := spec.Copy()
-	clear(empty.Programs)
-	coll, err := ebpf.NewCollectionWithOptions(empty, ebpf.CollectionOptions{Cache: a.cache})
+	empty := *spec
+	empty.Programs = nil
+	coll, err := ebpf.NewCollectionWithOptions(&empty, ebpf.CollectionOptions{Cache: a.cache})
 	if err != nil {
-		return fmt.Errorf("create BPF maps: %w", plainError(err))
+		return nil, fmt.Errorf("create BPF maps: %w", plainError(err))
 	}
 	t.growth.maps = coll.Maps
 	coll.Maps = nil // closed by the tracer
 	defer coll.Close()
 	if err := t.pin.pinHistory(t.growth.maps); err != nil {
-		return err
+		return nil, err
 	}
 	own := &attacher{spec: spec, maps: t.growth.maps, cache: a.cache, types: a.types, symbols: a.symbols, watched: a.watched}
-	return t.attachHistory(own, opts.Tier)
+	own.hooks = historyPlan()
+	for n, h := range own.hooks {
+		own.hooks[n].candidates = allowed(h, opts.Tier)
+	}
+	own.loadAhead()
+	return own, nil
 }
 
 // attachHistory attaches what it can: of the limits' writes and of the copies, any
 // that fails costs only its own.
-func (t *Tracer) attachHistory(a *attacher, tier Tier) error {
-	for n, h := range historyPlan() {
-		h.candidates = allowed(h, tier)
+func (t *Tracer) attachHistory(a *attacher) error {
+	for n, h := range a.hooks {
 		at, l := a.hook(h, t.pin.spot(historySpot+n))
 		t.growth.attachments = append(t.growth.attachments, at)
 		if l != nil {

@@ -7,7 +7,7 @@ import "testing"
 // TestHostKills traces real kills on this machine, in whichever hierarchy it
 // has, on every tier that needs neither kprobes nor tracefs.
 func TestHostKills(t *testing.T) {
-	form := newRSSForm()
+	form := newRSSForm(t)
 	for _, tier := range []Tier{TierAuto, TierTPBTF, TierRawTP} {
 		t.Run("tier="+string(tier), func(t *testing.T) {
 			l := start(t, tier, form)

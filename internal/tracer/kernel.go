@@ -17,6 +17,9 @@ import (
 // maxCPUs is MAX_CPUS in bpf/compat.bpf.h.
 const maxCPUs = 1024
 
+// kallsyms is the kernel's symbol table.
+const kallsyms = "/proc/kallsyms"
+
 // The kernel's data symbols that the programs read where kallsyms has them.
 const (
 	symSwapFree       = "nr_swap_pages"
@@ -34,17 +37,16 @@ const (
 // wantedSymbols are the variables that the programs read, and the functions that they are
 // attached to or look for.
 func wantedSymbols() symbolNames {
-	functions := []string{symScanTasks}
+	functions := map[string]bool{symScanTasks: true}
 	for _, h := range slices.Concat(decisionHooks(), historyPlan()) {
-		probed := slices.ContainsFunc(h.candidates, func(c candidate) bool { return c.function })
-		if probed && !slices.Contains(functions, h.function()) {
-			functions = append(functions, h.function())
+		if slices.ContainsFunc(h.candidates, func(c candidate) bool { return c.function }) {
+			functions[h.function()] = true
 		}
 	}
-	return symbolNames{
-		data:      []string{symSwapFree, symSwapTotal, symRAM, symSwappiness, symAllocatingTask, symMemcgStats, symHugeSizes, symHugeSizeCount, symCPUOffsets},
-		functions: functions,
-	}
+	return symbolNames{functions: functions, data: map[string]bool{
+		symSwapFree: true, symSwapTotal: true, symRAM: true, symSwappiness: true, symAllocatingTask: true, symMemcgStats: true,
+		symHugeSizes: true, symHugeSizeCount: true, symCPUOffsets: true,
+	}}
 }
 
 // setConstants sets what the programs cannot find out themselves. It

@@ -267,7 +267,14 @@ type rssForm struct {
 	notCounts, notSums bool
 }
 
-func newRSSForm() *rssForm { return &rssForm{perCPU: rssIsPerCPU(&attacher{cache: btf.NewCache()})} }
+func newRSSForm(t *testing.T) *rssForm {
+	t.Helper()
+	types, err := btf.LoadKernelSpec()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &rssForm{perCPU: rssIsPerCPU(types)}
+}
 
 func (f *rssForm) compare(t *testing.T, k witness.Kill, s seen) {
 	t.Helper()

@@ -49,32 +49,15 @@ func percpuOffsets(cache *btf.Cache, types *btf.Spec, cpus uint32) (offsets []ui
 
 // rssIsPerCPU says whether this kernel keeps rss per CPU: struct mm_rss_stat is
 // not there since then (see mm_counter_is_percpu in bpf/compat.bpf.h).
-func rssIsPerCPU(a *attacher) bool {
-	types, err := a.kernelTypes()
-	if err != nil {
-		return true
-	}
-	_, err = types.AnyTypeByName("mm_rss_stat")
-	return err != nil
-}
+func rssIsPerCPU(types *btf.Spec) bool { return !hasType(types, "mm_rss_stat") }
 
 // hasExitMmap says whether this kernel has the tracepoint: the type of its
 // handlers is there (include/trace/bpf_probe.h).
-func hasExitMmap(a *attacher) bool {
-	types, err := a.kernelTypes()
-	if err != nil {
-		return false
-	}
-	_, err = types.AnyTypeByName("btf_trace_" + hookExitMmap)
-	return err == nil
-}
+func hasExitMmap(a *attacher) bool { return hasType(a.types, "btf_trace_"+hookExitMmap) }
 
-// kernelTypes are those of --btf, or the kernel's own.
-func (a *attacher) kernelTypes() (*btf.Spec, error) {
-	if a.types != nil {
-		return a.types, nil
-	}
-	return a.cache.Kernel()
+func hasType(types *btf.Spec, name string) bool {
+	_, err := types.AnyTypesByName(name)
+	return err == nil
 }
 
 func aimAtCell(coll *ebpf.Collection, cpus uint32) error {

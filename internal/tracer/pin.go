@@ -94,11 +94,7 @@ func openPinDir(root string) (_ *pinDir, err error) {
 		}
 		return nil, fmt.Errorf("%w: %s is not on a bpffs", ErrPin, root)
 	}
-	name, err := pinName()
-	if err != nil {
-		return nil, err
-	}
-	d := &pinDir{path: filepath.Join(root, name), root: root}
+	d := &pinDir{path: filepath.Join(root, pinName()), root: root}
 	if d.dir, err = openOwnDir(root); err != nil {
 		return nil, err
 	}
@@ -138,27 +134,17 @@ func (d *pinDir) unchanged() error {
 }
 
 // pinName differs between sets of different layouts and builds.
-func pinName() (string, error) {
-	spec, err := probe.LoadOomtrace()
-	if err != nil {
-		return "", fmt.Errorf("BPF object: %w", err)
-	}
-	growth, err := probe.LoadHistory()
-	if err != nil {
-		return "", fmt.Errorf("BPF object: %w", err)
-	}
+func pinName() string {
 	sum := sha256.New()
-	for _, part := range []struct {
-		spec  *ebpf.CollectionSpec
-		hooks []hook
-	}{{spec, plan(TierAuto)}, {growth, historyPlan()}} {
-		for _, h := range part.hooks {
-			for _, c := range h.candidates {
-				_, _ = fmt.Fprintf(sum, "%s %v\n", c.program, part.spec.Programs[c.program].Instructions)
-			}
+	for _, object := range probe.Objects() {
+		_, _ = sum.Write(object)
+	}
+	for _, h := range slices.Concat(plan(TierAuto), historyPlan()) {
+		for _, c := range h.candidates {
+			_, _ = fmt.Fprintln(sum, c.program)
 		}
 	}
-	return layoutPrefix(wire.Layout) + hex.EncodeToString(sum.Sum(nil)[:6]), nil
+	return layoutPrefix(wire.Layout) + hex.EncodeToString(sum.Sum(nil)[:6])
 }
 
 func layoutPrefix(layout int) string { return "l" + strconv.Itoa(layout) + "-" }

@@ -8,16 +8,19 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"slices"
 	"sort"
-	"strconv"
+
+	"golang.org/x/sys/unix"
 )
 
 // Symbols is the kernel's symbol table: the functions, and what was asked for by
-// name. Some 1.5 MiB of a distribution kernel's stay in memory as long as the
+// name. Some 1.2 MiB of a distribution kernel's stay in memory as long as the
 // tracer runs: by address in groups, within which each function has the distance
-// from the one before and its name with a NUL.
+// from the one before, how many bytes its name begins with as that one's does, and
+// the rest of the name with a NUL.
 type Symbols struct {
 	groups []group
 	packed []byte
@@ -40,8 +43,8 @@ const groupSize = 16
 
 // symbolNames are what the loader asks for by name.
 type symbolNames struct {
-	data      []string
-	functions []string
+	data      map[string]bool
+	functions map[string]bool
 }
 
 // A symbol table that names no function, for one of these reasons: stacks stay
@@ -75,91 +78,143 @@ func readSymbols(path string, want symbolNames) (*Symbols, error) {
 	return s, nil
 }
 
-// table is the functions as they are read.
+// table is the functions as they are read: in text, of each its address, its name
+// and a NUL; in starts, where each begins.
 type table struct {
-	functions []function
-	text      []byte // their names, each with a NUL
+	text   []byte
+	starts []uint32
 }
 
-type function struct {
-	address uint64
-	name    uint32 // where in text it starts
+const addressSize = 8
+
+func (t *table) add(address uint64, name []byte) {
+	t.starts = append(t.starts, uint32(len(t.text)))
+	t.text = binary.NativeEndian.AppendUint64(t.text, address)
+	t.text = append(append(t.text, name...), 0)
 }
 
-func (t *table) name(f function) []byte {
-	name, _, _ := bytes.Cut(t.text[f.name:], []byte{0})
-	return name
+func (t *table) address(start uint32) uint64 { return binary.NativeEndian.Uint64(t.text[start:]) }
+
+// name is with the NUL.
+func (t *table) name(start uint32) []byte {
+	rest := t.text[start+addressSize:]
+	return rest[:bytes.IndexByte(rest, 0)+1]
 }
 
-// Room for the functions of nearly any kernel, of which only what is used comes
-// into memory: growing would leave twice as much behind.
+func (t *table) sort() {
+	byAddress := func(a, b uint32) int { return cmp.Compare(t.address(a), t.address(b)) }
+	if !slices.IsSortedFunc(t.starts, byAddress) {
+		slices.SortStableFunc(t.starts, byAddress)
+	}
+}
+
+// after is the lowest address in a sorted table that is higher than this one, 0 for none.
+func (t *table) after(address uint64) uint64 {
+	i := sort.Search(len(t.starts), func(i int) bool { return t.address(t.starts[i]) > address })
+	if i == len(t.starts) {
+		return 0
+	}
+	return t.address(t.starts[i])
+}
+
+// Room for the functions of nearly any kernel. That of the text is outside of the heap,
+// which the collector would keep small around it, and goes back as a whole.
 const (
-	functionsRoom = 256 << 10
-	textRoom      = 8 << 20
+	functionsRoom = 128 << 10
+	textRoom      = 16 << 20
 )
 
 func parseSymbols(r io.Reader, want symbolNames) (*Symbols, error) {
 	s := &Symbols{data: map[string]uint64{}, split: map[string]string{}, ranges: map[string][2]uint64{}}
-	t := &table{functions: make([]function, 0, functionsRoom), text: make([]byte, 0, textRoom)}
-	lines := bufio.NewScanner(r)
-	lines.Buffer(make([]byte, 64<<10), 1<<20)
-	for lines.Scan() {
-		if address, kind, name, ok := parseSymbol(lines.Bytes()); ok {
-			s.add(t, address, kind, name, want)
-		}
-	}
-	if err := lines.Err(); err != nil {
+	room, err := unix.Mmap(-1, 0, textRoom, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_ANON|unix.MAP_PRIVATE)
+	if err != nil {
 		return nil, err
 	}
-	byAddress := func(a, b function) int { return cmp.Compare(a.address, b.address) }
-	if !slices.IsSortedFunc(t.functions, byAddress) {
-		slices.SortStableFunc(t.functions, byAddress)
+	defer func() { _ = unix.Munmap(room) }()
+	t := &table{text: room[:0], starts: make([]uint32, 0, functionsRoom)}
+	for lines := bufio.NewReaderSize(r, 64<<10); ; {
+		line, err := lines.ReadSlice('\n')
+		if err != nil && err != io.EOF {
+			return nil, err
+		}
+		if address, kind, name, ok := parseSymbol(bytes.TrimSuffix(line, []byte{'\n'})); ok {
+			s.add(t, address, kind, name, want)
+		}
+		if err == io.EOF {
+			break
+		}
 	}
-	s.findRanges(t)
+	t.sort()
+	for function, r := range s.ranges {
+		if r[1] = t.after(r[0]); r[0] == 0 || r[1] == 0 {
+			r = [2]uint64{}
+		}
+		s.ranges[function] = r
+	}
 	s.pack(t)
 	return s, nil
 }
 
 // pack takes over a sorted table.
 func (s *Symbols) pack(t *table) {
-	packed := make([]byte, 0, len(t.text)+2*len(t.functions))
-	s.groups = make([]group, 0, len(t.functions)/groupSize+1)
-	before := uint64(0)
-	for i, f := range t.functions {
+	packed := make([]byte, 0, len(t.text)-addressSize*len(t.starts))
+	s.groups = make([]group, 0, len(t.starts)/groupSize+1)
+	before, nameBefore := uint64(0), []byte(nil)
+	for i, f := range t.starts {
+		address, name := t.address(f), t.name(f)
 		if i%groupSize == 0 {
-			s.groups = append(s.groups, group{address: f.address, at: uint32(len(packed))})
-			before = f.address
+			s.groups = append(s.groups, group{address: address, at: uint32(len(packed))})
+			before, nameBefore = address, nil
 		}
-		packed = binary.AppendUvarint(packed, f.address-before)
-		packed = append(append(packed, t.name(f)...), 0)
-		before = f.address
+		shared := sharedPrefix(nameBefore, name)
+		packed = append(binary.AppendUvarint(packed, address-before), byte(shared))
+		packed = append(packed, name[shared:]...)
+		before, nameBefore = address, name
 	}
-	s.packed, s.count = slices.Clone(packed), len(t.functions)
+	s.packed, s.count = slices.Clone(packed), len(t.starts)
+}
+
+// sharedPrefix is how many bytes two names with their NULs begin with alike, the NUL not
+// among them.
+func sharedPrefix(a, b []byte) int {
+	n := 0
+	for n < min(len(a), len(b), math.MaxUint8+1)-1 && a[n] == b[n] {
+		n++
+	}
+	return n
 }
 
 func parseSymbol(line []byte) (address uint64, kind byte, name []byte, ok bool) {
 	i := bytes.IndexByte(line, ' ')
-	if i < 0 || len(line) < i+4 || line[i+2] != ' ' {
+	if i <= 0 || i > 2*addressSize || len(line) < i+4 || line[i+2] != ' ' {
 		return 0, 0, nil, false
 	}
-	address, err := strconv.ParseUint(string(line[:i]), 16, 64)
-	if err != nil {
-		return 0, 0, nil, false
+	for _, c := range line[:i] {
+		switch {
+		case c >= '0' && c <= '9':
+			c -= '0'
+		case c >= 'a' && c <= 'f':
+			c -= 'a' - 10
+		default:
+			return 0, 0, nil, false
+		}
+		address = address<<4 | uint64(c)
 	}
 	name = line[i+3:]
-	if j := bytes.IndexAny(name, " \t"); j >= 0 {
+	if j := bytes.IndexByte(name, '\t'); j >= 0 {
+		name = name[:j]
+	}
+	if j := bytes.IndexByte(name, ' '); j >= 0 {
 		name = name[:j]
 	}
 	return address, line[i+1], name, len(name) > 0
 }
 
 func (s *Symbols) add(t *table, address uint64, kind byte, name []byte, want symbolNames) {
-	for _, w := range want.data {
-		// Whatever its kind: 7.3 shows the read-only data within the text as 't'.
-		if string(name) == w && address != 0 {
-			s.data[w] = address
-			return
-		}
+	// Whatever its kind: 7.3 shows the read-only data within the text as 't'.
+	if want.data[string(name)] && address != 0 {
+		s.data[string(name)] = address
+		return
 	}
 	switch string(name) {
 	case "_stext":
@@ -173,18 +228,14 @@ func (s *Symbols) add(t *table, address uint64, kind byte, name []byte, want sym
 	}
 }
 
-func (s *Symbols) addFunction(t *table, address uint64, name []byte, want []string) {
-	for _, w := range want {
-		if symbol, ok := splitSymbol(name, w); ok && s.split[w] != w {
-			s.split[w] = symbol
-		}
-	}
+func (s *Symbols) addFunction(t *table, address uint64, name []byte, want map[string]bool) {
 	s.hidden = s.hidden || address == 0
-	if address == 0 || isPadding(name) {
-		return
+	if function, suffix, _ := bytes.Cut(name, []byte{'.'}); want[string(function)] && isEntry(suffix) {
+		s.addWanted(string(function), string(name), address)
 	}
-	t.functions = append(t.functions, function{address: address, name: uint32(len(t.text))})
-	t.text = append(append(t.text, name...), 0)
+	if address != 0 && !isPadding(name) {
+		t.add(address, name)
+	}
 }
 
 // isPadding says that nothing runs there: the room before a function for a
@@ -194,21 +245,27 @@ func isPadding(name []byte) bool {
 	return bytes.HasPrefix(name, []byte("__pfx_")) || bytes.HasPrefix(name, []byte("__cfi_"))
 }
 
-// splitSymbol says whether name is the function itself or the copy of it that
-// the compiler suffixed. The .cold part is no entry, and .part.N is only a
-// piece of it; either can come behind another suffix (.isra.0.cold).
-func splitSymbol(name []byte, function string) (string, bool) {
-	rest, ok := bytes.CutPrefix(name, []byte(function))
-	if !ok {
-		return "", false
+// isEntry says whether a name with this behind its first dot is the function itself or
+// the copy of it that the compiler suffixed. The .cold part is no entry, and .part.N is
+// only a piece of it; either can come behind another suffix (.isra.0.cold).
+func isEntry(suffix []byte) bool {
+	if bytes.HasPrefix(suffix, []byte("cold")) || bytes.Contains(suffix, []byte(".cold")) || bytes.Contains(suffix, []byte("part.")) {
+		return false
 	}
-	if bytes.Contains(rest, []byte(".cold")) || bytes.Contains(rest, []byte(".part.")) {
-		return "", false
+	return len(suffix) == 0 || bytes.HasPrefix(suffix, []byte("isra.")) || bytes.HasPrefix(suffix, []byte("constprop."))
+}
+
+// addWanted notes the symbol of a function asked for: rather the function itself than a
+// copy. Of a name that several functions have, the lowest counts.
+func (s *Symbols) addWanted(function, symbol string, address uint64) {
+	known, again := s.split[function], s.split[function] == symbol
+	if known == function && !again {
+		return
 	}
-	if len(rest) == 0 || bytes.HasPrefix(rest, []byte(".isra.")) || bytes.HasPrefix(rest, []byte(".constprop.")) {
-		return string(name), true
+	s.split[function] = symbol
+	if before := s.ranges[function][0]; !again || before == 0 || address < before {
+		s.ranges[function] = [2]uint64{address}
 	}
-	return "", false
 }
 
 // Function returns the symbol to probe for a function asked for when reading.
@@ -264,34 +321,12 @@ func (s *Symbols) find(address uint64) (name []byte, start uint64, ok bool) {
 			break
 		}
 		start += distance
-		name, packed, _ = bytes.Cut(packed[n:], []byte{0})
+		shared, rest := packed[n], packed[n+1:]
+		end := bytes.IndexByte(rest, 0)
+		name, packed = append(name[:shared], rest[:end]...), rest[end+1:]
 	}
 	return name, start, true
 }
 
 // Len is how many functions have a known address.
 func (s *Symbols) Len() int { return s.count }
-
-// findRanges finds what the functions asked for span: up to the next symbol. Of a
-// name that several functions have, the first counts.
-func (s *Symbols) findRanges(t *table) {
-	functions := make(map[string]string, len(s.split))
-	for function, symbol := range s.split {
-		functions[symbol] = function
-	}
-	for i, f := range t.functions {
-		function, ok := functions[string(t.name(f))]
-		if !ok {
-			continue
-		}
-		if _, done := s.ranges[function]; done {
-			continue
-		}
-		for _, next := range t.functions[i+1:] {
-			if next.address > f.address {
-				s.ranges[function] = [2]uint64{f.address, next.address}
-				break
-			}
-		}
-	}
-}

@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"runtime/debug"
 	"slices"
@@ -173,15 +174,31 @@ func (t *Tracer) load(opts Options) error {
 	if err := t.openMaps(a); err != nil {
 		return err
 	}
-	if err := t.attach(a, opts.Tier); err != nil {
+	if err := t.attachAll(a, opts); err != nil {
 		return err
 	}
-	t.openHistory(a, opts)
 	if err := scanCmdlines("/proc", t.maps[probe.OomtraceMapCmdlines]); err != nil {
 		t.notes = append(t.notes, err.Error())
 	}
 	a.release()
 	return t.finishPin(opts)
+}
+
+// attachAll attaches the programs, and those that count growth.
+func (t *Tracer) attachAll(a *attacher, opts Options) error {
+	a.hooks = plan(opts.Tier)
+	a.loadAhead()
+	defer a.discard()
+	own, err := t.prepareHistory(a, opts)
+	defer own.discard()
+	if err := t.attach(a, opts.Tier); err != nil {
+		return err
+	}
+	if err == nil {
+		err = t.attachHistory(own)
+	}
+	t.growth.err = err
+	return nil
 }
 
 // finishPin completes the new set and takes the place of older ones.
@@ -232,7 +249,7 @@ func (t *Tracer) resume(opts Options) (done bool, err error) {
 	if t.others, err = t.pin.sets(); err != nil || !t.others.own {
 		return false, err
 	}
-	t.readSymbols("/proc/kallsyms")
+	t.keepSymbols(readSymbols(kallsyms, wantedSymbols()))
 	if err := t.openPinned(t.pin.path); err != nil {
 		return false, err
 	}
@@ -247,9 +264,8 @@ func (t *Tracer) resume(opts Options) (done bool, err error) {
 	return true, t.followUp()
 }
 
-// readSymbols does without the symbols that cannot be had, and notes why.
-func (t *Tracer) readSymbols(path string) {
-	symbols, err := readSymbols(path, wantedSymbols())
+// keepSymbols does without the symbols that cannot be had, and notes why.
+func (t *Tracer) keepSymbols(symbols *Symbols, err error) {
 	if err != nil {
 		t.notes = append(t.notes, err.Error())
 	}
@@ -261,38 +277,45 @@ func (t *Tracer) readSymbols(path string) {
 
 // prepare gathers what the programs need to know before they are loaded.
 func prepare(opts Options, t *Tracer) (*attacher, error) {
+	var symbols *Symbols
+	var noSymbols error
 	read := make(chan struct{})
 	go func() {
 		defer close(read)
-		t.readSymbols("/proc/kallsyms")
+		symbols, noSymbols = readSymbols(kallsyms, wantedSymbols())
 	}()
 	a, err := newAttacher(opts)
+	if err == nil {
+		err = t.setOffsets(a)
+	}
 	<-read
 	if err != nil {
 		return nil, err
 	}
-	spec := a.spec
+	t.keepSymbols(symbols, noSymbols)
 	a.symbols = t.symbols
-	if err := setConstants(spec, a.symbols, opts); err != nil {
-		return nil, err
+	size(a.spec, opts)
+	return a, setConstants(a.spec, a.symbols, opts)
+}
+
+// setOffsets lets the programs find the parts of rss that are per CPU.
+func (t *Tracer) setOffsets(a *attacher) error {
+	if !rssIsPerCPU(a.types) {
+		return nil
 	}
-	size(spec, opts)
 	cpus, _, err := topology("/sys")
 	if err != nil {
-		return nil, err
-	}
-	if !rssIsPerCPU(a) {
-		return a, nil
+		return err
 	}
 	offsets, err := percpuOffsets(a.cache, a.types, cpus)
 	if err != nil {
 		t.notes = append(t.notes, "rss is approximate: "+err.Error())
-		return a, nil
+		return nil
 	}
-	if err := setVariable(spec, probe.OomtraceVarPercpuOffsets, offsets); err != nil {
-		return nil, err
+	if err := setVariable(a.spec, probe.OomtraceVarPercpuOffsets, offsets); err != nil {
+		return err
 	}
-	return a, setVariable(spec, probe.OomtraceVarPercpuOffsetsKnown, uint32(1))
+	return setVariable(a.spec, probe.OomtraceVarPercpuOffsetsKnown, uint32(1))
 }
 
 // newAttacher reads the programs and the kernel's types.
@@ -305,7 +328,11 @@ func newAttacher(opts Options) (*attacher, error) {
 	if a.types, err = kernelTypes(opts.BTF); err != nil {
 		return nil, err
 	}
-	if _, err := a.kernelTypes(); isExhausted(err) {
+	if a.types != nil {
+		return a, nil
+	}
+	// Those of modules are left out, of which the library would look at all.
+	if a.types, err = a.cache.Kernel(); isExhausted(err) {
 		return nil, fmt.Errorf("read the kernel's types: %w: %w", ErrResources, err)
 	} else if err != nil {
 		return nil, fmt.Errorf("%w: %w: %w", ErrUnsupported, ErrNoBTF, err)
@@ -378,7 +405,7 @@ func exhausted(at Attachment) error {
 // attach carries out the plan. Only a program that is needed can make it fail, or
 // none on the decision where the attach type asks for one.
 func (t *Tracer) attach(a *attacher, tier Tier) error {
-	for n, h := range plan(tier) {
+	for n, h := range a.hooks {
 		if h.wanted != nil && !h.wanted(a) {
 			continue
 		}
@@ -462,7 +489,7 @@ func (t *Tracer) Kernel() string { return t.machine.Kernel }
 // hold is then sampled from user space.
 func (t *Tracer) HiddenData() []string {
 	var hidden []string
-	for _, name := range wantedSymbols().data {
+	for _, name := range slices.Sorted(maps.Keys(wantedSymbols().data)) {
 		if t.symbols.Data(name) == 0 && name != symMemcgStats {
 			hidden = append(hidden, name)
 		}
@@ -598,10 +625,11 @@ func (t *Tracer) Close() error {
 func (a *attacher) release() {
 	a.cache, a.types, a.spec = nil, nil, nil
 	debug.FreeOSMemory()
-	object := probe.Object()
 	page := os.Getpagesize()
-	skip := -int(uintptr(unsafe.Pointer(unsafe.SliceData(object)))) & (page - 1)
-	if whole := (len(object) - skip) &^ (page - 1); whole > 0 {
-		_ = unix.Madvise(object[skip:skip+whole], unix.MADV_DONTNEED)
+	for _, object := range probe.Objects() {
+		skip := -int(uintptr(unsafe.Pointer(unsafe.SliceData(object)))) & (page - 1)
+		if whole := (len(object) - skip) &^ (page - 1); whole > 0 {
+			_ = unix.Madvise(object[skip:skip+whole], unix.MADV_DONTNEED)
+		}
 	}
 }
