@@ -81,7 +81,7 @@ const (
 	// pace is the least time between two questions to an engine in a container or of a
 	// user, on average: they make containers as fast as they like. burst may come at
 	// once.
-	pace  = 50 * time.Millisecond
+	pace  = 20 * time.Millisecond
 	burst = 200
 	// podPause is how long the pod's own sandbox, asked for as well, has to tell the
 	// pod's labels.
