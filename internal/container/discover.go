@@ -13,6 +13,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/oomtrace/oomtrace/internal/cgroup"
 	"github.com/oomtrace/oomtrace/internal/oom"
 )
 
@@ -41,8 +42,14 @@ var (
 // containers.
 const maxSources = 48
 
-// maxForeign bounds those of them in containers.
-const maxForeign = 16
+// maxForeign bounds those of them in containers, and maxEach those in one container
+// with all that are in it: it may make as many as it likes. More than maxPlaces are
+// not looked at.
+const (
+	maxForeign = 16
+	maxEach    = 4
+	maxPlaces  = 1024
+)
 
 // The kinds of sources.
 const (
@@ -98,28 +105,31 @@ func (c *Cache) adopt(places []candidate, here bool) (news bool) {
 	c.mu.RUnlock()
 	if !here {
 		have = slices.DeleteFunc(have, func(s *source) bool {
-			if !s.node || slices.ContainsFunc(places, func(p candidate) bool { return p.path == s.path }) {
+			if !s.node || slices.ContainsFunc(places, func(p candidate) bool { return p.path == s.path && p.domain == s.domain }) {
 				return false
 			}
 			c.stop(s)
 			return true
 		})
 	}
-	foreign := 0
+	foreign, each := 0, map[string]int{}
 	for _, s := range have {
 		if s.within != "" {
 			foreign++
+			each[outermost(s.within)]++
 		}
 	}
 	for _, p := range places {
-		if len(have) >= maxSources || p.within != "" && foreign >= maxForeign || slices.ContainsFunc(have, func(s *source) bool {
+		outer := outermost(p.within)
+		if len(have) >= maxSources || p.within != "" && (foreign >= maxForeign || each[outer] >= maxEach) || slices.ContainsFunc(have, func(s *source) bool {
 			return s.path == p.path || s.inode == p.inode && p.inode != [2]uint64{} ||
-				s.within != "" && s.domain == p.domain && s.kind == p.kind // one of a kind for each container
+				p.same(s.domain, s.kind)
 		}) {
 			continue
 		}
 		if p.within != "" {
 			foreign++
+			each[outer]++
 		}
 		have, news = append(have, c.start(p)), true
 	}
@@ -127,6 +137,21 @@ func (c *Cache) adopt(places []candidate, here bool) (news bool) {
 	c.sources = have
 	c.mu.Unlock()
 	return news
+}
+
+// same says that a place is of a kind that its container has already: it may have one.
+func (f *candidate) same(d domain, kind string) bool {
+	return d.within != "" && d == f.domain && kind == f.kind
+}
+
+// outermost is the cgroup of the container on the machine that another one is in.
+func outermost(within string) string {
+	for i := 1; i < len(within); i++ {
+		if within[i] == '/' && cgroup.Parse(within[:i]).Owner.Container != nil {
+			return within[:i]
+		}
+	}
+	return within
 }
 
 // stop ends a source. What it told stays, as of others that are gone.
@@ -196,14 +221,14 @@ func (c *Cache) nodes() []candidate {
 	}
 	defer func() { _ = d.Close() }()
 	var out []candidate
-	for len(out) < maxSources {
+	for len(out) < maxPlaces {
 		names, err := d.Readdirnames(256)
 		if err != nil {
 			return out
 		}
 		for _, pid := range names {
 			if pid[0] >= '1' && pid[0] <= '9' && isDaemon(filepath.Join(proc, pid)) {
-				out = append(out, c.node(proc, pid)...)
+				out = c.node(out, proc, pid)
 			}
 		}
 	}
@@ -215,8 +240,8 @@ func isDaemon(dir string) bool {
 	return err == nil && slices.Contains(daemons, strings.TrimSuffix(string(comm), "\n"))
 }
 
-// node gives the places in the root of one process, if it may be trusted.
-func (c *Cache) node(proc, pid string) []candidate {
+// node adds the places in the root of one process, if it may be trusted.
+func (c *Cache) node(out []candidate, proc, pid string) []candidate {
 	open := func() (*os.File, daemon, error) {
 		dir, err := os.Open(filepath.Join(proc, pid))
 		if err != nil {
@@ -230,12 +255,14 @@ func (c *Cache) node(proc, pid string) []candidate {
 	}
 	dir, d, err := open()
 	if err != nil {
-		return nil
+		return out
 	}
 	defer func() { _ = dir.Close() }()
 	root := filepath.Join(proc, pid, "root")
-	var out []candidate
 	add := func(kind, path string) {
+		if slices.ContainsFunc(out, func(p candidate) bool { return p.same(d.domain, kind) }) {
+			return
+		}
 		f, err := openIn(d.root, path, d.check)
 		if err != nil {
 			return

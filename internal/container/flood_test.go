@@ -100,3 +100,28 @@ func drown(conn net.Conn, flood string, taken *atomic.Int64) {
 		}
 	}
 }
+
+// TestPace holds that an engine in a container is asked no more often than it may be,
+// however many containers it makes.
+func TestPace(t *testing.T) {
+	root := shortDir(t)
+	node := "/docker/" + id(1_000_000)
+	dir := process(t, root, 100, node+"/init")
+	write(t, fmt.Sprintf("%s/proc/%d/cgroup", root, os.Getpid()), "0::"+node+"\n")
+	f := &fakeCRI{}
+	for n := range 1000 {
+		f.add(n, 100_000+n, "app")
+	}
+	f.serve(t, dir+"/root"+containerd)
+	c := open(t, Options{Root: root})
+	c.Ready(t.Context())
+	began := time.Now()
+	for n := range 1000 {
+		c.Seen(node + podPath(n, 100_000+n))
+	}
+	eventually(t, "those that may be asked at once are", func() bool { return f.count("ContainerStatus") >= burst })
+	time.Sleep(500 * time.Millisecond)
+	if got, most := f.count("ContainerStatus"), burst+2+int(time.Since(began)/pace); got > most {
+		t.Errorf("asked %d times, at most %d", got, most)
+	}
+}

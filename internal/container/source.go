@@ -78,6 +78,11 @@ const (
 	// maxHurries is how many times in a row an engine in a container may refuse before
 	// a new container no longer shortens the pause.
 	maxHurries = 4
+	// pace is the least time between two questions to an engine in a container or of a
+	// user, on average: they make containers as fast as they like. burst may come at
+	// once.
+	pace  = 20 * time.Millisecond
+	burst = 200
 	// podPause is how long the pod's own sandbox, asked for as well, has to tell the
 	// pod's labels.
 	podPause = time.Second
@@ -110,6 +115,7 @@ type source struct {
 	old      []*ask  // of containers that were there before; nil where one moved
 	pending  map[*entry]*ask
 	busy     [3]int    // questions under way: all, old ones, slow ones
+	paced    time.Time // when all questions so far are due at that pace
 	primed   bool      // all that were there before are queued
 	greeted  bool      // the version was asked for, if that is wanted
 	worked   bool      // answered once
@@ -312,6 +318,12 @@ func (s *source) next(now time.Time) (*ask, time.Duration) {
 	if s.busy[busyAll] >= most {
 		return nil, never
 	}
+	if s.paced.Before(now) {
+		s.paced = now
+	}
+	if wait := s.paced.Sub(now) - burst*pace; wait > 0 {
+		return nil, wait
+	}
 	pause := never
 	for len(s.asks) > 0 {
 		a := s.asks[0]
@@ -339,6 +351,9 @@ func (s *source) next(now time.Time) (*ask, time.Duration) {
 
 // count counts an ask as under way, or as done. It is not changed in between.
 func (s *source) count(a *ask, n int) {
+	if n > 0 && !s.system() {
+		s.paced = s.paced.Add(pace)
+	}
 	s.busy[busyAll] += n
 	if a.old {
 		s.busy[busyOld] += n

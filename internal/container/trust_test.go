@@ -291,6 +291,38 @@ func TestDaemons(t *testing.T) {
 	}
 }
 
+// TestManyDaemons holds that a container with any number of daemons, and of containers in
+// it, takes no source from another container, neither before that is found nor after.
+func TestManyDaemons(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		nested func(n int) string
+	}{
+		{"in one container", func(int) string { return "" }},
+		{"in containers in it", func(n int) string { return "/docker/" + id(1000+n) }},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			root := shortDir(t)
+			node, bad := "/docker/"+id(50), "/docker/"+id(60)
+			f := &fakeCRI{}
+			f.add(1, 2, "app")
+			f.serve(t, process(t, root, 999, node)+"/root"+containerd)
+			write(t, fmt.Sprintf("%s/proc/%d/cgroup", root, os.Getpid()), "0::"+node+"\n")
+			c := open(t, Options{Root: root, Interval: 300 * time.Millisecond})
+			for n := range 300 { // more than one read of a directory gives
+				write(t, process(t, root, 1000+n, bad+tt.nested(n))+"/root"+containerd, "")
+			}
+			later := open(t, Options{Root: root, Interval: 300 * time.Millisecond})
+			for when, c := range map[string]*Cache{"first": c, "later": later} {
+				c.Ready(t.Context())
+				if !c.Wait(t.Context(), node+podPath(1, 2), id(2)) {
+					t.Errorf("not known to the one that came %s: %+v", when, c.Sources())
+				}
+			}
+		})
+	}
+}
+
 // TestNodeGone holds that a node's source is let go with the node, and what it told
 // stays.
 func TestNodeGone(t *testing.T) {
