@@ -26,6 +26,7 @@ func TestMain(m *testing.M) {
 	if err != nil {
 		panic(err)
 	}
+	LimitHeap()
 	for _, step := range Apply(Options{OOMScoreAdj: adj}) {
 		fmt.Printf("step %s: %v\n", step.Name, step.Err)
 	}
@@ -109,8 +110,8 @@ func hardened(t *testing.T, adj int) string {
 	return string(out)
 }
 
-// TestApply: each thread has lost its capabilities, and the heap is there; all
-// but the last needs privileges, and is reported where they are missing.
+// TestApply: each thread has lost its capabilities, the heap is there, and not in huge
+// pages; all but the last step needs privileges, and is reported where they are missing.
 func TestApply(t *testing.T) {
 	out := hardened(t, 500)
 	threads := strings.Count(out, "Name:\t")
@@ -118,7 +119,7 @@ func TestApply(t *testing.T) {
 		"CapPrm:\t0000000000000000\n": threads, "CapEff:\t0000000000000000\n": threads, "CapInh:\t0000000000000000\n": threads,
 		"NoNewPrivs:\t1\n": threads, "step drop privileges: <nil>\n": 1, "step oom_score_adj: <nil>\n": 1, "step ": 5, "\n500\n": 1,
 		"CapAmb:\t0000000000000000\n": threads, "Seccomp:\t2\n": threads, "step filter system calls: <nil>\n": 1,
-		"refused ": 13, " -> operation not permitted\n": 13, "allowed ": 5,
+		"THP_enabled:\t0\n": threads, "refused ": 13, " -> operation not permitted\n": 13, "allowed ": 5,
 	} {
 		if got := strings.Count(out, what); got != n || n == 0 {
 			t.Errorf("%d times %q, want %d", got, what, n)
