@@ -42,6 +42,9 @@ func repeated(n int, v uint64) []uint64 {
 	return out
 }
 
+// kswapd asks.
+func kswapd(r *oom.Record) { r.Trigger.Comm, r.Trigger.GFPMask = "kswapd1", oom.Some(uint32(0xcc0)) }
+
 // pagefault is a page fault that failed without an allocation, on a machine with room.
 func pagefault(free uint64) []change {
 	return []change{swap(0, 0), stack("pagefault_out_of_memory+0x5a", "do_user_addr_fault+0x5c"), func(r *oom.Record) {
@@ -134,6 +137,10 @@ func newPairs() []pair {
 		{codeHugepagesUsed, "no swap", system(with(huge(2*gib), swap(0, 0))...), codeHugepagesUsed, "unused", system(append(huge(2*gib), stat(oom.StatHugepagesFree, 2*gib), swap(0, 0))...), codeMemoryHugepages},
 		{codeMemoryBalloon, "an inflated one", system(stat("balloon_pages_bytes", gib)), codeSwapFull, "a small one", system(stat("balloon_pages_bytes", 100*mib)), codeSwapFull},
 		{codeMemoryProtected, "the victim's cgroup", system(protect(2 * gib)), codeSwapFull, "a little of it", system(protect(200 * mib)), codeSwapFull},
+		{codeMinTTL, "its stack", system(kswapd, idle, stack("lru_gen_age_node+0x1", "balance_pgdat.isra.0+0x2")), codeMinTTL, "another's", system(kswapd, stack("__alloc_pages_slowpath+0x1")), codeSwapFull},
+		{codeMinTTL, "no stack, kswapd's request", system(kswapd, swap(0, 0)), codeMinTTL, "a page fault's", system(kswapd, swap(0, 0), movableMask), codeSwapNone},
+		{codeMinTTL, "its name", system(kswapd, swap(0, 0)), codeMinTTL, "another name", system(kswapd, swap(0, 0), func(r *oom.Record) { r.Trigger.Comm = "kswapd0x" }), codeSwapNone},
+		{codeMinTTL, "of order 0", system(kswapd, swap(0, 0)), codeMinTTL, "of order 1", system(kswapd, swap(0, 0), func(r *oom.Record) { r.Trigger.Order.Value = 1 }), codeSwapNone},
 		{codeNotShort, "a page fault", system(pagefault(1400 * mib)...), codeNotShort, "nothing is free", system(pagefault(40 * mib)...), codeSwapNone},
 		{codeNotShort, "above the marks", system(idle, pagefault(1400 * mib)[2]), codeNotShort, "a request of four pages, no blocks known", system(pagefault(1400 * mib)[2], func(r *oom.Record) {
 			r.Trigger.Order = oom.Some(int32(2))
@@ -286,6 +293,7 @@ func outcomePairs() []pair {
 		{codeCut, "a whole report", system(swap(0, 0), cut), codeCut, "a kill", system(swap(0, 0)), codeSwapNone},
 		{codeCut, "a line alone", &oom.Record{Kind: oom.KindOOM, Source: oom.SourceKmsg}, codeCut, "a kill line alone", &oom.Record{Kind: oom.KindKill, Source: oom.SourceKmsg}, codeUnknown},
 		{codeSwapNone, "a daemon, with no memory free", system(swap(0, 0), sysrq, daemon), codeSysrq, "a person, with memory free", system(swap(0, 0), sysrq, roomy), codeSysrq},
+		{codeMinTTL, "swap is free", system(kswapd, swap(gib, gib/5+1), stack("lru_gen_age_node+0x1")), codeMinTTL, "SysRq-f", system(kswapd, sysrq, daemon, stack("lru_gen_age_node+0x1")), codeSysrq},
 		{codeNotShort, "the same free memory, and a request for it", system(swap(0, 0), twentieth), codeNotShort, "a daemon, with a twentieth free", system(swap(0, 0), sysrq, twentieth), codeSysrq},
 		{codeNotShort, "a person, with memory free", system(swap(0, 0), sysrq, roomy), codeSysrq, "a daemon, with no memory free", system(swap(0, 0), sysrq, daemon), codeSysrq},
 	}
