@@ -42,6 +42,14 @@ func repeated(n int, v uint64) []uint64 {
 	return out
 }
 
+func bySwapoff(r *oom.Record) { r.Trigger.Comm = "swapoff" }
+
+func died(r *oom.Record) { r.Victim.Comm = "swapoff" }
+
+func noSwapLines(r *oom.Record) {
+	r.Memory.SwapTotalBytes, r.Memory.SwapFreeBytes, r.Incomplete = oom.Opt[uint64]{}, oom.Opt[uint64]{}, oom.Some(true)
+}
+
 // kswapd asks.
 func kswapd(r *oom.Record) { r.Trigger.Comm, r.Trigger.GFPMask = "kswapd1", oom.Some(uint32(0xcc0)) }
 
@@ -129,6 +137,7 @@ func newPairs() []pair {
 		{codeLimitAnon, "pages on their way to swap", limited(limitStat(oom.LimitAnon, 150*mib), limitStat(oom.LimitFile, 104*mib), limitStat(oom.LimitSwapcached, 100*mib), limitStat(oom.LimitKernel, 2*mib)), codeLimitAnon,
 			"files", limited(limitStat(oom.LimitAnon, 20*mib), limitStat(oom.LimitFile, 230*mib), limitStat(oom.LimitSwapcached, 4*mib)), codeLimitFile},
 		{codeSwapoff, "it is the victim", system(swap(0, 0), origin("swapoff"), device), codeSwapoff, "KSM is turned off", system(swap(0, 0), origin("sh")), codeSwapNone},
+		{codeSwapoff, "it asked and died, in a cut log", system(fromLog, bySwapoff, died, noSwapLines), codeSwapoff, "another died", system(fromLog, bySwapoff, noSwapLines), codeMemoryLow},
 		{codeSwapoff, "it asked", system(swap(0, 0), stack("try_to_unuse+0x1", "__do_sys_swapoff+0x2")), codeSwapoff, "no swap", system(swap(0, 0)), codeSwapNone},
 		{codeSwapoff, "the device is in use, the total is 0", system(swap(0, 0), device), codeSwapoff, "swap is used up", system(device), codeSwapFull},
 		{codeSwapMlocked, "no swap", system(with(lockedBy(oom.StatMlocked, 2*gib), swap(0, 0))...), codeSwapMlocked, "no swap, little locked", system(with(lockedBy(oom.StatMlocked, 800*mib), swap(0, 0))...), codeSwapNone},
