@@ -50,6 +50,20 @@ func noSwapLines(r *oom.Record) {
 	r.Memory.SwapTotalBytes, r.Memory.SwapFreeBytes, r.Incomplete = oom.Opt[uint64]{}, oom.Opt[uint64]{}, oom.Some(true)
 }
 
+func balance(r *oom.Record) { r.Trigger.KernelStack = []string{"balance_pgdat+0x2"} }
+
+func tenth(less uint64) change {
+	return func(r *oom.Record) { r.Memory.TotalBytes, r.Memory.FreeBytes = b(4000*mib), b(400*mib-less) }
+}
+
+func cached(v uint64) change {
+	return func(r *oom.Record) {
+		stat(oom.StatActiveFile, v)(r)
+		stat(oom.StatInactiveFile, 0)(r)
+		r.Memory.TotalBytes = b(4000 * mib)
+	}
+}
+
 // kswapd asks.
 func kswapd(r *oom.Record) { r.Trigger.Comm, r.Trigger.GFPMask = "kswapd1", oom.Some(uint32(0xcc0)) }
 
@@ -146,10 +160,13 @@ func newPairs() []pair {
 		{codeHugepagesUsed, "no swap", system(with(huge(2*gib), swap(0, 0))...), codeHugepagesUsed, "unused", system(append(huge(2*gib), stat(oom.StatHugepagesFree, 2*gib), swap(0, 0))...), codeMemoryHugepages},
 		{codeMemoryBalloon, "an inflated one", system(stat("balloon_pages_bytes", gib)), codeSwapFull, "a small one", system(stat("balloon_pages_bytes", 100*mib)), codeSwapFull},
 		{codeMemoryProtected, "the victim's cgroup", system(protect(2 * gib)), codeSwapFull, "a little of it", system(protect(200 * mib)), codeSwapFull},
-		{codeMinTTL, "its stack", system(kswapd, idle, stack("lru_gen_age_node+0x1", "balance_pgdat.isra.0+0x2")), codeMinTTL, "another's", system(kswapd, stack("__alloc_pages_slowpath+0x1")), codeSwapFull},
-		{codeMinTTL, "no stack, kswapd's request", system(kswapd, swap(0, 0)), codeMinTTL, "a page fault's", system(kswapd, swap(0, 0), movableMask), codeSwapNone},
-		{codeMinTTL, "its name", system(kswapd, swap(0, 0)), codeMinTTL, "another name", system(kswapd, swap(0, 0), func(r *oom.Record) { r.Trigger.Comm = "kswapd0x" }), codeSwapNone},
-		{codeMinTTL, "of order 0", system(kswapd, swap(0, 0)), codeMinTTL, "of order 1", system(kswapd, swap(0, 0), func(r *oom.Record) { r.Trigger.Order.Value = 1 }), codeSwapNone},
+		{codeMinTTL, "its stack", system(kswapd, idle, stack("lru_gen_age_node+0x1", "balance_pgdat.isra.0+0x2")), codeMinTTL, "another's", system(kswapd, idle, stack("__alloc_pages_slowpath+0x1")), codeSwapUnexplained},
+		{codeMinTTL, "no stack, kswapd's request", system(kswapd, idle), codeMinTTL, "a page fault's", system(kswapd, idle, movableMask), codeSwapUnexplained},
+		{codeMinTTL, "its name", system(kswapd, idle), codeMinTTL, "another name", system(kswapd, idle, func(r *oom.Record) { r.Trigger.Comm = "kswapd0x" }), codeSwapUnexplained},
+		{codeMinTTL, "of order 0", system(kswapd, idle), codeMinTTL, "of order 1", system(kswapd, idle, func(r *oom.Record) { r.Trigger.Order.Value = 1 }), codeSwapUnexplained},
+		{codeMinTTL, "a fifth of swap is free", system(kswapd, swap(5*gib, gib)), codeMinTTL, "no stack, and less", system(kswapd, swap(5*gib, gib-1)), codeSwapFull},
+		{codeMinTTL, "a tenth is free, and no swap", system(kswapd, swap(0, 0), balance, tenth(0)), codeMinTTL, "no stack, and less", system(kswapd, swap(0, 0), tenth(1)), codeSwapNone},
+		{codeMinTTL, "page cache is left, and no swap", system(kswapd, swap(0, 0), balance, cached(1000*mib)), codeMinTTL, "no stack, and less", system(kswapd, swap(0, 0), cached(999*mib)), codeSwapNone},
 		{codeNotShort, "a page fault", system(pagefault(1400 * mib)...), codeNotShort, "nothing is free", system(pagefault(40 * mib)...), codeSwapNone},
 		{codeNotShort, "above the marks", system(idle, pagefault(1400 * mib)[2]), codeNotShort, "a request of four pages, no blocks known", system(pagefault(1400 * mib)[2], func(r *oom.Record) {
 			r.Trigger.Order = oom.Some(int32(2))
@@ -302,7 +319,7 @@ func outcomePairs() []pair {
 		{codeCut, "a whole report", system(swap(0, 0), cut), codeCut, "a kill", system(swap(0, 0)), codeSwapNone},
 		{codeCut, "a line alone", &oom.Record{Kind: oom.KindOOM, Source: oom.SourceKmsg}, codeCut, "a kill line alone", &oom.Record{Kind: oom.KindKill, Source: oom.SourceKmsg}, codeUnknown},
 		{codeSwapNone, "a daemon, with no memory free", system(swap(0, 0), sysrq, daemon), codeSysrq, "a person, with memory free", system(swap(0, 0), sysrq, roomy), codeSysrq},
-		{codeMinTTL, "swap is free", system(kswapd, swap(gib, gib/5+1), stack("lru_gen_age_node+0x1")), codeMinTTL, "SysRq-f", system(kswapd, sysrq, daemon, stack("lru_gen_age_node+0x1")), codeSysrq},
+		{codeMinTTL, "with swap used up", system(kswapd, swap(gib, 0), balance), codeSwapFull, "SysRq-f", system(kswapd, sysrq, daemon, balance), codeSysrq},
 		{codeNotShort, "the same free memory, and a request for it", system(swap(0, 0), twentieth), codeNotShort, "a daemon, with a twentieth free", system(swap(0, 0), sysrq, twentieth), codeSysrq},
 		{codeNotShort, "a person, with memory free", system(swap(0, 0), sysrq, roomy), codeSysrq, "a daemon, with no memory free", system(swap(0, 0), sysrq, daemon), codeSysrq},
 	}

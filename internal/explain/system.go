@@ -46,11 +46,21 @@ func (e *explanation) minTTL() bool {
 	default:
 		return false
 	}
-	text := "kswapd asked for the kill: lru_gen/min_ttl_ms keeps what was used lately, and too little else could be reclaimed"
-	if e.swapTotal.Known && e.swapFree.Known && ratio(e.swapFree.Value, e.swapTotal.Value, 1, 5) {
-		text += sprintf(", with %s of swap free", partText(e.swapFree.Value, e.swapTotal.Value))
+	f := finding{code: codeMinTTL, doubt: doubt,
+		text: "kswapd asked for the kill: lru_gen/min_ttl_ms keeps what was used lately, and too little else could be reclaimed"}
+	swapLeft := e.swapFree.Known && ratio(e.swapFree.Value, e.swapTotal.Value, 1, 5)
+	if swapLeft {
+		f.text += sprintf(", with %s of swap free", partText(e.swapFree.Value, e.swapTotal.Value))
 	}
-	e.add(finding{code: codeMinTTL, text: text, doubt: doubt})
+	if !swapLeft && e.swapTotal.Known && e.tight() && !ratio(e.lruFile.Value, e.total.Value, 1, 4) {
+		// Without that setting it would have come to a kill a little later.
+		f.aside = "kswapd asked for the kill, as lru_gen/min_ttl_ms has it"
+		if doubt == "" {
+			e.add(f)
+		}
+		return true
+	}
+	e.add(f)
 	e.settle(codeMinTTL)
 	return true
 }
