@@ -122,6 +122,7 @@ func noScenario() map[string]string {
 		"swap_too_slow":     "on one machine with swap on a device that delays writes, who reclaims waits for the device and no OOM comes (seen on 6.12 with 2 s and with for ever)",
 		"swap_unexplained":  "it stands where the record does not show the cause",
 		"limit_no_task":     "TestPairs of explain: a process that moves away leaves its charges, which v1 could take along",
+		"memory_min_ttl":    "min_ttl_ms is 0 in the guests: TestPairs of explain",
 		"memory_balloon":    "a guest's balloon needs a host that inflates it",
 		"grew_burst":        "the flight recording gives it: TestShapes of explain, and its own tests",
 		"grew_leak":         "as grew_burst",

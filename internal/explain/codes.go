@@ -40,6 +40,7 @@ const (
 	codeKubeletUnsure   = "kubelet_unsure"
 	codeMemoryLow       = "memory_free_low"
 	codeNotShort        = "memory_not_short"
+	codeMinTTL          = "memory_min_ttl"
 	codeMemoryKernel    = "memory_kernel"
 	codeMemoryMissing   = "memory_missing"
 	codeMemoryBalloon   = "memory_balloon"
@@ -137,6 +138,7 @@ func memoryCodes() []Code {
 	return []Code{
 		{codeMemoryLow, "the machine has no free memory above its watermarks", checkSwap},
 		{codeNotShort, "memory was free above the watermarks: the machine was not short of it", "trigger.kernel_stack: a page fault may fail for want of a cgroup's charge or in a driver; dmesg just before"},
+		{codeMinTTL, "kswapd asked for the kill: min_ttl_ms keeps what was used lately from reclaim", "cat /sys/kernel/mm/lru_gen/min_ttl_ms"},
 		{codeMemoryKernel, "most memory is kernel memory, which cannot be swapped", "slabtop -o; grep -E 'SUnreclaim|KernelStack|PageTables|Percpu' /proc/meminfo"},
 		{codeMemoryMissing, "most memory is in none of the kernel's statistics", "ss -m; zramctl; grep -i -E 'Huge|Vmalloc|Balloon' /proc/meminfo; the hypervisor's balloon; /proc/vmallocinfo; grep ^size /proc/spl/kstat/zfs/arcstats"},
 		{codeMemoryBalloon, "the hypervisor's balloon has taken much of the memory", ""},

@@ -42,6 +42,31 @@ func repeated(n int, v uint64) []uint64 {
 	return out
 }
 
+func bySwapoff(r *oom.Record) { r.Trigger.Comm = "swapoff" }
+
+func died(r *oom.Record) { r.Victim.Comm = "swapoff" }
+
+func noSwapLines(r *oom.Record) {
+	r.Memory.SwapTotalBytes, r.Memory.SwapFreeBytes, r.Incomplete = oom.Opt[uint64]{}, oom.Opt[uint64]{}, oom.Some(true)
+}
+
+func balance(r *oom.Record) { r.Trigger.KernelStack = []string{"balance_pgdat+0x2"} }
+
+func tenth(less uint64) change {
+	return func(r *oom.Record) { r.Memory.TotalBytes, r.Memory.FreeBytes = b(4000*mib), b(400*mib-less) }
+}
+
+func cached(v uint64) change {
+	return func(r *oom.Record) {
+		stat(oom.StatActiveFile, v)(r)
+		stat(oom.StatInactiveFile, 0)(r)
+		r.Memory.TotalBytes = b(4000 * mib)
+	}
+}
+
+// kswapd asks.
+func kswapd(r *oom.Record) { r.Trigger.Comm, r.Trigger.GFPMask = "kswapd1", oom.Some(uint32(0xcc0)) }
+
 // pagefault is a page fault that failed without an allocation, on a machine with room.
 func pagefault(free uint64) []change {
 	return []change{swap(0, 0), stack("pagefault_out_of_memory+0x5a", "do_user_addr_fault+0x5c"), func(r *oom.Record) {
@@ -126,6 +151,7 @@ func newPairs() []pair {
 		{codeLimitAnon, "pages on their way to swap", limited(limitStat(oom.LimitAnon, 150*mib), limitStat(oom.LimitFile, 104*mib), limitStat(oom.LimitSwapcached, 100*mib), limitStat(oom.LimitKernel, 2*mib)), codeLimitAnon,
 			"files", limited(limitStat(oom.LimitAnon, 20*mib), limitStat(oom.LimitFile, 230*mib), limitStat(oom.LimitSwapcached, 4*mib)), codeLimitFile},
 		{codeSwapoff, "it is the victim", system(swap(0, 0), origin("swapoff"), device), codeSwapoff, "KSM is turned off", system(swap(0, 0), origin("sh")), codeSwapNone},
+		{codeSwapoff, "it asked and died, in a cut log", system(fromLog, bySwapoff, died, noSwapLines), codeSwapoff, "another died", system(fromLog, bySwapoff, noSwapLines), codeMemoryLow},
 		{codeSwapoff, "it asked", system(swap(0, 0), stack("try_to_unuse+0x1", "__do_sys_swapoff+0x2")), codeSwapoff, "no swap", system(swap(0, 0)), codeSwapNone},
 		{codeSwapoff, "the device is in use, the total is 0", system(swap(0, 0), device), codeSwapoff, "swap is used up", system(device), codeSwapFull},
 		{codeSwapMlocked, "no swap", system(with(lockedBy(oom.StatMlocked, 2*gib), swap(0, 0))...), codeSwapMlocked, "no swap, little locked", system(with(lockedBy(oom.StatMlocked, 800*mib), swap(0, 0))...), codeSwapNone},
@@ -134,6 +160,13 @@ func newPairs() []pair {
 		{codeHugepagesUsed, "no swap", system(with(huge(2*gib), swap(0, 0))...), codeHugepagesUsed, "unused", system(append(huge(2*gib), stat(oom.StatHugepagesFree, 2*gib), swap(0, 0))...), codeMemoryHugepages},
 		{codeMemoryBalloon, "an inflated one", system(stat("balloon_pages_bytes", gib)), codeSwapFull, "a small one", system(stat("balloon_pages_bytes", 100*mib)), codeSwapFull},
 		{codeMemoryProtected, "the victim's cgroup", system(protect(2 * gib)), codeSwapFull, "a little of it", system(protect(200 * mib)), codeSwapFull},
+		{codeMinTTL, "its stack", system(kswapd, idle, stack("lru_gen_age_node+0x1", "balance_pgdat.isra.0+0x2")), codeMinTTL, "another's", system(kswapd, idle, stack("__alloc_pages_slowpath+0x1")), codeSwapUnexplained},
+		{codeMinTTL, "no stack, kswapd's request", system(kswapd, idle), codeMinTTL, "a page fault's", system(kswapd, idle, movableMask), codeSwapUnexplained},
+		{codeMinTTL, "its name", system(kswapd, idle), codeMinTTL, "another name", system(kswapd, idle, func(r *oom.Record) { r.Trigger.Comm = "kswapd0x" }), codeSwapUnexplained},
+		{codeMinTTL, "of order 0", system(kswapd, idle), codeMinTTL, "of order 1", system(kswapd, idle, func(r *oom.Record) { r.Trigger.Order.Value = 1 }), codeSwapUnexplained},
+		{codeMinTTL, "a fifth of swap is free", system(kswapd, swap(5*gib, gib)), codeMinTTL, "no stack, and less", system(kswapd, swap(5*gib, gib-1)), codeSwapFull},
+		{codeMinTTL, "a tenth is free, and no swap", system(kswapd, swap(0, 0), balance, tenth(0)), codeMinTTL, "no stack, and less", system(kswapd, swap(0, 0), tenth(1)), codeSwapNone},
+		{codeMinTTL, "page cache is left, and no swap", system(kswapd, swap(0, 0), balance, cached(1000*mib)), codeMinTTL, "no stack, and less", system(kswapd, swap(0, 0), cached(999*mib)), codeSwapNone},
 		{codeNotShort, "a page fault", system(pagefault(1400 * mib)...), codeNotShort, "nothing is free", system(pagefault(40 * mib)...), codeSwapNone},
 		{codeNotShort, "above the marks", system(idle, pagefault(1400 * mib)[2]), codeNotShort, "a request of four pages, no blocks known", system(pagefault(1400 * mib)[2], func(r *oom.Record) {
 			r.Trigger.Order = oom.Some(int32(2))
@@ -286,6 +319,7 @@ func outcomePairs() []pair {
 		{codeCut, "a whole report", system(swap(0, 0), cut), codeCut, "a kill", system(swap(0, 0)), codeSwapNone},
 		{codeCut, "a line alone", &oom.Record{Kind: oom.KindOOM, Source: oom.SourceKmsg}, codeCut, "a kill line alone", &oom.Record{Kind: oom.KindKill, Source: oom.SourceKmsg}, codeUnknown},
 		{codeSwapNone, "a daemon, with no memory free", system(swap(0, 0), sysrq, daemon), codeSysrq, "a person, with memory free", system(swap(0, 0), sysrq, roomy), codeSysrq},
+		{codeMinTTL, "with swap used up", system(kswapd, swap(gib, 0), balance), codeSwapFull, "SysRq-f", system(kswapd, sysrq, daemon, balance), codeSysrq},
 		{codeNotShort, "the same free memory, and a request for it", system(swap(0, 0), twentieth), codeNotShort, "a daemon, with a twentieth free", system(swap(0, 0), sysrq, twentieth), codeSysrq},
 		{codeNotShort, "a person, with memory free", system(swap(0, 0), sysrq, roomy), codeSysrq, "a daemon, with no memory free", system(swap(0, 0), sysrq, daemon), codeSysrq},
 	}

@@ -129,7 +129,8 @@ func (e *explanation) swapoff() bool {
 		who, comm = &t.PID, t.Comm
 	case v != nil && v.OOMOrigin.Or(false) && v.Comm == command:
 		who, comm = &v.PID, v.Comm
-	case t != nil && t.Comm == command && e.rec.Source == oom.SourceKmsg && m != nil && m.SwapTotalBytes == oom.Some(uint64(0)):
+	case t != nil && t.Comm == command && e.rec.Source == oom.SourceKmsg && (m != nil && m.SwapTotalBytes == oom.Some(uint64(0)) ||
+		v != nil && v.Comm == command && (m == nil || !m.SwapTotalBytes.Known)):
 		who, comm, doubt = &t.PID, t.Comm, "another program of that name: the log lacks its stack"
 	}
 	var used uint64

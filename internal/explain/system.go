@@ -1,11 +1,17 @@
 package explain
 
-import "github.com/oomtrace/oomtrace/internal/oom"
+import (
+	"strings"
+
+	"github.com/oomtrace/oomtrace/internal/oom"
+)
 
 // system explains an OOM of the page allocator.
 func (e *explanation) system() {
 	e.memoryLow()
-	e.zones()
+	if !e.minTTL() {
+		e.zones()
+	}
 	e.hugepages()
 	private := e.lruAnon // shmem is on these lists too
 	private.Value = sub(private.Value, e.sysShmem.Value)
@@ -21,6 +27,42 @@ func (e *explanation) system() {
 	e.systemSwap()
 	e.grew()
 	e.holder()
+}
+
+// minTTL: kswapd asks for a kill itself where the multi-generational LRU has too little that is
+// older than min_ttl_ms (mm/vmscan.c, lru_gen_age_node), whatever is free, in any zone. For its
+// own requests it never does: they may take the reserves.
+func (e *explanation) minTTL() bool {
+	t := e.rec.Trigger
+	if t == nil || e.sysrq {
+		return false
+	}
+	doubt := ""
+	switch node, kswapd := strings.CutPrefix(t.Comm, "kswapd"); {
+	case e.inStack("lru_gen_age_node", "balance_pgdat"):
+	case kswapd && node != "" && strings.Trim(node, "0123456789") == "" && len(t.KernelStack) == 0 &&
+		t.Order == oom.Some(int32(0)) && t.GFPMask.Known && t.GFPMask.Value&(gfpHighmem|gfpMovable) == 0:
+		doubt = "another program of that name: the record lacks its stack"
+	default:
+		return false
+	}
+	f := finding{code: codeMinTTL, doubt: doubt,
+		text: "kswapd asked for the kill: lru_gen/min_ttl_ms keeps what was used lately, and too little else could be reclaimed"}
+	swapLeft := e.swapFree.Known && ratio(e.swapFree.Value, e.swapTotal.Value, 1, 5)
+	if swapLeft {
+		f.text += sprintf(", with %s of swap free", partText(e.swapFree.Value, e.swapTotal.Value))
+	}
+	if !swapLeft && e.swapTotal.Known && e.tight() && !ratio(e.lruFile.Value, e.total.Value, 1, 4) {
+		// Without that setting it would have come to a kill a little later.
+		f.aside = "kswapd asked for the kill, as lru_gen/min_ttl_ms has it"
+		if doubt == "" {
+			e.add(f)
+		}
+		return true
+	}
+	e.add(f)
+	e.settle(codeMinTTL)
+	return true
 }
 
 // systemSwap says what swap has to do with it. Why free swap was not used is asked

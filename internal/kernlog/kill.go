@@ -357,7 +357,10 @@ func cutGlobal(b []byte, s *summary) (head, task []byte, ok bool) {
 	}
 	limit, task, ok := cutLimit(b[i+len(memcg):], victim)
 	// 5.0 to 5.2 call it CONSTRAINT_NONE; a BPF program has words of its own.
-	s.limitCgroup, s.scope = scan.Keep(limit), oom.ScopeCgroup
+	s.scope = oom.ScopeCgroup
+	if ok { // else the name may be cut
+		s.limitCgroup = scan.Keep(limit)
+	}
 	return b[:i], task, ok
 }
 

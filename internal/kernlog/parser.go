@@ -620,6 +620,9 @@ func (p *Parser) summary(l *lines.Line, b []byte) {
 	if !ok {
 		if r := p.reportFor(l, message{}, withoutChoice); r != nil && r.scope == "" { // cut before the task
 			r.scope = s.scope
+			if s.limitCgroup != "" {
+				r.hasLimit, r.limit.Cgroup = true, s.limitCgroup
+			}
 		}
 		p.unplaced(l, b)
 		return

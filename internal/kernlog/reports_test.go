@@ -121,6 +121,25 @@ func TestSummaryCut(t *testing.T) {
 	}
 }
 
+// TestSummaryCutLimit: the limit's cgroup is told when its name is whole.
+func TestSummaryCutLimit(t *testing.T) {
+	const head = "oom-kill:constraint=CONSTRAINT_MEMCG,nodemask=(null),cpuset=/,mems_allowed=0,oom_memcg=/a.slice/b.service"
+	for summary, want := range map[string]string{
+		head + ",task_memcg=/a.slice/b.ser…":              "/a.slice/b.service",
+		head + ",task_memcg=/a.slice/b.service,task=c,pi": "/a.slice/b.service",
+		head + ",task_memc":                               "",
+		head[:len(head)-4]:                                "",
+	} {
+		all := readText(t, at("    5.000001", headerLine, summary, "Memory cgroup out of memory: "+killedLine[len("Out of memory: "):]), testOptions())
+		if len(all) != 1 || all[0].Scope != oom.ScopeCgroup {
+			t.Fatalf("%s: %d records", summary, len(all))
+		}
+		if l := all[0].Limit; l == nil && want != "" || l != nil && l.Cgroup != want {
+			t.Errorf("%s: limit %+v, want %q", summary, l, want)
+		}
+	}
+}
+
 // TestSysrqOld: up to 4.2 the header of a kill by SysRq-f has the order 0.
 func TestSysrqOld(t *testing.T) {
 	const header, cpu = "kworker/1:2 invoked oom-killer: gfp_mask=0xd0, order=0, oom_score_adj=0", "CPU: 1 PID: 99 Comm: kworker/1:2 Not tainted 4.1.0 #1"
