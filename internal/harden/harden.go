@@ -96,11 +96,12 @@ func oneProcessor() {
 // 32 MiB that a small container has, with room for what is not Go's.
 const restLimit = 20 << 20
 
-// The heap of the start is not collected until it reaches half of what the process's
-// cgroups leave it, within these bounds: of the kernel's types, most is garbage, and
-// to look for it among the rest takes a third of the start.
+// The heap of the start is not collected until it reaches a third of what the process's
+// cgroups may take, within these bounds: maps, the ring buffer and code take the rest. Of
+// what reading the kernel's types leaves behind most is garbage, but to look for it among
+// the rest took a third of the start.
 const (
-	leastStart = 12 << 20
+	leastStart = 16 << 20
 	mostStart  = 64 << 20
 )
 
@@ -109,7 +110,7 @@ const (
 // where they are for all processes (khugepaged, Documentation/admin-guide/mm/transhuge.rst).
 func LimitHeap() {
 	_ = unix.Prctl(unix.PR_SET_THP_DISABLE, 1, 0, 0, 0) // without it there is more resident, and nothing else
-	setLimit(max(leastStart, min(ownLimit("/")/2, mostStart)))
+	setLimit(max(leastStart, min(ownLimit("/")/3, mostStart)))
 	setPercent(-1)
 }
 

@@ -2,7 +2,12 @@
 
 package tracer
 
-import "testing"
+import (
+	"errors"
+	"testing"
+
+	"github.com/cilium/ebpf/btf"
+)
 
 // TestHostKills traces real kills on this machine, in whichever hierarchy it
 // has, on every tier that needs neither kprobes nor tracefs.
@@ -42,5 +47,15 @@ func TestHostCounters(t *testing.T) {
 	}
 	if _, err := tr.Stats(); err == nil {
 		t.Error("a closed tracer counts on")
+	}
+}
+
+// TestHostFunctionTypes: fentry is not tried on what BTF does not have.
+func TestHostFunctionTypes(t *testing.T) {
+	a := &attacher{cache: btf.NewCache()}
+	for name, want := range map[string]error{hookOutOfMemory: nil, "no_such_function": errNoFunctionType, "task_struct": errNoFunctionType} {
+		if err := a.refused(functionHook(name, 0, "", ""), candidate{kind: string(TierFentry)}); !errors.Is(err, want) {
+			t.Errorf("%s: %v, want %v", name, err, want)
+		}
 	}
 }

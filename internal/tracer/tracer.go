@@ -619,9 +619,9 @@ func (t *Tracer) Close() error {
 	return errors.Join(errs...)
 }
 
-// release frees the kernel's types, which are some 50 MB once parsed, and of
-// the binary's pages with the programs: the page cache has them, should they be
-// wanted again.
+// release frees the kernel's types and the programs as they were read, some 10 MB,
+// and the binary's pages with the programs: the page cache has them, should they
+// be wanted again.
 func (a *attacher) release() {
 	a.cache, a.types, a.spec = nil, nil, nil
 	debug.FreeOSMemory()
