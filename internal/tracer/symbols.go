@@ -12,6 +12,7 @@ import (
 	"os"
 	"slices"
 	"sort"
+	"strconv"
 
 	"golang.org/x/sys/unix"
 )
