@@ -59,6 +59,7 @@ type Parser struct {
 	// The last beginning of another allocation's report.
 	foreignSeen bool
 	foreignTick uint64
+	picked      [maxOpen]*report // scratch of pick
 	// partial is a line that ended within a name, see join.
 	partial     []byte
 	partialLine lines.Line
@@ -186,7 +187,7 @@ func (p *Parser) Line(l *lines.Line) {
 	if len(p.partial) > 0 && p.join(l) { // its report waits no longer than it does
 		return
 	}
-	p.now = stampOf(l)
+	p.now.uptime, p.now.time, p.now.node, p.now.bootID = l.Uptime, l.Time, l.Node, l.BootID
 	p.expire(l)
 	p.text(l, l.Text)
 }
@@ -195,21 +196,22 @@ func (p *Parser) Line(l *lines.Line) {
 // counters so. A newline can also stand in a name; of such a text the first
 // line says what it is, and a name must not make up a line of its own.
 func (p *Parser) text(l *lines.Line, text []byte) {
-	first, rest, more := bytes.Cut(text, []byte("\n"))
-	first = scan.SkipSpaces(scan.TrimEnd(first))
-	if !more {
+	end := bytes.IndexByte(text, '\n')
+	if end < 0 {
+		first := scan.SkipSpaces(text)
 		if len(first) == 0 {
 			return
 		}
 		k := classify(first)
-		if !ordinary(k) || startsReport(first) {
-			if (first[0] == 'M' || lines.MayMatter(first)) && (p.keepBack(l, first) || p.anchor(l, first)) {
+		if !ordinary(k) || k != partStat && startsReport(first) {
+			if (first[0] == 'M' || lines.MayMatter(first)) && (p.keepBack(l, first) || p.anchor(l, first, k)) {
 				return
 			}
 		}
 		p.part(l, first, k)
 		return
 	}
+	first, rest, more := scan.SkipSpaces(scan.TrimEnd(text[:end])), text[end+1:], true
 	whole := scan.SkipSpaces(text)
 	if p.wholeAnchor(l, whole) {
 		return
@@ -240,7 +242,12 @@ func ordinary(k part) bool {
 
 // startsReport is a quick test for a header, whose name may look like any part.
 func startsReport(b []byte) bool {
-	return scan.Contains(b[:min(len(b), maxComm+len(lines.HeaderMark)+1)], lines.HeaderMark)
+	const words = "invoked oom-killer:"
+	if len(b) < len(words) {
+		return false
+	}
+	b = b[:min(len(b), maxComm+len(lines.HeaderMark)+1)]
+	return bytes.IndexByte(b, '-') >= 0 && scan.Contains(b, words)
 }
 
 // wholeAnchor handles a text of several lines that begins as one of the lines
@@ -249,7 +256,7 @@ func (p *Parser) wholeAnchor(l *lines.Line, b []byte) bool {
 	first, _, _ := bytes.Cut(b, []byte("\n"))
 	if isHeader(b) || scan.Contains(first, lines.KilledMark) || scan.Contains(first, lines.KillMark) || scan.Contains(first, "OOM victim ") ||
 		scan.HasPrefix(first, lines.SummaryMark) || scan.HasPrefix(first, reaperMark) || scan.HasPrefix(first, "Tasks in ") {
-		return p.anchor(l, b)
+		return p.anchor(l, b, classify(b))
 	}
 	return false
 }
@@ -269,8 +276,8 @@ func isHeader(b []byte) bool {
 }
 
 // anchor handles the lines that stand for themselves. A part of a report with a
-// name in it is none, whatever the name says.
-func (p *Parser) anchor(l *lines.Line, b []byte) bool {
+// name in it is none, whatever the name says; k is what it can be.
+func (p *Parser) anchor(l *lines.Line, b []byte, k part) bool {
 	if !lines.MayMatter(b) {
 		return false
 	}
@@ -281,7 +288,7 @@ func (p *Parser) anchor(l *lines.Line, b []byte) bool {
 	case scan.HasPrefix(b, "Tasks in "):
 		p.grouping(l, b)
 		return true
-	case named(classify(b)):
+	case named(k):
 		return false
 	}
 	switch {
@@ -392,14 +399,16 @@ func (p *Parser) newReport(l *lines.Line, headless bool) *report {
 	if len(p.open) >= maxOpen {
 		p.end(p.open[0])
 	}
-	r := &report{}
+	var r *report
 	if n := len(p.spare); n > 0 {
 		r, p.spare = p.spare[n-1], p.spare[:n-1]
+	} else {
+		r = &report{}
 	}
-	rows, top, names, stats := r.tasks.rows[:0], r.tasks.top[:0], r.tasks.names, r.stats[:0]
+	rows, top, names, stats, stack := r.tasks.rows[:0], r.tasks.top[:0], r.tasks.names, r.stats[:0], r.trigger.KernelStack[:0]
 	clear(names)
 	*r = report{stamp: stampOf(l), began: p.tick, headless: headless, caller: l.Caller}
-	r.tasks.rows, r.tasks.top, r.tasks.names, r.stats = rows, top, names, stats
+	r.tasks.rows, r.tasks.top, r.tasks.names, r.stats, r.trigger.KernelStack = rows, top, names, stats, stack
 	p.open = append(p.open, r)
 	p.touch(r, l)
 	return r
@@ -456,6 +465,7 @@ func (p *Parser) header(l *lines.Line, b []byte) {
 	p.endHeadless(l)
 	r := p.newReport(l, false)
 	p.overtake(l, r)
+	probe.trigger.KernelStack = r.trigger.KernelStack // its room
 	r.trigger, r.sysrq = probe.trigger, probe.sysrq
 }
 

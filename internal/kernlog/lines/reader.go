@@ -5,7 +5,6 @@ import (
 	"compress/gzip"
 	"encoding/json"
 	"fmt"
-	"hash/maphash"
 	"io"
 	"math"
 	"os"
@@ -76,7 +75,7 @@ const (
 func NewReader(in io.Reader, o Options, g Grammar, to Sink) *Reader {
 	r := &Reader{o: o, g: g, in: in, sink: to, start: startLines}
 	r.x = prefixes{o: &r.o, g: g}
-	r.ord = order{give: to.Line, g: g, seed: maphash.MakeSeed()}
+	r.ord = order{give: to.Line, g: g}
 	return r
 }
 
@@ -306,7 +305,7 @@ func (r *Reader) stepText() bool {
 			return false
 		}
 		r.start--
-		if r.close() && r.start == 0 {
+		if r.start == 0 && r.close() {
 			r.start = 1 // stay close while it is about a report
 		}
 		r.feed(line, cut, int(r.src.lines))
@@ -354,7 +353,15 @@ func (r *Reader) needsPast(line []byte) bool {
 // feed takes a line. Where a crash left a hole in it, what is before and behind
 // that are lines of their own.
 func (r *Reader) feed(raw []byte, cut bool, number int) {
-	for i := bytes.IndexByte(raw, 0); i >= 0; i = bytes.IndexByte(raw, 0) {
+	zero := -1
+	if r.src.zeros || r.format != formatText {
+		zero = bytes.IndexByte(raw, 0)
+	}
+	if zero < 0 && !r.pieces.open() && r.x.printed(&r.line, raw) {
+		r.take(raw, cut, number)
+		return
+	}
+	for i := zero; i >= 0; i = bytes.IndexByte(raw, 0) {
 		if i > 0 {
 			r.feedLine(raw[:i], false, number)
 		}
@@ -382,16 +389,20 @@ func (r *Reader) feedPlain(raw []byte, cut bool, number int) {
 	if !whole || r.embedded(raw) || r.string(raw, cut, number) {
 		return
 	}
-	l := &r.line
 	var ok bool
-	*l, ok = r.x.line(raw)
-	l.Number, l.Cut = number, cut
-	if !ok {
-		r.another(l, raw)
+	if r.line, ok = r.x.line(raw); !ok {
+		r.line.Number, r.line.Cut = number, cut
+		r.another(&r.line, raw)
 		return
 	}
-	r.rejoin(l, raw)
-	r.ord.push(l)
+	r.take(raw, cut, number)
+}
+
+// take gives on the line at hand, with what mail has cut off it.
+func (r *Reader) take(raw []byte, cut bool, number int) {
+	r.line.Number, r.line.Cut = number, cut
+	r.rejoin(&r.line, raw)
+	r.ord.push(&r.line)
 }
 
 // embedded reads a line of text that is an object of JSON, or ends with one behind what a
