@@ -49,6 +49,7 @@ type Parser struct {
 	recent []*incident
 	held   []held
 	out    []*oom.Record
+	begun  []begun // the last reports
 	// ended are kills that were given without their line, which may be late.
 	ended   []ended
 	ids     []string  // the last ones that hang on a coarse stamp
@@ -85,6 +86,8 @@ type held struct {
 	tid  int32
 	done bool // nothing more is to come
 	out  bool // given out already; kept to match the reaper's line
+	// again: of a report that was read before, unless a panic follows, which is told apart.
+	again bool
 }
 
 // ended is a kill that was taken from the kernel's choice.
@@ -458,15 +461,18 @@ func (p *Parser) header(l *lines.Line, b []byte) {
 		p.unplaced(l, b)
 		return
 	}
+	if scan.Contains(b[i:], lines.KilledMark) { // lines are joined, in a way that is not known
+		p.unplaced(l, b)
+	}
 	at := stampOf(l)
 	p.headers[p.stats.Reports%uint64(len(p.headers))] = at
 	p.stats.Reports++
 	p.dropClaimed(&at)
 	p.endHeadless(l)
 	r := p.newReport(l, false)
-	p.overtake(l, r)
 	probe.trigger.KernelStack = r.trigger.KernelStack // its room
 	r.trigger, r.sysrq = probe.trigger, probe.sysrq
+	p.overtake(l, r)
 }
 
 // endHeadless closes what came before a header: it belongs to an earlier report.
@@ -487,11 +493,13 @@ func (p *Parser) endHeadless(l *lines.Line) {
 func (p *Parser) overtake(l *lines.Line, by *report) {
 	s := stampOf(l)
 	for _, r := range p.open {
-		if r == by || r.overtaken || !s.sameOrigin(&r.stamp) || l.Caller != 0 && r.caller != 0 || !r.from(4, 2) && !by.from(4, 2) {
+		one, other := begunAs(r), begunAs(by)
+		same := !r.headless && one.same(&other) // the log has it twice
+		if r == by || r.overtaken || !s.sameOrigin(&r.stamp) || !same && (l.Caller != 0 && r.caller != 0 || !r.from(4, 2) && !by.from(4, 2)) {
 			continue
 		}
 		r.overtaken, r.doubtful = true, true
-		by.doubtful = by.doubtful || p.tick-r.touched < interleaved
+		by.doubtful = by.doubtful || p.tick-r.touched < interleaved && !same
 	}
 }
 
@@ -704,7 +712,9 @@ func (p *Parser) noVictim(l *lines.Line) {
 	r := p.withoutVictim(l)
 	s := stampOf(l)
 	rec := p.withoutKill(r, oom.KindNoVictim, &s)
-	p.hold(held{rec: rec, at: s, tick: p.tick, tid: -1})
+	if given := p.decided(r, rec); given || p.holds(p.before(r).id) < 0 {
+		p.hold(held{rec: rec, at: s, tick: p.tick, tid: -1, again: !given})
+	}
 }
 
 // panicked handles a panic in place of a kill. Where the kernel found no process to kill
@@ -733,6 +743,10 @@ func (p *Parser) panicked(l *lines.Line, b []byte, why oom.Panic) {
 	}
 	rec := p.withoutKill(r, oom.KindPanic, &s)
 	rec.Panic = why
+	if !p.decided(r, rec) {
+		p.stats.Duplicates++
+		return
+	}
 	p.emit(rec)
 }
 
@@ -778,6 +792,7 @@ func (p *Parser) end(r *report) {
 	p.remove(r)
 	switch {
 	case r.claim != nil: // its kill has a record
+	case !r.headless && p.again(r):
 	case r.chosen.known && p.killedBefore(r): // the lines came in another order
 	case r.chosen.known:
 		k := killLine{pid: r.chosen.pid, comm: r.chosen.comm, uid: r.chosen.uid}
@@ -786,6 +801,7 @@ func (p *Parser) end(r *report) {
 		p.count(r)
 		r.fill(rec, &k)
 		rec.Victim, rec.Incomplete = r.victim(&k), oom.Some(true)
+		p.decided(r, rec)
 		p.stats.Kills++
 		p.hold(held{rec: rec, at: r.last, tick: p.tick, tid: k.pid})
 		p.endedWithout(r, rec, k.pid)
@@ -795,7 +811,9 @@ func (p *Parser) end(r *report) {
 			r.scope = oom.ScopeCgroup
 		}
 		r.doubtful = true // marks it incomplete
-		p.emit(p.withoutKill(r, oom.KindOOM, &r.stamp))
+		if rec := p.withoutKill(r, oom.KindOOM, &r.stamp); p.decided(r, rec) {
+			p.emit(rec)
+		}
 	default:
 		p.unplacedReport(r)
 		p.reuse(r)
