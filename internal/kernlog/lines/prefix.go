@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"math"
 	"time"
+	"unicode/utf8"
 
 	"github.com/oomtrace/oomtrace/internal/kernlog/scan"
 	"github.com/oomtrace/oomtrace/internal/oom"
@@ -19,6 +20,7 @@ type prefixes struct {
 	escapes
 	believed, contained bool   // the source says that it is the kernel's, or a container's
 	page, entities      bool   // a web page, or its way to write characters
+	xml, cdata          bool   // the page is XML, and in a part of which all is text
 	marked              bool   // Markdown's way to write characters
 	fence               string // what ends a log that is set in
 	lead, trailer       string // what begins and ends each line
@@ -40,6 +42,9 @@ func (x *prefixes) line(raw []byte) (l Line, ok bool) {
 		b = bytes.TrimLeft(bytes.TrimRight(b, "\r\n \t\x00\a\b"), "\r\f\v\x00\a\b")
 	}
 	b = bytes.TrimPrefix(b, []byte("\ufeff"))
+	if len(b) > 0 && b[len(b)-1] >= utf8.RuneSelf {
+		b = bytes.TrimRight(b, "\u200b\u200e\u200f\u2069") // what chats put around a text
+	}
 	if x.trailer != "" {
 		b = x.cutTrailer(b)
 	}
@@ -119,7 +124,7 @@ func endsPlainly(b []byte) bool {
 		b = b[:len(b)-1]
 	}
 	c := b[len(b)-1]
-	return c > ' ' && c != ']' && c != '}'
+	return c > ' ' && c < utf8.RuneSelf && c != ']' && c != '}'
 }
 
 // special is a quick test for bytes that plain takes out.

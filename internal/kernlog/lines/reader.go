@@ -56,7 +56,8 @@ type Reader struct {
 	pieces    pieces
 	events    events
 	part      string // of a line of docker's
-	ended     bool   // its lines have ends
+	listed    listed
+	ended     bool // its lines have ends
 	stats     Stats
 }
 
@@ -178,13 +179,15 @@ func (r *Reader) open() error {
 		return nil
 	}
 	r.x.page = isPage(head)
+	r.x.xml = !r.x.page && isXML(r.g, head)
+	r.x.page = r.x.page || r.x.xml
 	r.x.entities = r.x.page
 	if r.columns, r.comma = guessTable(head, r.g); r.columns != nil && !r.x.page {
 		r.format, r.guessed = formatTable, true
 		return nil
 	}
 	r.x.surroundings(r.src.begin())
-	if r.wrapping = r.wrappingOf(r.src.begin()); r.wrapping.width > 0 {
+	if r.wrapping = r.wrappingOf(r.src.begin()); r.wrapping.width > 0 || r.x.xml {
 		r.start = math.MaxInt // what begins a line may tell nothing
 	}
 	return nil
@@ -193,7 +196,7 @@ func (r *Reader) open() error {
 // decoders undo what a whole log was packed or written in. Each looks at its first bytes and
 // returns a reader of what is in it, or nil.
 var decoders = [...]func(g Grammar, head []byte, src *source) (io.Reader, error){
-	unpackGzip, unpackXZ, unpackZstd, decodeWide, decodeBase64, decodeMail, decodePrinted, decodeStrings, decodeFramed,
+	unpackGzip, unpackXZ, unpackZstd, decodeWide, decodeBase64, decodeMail, decodePrinted, decodeStrings, decodeFramed, decodeBox, decodeParts, decodeRich,
 }
 
 // unpack undoes them, from the outside in. A compressed log may have been compressed again.
@@ -353,6 +356,7 @@ func (r *Reader) needsPast(line []byte) bool {
 // feed takes a line. Where a crash left a hole in it, what is before and behind
 // that are lines of their own.
 func (r *Reader) feed(raw []byte, cut bool, number int) {
+	r.stats.name(number, raw)
 	zero := -1
 	if r.src.zeros || r.format != formatText {
 		zero = bytes.IndexByte(raw, 0)
@@ -360,6 +364,12 @@ func (r *Reader) feed(raw []byte, cut bool, number int) {
 	if zero < 0 && !r.pieces.open() && r.x.printed(&r.line, raw) {
 		r.take(raw, cut, number)
 		return
+	}
+	if r.listed.again(raw) {
+		return
+	}
+	if r.listed.whole { // what follows is not to be passed over unseen
+		r.start = math.MaxInt
 	}
 	for i := zero; i >= 0; i = bytes.IndexByte(raw, 0) {
 		if i > 0 {
@@ -373,8 +383,8 @@ func (r *Reader) feed(raw []byte, cut bool, number int) {
 }
 
 func (r *Reader) feedLine(raw []byte, cut bool, number int) {
-	if r.x.page && bytes.IndexByte(raw, '<') >= 0 {
-		for line := range bytes.SplitSeq(stripTags(raw), []byte("\n")) {
+	if r.x.page && (r.x.cdata || bytes.IndexByte(raw, '<') >= 0) {
+		for line := range bytes.SplitSeq(r.x.stripTags(raw), []byte("\n")) {
 			if len(line) > 0 {
 				r.feedPlain(line, cut, number)
 			}
