@@ -18,7 +18,7 @@ type begun struct {
 }
 
 // maxBegun is among how many reports one is looked for that was read before.
-const maxBegun = 64
+const maxBegun = 16
 
 func begunAs(r *report) begun {
 	return begun{at: r.stamp, caller: r.caller, trigger: r.trigger.Comm, mask: r.trigger.GFPMask}

@@ -356,7 +356,9 @@ func (r *Reader) needsPast(line []byte) bool {
 // feed takes a line. Where a crash left a hole in it, what is before and behind
 // that are lines of their own.
 func (r *Reader) feed(raw []byte, cut bool, number int) {
-	r.stats.name(number, raw)
+	if r.stats.Named == "" {
+		r.stats.name(number, raw)
+	}
 	zero := -1
 	if r.src.zeros || r.format != formatText {
 		zero = bytes.IndexByte(raw, 0)
