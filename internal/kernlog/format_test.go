@@ -440,6 +440,20 @@ func TestUnknownJSON(t *testing.T) {
 
 // TestHoles: a crash leaves zeros in a file, before or in the log, or in place
 // of a line's beginning.
+// TestNamed: what names an OOM, in a form that is not known, is said, and no kill is made of it.
+func TestNamed(t *testing.T) {
+	for what, log := range map[string]string{
+		"joined":      headerLine + "§" + killedLine + "§\n",
+		"in the text": "dump: " + strings.Repeat("x", 600) + "/" + killedLine + "\n",
+		"an object":   `{"a":{"b":{"c":{"d":{"e":"` + killedLine + `"}}}}}` + "\n",
+	} {
+		all, st := readAll(t, strings.NewReader(log), testOptions())
+		if st.Kills != 0 || st.UnknownForm == "" && st.ForeignText == "" || st.Unplaced+st.Unknown+st.Foreign == 0 || st.UnknownLine+st.ForeignLine < 1 {
+			t.Errorf("%s: %d records, %+v", what, len(all), st)
+		}
+	}
+}
+
 func TestHoles(t *testing.T) {
 	log := textWrappings()[0].wrap(original(t))
 	for _, size := range []int{1, 100, 3000, 5000, 100_000, 2 << 20} {

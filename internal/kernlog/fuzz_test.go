@@ -24,7 +24,7 @@ func seeds(f *testing.F) {
 	for _, w := range slices.Concat(textWrappings(), otherWrappings(), entryForms(), pastedForms()) {
 		f.Add([]byte(w.wrap(log)))
 	}
-	for _, w := range keptForms(textWrappings()[0].wrap) {
+	for _, w := range slices.Concat(keptForms(textWrappings()[0].wrap), furtherForms(textWrappings()[0].wrap)) {
 		f.Add([]byte(w.wrap(slices.Concat(log[:3], log[len(log)-3:]))))
 	}
 	for _, c := range compressors() {

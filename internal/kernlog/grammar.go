@@ -60,7 +60,7 @@ func (grammar) Unfinished(b []byte) bool {
 	if len(b) == 0 {
 		return false
 	}
-	if head := b[:min(len(b), maxComm+len(lines.HeaderMark)+1)]; scan.Contains(head, "invoked oom-killer:") {
+	if startsReport(b) {
 		return !scan.Contains(b, "oom_score_adj=") && !scan.Contains(b, "oomkilladj=") && !scan.Contains(b, "oom_adj=")
 	}
 	switch b[0] {

@@ -169,8 +169,10 @@ func frame(b []byte) (name []byte, guessed, ok bool) {
 			return nil, false, false
 		}
 		b = scan.SkipSpaces(b[end+3:])
-	} else if end := bytes.Index(b, []byte("] ")); end > 0 && b[0] == '[' && scan.Contains(b[:end], "+0x") {
-		b = b[end+2:] // klogd named them once more
+	} else if scan.First(b) == '[' {
+		if end := bytes.Index(b, []byte("] ")); end > 0 && scan.Contains(b[:end], "+0x") {
+			b = b[end+2:] // klogd named them once more
+		}
 	}
 	if scan.HasPrefix(b, "? ") {
 		guessed, b = true, b[2:]
@@ -225,12 +227,18 @@ func printing(name []byte) bool {
 }
 
 // addFrame adds a frame that says something of the way into the allocator.
-func (r *report) addFrame(name []byte, guessed bool) bool {
+func (r *report) addFrame(name []byte) bool {
 	t := &r.trigger
-	if r.stackState != stackOpen || guessed || len(t.KernelStack) >= maxFrames || len(t.KernelStack) == 0 && printing(name) {
+	n := len(t.KernelStack)
+	if r.stackState != stackOpen || len(t.KernelStack) >= maxFrames || len(t.KernelStack) == 0 && printing(name) {
 		return false
 	}
 	r.sysrq = r.sysrq || scan.HasPrefix(name, sysrqWork+"+")
-	t.KernelStack = append(t.KernelStack, scan.Keep(name))
+	if n < cap(t.KernelStack) { // the report before had most likely the same one here
+		if t.KernelStack = t.KernelStack[:n+1]; t.KernelStack[n] == string(name) {
+			return true
+		}
+	}
+	t.KernelStack = append(t.KernelStack[:n], scan.Keep(name))
 	return true
 }

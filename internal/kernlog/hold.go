@@ -87,7 +87,7 @@ func (p *Parser) hold(h held) {
 func (p *Parser) settle() {
 	for i := range p.held {
 		if h := &p.held[i]; !h.out {
-			p.put(h.rec)
+			p.giveHeld(h)
 			h.out = true
 		}
 	}
@@ -97,7 +97,7 @@ func (p *Parser) settle() {
 func (p *Parser) drop(n int) {
 	for i := range p.held[:n] {
 		if !p.held[i].out {
-			p.put(p.held[i].rec)
+			p.giveHeld(&p.held[i])
 		}
 	}
 	rest := copy(p.held, p.held[n:])

@@ -41,6 +41,7 @@ func (p *Parser) kill(l *lines.Line, k *killLine) {
 		r.claim = &claim{rec: rec, inc: inc, kill: *k, at: s}
 		return
 	}
+	p.decided(r, rec)
 	p.remove(r)
 }
 

@@ -129,20 +129,15 @@ func (r *report) parseStats(b []byte) {
 
 // statLine reads "total_rss 33271808" or "anon 33271808".
 func statLine(b []byte) (name []byte, v uint64, ok bool) {
-	i := bytes.IndexByte(b, ' ')
-	if i <= 0 || i+1 >= len(b) {
+	i := 0
+	for i < len(b) && (b[i] >= 'a' && b[i] <= 'z' || b[i] == '_' || scan.IsDigit(b[i])) {
+		i++
+	}
+	if i == 0 || i == len(b) || b[i] != ' ' {
 		return nil, 0, false
 	}
 	v, rest, ok := scan.Uint(b[i+1:])
-	if !ok || len(rest) > 0 {
-		return nil, 0, false
-	}
-	for _, c := range b[:i] {
-		if (c < 'a' || c > 'z') && c != '_' && !scan.IsDigit(c) {
-			return nil, 0, false
-		}
-	}
-	return b[:i], v, true
+	return b[:i], v, ok && len(rest) == 0
 }
 
 // limitStat is one of memory.stat's counters.
@@ -150,6 +145,8 @@ type limitStat struct {
 	printed string
 	record  string // its name in a record; empty for one that is no size
 	v       uint64
+	// asBefore: it and all before it are those of the report before.
+	asBefore bool
 }
 
 // limitStats are memory.stat's counters.
@@ -162,6 +159,12 @@ const maxStats = 128
 // counter was there before.
 func (s *limitStats) add(name []byte, v uint64) (again bool) {
 	n := len(*s)
+	room := (*s)[:min(n+2, cap(*s))]
+	if n < len(room) && len(name) > 0 && room[n].printed == string(name) && (n == 0 || room[n-1].asBefore) {
+		room[n].v, room[n].asBefore = v, true // most likely, as here, the report before had the same ones
+		*s = room[:n+1]
+		return false
+	}
 	for i := range *s {
 		if st := &(*s)[i]; st.printed == string(name) {
 			if sum := st.v + v; sum >= v {
@@ -173,12 +176,8 @@ func (s *limitStats) add(name []byte, v uint64) (again bool) {
 	if n >= maxStats {
 		return false
 	}
-	if n < cap(*s) { // the report before had most likely the same one here
-		if old := (*s)[:n+1][n]; old.printed == string(name) {
-			old.v = v
-			*s = append(*s, old)
-			return false
-		}
+	if n+1 < len(room) {
+		room[n+1] = limitStat{} // not behind this one
 	}
 	st := limitStat{printed: string(name), v: v}
 	if base := strings.TrimPrefix(st.printed, oom.LimitV1TotalPrefix); inBytes(base) {
@@ -215,6 +214,9 @@ func (s limitStats) totals() bool {
 // kept says whether a counter goes into the record. Where there are totals with children,
 // their plain twins are left out.
 func (st *limitStat) kept(totals bool) bool {
+	if st.record != "" && !totals && st.v < unlimited {
+		return true
+	}
 	hierarchical := strings.HasPrefix(st.printed, "hierarchical_")
 	switch {
 	case st.record == "", hierarchical && st.v >= unlimited:

@@ -15,6 +15,8 @@ import (
 const (
 	maxZones  = 256
 	maxOrders = 32
+	// usualOrders are how many most kernels print.
+	usualOrders = 11
 )
 
 // memInfo is the Mem-Info part of a report as printed: counters in pages.
@@ -367,6 +369,9 @@ func (m *memInfo) parseBlocks(node oom.Opt[int32], name, b []byte) {
 		}
 		if len(z.FreeBlocks) == 0 && kb >= 4 && kb <= 1024 && kb&(kb-1) == 0 {
 			m.pageBytes = kb * 1024 // order 0 is a page
+		}
+		if z.FreeBlocks == nil {
+			z.FreeBlocks, z.FreeBlockTypes = make([]uint64, 0, usualOrders), make([]string, 0, usualOrders)
 		}
 		z.FreeBlocks = append(z.FreeBlocks, n)
 		types := ""

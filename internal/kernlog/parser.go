@@ -49,6 +49,7 @@ type Parser struct {
 	recent []*incident
 	held   []held
 	out    []*oom.Record
+	begun  []begun // the last reports
 	// ended are kills that were given without their line, which may be late.
 	ended   []ended
 	ids     []string  // the last ones that hang on a coarse stamp
@@ -59,6 +60,7 @@ type Parser struct {
 	// The last beginning of another allocation's report.
 	foreignSeen bool
 	foreignTick uint64
+	picked      [maxOpen]*report // scratch of pick
 	// partial is a line that ended within a name, see join.
 	partial     []byte
 	partialLine lines.Line
@@ -84,6 +86,8 @@ type held struct {
 	tid  int32
 	done bool // nothing more is to come
 	out  bool // given out already; kept to match the reaper's line
+	// again: of a report that was read before, unless a panic follows, which is told apart.
+	again bool
 }
 
 // ended is a kill that was taken from the kernel's choice.
@@ -186,7 +190,7 @@ func (p *Parser) Line(l *lines.Line) {
 	if len(p.partial) > 0 && p.join(l) { // its report waits no longer than it does
 		return
 	}
-	p.now = stampOf(l)
+	p.now.uptime, p.now.time, p.now.node, p.now.bootID = l.Uptime, l.Time, l.Node, l.BootID
 	p.expire(l)
 	p.text(l, l.Text)
 }
@@ -195,21 +199,22 @@ func (p *Parser) Line(l *lines.Line) {
 // counters so. A newline can also stand in a name; of such a text the first
 // line says what it is, and a name must not make up a line of its own.
 func (p *Parser) text(l *lines.Line, text []byte) {
-	first, rest, more := bytes.Cut(text, []byte("\n"))
-	first = scan.SkipSpaces(scan.TrimEnd(first))
-	if !more {
+	end := bytes.IndexByte(text, '\n')
+	if end < 0 {
+		first := scan.SkipSpaces(text)
 		if len(first) == 0 {
 			return
 		}
 		k := classify(first)
-		if !ordinary(k) || startsReport(first) {
-			if (first[0] == 'M' || lines.MayMatter(first)) && (p.keepBack(l, first) || p.anchor(l, first)) {
+		if !ordinary(k) || k != partStat && startsReport(first) {
+			if (first[0] == 'M' || lines.MayMatter(first)) && (p.keepBack(l, first) || p.anchor(l, first, k)) {
 				return
 			}
 		}
 		p.part(l, first, k)
 		return
 	}
+	first, rest, more := scan.SkipSpaces(scan.TrimEnd(text[:end])), text[end+1:], true
 	whole := scan.SkipSpaces(text)
 	if p.wholeAnchor(l, whole) {
 		return
@@ -240,7 +245,12 @@ func ordinary(k part) bool {
 
 // startsReport is a quick test for a header, whose name may look like any part.
 func startsReport(b []byte) bool {
-	return scan.Contains(b[:min(len(b), maxComm+len(lines.HeaderMark)+1)], lines.HeaderMark)
+	const words = "invoked oom-killer:"
+	if len(b) < len(words) {
+		return false
+	}
+	b = b[:min(len(b), maxComm+len(lines.HeaderMark)+1)]
+	return bytes.IndexByte(b, '-') >= 0 && scan.Contains(b, words)
 }
 
 // wholeAnchor handles a text of several lines that begins as one of the lines
@@ -249,7 +259,7 @@ func (p *Parser) wholeAnchor(l *lines.Line, b []byte) bool {
 	first, _, _ := bytes.Cut(b, []byte("\n"))
 	if isHeader(b) || scan.Contains(first, lines.KilledMark) || scan.Contains(first, lines.KillMark) || scan.Contains(first, "OOM victim ") ||
 		scan.HasPrefix(first, lines.SummaryMark) || scan.HasPrefix(first, reaperMark) || scan.HasPrefix(first, "Tasks in ") {
-		return p.anchor(l, b)
+		return p.anchor(l, b, classify(b))
 	}
 	return false
 }
@@ -269,8 +279,8 @@ func isHeader(b []byte) bool {
 }
 
 // anchor handles the lines that stand for themselves. A part of a report with a
-// name in it is none, whatever the name says.
-func (p *Parser) anchor(l *lines.Line, b []byte) bool {
+// name in it is none, whatever the name says; k is what it can be.
+func (p *Parser) anchor(l *lines.Line, b []byte, k part) bool {
 	if !lines.MayMatter(b) {
 		return false
 	}
@@ -281,7 +291,7 @@ func (p *Parser) anchor(l *lines.Line, b []byte) bool {
 	case scan.HasPrefix(b, "Tasks in "):
 		p.grouping(l, b)
 		return true
-	case named(classify(b)):
+	case named(k):
 		return false
 	}
 	switch {
@@ -392,14 +402,16 @@ func (p *Parser) newReport(l *lines.Line, headless bool) *report {
 	if len(p.open) >= maxOpen {
 		p.end(p.open[0])
 	}
-	r := &report{}
+	var r *report
 	if n := len(p.spare); n > 0 {
 		r, p.spare = p.spare[n-1], p.spare[:n-1]
+	} else {
+		r = &report{}
 	}
-	rows, top, names, stats := r.tasks.rows[:0], r.tasks.top[:0], r.tasks.names, r.stats[:0]
+	rows, top, names, stats, stack := r.tasks.rows[:0], r.tasks.top[:0], r.tasks.names, r.stats[:0], r.trigger.KernelStack[:0]
 	clear(names)
 	*r = report{stamp: stampOf(l), began: p.tick, headless: headless, caller: l.Caller}
-	r.tasks.rows, r.tasks.top, r.tasks.names, r.stats = rows, top, names, stats
+	r.tasks.rows, r.tasks.top, r.tasks.names, r.stats, r.trigger.KernelStack = rows, top, names, stats, stack
 	p.open = append(p.open, r)
 	p.touch(r, l)
 	return r
@@ -449,14 +461,18 @@ func (p *Parser) header(l *lines.Line, b []byte) {
 		p.unplaced(l, b)
 		return
 	}
+	if scan.Contains(b[i:], lines.KilledMark) { // lines are joined, in a way that is not known
+		p.unplaced(l, b)
+	}
 	at := stampOf(l)
 	p.headers[p.stats.Reports%uint64(len(p.headers))] = at
 	p.stats.Reports++
 	p.dropClaimed(&at)
 	p.endHeadless(l)
 	r := p.newReport(l, false)
-	p.overtake(l, r)
+	probe.trigger.KernelStack = r.trigger.KernelStack // its room
 	r.trigger, r.sysrq, r.old = probe.trigger, probe.sysrq, probe.old
+	p.overtake(l, r)
 }
 
 // endHeadless closes what came before a header: it belongs to an earlier report.
@@ -477,11 +493,13 @@ func (p *Parser) endHeadless(l *lines.Line) {
 func (p *Parser) overtake(l *lines.Line, by *report) {
 	s := stampOf(l)
 	for _, r := range p.open {
-		if r == by || r.overtaken || !s.sameOrigin(&r.stamp) || l.Caller != 0 && r.caller != 0 || !r.from(4, 2) && !by.from(4, 2) {
+		one, other := begunAs(r), begunAs(by)
+		same := !r.headless && one.same(&other) // the log has it twice
+		if r == by || r.overtaken || !s.sameOrigin(&r.stamp) || !same && (l.Caller != 0 && r.caller != 0 || !r.from(4, 2) && !by.from(4, 2)) {
 			continue
 		}
 		r.overtaken, r.doubtful = true, true
-		by.doubtful = by.doubtful || p.tick-r.touched < interleaved
+		by.doubtful = by.doubtful || p.tick-r.touched < interleaved && !same
 	}
 }
 
@@ -700,7 +718,9 @@ func (p *Parser) noVictim(l *lines.Line) {
 	r := p.withoutVictim(l)
 	s := stampOf(l)
 	rec := p.withoutKill(r, oom.KindNoVictim, &s)
-	p.hold(held{rec: rec, at: s, tick: p.tick, tid: -1})
+	if given := p.decided(r, rec); given || p.holds(p.before(r).id) < 0 {
+		p.hold(held{rec: rec, at: s, tick: p.tick, tid: -1, again: !given})
+	}
 }
 
 // panicked handles a panic in place of a kill. Where the kernel found no process to kill
@@ -729,6 +749,10 @@ func (p *Parser) panicked(l *lines.Line, b []byte, why oom.Panic) {
 	}
 	rec := p.withoutKill(r, oom.KindPanic, &s)
 	rec.Panic = why
+	if !p.decided(r, rec) {
+		p.stats.Duplicates++
+		return
+	}
 	p.emit(rec)
 }
 
@@ -774,6 +798,7 @@ func (p *Parser) end(r *report) {
 	p.remove(r)
 	switch {
 	case r.claim != nil: // its kill has a record
+	case !r.headless && p.again(r):
 	case r.chosen.known && p.killedBefore(r): // the lines came in another order
 	case r.chosen.known:
 		k := killLine{pid: r.chosen.pid, comm: r.chosen.comm, uid: r.chosen.uid}
@@ -782,6 +807,7 @@ func (p *Parser) end(r *report) {
 		p.count(r)
 		r.fill(rec, &k)
 		rec.Victim, rec.Incomplete = r.victim(&k), oom.Some(true)
+		p.decided(r, rec)
 		p.stats.Kills++
 		p.hold(held{rec: rec, at: r.last, tick: p.tick, tid: k.pid})
 		p.endedWithout(r, rec, k.pid)
@@ -791,7 +817,9 @@ func (p *Parser) end(r *report) {
 			r.scope = oom.ScopeCgroup
 		}
 		r.doubtful = true // marks it incomplete
-		p.emit(p.withoutKill(r, oom.KindOOM, &r.stamp))
+		if rec := p.withoutKill(r, oom.KindOOM, &r.stamp); p.decided(r, rec) {
+			p.emit(rec)
+		}
 	default:
 		p.unplacedReport(r)
 		p.reuse(r)

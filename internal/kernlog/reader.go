@@ -16,6 +16,7 @@ type Reader struct {
 	err error // what Next returns when all records are out
 	// other reads the input instead of in.
 	other func() (*oom.Record, error)
+	given bool // a record
 }
 
 // NewReader returns a reader of a log, compressed or not, in any form that package lines
@@ -42,6 +43,9 @@ func (r *Reader) Stats() Stats {
 	if s.UnknownForm == "" || in.UnknownText != "" && in.UnknownLine < s.UnknownLine {
 		s.UnknownForm, s.UnknownLine = in.UnknownText, in.UnknownLine
 	}
+	if in.Named != "" && !r.given && s.Unplaced+s.Unknown+s.Foreign+s.Duplicates == 0 {
+		s.Unplaced, s.UnknownForm, s.UnknownLine = 1, in.Named, in.NamedLine
+	}
 	return s
 }
 
@@ -54,6 +58,7 @@ func (r *Reader) Next() (*oom.Record, error) {
 			return r.other()
 		}
 		if rec := r.p.Take(); rec != nil {
+			r.given = true
 			return rec, nil
 		}
 		if r.err != nil {

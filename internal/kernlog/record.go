@@ -97,7 +97,7 @@ func (r *report) fill(rec *oom.Record, k *killLine) {
 	}
 	if !r.headless || r.trigger.TID.Known {
 		t := r.trigger
-		t.GFPFlags, t.KernelStack = slices.Clone(t.GFPFlags), slices.Clone(t.KernelStack)
+		t.GFPFlags, t.KernelStack = slices.Clone(t.GFPFlags), append([]string(nil), t.KernelStack...)
 		if r.stackMixed {
 			t.KernelStack = nil
 		}

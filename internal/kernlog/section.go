@@ -131,6 +131,9 @@ func classifyBracket(b []byte) part {
 }
 
 func classifyWord(b []byte) part {
+	if _, _, ok := statLine(b); ok {
+		return partStat
+	}
 	switch b[0] {
 	case 'A', 'a', 'B', 'i', 'f', 'u', 'd', 'w', 's', 'm', 'p', 'b', 'k':
 		switch {
@@ -176,9 +179,6 @@ func classifyWord(b []byte) part {
 
 // classifyRest tells the lines apart that have no beginning of their own.
 func classifyRest(b []byte) part {
-	if _, _, ok := statLine(b); ok {
-		return partStat
-	}
 	if _, _, ok := frame(b); ok {
 		return partFrame
 	}
@@ -187,7 +187,7 @@ func classifyRest(b []byte) part {
 		return partNode
 	case isForeign(b):
 		return partForeign
-	case scan.Contains(b, " mems_allowed=") && scan.Contains(b, "cpuset="):
+	case bytes.IndexByte(b, '=') > 0 && scan.Contains(b, " mems_allowed=") && scan.Contains(b, "cpuset="):
 		return partCpuset
 	}
 	if b[len(b)-1] == 'B' {
@@ -259,11 +259,11 @@ func (p *Parser) part(l *lines.Line, b []byte, k part) {
 		}
 		p.newReport(l, true)
 	}
-	order, n := p.pick(l, k)
-	if n == 0 && orphan(k) && !p.openHere() {
-		order[0], n = p.newReport(l, true), 1
+	order := p.pick(l, k)
+	if len(order) == 0 && orphan(k) && !p.openHere() {
+		order = append(order, p.newReport(l, true))
 	}
-	for _, r := range order[:n] {
+	for _, r := range order {
 		if r.apply(k, b) {
 			if r.claim != nil {
 				p.unclaim(r)
@@ -281,12 +281,12 @@ func (p *Parser) part(l *lines.Line, b []byte, k part) {
 		p.stats.Unused++
 	}
 	switch {
-	case n == 1 && k == partCPU && order[0].stackState != stackDone:
+	case len(order) == 1 && k == partCPU && order[0].stackState != stackDone:
 		if order[0].stage < stageCPU { // its own is lost, and what follows this one may be that task's
 			order[0].interrupt()
 		}
 		order[0].stackState = stackForeign // someone else's trace begins
-	case n > 0 && (certain(k) || k == partBadRow && order[0].stage == stageTasks):
+	case len(order) > 0 && (certain(k) || k == partBadRow && order[0].stage == stageTasks):
 		order[0].doubtful = true
 		p.unplaced(l, b)
 	}
@@ -324,8 +324,9 @@ func (p *Parser) openHere() bool {
 // printed there is just one; else those that are at this part come before those
 // that are to come to it, and the one touched last before the others. Two that
 // are at the same part cannot be told apart.
-func (p *Parser) pick(l *lines.Line, k part) (order [maxOpen]*report, n int) {
+func (p *Parser) pick(l *lines.Line, k part) []*report {
 	st := stageOf(k)
+	order := p.picked[:0]
 	for i := len(p.open) - 1; i >= 0; i-- {
 		r := p.open[i]
 		if !p.now.sameOrigin(&r.stamp) {
@@ -333,29 +334,27 @@ func (p *Parser) pick(l *lines.Line, k part) (order [maxOpen]*report, n int) {
 		}
 		if l.Caller != 0 && r.caller != 0 {
 			if l.Caller == r.caller {
-				order[0] = r
-				return order, 1
+				return append(order[:0], r)
 			}
 			continue
 		}
 		if r.stage > st || r.overtaken {
 			continue
 		}
-		j := n
-		for ; j > 0 && order[j-1].stage < r.stage; j-- {
+		j := len(order)
+		for order = append(order, r); j > 0 && order[j-1].stage < r.stage; j-- {
 			order[j] = order[j-1]
 		}
 		order[j] = r
-		n++
 	}
-	if n > 1 && order[0].stage == order[1].stage && order[0].stage == st && p.tick-order[1].touched < interleaved {
+	if len(order) > 1 && order[0].stage == order[1].stage && order[0].stage == st && p.tick-order[1].touched < interleaved {
 		for _, r := range order[:2] {
 			r.doubtful = true
 			r.stackMixed = r.stackMixed || k == partFrame
 			r.statsMixed = r.statsMixed || k == partStat || k == partStats
 		}
 	}
-	return order, n
+	return order
 }
 
 // apply reads a line into the report; false when it is not this report's.
@@ -420,7 +419,9 @@ func (r *report) applyTrace(k part, b []byte) bool {
 		r.unused++
 	case k == partFrame && (r.stackState == stackOpen || r.stackState == stackNone && r.hasCPU && !r.headless && r.stage <= stageStack):
 		r.stackState = stackOpen // 32-bit x86 up to 2.6.26 writes no "Call Trace:"
-		if name, guessed, ok := frame(b); !ok || !r.addFrame(name, guessed) {
+		if scan.HasPrefix(b, "? ") {
+			r.unused++
+		} else if name, guessed, ok := frame(b); !ok || guessed || !r.addFrame(name) {
 			r.unused++
 		}
 	default:

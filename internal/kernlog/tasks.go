@@ -359,7 +359,11 @@ func (t *taskTable) holders(page uint64) ([]oom.Holder, oom.Opt[uint64]) {
 	slices.SortFunc(all, func(a, b oom.Holder) int {
 		return cmp.Or(cmp.Compare(b.UsageBytes.Value+b.SwapBytes.Value, a.UsageBytes.Value+a.SwapBytes.Value), strings.Compare(a.Comm, b.Comm))
 	})
-	return slices.Clone(all[:min(len(all), maxCandidates)]), oom.Some(uint64(len(all)))
+	total := oom.Some(uint64(len(all)))
+	if len(all) > maxCandidates {
+		all = slices.Clone(all[:maxCandidates])
+	}
+	return all, total
 }
 
 // find returns the row of a thread, or nil.
@@ -385,11 +389,14 @@ func (r *row) tableBytes(page uint64) oom.Opt[uint64] {
 // candidates are the tasks with the most points, worst first, and the biggest
 // of all, if its adjustment keeps it from being one of them.
 func (t *taskTable) candidates(page uint64) []oom.Candidate {
-	var out []oom.Candidate
 	top := t.top
 	if t.biggest.points > 0 && !slices.ContainsFunc(top, func(w worst) bool { return w.pid == t.biggest.pid }) {
 		top = append(top[:len(top):len(top)], t.biggest)
 	}
+	if len(top) == 0 {
+		return nil
+	}
+	out := make([]oom.Candidate, 0, len(top))
 	for i := range top {
 		w := &top[i]
 		c := oom.Candidate{

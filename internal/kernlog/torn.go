@@ -114,7 +114,7 @@ func (p *Parser) giveUpPartial() {
 		case len(line) == 0:
 		case !first && hostile && lines.MayMatter(line):
 			p.unplaced(&l, line)
-		case !p.anchor(&l, line):
+		case !p.anchor(&l, line, classify(line)):
 			p.section(&l, line)
 		}
 	}

@@ -89,6 +89,8 @@ func cutDecoration(b []byte, g Grammar) []byte {
 		if rest := scan.SkipSpaces(in[2:]); stamped(rest) || len(rest) > 0 && isQuote(rest[0]) && stamped(rest[1:]) {
 			return rest
 		}
+	case scan.HasPrefix(in, otelBody):
+		return bytes.TrimSuffix(in[len(otelBody):], []byte(")"))
 	case isQuote(c):
 		if rest := in[1:]; stamped(rest) {
 			return closeQuote(c, rest)
@@ -98,6 +100,9 @@ func cutDecoration(b []byte, g Grammar) []byte {
 	}
 	return b
 }
+
+// otelBody begins a line's text in what OpenTelemetry's collector prints; a bracket ends it.
+const otelBody = "Body: Str("
 
 func isQuote(c byte) bool { return c == '"' || c == '\'' || c == '`' }
 
@@ -120,7 +125,7 @@ func closeQuote(quote byte, b []byte) []byte {
 
 // trailers are what may end each line, longer ones before their own ends: cat -A and cat -v,
 // strings of programming languages, hard line breaks of Markdown and of pages.
-var trailers = [...]string{"^M$", "$", "^M", `\r\n"`, `\n"`, `\`, "<br>", "<br/>", "<br />", "”", "»"}
+var trailers = [...]string{"^M$", "$", "^M", `\r\n"`, `\n"`, `\`, "<br>", "<br/>", "<br />", "”", "’", "»", "|"}
 
 // surroundings finds what begins and ends the lines of a log, by its first ones.
 func (x *prefixes) surroundings(head []byte) {
@@ -130,7 +135,7 @@ func (x *prefixes) surroundings(head []byte) {
 	x.marked = scan.Contains(head, `\_`) || scan.Contains(head, `\[`)
 	for line := range bytes.Lines(head) {
 		line = bytes.TrimRight(line, "\r\n\t ")
-		if len(line) > 0 {
+		if len(line) > 0 && !isRule(line) {
 			all++
 		}
 		for i, t := range trailers {

@@ -51,7 +51,7 @@ func roleOf(name string) (r role, rank int) {
 // Kubernetes give to fields, by role.
 var roleNames = [roles][]string{
 	roleText: {
-		"message", "msg", "log", "line", "text", "textpayload", "_raw", "raw", "@message", "short_message", "full_message", "body", "content", "event.original", "logline", "syslogmessage", "details", "description", "log message", "log_message", "body.stringvalue", "stdout", "stdout_lines", "output", "lines", "logs",
+		"message", "msg", "log", "line", "text", "textpayload", "_raw", "raw", "@message", "short_message", "full_message", "body", "content", "event.original", "log.original", "logline", "syslogmessage", "details", "description", "log message", "log_message", "body.stringvalue", "stdout", "stdout_lines", "output", "lines", "logs", "contents",
 	},
 	roleTransport: {"_transport", "transport"},
 	roleIdent: {

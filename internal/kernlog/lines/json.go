@@ -2,6 +2,7 @@ package lines
 
 import (
 	"bytes"
+	"encoding/base64"
 	"encoding/json"
 	"github.com/oomtrace/oomtrace/internal/kernlog/scan"
 	"math"
@@ -147,7 +148,7 @@ func (o *objects) skipString(b []byte) bool {
 // isList says whether a key holds the entries of a log.
 func isList(key []byte) bool {
 	switch string(key) {
-	case "dmesg", "entries", "events", "items", "hits", "result", "results", "logs", "data", "records", "rows", "messages",
+	case "dmesg", "entries", "events", "items", "hits", "result", "results", "logs", "data", "records", "rows", "messages", "comments",
 		"resourceLogs", "scopeLogs", "logRecords":
 		return true
 	}
@@ -173,13 +174,18 @@ func (r *Reader) stepJSON() bool {
 		return true
 	}
 	r.start--
+	r.stats.name(int(r.src.lines), obj)
 	var fields map[string]json.RawMessage
 	if json.Unmarshal(obj, &fields) != nil {
 		r.stats.unknown(int(r.src.lines), obj)
 		return true
 	}
 	if console := fields["Output"]; console != nil { // "aws ec2 get-console-output"
-		r.console(jsonText(console))
+		text := jsonText(console)
+		if plain, err := base64.StdEncoding.DecodeString(text); err == nil && printable(plain) {
+			text = string(plain)
+		}
+		r.console(text)
 		return true
 	}
 	if !r.object(fields, entry{}) {
@@ -234,7 +240,23 @@ func (e *entry) fields(prefix string, obj map[string]json.RawMessage, depth int)
 		}
 		if r, _ := roleOf(name); r != roleNone {
 			e.set(name, jsonText(raw))
+		} else if len(raw) > 0 && raw[0] == '[' && depth < maxNested {
+			e.pairs(raw)
 		}
+	}
+}
+
+// pairs reads fields as OpenTelemetry writes them: [{"key": …, "value": {"stringValue": …}}].
+func (e *entry) pairs(raw json.RawMessage) {
+	var list []struct {
+		Key   string
+		Value struct{ StringValue json.RawMessage }
+	}
+	if !scan.Contains(raw, `"stringValue"`) || json.Unmarshal(raw, &list) != nil {
+		return
+	}
+	for _, f := range list {
+		e.set(strings.ToLower(f.Key), jsonText(f.Value.StringValue))
 	}
 }
 
@@ -360,6 +382,26 @@ func (r *Reader) values(raw json.RawMessage) bool {
 	return true
 }
 
+// jsonParts puts together a text whose parts are strings or objects with one.
+func jsonParts(raw json.RawMessage) (text string, ok bool) {
+	var parts []json.RawMessage
+	if json.Unmarshal(raw, &parts) != nil {
+		return "", false
+	}
+	for _, part := range parts {
+		var object struct{ Text string }
+		switch {
+		case part[0] == '"':
+			text += jsonText(part)
+		case part[0] == '{' && json.Unmarshal(part, &object) == nil:
+			text += object.Text
+		default:
+			return "", false
+		}
+	}
+	return text, text != ""
+}
+
 // jsonText reads a string, a number, or the array of bytes that journalctl
 // writes for what is not UTF-8.
 func jsonText(raw json.RawMessage) string {
@@ -377,6 +419,9 @@ func jsonText(raw json.RawMessage) string {
 		var texts []string
 		if json.Unmarshal(raw, &texts) == nil {
 			return strings.Join(texts, "\n")
+		}
+		if text, ok := jsonParts(raw); ok {
+			return text
 		}
 		var list []uint8
 		var numbers []uint16

@@ -152,6 +152,9 @@ type Stats struct {
 	Foreign     uint64
 	ForeignText string
 	ForeignLine int
+	// Named is the first line that has the words of an OOM, and NamedLine its number.
+	Named     string
+	NamedLine int
 	// Doubled is how many lines were there twice.
 	Doubled uint64
 	// Reversed is set when the log is newest first and was turned round.
@@ -166,6 +169,13 @@ func (s *Stats) unknown(number int, text []byte) {
 	s.Unknown++
 	if s.UnknownText == "" && MayMatter(text) {
 		s.UnknownText, s.UnknownLine = scan.Keep(text[:min(len(text), mostShown)]), number
+	}
+}
+
+// name keeps the first line with the words of an OOM.
+func (s *Stats) name(number int, text []byte) {
+	if s.Named == "" && (scan.Contains(text, KilledMark) || scan.Contains(text, HeaderMark) || scan.Contains(text, SummaryMark)) {
+		s.Named, s.NamedLine = scan.Keep(text[:min(len(text), mostShown)]), number
 	}
 }
 

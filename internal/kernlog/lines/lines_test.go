@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -108,6 +109,44 @@ func TestPrefixes(t *testing.T) {
 		got := to.lines[0]
 		if string(got.Text) != text || got.Uptime != want.Uptime || !got.Time.Equal(want.Time) || got.Node != want.Node || got.Caller != want.Caller || got.Exact != want.Exact || got.Number != 1 {
 			t.Errorf("%q: %+v", raw, got)
+		}
+	}
+}
+
+// TestPrinted: a line that is just as the kernel's tools print it is read by its first bytes
+// alone, and then as any other.
+func TestPrinted(t *testing.T) {
+	for raw, at := range map[string]int{
+		"4,12,5000001,-;part one":                     15,
+		"12,5000001,-;part one":                       -1,
+		"30,12,5000001,-;part one":                    -1, // a daemon's
+		"4,12,5000001,-,caller=T7;part one":           -1,
+		"4,12,5000001,-,ncfrag=0/20;part":             -1,
+		"[    5.000001] part one":                     15,
+		"[12345.678901] ? part+0x1/0x2 [ext4]":        15,
+		"[    5.000001][  T204] part one":             23,
+		"[    5.000001] box kernel: part one":         27,
+		"[    5.000001] part one ":                    -1,
+		"[    5.000001] part one**":                   -1,
+		"[    5.000001] part &gt; one":                -1,
+		"[    5.000001] part \\x1b one":               -1,
+		"[    5.000001] part \x1b[0m one":             -1,
+		"[    5.000001 <    0.000001>] part one":      -1,
+		"[1741320669.123] kern.warn kernel: part one": -1, // since 1970
+		"[Fri Mar  7 12:00:09 2025] part one":         -1,
+		`4,12,5000001,-;{"message":"part"}`:           -1,
+		`[    5.000001] app: [{"message":"part"}]`:    -1,
+		"part one": -1,
+		"Mar  7 12:00:09 box kernel: [    5.000001] part one": -1,
+	} {
+		x := prefixes{o: &Options{Location: time.UTC, Year: 2025}, g: words{}}
+		var l Line
+		ok := x.printed(&l, []byte(raw))
+		if ok != (at >= 0) {
+			t.Errorf("%q: %v", raw, ok)
+		}
+		if want, kernel := x.line([]byte(raw)); ok && (!kernel || !reflect.DeepEqual(l, want) || string(l.Text) != raw[at:]) {
+			t.Errorf("%q: %+v, want %+v", raw, l, want)
 		}
 	}
 }

@@ -3,6 +3,7 @@ package lines
 import (
 	"bytes"
 	"html"
+	"strings"
 
 	"github.com/oomtrace/oomtrace/internal/kernlog/scan"
 )
@@ -25,7 +26,7 @@ func isPage(head []byte) bool {
 
 // beginsElement says whether a line begins with a tag that stands where one of a page does.
 func beginsElement(b []byte) bool {
-	name, kind, rest := cutTag(b)
+	name, kind, rest := cutTag(b, false)
 	switch {
 	case kind == tagNone || name == "":
 		return false
@@ -34,6 +35,45 @@ func beginsElement(b []byte) bool {
 	}
 	return rest[0] >= 'a' && rest[0] <= 'z' || rest[0] >= 'A' && rest[0] <= 'Z' || scan.IsDigit(rest[0])
 }
+
+// isXML says whether a text is XML, each line of the log in an element: a line before any
+// that an OOM's would be known by is an element with its end, or begins a CDATA section.
+func isXML(g Grammar, head []byte) bool {
+	for line := range bytes.Lines(head) {
+		b := bytes.TrimSpace(line)
+		whole := len(b) > 0 && b[len(b)-1] == '>' || len(line) == len(head) && line[len(line)-1] != '\n'
+		if scan.HasPrefix(b, "<?xml ") || elements(b) && (whole || !g.Class(b).Header) {
+			return true
+		}
+		if MayMatter(line) {
+			return false
+		}
+	}
+	return false
+}
+
+// elements says whether a line is an element with its end, or others within one.
+func elements(b []byte) bool {
+	for len(b) > 0 {
+		name, _, rest := cutTag(b, true)
+		end := bytes.Index(rest, []byte("</"+name+">"))
+		switch {
+		case name == "":
+			return false
+		case scan.HasPrefix(rest, cdataBegin):
+			return true
+		case end >= 0:
+			after := rest[end+len(name)+3:]
+			return len(after) == 0 || after[0] == '<'
+		case scan.First(rest) != '<':
+			return false
+		}
+		b = rest
+	}
+	return false
+}
+
+const cdataBegin, cdataEnd = "<![CDATA[", "]]>"
 
 type tagKind int
 
@@ -54,8 +94,9 @@ var tagKinds = map[string]tagKind{
 	"kbd": tagInline, "mark": tagInline, "small": tagInline, "ins": tagInline, "del": tagInline, "s": tagInline, "wbr": tagInline,
 }
 
-// cutTag takes a tag off the front: "<td class="x">", "</td>", "<br/>".
-func cutTag(b []byte) (name string, kind tagKind, rest []byte) {
+// cutTag takes a tag off the front: "<td class="x">", "</td>", "<br/>". In XML a name may be
+// any but the kernel's.
+func cutTag(b []byte, xml bool) (name string, kind tagKind, rest []byte) {
 	const longestName, longest = 10, 512
 	end := bytes.IndexByte(b[:min(len(b), longest)], '>')
 	if len(b) < 3 || b[0] != '<' || end < 2 {
@@ -63,26 +104,40 @@ func cutTag(b []byte) (name string, kind tagKind, rest []byte) {
 	}
 	in := bytes.TrimPrefix(b[1:end], []byte("/"))
 	n := 0
-	for n < len(in) && n < longestName && (in[n] >= 'a' && in[n] <= 'z' || in[n] >= 'A' && in[n] <= 'Z' || scan.IsDigit(in[n])) {
+	for n < len(in) && (isWordPart(in[n]) && in[n] != '_' && n < longestName || xml && (isWordPart(in[n]) || n > 0 && bytes.IndexByte([]byte(":-."), in[n]) >= 0)) {
 		n++
 	}
-	if n < len(in) && in[n] != ' ' && in[n] != '/' {
+	switch name = string(in[:n]); {
+	case n < len(in) && in[n] != ' ' && in[n] != '/':
 		return "", tagNone, b
+	case xml && (n == 0 || name == "TASK" || name == "IRQ" || name == "SOFTIRQ" || name == "NMI" || name == "EOI"):
+		return "", tagNone, b
+	case xml:
+		return name, tagBlock, b[end+1:]
 	}
-	name = string(bytes.ToLower(in[:n]))
+	name = strings.ToLower(name)
 	return name, tagKinds[name], b[end+1:]
 }
 
 // stripTags takes a page's tags out of a line; a block's is a line end.
-func stripTags(b []byte) []byte {
+func (x *prefixes) stripTags(b []byte) []byte {
 	out := make([]byte, 0, len(b))
 	for len(b) > 0 {
+		if x.cdata {
+			text, rest, ended := bytes.Cut(b, []byte(cdataEnd))
+			out, b, x.cdata = append(out, text...), rest, !ended
+			continue
+		}
 		i := bytes.IndexByte(b, '<')
 		if i < 0 {
 			break
 		}
 		out, b = append(out, b[:i]...), b[i:]
-		_, kind, rest := cutTag(b)
+		if text, ok := bytes.CutPrefix(b, []byte(cdataBegin)); ok && x.xml {
+			x.cdata, b = true, text
+			continue
+		}
+		_, kind, rest := cutTag(b, x.xml)
 		switch kind {
 		case tagNone:
 			out = append(out, '<')

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"cmp"
 	"github.com/oomtrace/oomtrace/internal/kernlog/scan"
-	"hash/maphash"
 	"slices"
 	"time"
 )
@@ -42,8 +41,7 @@ type order struct {
 	ups, downs   int // of a report's parts
 
 	near    [nearLines]Line
-	sums    [nearLines]uint64 // of their texts
-	seed    maphash.Seed
+	long    [nearLines]int // their texts
 	next    int
 	doubled uint64
 }
@@ -192,11 +190,12 @@ func (o *order) again(l *Line) bool {
 	if len(l.Text) == 0 {
 		return true
 	}
-	sum := maphash.Bytes(o.seed, l.Text)
-	for i := range o.near {
-		at := (o.next + nearLines - 1 - i) % nearLines
-		n := &o.near[at]
-		if o.sums[at] != sum || !bytes.Equal(n.Text, l.Text) || !sameMoment(n, l) || i > 0 && (!n.Uptime.Known || !l.Uptime.Known) {
+	for i, long := range &o.long {
+		n := &o.near[i]
+		if long != len(l.Text) || !bytes.Equal(n.Text, l.Text) || !sameMoment(n, l) {
+			continue
+		}
+		if last := (o.next + nearLines - 1) % nearLines; i != last && (!n.Uptime.Known || !l.Uptime.Known) {
 			continue
 		}
 		c := o.g.Class(scan.SkipSpaces(l.Text))
@@ -209,7 +208,7 @@ func (o *order) again(l *Line) bool {
 	n := &o.near[o.next]
 	n.Text = append(n.Text[:0], l.Text...)
 	n.Uptime, n.Time, n.Caller, n.Node, n.BootID = l.Uptime, l.Time, l.Caller, l.Node, l.BootID
-	o.sums[o.next] = sum
+	o.long[o.next] = len(l.Text)
 	o.next = (o.next + 1) % nearLines
 	return false
 }

@@ -2,6 +2,8 @@ package lines
 
 import (
 	"bytes"
+	"io"
+	"slices"
 
 	"github.com/oomtrace/oomtrace/internal/kernlog/scan"
 )
@@ -66,4 +68,65 @@ func piece(raw []byte) (head, text []byte, more, ok bool) {
 	total, _, ok2 := scan.Uint(bytes.TrimPrefix(rest, []byte("/")))
 	text = raw[end+1:]
 	return append(bytes.Clone(raw[:i]), ';'), text, from+uint64(len(text)) < total, ok && ok2
+}
+
+// decodeParts puts the parts in order in which pstore has kept a log: the last lines are in
+// the first part ("Panic#1 Part1"). No more than a store holds is waited for.
+func decodeParts(_ Grammar, head []byte, src *source) (io.Reader, error) {
+	const most = 1 << 20
+	if _, n, ok := partOf(head); !ok || n != 1 {
+		return nil, nil
+	}
+	text, err := io.ReadAll(io.LimitReader(&packed{src}, most))
+	if err != nil {
+		return nil, err
+	}
+	var parts [][]byte
+	for rest := text; len(rest) > 0; {
+		end := len(rest)
+		for at := 1; at < len(rest); {
+			i := bytes.IndexByte(rest[at:], '\n')
+			if i < 0 {
+				break
+			}
+			if at += i + 1; at < len(rest) {
+				if _, _, ok := partOf(rest[at:]); ok {
+					end = at
+					break
+				}
+			}
+		}
+		parts, rest = append(parts, rest[:end]), rest[end:]
+	}
+	for from, to := 0, 0; from < len(parts); from = to {
+		dump, _, _ := partOf(parts[from])
+		for to = from; to < len(parts) && scan.HasPrefix(parts[to], dump+" Part"); to++ {
+		}
+		if !earlier(parts[from], parts[to-1]) {
+			slices.Reverse(parts[from:to])
+		}
+	}
+	return io.MultiReader(bytes.NewReader(slices.Concat(parts...)), &packed{src}), nil
+}
+
+// earlier says whether one text has an earlier stamp of the kernel's first than another.
+func earlier(a, b []byte) bool {
+	var ups [2]uint64
+	for i, text := range [...][]byte{a, b} {
+		_, text, _ = bytes.Cut(text, []byte("["))
+		stamp, _, _ := bytes.Cut(text[:min(len(text), longestClock)], []byte("]"))
+		ups[i], _ = uptime(stamp)
+	}
+	return ups[0] < ups[1]
+}
+
+// partOf reads the line before a part: "Oops#1 Part2".
+func partOf(b []byte) (dump string, n uint64, ok bool) {
+	line, _, _ := bytes.Cut(b[:min(len(b), 64)], []byte("\n"))
+	name, rest, ok := bytes.Cut(line, []byte(" Part"))
+	if i := bytes.IndexByte(name, '#'); !ok || i <= 0 || i+1 == len(name) || bytes.IndexByte(name, ' ') >= 0 {
+		return "", 0, false
+	}
+	n, rest, ok = scan.Uint(rest)
+	return string(name), n, ok && len(bytes.TrimSpace(rest)) == 0
 }

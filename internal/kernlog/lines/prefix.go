@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"math"
 	"time"
+	"unicode/utf8"
 
 	"github.com/oomtrace/oomtrace/internal/kernlog/scan"
 	"github.com/oomtrace/oomtrace/internal/oom"
@@ -19,6 +20,7 @@ type prefixes struct {
 	escapes
 	believed, contained bool   // the source says that it is the kernel's, or a container's
 	page, entities      bool   // a web page, or its way to write characters
+	xml, cdata          bool   // the page is XML, and in a part of which all is text
 	marked              bool   // Markdown's way to write characters
 	fence               string // what ends a log that is set in
 	lead, trailer       string // what begins and ends each line
@@ -40,6 +42,9 @@ func (x *prefixes) line(raw []byte) (l Line, ok bool) {
 		b = bytes.TrimLeft(bytes.TrimRight(b, "\r\n \t\x00\a\b"), "\r\f\v\x00\a\b")
 	}
 	b = bytes.TrimPrefix(b, []byte("\ufeff"))
+	if len(b) > 0 && b[len(b)-1] >= utf8.RuneSelf {
+		b = bytes.TrimRight(b, "\u200b\u200e\u200f\u2069") // what chats put around a text
+	}
 	if x.trailer != "" {
 		b = x.cutTrailer(b)
 	}
@@ -74,6 +79,52 @@ func (x *prefixes) line(raw []byte) (l Line, ok bool) {
 	}
 	l.Text, l.Indent = x.undo(b), whole-len(b)
 	return l, true
+}
+
+// printed reads a line that is just as /dev/kmsg or dmesg prints it, as most are: its first
+// bytes tell, and nothing in it could be anybody's mark or escape. False for all others.
+func (x *prefixes) printed(l *Line, raw []byte) bool {
+	if len(raw) < 2 || x.page || x.lead != "" || x.trailer != "" || x.fence != "" || !endsPlainly(raw) || bytes.IndexByte(raw, '\\') >= 0 {
+		return false
+	}
+	*l = Line{Exact: true}
+	switch {
+	case scan.IsDigit(raw[0]):
+		var h KmsgHeader
+		if !h.parse(raw) || h.Prio>>3 != 0 || len(h.flags) > 1 {
+			return false
+		}
+		l.Uptime, l.Text = h.Uptime, h.Text
+	case raw[0] == '[' && bytes.IndexByte(raw, '&') < 0 && !special(raw):
+		end := bytes.IndexByte(raw[:min(len(raw), longestClock)], ']')
+		up, ok := uptime(raw[1:max(1, end)])
+		if !ok || up > longestUptime || bytes.IndexByte(raw[:end], '<') >= 0 || bytes.IndexByte(raw[:end], ',') >= 0 {
+			return false
+		}
+		l.Uptime = oom.Some(up)
+		l.Text, _ = x.afterClock(l, raw[end+1:])
+		l.Indent = len(raw) - len(l.Text)
+	default:
+		return false
+	}
+	x.afterUser = false
+	return true
+}
+
+// longestClock is how long the kernel's stamp is at most.
+const longestClock = 32
+
+// endsPlainly says whether a line ends neither in blanks, nor in what could be an object's
+// end or Markdown's.
+func endsPlainly(b []byte) bool {
+	switch c := b[len(b)-1]; c {
+	case '}', '*':
+		return false
+	case ']':
+		b = b[:len(b)-1]
+	}
+	c := b[len(b)-1]
+	return c > ' ' && c < utf8.RuneSelf && c != ']' && c != '}'
 }
 
 // special is a quick test for bytes that plain takes out.
@@ -238,48 +289,42 @@ type KmsgHeader struct {
 	Uptime    oom.Opt[uint64]
 	Caller    int
 	Text      []byte
+	flags     []byte
 }
 
 // ParseKmsg reads a record of /dev/kmsg: "prio,seq,usec,flags[,caller=T1];text". netconsole
 // may put the kernel's release before it: "6.12.3,".
 func ParseKmsg(b []byte) (h KmsgHeader, ok bool) {
-	const longestRelease = 64
+	ok = h.parse(b)
+	return h, ok
+}
+
+func (h *KmsgHeader) parse(b []byte) bool {
+	const longestRelease, longestFlags = 64, 64
 	if len(b) == 0 || !scan.IsDigit(b[0]) {
-		return h, false
+		return false
 	}
 	if len(b) > 2 && (b[1] == '.' || b[2] == '.') {
 		b = b[bytes.IndexByte(b[:min(len(b), longestRelease)], ',')+1:]
 	}
-	field := func() (v uint64) {
-		var rest []byte
-		if v, rest, ok = scan.Uint(b); ok {
-			ok = len(rest) > 0 && rest[0] == ','
+	var usec uint64
+	for _, to := range [...]*uint64{&h.Prio, &h.Seq, &usec} {
+		v, rest, ok := scan.Uint(b)
+		if !ok || len(rest) == 0 || rest[0] != ',' {
+			return false
 		}
-		if ok {
-			b = rest[1:]
-		}
-		return v
+		*to, b = v, rest[1:]
 	}
-	if h.Prio = field(); !ok {
-		return h, false
+	end := bytes.IndexByte(b, ';')
+	if end < 0 || end > longestFlags {
+		return false
 	}
-	if h.Seq = field(); !ok {
-		return h, false
-	}
-	usec := field()
-	if !ok {
-		return h, false
-	}
-	h.Uptime = scan.Times(usec, 1000)
-	flags, text, ok := bytes.Cut(b, []byte(";"))
-	if !ok || len(flags) > 64 {
-		return h, false
-	}
-	if s, found := scan.After(flags, "caller="); found {
+	h.Uptime, h.flags, h.Text = scan.Times(usec, 1000), b[:end], b[end+1:]
+	if end > len("caller=") {
+		s, _ := scan.After(h.flags, "caller=")
 		h.Caller = caller(s)
 	}
-	h.Text = text
-	return h, true
+	return true
 }
 
 // caller reads "T123" or "C0".
@@ -448,9 +493,9 @@ func (x *prefixes) afterClock(l *Line, b []byte) ([]byte, wrapState) {
 		b = b[3:]
 	}
 	host, rest := scan.Field(b)
-	if tag, text, ok := bytes.Cut(rest, []byte(": ")); ok && string(tag) == "kernel" && isHost(host) {
+	if scan.HasPrefix(rest, "kernel: ") && isHost(host) {
 		x.setNode(l, host)
-		return text, wrapText
+		return rest[len("kernel: "):], wrapText
 	}
 	x.escapes = escapeHex
 	return b, wrapText

@@ -5,7 +5,6 @@ import (
 	"compress/gzip"
 	"encoding/json"
 	"fmt"
-	"hash/maphash"
 	"io"
 	"math"
 	"os"
@@ -57,7 +56,8 @@ type Reader struct {
 	pieces    pieces
 	events    events
 	part      string // of a line of docker's
-	ended     bool   // its lines have ends
+	listed    listed
+	ended     bool // its lines have ends
 	stats     Stats
 }
 
@@ -76,7 +76,7 @@ const (
 func NewReader(in io.Reader, o Options, g Grammar, to Sink) *Reader {
 	r := &Reader{o: o, g: g, in: in, sink: to, start: startLines}
 	r.x = prefixes{o: &r.o, g: g}
-	r.ord = order{give: to.Line, g: g, seed: maphash.MakeSeed()}
+	r.ord = order{give: to.Line, g: g}
 	return r
 }
 
@@ -179,13 +179,15 @@ func (r *Reader) open() error {
 		return nil
 	}
 	r.x.page = isPage(head)
+	r.x.xml = !r.x.page && isXML(r.g, head)
+	r.x.page = r.x.page || r.x.xml
 	r.x.entities = r.x.page
 	if r.columns, r.comma = guessTable(head, r.g); r.columns != nil && !r.x.page {
 		r.format, r.guessed = formatTable, true
 		return nil
 	}
 	r.x.surroundings(r.src.begin())
-	if r.wrapping = r.wrappingOf(r.src.begin()); r.wrapping.width > 0 {
+	if r.wrapping = r.wrappingOf(r.src.begin()); r.wrapping.width > 0 || r.x.xml {
 		r.start = math.MaxInt // what begins a line may tell nothing
 	}
 	return nil
@@ -194,7 +196,7 @@ func (r *Reader) open() error {
 // decoders undo what a whole log was packed or written in. Each looks at its first bytes and
 // returns a reader of what is in it, or nil.
 var decoders = [...]func(g Grammar, head []byte, src *source) (io.Reader, error){
-	unpackGzip, unpackXZ, unpackZstd, decodeWide, decodeBase64, decodeMail, decodePrinted, decodeStrings, decodeFramed,
+	unpackGzip, unpackXZ, unpackZstd, decodeWide, decodeBase64, decodeMail, decodePrinted, decodeStrings, decodeFramed, decodeBox, decodeParts, decodeRich,
 }
 
 // unpack undoes them, from the outside in. A compressed log may have been compressed again.
@@ -306,7 +308,7 @@ func (r *Reader) stepText() bool {
 			return false
 		}
 		r.start--
-		if r.close() && r.start == 0 {
+		if r.start == 0 && r.close() {
 			r.start = 1 // stay close while it is about a report
 		}
 		r.feed(line, cut, int(r.src.lines))
@@ -354,7 +356,24 @@ func (r *Reader) needsPast(line []byte) bool {
 // feed takes a line. Where a crash left a hole in it, what is before and behind
 // that are lines of their own.
 func (r *Reader) feed(raw []byte, cut bool, number int) {
-	for i := bytes.IndexByte(raw, 0); i >= 0; i = bytes.IndexByte(raw, 0) {
+	if r.stats.Named == "" {
+		r.stats.name(number, raw)
+	}
+	zero := -1
+	if r.src.zeros || r.format != formatText {
+		zero = bytes.IndexByte(raw, 0)
+	}
+	if zero < 0 && !r.pieces.open() && r.x.printed(&r.line, raw) {
+		r.take(raw, cut, number)
+		return
+	}
+	if r.listed.again(raw) {
+		return
+	}
+	if r.listed.whole { // what follows is not to be passed over unseen
+		r.start = math.MaxInt
+	}
+	for i := zero; i >= 0; i = bytes.IndexByte(raw, 0) {
 		if i > 0 {
 			r.feedLine(raw[:i], false, number)
 		}
@@ -366,8 +385,8 @@ func (r *Reader) feed(raw []byte, cut bool, number int) {
 }
 
 func (r *Reader) feedLine(raw []byte, cut bool, number int) {
-	if r.x.page && bytes.IndexByte(raw, '<') >= 0 {
-		for line := range bytes.SplitSeq(stripTags(raw), []byte("\n")) {
+	if r.x.page && (r.x.cdata || bytes.IndexByte(raw, '<') >= 0) {
+		for line := range bytes.SplitSeq(r.x.stripTags(raw), []byte("\n")) {
 			if len(line) > 0 {
 				r.feedPlain(line, cut, number)
 			}
@@ -382,16 +401,20 @@ func (r *Reader) feedPlain(raw []byte, cut bool, number int) {
 	if !whole || r.embedded(raw) || r.string(raw, cut, number) {
 		return
 	}
-	l := &r.line
 	var ok bool
-	*l, ok = r.x.line(raw)
-	l.Number, l.Cut = number, cut
-	if !ok {
-		r.another(l, raw)
+	if r.line, ok = r.x.line(raw); !ok {
+		r.line.Number, r.line.Cut = number, cut
+		r.another(&r.line, raw)
 		return
 	}
-	r.rejoin(l, raw)
-	r.ord.push(l)
+	r.take(raw, cut, number)
+}
+
+// take gives on the line at hand, with what mail has cut off it.
+func (r *Reader) take(raw []byte, cut bool, number int) {
+	r.line.Number, r.line.Cut = number, cut
+	r.rejoin(&r.line, raw)
+	r.ord.push(&r.line)
 }
 
 // embedded reads a line of text that is an object of JSON, or ends with one behind what a

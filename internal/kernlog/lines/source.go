@@ -27,6 +27,7 @@ type source struct {
 	// skipping: in the rest of a line that was cut.
 	skipping bool
 	returns  bool // carriage returns end lines, too
+	zeros    bool // there were some
 }
 
 // fill reads more, keeping some history. False when nothing came.
@@ -43,6 +44,7 @@ func (s *source) fill() bool {
 		room := s.buf[s.end:min(len(s.buf), s.end+readBytes)]
 		n, err := s.in.Read(room)
 		n = min(max(n, 0), len(room))
+		s.zeros = s.zeros || bytes.IndexByte(room[:n], 0) >= 0
 		s.end += n
 		s.turnReturns(s.end - n)
 		if errors.Is(err, os.ErrDeadlineExceeded) {

@@ -11,7 +11,7 @@ import (
 )
 
 // strung makes lines of a log that is one string of a programming language, or a list of
-// them in one line: "…\n…", '…\n…', ["…", "…"], [b'…', b'…'].
+// them in one line: "…\n…", '…\n…', ["…", "…"], [b'…', b'…']. Or it is one without quotes.
 type strung struct {
 	in   io.Reader
 	raw  [4 << 10]byte
@@ -19,18 +19,79 @@ type strung struct {
 	rest []byte
 	text [4 << 10]byte
 	err  error
+	end  string // how a line's end is written, without quotes
 }
 
 // longestEscape is how many bytes stand for a character, or for a line's end.
 const longestEscape = len(`\r\n", b"`)
 
 func decodeStrings(g Grammar, _ []byte, src *source) (io.Reader, error) {
-	first, ok := isStrung(g, src.begin())
-	if !ok {
-		return nil, nil
+	if first, ok := isStrung(g, src.begin()); ok {
+		src.pos += first
+		return &strung{in: &packed{src}}, nil
 	}
-	src.pos += first
-	return &strung{in: &packed{src}}, nil
+	if end := joinedBy(g, src.begin()); end != "" {
+		return &strung{in: &packed{src}, end: end}, nil
+	}
+	return nil, nil
+}
+
+// joinedBy is how line ends are written in a text that is one line of many, without quotes;
+// empty where it is none. The first is looked for before any path: names may hold anything.
+func joinedBy(g Grammar, head []byte) string {
+	const fewest = 3
+	if i := bytes.IndexByte(head, '\n'); i >= 0 && len(bytes.TrimSpace(head[i:])) > 0 || detect(head) == formatJSON {
+		return ""
+	}
+	first, _, _ := bytes.Cut(head, []byte("/"))
+	for _, end := range [...]string{`\\r\\n`, `\\n`, `\r\n`, `\n`, `\015\012`, `\012`, `#015#012`, `#012`, `\x0a`, "<br>", "\v", "\u2028"} {
+		if !scan.Contains(first, end) {
+			continue
+		}
+		_, rest, _ := bytes.Cut(bytes.TrimSpace(head), []byte(end))
+		ends, all := 0, 0
+		for part := range bytes.SplitSeq(rest, []byte(end)) {
+			all++
+			if begins(g, part) || g.Class(scan.SkipSpaces(part[:min(len(part), longestBegin)])).Own && len(part) > 0 {
+				ends++
+			}
+		}
+		if ends == all || ends >= fewest && ends*16 > all {
+			return end
+		}
+	}
+	return ""
+}
+
+// listed tells of an output that Ansible prints twice: as one text, and as a list of its lines.
+type listed struct {
+	whole  bool // the text was there
+	within bool // the list
+}
+
+// again says whether a line is of the list.
+func (l *listed) again(raw []byte) bool {
+	b := bytes.TrimSpace(raw)
+	if c := scan.First(b); !l.within && c != '"' && c != 's' {
+		return false
+	}
+	if l.within {
+		if l.within = len(b) == 0 || b[0] == '"' || scan.HasPrefix(b, "- "); l.within {
+			return true
+		}
+	}
+	name, value, ok := bytes.Cut(b, []byte(":"))
+	if name, value = bytes.Trim(name, `"`), bytes.Trim(value, " ,"); !ok {
+		return false
+	}
+	switch string(name) {
+	case "stdout", "stderr":
+		l.whole = l.whole || len(value) > 2 || len(value) > 0 && value[0] == '|'
+	case "stdout_lines", "stderr_lines":
+		l.within = l.whole && (len(value) == 0 || string(value) == "[")
+		return l.within || l.whole && value[0] == '['
+	}
+	return false
 }
 
 // isStrung says whether a text is one string, or a list of them, and where that begins: its
@@ -40,6 +101,7 @@ func isStrung(g Grammar, head []byte) (first int, ok bool) {
 	if first = quoted(head, func([]byte) bool { return true }); first < 0 || detect(head) == formatJSON {
 		return 0, false
 	}
+	first += keyed(head[first-1:])
 	ends := 0
 	for rest := head[first:]; ; {
 		i := bytes.IndexAny(rest, `\"'`)
@@ -53,6 +115,19 @@ func isStrung(g Grammar, head []byte) (first int, ok bool) {
 		rest = rest[i+max(n, 1):]
 	}
 	return first, ends >= fewest && ends > 2*bytes.Count(head, []byte("\n"))
+}
+
+// keyed is how long the key is before a text in quotes: "stdout": "…", 'stdout': '…'.
+func keyed(b []byte) int {
+	n := 1
+	for n < len(b) && isWordPart(b[n]) {
+		n++
+	}
+	rest, ok := bytes.CutPrefix(b[n:], []byte{b[0], ':'})
+	if value := scan.SkipSpaces(rest); ok && n > 1 && len(value) > 0 && value[0] == b[0] {
+		return len(b) - len(value)
+	}
+	return 0
 }
 
 // longestBegin is how much of a line tells what it is.
@@ -107,7 +182,12 @@ func (s *strung) decode(end bool) {
 	for i < s.have && (end || s.have-i >= longestEscape) {
 		b := s.raw[i:s.have]
 		value, n := lineEscape(b)
-		if n == 0 {
+		switch {
+		case s.end != "" && scan.HasPrefix(b, s.end):
+			value, n = []byte{'\n'}, len(s.end)
+		case s.end != "":
+			value, n = b[:1], 1
+		case n == 0:
 			value, n = charEscape(b)
 		}
 		out = append(out, value...)

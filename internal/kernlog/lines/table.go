@@ -2,6 +2,8 @@ package lines
 
 import (
 	"bytes"
+	"io"
+	"iter"
 	"strings"
 	"time"
 
@@ -20,6 +22,63 @@ func isVerbose(b []byte) bool {
 	}
 	key, _, ok := bytes.Cut(scan.SkipSpaces(rest), []byte("="))
 	return ok && scan.Contains(first, "[s=") && scan.HasPrefix(rest, "    ") && isKey(key)
+}
+
+// boxes is a text in tables that are drawn with lines, which it draws with "|" and "-".
+type boxes struct {
+	in   io.Reader
+	held []byte // what may be the begin of a character
+}
+
+// boxBegin is that of all characters of which boxes are drawn, U+2500 to U+257F.
+const boxBegin = 0xe2
+
+func isBoxed(b []byte) bool { return len(b) > 2 && b[0] == boxBegin && (b[1] == 0x94 || b[1] == 0x95) }
+
+// decodeBox reads a text of which most lines begin so.
+func decodeBox(_ Grammar, _ []byte, src *source) (io.Reader, error) {
+	const fewest = 3
+	boxed, all := 0, 0
+	for line := range bytes.Lines(src.begin()) {
+		if line = bytes.TrimSpace(line); len(line) > 0 {
+			all++
+		}
+		if isBoxed(line) {
+			boxed++
+		}
+	}
+	if boxed < fewest || boxed*2 <= all {
+		return nil, nil
+	}
+	return &boxes{in: &packed{src}}, nil
+}
+
+func (x *boxes) Read(p []byte) (int, error) {
+	have := copy(p, x.held)
+	n, err := x.in.Read(p[have:])
+	b := p[:have+n]
+	out := p[:0]
+	for x.held = nil; len(b) > 0; {
+		switch {
+		case isBoxed(b):
+			c := byte('-')
+			if strings.ContainsRune("│┃║╎╏┆┇┊┋", []rune(string(b[:3]))[0]) {
+				c = '|'
+			}
+			out, b = append(out, c), b[3:]
+			continue
+		case b[0] == boxBegin && len(b) < 3 && err == nil:
+			x.held = bytes.Clone(b)
+			return len(out), nil
+		}
+		out, b = append(out, b[0]), b[1:]
+	}
+	return len(out), err
+}
+
+// isRule says whether a line is drawn between the rows of a table.
+func isRule(b []byte) bool {
+	return bytes.Contains(b, []byte("--")) && len(bytes.Trim(b, "-+|=: \t\r\n")) == 0 || bytes.Contains(b, []byte("=====")) && len(bytes.Trim(b, "+|= \r\n")) == 0
 }
 
 // maxColumnNames bounds the columns of a table that are looked at.
@@ -88,7 +147,7 @@ func firstRows(head []byte, comma byte) (rows [][]string) {
 			break // may be cut
 		}
 		head = rest
-		if line = bytes.TrimSpace(line); len(line) == 0 {
+		if line = bytes.TrimSpace(line); len(line) == 0 || comma == '|' && isRule(line) {
 			continue
 		}
 		var row []string
@@ -194,12 +253,33 @@ func piped(b []byte) []string {
 	b = bytes.TrimSpace(b)
 	b = bytes.TrimSuffix(bytes.TrimPrefix(b, []byte("|")), []byte("|"))
 	var out []string
-	for cell := range bytes.SplitSeq(b, []byte("|")) {
+	for cell := range pipes(b) {
 		if out = append(out, strings.Trim(string(cell), " \t`")); len(out) > maxColumnNames {
 			break
 		}
 	}
 	return out
+}
+
+// pipes cuts at each "|" that has no backslash before it.
+func pipes(b []byte) iter.Seq[[]byte] {
+	return func(yield func([]byte) bool) {
+		var cell []byte
+		for part := range bytes.SplitSeq(b, []byte("|")) {
+			cell = append(cell, part...)
+			if n := len(cell); n > 0 && cell[n-1] == '\\' {
+				cell[n-1] = '|'
+				continue
+			}
+			if !yield(cell) {
+				return
+			}
+			cell = nil
+		}
+		if cell != nil {
+			yield(cell)
+		}
+	}
 }
 
 // joinText puts together the text of a row that has the mark between cells in it.
@@ -242,6 +322,7 @@ func (r *Reader) stepTable() bool {
 		return true
 	}
 	r.start--
+	r.stats.name(number, line)
 	row := cells(bytes.TrimRight(line, "\r"), r.comma)
 	if r.comma == '|' {
 		row = joinText(row, r.columns)

@@ -37,14 +37,14 @@ func (r *Reader) wrappingOf(head []byte) wrapping {
 		}
 	}
 	hard.hard = true
-	if _, ok := ParseKmsg(head); ok {
+	if _, ok := ParseKmsg(head); ok || r.x.trailer == "|" { // a frame is as wide as its longest line
 		return wrapping{}
 	}
 	stamps, rests := 0, 0
 	var softly, fully [2]int // sure, and possible
 	for i, line := range all {
 		switch {
-		case len(line) == 0:
+		case !hasWord(line):
 		case r.stampedLine(line):
 			stamps++
 		case stamps > 0 && len(all[i-1]) > 0:
@@ -95,6 +95,16 @@ func (w *wrapping) full(line, next []byte) (sure, possible bool) {
 	return n > w.width-marks, n > w.width-blanks
 }
 
+// hasWord says whether there is a letter or a digit in a line: a console's noise has none.
+func hasWord(b []byte) bool {
+	for _, c := range b {
+		if isWordPart(c) {
+			return true
+		}
+	}
+	return false
+}
+
 // unquote takes off what mail puts before a line.
 func unquote(b []byte) []byte { return bytes.TrimLeft(b, "> \t") }
 
@@ -108,7 +118,7 @@ func (r *Reader) unwrap(l *Line, raw []byte) {
 		next, ok := r.src.peekLine()
 		next = bytes.TrimRight(next, "\r \t")
 		_, full := w.full(last, next)
-		if !ok || !full || len(next) == 0 || endsPaste(next) || r.stampedLine(next) {
+		if !ok || !full || !hasWord(next) || endsPaste(next) || r.stampedLine(next) {
 			break
 		}
 		if w.hard { // blanks at the end are lost
@@ -143,6 +153,9 @@ func (r *Reader) continues(before, raw []byte) ([]byte, bool) {
 	b := undecorate(plain(nil, raw), r.g)
 	if in := scan.SkipSpaces(b); killField(in) { // however far it is indented
 		return in, true
+	}
+	if i := bytes.LastIndexByte(before, ' '); scan.HasPrefix(before[i+1:], "UID:") && scan.IsDigit(before[len(before)-1]) {
+		return nil, false // a kill's line, whole without these
 	}
 	if len(b) == 0 || b[0] == ' ' && len(b) > 8 && len(scan.SkipSpaces(b)) < len(b)-8 || stamped(b) {
 		return nil, false

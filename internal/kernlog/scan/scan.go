@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"math"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/oomtrace/oomtrace/internal/oom"
 )
@@ -31,10 +32,11 @@ func IsDigit(c byte) bool { return c >= '0' && c <= '9' }
 
 // Uint takes a decimal number off the front.
 func Uint(b []byte) (v uint64, rest []byte, ok bool) {
+	const most = math.MaxUint64 / 10
 	i := 0
 	for ; i < len(b) && IsDigit(b[i]); i++ {
 		d := uint64(b[i] - '0')
-		if v > (math.MaxUint64-d)/10 {
+		if v > most || v == most && d > math.MaxUint64%10 {
 			return 0, b, false
 		}
 		v = v*10 + d
@@ -99,16 +101,12 @@ func HexDigit(c byte) (byte, bool) {
 // Field cuts the first word off, and the spaces before it.
 func Field(b []byte) (field, rest []byte) {
 	b = SkipSpaces(b)
-	i := bytes.IndexByte(b, ' ')
-	if t := bytes.IndexByte(b[:max(i, 0)], '\t'); t >= 0 {
-		i = t
-	} else if i < 0 {
-		i = bytes.IndexByte(b, '\t')
+	for i, c := range b {
+		if c == ' ' || c == '\t' {
+			return b[:i], b[i+1:]
+		}
 	}
-	if i < 0 {
-		return b, nil
-	}
-	return b[:i], b[i+1:]
+	return b, nil
 }
 
 // After returns what follows the first mark.
@@ -161,6 +159,9 @@ const maxText = 4096
 func Keep(b []byte) string {
 	if len(b) > maxText {
 		b = b[:maxText]
+	}
+	if utf8.Valid(b) {
+		return string(b)
 	}
 	return strings.ToValidUTF8(string(b), "\ufffd")
 }
