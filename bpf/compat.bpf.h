@@ -215,6 +215,17 @@ static __always_inline bool mm_oom_skip(struct mm_struct *mm)
 }
 
 /*
+ * Who is left as a user may be the next thread to leave, between letting go of the mm and
+ * tearing it down, or who reads /proc/PID: then the memory goes in a moment. What the OOM
+ * killer has done with stays as it is: it was reaped, or is pinned by a process that goes on
+ * (mm/oom_kill.c, __oom_kill_process).
+ */
+static __always_inline bool mm_may_yet_go(struct mm_struct *mm)
+{
+	return BPF_CORE_READ(mm, mm_users.counter) > 0 && !mm_oom_skip(mm);
+}
+
+/*
  * Nothing but the kernel's own page tables maps this mm: no KVM guest, no device.
  * The field is there with CONFIG_MMU_NOTIFIER (since 984cfe4e2526 in 5.6).
  */

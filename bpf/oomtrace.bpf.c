@@ -831,7 +831,7 @@ VERIFIED_ONCE int report_exit(u32 tgid)
 	clear_mm(&event.mm);
 	/* mark_oom_victim() holds the mm through signal->oom_mm until the
 	 * signal_struct goes, which is after this; exit_mmap has it in hand. */
-	if (mm)
+	if (mm && !mm_may_yet_go(mm))
 		read_mm(&event.mm, mm);
 	if (bpf_ringbuf_output(&events, &event, sizeof(event), 0))
 		count(COUNTER_LOST_EXIT);
