@@ -122,8 +122,9 @@ func (r *report) fill(rec *oom.Record, k *killLine) {
 	}
 	if r.headless || r.doubtful || r.missing(k) {
 		rec.Incomplete = oom.Some(true)
-	} else if m := rec.Memory; m != nil && m.TotalBytes.Known && !m.SwapTotalBytes.Known {
-		// A whole report without a word of swap: the kernel is one without CONFIG_SWAP.
+	} else if m := rec.Memory; m != nil && m.TotalBytes.Known && !m.SwapTotalBytes.Known && !r.mem.ofNodes() {
+		// A whole report without a word of swap, of a kernel without NUMA: a router's as a
+		// rule, built without CONFIG_SWAP. Of others the lines are more likely lost.
 		m.SwapTotalBytes, m.SwapFreeBytes = oom.Some(uint64(0)), oom.Some(uint64(0))
 	}
 }

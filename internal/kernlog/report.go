@@ -206,7 +206,8 @@ func (r *report) missing(k *killLine) bool {
 	if r.old {
 		return r.stackState == stackNone || r.stackState == stackForeign || r.stackMixed || r.mem.missingOld()
 	}
-	if !r.hasCPU || r.stackState == stackNone || r.stackState == stackForeign || r.stackMixed || !r.tasks.headed {
+	if !r.hasCPU || r.stackState == stackNone || r.stackState == stackForeign || r.stackMixed || !r.tasks.headed ||
+		r.mem.seen && !r.mem.swapTotalKB.Known && r.tasks.swapped() {
 		return true
 	}
 	if r.scope == oom.ScopeCgroup {

@@ -244,7 +244,8 @@ func TestWholeOnRouter(t *testing.T) {
 		"without all of it":          {report("", ""), true, none},
 		"with swap":                  {report("", "", swapless...), true, none},
 		"some of swap's lines":       {report("", "", swapless[0]), false, oom.Opt[uint64]{}},
-		"NUMA, and the cpuset's":     {report("Node 0 ", "ash cpuset=/ mems_allowed=0"), true, none},
+		"NUMA, and the cpuset's":     {report("Node 0 ", "ash cpuset=/ mems_allowed=0"), true, oom.Opt[uint64]{}},
+		"a task is swapped out":      {strings.Replace(report("", ""), "0        0             0 ash", "0        7             0 ash", 1), false, oom.Opt[uint64]{}},
 		"NUMA, without the cpuset's": {report("Node 0 ", ""), false, oom.Opt[uint64]{}},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -339,6 +339,16 @@ func (t *taskTable) sumName(r *row, name []byte) {
 	t.names[string(name)] = s
 }
 
+// swapped says whether a task has memory in swap.
+func (t *taskTable) swapped() bool {
+	for _, s := range t.names {
+		if s.swap > 0 {
+			return true
+		}
+	}
+	return false
+}
+
 // holders are the names whose tasks hold most, worst first. Tasks that share memory
 // count it once each.
 func (t *taskTable) holders(page uint64) ([]oom.Holder, oom.Opt[uint64]) {
