@@ -67,6 +67,8 @@ func (b buffer) Read(p []byte) (n int, err error) {
 		return b.File.Read(p)
 	case b.now && (errno == unix.EAGAIN || errno == 0 && n == 0):
 		return 0, io.EOF
+	case errno == unix.EINTR: // of a signal, as os reads again too
+		return b.Read(p)
 	case errno != 0:
 		return 0, errno
 	}

@@ -239,13 +239,13 @@ func number[T string | []byte](text T, err error) (uint64, bool) {
 func (s *Sampler) sysctls(rec *oom.Record) {
 	m := rec.Memory
 	if !m.Swappiness.Known {
-		if v, ok := number(s.swappiness.read(s.proc("sys/vm/swappiness"))); ok && v <= 200 {
+		if v, ok := number(s.swappiness.readSysctl(s.proc("sys/vm/swappiness"))); ok && v <= 200 {
 			m.Swappiness = oom.Some(uint32(v))
 			rec.Sampled = append(rec.Sampled, oom.SampledSwappiness)
 		}
 	}
 	if !m.OOMKillAllocatingTask.Known {
-		if v, ok := number(s.allocatingTask.read(s.proc("sys/vm/oom_kill_allocating_task"))); ok {
+		if v, ok := number(s.allocatingTask.readSysctl(s.proc("sys/vm/oom_kill_allocating_task"))); ok {
 			m.OOMKillAllocatingTask = oom.Some(v != 0)
 			rec.Sampled = append(rec.Sampled, oom.SampledAllocatingTask)
 		}
@@ -260,8 +260,13 @@ type file struct {
 	buf     []byte
 }
 
-// fileBytes is more than is used of any file.
-const fileBytes = 16 << 10
+const (
+	// fileBytes is more than is used of any file.
+	fileBytes = 16 << 10
+	// sysctlBytes is more than a number has. As much is taken from the kernel's memory for
+	// each read of a parameter (fs/proc/proc_sysctl.c, proc_sys_call_handler).
+	sysctlBytes = 32
+)
 
 func (f *file) open(path string) (err error) {
 	if f.File != nil || f.missing != nil {
@@ -274,21 +279,22 @@ func (f *file) open(path string) (err error) {
 }
 
 // room is where the content goes.
-func (f *file) room() []byte {
+func (f *file) room(size int) []byte {
 	if f.buf == nil {
-		f.buf = make([]byte, fileBytes)
+		f.buf = make([]byte, size)
 	}
 	return f.buf
 }
 
 // read returns the file's content as it is now. One call has it all: the kernel makes
-// the whole text at once, unless the file is a list of records. Nothing in it waits, and
-// the scheduler need not know of it: it would take the processor away meanwhile.
+// the whole text at once into memory that the open file has, unless the file is a list of
+// records or a parameter. Nothing in it waits, and the scheduler need not know of it: it
+// would take the processor away meanwhile.
 func (f *file) read(path string) (string, error) {
 	if err := f.open(path); err != nil {
 		return "", err
 	}
-	buf := f.room()
+	buf := f.room(fileBytes)
 	n, _, errno := unix.RawSyscall6(unix.SYS_PREAD64, f.Fd(), uintptr(unsafe.Pointer(&buf[0])), uintptr(len(buf)), 0, 0, 0)
 	if errno != 0 {
 		return "", errno
@@ -297,11 +303,16 @@ func (f *file) read(path string) (string, error) {
 }
 
 // readList does the same of a list, of which a call gives as many records as fit a page.
-func (f *file) readList(path string) (string, error) {
+func (f *file) readList(path string) (string, error) { return f.readAll(path, fileBytes) }
+
+// readSysctl does the same of a kernel parameter that is a number.
+func (f *file) readSysctl(path string) (string, error) { return f.readAll(path, sysctlBytes) }
+
+func (f *file) readAll(path string, size int) (string, error) {
 	if err := f.open(path); err != nil {
 		return "", err
 	}
-	n, err := f.ReadAt(f.room(), 0)
+	n, err := f.ReadAt(f.room(size), 0)
 	if err != nil && !errors.Is(err, io.EOF) {
 		return "", err
 	}

@@ -41,6 +41,22 @@ func root(t *testing.T, files map[string]string) string {
 	return dir
 }
 
+// TestSysctlReadIsSmall: the kernel takes as much memory for a read of a parameter as the
+// reader offers (fs/proc/proc_sysctl.c, proc_sys_call_handler), and there is none left.
+func TestSysctlReadIsSmall(t *testing.T) {
+	s := Sampler{Root: root(t, map[string]string{"sys/vm/swappiness": "60\n", "sys/vm/oom_kill_allocating_task": "1\n"})}
+	rec := &oom.Record{Memory: &oom.Memory{}}
+	s.sysctls(rec)
+	if m := rec.Memory; m.Swappiness.Value != 60 || !m.OOMKillAllocatingTask.Value {
+		t.Errorf("%+v", m)
+	}
+	for _, f := range []*file{&s.swappiness, &s.allocatingTask} {
+		if len(f.buf) > 64 {
+			t.Errorf("%s was read with %d bytes", f.Name(), len(f.buf))
+		}
+	}
+}
+
 func TestRecordFillsOnlyWhatIsMissing(t *testing.T) {
 	s := Sampler{Root: root(t, map[string]string{"swaps": swapsText, "meminfo": meminfoText, "sys/vm/swappiness": "60\n", "sys/vm/oom_kill_allocating_task": "1\n"}),
 		Sys: root(t, map[string]string{"kernel/mm/lru_gen/enabled": "0x0007\n"})}
