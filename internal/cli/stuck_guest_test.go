@@ -68,7 +68,7 @@ func TestGuestStuck(t *testing.T) {
 	if r.Victim.PID.Value != int32(stuck.PID) || r.Exit.AfterNS.Value < uint64(5*time.Second) || !r.Exit.Reaped.Value {
 		t.Errorf("exit %+v of %+v", r.Exit, r.Victim)
 	}
-	verdict{is: "exit_slow", also: []string{"exit_gone", "exit_reaped"}, not: []string{"exit_reaper_gave_up"}}.check(t, r.Why)
+	verdict{is: "exit_slow", also: []string{"exit_gone", "exit_reaped"}, not: []string{"exit_reaper_gave_up"}}.check(t, &r)
 }
 
 // state is a process's, in the letter of ps.

@@ -115,7 +115,7 @@ func legacySwappiness(t *testing.T, s *liveRun) {
 	if r.Memory.Swappiness.Value == 0 {
 		t.Error("the machine's swappiness is the cgroup's")
 	}
-	verdict{is: "limit_anon", also: []string{"swap_swappiness_zero"}, not: []string{"swap_none", "swap_forbidden"}}.check(t, r.Why)
+	verdict{is: "limit_anon", also: []string{"swap_swappiness_zero"}, not: []string{"swap_none", "swap_forbidden"}}.check(t, r)
 }
 
 // legacyMachineSwappiness: the machine's swappiness of 0 is not the cgroup's.
@@ -130,7 +130,7 @@ func legacyMachineSwappiness(t *testing.T, s *liveRun) {
 	if got := r.Memory.Swappiness; got != oom.Some(uint32(0)) {
 		t.Errorf("the machine's swappiness %v", got)
 	}
-	verdict{is: "limit_anon", also: []string{"swap_full"}, not: []string{"swap_swappiness_zero", "swap_none", "swap_forbidden"}}.check(t, r.Why)
+	verdict{is: "limit_anon", also: []string{"swap_full"}, not: []string{"swap_swappiness_zero", "swap_none", "swap_forbidden"}}.check(t, r)
 }
 
 // TestLegacyTiers makes one kill on each tier: the limit is named by those that

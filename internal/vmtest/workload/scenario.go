@@ -32,6 +32,8 @@ type Needs struct {
 	// Movable asks for memory of which nearly half can only hold what can be
 	// moved, as MovableCmdline makes it.
 	Movable bool
+	// KswapdKills asks for a kernel where the function of that name says so.
+	KswapdKills bool
 	// Kubelet asks for the files of a kubelet with that swap behaviour, which
 	// Guest.Kubelet writes.
 	Kubelet string
@@ -40,7 +42,7 @@ type Needs struct {
 // Apart says by what a guest, or the state in which a tracer starts, must differ
 // from the usual.
 func (n Needs) Apart() Needs {
-	n.V2 = false // what guests have by default
+	n.V2, n.KswapdKills = false, false // what guests have by default, or kernels at all
 	return n
 }
 
@@ -92,7 +94,7 @@ const (
 
 // Scenarios returns all scenarios.
 func Scenarios() []Scenario {
-	return slices.Concat(cgroupScenarios(), shapeScenarios(), podScenarios(), systemScenarios(), swapScenarios(), blockScenarios(), stalledScenarios(), verdictScenarios())
+	return slices.Concat(kswapdScenarios(), cgroupScenarios(), shapeScenarios(), podScenarios(), systemScenarios(), swapScenarios(), blockScenarios(), stalledScenarios(), verdictScenarios())
 }
 
 // Find returns the scenario of that name.

@@ -1,8 +1,10 @@
 package workload
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"os"
 )
 
 // swapScenarios have free swap, and something that keeps memory out of it.
@@ -88,4 +90,31 @@ func runSwapoff(ctx context.Context, g *Guest) (*Outcome, error) {
 		return nil, err
 	}
 	return &Outcome{Constraint: constraintNone, Victims: []int{p.PID}, Survivors: []int{holder.PID}}, nil
+}
+
+// lruGen are the settings of the multi-generational LRU (mm/vmscan.c, lru_gen_attrs).
+const lruGen = "/sys/kernel/mm/lru_gen/"
+
+// KswapdKills says whether kswapd heeds min_ttl_ms before swap is full: seen on 6.12 and 7.3, and
+// not on 6.1, which has lru_gen_struct for what became lru_gen_folio in 6.3 (391655fe08d1). 5.10
+// has neither.
+func KswapdKills() bool {
+	types, err := os.ReadFile("/sys/kernel/btf/vmlinux")
+	return err == nil && bytes.Contains(types, []byte("\x00lru_gen_folio\x00"))
+}
+
+// kswapdScenarios come before those after which kswapd has given up on the node
+// (kswapd_failures, mm/vmscan.c).
+func kswapdScenarios() []Scenario {
+	return []Scenario{
+		{Name: "system-min-ttl", About: "swap is free, but lru_gen/min_ttl_ms keeps all that was used lately", Needs: Needs{KswapdKills: true}, Run: runMinTTL},
+	}
+}
+
+// runMinTTL: in a minute no page gets old enough to be reclaimed.
+func runMinTTL(ctx context.Context, g *Guest) (*Outcome, error) {
+	if err := errors.Join(g.Swap(192*mib, 5), g.set(lruGen+"enabled", "y"), g.set(lruGen+"min_ttl_ms", "60000")); err != nil {
+		return nil, err
+	}
+	return fillMachine(ctx, g, Hog{Name: "hog", Steps: anon(4 << 30)})
 }
