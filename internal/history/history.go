@@ -83,6 +83,7 @@ type Recorder struct {
 	stop     context.CancelFunc
 	done     chan struct{}
 	jobs     chan func()
+	askWait  time.Duration
 
 	mu        sync.Mutex // of what follows; never held while a file is read
 	machine   series[machine]
@@ -121,7 +122,7 @@ func newRecorder(opts Options) (*Recorder, error) {
 	}
 	r := &Recorder{
 		opts: opts, proc: filepath.Join(opts.Root, "proc"), pageSize: uint64(os.Getpagesize()), started: bootNS(),
-		done: make(chan struct{}), jobs: make(chan func()), processes: map[int32]*process{},
+		done: make(chan struct{}), jobs: make(chan func()), askWait: askWait, processes: map[int32]*process{},
 	}
 	var err error
 	if r.exact, err = newExact(opts.Maps, r.pageSize); err != nil {
@@ -209,7 +210,7 @@ func (r *Recorder) sample() {
 // ask has the sampler do something, for which its caller does not wait long: while
 // the machine has no memory a read may hang. False: it is not done, or not yet.
 func (r *Recorder) ask(ctx context.Context, job func()) bool {
-	t := time.NewTimer(askWait)
+	t := time.NewTimer(r.askWait)
 	defer t.Stop()
 	done := make(chan struct{})
 	select {
@@ -231,6 +232,7 @@ func (r *Recorder) ask(ctx context.Context, job func()) bool {
 	}
 }
 
+// askWait is how long a record waits for the sampler.
 const askWait = 100 * time.Millisecond
 
 // bootNS is CLOCK_BOOTTIME.

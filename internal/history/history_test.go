@@ -401,6 +401,7 @@ func machineCgroups() map[string]uint64 {
 	}
 }
 
+// openFake follows such a machine, and has all the time that a busy host needs.
 func openFake(t *testing.T, opts Options) *Recorder {
 	t.Helper()
 	opts.Interval = time.Hour
@@ -408,6 +409,7 @@ func openFake(t *testing.T, opts Options) *Recorder {
 	if err != nil {
 		t.Fatal(err)
 	}
+	r.askWait = time.Minute
 	t.Cleanup(func() {
 		if err := r.Close(); err != nil {
 			t.Error(err)
@@ -419,12 +421,11 @@ func openFake(t *testing.T, opts Options) *Recorder {
 	return r
 }
 
-// tick waits for the sampler for as long as it takes, which ask does not.
 func tick(t *testing.T, r *Recorder) {
 	t.Helper()
-	sampled := make(chan struct{})
-	r.jobs <- func() { defer close(sampled); r.sample() }
-	<-sampled
+	if !r.ask(t.Context(), r.sample) {
+		t.Fatal("the sampler does not answer")
+	}
 }
 
 func systemKill() *oom.Record {
@@ -669,6 +670,7 @@ func TestBusySampler(t *testing.T) {
 	started := make(chan struct{})
 	go r.ask(context.WithoutCancel(t.Context()), func() { close(started); <-hang })
 	<-started
+	r.askWait = askWait
 	rec := systemKill()
 	begin := time.Now()
 	err := r.Stage(t.Context(), rec)
@@ -683,6 +685,9 @@ func TestModes(t *testing.T) {
 		if got, err := ParseMode(string(m)); got != m || err != nil {
 			t.Errorf("%q: %q, %v", m, got, err)
 		}
+	}
+	if !ModeAuto.Counts() || !ModeExact.Counts() || ModeSampled.Counts() || ModeOff.Counts() {
+		t.Error("auto and exact count, and no other")
 	}
 	if _, err := ParseMode("often"); err == nil {
 		t.Error("\"often\" is a mode")
