@@ -61,6 +61,7 @@ func legacyKill(t *testing.T, s *liveRun, l workload.Limits, prepare func(*workl
 	if err := g.Swap(96*mib, 5); err != nil {
 		t.Fatal(err)
 	}
+	s.pace(t)
 	s.forget()
 	c, err := g.Cgroup(nil, "legacy", l)
 	if err != nil {

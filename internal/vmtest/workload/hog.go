@@ -12,6 +12,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"strconv"
@@ -234,6 +235,20 @@ func (p *Process) Wait(ctx context.Context) (killed bool, err error) {
 	return ws.ExitStatus() == killedStatus || ws.Signal() == syscall.SIGKILL, nil
 }
 
+// mostToLetGo bounds how long Stop waits: a hog that waits for a device goes once that
+// one writes, which is undone later.
+const mostToLetGo = 30 * time.Second
+
+// letGo waits until no process of the hog holds memory any more: the launcher may end
+// before the others, which have the report open and close it after they have let go of
+// their memory (kernel/exit.c, do_exit). What the next scenario reads of the machine's
+// memory would have them in it.
+func (p *Process) letGo() {
+	if err := p.report.SetReadDeadline(time.Now().Add(mostToLetGo)); err == nil {
+		_, _ = io.Copy(io.Discard, p.lines)
+	}
+}
+
 // Stop kills the hog and waits for its end.
 func (p *Process) Stop() error {
 	err := syscall.Kill(-p.cmd.Process.Pid, syscall.SIGKILL)
@@ -242,6 +257,7 @@ func (p *Process) Stop() error {
 	}
 	_ = p.cmd.Wait()
 	_ = p.Go()
+	p.letGo()
 	if cerr := p.report.Close(); cerr != nil && !errors.Is(cerr, os.ErrClosed) {
 		err = errors.Join(err, cerr)
 	}
