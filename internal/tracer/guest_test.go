@@ -220,14 +220,13 @@ func noVictim(t *testing.T, l *live) {
 		t.Fatal(err)
 	}
 	defer func() { _ = p.Stop() }()
-	for range 100 {
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(100 * time.Millisecond) {
 		for _, s := range l.of(oom.KindNoVictim) {
 			if s.rec.Victim != nil || s.rec.Limit == nil || s.rec.Limit.Cgroup != "/no-victim" {
 				t.Errorf("record %+v", s.rec)
 			}
 			return
 		}
-		time.Sleep(100 * time.Millisecond)
 	}
 	t.Error("no record of an OOM without a victim")
 }
@@ -260,11 +259,10 @@ func TestGuestFlood(t *testing.T) {
 	}
 	spared := overrun("spared", -1000)
 	var stats Stats
-	for range 600 {
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(100 * time.Millisecond) {
 		if stats, err = tr.Stats(); err != nil || stats.NoVictim > 60 {
 			break
 		}
-		time.Sleep(100 * time.Millisecond)
 	}
 	const kills = 5
 	for i := range kills {
