@@ -161,8 +161,8 @@ func (b *builds) test(ctx context.Context, arch, pkg string) (string, error) {
 	return out, vmtest.BuildTest(ctx, arch, b.root, pkg, out)
 }
 
-// longest ends a suite that hangs. The longest take six minutes on two quiet CPUs: what
-// a slower host takes is no fault.
+// longest ends a suite that hangs. Some take more than eight minutes where two guests
+// share two CPUs, and to be slower than that is no fault.
 const longest = 25 * time.Minute
 
 func guest(t *testing.T, b *builds, name string, s suite) {

@@ -43,6 +43,8 @@ const (
 	// Sync writes a page to Step.Path and waits until the device has it. Not even
 	// SIGKILL ends that wait.
 	Sync Kind = "sync"
+	// Flush waits until the device at Step.Path has all that was written to it.
+	Flush Kind = "flush"
 	// Pipes fills pipes with data.
 	Pipes Kind = "pipes"
 	// Rings makes pipes with rings of 256 slots, for which the kernel takes
@@ -83,7 +85,7 @@ type Step struct {
 	Bytes int64
 	// Lock locks the memory (mlock).
 	Lock bool
-	// Path is the file or directory of File, Write, Sync, Swapoff and Dirs.
+	// Path is the file or directory of File, Write, Sync, Flush, Swapoff and Dirs.
 	Path string
 	// Node binds the memory to a NUMA node, counted from 1; 0 binds to none.
 	Node int
