@@ -201,7 +201,7 @@ func guest(t *testing.T, b *builds, name string, s suite) {
 		Output: live,
 		Kernel: k, Command: command, Env: append(s.env, "OOMTRACE_NO_TIER="+noTier(name)),
 		Files:     files,
-		MemoryMiB: s.memoryMiB, CPUs: s.cpus, QEMU: s.qemu, Systemd: s.systemd, Modules: s.modules, Cgroup: s.cgroup, Cmdline: s.cmdline, Timeout: longest + time.Minute, BootTimeout: 2 * time.Minute,
+		MemoryMiB: s.memoryMiB, CPUs: s.cpus, QEMU: s.qemu, Systemd: s.systemd, Modules: s.modules, Cgroup: s.cgroup, Cmdline: s.cmdline, Timeout: longest + time.Minute, BootTimeout: 4 * time.Minute,
 	})
 }
 
