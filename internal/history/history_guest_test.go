@@ -42,6 +42,9 @@ type shape struct {
 	hogs []workload.Hog
 	// stop ends the first hog while the others grow.
 	stop bool
+	// falls is set where memory is given back: what was read before and after says
+	// nothing of the time between, where that was long.
+	falls bool
 	// lowered is set where the limit is lowered while nothing happens.
 	lowered bool
 	// charged is what each hog took, by its name.
@@ -76,9 +79,9 @@ func shapes(tmpfs, ramfs string) []shape {
 		{name: "slow", hogs: []workload.Hog{hog("slow", anon(512<<10, 64<<10))}, charged: map[string]uint64{"slow": 512 << 10}},
 		{name: "leak", hogs: []workload.Hog{hog("leak", anon(16*mib, 2*mib))}, charged: map[string]uint64{"leak": 16 * mib}},
 		{name: "burst", hogs: []workload.Hog{hog("burst", anon(8*mib, 0), pause(6*time.Second), anon(300*mib, 0))}, charged: map[string]uint64{"burst": 308 * mib}},
-		{name: "saw", hogs: []workload.Hog{hog("saw", saw...)}, charged: map[string]uint64{"saw": 80 * mib}},
+		{name: "saw", hogs: []workload.Hog{hog("saw", saw...)}, falls: true, charged: map[string]uint64{"saw": 80 * mib}},
 		{name: "steps", hogs: []workload.Hog{hog("steps", steps...)}, charged: map[string]uint64{"steps": 40 * mib}},
-		{name: "child", hogs: []workload.Hog{hog("child", anon(30*mib, 0)), hog("parent", anon(12*mib, 2*mib))}, stop: true,
+		{name: "child", hogs: []workload.Hog{hog("child", anon(30*mib, 0)), hog("parent", anon(12*mib, 2*mib))}, stop: true, falls: true,
 			charged: map[string]uint64{"child": 30 * mib, "parent": 12 * mib}},
 		{name: "tmpfs", hogs: []workload.Hog{hog("tmpfs", write(filepath.Join(tmpfs, "f")))}, charged: map[string]uint64{"tmpfs": 24 * mib}},
 		{name: "cache", hogs: []workload.Hog{hog("cache", write(filepath.Join(ramfs, "f")))}, charged: map[string]uint64{"cache": 24 * mib}},
@@ -205,6 +208,12 @@ func observe(t *testing.T, name string, opts tracer.Options, sampled bool) *obse
 	o := &observer{name: name, maps: maps, exact: recorder(t, history.Options{Maps: maps}), records: make(chan pair, 64), resumed: tr.Resumed()}
 	if sampled {
 		o.sampled = recorder(t, history.Options{})
+		// Its first tick comes after it has walked the hierarchy: what it takes for older
+		// than itself it reads for the second time many ticks later.
+		until(t, "two samples of the machine", func() bool {
+			h := atKill(t, o.sampled).History
+			return h != nil && len(h.Points) > 1
+		})
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	src := tracer.NewSource(tr, tracer.SourceOptions{OnCgroup: o.notice})
@@ -220,6 +229,16 @@ func observe(t *testing.T, name string, opts tracer.Options, sampled bool) *obse
 		}
 	})
 	return o
+}
+
+// atKill is what a recorder knows of the machine at a kill that comes now.
+func atKill(t *testing.T, r *history.Recorder) *oom.Memory {
+	t.Helper()
+	rec := &oom.Record{Kind: oom.KindKill, Source: oom.SourceBPF, UptimeNS: oom.Some(now()), Memory: &oom.Memory{}}
+	if err := r.Stage(t.Context(), rec); err != nil {
+		t.Fatal(err)
+	}
+	return rec.Memory
 }
 
 func (o *observer) notice(path string) {
@@ -360,7 +379,7 @@ func (r *run) lower(all []shape) {
 // settle waits until all cgroups have been read twice from now on.
 func (r *run) settle() {
 	from := now()
-	r.until("a reading of every cgroup", func() bool {
+	until(r.t, "a reading of every cgroup", func() bool {
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		for name := range r.groups {
@@ -384,11 +403,12 @@ func (r *run) usage(name string) uint64 {
 	return all[len(all)-1].bytes
 }
 
-func (r *run) until(what string, ok func() bool) {
-	r.t.Helper()
+// until waits for a condition.
+func until(t *testing.T, what string, ok func() bool) {
+	t.Helper()
 	for deadline := time.Now().Add(patience); !ok(); time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(deadline) {
-			r.t.Fatalf("%s: not within %v", what, patience)
+			t.Fatalf("%s: not within %v", what, patience)
 		}
 	}
 }
@@ -491,7 +511,7 @@ const adjusted = 999
 func (r *run) adjust(t *testing.T, pid int) {
 	t.Helper()
 	path := filepath.Join("/proc", strconv.Itoa(pid), "oom_score_adj")
-	r.until("its own oom_score_adj", func() bool {
+	until(t, "its own oom_score_adj", func() bool {
 		b, err := os.ReadFile(path)
 		if err != nil {
 			t.Fatal(err)
@@ -517,23 +537,22 @@ func (r *run) checkAdjusted(t *testing.T, rec *oom.Record) {
 	}
 }
 
-// apart is the longest time between two readings in which a cgroup cannot have grown and
-// shrunk by more than what is charged ahead. A busy host lets more pass now and then:
-// what was between them is not known.
+// apart is the longest time between two readings that says what a cgroup which falls had
+// between them: one every 20 ms is wanted, and a busy host lets more pass.
 const apart = 100 * time.Millisecond
 
 // around is what was read near a time: the least and the most.
-func (r *run) around(name string, ns uint64) (low, high uint64, ok bool) {
+func (r *run) around(s *shape, ns uint64) (low, high uint64, ok bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	all := r.readings[name]
+	all := r.readings[s.name]
 	i, _ := slices.BinarySearchFunc(all, ns, compareReading)
 	// The readings before and after, and one more: the stamp is that of its begin.
 	from, to := max(i-2, 0), min(i+2, len(all))
 	if from >= to || i == 0 && all[0].ns-ns > uint64(time.Second) {
 		return 0, 0, false
 	}
-	if i > 0 && i < len(all) && all[i].ns-all[i-1].ns > uint64(apart) {
+	if s.falls && i > 0 && i < len(all) && all[i].ns-all[i-1].ns > uint64(apart) {
 		return 0, 0, false
 	}
 	low, high = all[from].bytes, all[from].bytes
@@ -570,7 +589,7 @@ func (r *run) check(t *testing.T, s *shape, rec *oom.Record, source oom.HistoryS
 		if i > 0 && p.AgoNS > h.Points[i-1].AgoNS {
 			t.Errorf("%s: point %d is older than the one before", source, i)
 		}
-		low, high, ok := r.around(s.name, rec.UptimeNS.Value-p.AgoNS)
+		low, high, ok := r.around(s, rec.UptimeNS.Value-p.AgoNS)
 		if !ok || i == len(h.Points)-1 {
 			continue // the last is the limit's own usage
 		}
@@ -655,13 +674,6 @@ func (r *run) checkChange(t *testing.T, s *shape, rec *oom.Record, c *oom.LimitC
 func TestGuestSwapoff(t *testing.T) {
 	const size, interval = 64 * mib, 200 * time.Millisecond
 	r := recorder(t, history.Options{Interval: interval})
-	stage := func() *oom.LimitChange {
-		rec := &oom.Record{Kind: oom.KindKill, Source: oom.SourceBPF, UptimeNS: oom.Some(now()), Memory: &oom.Memory{}}
-		if err := r.Stage(t.Context(), rec); err != nil {
-			t.Fatal(err)
-		}
-		return rec.Memory.SwapChanged
-	}
 	g, err := workload.Open()
 	if err != nil {
 		t.Fatal(err)
@@ -669,8 +681,11 @@ func TestGuestSwapoff(t *testing.T) {
 	if err := g.Swap(size, 1); err != nil {
 		t.Fatal(errors.Join(err, g.Close()))
 	}
-	time.Sleep(25 * interval) // the sampler has seen it, on a busy host too
-	if c := stage(); c != nil {
+	until(t, "a sample with swap", func() bool {
+		h := atKill(t, r).History
+		return h != nil && slices.ContainsFunc(h.Points, func(p oom.MemoryPoint) bool { return p.SwapFreeBytes.Value > 0 })
+	})
+	if c := atKill(t, r).SwapChanged; c != nil {
 		t.Errorf("nobody turned swap off: %+v", c)
 	}
 	from := now()
@@ -681,7 +696,7 @@ func TestGuestSwapoff(t *testing.T) {
 	var end uint64
 	var c *oom.LimitChange
 	for deadline := time.Now().Add(patience); c == nil && time.Now().Before(deadline); time.Sleep(interval) {
-		end, c = now(), stage()
+		end, c = now(), atKill(t, r).SwapChanged
 	}
 	if c == nil || c.ToBytes != oom.Some[uint64](0) || c.FromBytes.Value > size || c.FromBytes.Value < size-mib || c.PID.Known {
 		t.Fatalf("%+v", c)
@@ -709,7 +724,7 @@ func TestGuestRestart(t *testing.T) {
 	r := newRun(t)
 	s := shape{name: "restart", hogs: []workload.Hog{hog("restart", anon(24*mib, 2*mib))}, lowered: true, charged: map[string]uint64{"restart": 24 * mib}}
 	_, hogs := r.start([]shape{s})
-	r.until("some growth with a reader", func() bool { return r.usage(s.name) >= 3*mib })
+	until(t, "some growth with a reader", func() bool { return r.usage(s.name) >= 3*mib })
 	r.lower([]shape{s})
 	ended := now()
 	if err := first.close(); err != nil {
@@ -717,7 +732,7 @@ func TestGuestRestart(t *testing.T) {
 	}
 	// What is charged now is more than the bound on growers.
 	unread := r.usage(s.name) + 4*mib
-	r.until("some growth without a reader", func() bool { return r.usage(s.name) >= unread })
+	until(t, "some growth without a reader", func() bool { return r.usage(s.name) >= unread })
 	second := observe(t, "second", opts, false)
 	if !second.resumed {
 		t.Error("the second reader began anew")

@@ -220,15 +220,16 @@ func noVictim(t *testing.T, l *live) {
 		t.Fatal(err)
 	}
 	defer func() { _ = p.Stop() }()
-	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(100 * time.Millisecond) {
-		for _, s := range l.of(oom.KindNoVictim) {
-			if s.rec.Victim != nil || s.rec.Limit == nil || s.rec.Limit.Cgroup != "/no-victim" {
-				t.Errorf("record %+v", s.rec)
-			}
-			return
+	var got []seen
+	for deadline := time.Now().Add(patience); len(got) == 0; time.Sleep(100 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("no record of an OOM without a victim")
 		}
+		got = l.of(oom.KindNoVictim)
 	}
-	t.Error("no record of an OOM without a victim")
+	if rec := got[0].rec; rec.Victim != nil || rec.Limit == nil || rec.Limit.Cgroup != "/no-victim" {
+		t.Errorf("record %+v", rec)
+	}
 }
 
 // TestGuestFlood: a cgroup in which no process may be killed faults for ever. What it
