@@ -67,7 +67,7 @@ test-host: ## tests that trace this machine's own kernel; root
 
 test-vm: ## tests in QEMU guests: make test-vm KERNELS="6.12"
 	@mkdir -p $(BUILD)
-	@$(GO) run ./internal/testcount -tier vm -result $(RESULTS) -- -count=1 -timeout 75m -tags vmtest -run '^TestVM' ./internal/vmtest/... -args -kernels "$(KERNELS)"
+	@$(GO) run ./internal/testcount -tier vm -result $(RESULTS) -- -count=1 -timeout 4h -tags vmtest -run '^TestVM' ./internal/vmtest/... -args -kernels "$(KERNELS)"
 
 test-page: ## tests of the HTML page in Chromium
 	@scripts/deps.sh page

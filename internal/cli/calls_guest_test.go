@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/oomtrace/oomtrace/internal/harden"
 	"github.com/oomtrace/oomtrace/internal/vmtest/witness"
 	"github.com/oomtrace/oomtrace/internal/vmtest/workload"
@@ -32,7 +34,11 @@ func TestPrivilegesCalls(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		exercise(t, p)
+		sampled := func() bool {
+			m, _, err := calls.Counts()
+			return err != nil || m[unix.SYS_GETDENTS64] > 0
+		}
+		exercise(t, p, sampled)
 		p.interrupt()
 		m, r, err := calls.Counts()
 		if err = errors.Join(err, calls.Close()); err != nil {
@@ -60,8 +66,22 @@ func TestPrivilegesCalls(t *testing.T) {
 	}
 }
 
-// exercise makes a trace do what it does in its life.
-func exercise(t *testing.T, p *tracee) {
+// exercise makes a trace do what it does in its life, sampling above all: it lists a
+// cgroup that has others in it, which the kills' own are for a moment only.
+func exercise(t *testing.T, p *tracee, sampled func() bool) {
+	h, err := workload.FindHierarchy()
+	if err != nil {
+		t.Fatal(err)
+	}
+	stays, err := h.Make(nil, "stays", workload.Limits{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := stays.Remove(); err != nil {
+			t.Error(err)
+		}
+	}()
 	for range 3 {
 		if err := overrunOnce("calls"); err != nil {
 			t.Fatal(err)
@@ -84,6 +104,7 @@ func exercise(t *testing.T, p *tracee) {
 	}
 	_ = p.cmd.Process.Signal(syscall.SIGURG) // as the runtime does, to preempt
 	time.Sleep(3 * time.Second)              // what is done now and then
+	eventually(t, "a walk of the cgroups", p.ended, sampled)
 	if strings.Contains(p.stderr.String(), "warning") {
 		t.Error(p.stderr.String())
 	}

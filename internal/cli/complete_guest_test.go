@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"slices"
 	"testing"
-	"time"
 
 	"github.com/oomtrace/oomtrace/internal/oom"
 	"github.com/oomtrace/oomtrace/internal/vmtest/workload"
@@ -42,8 +41,9 @@ func TestGuestCompletion(t *testing.T) {
 func (s *liveRun) complete(t *testing.T, sc workload.Scenario) oom.Record {
 	t.Helper()
 	g := openGuest(t)
+	s.pace(t)
 	s.forget()
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), scenarioPatience)
 	defer cancel()
 	out, err := sc.Run(ctx, g)
 	if err != nil {

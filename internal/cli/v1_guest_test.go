@@ -61,6 +61,7 @@ func legacyKill(t *testing.T, s *liveRun, l workload.Limits, prepare func(*workl
 	if err := g.Swap(96*mib, 5); err != nil {
 		t.Fatal(err)
 	}
+	s.pace(t)
 	s.forget()
 	c, err := g.Cgroup(nil, "legacy", l)
 	if err != nil {
@@ -80,7 +81,7 @@ func legacyKill(t *testing.T, s *liveRun, l workload.Limits, prepare func(*workl
 	}
 	out := &workload.Outcome{Limit: c.Path, Cgroup: c.Path, Victims: []int{p.PID}}
 	records := s.wait(t, 1, oom.KindKill, out)
-	checkOutcome(t, out, records)
+	s.checkOutcome(t, out, records)
 	s.checkLog(t, out, records)
 	if v := records[0].Limit.Version; v != oom.Some(uint32(1)) {
 		t.Errorf("cgroup version %v", v)

@@ -40,8 +40,11 @@ const batch = 64 * 4096
 type shape struct {
 	name string
 	hogs []workload.Hog
-	// stop ends the first hog after this time; 0 leaves it.
-	stop time.Duration
+	// stop ends the first hog while the others grow.
+	stop bool
+	// falls is set where memory is given back: what was read before and after says
+	// nothing of the time between, where that was long.
+	falls bool
 	// lowered is set where the limit is lowered while nothing happens.
 	lowered bool
 	// charged is what each hog took, by its name.
@@ -60,8 +63,8 @@ func anon(bytes, rate int64) workload.Step {
 
 func pause(d time.Duration) workload.Step { return workload.Step{Kind: workload.Pause, Time: d} }
 
-// length is how long the shapes take.
-const length = 9 * time.Second
+// patience is how long a test waits for what must come, in an emulated guest.
+const patience = 3 * time.Minute
 
 func shapes(tmpfs, ramfs string) []shape {
 	saw, steps := []workload.Step{}, []workload.Step{}
@@ -76,9 +79,9 @@ func shapes(tmpfs, ramfs string) []shape {
 		{name: "slow", hogs: []workload.Hog{hog("slow", anon(512<<10, 64<<10))}, charged: map[string]uint64{"slow": 512 << 10}},
 		{name: "leak", hogs: []workload.Hog{hog("leak", anon(16*mib, 2*mib))}, charged: map[string]uint64{"leak": 16 * mib}},
 		{name: "burst", hogs: []workload.Hog{hog("burst", anon(8*mib, 0), pause(6*time.Second), anon(300*mib, 0))}, charged: map[string]uint64{"burst": 308 * mib}},
-		{name: "saw", hogs: []workload.Hog{hog("saw", saw...)}, charged: map[string]uint64{"saw": 80 * mib}},
+		{name: "saw", hogs: []workload.Hog{hog("saw", saw...)}, falls: true, charged: map[string]uint64{"saw": 80 * mib}},
 		{name: "steps", hogs: []workload.Hog{hog("steps", steps...)}, charged: map[string]uint64{"steps": 40 * mib}},
-		{name: "child", hogs: []workload.Hog{hog("child", anon(30*mib, 0)), hog("parent", anon(12*mib, 2*mib))}, stop: 4 * time.Second,
+		{name: "child", hogs: []workload.Hog{hog("child", anon(30*mib, 0)), hog("parent", anon(12*mib, 2*mib))}, stop: true, falls: true,
 			charged: map[string]uint64{"child": 30 * mib, "parent": 12 * mib}},
 		{name: "tmpfs", hogs: []workload.Hog{hog("tmpfs", write(filepath.Join(tmpfs, "f")))}, charged: map[string]uint64{"tmpfs": 24 * mib}},
 		{name: "cache", hogs: []workload.Hog{hog("cache", write(filepath.Join(ramfs, "f")))}, charged: map[string]uint64{"cache": 24 * mib}},
@@ -205,6 +208,12 @@ func observe(t *testing.T, name string, opts tracer.Options, sampled bool) *obse
 	o := &observer{name: name, maps: maps, exact: recorder(t, history.Options{Maps: maps}), records: make(chan pair, 64), resumed: tr.Resumed()}
 	if sampled {
 		o.sampled = recorder(t, history.Options{})
+		// Its first tick comes after it has walked the hierarchy: what it takes for older
+		// than itself it reads for the second time many ticks later.
+		until(t, "two samples of the machine", func() bool {
+			h := atKill(t, o.sampled).History
+			return h != nil && len(h.Points) > 1
+		})
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	src := tracer.NewSource(tr, tracer.SourceOptions{OnCgroup: o.notice})
@@ -220,6 +229,16 @@ func observe(t *testing.T, name string, opts tracer.Options, sampled bool) *obse
 		}
 	})
 	return o
+}
+
+// atKill is what a recorder knows of the machine at a kill that comes now.
+func atKill(t *testing.T, r *history.Recorder) *oom.Memory {
+	t.Helper()
+	rec := &oom.Record{Kind: oom.KindKill, Source: oom.SourceBPF, UptimeNS: oom.Some(now()), Memory: &oom.Memory{}}
+	if err := r.Stage(t.Context(), rec); err != nil {
+		t.Fatal(err)
+	}
+	return rec.Memory
 }
 
 func (o *observer) notice(path string) {
@@ -258,7 +277,7 @@ func (o *observer) collect(ctx context.Context, t *testing.T, src *tracer.Source
 // one's record is that of the shape.
 func (o *observer) record(t *testing.T, cgroup string) pair {
 	t.Helper()
-	deadline := time.After(10 * time.Second)
+	deadline := time.After(patience)
 	for {
 		select {
 		case got := <-o.records:
@@ -283,11 +302,11 @@ func deepCopy(t *testing.T, rec *oom.Record) *oom.Record {
 	return c
 }
 
-// grow runs all shapes at once.
+// grow runs all shapes at once, until each has all its memory.
 func (r *run) grow(all []shape) {
-	began := time.Now()
-	first := r.start(all)
-	time.Sleep(4*time.Second - time.Since(began))
+	first, others := r.start(all)
+	time.Sleep(4 * time.Second)
+	r.full(first)
 	for _, p := range first {
 		if err := p.Stop(); err != nil {
 			r.t.Fatal(err)
@@ -295,13 +314,25 @@ func (r *run) grow(all []shape) {
 	}
 	time.Sleep(2 * time.Second)
 	r.lower(all)
-	time.Sleep(length - time.Since(began))
+	r.full(others)
 	r.settle()
 }
 
+// full waits until these have taken all that they are to take: one that pauses stands
+// still, too.
+func (r *run) full(hogs []*workload.Process) {
+	ctx, cancel := context.WithTimeout(r.t.Context(), patience)
+	defer cancel()
+	for _, p := range hogs {
+		if err := p.Full(ctx); err != nil {
+			r.t.Fatal(err)
+		}
+	}
+}
+
 // start gives each shape a cgroup that is read from now on, and begins to grow. It
-// returns the processes that are to be stopped.
-func (r *run) start(all []shape) (first []*workload.Process) {
+// returns the processes that are to be stopped, and the others.
+func (r *run) start(all []shape) (first, others []*workload.Process) {
 	for _, s := range all {
 		c, err := r.g.Cgroup(nil, "h-"+s.name, workload.Limits{})
 		if err != nil {
@@ -323,12 +354,14 @@ func (r *run) start(all []shape) (first []*workload.Process) {
 			if err != nil {
 				r.t.Fatal(err)
 			}
-			if i == 0 && s.stop != 0 {
+			if i == 0 && s.stop {
 				first = append(first, p)
+			} else {
+				others = append(others, p)
 			}
 		}
 	}
-	return first
+	return first, others
 }
 
 // lower lowers the limits of the shapes that want it.
@@ -343,34 +376,39 @@ func (r *run) lower(all []shape) {
 	}
 }
 
-// settle waits until nothing grows any more: an emulated machine is slow.
+// settle waits until all cgroups have been read twice from now on.
 func (r *run) settle() {
-	for range 60 {
-		before := r.latest()
-		time.Sleep(500 * time.Millisecond)
-		if slices.Equal(before, r.latest()) {
-			return
+	from := now()
+	until(r.t, "a reading of every cgroup", func() bool {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		for name := range r.groups {
+			all := r.readings[name]
+			if len(all) < 2 || all[len(all)-2].ns <= from {
+				return false
+			}
 		}
-	}
-	r.t.Error("the cgroups do not stand still")
+		return true
+	})
 }
 
-func (r *run) latest() []uint64 {
+// usage is the last reading of a cgroup.
+func (r *run) usage(name string) uint64 {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	var out []uint64
-	for _, name := range slices.Sorted(keys(r.readings)) {
-		out = append(out, r.readings[name][len(r.readings[name])-1].bytes>>20)
+	all := r.readings[name]
+	if len(all) == 0 {
+		return 0
 	}
-	return out
+	return all[len(all)-1].bytes
 }
 
-func keys(m map[string][]reading) func(func(string) bool) {
-	return func(yield func(string) bool) {
-		for k := range m {
-			if !yield(k) {
-				return
-			}
+// until waits for a condition.
+func until(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(patience); !ok(); time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("%s: not within %v", what, patience)
 		}
 	}
 }
@@ -473,16 +511,13 @@ const adjusted = 999
 func (r *run) adjust(t *testing.T, pid int) {
 	t.Helper()
 	path := filepath.Join("/proc", strconv.Itoa(pid), "oom_score_adj")
-	for range 1000 {
+	until(t, "its own oom_score_adj", func() bool {
 		b, err := os.ReadFile(path)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if strings.TrimSpace(string(b)) == "1000" {
-			break
-		}
-		time.Sleep(5 * time.Millisecond)
-	}
+		return strings.TrimSpace(string(b)) == "1000"
+	})
 	from := now()
 	if err := os.WriteFile(path, []byte(strconv.Itoa(adjusted)), 0); err != nil {
 		t.Fatal(err)
@@ -502,15 +537,22 @@ func (r *run) checkAdjusted(t *testing.T, rec *oom.Record) {
 	}
 }
 
+// apart is the longest time between two readings that says what a cgroup which falls had
+// between them: one every 20 ms is wanted, and a busy host lets more pass.
+const apart = 100 * time.Millisecond
+
 // around is what was read near a time: the least and the most.
-func (r *run) around(name string, ns uint64) (low, high uint64, ok bool) {
+func (r *run) around(s *shape, ns uint64) (low, high uint64, ok bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	all := r.readings[name]
+	all := r.readings[s.name]
 	i, _ := slices.BinarySearchFunc(all, ns, compareReading)
 	// The readings before and after, and one more: the stamp is that of its begin.
 	from, to := max(i-2, 0), min(i+2, len(all))
 	if from >= to || i == 0 && all[0].ns-ns > uint64(time.Second) {
+		return 0, 0, false
+	}
+	if s.falls && i > 0 && i < len(all) && all[i].ns-all[i-1].ns > uint64(apart) {
 		return 0, 0, false
 	}
 	low, high = all[from].bytes, all[from].bytes
@@ -547,7 +589,7 @@ func (r *run) check(t *testing.T, s *shape, rec *oom.Record, source oom.HistoryS
 		if i > 0 && p.AgoNS > h.Points[i-1].AgoNS {
 			t.Errorf("%s: point %d is older than the one before", source, i)
 		}
-		low, high, ok := r.around(s.name, rec.UptimeNS.Value-p.AgoNS)
+		low, high, ok := r.around(s, rec.UptimeNS.Value-p.AgoNS)
 		if !ok || i == len(h.Points)-1 {
 			continue // the last is the limit's own usage
 		}
@@ -632,13 +674,6 @@ func (r *run) checkChange(t *testing.T, s *shape, rec *oom.Record, c *oom.LimitC
 func TestGuestSwapoff(t *testing.T) {
 	const size, interval = 64 * mib, 200 * time.Millisecond
 	r := recorder(t, history.Options{Interval: interval})
-	stage := func() *oom.LimitChange {
-		rec := &oom.Record{Kind: oom.KindKill, Source: oom.SourceBPF, UptimeNS: oom.Some(now()), Memory: &oom.Memory{}}
-		if err := r.Stage(t.Context(), rec); err != nil {
-			t.Fatal(err)
-		}
-		return rec.Memory.SwapChanged
-	}
 	g, err := workload.Open()
 	if err != nil {
 		t.Fatal(err)
@@ -646,8 +681,11 @@ func TestGuestSwapoff(t *testing.T) {
 	if err := g.Swap(size, 1); err != nil {
 		t.Fatal(errors.Join(err, g.Close()))
 	}
-	time.Sleep(5 * interval)
-	if c := stage(); c != nil {
+	until(t, "a sample with swap", func() bool {
+		h := atKill(t, r).History
+		return h != nil && slices.ContainsFunc(h.Points, func(p oom.MemoryPoint) bool { return p.SwapFreeBytes.Value > 0 })
+	})
+	if c := atKill(t, r).SwapChanged; c != nil {
 		t.Errorf("nobody turned swap off: %+v", c)
 	}
 	from := now()
@@ -655,9 +693,11 @@ func TestGuestSwapoff(t *testing.T) {
 		t.Fatal(err)
 	}
 	to := now()
-	time.Sleep(5 * interval)
-	end := now()
-	c := stage()
+	var end uint64
+	var c *oom.LimitChange
+	for deadline := time.Now().Add(patience); c == nil && time.Now().Before(deadline); time.Sleep(interval) {
+		end, c = now(), atKill(t, r).SwapChanged
+	}
 	if c == nil || c.ToBytes != oom.Some[uint64](0) || c.FromBytes.Value > size || c.FromBytes.Value < size-mib || c.PID.Known {
 		t.Fatalf("%+v", c)
 	}
@@ -682,19 +722,22 @@ func TestGuestRestart(t *testing.T) {
 	})
 	first := observe(t, "first", opts, false)
 	r := newRun(t)
-	s := shape{name: "restart", hogs: []workload.Hog{hog("restart", anon(16*mib, 2*mib))}, lowered: true, charged: map[string]uint64{"restart": 16 * mib}}
-	r.start([]shape{s})
-	time.Sleep(2 * time.Second)
+	s := shape{name: "restart", hogs: []workload.Hog{hog("restart", anon(24*mib, 2*mib))}, lowered: true, charged: map[string]uint64{"restart": 24 * mib}}
+	_, hogs := r.start([]shape{s})
+	until(t, "some growth with a reader", func() bool { return r.usage(s.name) >= 3*mib })
 	r.lower([]shape{s})
 	ended := now()
 	if err := first.close(); err != nil {
 		t.Fatal(err)
 	}
-	time.Sleep(2 * time.Second) // what is charged now is more than the bound on growers
+	// What is charged now is more than the bound on growers.
+	unread := r.usage(s.name) + 4*mib
+	until(t, "some growth without a reader", func() bool { return r.usage(s.name) >= unread })
 	second := observe(t, "second", opts, false)
 	if !second.resumed {
 		t.Error("the second reader began anew")
 	}
+	r.full(hogs)
 	r.settle()
 	r.kill(t, s)
 	got := second.record(t, r.groups[s.name].Path).exact

@@ -220,16 +220,16 @@ func noVictim(t *testing.T, l *live) {
 		t.Fatal(err)
 	}
 	defer func() { _ = p.Stop() }()
-	for range 100 {
-		for _, s := range l.of(oom.KindNoVictim) {
-			if s.rec.Victim != nil || s.rec.Limit == nil || s.rec.Limit.Cgroup != "/no-victim" {
-				t.Errorf("record %+v", s.rec)
-			}
-			return
+	var got []seen
+	for deadline := time.Now().Add(patience); len(got) == 0; time.Sleep(100 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("no record of an OOM without a victim")
 		}
-		time.Sleep(100 * time.Millisecond)
+		got = l.of(oom.KindNoVictim)
 	}
-	t.Error("no record of an OOM without a victim")
+	if rec := got[0].rec; rec.Victim != nil || rec.Limit == nil || rec.Limit.Cgroup != "/no-victim" {
+		t.Errorf("record %+v", rec)
+	}
 }
 
 // TestGuestFlood: a cgroup in which no process may be killed faults for ever. What it
@@ -260,11 +260,10 @@ func TestGuestFlood(t *testing.T) {
 	}
 	spared := overrun("spared", -1000)
 	var stats Stats
-	for range 600 {
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(100 * time.Millisecond) {
 		if stats, err = tr.Stats(); err != nil || stats.NoVictim > 60 {
 			break
 		}
-		time.Sleep(100 * time.Millisecond)
 	}
 	const kills = 5
 	for i := range kills {

@@ -148,12 +148,11 @@ func (c *containerd) load(ctx context.Context, name, hog string, entrypoint []st
 		return fmt.Errorf("import image: %w: %s", err, out)
 	}
 	images := cri.NewImageServiceClient(c.conn)
-	for range 500 {
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
 		r, err := images.ImageStatus(ctx, &cri.ImageStatusRequest{Image: &cri.ImageSpec{Image: name}})
 		if err != nil || r.GetImage() != nil {
 			return err
 		}
-		time.Sleep(20 * time.Millisecond)
 	}
 	return fmt.Errorf("image %s is not seen", name)
 }
@@ -224,7 +223,7 @@ func (c *containerd) cleanUp(t *testing.T) {
 // moment later.
 func endProcesses(dir string) int {
 	var left []int
-	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(50 * time.Millisecond) {
+	for deadline := time.Now().Add(patience); ; time.Sleep(50 * time.Millisecond) {
 		if left = processesOf(dir); len(left) == 0 || time.Now().After(deadline) {
 			break
 		}

@@ -16,7 +16,7 @@ import (
 
 const (
 	// patience is long: guests are emulated.
-	patience = 2 * time.Minute
+	patience = 4 * time.Minute
 	slack    = 5 * time.Second
 	// manyWithin is how long the many containers may take.
 	manyWithin = 20 * time.Minute

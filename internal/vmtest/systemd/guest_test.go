@@ -21,7 +21,7 @@ import (
 )
 
 // patience is long: guests are emulated.
-const patience = 90 * time.Second
+const patience = 3 * time.Minute
 
 // try runs a command and returns what it printed.
 func try(name string, args ...string) (string, error) {

@@ -149,15 +149,17 @@ func (c *Cgroup) OOMKills() (int, error) {
 	return 0, fmt.Errorf("%s of %s counts no kills", file, c.Path)
 }
 
+// mostToLeave is for hundreds of processes on a busy host.
+const mostToLeave = 2 * time.Minute
+
 // Remove removes the cgroup, whose processes must have been killed: it waits
 // for those that are still leaving.
 func (c *Cgroup) Remove() error {
 	var err error
-	for range 5000 {
+	for deadline := time.Now().Add(mostToLeave); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
 		if err = unix.Rmdir(c.dir()); !errors.Is(err, unix.EBUSY) {
 			break
 		}
-		time.Sleep(time.Millisecond)
 	}
 	if errors.Is(err, unix.ENOENT) {
 		return nil

@@ -211,6 +211,9 @@ func planStep(s Step) (readyStep, error) {
 		r.buf = make([]byte, pageSize)
 		r.fd, err = unix.Open(s.Path, unix.O_RDWR|unix.O_SYNC|unix.O_CLOEXEC, 0)
 		return r, err
+	case Flush:
+		r.fd, err = unix.Open(s.Path, unix.O_RDWR|unix.O_CLOEXEC, 0)
+		return r, err
 	case File:
 		err = errors.Join(unix.Ftruncate(r.fd, s.Bytes), unix.Unlink(s.Path))
 	case Write:
@@ -541,6 +544,8 @@ func take(s *readyStep) {
 		}
 	case Sync:
 		call(unix.SYS_WRITE, uintptr(s.fd), addr(s.buf), uintptr(len(s.buf)))
+	case Flush:
+		call(unix.SYS_FSYNC, uintptr(s.fd), 0, 0)
 	case Pipes:
 		takePipes(s)
 	case Rings:

@@ -128,7 +128,8 @@ func (g *Guest) Spares() error {
 }
 
 // HugePagesOnDemand lets processes ask for transparent huge pages, which are off by
-// default with less than 512 MiB (mm/huge_memory.c, hugepage_init). The kernel raises
+// default with less than 512 MiB (mm/huge_memory.c, hugepage_init), and makes room for
+// them: who gets none takes small pages. The kernel raises
 // vm.min_free_kbytes to a tenth of a small machine with that, and leaves it there
 // (mm/khugepaged.c, set_recommended_min_free_kbytes): Close sets both back.
 func (g *Guest) HugePagesOnDemand() error {
@@ -147,7 +148,7 @@ func (g *Guest) HugePagesOnDemand() error {
 	_, on, _ := strings.Cut(string(choices), "[")
 	on, _, _ = strings.Cut(on, "]")
 	g.defers(func() error { return os.WriteFile(file, []byte(on), 0) })
-	return os.WriteFile(file, []byte("madvise"), 0)
+	return errors.Join(os.WriteFile(file, []byte("madvise"), 0), putInOrder())
 }
 
 // HugePages reserves huge pages until Close. What earlier scenarios left in
@@ -160,7 +161,7 @@ func (g *Guest) HugePages(n int) error {
 		return err
 	}
 	var got string
-	for range 50 {
+	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
 		b, err := os.ReadFile(file)
 		if err != nil {
 			return err
@@ -168,17 +169,19 @@ func (g *Guest) HugePages(n int) error {
 		if got = strings.TrimSpace(string(b)); got == want {
 			return nil
 		}
-		err = errors.Join(
-			os.WriteFile("/proc/sys/vm/drop_caches", []byte("3"), 0),
-			os.WriteFile("/proc/sys/vm/compact_memory", []byte("1"), 0),
-			os.WriteFile(file, []byte(want), 0),
-		)
-		if err != nil {
+		if err := errors.Join(putInOrder(), os.WriteFile(file, []byte(want), 0)); err != nil {
 			return err
 		}
-		time.Sleep(20 * time.Millisecond)
 	}
 	return fmt.Errorf("huge pages: %s reserved, %s wanted", got, want)
+}
+
+// putInOrder makes free memory one piece, as far as that goes.
+func putInOrder() error {
+	return errors.Join(
+		os.WriteFile("/proc/sys/vm/drop_caches", []byte("3"), 0),
+		os.WriteFile("/proc/sys/vm/compact_memory", []byte("1"), 0),
+	)
 }
 
 // hugePagesFree waits until so many huge pages are free: who had them may still
@@ -229,7 +232,6 @@ func (g *Guest) zram(bytes int64) (string, error) {
 	return "/dev/zram" + id, nil
 }
 
-// swapOn turns swap on a device on, until Close.
 // waitForRoom waits a little for what was killed to give its memory back: swapoff makes
 // its caller the first to be killed, whatever its adjustment (mm/swapfile.c,
 // set_current_oom_origin).
@@ -245,6 +247,7 @@ func waitForRoom() {
 	}
 }
 
+// swapOn turns swap on a device on, until Close.
 func (g *Guest) swapOn(dev string, bytes int64, priority int) error {
 	if err := writeSwapHeader(dev, bytes); err != nil {
 		return err

@@ -12,6 +12,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"strconv"
@@ -42,6 +43,8 @@ const (
 	// Sync writes a page to Step.Path and waits until the device has it. Not even
 	// SIGKILL ends that wait.
 	Sync Kind = "sync"
+	// Flush waits until the device at Step.Path has all that was written to it.
+	Flush Kind = "flush"
 	// Pipes fills pipes with data.
 	Pipes Kind = "pipes"
 	// Rings makes pipes with rings of 256 slots, for which the kernel takes
@@ -82,7 +85,7 @@ type Step struct {
 	Bytes int64
 	// Lock locks the memory (mlock).
 	Lock bool
-	// Path is the file or directory of File, Write, Sync, Swapoff and Dirs.
+	// Path is the file or directory of File, Write, Sync, Flush, Swapoff and Dirs.
 	Path string
 	// Node binds the memory to a NUMA node, counted from 1; 0 binds to none.
 	Node int
@@ -234,6 +237,20 @@ func (p *Process) Wait(ctx context.Context) (killed bool, err error) {
 	return ws.ExitStatus() == killedStatus || ws.Signal() == syscall.SIGKILL, nil
 }
 
+// mostToLetGo bounds how long Stop waits: a hog that waits for a device goes once that
+// one writes, which is undone later.
+const mostToLetGo = 30 * time.Second
+
+// letGo waits until no process of the hog holds memory any more: the launcher may end
+// before the others, which have the report open and close it after they have let go of
+// their memory (kernel/exit.c, do_exit). What the next scenario reads of the machine's
+// memory would have them in it.
+func (p *Process) letGo() {
+	if err := p.report.SetReadDeadline(time.Now().Add(mostToLetGo)); err == nil {
+		_, _ = io.Copy(io.Discard, p.lines)
+	}
+}
+
 // Stop kills the hog and waits for its end.
 func (p *Process) Stop() error {
 	err := syscall.Kill(-p.cmd.Process.Pid, syscall.SIGKILL)
@@ -242,6 +259,7 @@ func (p *Process) Stop() error {
 	}
 	_ = p.cmd.Wait()
 	_ = p.Go()
+	p.letGo()
 	if cerr := p.report.Close(); cerr != nil && !errors.Is(cerr, os.ErrClosed) {
 		err = errors.Join(err, cerr)
 	}

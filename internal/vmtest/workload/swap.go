@@ -111,9 +111,9 @@ func kswapdScenarios() []Scenario {
 	}
 }
 
-// runMinTTL: in a minute no page gets old enough to be reclaimed.
+// runMinTTL: in ten minutes, longer than it takes, no page gets old enough to be reclaimed.
 func runMinTTL(ctx context.Context, g *Guest) (*Outcome, error) {
-	if err := errors.Join(g.Swap(192*mib, 5), g.set(lruGen+"enabled", "y"), g.set(lruGen+"min_ttl_ms", "60000")); err != nil {
+	if err := errors.Join(g.Swap(192*mib, 5), g.set(lruGen+"enabled", "y"), g.set(lruGen+"min_ttl_ms", "600000")); err != nil {
 		return nil, err
 	}
 	return fillMachine(ctx, g, Hog{Name: "hog", Steps: anon(4 << 30)})
