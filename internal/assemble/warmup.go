@@ -91,9 +91,36 @@ func madeUpRecords() []*oom.Record {
 	none.Memory.SwapFreeBytes, none.Memory.SwapTotalBytes = oom.Some(uint64(0)), oom.Some(uint64(0))
 	exit := madeUpKill(oom.ScopeSystem)
 	exit.Kind, exit.Exit = oom.KindExit, &oom.Exit{AfterNS: oom.Some(uint64(1)), RSSBytes: oom.Some(uint64(0))}
+	slow := madeUpKill(oom.ScopeSystem)
+	slow.Kind, slow.Exit = oom.KindExit, madeUpSlowExit()
 	sigkill := madeUpKill(oom.ScopeSystem)
 	sigkill.Kind, sigkill.Scope, sigkill.Sender = oom.KindSigkill, "", &oom.Sender{PID: sigkill.Victim.PID, Comm: "warm-up"}
-	return []*oom.Record{free, full, none, madeUpKill(oom.ScopeCgroup), exit, sigkill}
+	return []*oom.Record{free, full, none, madeUpKill(oom.ScopeCgroup), exit, slow, sigkill}
+}
+
+// madeUpSlowExit is one as they are where there is no memory: late, reaped, and not alone.
+func madeUpSlowExit() *oom.Exit {
+	late, size := oom.Some(uint64(time.Minute)), oom.Some(uint64(1<<20))
+	return &oom.Exit{
+		AfterNS: late, Reaped: oom.Some(true), ReapedAfterNS: late, RSSBytes: size, AnonRSSBytes: size, FileRSSBytes: size,
+		ShmemRSSBytes: size, SwapBytes: size, SharedMM: []oom.SharedProcess{{PID: oom.Some(int32(1)), Comm: "warm-up"}},
+	}
+}
+
+// madeUpMemory is a machine of a node and a zone, with all of it in use.
+func madeUpMemory() *oom.Memory {
+	size, none := oom.Some(uint64(1<<20)), oom.Some(uint64(0))
+	return &oom.Memory{
+		TotalBytes: size, FreeBytes: size, SwapTotalBytes: size, SwapFreeBytes: size, SwapCacheBytes: none,
+		Stat: oom.Stats{
+			{Name: "active_anon_bytes", Bytes: 1 << 20}, {Name: "unevictable_bytes", Bytes: 1 << 20}, {Name: "mlocked_bytes", Bytes: 1 << 20},
+			{Name: "shmem_bytes", Bytes: 1 << 20}, {Name: "slab_unreclaimable_bytes", Bytes: 1 << 20},
+		},
+		Zones: []oom.Zone{{
+			Node: oom.Some(int32(0)), Zone: "DMA32", FreeBytes: size, MinBytes: size, LowBytes: size, HighBytes: size, ManagedBytes: size,
+			LowmemReserveBytes: []uint64{0}, FreeBlocks: []uint64{1},
+		}},
+	}
 }
 
 // madeUpKill is a kill of this process, so that its owner is looked up too.
@@ -109,7 +136,7 @@ func madeUpKill(scope oom.Scope) *oom.Record {
 			Cgroup: group, CgroupLimits: []oom.CgroupLimit{{Cgroup: group, UsageBytes: size, MaxBytes: size}},
 		},
 		Trigger:     &oom.Trigger{PID: pid, TID: pid, Comm: name, Cgroup: group, GFPFlags: []string{"GFP_KERNEL"}, KernelStack: []string{"out_of_memory+0x0"}},
-		Memory:      &oom.Memory{TotalBytes: size, FreeBytes: size, SwapTotalBytes: size, SwapFreeBytes: size},
+		Memory:      madeUpMemory(),
 		DomainBytes: size, CandidatesTotal: n,
 		Candidates: []oom.Candidate{{PID: pid, Comm: name, RSSBytes: size, AnonRSSBytes: size}},
 	}
