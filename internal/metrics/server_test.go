@@ -84,35 +84,33 @@ func TestProbeUnderAttack(t *testing.T) {
 }
 
 func TestCrowd(t *testing.T) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	c := newCrowd(l, 2)
+	c := newCrowd(&net.TCPAddr{}, 2)
 	defer func() { _ = c.Close() }()
 	accept := func() net.Conn {
-		peer, err := net.Dial("tcp", l.Addr().String())
-		if err != nil {
-			t.Fatal(err)
-		}
+		conn, peer := net.Pipe()
 		t.Cleanup(func() { _ = peer.Close() })
-		conn, err := c.Accept()
+		go func() { _, _ = io.Copy(io.Discard, peer) }()
+		go c.join(conn, []byte("GET"))
+		got, err := c.Accept()
 		if err != nil {
 			t.Fatal(err)
 		}
-		return conn
+		return got
 	}
 	isOpen := func(conn net.Conn) bool {
 		_, err := conn.Write([]byte("x"))
 		return err == nil
 	}
 	a, b := accept(), accept()
-	c.state(a, http.StateActive)
+	head := make([]byte, 3)
+	if _, err := io.ReadFull(a, head); err != nil || string(head) != "GET" {
+		t.Errorf("what was read is there: %q, %v", head, err)
+	}
+	c.state(b, http.StateIdle)
 	d := accept()
 	if got := fmt.Sprint(isOpen(a), isOpen(b), isOpen(d)); got != "true false true" {
 		t.Errorf("the idle one goes first: %s", got)
 	}
-	c.state(d, http.StateActive)
 	e := accept()
 	if got := fmt.Sprint(isOpen(a), isOpen(d), isOpen(e)); got != "false true true" {
 		t.Errorf("then the oldest: %s", got)
