@@ -65,7 +65,7 @@ func TestProbeInFlood(t *testing.T) {
 			}
 			for _, s := range []*Server{all, health} {
 				stop := flood(t, s.Address(), send)
-				for range 20 {
+				for range 8 {
 					if text, err := ask(t, s, healthPath); err != nil || text != "ok\n" {
 						t.Errorf("%q, %v", text, err)
 					}

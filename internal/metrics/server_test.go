@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -117,6 +118,48 @@ func TestCrowd(t *testing.T) {
 	}
 	if err := errors.Join(d.Close(), e.Close()); err != nil || len(c.open) != 0 {
 		t.Errorf("%d left, %v", len(c.open), err)
+	}
+}
+
+// TestPaced: a flood of scrapes is told to come later, and one that comes later has its
+// answer. The probe always has.
+func TestPaced(t *testing.T) {
+	now := time.Unix(1000, 0)
+	h := paced(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}), func() time.Time { return now })
+	ask := func(n int, path string) (answered int) {
+		for range n {
+			w := httptest.NewRecorder()
+			h.ServeHTTP(w, httptest.NewRequest(http.MethodGet, path, nil))
+			switch w.Code {
+			case http.StatusOK:
+				answered++
+			case http.StatusTooManyRequests:
+				if w.Header().Get("Retry-After") == "" {
+					t.Error("not said when to come again")
+				}
+			default:
+				t.Errorf("status %d", w.Code)
+			}
+		}
+		return answered
+	}
+	if n := ask(1000, "/metrics"); n != 40 {
+		t.Errorf("%d at once", n)
+	}
+	if n := ask(100, healthPath); n != 100 {
+		t.Errorf("%d probes", n)
+	}
+	total := 0
+	for range 100 {
+		now = now.Add(100 * time.Millisecond)
+		total += ask(50, "/metrics")
+	}
+	if total != 200 {
+		t.Errorf("%d in 10 s", total)
+	}
+	now = now.Add(time.Hour)
+	if n := ask(1000, "/metrics"); n != 40 {
+		t.Errorf("%d after an hour", n)
 	}
 }
 
