@@ -12,8 +12,6 @@ import (
 	"sync"
 	"syscall"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
 
 const (
@@ -46,7 +44,7 @@ func openDoor(l net.Listener, health func() (int, string), c *crowd) *door {
 	if s, ok := l.(syscall.Conn); ok {
 		if raw, err := s.SyscallConn(); err == nil {
 			_ = raw.Control(func(fd uintptr) {
-				_ = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_DEFER_ACCEPT, int(headTime/time.Second))
+				_ = syscall.SetsockoptInt(int(fd), syscall.IPPROTO_TCP, syscall.TCP_DEFER_ACCEPT, int(headTime/time.Second))
 			})
 		}
 	}
@@ -90,11 +88,11 @@ func available(conn net.Conn, buf []byte) int {
 	}
 	n := 0
 	readErr := raw.Read(func(fd uintptr) bool {
-		n, err = unix.Read(int(fd), buf)
+		n, err = syscall.Read(int(fd), buf)
 		return true
 	})
 	switch {
-	case errors.Is(err, unix.EAGAIN), errors.Is(err, unix.EINTR):
+	case errors.Is(err, syscall.EAGAIN), errors.Is(err, syscall.EINTR):
 		return 0
 	case readErr != nil || err != nil || n == 0:
 		return -1

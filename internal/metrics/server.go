@@ -88,6 +88,7 @@ func start(l net.Listener, m *Metrics, c *crowd) *Server {
 	go func() { s.done <- s.door.run() }()
 	return s
 }
+
 // Inherited is the address of the socket that systemd opened and passed on
 // (systemd.socket(5)): a service needs no network of its own for it.
 const Inherited = "systemd"
