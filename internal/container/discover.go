@@ -129,8 +129,13 @@ func (c *Cache) adopt(places []candidate, here bool) (news bool) {
 			continue
 		}
 		if isFull(have, &p) {
-			out := turn(have, &p, now)
-			if out == nil || !waits.has(p.domain) {
+			if p.within == "" || !waits.has(p.domain) {
+				continue
+			}
+			c.mu.RLock()
+			out := turn(have, outermost(p.within), now)
+			c.mu.RUnlock()
+			if out == nil {
 				continue
 			}
 			have = slices.DeleteFunc(have, func(s *source) bool { return s == out })
@@ -141,7 +146,7 @@ func (c *Cache) adopt(places []candidate, here bool) (news bool) {
 	c.mu.Lock()
 	c.sources = have
 	if !here { // of those that are left no engine was found, or they have to come again
-		c.waits = slices.DeleteFunc(c.waits, func(d domain) bool {
+		c.waits = slices.DeleteFunc(slices.Clone(c.waits), func(d domain) bool {
 			return slices.Contains(waits, d) && (slices.ContainsFunc(have, func(s *source) bool { return s.covers(d) }) ||
 				!slices.ContainsFunc(places, func(p candidate) bool { return p.covers(d) }))
 		})
@@ -158,7 +163,7 @@ func isFull(have []*source, p *candidate) bool {
 			continue
 		}
 		n++
-		if outermost(s.within) == outer {
+		if s.outer == outer {
 			each++
 		}
 	}
@@ -171,23 +176,20 @@ func isFull(have []*source, p *candidate) bool {
 	return n >= maxSources
 }
 
-// turn gives the source that goes where a container's engine waits for its turn: of
-// those in containers, or in this one if it has all it may have, the one whose domain
-// has had no container for the longest; nil if all have come just now, and for places of
-// other domains.
-func turn(have []*source, p *candidate, now time.Time) *source {
-	if p.within == "" {
-		return nil
-	}
-	outer, each := outermost(p.within), 0
+// turn gives the source that goes where an engine in the outermost container waits for
+// its turn: of those in containers, or in this one if it has all it may have, the one
+// whose domain has had no unknown container for the longest; nil if all have come just
+// now. The caller holds c.mu.
+func turn(have []*source, outer string, now time.Time) *source {
+	each := 0
 	for _, s := range have {
-		if s.within != "" && outermost(s.within) == outer {
+		if s.within != "" && s.outer == outer {
 			each++
 		}
 	}
 	var out *source
 	for _, s := range have {
-		if s.within == "" || each >= maxEach && outermost(s.within) != outer || now.Sub(s.began) < minStay {
+		if s.within == "" || each >= maxEach && s.outer != outer || now.Sub(s.began) < minStay {
 			continue
 		}
 		if out == nil || s.used.Before(out.used) {
@@ -387,7 +389,7 @@ func kindOf(path string) string {
 func (c *Cache) start(f candidate) *source {
 	s := &source{
 		cache: c, domain: f.domain, path: f.path, kind: f.kind, rank: rankRuntime, explicit: f.explicit, inode: f.inode, node: f.node != nil,
-		first: make(chan struct{}), wake: make(chan struct{}, 1), pending: map[*entry]*ask{}, began: time.Now(),
+		first: make(chan struct{}), wake: make(chan struct{}, 1), pending: map[*entry]*ask{}, began: time.Now(), outer: outermost(f.within),
 	}
 	also := func(i *Info) { c.put(s, i) }
 	switch f.kind {

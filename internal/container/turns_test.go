@@ -168,4 +168,3 @@ func TestSystemFirst(t *testing.T) {
 		}
 	}
 }
-
