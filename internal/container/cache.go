@@ -79,6 +79,7 @@ type Cache struct {
 	recentPods [2]clock[*podEntry]
 	labels     [2]int // bytes of all pods' labels
 	sources    []*source
+	waits      waiting // never written to
 	kubelet    kubelet
 	states     []*stateFile
 }
@@ -401,10 +402,20 @@ func (c *Cache) enter(p *cgroup.Place, id string) (*entry, []*source) {
 	k := keyOf(d, id)
 	e := c.entries[k]
 	var asked []*source
+	spoken, news := false, e == nil || e.src == nil
 	for _, s := range c.sources {
-		if s.covers(d) && s.wants(p.Runtime) && (e == nil || e.lacks(s)) {
+		if !s.covers(d) {
+			continue
+		}
+		if spoken = true; news {
+			s.used = time.Now()
+		}
+		if s.wants(p.Runtime) && (e == nil || e.lacks(s)) {
 			asked = append(asked, s)
 		}
+	}
+	if !spoken && news {
+		c.await(d)
 	}
 	switch {
 	case e != nil:

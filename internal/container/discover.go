@@ -38,17 +38,21 @@ var (
 	kubeletRoots = []string{"/var/lib/kubelet", "/var/lib/k0s/kubelet", "/var/snap/microk8s/common/var/lib/kubelet"}
 )
 
-// maxSources bounds the sockets asked: a machine may run any number of nodes in
-// containers.
-const maxSources = 48
+// maxSources bounds the sockets and files of the system that are asked. Those of users
+// and of containers have bounds of their own: none of them takes the system's place.
+const (
+	maxSources = 48
+	maxUsers   = 32
+)
 
-// maxForeign bounds those of them in containers, and maxEach those in one container
-// with all that are in it: it may make as many as it likes. More than maxPlaces are
-// not looked at.
+// maxForeign bounds the sockets in containers, and maxEach those in one container with
+// all that are in it: it may make as many as it likes. More than maxPlaces are not
+// looked at. Where there are too many they take turns: see turn.
 const (
 	maxForeign = 16
 	maxEach    = 4
 	maxPlaces  = 1024
+	minStay    = 10 * time.Second
 )
 
 // The kinds of sources.
@@ -112,31 +116,116 @@ func (c *Cache) adopt(places []candidate, here bool) (news bool) {
 			return true
 		})
 	}
-	foreign, each := 0, map[string]int{}
-	for _, s := range have {
-		if s.within != "" {
-			foreign++
-			each[outermost(s.within)]++
-		}
+	c.mu.RLock()
+	now, waits := time.Now(), c.waits
+	c.mu.RUnlock()
+	if !here {
+		places = waits.order(places)
 	}
 	for _, p := range places {
-		outer := outermost(p.within)
-		if len(have) >= maxSources || p.within != "" && (foreign >= maxForeign || each[outer] >= maxEach) || slices.ContainsFunc(have, func(s *source) bool {
-			return s.path == p.path || s.inode == p.inode && p.inode != [2]uint64{} ||
-				p.same(s.domain, s.kind)
+		if slices.ContainsFunc(have, func(s *source) bool {
+			return s.path == p.path || s.inode == p.inode && p.inode != [2]uint64{} || p.same(s.domain, s.kind)
 		}) {
 			continue
 		}
-		if p.within != "" {
-			foreign++
-			each[outer]++
+		if isFull(have, &p) {
+			if p.within == "" || !waits.has(p.domain) {
+				continue
+			}
+			c.mu.RLock()
+			out := turn(have, outermost(p.within), now)
+			c.mu.RUnlock()
+			if out == nil {
+				continue
+			}
+			have = slices.DeleteFunc(have, func(s *source) bool { return s == out })
+			c.stop(out)
 		}
 		have, news = append(have, c.start(p)), true
 	}
 	c.mu.Lock()
 	c.sources = have
+	if !here { // of those that are left no engine was found, or they have to come again
+		c.waits = slices.DeleteFunc(slices.Clone(c.waits), func(d domain) bool {
+			return slices.Contains(waits, d) && (slices.ContainsFunc(have, func(s *source) bool { return s.covers(d) }) ||
+				!slices.ContainsFunc(places, func(p candidate) bool { return p.covers(d) }))
+		})
+	}
 	c.mu.Unlock()
 	return news
+}
+
+// isFull says whether there is room for one more source of a place's kind of domain.
+func isFull(have []*source, p *candidate) bool {
+	n, each, outer := 0, 0, outermost(p.within)
+	for _, s := range have {
+		if (s.within != "") != (p.within != "") || s.user.Known != p.user.Known {
+			continue
+		}
+		n++
+		if s.outer == outer {
+			each++
+		}
+	}
+	switch {
+	case p.within != "":
+		return n >= maxForeign || each >= maxEach
+	case p.user.Known:
+		return n >= maxUsers
+	}
+	return n >= maxSources
+}
+
+// turn gives the source that goes where an engine in the outermost container waits for
+// its turn: of those in containers, or in this one if it has all it may have, the one
+// whose domain has had no unknown container for the longest; nil if all have come just
+// now. The caller holds c.mu.
+func turn(have []*source, outer string, now time.Time) *source {
+	each := 0
+	for _, s := range have {
+		if s.within != "" && s.outer == outer {
+			each++
+		}
+	}
+	var out *source
+	for _, s := range have {
+		if s.within == "" || each >= maxEach && s.outer != outer || now.Sub(s.began) < minStay {
+			continue
+		}
+		if out == nil || s.used.Before(out.used) {
+			out = s
+		}
+	}
+	return out
+}
+
+// waiting are the domains in containers that had a container of their own while no
+// source spoke for them, the first to come first.
+type waiting []domain
+
+func (w waiting) has(d domain) bool {
+	return slices.ContainsFunc(w, func(other domain) bool { return d.covers(other) })
+}
+
+// order puts the places first whose domain has waited the longest.
+func (w waiting) order(places []candidate) []candidate {
+	queue := make([][]candidate, len(w)+1)
+	for _, p := range places {
+		at := slices.IndexFunc(w, p.covers)
+		if at < 0 {
+			at = len(w)
+		}
+		queue[at] = append(queue[at], p)
+	}
+	return slices.Concat(queue...)
+}
+
+// await has a domain wait for a source. The caller holds c.mu.
+func (c *Cache) await(d domain) {
+	if d.within != "" && len(c.waits) < maxPlaces && !slices.Contains(c.waits, d) {
+		d.within = strings.Clone(d.within)
+		c.waits = append(slices.Clone(c.waits), d)
+	}
 }
 
 // same says that a place is of a kind that its container has already: it may have one.
@@ -300,7 +389,7 @@ func kindOf(path string) string {
 func (c *Cache) start(f candidate) *source {
 	s := &source{
 		cache: c, domain: f.domain, path: f.path, kind: f.kind, rank: rankRuntime, explicit: f.explicit, inode: f.inode, node: f.node != nil,
-		first: make(chan struct{}), wake: make(chan struct{}, 1), pending: map[*entry]*ask{},
+		first: make(chan struct{}), wake: make(chan struct{}, 1), pending: map[*entry]*ask{}, began: time.Now(), outer: outermost(f.within),
 	}
 	also := func(i *Info) { c.put(s, i) }
 	switch f.kind {

@@ -108,7 +108,10 @@ type source struct {
 	cancel   context.CancelFunc
 	first    chan struct{} // closed once it was asked for all that were there
 	wake     chan struct{}
-	gone     bool // guarded by cache.mu
+	gone     bool      // guarded by cache.mu, as are the next two
+	used     time.Time // when a container of its domain was seen last
+	began    time.Time
+	outer    string // the container on the machine that it is in
 
 	mu       sync.Mutex
 	asks     askHeap // of containers that start, and what is tried again

@@ -227,7 +227,8 @@ func (m *Metrics) sigkill(rec *oom.Record) {
 
 // Handler serves /metrics, and /healthz with 200 or, with the reason, 503.
 func (m *Metrics) Handler() http.Handler {
-	mux := m.healthHandler()
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET "+healthPath, m.health)
 	mux.Handle("GET /metrics", promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{
 		// The rest is still of use when a collector fails.
 		ErrorHandling:       promhttp.ContinueOnError,
@@ -236,21 +237,25 @@ func (m *Metrics) Handler() http.Handler {
 	return mux
 }
 
-func (m *Metrics) healthHandler() *http.ServeMux {
-	mux := http.NewServeMux()
-	mux.HandleFunc("GET /healthz", m.health)
-	return mux
-}
+// healthPath is what a probe asks for.
+const healthPath = "/healthz"
 
-func (m *Metrics) health(w http.ResponseWriter, _ *http.Request) {
-	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-	text := "ok"
+// healthy is the answer to a probe.
+func (m *Metrics) healthy() (status int, text string) {
 	if m.opts.Healthy != nil {
 		if err := m.opts.Healthy(); err != nil {
-			w.WriteHeader(http.StatusServiceUnavailable)
-			text = clean(err.Error())
+			return http.StatusServiceUnavailable, clean(err.Error())
 		}
 	}
+	return http.StatusOK, "ok"
+}
+
+// health is for clients that keep a connection: the first request on one is answered
+// at the door.
+func (m *Metrics) health(w http.ResponseWriter, _ *http.Request) {
+	status, text := m.healthy()
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.WriteHeader(status)
 	// The client has closed the connection when this fails.
 	_, _ = w.Write([]byte(text + "\n"))
 }

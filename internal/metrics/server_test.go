@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -84,41 +85,81 @@ func TestProbeUnderAttack(t *testing.T) {
 }
 
 func TestCrowd(t *testing.T) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	c := newCrowd(l, 2)
+	c := newCrowd(&net.TCPAddr{}, 2)
 	defer func() { _ = c.Close() }()
 	accept := func() net.Conn {
-		peer, err := net.Dial("tcp", l.Addr().String())
-		if err != nil {
-			t.Fatal(err)
-		}
+		conn, peer := net.Pipe()
 		t.Cleanup(func() { _ = peer.Close() })
-		conn, err := c.Accept()
+		go func() { _, _ = io.Copy(io.Discard, peer) }()
+		go c.join(conn, []byte("GET"))
+		got, err := c.Accept()
 		if err != nil {
 			t.Fatal(err)
 		}
-		return conn
+		return got
 	}
 	isOpen := func(conn net.Conn) bool {
 		_, err := conn.Write([]byte("x"))
 		return err == nil
 	}
 	a, b := accept(), accept()
-	c.state(a, http.StateActive)
+	head := make([]byte, 3)
+	if _, err := io.ReadFull(a, head); err != nil || string(head) != "GET" {
+		t.Errorf("what was read is there: %q, %v", head, err)
+	}
+	c.state(b, http.StateIdle)
 	d := accept()
 	if got := fmt.Sprint(isOpen(a), isOpen(b), isOpen(d)); got != "true false true" {
 		t.Errorf("the idle one goes first: %s", got)
 	}
-	c.state(d, http.StateActive)
 	e := accept()
 	if got := fmt.Sprint(isOpen(a), isOpen(d), isOpen(e)); got != "false true true" {
 		t.Errorf("then the oldest: %s", got)
 	}
 	if err := errors.Join(d.Close(), e.Close()); err != nil || len(c.open) != 0 {
 		t.Errorf("%d left, %v", len(c.open), err)
+	}
+}
+
+// TestPaced: a flood of scrapes is told to come later, and one that comes later has its
+// answer. The probe always has.
+func TestPaced(t *testing.T) {
+	now := time.Unix(1000, 0)
+	h := paced(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}), func() time.Time { return now })
+	ask := func(n int, path string) (answered int) {
+		for range n {
+			w := httptest.NewRecorder()
+			h.ServeHTTP(w, httptest.NewRequest(http.MethodGet, path, nil))
+			switch w.Code {
+			case http.StatusOK:
+				answered++
+			case http.StatusTooManyRequests:
+				if w.Header().Get("Retry-After") == "" {
+					t.Error("not said when to come again")
+				}
+			default:
+				t.Errorf("status %d", w.Code)
+			}
+		}
+		return answered
+	}
+	if n := ask(1000, "/metrics"); n != 40 {
+		t.Errorf("%d at once", n)
+	}
+	if n := ask(100, healthPath); n != 100 {
+		t.Errorf("%d probes", n)
+	}
+	total := 0
+	for range 100 {
+		now = now.Add(100 * time.Millisecond)
+		total += ask(50, "/metrics")
+	}
+	if total != 200 {
+		t.Errorf("%d in 10 s", total)
+	}
+	now = now.Add(time.Hour)
+	if n := ask(1000, "/metrics"); n != 40 {
+		t.Errorf("%d after an hour", n)
 	}
 }
 

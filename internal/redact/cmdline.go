@@ -249,6 +249,8 @@ func (p *pass) assigned(i int) int {
 	whole := p.starts(start) && !p.isScript(start)
 	key = p.labelled(key, from)
 	switch {
+	case p.s[i] == ':' && !spaced && p.target(start, from) > 0:
+		return p.hideIn(from, p.target(start, from))
 	case key == "" || p.s[i] == ':' && p.isPlace(start, from, spaced) || (spaced || p.program == "sed") && p.isProse(key, start, from),
 		strings.HasPrefix(p.s[i:], "==") && isTag(bare(p.s[from:])): // jwt==2.8.0
 		return i + 1
@@ -274,7 +276,7 @@ func (p *pass) assigned(i int) int {
 // labelled returns the name of the value at from: key, or the one that stands before
 // it in {"name": "DB_PASSWORD", "value": "x"}.
 func (p *pass) labelled(key string, from int) string {
-	last := key[strings.LastIndexByte(key, '.')+1:]
+	last := strings.TrimLeft(key[strings.LastIndexByte(key, '.')+1:], "-")
 	switch {
 	case strings.EqualFold(last, "name"), strings.EqualFold(last, "key"), strings.EqualFold(last, "ParameterKey"):
 		p.label = bare(p.s[from:])
@@ -364,6 +366,32 @@ func (p *pass) atHost(from int) int {
 	return from + at
 }
 
+// target returns where the password at from ends in [DOMAIN/]USER:PASSWORD[@HOST], if
+// the program that was named takes such a word; else 0. start is the user's.
+func (p *pass) target(start, from int) int {
+	if !slices.ContainsFunc(p.follow, func(f following) bool { return f.habit.target }) {
+		return 0
+	}
+	word := start
+	for word > p.done && !isBlank(p.s[word-1]) {
+		word--
+	}
+	end := wordEnd(p.s, from)
+	if p.starts(word) {
+		end = p.argEnd(from)
+	}
+	if strings.IndexByte(`-/\`, p.s[word]) >= 0 || strings.HasPrefix(p.s[from:], "//") {
+		return 0
+	}
+	if at := strings.LastIndexByte(p.s[from:end], '@'); at > 0 {
+		return from + at
+	}
+	if strings.IndexByte(p.s[word:start], '/') > 0 {
+		return end
+	}
+	return 0
+}
+
 // pairs says whether NAME=VALUE holds a secret because of who takes it.
 func (p *pass) pairs(start, i int) bool {
 	if p.s[i] != '=' || start == i || p.s[start] == '-' {
@@ -433,6 +461,9 @@ func (p *pass) blank(i int) int {
 	next := p.afterBlank(i)
 	rest := p.s[next:]
 	p.note(word)
+	if isLabelFlag(word) {
+		p.label = bare(rest)
+	}
 	switch {
 	case p.login == 3 && rest != "" && strings.Trim(bare(rest), "0123456789.:") != "" && !strings.ContainsAny(bare(rest), "=/"):
 		p.login = 0
@@ -445,6 +476,8 @@ func (p *pass) blank(i int) int {
 		return p.value(next, value{})
 	case (word[0] == '-' || word[0] == '+') && !isLongFlag(rest) && lastName(word) == strings.TrimPrefix(word, "+") && p.secret(word, next, false):
 		return p.value(next, kindOf(word, false))
+	case (word == "-value" || word == "--value") && p.label != "" && p.secret(p.label, next, false):
+		return p.value(next, value{})
 	case p.named && rest[0] != '-' && p.secret(lastName(word), next, false):
 		return p.value(next, value{})
 	case isQuote(rest[0]) && p.beforeQuoted(start, word), isPasswordWord(word) && isMixed(bare(rest)):
@@ -455,6 +488,15 @@ func (p *pass) blank(i int) int {
 		return p.substituted(next)
 	}
 	return p.habit(word, next)
+}
+
+// isLabelFlag names the flags that say what the --value after them is.
+func isLabelFlag(word string) bool {
+	switch word {
+	case "-key", "--key", "-name", "--name", "--secret-name", "--parameter-name":
+		return true
+	}
+	return false
 }
 
 // isPasswordWord names a setting, or a verb's argument: "password hunter2".
@@ -579,7 +621,7 @@ func (p *pass) note(word string) {
 	if verb || p.flag || flag && p.follow != nil || p.program == "expect" {
 		return
 	}
-	base := lastName(word)
+	base := programOf(word)
 	p.shell = isShell(base)
 	if isEngine(base) {
 		p.program = base
@@ -593,6 +635,15 @@ func (p *pass) note(word string) {
 	for k := range habits {
 		p.follow = append(p.follow, following{habit: &habits[k]})
 	}
+}
+
+// programOf is the name of the program that a word may be, as Unix has it.
+func programOf(word string) string {
+	base := lastName(word)
+	if n := len(base) - len(".exe"); n > 0 && strings.EqualFold(base[n:], ".exe") {
+		return base[:n]
+	}
+	return base
 }
 
 // meetLogin looks for "-u NAME -p", after which many programs take a password.
@@ -792,7 +843,7 @@ func isUserFlag(s string) bool {
 	case "-u", "--user", "--proxy-user", "--login", "--userpass", "--userpwd", "--authenticate", "--auth-cred":
 		return true
 	}
-	return false
+	return strings.HasPrefix(s, "--") && strings.HasSuffix(s, "-login") // --rpc-login
 }
 
 // value is what is known of a value before it is looked at.
@@ -842,6 +893,13 @@ func (p *pass) value(from int, v value) int {
 	}
 	if end := p.callEnd(from); end > from+1 {
 		return p.hideIn(from+1, end-1)
+	}
+	open := from
+	for open < len(p.s) && isName(p.s[open]) {
+		open++
+	}
+	if end := p.callEnd(open); end > open+1 { // auth=HTTPBasicAuth('bob', 'x')
+		return p.hideIn(from, end-1)
 	}
 	return p.words(from, v.list)
 }

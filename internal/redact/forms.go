@@ -10,9 +10,82 @@ func (p *pass) call(i int) int {
 	end := p.callEnd(i)
 	key, start := p.nameBefore(i)
 	if end <= i+1 || key == "" || start < p.done || !p.r.secret(key, p.s[i+1:end-1], true) {
-		return i + 1
+		return p.placed(i, passwordAt(key))
 	}
 	return p.hideIn(i+1, end-1)
+}
+
+// placed hides the nth argument of the call with the bracket at i: new PDO('x', 'bob', 'y').
+func (p *pass) placed(i, n int) int {
+	const most = 1024
+	if n == 0 {
+		return i + 1
+	}
+	s := p.s[:min(p.argEnd(i), i+most)]
+	from := i + 1
+	for ; ; n-- {
+		for from < len(s) && s[from] == ' ' {
+			from++
+		}
+		if n == 1 {
+			break
+		}
+		if from = nextArgument(s, from); from == 0 {
+			return i + 1
+		}
+	}
+	if quoteAt(s, from) == "" || isReference(bare(s[from:])) || bare(s[from:]) == Mask {
+		return i + 1
+	}
+	return p.words(from, false)
+}
+
+// nextArgument returns where the argument behind the one at i begins, or 0.
+func nextArgument(s string, i int) int {
+	for depth := 0; i < len(s); {
+		if quote := quoteAt(s, i); quote != "" {
+			end := closing(s, i+len(quote), quote)
+			if end == 0 {
+				return 0
+			}
+			i = end
+			continue
+		}
+		switch s[i] {
+		case '(', '[', '{':
+			depth++
+		case ')', ']', '}':
+			depth--
+		case ',':
+			if depth == 0 {
+				return i + 1
+			}
+		}
+		if depth < 0 {
+			return 0
+		}
+		i++
+	}
+	return 0
+}
+
+// passwordAt says which argument of a function is a password, 0 for none. The places are
+// those of its documentation: PHP's, Perl's DBI, Python's, JDBC's, Go's and .NET's.
+func passwordAt(function string) int {
+	for at, names := range [...]string{
+		2: "login oci_connect oci_pconnect oci_new_connect cx_Oracle.connect oracledb.connect HTTPBasicAuth HTTPDigestAuth HTTPProxyAuth SetBasicAuth auth.basic basic_auth NetworkCredential PSCredential UsernamePasswordCredentials",
+		3: "PDO mysqli mysqli_connect mysql_connect mysql_pconnect connect connect_cached getConnection imap_open ldap_bind ftp_login ssh2_auth_password odbc_connect odbc_pconnect ibase_connect FTP FTP.open FTP_TLS Sequelize PlainAuth real_connect",
+		4: "mysqli_real_connect",
+		5: "SMTP.start",
+	} {
+		for name := range strings.FieldsSeq(names) {
+			n := len(function) - len(name)
+			if n >= 0 && strings.EqualFold(function[n:], name) && (n == 0 || function[n-1] == '.') {
+				return at
+			}
+		}
+	}
+	return 0
 }
 
 // defined hides the value of define("DB_PASSWORD", "x") and of ["X-Auth-Token", "x"],

@@ -23,6 +23,8 @@ type habit struct {
 	bare bool
 	// pairs: each NAME=VALUE holds a secret.
 	pairs bool
+	// target: a word is [DOMAIN/]USER:PASSWORD@HOST, without a scheme.
+	target bool
 }
 
 // habits are by the program's name. What is known of a program is taken from its
@@ -147,7 +149,7 @@ func habits() map[string][]habit {
 		{"net", "user", habit{at: 2}},
 		{"pulumi", "config set", habit{at: 2}},
 		{"erl iex elixir beam.smp", "", habit{flags: []string{"-setcookie"}}},
-		{"isql", "", habit{at: 3}},
+		{"isql", "", habit{at: 3, next: true}},
 		{"add-user.sh", "", habit{at: 2, next: true}},
 		{"sqlplus", "connect", habit{at: 1, after: "/"}},
 		{"redis-benchmark memtier_benchmark", "", habit{flags: []string{"-a"}}},
@@ -158,7 +160,8 @@ func habits() map[string][]habit {
 		{"ip", "xfrm auth-trunc *", habit{at: 1, next: true}},
 		{"ip", "xfrm aead *", habit{at: 1, next: true}},
 		{"ip", "macsec key *", habit{at: 1, next: true}},
-		{"iwconfig", "key", habit{at: 1, next: true}},
+		{"iwconfig iw", "key", habit{at: 1, next: true}},
+		{"iw", "key", habit{at: 2, next: true}},
 		{"iscsiadm", "node.session.auth.password*", habit{flags: []string{"-v", "--value"}}},
 		{"gsutil", "signurl", habit{flags: []string{"-p"}}},
 		{"b2", "authorize-account", habit{at: 2}},
@@ -168,7 +171,8 @@ func habits() map[string][]habit {
 		{"net", `use \\*`, habit{at: 1, next: true}},
 		{"samba-tool", "user create", habit{at: 2, next: true}},
 		{"samba-tool", "user add", habit{at: 2, next: true}},
-		{"secretsdump.py psexec.py wmiexec.py smbexec.py atexec.py dcomexec.py impacket-secretsdump impacket-psexec impacket-wmiexec", "", habit{flags: []string{"-hashes"}}},
+		{impacket(), "", habit{flags: []string{"-hashes"}, target: true}},
+		{"mysqlsh lftp", "", habit{target: true}},
 		{"nxc netexec crackmapexec evil-winrm", "", habit{flags: []string{"-H", "-p"}}},
 		{"mosquitto_passwd", "-b", habit{at: 3}},
 		{"ejabberdctl prosodyctl", "register", habit{at: 3}},
@@ -228,7 +232,20 @@ func habits() map[string][]habit {
 }
 
 func (h *habit) takesNothing() bool {
-	return h.flags == nil && h.joined == nil && h.at == 0 && !h.bare && !h.pairs
+	return h.flags == nil && h.joined == nil && h.at == 0 && !h.bare && !h.pairs && !h.target
+}
+
+// impacket are the programs of that collection, as it names them and as Debian does.
+func impacket() string {
+	var b strings.Builder
+	for name := range strings.FieldsSeq(`
+		secretsdump psexec wmiexec smbexec atexec dcomexec mssqlclient smbclient smbpasswd lookupsid samrdump reg services
+		GetUserSPNs GetNPUsers GetADUsers GetADComputers GetLAPSPassword Get-GPPPassword getTGT getST getPac rpcdump netview
+		addcomputer rbcd dacledit owneredit changepasswd findDelegation raiseChild rdp_check wmiquery wmipersist goldenPac
+		exchanger machine_role net dpapi keylistattack tstool attrib filetime regsecrets badsuccessor`) {
+		b.WriteString(name + ".py impacket-" + name + " ")
+	}
+	return b.String()
 }
 
 // prefix is what a well-known kind of secret begins with.

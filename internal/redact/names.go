@@ -47,7 +47,7 @@ func builtin() []name {
 		{"totp", wordStarts | nameEnds},
 		{"auth", wordStarts | nameEnds | noMethod}, {"pat", wordStarts | nameEnds}, {"key", wordStarts | nameEnds | variable},
 		{"key", wordStarts | nameEnds | random}, {"signature", nameEnds | random}, {"sig", wordStarts | nameEnds | random}, {"hmac", nameEnds | random},
-		{"login", nameEnds | random}, {"session", wordStarts | nameEnds | random}, {"macaroon", 0}, {"appkey", 0}, {"applicationkey", 0}, {"proxyauth", 0},
+		{"login", nameEnds | random}, {"session", wordStarts | nameEnds | random}, {"sonarlogin", nameEnds}, {"macaroon", 0}, {"appkey", 0}, {"applicationkey", 0}, {"proxyauth", 0},
 		{"jsessionid", 0}, {"phpsessid", 0}, {"nthash", 0}, {"pin", wordStarts | nameEnds | digits},
 		{"salt", wordStarts | nameEnds | random}, {"pepper", wordStarts | nameEnds | random}, {"seed", wordStarts | nameEnds | random},
 		{"private", wordStarts | nameEnds | random}, {"code", wordStarts | nameEnds | random},
@@ -115,7 +115,7 @@ func (r *Redactor) secret(s, value string, whole bool) bool {
 	if (s == "PWD" || s == "OLDPWD") && strings.HasPrefix(value, "/") || s == "--secret-id" { // the shell's directories; a name in AWS
 		return false
 	}
-	if strings.HasPrefix(s, "--no-") || strings.HasPrefix(s, "--ask-") {
+	if strings.HasPrefix(s, "--no-") || strings.HasPrefix(s, "-no-") || strings.HasPrefix(s, "--ask-") {
 		return false // it takes no value
 	}
 	for i := range len(s) {

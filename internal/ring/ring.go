@@ -141,6 +141,17 @@ func (r *Reader) mapPages(fd, size int) error {
 		size:     uint64(size),
 		wrapped:  make([]byte, wrapBytes),
 	}
+	return r.mem.check()
+}
+
+// check holds what an earlier reader left against what can be: with a consumer position
+// that is not within the ring the kernel would find no room for any record, or records
+// would be read from within others.
+func (m *memory) check() error {
+	consumer, producer := m.consumer.Load(), m.producer.Load()
+	if consumer%headerBytes != 0 || consumer > producer || producer-consumer > m.size {
+		return fmt.Errorf("%w: read up to %d of %d", ErrCorrupt, consumer, producer)
+	}
 	return nil
 }
 

@@ -492,6 +492,33 @@ func TestOpenRefused(t *testing.T) {
 	}
 }
 
+// TestPositions: a ring is refused whose positions cannot be, as whoever may write to a
+// pinned map can leave them.
+func TestPositions(t *testing.T) {
+	const size = 4096
+	for _, tt := range []struct {
+		name               string
+		consumer, producer uint64
+		ok                 bool
+	}{
+		{"empty", 0, 0, true},
+		{"all read", 8 * size, 8 * size, true},
+		{"full", 7 * size, 8 * size, true},
+		{"some", 8*size - 64, 8 * size, true},
+		{"read beyond the end", 8*size + 8, 8 * size, false},
+		{"far beyond it", 1 << 63, 8 * size, false},
+		{"more than there is room for", 7*size - 8, 8 * size, false},
+		{"within a header", 8*size - 4, 8 * size, false},
+	} {
+		m := memory{consumer: new(atomic.Uint64), producer: new(atomic.Uint64), size: size}
+		m.consumer.Store(tt.consumer)
+		m.producer.Store(tt.producer)
+		if err := m.check(); tt.ok != (err == nil) || err != nil && !errors.Is(err, ErrCorrupt) {
+			t.Errorf("%s: %v", tt.name, err)
+		}
+	}
+}
+
 // FuzzPeek reads arbitrary memory at arbitrary positions: what it returns lies
 // in the ring and before the producer.
 func FuzzPeek(f *testing.F) {

@@ -332,7 +332,8 @@ func (d *pinDir) differs(opts Options) string {
 func hasForm(m *ebpf.Map, want *ebpf.MapSpec) bool {
 	kind := m.Type() == want.Type && m.Flags() == want.Flags
 	before := want.Name == probe.OomtraceMapCounters && m.Type() == ebpf.PerCPUArray
-	return (kind || before) && m.KeySize() == want.KeySize && m.ValueSize() == want.ValueSize
+	counts := want.Name == probe.OomtraceMapCounters || want.Name == probe.OomtraceMapLedger
+	return (kind || before) && m.KeySize() == want.KeySize && m.ValueSize() == want.ValueSize && (!counts || m.MaxEntries() >= want.MaxEntries)
 }
 
 // openPinned opens the maps of a set.
@@ -353,7 +354,7 @@ func (t *Tracer) openPinned(path string) error {
 		}
 	}
 	if err := t.openRing(); err != nil {
-		return err
+		return fmt.Errorf("%w: %s: %w", ErrPin, path, err)
 	}
 	t.drainEnd = t.ring.End()
 	return nil

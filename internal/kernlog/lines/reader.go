@@ -2,16 +2,12 @@ package lines
 
 import (
 	"bytes"
-	"compress/gzip"
 	"encoding/json"
 	"fmt"
 	"io"
 	"math"
 	"os"
 	"time"
-
-	"github.com/klauspost/compress/zstd"
-	"github.com/ulikunitz/xz"
 
 	"github.com/oomtrace/oomtrace/internal/kernlog/scan"
 )
@@ -28,9 +24,7 @@ const (
 	lookBackLines = 32
 	// startLines: the first lines of a log may be the middle of a report.
 	startLines = 64
-	// maxWindow bounds what a compressed input may make us allocate.
-	maxWindow = 128 << 20
-	peekBytes = 4096
+	peekBytes  = 4096
 )
 
 // Reader reads the lines of a log. It is not safe for concurrent use.
@@ -218,61 +212,6 @@ func (r *Reader) unpack() error {
 			break
 		}
 		r.src = &source{in: in, max: r.src.max, buf: make([]byte, len(r.src.buf))}
-	}
-	return nil
-}
-
-func unpackGzip(_ Grammar, head []byte, src *source) (io.Reader, error) {
-	if !scan.HasPrefix(head, "\x1f\x8b") {
-		return nil, nil
-	}
-	z, err := gzip.NewReader(&packed{src})
-	if err != nil {
-		return nil, fmt.Errorf("gzip: %w", err)
-	}
-	return z, nil
-}
-
-func unpackXZ(_ Grammar, head []byte, src *source) (io.Reader, error) {
-	if !scan.HasPrefix(head, "\xfd7zXZ\x00") {
-		return nil, nil
-	}
-	if err := checkXZ(head); err != nil {
-		return nil, err
-	}
-	z, err := xz.NewReader(&packed{src})
-	if err != nil {
-		return nil, fmt.Errorf("xz: %w", err)
-	}
-	return z, nil
-}
-
-func unpackZstd(_ Grammar, head []byte, src *source) (io.Reader, error) {
-	if !scan.HasPrefix(head, "\x28\xb5\x2f\xfd") {
-		return nil, nil
-	}
-	// One goroutine's worth of work in the caller's: nothing to close.
-	z, err := zstd.NewReader(&packed{src}, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true),
-		zstd.WithDecoderMaxWindow(maxWindow))
-	if err != nil {
-		return nil, fmt.Errorf("zstd: %w", err)
-	}
-	return z, nil
-}
-
-// checkXZ refuses a dictionary that is bigger than any preset's, since the
-// decoder allocates what the header asks for. The first block's header follows
-// the stream's 12 bytes; in it the LZMA2 filter is id, size 1, and the
-// dictionary's size as (2|bits&1) << (bits/2+11) (xz file format, 5.3.1).
-func checkXZ(head []byte) error {
-	const streamHeader, mostBits = 12, 30
-	if len(head) < streamHeader || head[min(len(head)-1, streamHeader)] == 0 {
-		return nil
-	}
-	size := (int(head[min(len(head)-1, streamHeader)]) + 1) * 4
-	block := head[streamHeader:min(len(head), streamHeader+size)]
-	if i := bytes.Index(block, []byte("\x21\x01")); i >= 0 && i+2 < len(block) && block[i+2] > mostBits {
-		return fmt.Errorf("xz: a dictionary of more than %d MiB", maxWindow>>20)
 	}
 	return nil
 }
