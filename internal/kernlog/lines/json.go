@@ -148,7 +148,7 @@ func (o *objects) skipString(b []byte) bool {
 // isList says whether a key holds the entries of a log.
 func isList(key []byte) bool {
 	switch string(key) {
-	case "dmesg", "entries", "events", "items", "hits", "result", "results", "logs", "data", "records", "rows", "messages", "comments",
+	case "dmesg", "entries", "events", "items", "hits", "result", "results", "logs", "data", "records", "rows", "messages", "comments", "posts",
 		"resourceLogs", "scopeLogs", "logRecords":
 		return true
 	}
@@ -265,7 +265,7 @@ const maxNested = 3
 
 // wrappers hold the entry that a shipper or a cloud was given; those in the second list
 // where nothing else has a text.
-var wrappers = [2][]string{{"jsonPayload", "_source", "result"}, {"fields", "content", "attributes", "record", "event"}}
+var wrappers = [2][]string{{"jsonPayload", "_source", "result"}, {"fields", "content", "attributes", "record", "event", "post"}}
 
 // wrapped adds what is in the wrappers.
 func (e *entry) wrapped(names []string, obj map[string]json.RawMessage) {

@@ -62,6 +62,9 @@ func (x *prefixes) line(raw []byte) (l Line, ok bool) {
 			x.clean = append(x.clean[:0], plain(x.clean, b)...)
 			b = x.clean
 		}
+		if said, ok := cutChat(b); ok {
+			b, x.afterUser = said, false
+		}
 		if bare := undecorate(x.cutFence(b), x.g); len(bare) < len(b) {
 			b = bare
 			text, kernel, ok = x.kmsg(&l, b)
@@ -709,6 +712,12 @@ func kernelsWord(b []byte) bool {
 // what stands before the kernel's own stamp without one may be a shipper's words.
 func (x *prefixes) tag(l *Line, b []byte, strict bool) ([]byte, wrapState) {
 	b = scan.SkipSpaces(b)
+	if level, rest, ok := bytes.Cut(b, []byte("> ")); ok && level[0] == '<' && isLevel(level[1:]) { // BSD's syslogd -vv
+		if !scan.HasPrefix(level, "<kern.") {
+			return b, wrapUser
+		}
+		b = rest
+	}
 	if len(b) == 0 || b[0] == '[' || b[0] == '<' || b[0] == '{' {
 		return b, wrapMore // no host: a stamp, or what a log shipper puts there
 	}

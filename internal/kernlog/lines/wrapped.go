@@ -66,7 +66,11 @@ func (r *Reader) wrappingOf(head []byte) wrapping {
 	return wrapping{}
 }
 
+// stampedLine says whether a line has a stamp, the log's or a chat's.
 func (r *Reader) stampedLine(b []byte) bool {
+	if beginsChat(b) {
+		return true
+	}
 	probe := r.x.probe()
 	l, _ := probe.line(b)
 	return l.Uptime.Known || !l.Time.IsZero() || l.Exact
@@ -143,7 +147,7 @@ func (r *Reader) continues(before, raw []byte) ([]byte, bool) {
 	if r.x.trailer != "" {
 		raw = r.x.cutTrailer(raw)
 	}
-	if len(raw) == 0 || len(raw) > 120 || r.x.page && bytes.IndexByte(raw, '<') >= 0 || endsPaste(raw) {
+	if len(raw) == 0 || len(raw) > 120 || r.x.page && bytes.IndexByte(raw, '<') >= 0 || endsPaste(raw) || beginsChat(raw) {
 		return nil, false
 	}
 	probe := r.x.probe()

@@ -1,0 +1,157 @@
+package kernlog
+
+import (
+	"encoding/json"
+	"fmt"
+	"html"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// chatForms are how chats keep and copy a log that somebody pasted there. Of several lines
+// in one message, each may have the prefix.
+func chatForms(text form) []wrapping {
+	each := text.each
+	now := func(n int) time.Time { return boot.Add(time.Duration(n) * time.Second) }
+	p := func(name string, prefix func(n int) string) wrapping {
+		return wrapping{name: name, wrap: each(func(n int, l string) string { return prefix(n) + l + "\n" })}
+	}
+	// layout also has what others say, before the log and in the middle of it: more than the
+	// log's own lines at the start
+	layout := func(name, layout string) wrapping {
+		say := func(n int, text string) string {
+			return strings.Replace(now(n).Format(layout), "bob", "alice-"+string(rune('a'+n%7)), 1) + text + "\n"
+		}
+		var begin strings.Builder
+		for n := range 90 {
+			begin.WriteString(say(n, "it was killed again, or not?"))
+		}
+		return wrapping{name: name, wrap: text.around(begin.String(), say(999, "ok"), func(n int, l string) string {
+			l = now(n).Format(layout) + l + "\n"
+			if n%16 == 15 {
+				l += say(n, "what is this")
+			}
+			return l
+		})}
+	}
+	// every writes the prefix on a line of its own before each few lines
+	every := func(name string, few int, prefix func(n int) string) wrapping {
+		return wrapping{name: name, wrap: each(func(n int, l string) string {
+			if n%few == 0 {
+				l = prefix(n) + "\n" + l
+			}
+			return l + "\n"
+		})}
+	}
+	marshal := func(v any) string {
+		out, _ := json.Marshal(v)
+		return string(out)
+	}
+	messages := func(name string, message func(n int, l string) map[string]any, all func([]any) any) wrapping {
+		return wrapping{name: name, wrap: func(lines []sourceLine) string {
+			var list []any
+			for n, l := range text.split(lines) {
+				list = append(list, message(n, l))
+			}
+			return marshal(all(list)) + "\n"
+		}}
+	}
+	return []wrapping{
+		layout("irssi", "15:04 <bob> "), layout("irssi, an operator", "15:04 <@bob> "), layout("irssi, a blank", "15:04 < bob> "),
+		layout("irssi, seconds", "15:04:05 <bob> "), layout("mIRC", "[15:04] <bob> "), layout("ZNC", "[15:04:05] <bob> "), layout("ZNC, voiced", "[15:04:05] <+bob> "),
+		layout("HexChat", "Jan 02 15:04:05 <bob> "), layout("XChat", "Jan 02 15:04:05 <bob>\t"), layout("a bot", "2006-01-02T15:04:05  <bob> "),
+		layout("another bot", "2006-01-02 15:04:05 <bob> "), layout("a bot, zoned", "[2006-01-02T15:04:05Z] <bob> "), layout("a bot with a channel", "15:04:05 #ops <bob> "),
+		layout("WeeChat's file", "2006-01-02 15:04:05\tbob\t"), layout("WeeChat", "15:04:05    bob | "), layout("WeeChat, an operator", "15:04:05   @bob | "),
+		p("a name in brackets", func(int) string { return "<bob> " }), p("a name with marks", func(int) string { return "<b|ob_^[away]> " }),
+		layout("12 hours", "[3:04 PM] <bob> "), layout("12 hours, bare", "3:04 PM <bob> "),
+		layout("Discord, compact", "[3:04 PM]bob: "), layout("WhatsApp, a dash", "02/01/2006, 15:04 - bob: "),
+		every("Slack", 5, func(n int) string { return now(n).Format("bob  3:04 PM") }),
+		every("Slack, the clock below", 5, func(n int) string { return now(n).Format("bob\n  3:04 PM") }),
+		every("Slack, 24 hours", 1, func(n int) string { return now(n).Format("15:04") }),
+		every("Slack, brackets", 7, func(n int) string { return now(n).Format("bob [3:04 PM]") }),
+		every("Discord", 7, func(n int) string { return now(n).Format("bob — Today at 3:04 PM") }),
+		every("Discord, a date", 7, func(n int) string { return now(n).Format("bob — 01/02/2006 3:04 PM") }),
+		every("DiscordChatExporter", 3, func(n int) string { return "\n" + now(n).Format("[01/02/2006 3:04 PM] bob") }),
+		every("Telegram", 4, func(n int) string { return now(n).Format("Bob D, [02.01.2006 15:04]") }),
+		every("Telegram, 12 hours", 4, func(n int) string { return now(n).Format("Bob D, [Jan 2, 2006 at 3:04:05 PM]:") }),
+		every("Teams", 4, func(n int) string { return now(n).Format("[3:04 PM] Doe, Bob") }),
+		every("Teams, a date", 4, func(n int) string { return now(n).Format("[1/2/2006 3:04 PM] Doe, Bob") }),
+		messages("Slack's export", func(n int, l string) map[string]any {
+			return map[string]any{"type": "message", "user": "U1", "ts": fmt.Sprintf("%d.000100", now(n).Unix()), "text": html.EscapeString(l)}
+		}, func(all []any) any { return all }),
+		messages("Slack's interface", func(n int, l string) map[string]any {
+			return map[string]any{"type": "message", "user": "U1", "ts": fmt.Sprintf("%d.000100", now(n).Unix()), "text": html.EscapeString(l), "team": "T1",
+				"blocks": []any{map[string]any{"type": "rich_text", "elements": []any{map[string]any{"type": "rich_text_section", "elements": []any{map[string]any{"type": "text", "text": l}}}}}}}
+		}, func(all []any) any { return map[string]any{"ok": true, "messages": all, "has_more": false} }),
+		messages("Discord's export", func(n int, l string) map[string]any {
+			return map[string]any{"id": fmt.Sprint(n), "type": "Default", "timestamp": now(n).Format(time.RFC3339), "content": l, "author": map[string]any{"id": "1", "name": "bob"}}
+		}, func(all []any) any {
+			return map[string]any{"guild": map[string]any{"id": "1", "name": "x"}, "messages": all}
+		}),
+		messages("Matrix's export", func(n int, l string) map[string]any {
+			return map[string]any{"type": "m.room.message", "sender": "@bob:example.org", "origin_server_ts": now(n).UnixMilli(), "content": map[string]any{"msgtype": "m.text", "body": l}}
+		}, func(all []any) any { return map[string]any{"room_name": "ops", "messages": all} }),
+		messages("Mattermost's interface", func(n int, l string) map[string]any {
+			return map[string]any{"id": "x", "create_at": now(n).UnixMilli(), "user_id": "u", "message": l}
+		}, func(all []any) any { return map[string]any{"posts": all} }),
+	}
+}
+
+// checkForms: the records are the same in each form as in the text itself, whatever stamps that
+// has. unstamped are forms that cannot be told from a program's lines without stamps.
+func checkForms(t *testing.T, forms func(form) []wrapping, unstamped ...string) {
+	t.Helper()
+	for base, src := range bases(t) {
+		for _, w := range textWrappings() {
+			var but []string
+			switch w.name {
+			case "dmesg", "dmesg -T", "journalctl short":
+			case "dmesg -t":
+				but = unstamped
+			default:
+				continue
+			}
+			want := readText(t, w.wrap(src), testOptions())
+			for _, form := range forms(w.wrap) {
+				if !slices.Contains(but, form.name) {
+					t.Run(form.name+", "+w.name+", "+base, func(t *testing.T) { sameRecords(t, form.wrap(src), want) })
+				}
+			}
+		}
+	}
+}
+
+// TestChats: a chat's prefix is none of the log's.
+func TestChats(t *testing.T) { checkForms(t, chatForms) }
+
+// TestNoChat: what is like a chat's line and is none stays what it is.
+func TestNoChat(t *testing.T) {
+	const kill = "Out of memory: Killed process 77 (a) total-vm:400kB, anon-rss:40kB, file-rss:4kB, shmem-rss:0kB"
+	for line, want := range map[string]int{
+		"[10:03] <bob> " + kill:                                      1,
+		"bob  10:03 AM\n" + kill:                                     1,
+		"[10:03] <bob> app[12]: " + kill:                             0,
+		"[10:03:11] app: " + kill:                                    0,
+		"[10:03 AM] app: " + kill:                                    0,
+		"2025-03-07 04:11:09\tapp: x\t" + kill:                       0,
+		"Mar  7 04:11:09 <bob> app[12]: " + kill:                     0,
+		"Mar  7 04:11:09 <user.warn> h kernel: " + kill:              0,
+		"2025-03-07 04:11:09 <error> app: " + kill:                   0,
+		"07/03/2025, 05:11 - J Doe: app[12]: " + kill:                0,
+		"2025-03-07T04:11:09Z h app[12]: <bob> " + kill:              0,
+		"I0307 04:11:09.123456    1234 log.go:12] <bob> " + kill:     0,
+		"10:03 <bob> see: app: " + kill + "\n10:03 <eve> " + kill:    1,
+		"Mar  7 04:11:09 h app[12]: a\n[10:03] <bob> " + kill + "\n": 1,
+	} {
+		if got := kills(readText(t, line+"\n", testOptions())); got[77] != want {
+			t.Errorf("%q: %v", line, got)
+		}
+	}
+	const name = "1:03 <b> x"
+	recs := readText(t, "[    5.000001] "+name+" invoked oom-killer: gfp_mask=0xcc0(GFP_KERNEL), order=0, oom_score_adj=0\n[    5.000002] "+kill+"\n", testOptions())
+	if len(recs) != 1 || recs[0].Trigger.Comm != name {
+		t.Errorf("a name like a chat's prefix: %v", recs)
+	}
+}
