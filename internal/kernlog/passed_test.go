@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/oomtrace/oomtrace/internal/oom"
 )
 
 // chatForms are how chats keep and copy a log that somebody pasted there. Of several lines
@@ -153,5 +155,81 @@ func TestNoChat(t *testing.T) {
 	recs := readText(t, "[    5.000001] "+name+" invoked oom-killer: gfp_mask=0xcc0(GFP_KERNEL), order=0, oom_score_adj=0\n[    5.000002] "+kill+"\n", testOptions())
 	if len(recs) != 1 || recs[0].Trigger.Comm != name {
 		t.Errorf("a name like a chat's prefix: %v", recs)
+	}
+}
+
+// TestBlanks: a blank that is lost or doubled, wherever the kernel's lines have one, loses
+// nothing.
+func TestBlanks(t *testing.T) {
+	logs := map[string][]string{
+		"a kill":           {"Out of memory: Killed process 812 (host apd) total-vm:6196kB, anon-rss:1024kB, file-rss:4kB, shmem-rss:0kB, UID:7 pgtables:28kB oom_score_adj:9"},
+		"a cgroup's":       {"Memory cgroup out of memory: Killed process 812 (hostapd) total-vm:6196kB, anon-rss:1024kB, file-rss:4kB, shmem-rss:0kB, UID:7 pgtables:28kB oom_score_adj:9"},
+		"two lines":        {"Out of memory: Kill process 812 (hostapd) score 5 or sacrifice child", "Killed process 812 (hostapd) total-vm:6196kB, anon-rss:1024kB, file-rss:4kB, shmem-rss:0kB"},
+		"the user, behind": {"Killed process 812 (hostapd), UID 7, total-vm:6196kB, anon-rss:1024kB, file-rss:4kB, shmem-rss:0kB"},
+		"a header":         {"squid invoked oom-killer: gfp_mask=0xcc0(GFP_KERNEL), nodemask=0,2, order=3, oom_score_adj=-5", killedLine},
+		"a header of old":  {"oom-killer: gfp_mask=0xd0, order=2", killedLine},
+	}
+	for name, lines := range logs {
+		for stamp, prefix := range map[string]string{"stamped": "[    5.000001] ", "no stamps": "", "syslog": "Mar  7 04:11:09 h kernel: "} {
+			write := func(first string) string {
+				return prefix + first + "\n" + prefix + strings.Join(append(lines[1:], ""), "\n"+prefix) + "\n"
+			}
+			want := readText(t, write(lines[0]), testOptions())
+			if len(want) != 1 {
+				t.Fatalf("%s: %d records", name, len(want))
+			}
+			for i, c := range lines[0] {
+				if c != ' ' || strings.HasPrefix(lines[0][i:], " apd") || strings.HasPrefix(lines[0][i:], " invoked") {
+					continue
+				}
+				for _, by := range [...]string{"", "  "} {
+					first := lines[0][:i] + by + lines[0][i+1:]
+					t.Run(name+", "+stamp+", "+first, func(t *testing.T) { sameRecords(t, write(first), want) })
+				}
+			}
+		}
+	}
+	for _, comm := range [...]string{"Killed  process", "Kill process 1(", "b  invoked"} {
+		recs := readText(t, "[    5.000001] "+comm+" invoked oom-killer: gfp_mask=0xcc0(GFP_KERNEL), order=0, oom_score_adj=0\n[    5.000002] "+killedLine+"\n", testOptions())
+		if len(recs) != 1 || recs[0].Trigger == nil || recs[0].Trigger.Comm != comm {
+			t.Errorf("%q: %+v", comm, recs)
+		}
+		recs = readText(t, "[    5.000002] "+strings.Replace(killedLine, "hostapd", comm, 1)+"\n", testOptions())
+		if len(recs) != 1 || recs[0].Victim.Comm != comm {
+			t.Errorf("%q: %+v", comm, recs)
+		}
+	}
+}
+
+// TestPanicOfCopies: an OOM that is there twice, once without its panic, is one record. One
+// that did not end in a panic is another.
+func TestPanicOfCopies(t *testing.T) {
+	head := []string{headerLine, cpuLine, "Call Trace:", " dump_stack+0x1/0x2", "Mem-Info:", "active_anon:42 inactive_anon:33 isolated_anon:0"}
+	const none, stop = "Out of memory and no killable processes...", "Kernel panic - not syncing: System is deadlocked on memory"
+	panics, noVictim := wanted{oom.KindPanic, "", "squid", isPanic(oom.PanicNoKillable)}, wanted{kind: oom.KindNoVictim, trigger: "squid"}
+	limit := []string{"Task in /a killed as a result of limit of /a", "memory: usage 1024kB, limit 1024kB, failcnt 3"}
+	other := slices.Clone(head)
+	other[1] = strings.Replace(cpuLine, "537", "538", 1)
+	for name, c := range map[string]struct {
+		lines []string
+		want  []wanted
+	}{
+		"twice, one panic":         {slices.Concat(head, []string{none}, head, []string{none, stop}), []wanted{panics}},
+		"three times":              {slices.Concat(head, []string{none}, head, []string{none}, head, []string{none, stop}), []wanted{panics}},
+		"another task's":           {slices.Concat(other, []string{none}, head, []string{none, stop}), []wanted{noVictim, panics}},
+		"a cgroup's, then a panic": {slices.Concat(head[:2], limit, []string{"Memory cgroup out of memory and no killable process", none}, head, []string{none, stop}), []wanted{noVictim, panics}},
+	} {
+		for source, log := range sources(c.lines...) {
+			if source == "dmesg" || source == "logread" { // one copy's stamps are the other's
+				all := strings.SplitAfter(log, "\n")
+				for i, l := range all[:len(all)-1] {
+					all[i] = l[:strings.Index(l, "[")+1] + fmt.Sprintf("%5d.%06d", 912, 100+i%(len(head)+1)) + l[strings.Index(l, "]"):]
+				}
+				if log = strings.Join(all, ""); name != "twice, one panic" && name != "three times" {
+					continue
+				}
+			}
+			t.Run(name+", "+source, func(t *testing.T) { checkWanted(t, log, c.want...) })
+		}
 	}
 }

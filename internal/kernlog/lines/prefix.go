@@ -689,13 +689,26 @@ func taggedAway(b []byte) bool {
 	if i <= 0 {
 		return false
 	}
-	for before := b[:i]; len(before) > 0; {
+	for before := cutReason(b[:i]); len(before) > 0; {
 		var word []byte
 		if word, before = scan.Field(before); len(word) > 1 && word[len(word)-1] == ':' && !kernelsWord(word) {
 			return true
 		}
 	}
 	return false
+}
+
+// cutReason takes a kill's reason off the end, of which blanks are lost or doubled.
+func cutReason(b []byte) []byte {
+	const bare, bareCgroup = "Outofmemory:", "Memorycgroupoutofmemory:"
+	for _, first := range [...]string{"Out", "Mem"} {
+		if i := bytes.LastIndex(b, []byte(first)); i >= 0 && len(b)-i < 2*len(bareCgroup) {
+			if reason := string(bytes.ReplaceAll(b[i:], []byte(" "), nil)); reason == bare || reason == bareCgroup {
+				return b[:i]
+			}
+		}
+	}
+	return b
 }
 
 // kernelsWord says whether a word with a colon may stand before the kernel's text.
