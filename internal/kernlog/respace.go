@@ -43,8 +43,8 @@ func respace(b []byte) []byte {
 		return b
 	}
 	number = number[:len(number)-len(rest)]
-	if in := scan.SkipSpaces(rest); scan.First(in) == '(' {
-		rest = in
+	if rest = scan.SkipSpaces(rest); scan.First(rest) != '(' { // RHEL 6 has the user here
+		return b
 	}
 	reason := respaceReason(b[:i])
 	name, sizes := cutSizes(rest)
