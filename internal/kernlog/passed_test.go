@@ -233,3 +233,58 @@ func TestPanicOfCopies(t *testing.T) {
 		}
 	}
 }
+
+// TestLogcatWithoutTag: Android's logd finds no tag in many lines of the kernel's; the process
+// 0 tells whose they are.
+func TestLogcatWithoutTag(t *testing.T) {
+	lines := original(t)
+	want := readText(t, textWrappings()[0].wrap(lines), testOptions())
+	for layout, n := range map[string]int{
+		"01-02 15:04:05.000     0     0 W         : ": 1, "01-02 15:04:05.000  root     0     0 W         : ": 1, "01-02 15:04:05.000     0     0 W : ": 1,
+		"W/        (    0): ": 1, "01-02 15:04:05.000 W/        (    0): ": 1, "01-02 15:04:05.000   214   214 W         : ": 0, "W/        (  214): ": 0,
+		"01-02 15:04:05.000     0     0 W app     : ": 0,
+	} {
+		text := prefixed(func(l sourceLine) string { return l.at().Format(layout) })(lines)
+		got := readText(t, text, testOptions())
+		if len(got) != n || n > 0 && sameFacts(got[0]) != sameFacts(want[0]) {
+			t.Errorf("%q: %d records, want %d", layout, len(got), n)
+		}
+	}
+}
+
+// TestRowsInTwo: rows of the tasks table that were wrapped behind any of their columns are
+// whole.
+func TestRowsInTwo(t *testing.T) {
+	for base, src := range bases(t) {
+		for _, w := range textWrappings() {
+			if w.name != "dmesg" && w.name != "dmesg -t" {
+				continue
+			}
+			want := readText(t, w.wrap(src), testOptions())
+			for n := range 16 {
+				columns, indented := 5+n/2, n%2 == 1
+				text := form(w.wrap).each(func(_ int, l string) string {
+					at := strings.LastIndex(l, "] ")
+					if i := strings.Index(l, "["); i < 0 || at < 0 || !isRow([]byte(l[strings.LastIndex(l[:at], "["):])) {
+						return l + "\n"
+					}
+					rest, out := l[at+1:], l[:at+1]
+					for range columns {
+						n := len(rest) - len(strings.TrimLeft(rest, " "))
+						if end := strings.IndexByte(rest[n:], ' '); end >= 0 {
+							out, rest = out+rest[:n+end], rest[n+end:]
+						}
+					}
+					if !indented {
+						rest = strings.TrimLeft(rest, " ")
+					}
+					return out + "\n" + rest + "\n"
+				})(src)
+				if base == "system" && columns < 9 && strings.Count(text, "\n") == strings.Count(w.wrap(src), "\n") {
+					t.Fatal("nothing is wrapped")
+				}
+				t.Run(fmt.Sprint(base, ", ", w.name, ", ", columns, indented), func(t *testing.T) { sameRecords(t, text, want) })
+			}
+		}
+	}
+}

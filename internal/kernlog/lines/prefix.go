@@ -239,7 +239,7 @@ func (x *prefixes) wrap(l *Line, b []byte) ([]byte, wrapState) {
 		return x.unix(l, b)
 	case c >= 'A' && c <= 'Z':
 		if len(b) > 2 && b[1] == '/' {
-			return logcatTag(l, b[2:])
+			return logcatTag(l, b[2:], false)
 		}
 		if len(b) > 14 && b[5] == ' ' && b[8] == ':' && scan.IsDigit(b[1]) { // glog's and klog's "I0307 04:11:09.123456"
 			return b, wrapUser
@@ -596,33 +596,38 @@ func (x *prefixes) logcat(l *Line, b []byte) ([]byte, wrapState) {
 
 // logcatFields reads "root   214   214 W kernel  : " and its shorter forms.
 func logcatFields(l *Line, rest []byte) ([]byte, wrapState) {
+	idle := false // a process id is 0
 	for range 4 { // who, pid, tid and level
 		field, after := scan.Field(rest)
 		switch {
-		case len(field) > 2 && field[1] == '/':
-			return logcatTag(l, scan.SkipSpaces(rest)[2:])
+		case len(field) > 1 && field[1] == '/':
+			return logcatTag(l, scan.SkipSpaces(rest)[2:], idle)
 		case len(field) == 1 && field[0] >= 'A' && field[0] <= 'Z':
-			return logcatTag(l, scan.SkipSpaces(after))
+			return logcatTag(l, scan.SkipSpaces(after), idle)
 		}
+		idle = idle || string(field) == "0"
 		rest = after
 	}
 	return rest, wrapNone
 }
 
-// logcatTag reads "kernel  : text" and "kernel  (  214): text".
-func logcatTag(l *Line, b []byte) ([]byte, wrapState) {
+// logcatTag reads "kernel  : text" and "kernel  (  214): text". Where logd finds no tag in a
+// line of the kernel's there is none, and the process is 0, which no other's is.
+func logcatTag(l *Line, b []byte, idle bool) ([]byte, wrapState) {
 	tag, text, ok := bytes.Cut(b, []byte(": "))
 	if i := bytes.IndexByte(tag, '('); i >= 0 {
+		idle = idle || string(bytes.Trim(tag[i:], "( )")) == "0"
 		tag = tag[:i]
 	}
+	tag = bytes.TrimSpace(tag)
 	switch {
 	case !ok:
 		return b, wrapNone
-	case string(bytes.TrimSpace(tag)) != "kernel":
-		return b, wrapUser
+	case len(tag) == 0 && idle, string(tag) == "kernel":
+		l.Exact = true
+		return text, wrapMore
 	}
-	l.Exact = true
-	return text, wrapMore
+	return b, wrapUser
 }
 
 // unix reads journalctl -o short-unix: "1732410123.123456 host kernel: ".
