@@ -288,3 +288,99 @@ func TestRowsInTwo(t *testing.T) {
 		}
 	}
 }
+
+// tableForms are the answers of databases, with the columns apart from the rows.
+func tableForms(text form) []wrapping {
+	answer := func(name string, table func(rows [][]any) any) wrapping {
+		return wrapping{name: name, wrap: func(lines []sourceLine) string {
+			var rows [][]any
+			for n, l := range text.split(lines) {
+				rows = append(rows, []any{boot.Add(time.Duration(n) * time.Second).Format(time.RFC3339), "worker", l})
+			}
+			out, _ := json.Marshal(table(rows))
+			return string(out) + "\n"
+		}}
+	}
+	type object = map[string]any
+	named := func(key string, names ...string) (out []any) {
+		for _, name := range names {
+			out = append(out, object{key: name, "type": "string"})
+		}
+		return out
+	}
+	columns := []string{"time", "host", "message"}
+	return []wrapping{
+		answer("InfluxDB", func(rows [][]any) any {
+			return object{"results": []any{object{"statement_id": 0, "series": []any{object{"columns": columns, "name": "syslog", "values": rows}}}}}
+		}),
+		answer("Elasticsearch's SQL", func(rows [][]any) any {
+			return object{"columns": named("name", "@timestamp", "host.name", "message"), "rows": rows}
+		}),
+		answer("ES|QL", func(rows [][]any) any { return object{"columns": named("name", columns...), "values": rows} }),
+		answer("Trino", func(rows [][]any) any { return object{"columns": named("name", columns...), "data": rows} }),
+		answer("pandas", func(rows [][]any) any { return object{"columns": columns, "data": rows} }),
+		answer("Kusto", func(rows [][]any) any {
+			return object{"Tables": []any{object{"TableName": "Table_0", "Columns": named("ColumnName", "TimeGenerated", "Computer", "SyslogMessage"), "Rows": rows}}}
+		}),
+		answer("Log Analytics", func(rows [][]any) any {
+			return object{"tables": []any{object{"columns": named("name", "TimeGenerated", "Computer", "SyslogMessage"), "name": "PrimaryResult", "rows": rows}}}
+		}),
+		{name: "ClickHouse", wrap: func(lines []sourceLine) string {
+			body := strings.TrimPrefix(answer("", func(rows [][]any) any { return object{"data": rows, "rows": len(rows)} }).wrap(lines), "{")
+			return `{"meta":[{"name":"t","type":"DateTime"},{"name":"h","type":"String"},{"name":"message","type":"String"}],` + body
+		}},
+		{name: "BigQuery", wrap: func(lines []sourceLine) string {
+			var rows []any
+			for _, l := range text.split(lines) {
+				rows = append(rows, object{"f": []any{object{"v": "1.741320669E9"}, object{"v": l}}})
+			}
+			out, _ := json.Marshal(rows)
+			return `{"kind":"bigquery#queryResponse","schema":{"fields":[{"name":"timestamp"},{"name":"message"}]},"rows":` + string(out) + "}\n"
+		}},
+		{name: "Grafana", wrap: func(lines []sourceLine) string {
+			var times, texts []any
+			for n, l := range text.split(lines) {
+				times, texts = append(times, boot.UnixMilli()+int64(n)), append(texts, l)
+			}
+			out, _ := json.Marshal([][]any{times, texts})
+			return `{"results":{"A":{"status":200,"frames":[{"schema":{"refId":"A","fields":[{"name":"Time","type":"time"},{"name":"Line","type":"string"}]},"data":{"values":` + string(out) + "}}]}}}\n"
+		}},
+		{name: "Loki, a long stream", wrap: func(lines []sourceLine) string {
+			pad := make([][]string, 9000)
+			for i := range pad {
+				pad[i] = []string{"1741320669000000000", "usb 1-1: new high-speed device, and some more words"}
+			}
+			for _, l := range text.split(lines) {
+				pad = append(pad, []string{"1741320669000000000", l})
+			}
+			out, _ := json.Marshal(object{"data": object{"result": []any{object{"stream": object{"job": "kern"}, "values": pad}}}})
+			return string(out) + "\n"
+		}},
+	}
+}
+
+// TestTables: the rows of a table are entries.
+func TestTables(t *testing.T) { checkForms(t, tableForms) }
+
+// TestNoTable: what is like a table's row is none, and the labels of a stream say whose it is.
+func TestNoTable(t *testing.T) {
+	const kill = "Out of memory: Killed process 77 (a) total-vm:400kB, anon-rss:40kB, file-rss:4kB, shmem-rss:0kB"
+	stream := func(labels, line string) string {
+		return `{"data":{"result":[{"stream":{` + labels + `},"values":[["1741320669000000000","` + line + `"]]}]}}`
+	}
+	for log, want := range map[string]int{
+		stream(`"job":"kern"`, kill):                                                           1,
+		stream(`"syslog_identifier":"app"`, kill):                                              0,
+		stream(`"transport":"kernel"`, kill):                                                   1,
+		stream(`"stream":"stdout"`, kill):                                                      0,
+		`{"message":"data","list":["x",["` + kill + `"]]}`:                                     0,
+		`{"resultType":"matrix","result":[{"metric":{"a":"b"},"values":[[1741320669,"77"]]}]}`: 0,
+		`{"columns":["time","ident","message"],"rows":[["x","app","` + kill + `"]]}`:           0,
+		`{"columns":["time","ident","message"],"rows":[["x","kernel","` + kill + `"]]}`:        1,
+		`{"columns":["message"],"rows":[["` + kill + `"]],"note":["` + kill + `"]}`:            1,
+	} {
+		if got := kills(readText(t, log+"\n", testOptions())); got[77] != want {
+			t.Errorf("%s: %v", log, got)
+		}
+	}
+}

@@ -50,6 +50,7 @@ type Reader struct {
 	joined    []byte // a line put together, see rejoin
 	inMessage bool   // of journalctl -o verbose: the last field
 	columns   []string
+	labels    entry // of a table's rows
 	comma     byte
 	guessed   bool // the columns, by what is in them
 	wrapping  wrapping
