@@ -370,6 +370,11 @@ func (e *explanation) kindUnknown(whole uint64) {
 		text += ", limit " + sizeText(e.max.Value)
 	}
 	doubt := "any kind of memory: memory.stat is not in the record"
+	if v := e.rec.Victim; v != nil && !e.group && ratio(v.RSSBytes.Value, whole, 1, 2) {
+		// Not all of it need be charged here: pages of files are whose read them first.
+		own := "this process alone has " + sizeText(v.RSSBytes.Value) + " resident"
+		text, lead = text+"; "+own, lead+"; "+own
+	}
 	if e.contradicts {
 		doubt = "any kind of memory: " + countedTooMuch
 	}

@@ -101,3 +101,18 @@ func (p *Parser) giveHeld(h *held) {
 	}
 	p.put(h.rec)
 }
+
+// dropCopies drops what waits beside the i-th held record and is the same OOM without its
+// panic: where the whole machine has no process to kill, the kernel panics next, and it
+// does so once.
+func (p *Parser) dropCopies(i int) {
+	h := p.held[i]
+	p.held = slices.DeleteFunc(p.held, func(o held) bool {
+		same := o.rec != h.rec && !o.out && o.rec.Kind == oom.KindNoVictim && o.rec.Scope != oom.ScopeCgroup && !o.rec.Sysrq.Value &&
+			o.at.canBe(&h.at) && triggerTID(o.rec) == triggerTID(h.rec)
+		if same {
+			p.stats.Duplicates++
+		}
+		return same
+	})
+}

@@ -79,6 +79,30 @@ type wrapping struct {
 	wallStep                   time.Duration // the stamps' resolution
 }
 
+// form is a way to keep a log's lines.
+type form func([]sourceLine) string
+
+// split is a log's lines of text in this form.
+func (text form) split(lines []sourceLine) []string {
+	return strings.Split(strings.TrimSuffix(text(lines), "\n"), "\n")
+}
+
+// each puts what f makes of each line of text one behind the other.
+func (text form) each(f func(n int, line string) string) form {
+	return func(lines []sourceLine) string {
+		var b strings.Builder
+		for i, line := range text.split(lines) {
+			b.WriteString(f(i, line))
+		}
+		return b.String()
+	}
+}
+
+// around is each with a text before and behind all.
+func (text form) around(before, after string, f func(n int, line string) string) form {
+	return func(lines []sourceLine) string { return before + text.each(f)(lines) + after }
+}
+
 func prefixed(f func(l sourceLine) string) func([]sourceLine) string {
 	return func(lines []sourceLine) string {
 		return eachLine(lines, func(l sourceLine, text string) string { return f(l) + text })

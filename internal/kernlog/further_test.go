@@ -17,23 +17,8 @@ import (
 )
 
 // furtherForms are those that lost a report's parts, or gave it twice, and their kind.
-func furtherForms(text func([]sourceLine) string) []wrapping {
-	type form = func([]sourceLine) string
-	split := func(lines []sourceLine) []string {
-		return strings.Split(strings.TrimSuffix(text(lines), "\n"), "\n")
-	}
-	each := func(f func(n int, line string) string) form {
-		return func(lines []sourceLine) string {
-			var b strings.Builder
-			for i, line := range split(lines) {
-				b.WriteString(f(i, line))
-			}
-			return b.String()
-		}
-	}
-	around := func(before, after string, f func(n int, line string) string) form {
-		return func(lines []sourceLine) string { return before + each(f)(lines) + after }
-	}
+func furtherForms(text form) []wrapping {
+	each, around, split := text.each, text.around, text.split
 	joined := func(before, by string) form {
 		return func(lines []sourceLine) string { return before + strings.Join(split(lines), by) + "\n" }
 	}

@@ -54,8 +54,10 @@ func (r *report) parseHeader(comm, b []byte) bool {
 func (r *report) parseOrder(b []byte) {
 	t := &r.trigger
 	if mask, ok := scan.After(b, "nodemask="); ok {
-		if end := bytes.Index(mask, []byte(", ")); end >= 0 {
-			mask = mask[:end]
+		for _, next := range [...]string{", ", ",order="} { // its own commas have no blanks
+			if end := bytes.Index(mask, []byte(next)); end >= 0 {
+				mask = mask[:end]
+			}
 		}
 		t.Nodemask = nodeList(mask)
 	}

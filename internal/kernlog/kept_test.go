@@ -20,22 +20,9 @@ import (
 )
 
 // keptForms are more ways in which programs keep a log and people pass it on.
-func keptForms(dmesg func([]sourceLine) string) []wrapping {
-	type form = func([]sourceLine) string
+func keptForms(dmesg form) []wrapping {
 	bare := func(l sourceLine) string { return "[" + l.clock() + "] " }
-	// of text lines, stamped
-	each := func(f func(n int, line string) string) form {
-		return func(lines []sourceLine) string {
-			var b strings.Builder
-			for i, line := range strings.Split(strings.TrimSuffix(dmesg(lines), "\n"), "\n") {
-				b.WriteString(f(i, line))
-			}
-			return b.String()
-		}
-	}
-	around := func(before, after string, f func(n int, line string) string) form {
-		return func(lines []sourceLine) string { return before + each(f)(lines) + after }
-	}
+	each, around := dmesg.each, dmesg.around
 	replaced := func(pairs ...string) form {
 		return func(lines []sourceLine) string { return strings.NewReplacer(pairs...).Replace(dmesg(lines)) }
 	}
@@ -54,15 +41,7 @@ func keptForms(dmesg func([]sourceLine) string) []wrapping {
 	object := func(f func(l sourceLine, text string) map[string]any) form { return eachObject(f) }
 	iso := func(l sourceLine) string { return l.at().Format("2006-01-02T15:04:05.000000Z") }
 	syslog := prefixed(func(l sourceLine) string { return l.at().Format("Jan _2 15:04:05 worker kernel: [") + l.clock() + "] " })
-	onSyslog := func(f func(n int, line string) string) form {
-		return func(lines []sourceLine) string {
-			var b strings.Builder
-			for i, line := range strings.Split(strings.TrimSuffix(syslog(lines), "\n"), "\n") {
-				b.WriteString(f(i, line))
-			}
-			return b.String()
-		}
-	}
+	onSyslog := form(syslog).each
 	p := func(name string, f func(l sourceLine) string) wrapping {
 		return wrapping{name: name, wrap: prefixed(f)}
 	}

@@ -207,8 +207,11 @@ func (p *Parser) text(l *lines.Line, text []byte) {
 		}
 		k := classify(first)
 		if !ordinary(k) || k != partStat && startsReport(first) {
-			if (first[0] == 'M' || lines.MayMatter(first)) && (p.keepBack(l, first) || p.anchor(l, first, k)) {
-				return
+			if first[0] == 'M' || lines.MayMatter(first) {
+				first = respace(first)
+				if p.keepBack(l, first) || p.anchor(l, first, k) {
+					return
+				}
 			}
 		}
 		p.part(l, first, k)
@@ -245,12 +248,16 @@ func ordinary(k part) bool {
 
 // startsReport is a quick test for a header, whose name may look like any part.
 func startsReport(b []byte) bool {
-	const words = "invoked oom-killer:"
-	if len(b) < len(words) {
+	const blanks = 8 // that may be too many
+	if len(b) < len(lines.HeaderMark) {
 		return false
 	}
-	b = b[:min(len(b), maxComm+len(lines.HeaderMark)+1)]
-	return bytes.IndexByte(b, '-') >= 0 && scan.Contains(b, words)
+	b = b[:min(len(b), maxComm+len(lines.HeaderMark)+blanks)]
+	if bytes.IndexByte(b, '-') < 0 {
+		return false
+	}
+	_, ok := headerAt(b)
+	return ok
 }
 
 // wholeAnchor handles a text of several lines that begins as one of the lines
@@ -264,17 +271,20 @@ func (p *Parser) wholeAnchor(l *lines.Line, b []byte) bool {
 	return false
 }
 
-// oldHeader is the header up to 2.6.17, which does not name the task.
-const oldHeader = "oom-killer: gfp_mask="
+// isOldHeader says whether this is the header up to 2.6.17, which does not name the task.
+func isOldHeader(b []byte) bool {
+	b, ok := bytes.CutPrefix(b, []byte("oom-killer:"))
+	return ok && scan.HasPrefix(scan.SkipSpaces(b), "gfp_mask=")
+}
 
 // isHeader says whether a line begins a report. The name is the first thing in
 // it; the same words in a cgroup's name stand in lines that begin otherwise.
 func isHeader(b []byte) bool {
-	if scan.HasPrefix(b, oldHeader) {
-		return true
+	i, ok := headerAt(b)
+	if !ok {
+		return isOldHeader(b)
 	}
-	i := bytes.Index(b, []byte(lines.HeaderMark))
-	return i >= 0 && i <= maxComm+1 && !scan.Contains(b, " mems_allowed=") &&
+	return i <= maxComm+1 && !scan.Contains(b, " mems_allowed=") &&
 		(!scan.HasPrefix(b, "Task in ") && !scan.HasPrefix(b, "Tasks in ") || !scan.Contains(b, " killed "))
 }
 
@@ -319,8 +329,7 @@ func (p *Parser) anchor(l *lines.Line, b []byte, k part) bool {
 			break
 		}
 		p.unplaced(l, b)
-	case scan.Contains(b, lines.HeaderMark):
-		p.lateHeader(l, b)
+	case p.lateHeader(l, b):
 	case panicOf(b, l.Exact) != "":
 		p.panicked(l, b, panicOf(b, l.Exact))
 	case noVictimLine(b, l.Exact):
@@ -332,14 +341,18 @@ func (p *Parser) anchor(l *lines.Line, b []byte, k part) bool {
 }
 
 // lateHeader handles a header behind a prefix that is not known, so that the
-// name is not known either.
-func (p *Parser) lateHeader(l *lines.Line, b []byte) {
-	i := bytes.Index(b, []byte(lines.HeaderMark))
-	if l.Exact || bytes.IndexByte(b[:i], '/') >= 0 {
+// name is not known either. False for any other line.
+func (p *Parser) lateHeader(l *lines.Line, b []byte) bool {
+	i, ok := headerAt(b)
+	switch {
+	case !ok:
+		return false
+	case l.Exact, bytes.IndexByte(b[:i], '/') >= 0:
 		p.unplaced(l, b)
-		return
+	default:
+		p.header(l, b[i:])
 	}
-	p.header(l, b[i:])
+	return true
 }
 
 // noVictimLine says whether this is "Out of memory and no killable processes...".
@@ -455,7 +468,7 @@ func (p *Parser) remove(r *report) {
 }
 
 func (p *Parser) header(l *lines.Line, b []byte) {
-	i := max(0, bytes.Index(b, []byte(lines.HeaderMark)))
+	i, _ := headerAt(b)
 	probe := report{}
 	if !probe.parseHeader(b[:i], b[i:]) {
 		p.unplaced(l, b)
@@ -733,6 +746,7 @@ func (p *Parser) panicked(l *lines.Line, b []byte, why oom.Panic) {
 		if h.rec.Kind == oom.KindNoVictim && !h.out && s.sameOrigin(&h.at) && (!ok || gap >= -clockSlack && gap <= reportWait) {
 			h.rec.Kind, h.rec.Panic, h.done = oom.KindPanic, why, true
 			h.rec.ID = p.identify(&h.at, string(oom.KindPanic), triggerTID(h.rec))
+			p.dropCopies(i)
 			p.release(&stamp{})
 			return
 		}

@@ -13,19 +13,8 @@ import (
 // pastedForms are what web pages, forums, wikis, spreadsheets and terminals make of dmesg's
 // lines.
 func pastedForms() []wrapping {
-	dmesg := textWrappings()[0].wrap
-	each := func(f func(n int, line string) string) func([]sourceLine) string {
-		return func(lines []sourceLine) string {
-			var b strings.Builder
-			for i, line := range strings.Split(strings.TrimSpace(dmesg(lines)), "\n") {
-				b.WriteString(f(i, line))
-			}
-			return b.String()
-		}
-	}
-	around := func(before, after string, f func(n int, line string) string) func([]sourceLine) string {
-		return func(lines []sourceLine) string { return before + each(f)(lines) + after }
-	}
+	dmesg := form(textWrappings()[0].wrap)
+	each, around := dmesg.each, dmesg.around
 	stamp := regexp.MustCompile(`^(\[ *[0-9.]+\])`)
 	quote := func(s string) string { return `"` + strings.ReplaceAll(s, `"`, `""`) + `"` }
 	cells := func(comma rune, row func(n int, line string) []string) func([]sourceLine) string {

@@ -281,7 +281,7 @@ func TestWholeOld(t *testing.T) {
 	}{
 		"2.6.18":              {[][]string{{header}, trace, memory, swap, ram, {stop}}, true},
 		"2.6.25":              {[][]string{{header}, trace, memory, swap, ram, {"Out of memory: kill process 76 (httpd) score 3300 or a child", none}}, true},
-		"2.6.17":              {[][]string{{oldHeader + "0x201d2, order=0"}, trace, memory, swap, ram, {stop}}, true},
+		"2.6.17":              {[][]string{{"oom-killer: gfp_mask=0x201d2, order=0"}, trace, memory, swap, ram, {stop}}, true},
 		"without its trace":   {[][]string{{header}, memory, swap, ram, {stop}}, false},
 		"without swap":        {[][]string{{header}, trace, memory, ram, {stop}}, false},
 		"without the RAM":     {[][]string{{header}, trace, memory, swap, {stop}}, false},

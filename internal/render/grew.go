@@ -159,6 +159,30 @@ func (t *Text) holds(r *oom.Record) {
 		text += fmt.Sprintf("%sand %d more", sep, n.Value-uint64(len(parts)))
 	}
 	t.below("holds", text, dim)
+	if sum, why := heldTwice(r); why != "" {
+		t.below("note", "these add up to "+short(sum)+", "+why, dim)
+	}
+}
+
+// heldTwice says why the processes of all names have more together than there is, and how
+// much that is; empty where they have not. What cgroups hold is charged once.
+func heldTwice(r *oom.Record) (sum uint64, why string) {
+	for i := range r.Holders {
+		h := &r.Holders[i]
+		if h.Comm == "" || !h.UsageBytes.Known || sum+h.UsageBytes.Value < sum {
+			return 0, ""
+		}
+		sum += h.UsageBytes.Value
+	}
+	const shared = ": memory that processes share counts for each of them"
+	beyond := func(whole oom.Opt[uint64]) bool { return whole.Known && sum > whole.Value+whole.Value/64 }
+	switch l, m := r.Limit, r.Memory; {
+	case r.Scope == oom.ScopeCgroup && l != nil && beyond(l.MaxBytes):
+		return sum, "more than the limit" + shared + ", and what another cgroup was charged for counts too"
+	case r.Scope == oom.ScopeSystem && m != nil && beyond(m.TotalBytes):
+		return sum, "more than the machine's memory" + shared
+	}
+	return 0, ""
 }
 
 // collateral remembers the victims of the last incidents, for those that die with them.

@@ -396,3 +396,35 @@ func FuzzText(f *testing.F) {
 		checkText(t, writeText(t, TextOptions{}, rec))
 	})
 }
+
+// TestHeldTwice: a sum of processes that is more than there is says why, and a cgroup's, or a
+// sum within bounds, says nothing.
+func TestHeldTwice(t *testing.T) {
+	tasks := func(scope oom.Scope, usage ...uint64) *oom.Record {
+		r := systemKill()
+		r.Scope, r.Limit, r.Memory = scope, &oom.Limit{MaxBytes: some(256 * mib)}, &oom.Memory{TotalBytes: some(256 * mib)}
+		for _, u := range usage {
+			r.Holders = append(r.Holders, oom.Holder{Comm: "a", UsageBytes: some(u)})
+		}
+		return r
+	}
+	cgroups := tasks(oom.ScopeSystem, 200*mib, 100*mib)
+	for i := range cgroups.Holders {
+		cgroups.Holders[i] = oom.Holder{Cgroup: "/a", UsageBytes: cgroups.Holders[i].UsageBytes}
+	}
+	for name, c := range map[string]struct {
+		rec  *oom.Record
+		want string
+	}{
+		"above the limit":   {tasks(oom.ScopeCgroup, 200*mib, 100*mib), "add up to 300M, more than the limit"},
+		"above the machine": {tasks(oom.ScopeSystem, 200*mib, 100*mib), "add up to 300M, more than the machine's memory"},
+		"just the limit":    {tasks(oom.ScopeCgroup, 200*mib, 58*mib), ""},
+		"one cpuset's":      {tasks(oom.ScopeCpuset, 200*mib, 100*mib), ""},
+		"cgroups":           {cgroups, ""},
+	} {
+		out := strings.Join(strings.Fields(writeText(t, TextOptions{Width: 120}, c.rec)), " ")
+		if strings.Contains(out, "add up to") != (c.want != "") || !strings.Contains(out, c.want) {
+			t.Errorf("%s: %s", name, out)
+		}
+	}
+}

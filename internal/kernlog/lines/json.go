@@ -25,6 +25,9 @@ type objects struct {
 	escaped   bool
 	newline   bool // the last byte was one
 	begun     bool
+	values    bool   // that key's list is of rows, if it is one of entries
+	rows      bool   // the list's entries are lists
+	head      []byte // what stands before the list, in the object around it
 	broken    uint64 // objects without an end
 }
 
@@ -82,21 +85,14 @@ func (o *objects) scan(b []byte) int {
 		case '{':
 			o.open(first)
 		case '[':
-			first := inner(b[o.at-1:])
-			if o.depth > 0 && o.start >= 0 && o.list && o.listDepth == o.depth {
-				if len(first) == 0 {
-					o.at-- // what is in it, is not there yet
-					return -1
-				}
-				o.list = first[0] == '{' || first[0] == '['
+			if !o.bracket(b) {
+				return -1
 			}
-			if o.depth > 0 && o.start >= 0 && o.list && o.listDepth == o.depth {
-				o.start, o.depth = -1, 0 // the entries are in it
-			} else if o.depth > 0 {
-				o.depth++
-			}
+		case ',':
+			o.list = false
 		case '}', ']':
 			if o.depth == 0 {
+				o.rows = o.rows && c == '}'
 				continue
 			}
 			if o.depth--; o.depth == 0 && !o.skipping {
@@ -107,6 +103,27 @@ func (o *objects) scan(b []byte) int {
 	}
 	return -1
 }
+
+// bracket begins a list; false when what is in it is not there yet.
+func (o *objects) bracket(b []byte) bool {
+	entries := o.depth > 0 && o.start >= 0 && o.list && o.listDepth == o.depth
+	switch first := inner(b[o.at-1:]); {
+	case entries && (len(first) == 0 || first[0] == '[' && len(inner(first)) == 0):
+		o.at--
+		return false
+	case entries && (first[0] == '{' && !o.values || first[0] == '[' && !columnar(b[o.start:o.at])):
+		o.head, o.rows = bytes.Clone(b[o.start:o.at-1]), first[0] == '[' && inner(first)[0] != '{' // CloudWatch's are of objects
+		o.start, o.depth = -1, 0                                                                   // the entries are in it
+	case o.depth > 0:
+		o.depth++
+	case o.rows:
+		o.open(false)
+	}
+	return true
+}
+
+// columnar says whether a list that begins here is of columns, as Grafana has them.
+func columnar(b []byte) bool { return scan.Contains(b, `"schema"`) && scan.Contains(b, `"data"`) }
 
 // open begins an object, in another or not. At the very beginning of a line no
 // nested one stands: there the one before lacks its end.
@@ -135,7 +152,9 @@ func (o *objects) skipString(b []byte) bool {
 			o.escaped = true
 		case c == '"', c == '\n':
 			if o.depth > 0 && o.depth <= maxNested && o.start >= 0 {
-				o.list, o.listDepth = isList(b[max(0, o.text):o.at]), o.depth
+				key := b[max(0, o.text):o.at]
+				o.values, o.listDepth = string(key) == "values", o.depth
+				o.list = o.values || isList(key)
 			}
 			o.at++
 			o.inString, o.newline = false, c == '\n'
@@ -148,7 +167,7 @@ func (o *objects) skipString(b []byte) bool {
 // isList says whether a key holds the entries of a log.
 func isList(key []byte) bool {
 	switch string(key) {
-	case "dmesg", "entries", "events", "items", "hits", "result", "results", "logs", "data", "records", "rows", "messages", "comments",
+	case "dmesg", "entries", "events", "items", "hits", "result", "results", "logs", "data", "records", "rows", "messages", "comments", "posts", "series", "tables", "Tables", "Rows", "frames",
 		"resourceLogs", "scopeLogs", "logRecords":
 		return true
 	}
@@ -175,6 +194,10 @@ func (r *Reader) stepJSON() bool {
 	}
 	r.start--
 	r.stats.name(int(r.src.lines), obj)
+	if obj[0] == '[' {
+		r.row(obj)
+		return true
+	}
 	var fields map[string]json.RawMessage
 	if json.Unmarshal(obj, &fields) != nil {
 		r.stats.unknown(int(r.src.lines), obj)
@@ -265,7 +288,7 @@ const maxNested = 3
 
 // wrappers hold the entry that a shipper or a cloud was given; those in the second list
 // where nothing else has a text.
-var wrappers = [2][]string{{"jsonPayload", "_source", "result"}, {"fields", "content", "attributes", "record", "event"}}
+var wrappers = [2][]string{{"jsonPayload", "_source", "result"}, {"fields", "content", "attributes", "record", "event", "post"}}
 
 // wrapped adds what is in the wrappers.
 func (e *entry) wrapped(names []string, obj map[string]json.RawMessage) {
@@ -306,7 +329,7 @@ func (r *Reader) object(obj map[string]json.RawMessage, e entry) bool {
 	if values := obj["values"]; !e.has(roleText) && len(values) > 0 && values[0] == '[' {
 		return r.values(values)
 	}
-	if e.docker(obj) && r.dockerPart(&e) {
+	if e.docker(obj) && r.dockerPart(&e) || !e.has(roleText) && r.rowObject(obj) {
 		return true
 	}
 	return r.takeEntry(&e, int(r.src.lines))

@@ -62,6 +62,9 @@ func (x *prefixes) line(raw []byte) (l Line, ok bool) {
 			x.clean = append(x.clean[:0], plain(x.clean, b)...)
 			b = x.clean
 		}
+		if said, ok := cutChat(b); ok {
+			b, x.afterUser = said, false
+		}
 		if bare := undecorate(x.cutFence(b), x.g); len(bare) < len(b) {
 			b = bare
 			text, kernel, ok = x.kmsg(&l, b)
@@ -236,7 +239,7 @@ func (x *prefixes) wrap(l *Line, b []byte) ([]byte, wrapState) {
 		return x.unix(l, b)
 	case c >= 'A' && c <= 'Z':
 		if len(b) > 2 && b[1] == '/' {
-			return logcatTag(l, b[2:])
+			return logcatTag(l, b[2:], false)
 		}
 		if len(b) > 14 && b[5] == ' ' && b[8] == ':' && scan.IsDigit(b[1]) { // glog's and klog's "I0307 04:11:09.123456"
 			return b, wrapUser
@@ -593,33 +596,38 @@ func (x *prefixes) logcat(l *Line, b []byte) ([]byte, wrapState) {
 
 // logcatFields reads "root   214   214 W kernel  : " and its shorter forms.
 func logcatFields(l *Line, rest []byte) ([]byte, wrapState) {
+	idle := false // a process id is 0
 	for range 4 { // who, pid, tid and level
 		field, after := scan.Field(rest)
 		switch {
-		case len(field) > 2 && field[1] == '/':
-			return logcatTag(l, scan.SkipSpaces(rest)[2:])
+		case len(field) > 1 && field[1] == '/':
+			return logcatTag(l, scan.SkipSpaces(rest)[2:], idle)
 		case len(field) == 1 && field[0] >= 'A' && field[0] <= 'Z':
-			return logcatTag(l, scan.SkipSpaces(after))
+			return logcatTag(l, scan.SkipSpaces(after), idle)
 		}
+		idle = idle || string(field) == "0"
 		rest = after
 	}
 	return rest, wrapNone
 }
 
-// logcatTag reads "kernel  : text" and "kernel  (  214): text".
-func logcatTag(l *Line, b []byte) ([]byte, wrapState) {
+// logcatTag reads "kernel  : text" and "kernel  (  214): text". Where logd finds no tag in a
+// line of the kernel's there is none, and the process is 0, which no other's is.
+func logcatTag(l *Line, b []byte, idle bool) ([]byte, wrapState) {
 	tag, text, ok := bytes.Cut(b, []byte(": "))
 	if i := bytes.IndexByte(tag, '('); i >= 0 {
+		idle = idle || string(bytes.Trim(tag[i:], "( )")) == "0"
 		tag = tag[:i]
 	}
+	tag = bytes.TrimSpace(tag)
 	switch {
 	case !ok:
 		return b, wrapNone
-	case string(bytes.TrimSpace(tag)) != "kernel":
-		return b, wrapUser
+	case len(tag) == 0 && idle, string(tag) == "kernel":
+		l.Exact = true
+		return text, wrapMore
 	}
-	l.Exact = true
-	return text, wrapMore
+	return b, wrapUser
 }
 
 // unix reads journalctl -o short-unix: "1732410123.123456 host kernel: ".
@@ -686,13 +694,26 @@ func taggedAway(b []byte) bool {
 	if i <= 0 {
 		return false
 	}
-	for before := b[:i]; len(before) > 0; {
+	for before := cutReason(b[:i]); len(before) > 0; {
 		var word []byte
 		if word, before = scan.Field(before); len(word) > 1 && word[len(word)-1] == ':' && !kernelsWord(word) {
 			return true
 		}
 	}
 	return false
+}
+
+// cutReason takes a kill's reason off the end, of which blanks are lost or doubled.
+func cutReason(b []byte) []byte {
+	const bare, bareCgroup = "Outofmemory:", "Memorycgroupoutofmemory:"
+	for _, first := range [...]string{"Out", "Mem"} {
+		if i := bytes.LastIndex(b, []byte(first)); i >= 0 && len(b)-i < 2*len(bareCgroup) {
+			if reason := string(bytes.ReplaceAll(b[i:], []byte(" "), nil)); reason == bare || reason == bareCgroup {
+				return b[:i]
+			}
+		}
+	}
+	return b
 }
 
 // kernelsWord says whether a word with a colon may stand before the kernel's text.
@@ -709,6 +730,12 @@ func kernelsWord(b []byte) bool {
 // what stands before the kernel's own stamp without one may be a shipper's words.
 func (x *prefixes) tag(l *Line, b []byte, strict bool) ([]byte, wrapState) {
 	b = scan.SkipSpaces(b)
+	if level, rest, ok := bytes.Cut(b, []byte("> ")); ok && level[0] == '<' && isLevel(level[1:]) { // BSD's syslogd -vv
+		if !scan.HasPrefix(level, "<kern.") {
+			return b, wrapUser
+		}
+		b = rest
+	}
 	if len(b) == 0 || b[0] == '[' || b[0] == '<' || b[0] == '{' {
 		return b, wrapMore // no host: a stamp, or what a log shipper puts there
 	}

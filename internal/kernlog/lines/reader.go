@@ -44,6 +44,7 @@ type Reader struct {
 	joined    []byte // a line put together, see rejoin
 	inMessage bool   // of journalctl -o verbose: the last field
 	columns   []string
+	labels    entry // of a table's rows
 	comma     byte
 	guessed   bool // the columns, by what is in them
 	wrapping  wrapping
@@ -168,23 +169,26 @@ func (r *Reader) open() error {
 		}
 	}
 	head = r.src.peek()
-	r.format = detect(head)
-	if r.format != formatText {
-		return nil
+	if r.format = detect(head); r.format == formatText {
+		r.openText(head)
 	}
+	return nil
+}
+
+// openText finds out what is around the lines of a text.
+func (r *Reader) openText(head []byte) {
 	r.x.page = isPage(head)
 	r.x.xml = !r.x.page && isXML(r.g, head)
 	r.x.page = r.x.page || r.x.xml
 	r.x.entities = r.x.page
 	if r.columns, r.comma = guessTable(head, r.g); r.columns != nil && !r.x.page {
 		r.format, r.guessed = formatTable, true
-		return nil
+		return
 	}
 	r.x.surroundings(r.src.begin())
 	if r.wrapping = r.wrappingOf(r.src.begin()); r.wrapping.width > 0 || r.x.xml {
 		r.start = math.MaxInt // what begins a line may tell nothing
 	}
-	return nil
 }
 
 // decoders undo what a whole log was packed or written in. Each looks at its first bytes and
@@ -376,7 +380,8 @@ func (r *Reader) embedded(raw []byte) bool {
 	}
 	probe := r.x.probe()
 	l, kernel := probe.line(raw[:at])
-	for next := 0; next >= 0; next = bytes.Index(b[at:], []byte(`{"`)) {
+	const most = 8 // that stand before the object: each is read to its end
+	for next, n := 0, 0; next >= 0 && n < most; next, n = bytes.Index(b[at:], []byte(`{"`)), n+1 {
 		at += next
 		if json.Unmarshal(b[at:], &fields) == nil {
 			break

@@ -8,7 +8,7 @@ import (
 
 // The words by which the lines of an OOM are known.
 const (
-	HeaderMark  = "invoked oom-killer: "
+	HeaderMark  = "invoked oom-killer:"
 	SummaryMark = "oom-kill:constraint="
 	KilledMark  = "Killed process "
 	KillMark    = "Kill process "

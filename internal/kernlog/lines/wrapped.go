@@ -66,7 +66,11 @@ func (r *Reader) wrappingOf(head []byte) wrapping {
 	return wrapping{}
 }
 
+// stampedLine says whether a line has a stamp, the log's or a chat's.
 func (r *Reader) stampedLine(b []byte) bool {
+	if beginsChat(b) {
+		return true
+	}
 	probe := r.x.probe()
 	l, _ := probe.line(b)
 	return l.Uptime.Known || !l.Time.IsZero() || l.Exact
@@ -143,7 +147,7 @@ func (r *Reader) continues(before, raw []byte) ([]byte, bool) {
 	if r.x.trailer != "" {
 		raw = r.x.cutTrailer(raw)
 	}
-	if len(raw) == 0 || len(raw) > 120 || r.x.page && bytes.IndexByte(raw, '<') >= 0 || endsPaste(raw) {
+	if len(raw) == 0 || len(raw) > 120 || r.x.page && bytes.IndexByte(raw, '<') >= 0 || endsPaste(raw) || beginsChat(raw) {
 		return nil, false
 	}
 	probe := r.x.probe()
@@ -156,6 +160,9 @@ func (r *Reader) continues(before, raw []byte) ([]byte, bool) {
 	}
 	if i := bytes.LastIndexByte(before, ' '); scan.HasPrefix(before[i+1:], "UID:") && scan.IsDigit(before[len(before)-1]) {
 		return nil, false // a kill's line, whole without these
+	}
+	if isRowsRest(before, scan.SkipSpaces(b)) { // a column, as wide as those of the table
+		return scan.SkipSpaces(b), true
 	}
 	if len(b) == 0 || b[0] == ' ' && len(b) > 8 && len(scan.SkipSpaces(b)) < len(b)-8 || stamped(b) {
 		return nil, false
@@ -171,6 +178,17 @@ func (r *Reader) continues(before, raw []byte) ([]byte, bool) {
 		return b, word[len(word)-1] != ':' && (scan.Contains(word, "kB") || bytes.ContainsAny(word, ":*=?("))
 	}
 	return b, true
+}
+
+// isRowsRest says whether a row of the tasks table, which has only numbers so far, goes on so.
+func isRowsRest(row, rest []byte) bool {
+	row = scan.SkipSpaces(row)
+	if len(row) == 0 || len(rest) == 0 || row[0] != '[' || !scan.IsDigit(row[len(row)-1]) {
+		return false
+	}
+	number, _ := scan.Field(bytes.TrimPrefix(rest, []byte("-")))
+	_, after, ok := scan.Uint(number)
+	return ok && len(after) == 0
 }
 
 // endsPaste says whether a line closes what a forum or a wiki sets a log in.
