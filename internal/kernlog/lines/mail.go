@@ -30,6 +30,11 @@ func decodePrinted(_ Grammar, _ []byte, src *source) (io.Reader, error) {
 // a line. The headers of a mail, and other parts of it, may have others.
 func isPrinted(head []byte) bool {
 	good, bad, signs := 0, 0, 0
+	at := bytes.Index(bytes.ToLower(head), []byte("content-transfer-encoding: quoted-printable"))
+	said := at >= 0
+	if said {
+		head = head[at:] // signatures before it are full of "="
+	}
 	for rest := head; ; {
 		i := bytes.IndexByte(rest, '=')
 		if i < 0 || i+3 > len(rest) {
@@ -50,7 +55,6 @@ func isPrinted(head []byte) bool {
 			bad++
 		}
 	}
-	said := bytes.Contains(bytes.ToLower(head), []byte("content-transfer-encoding: quoted-printable"))
 	return signs > 1 && good > 4*bad || said && good > bad
 }
 
