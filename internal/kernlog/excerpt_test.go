@@ -26,6 +26,11 @@ func excerpts() []struct{ name, log, want string } {
 		"[  900.000005] [  441]     0   441      300       20    40960        0             0 sidecar\n" +
 		"[  900.000006] oom-kill:constraint=CONSTRAINT_MEMCG,nodemask=(null),cpuset=p,mems_allowed=0,oom_memcg=/pod,task_memcg=/pod/c,task=sidecar,pid=441,uid=0\n" +
 		"[  900.000007] Memory cgroup out of memory: Killed process 441 (sidecar) total-vm:1200kB, anon-rss:80kB, file-rss:0kB, shmem-rss:0kB\n"
+	torn := "[  900.000000] Task in /dk/4f killed as a result of limit of /dk/4f\n" + counters +
+		"[  900.000008] [ pid ]   uid  tgid total_vm      rss nr_ptes swapents oom_score_adj name\n" +
+		"[  900.000009] [  441]     0   441      300       20      12        0             0 sh\n" +
+		"[  900.000009] [  442]     0   442      400       60      12        0             0 copy\n" +
+		"[  900.000010] Memory cgroup out of memory: Kill process 441 (sh) score 9 or sacrifice child\n"
 	header := "[  310.000000] worker invoked oom-killer: gfp_mask=0xcc0(GFP_KERNEL), order=0, oom_score_adj=0\n"
 	stack := func(frames ...string) string {
 		b := header + excerptCPU + "\n[  310.000200] Call Trace:\n"
@@ -53,6 +58,14 @@ func excerpts() []struct{ name, log, want string } {
 		{"counters go on in the next line", "[  900.000000] Task in /dk/4f killed as a result of limit of /dk/4f\n" + counters +
 			"[  900.000004] Memory cgroup stats for /dk/4f: cache:8000KB rss:6\n4KB rss_huge:0KB shmem:12KB mapped_file:0KB dirty:7000KB writeback:0KB swap:0KB inactive_anon:0KB active_anon:76KB inactive_file:4000KB active_file:3988KB unevictable:0KB\n" +
 			"[  900.000008] Memory cgroup out of memory: Kill process 441 (a) score 9 or sacrifice child\n", "kill cgroup 441 limit /dk/4f 8192 rss 64"},
+
+		{"a kill that ends within a name", torn + "[  900.000011] Killed process 442 (", "kill cgroup 442 limit /dk/4f 8192"},
+		{"a kill that ends within its number", torn + "[  900.000011] Killed process 44", "kill cgroup 441 limit /dk/4f 8192"},
+		{"a kill of none in the table", torn + "[  900.000011] Killed process 449 (", "kill cgroup 441 limit /dk/4f 8192"},
+
+		{"a long rest of a zone's line", header + excerptCPU + "\nMem-Info:\nNormal free:3776kB min:1872kB low:2340kB high:2808kB\nreserved_highatomic:0KB " +
+			strings.Repeat("active_file:28kB ", 8) + "present:262144kB managed:220688kB mlocked:0kB\nlowmem_reserve[]: 0 0\n", "oom - managed 220688"},
+		{"a long remark behind it", header + excerptCPU + "\nMem-Info:\nNormal free:3776kB min:1872kB low:2340kB high:2808kB\nNow " + strings.Repeat("there is room ", 12) + "managed:220688kB\n", "oom - managed 0"},
 
 		{"flags broken in a quote", "> [  310.000000] worker invoked oom-killer: gfp_mask=0x400cc0(GFP_KE\n> RNEL_ACCOUNT|__GFP_ZERO), order=1, oom_score_adj=0\n> " + excerptCPU + "\n", "oom - flags GFP_KERNEL_ACCOUNT|__GFP_ZERO"},
 		{"sizes broken before a colon", header + excerptCPU + "\n" + strings.Replace(excerptKill, "file-rss:", "file-rss\n:", 1) + "\n", "kill system 902 rss 41472"},
@@ -104,6 +117,8 @@ func excerptFacts(rec *oom.Record, asked string) string {
 			comm = "-"
 		}
 		out = append(out, "trigger", comm, fmt.Sprint(rec.UptimeNS.Value/1e9))
+	case slices.Contains(words, "managed"):
+		out = append(out, "managed", fmt.Sprint(rec.Memory.Zones[0].ManagedBytes.Value/1024))
 	case slices.Contains(words, "flags"):
 		out = append(out, "flags", strings.Join(rec.Trigger.GFPFlags, "|"))
 	case slices.Contains(words, "stack"):

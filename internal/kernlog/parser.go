@@ -304,6 +304,10 @@ func (p *Parser) anchor(l *lines.Line, b []byte, k part) bool {
 			p.kill(l, &k)
 			break
 		}
+		if k, ok := p.tornKill(l, b); ok {
+			p.kill(l, &k)
+			break
+		}
 		p.unplaced(l, b)
 	case killIndex(b) >= 0:
 		p.scoreOrShared(l, b)

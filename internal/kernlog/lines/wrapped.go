@@ -182,7 +182,7 @@ func (r *Reader) continues(before, raw []byte) ([]byte, bool) {
 	if r.x.trailer != "" {
 		raw = r.x.cutTrailer(raw)
 	}
-	if len(raw) == 0 || len(raw) > 120 && !scan.HasPrefix(scan.SkipSpaces(before), statsMark) || r.x.page && bytes.IndexByte(raw, '<') >= 0 || endsPaste(raw) {
+	if len(raw) == 0 || len(raw) > longestRest(before) || r.x.page && bytes.IndexByte(raw, '<') >= 0 || endsPaste(raw) {
 		return nil, false
 	}
 	probe := r.x.probe()
@@ -210,6 +210,16 @@ func (r *Reader) continues(before, raw []byte) ([]byte, bool) {
 		return b, word[len(word)-1] != ':' && (scan.Contains(word, "kB") || bytes.ContainsAny(word, ":*=?("))
 	}
 	return b, true
+}
+
+// longestRest is how long the rest of a line may be: some are all of numbers.
+func longestRest(before []byte) int {
+	const words, numbers = 120, 600
+	before = scan.SkipSpaces(before)
+	if scan.HasPrefix(before, statsMark) || scan.HasPrefix(before, "Node ") || scan.Contains(before, " free:") {
+		return numbers
+	}
+	return words
 }
 
 // endsPaste says whether a line closes what a forum or a wiki sets a log in.
