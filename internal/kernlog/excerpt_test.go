@@ -251,3 +251,34 @@ func TestBlocksCut(t *testing.T) {
 		})
 	}
 }
+
+// TestPrintedLineEnds: where all of a mail's text is one line, its line ends are escapes; where
+// it has lines, an escaped end stands in a name.
+func TestPrintedLineEnds(t *testing.T) {
+	const header = "[  310.000000] worker invoked oom-killer: gfp_mask=3D0xcc0(GFP_KERNEL), order=3D0, oom_score_adj=3D0"
+	wrap := func(s string) string {
+		b := ""
+		for ; len(s) > 70; s = s[70:] {
+			b += s[:70] + "=\n"
+		}
+		return b + s + "\n"
+	}
+	lines := []string{"It died.", header, excerptCPU, "[  310.000200] Mem-Info:", excerptKill, "Any idea?"}
+	const head = "Content-Transfer-Encoding: quoted-printable\n\n"
+	for name, text := range map[string]string{
+		"one line":             head + wrap(strings.Join(lines, "=0A")),
+		"lines":                head + strings.Join(lines, "\n") + "\n",
+		"lines, one in a name": head + strings.Replace(strings.Join(lines, "\n"), "It died.", "a=0Ab=0Ac=0Ad", 1) + "\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			all := readText(t, text, testOptions())
+			if len(all) != 1 || all[0].Kind != oom.KindKill || all[0].Victim.Comm != "builder" || all[0].Trigger.Comm != "worker" {
+				t.Errorf("%d records", len(all))
+			}
+		})
+	}
+	hidden := head + strings.Join(append(lines[:1:1], "[  311.000000] app: its name is =0A"+excerptKill, "one", "two", "three", "four"), "\n") + "\n"
+	if all := readText(t, hidden, testOptions()); len(all) != 0 {
+		t.Errorf("%d records of a name", len(all))
+	}
+}
