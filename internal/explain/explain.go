@@ -123,7 +123,7 @@ func (e *explanation) why() *oom.Why {
 	}
 	doubt, check := doubted.doubt, doubted.code
 	if e.childPossible() {
-		const child = "a child of it that was killed: the log lacks that line"
+		const child = "a child of it that was killed: the log lacks that line or its end"
 		if doubt == "" {
 			doubt, check = child, codeUnknown
 		} else {

@@ -394,7 +394,7 @@ func (e *explanation) fragments(z *zoneSum) {
 	case z.halves:
 		in = "too little of it in blocks of order %d or higher"
 	}
-	e.add(finding{code: codeMemoryFragments, text: sprintf("%s is free above the watermarks, but "+in, sizeText(z.blockFree), z.order)})
+	e.add(finding{code: codeMemoryFragments, text: sprintf("%s is free, above the watermarks, but "+in, sizeText(z.blockFree), z.order)})
 	e.settle(codeMemoryFragments)
 	if z.fit > 0 {
 		e.unsure(codeMemoryFragments, "a shortage: blocks of that order came back just before the kill")

@@ -76,7 +76,7 @@ func (grammar) Unfinished(b []byte) bool {
 	case 'C', 'P':
 		return (scan.HasPrefix(b, "CPU: ") && scan.Contains(b, "PID: ") || scan.HasPrefix(b, "Pid: ")) && !scan.Contains(b, " #")
 	case 'T':
-		return scan.HasPrefix(b, "Task in ") && !scan.Contains(b, " killed as a result of limit of ")
+		return scan.HasPrefix(b, "Task in ") && !wholeTaskIn(b)
 	case 'N', 'D', 'H':
 		switch {
 		case scan.Contains(b, "hugepages_total="):
@@ -85,7 +85,7 @@ func (grammar) Unfinished(b []byte) bool {
 			return scan.Contains(b, "kB")
 		}
 	case 'O', 'M', 'K', 'o':
-		return unfinishedKill(b)
+		return unfinishedKill(b) || unfinishedPanic(b) || unfinishedStats(b)
 	}
 	return false
 }
@@ -101,6 +101,36 @@ func unfinishedKill(b []byte) bool {
 		return !ok || k.cut || b[len(b)-1] == ',' || scan.Contains(b, ", UID:") && !k.adj.Known
 	case killIndex(b) >= 0:
 		return !scan.Contains(b, ") score ") && !scan.Contains(b, "sharing same memory")
+	}
+	return false
+}
+
+// unfinishedPanic says it of the lines of an OOM that ends without a kill.
+func unfinishedPanic(b []byte) bool {
+	b, said := bytes.CutPrefix(b, []byte(lines.PanicMark))
+	if !said && len(b) <= len("Out of memory") {
+		return false
+	}
+	for _, whole := range [...]string{
+		"System is deadlocked on memory", noKillable, "Out of memory: compulsory panic_on_oom is ", "Out of memory: system-wide panic_on_oom is ",
+	} {
+		if len(b) < len(whole) && whole[:len(b)] == string(b) {
+			return true
+		}
+	}
+	return false
+}
+
+// unfinishedStats says it of a cgroup's counters that are all in one line.
+func unfinishedStats(b []byte) bool {
+	i := bytes.LastIndex(b, []byte(": cache:"))
+	if i < 0 || !scan.HasPrefix(b, statsMark) {
+		return false
+	}
+	for _, f := range bytes.Fields(b[i+2:]) {
+		if name, number, ok := bytes.Cut(f, []byte(":")); !ok || len(name) == 0 || !bytes.HasSuffix(number, []byte("KB")) {
+			return true
+		}
 	}
 	return false
 }

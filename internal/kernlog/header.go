@@ -187,6 +187,9 @@ func frame(b []byte) (name []byte, guessed, ok bool) {
 		}
 		name, rest = scan.Field(b)
 	}
+	if n := len(name); n > 2 && name[0] == '(' && name[n-1] == ')' { // what wrapping left of such a line
+		name = name[1 : n-1]
+	}
 	guessed = guessed || len(rest) > 0 && scan.Contains(rest, "(unreliable)")
 	if scan.HasPrefix(name, "0x") {
 		_, rest, ok := scan.Hex(name)
@@ -228,6 +231,17 @@ func printing(name []byte) bool {
 	return false
 }
 
+// chargesCgroup says whether a frame is one that only a cgroup's limit leads to an OOM through
+// (mem_cgroup_handle_oom up to 3.11).
+func chargesCgroup(name []byte) bool {
+	symbol, _, _ := bytes.Cut(name, []byte("+"))
+	switch string(symbol) {
+	case "mem_cgroup_out_of_memory", "mem_cgroup_oom_synchronize", "mem_cgroup_handle_oom":
+		return true
+	}
+	return false
+}
+
 // addFrame adds a frame that says something of the way into the allocator.
 func (r *report) addFrame(name []byte) bool {
 	t := &r.trigger
@@ -236,6 +250,7 @@ func (r *report) addFrame(name []byte) bool {
 		return false
 	}
 	r.sysrq = r.sysrq || scan.HasPrefix(name, sysrqWork+"+")
+	r.atLimit = r.atLimit || chargesCgroup(name)
 	if n < cap(t.KernelStack) { // the report before had most likely the same one here
 		if t.KernelStack = t.KernelStack[:n+1]; t.KernelStack[n] == string(name) {
 			return true

@@ -73,10 +73,10 @@ func (r *report) parseCounter(name string, b []byte) bool {
 // a cut line has only A.
 func (r *report) parseTaskIn(b []byte) bool {
 	b, ok := bytes.CutPrefix(b, []byte("Task in "))
-	if !ok {
+	if !ok && !begunTaskIn(b) {
 		return false
 	}
-	victim, limit, ok := bytes.Cut(b, []byte(" killed as a result of limit of "))
+	victim, limit, ok := bytes.Cut(b, []byte(taskInMark))
 	if !ok {
 		if victim, ok = bytes.CutSuffix(b, []byte(" killed")); !ok {
 			return false
@@ -88,10 +88,31 @@ func (r *report) parseTaskIn(b []byte) bool {
 		return true
 	}
 	r.scope, r.hasLimit = oom.ScopeCgroup, true
-	if len(limit) > 0 {
+	if within(victim, limit) {
 		r.limit.Cgroup = scan.Keep(limit)
 	}
 	return true
+}
+
+const taskInMark = " killed as a result of limit of "
+
+// begunTaskIn says whether such a line has lost the words before the first path.
+func begunTaskIn(b []byte) bool {
+	path, _, ok := bytes.Cut(b, []byte(taskInMark))
+	return ok && len(path) > 1 && path[0] == '/' && path[1] != '/' && bytes.IndexByte(path, ' ') < 0
+}
+
+// wholeTaskIn says whether such a line has all of the limit's path.
+func wholeTaskIn(b []byte) bool {
+	victim, limit, ok := bytes.Cut(b[len("Task in "):], []byte(taskInMark))
+	return ok && (string(limit) == "host" || within(victim, limit))
+}
+
+// within says whether a cgroup is a limit's own or below it, as each victim's is: what else
+// stands there is a path that was cut.
+func within(cgroup, limit []byte) bool {
+	below, ok := bytes.CutPrefix(cgroup, bytes.TrimSuffix(limit, []byte("/")))
+	return len(limit) > 0 && ok && (len(below) == 0 || below[0] == '/')
 }
 
 const statsMark = "Memory cgroup stats for "

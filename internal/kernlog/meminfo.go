@@ -355,6 +355,15 @@ func (m *memInfo) parseBlocks(node oom.Opt[int32], name, b []byte) {
 	if z.FreeBlocks != nil {
 		return
 	}
+	if !m.countBlocks(z, b) { // none of the rest is better than some: big blocks stand last
+		z.FreeBlocks, z.FreeBlockTypes = nil, nil
+		m.unread++
+	}
+}
+
+// countBlocks reads them, and says whether all are there: their sum is last.
+func (m *memInfo) countBlocks(z *oom.Zone, b []byte) bool {
+	summed := bytes.IndexByte(b, '=') >= 0
 	for len(b) > 0 && len(z.FreeBlocks) < maxOrders {
 		var f []byte
 		f, b = scan.Field(b)
@@ -365,7 +374,7 @@ func (m *memInfo) parseBlocks(node oom.Opt[int32], name, b []byte) {
 		n, _, ok := scan.Uint(count)
 		kb, unit, ok2 := scan.Uint(size)
 		if !ok || !ok2 || string(unit) != "kB" {
-			return
+			return false
 		}
 		if len(z.FreeBlocks) == 0 && kb >= 4 && kb <= 1024 && kb&(kb-1) == 0 {
 			m.pageBytes = kb * 1024 // order 0 is a page
@@ -383,6 +392,7 @@ func (m *memInfo) parseBlocks(node oom.Opt[int32], name, b []byte) {
 	if !slices.ContainsFunc(z.FreeBlockTypes, func(s string) bool { return s != "" }) {
 		z.FreeBlockTypes = nil
 	}
+	return summed
 }
 
 // slabRow reads "kmalloc-2048 59164KB 60100KB": what is used, and what is taken.

@@ -314,6 +314,10 @@ func (p *Parser) anchor(l *lines.Line, b []byte, k part) bool {
 			p.kill(l, &k)
 			break
 		}
+		if k, ok := p.tornKill(l, b); ok {
+			p.kill(l, &k)
+			break
+		}
 		p.unplaced(l, b)
 	case killIndex(b) >= 0:
 		p.scoreOrShared(l, b)
@@ -744,7 +748,8 @@ func (p *Parser) panicked(l *lines.Line, b []byte, why oom.Panic) {
 		h := &p.held[i]
 		gap, ok := s.since(&h.at)
 		if h.rec.Kind == oom.KindNoVictim && !h.out && s.sameOrigin(&h.at) && (!ok || gap >= -clockSlack && gap <= reportWait) {
-			h.rec.Kind, h.rec.Panic, h.done = oom.KindPanic, why, true
+			h.rec.Kind, h.rec.Panic, h.done = oom.KindPanic, why, h.rec.Trigger != nil
+			h.tick = p.tick
 			h.rec.ID = p.identify(&h.at, string(oom.KindPanic), triggerTID(h.rec))
 			p.dropCopies(i)
 			p.release(&stamp{})
@@ -767,7 +772,38 @@ func (p *Parser) panicked(l *lines.Line, b []byte, why oom.Panic) {
 		p.stats.Duplicates++
 		return
 	}
+	if rec.Trigger == nil { // the next lines name the task
+		p.hold(held{rec: rec, at: s, tick: p.tick, tid: -1})
+		return
+	}
 	p.emit(rec)
+}
+
+// panickedBy takes the line on the CPU behind a panic whose report is lost: it names the task
+// that ran out of memory.
+func (p *Parser) panickedBy(b []byte) bool {
+	const near = 4
+	if len(p.held) == 0 {
+		return false
+	}
+	h := &p.held[len(p.held)-1]
+	if h.out || h.rec.Kind != oom.KindPanic || h.rec.Trigger != nil || p.tick-h.tick > near || !p.now.sameOrigin(&h.at) {
+		return false
+	}
+	r := report{headless: true}
+	if r.parseCPU(b); !r.trigger.TID.Known {
+		return false
+	}
+	_, comm, _ := bytes.Cut(b, []byte("omm: "))
+	for _, end := range [...]string{" Not tainted ", " Tainted: ", " Kdump: "} {
+		comm, _, _ = bytes.Cut(comm, []byte(end))
+	}
+	if len(comm) <= maxComm {
+		r.trigger.Comm = scan.Keep(comm)
+	}
+	h.rec.Trigger, h.rec.Kernel, h.done = &r.trigger, r.kernel, true
+	p.release(&stamp{})
+	return true
 }
 
 // triggerTID is the trigger's thread, 0 where it is not known.

@@ -91,6 +91,9 @@ func (r *report) fill(rec *oom.Record, k *killLine) {
 	if r.kernel != "" {
 		rec.Kernel = r.kernel
 	}
+	if r.scope == "" && r.atLimit && !r.stackMixed {
+		r.scope = oom.ScopeCgroup
+	}
 	rec.Scope, rec.LogText = r.scope, string(r.text)
 	if r.sysrq {
 		rec.Sysrq = oom.Some(true)

@@ -91,6 +91,7 @@ type report struct {
 	old        bool // of a kernel up to 2.6.29, which prints less
 	stackState stackState
 	stackMixed bool // frames of two traces could not be told apart
+	atLimit    bool // the stack says that a cgroup's limit was hit
 	// constraint is the summary's CONSTRAINT_ word; cgroup is set where the
 	// kernel's words say that a cgroup's limit was hit.
 	scope oom.Scope

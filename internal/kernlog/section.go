@@ -89,6 +89,11 @@ func classify(b []byte) part {
 		return classifyBracket(b)
 	case c == ',' && scan.Contains(b, "order="):
 		return partOrder
+	case c == '/': // the words before it are cut off
+		if begunTaskIn(b) {
+			return partTaskIn
+		}
+		return partNone
 	case c == '(':
 		if _, _, ok := frame(b); ok {
 			return partFrame
@@ -251,6 +256,9 @@ func (p *Parser) part(l *lines.Line, b []byte, k part) {
 	case partForeign:
 		p.stats.Unused++
 		p.foreign(l)
+		return
+	}
+	if k == partCPU && p.panickedBy(b) {
 		return
 	}
 	if len(p.open) == 0 {

@@ -389,6 +389,16 @@ func (t *taskTable) find(pid int32) *row {
 	return &t.rows[i]
 }
 
+// name is a task's, if it is among those whose names are kept.
+func (t *taskTable) name(pid int32) string {
+	for i := range t.top {
+		if t.top[i].pid == pid {
+			return t.top[i].name
+		}
+	}
+	return ""
+}
+
 func (r *row) tableBytes(page uint64) oom.Opt[uint64] {
 	if r.tablePages {
 		return scan.Times(r.tables, page)

@@ -44,6 +44,33 @@ func openName(b []byte, exact bool) bool {
 	return ok && bytes.IndexByte(b[i:], '(') > 0
 }
 
+// tornKill reads the second of two lines where it ends within the name: "Killed process 7 (".
+// The task is one that the report's table lists, up to 5.0 a child of the one that was chosen.
+func (p *Parser) tornKill(l *lines.Line, b []byte) (k killLine, ok bool) {
+	i := bytes.Index(b, []byte(lines.KilledMark))
+	if k.message, ok = parseMessage(b[:i], l.Exact); !ok || !k.bare {
+		return k, false
+	}
+	pid, rest, ok := scan.PID(b[i+len(lines.KilledMark):])
+	if !ok || !scan.HasPrefix(rest, " (") {
+		return k, false
+	}
+	r := p.reportFor(l, k.message, func(r *report) int {
+		if r.scored && r.tasks.find(pid) != nil {
+			return fitsTable
+		}
+		return fitsNot
+	})
+	if r == nil {
+		return k, false
+	}
+	k.pid, k.comm, k.cut, k.noSizes = pid, r.tasks.name(pid), true, true
+	if k.comm == "" && r.chosen.pid == pid {
+		k.comm = r.chosen.comm
+	}
+	return k, true
+}
+
 // nameFull says whether what is kept of a kill line is more than the longest name.
 func nameFull(b []byte) bool {
 	if scan.HasPrefix(b, lines.SummaryMark) || scan.HasPrefix(b, statsMark) {

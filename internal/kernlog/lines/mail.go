@@ -12,6 +12,7 @@ import (
 // What is none of its escapes stays as it is.
 type printed struct {
 	in   io.Reader
+	ends bool // line ends are escapes as well
 	raw  [4 << 10]byte
 	have int // bytes in raw
 	rest []byte
@@ -21,7 +22,7 @@ type printed struct {
 
 func decodePrinted(_ Grammar, _ []byte, src *source) (io.Reader, error) {
 	if isPrinted(src.begin()) {
-		return &printed{in: &packed{src}}, nil
+		return &printed{in: &packed{src}, ends: endsPrinted(src.begin())}, nil
 	}
 	return nil, nil
 }
@@ -30,6 +31,11 @@ func decodePrinted(_ Grammar, _ []byte, src *source) (io.Reader, error) {
 // a line. The headers of a mail, and other parts of it, may have others.
 func isPrinted(head []byte) bool {
 	good, bad, signs := 0, 0, 0
+	at := bytes.Index(bytes.ToLower(head), []byte("content-transfer-encoding: quoted-printable"))
+	said := at >= 0
+	if said {
+		head = head[at:] // signatures before it are full of "="
+	}
 	for rest := head; ; {
 		i := bytes.IndexByte(rest, '=')
 		if i < 0 || i+3 > len(rest) {
@@ -50,8 +56,19 @@ func isPrinted(head []byte) bool {
 			bad++
 		}
 	}
-	said := bytes.Contains(bytes.ToLower(head), []byte("content-transfer-encoding: quoted-printable"))
 	return signs > 1 && good > 4*bad || said && good > bad
+}
+
+// endsPrinted says whether more lines end by an escape than by an end of their own: some
+// mailers wrap the whole text as one line.
+func endsPrinted(head []byte) bool {
+	const fewest = 3
+	if i := bytes.Index(head, []byte("\n\n")); i > 0 { // what is above is the mail's header
+		head = head[i+2:]
+	}
+	soft := bytes.Count(head, []byte("=\n")) + bytes.Count(head, []byte("=\r\n"))
+	escapes := bytes.Count(head, []byte("=0A"))
+	return escapes >= fewest && escapes > bytes.Count(head, []byte("\n"))-soft
 }
 
 func (p *printed) Read(b []byte) (int, error) {
@@ -81,7 +98,7 @@ func (p *printed) decode(end bool) {
 		if len(b) < 3 && !end {
 			break
 		}
-		value, n := escaped(b)
+		value, n := p.escaped(b)
 		out = append(out, value...)
 		i += n
 	}
@@ -89,8 +106,9 @@ func (p *printed) decode(end bool) {
 	p.rest = out
 }
 
-// escaped is what an escape stands for, and how long it is. None makes a line end.
-func escaped(b []byte) (value []byte, n int) {
+// escaped is what an escape stands for, and how long it is. None makes a line end where
+// lines have ends of their own.
+func (p *printed) escaped(b []byte) (value []byte, n int) {
 	switch {
 	case len(b) > 1 && b[1] == '\n':
 		return nil, 2
@@ -99,7 +117,7 @@ func escaped(b []byte) (value []byte, n int) {
 	case len(b) > 2:
 		hi, ok := scan.HexDigit(b[1])
 		lo, ok2 := scan.HexDigit(b[2])
-		if v := hi<<4 | lo; ok && ok2 && v != '\n' {
+		if v := hi<<4 | lo; ok && ok2 && (v != '\n' || p.ends) {
 			return []byte{v}, 3
 		}
 	}

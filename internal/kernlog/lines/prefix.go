@@ -55,6 +55,9 @@ func (x *prefixes) line(raw []byte) (l Line, ok bool) {
 		x.afterUser = false
 		return l, true
 	}
+	if scan.IsDigit(b[0]) && bytes.Contains(b, []byte("\u00a0")) { // the kernel escapes its own: mail's
+		b = bytes.ReplaceAll(b, []byte("\u00a0"), []byte(" "))
+	}
 	text, kernel, ok := x.kmsg(&l, b)
 	if !ok {
 		b = x.unescapeMarks(x.unescapeEntities(b))
@@ -94,7 +97,7 @@ func (x *prefixes) printed(l *Line, raw []byte) bool {
 	switch {
 	case scan.IsDigit(raw[0]):
 		var h KmsgHeader
-		if !h.parse(raw) || h.Prio>>3 != 0 || len(h.flags) > 1 {
+		if bytes.IndexByte(raw, 0xa0) >= 0 || !h.parse(raw) || h.Prio>>3 != 0 || len(h.flags) > 1 {
 			return false
 		}
 		l.Uptime, l.Text = h.Uptime, h.Text
@@ -227,6 +230,8 @@ func (x *prefixes) wrap(l *Line, b []byte) ([]byte, wrapState) {
 		return x.priority(l, b)
 	case c == '[':
 		return x.bracket(l, b)
+	case c == ' ' && !l.Exact:
+		return x.unopened(l, b)
 	case l.Exact:
 		return b, wrapNone // behind the kernel's tag only its own level and stamp
 	case scan.IsDigit(c):
@@ -234,6 +239,9 @@ func (x *prefixes) wrap(l *Line, b []byte) ([]byte, wrapState) {
 			return rest, st
 		}
 		if rest, st := x.logcat(l, b); st != wrapNone {
+			return rest, st
+		}
+		if rest, st := x.unopened(l, b); st != wrapNone {
 			return rest, st
 		}
 		return x.unix(l, b)
@@ -428,6 +436,22 @@ func isHost(b []byte) bool {
 		}
 	}
 	return len(b) > 0
+}
+
+// unopened reads the kernel's stamp where its bracket is lost, as at the start of what was
+// selected: "1257.892709] ". It always has six digits behind the point.
+func (x *prefixes) unopened(l *Line, b []byte) ([]byte, wrapState) {
+	const fraction = 7
+	end := bytes.IndexByte(b[:min(len(b), longestClock)], ']')
+	if end <= fraction || b[end-fraction] != '.' || end+1 >= len(b) || b[end+1] != ' ' {
+		return b, wrapNone
+	}
+	up, ok := uptime(b[:end])
+	if !ok || up > longestUptime {
+		return b, wrapNone
+	}
+	l.Uptime = oom.Some(up)
+	return x.afterClock(l, b[end+1:])
 }
 
 // bracket reads what dmesg and the console put in brackets.

@@ -291,9 +291,15 @@ func (r *Reader) stepText() bool {
 func (r *Reader) close() bool { return r.sink.Busy() || r.ord.holding() || r.pieces.open() }
 
 // needsPast says whether a line ends a report whose other lines may have gone
-// by unseen.
+// by unseen, or is the first of them with a word that is looked for, as a table's heading.
 func (r *Reader) needsPast(line []byte) bool {
-	return scan.Contains(line, KilledMark) || scan.Contains(line, KillMark) || scan.Contains(line, SummaryMark)
+	if scan.Contains(line, KilledMark) || scan.Contains(line, KillMark) || scan.Contains(line, SummaryMark) {
+		return true
+	}
+	probe := r.x.probe()
+	l, ok := probe.line(line)
+	text := scan.SkipSpaces(l.Text)
+	return ok && len(text) > 0 && r.g.Class(text).Alone
 }
 
 // feed takes a line. Where a crash left a hole in it, what is before and behind

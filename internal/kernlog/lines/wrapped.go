@@ -22,48 +22,78 @@ type wrapping struct {
 const longestSoft = 86
 
 // wrappingOf finds it by the first lines: those without a stamp must each come where the
-// line before was full.
+// line before was full. What is apart from stamps, such as a mail's own text, does not count.
 func (r *Reader) wrappingOf(head []byte) wrapping {
 	const fewest = 3
 	all := bytes.Split(head, []byte("\n"))
 	all = all[:len(all)-1] // may be cut
-	var soft, hard wrapping
+	hard := wrapping{hard: true}
 	for i, line := range all {
 		all[i] = bytes.TrimRight(line, "\r \t")
-		n := utf8.RuneCount(all[i])
-		hard.width = max(hard.width, n)
-		if n <= longestSoft {
-			soft.width = max(soft.width, n)
-		}
+		hard.width = max(hard.width, utf8.RuneCount(all[i]))
 	}
-	hard.hard = true
-	if _, ok := ParseKmsg(head); ok || r.x.trailer == "|" { // a frame is as wide as its longest line
+	if r.x.trailer == "|" { // a frame is as wide as its longest line
 		return wrapping{}
 	}
-	stamps, rests := 0, 0
+	stamps, rests := r.restsOf(all)
+	soft := softWidth(all, rests)
 	var softly, fully [2]int // sure, and possible
-	for i, line := range all {
-		switch {
-		case !hasWord(line):
-		case r.stampedLine(line):
-			stamps++
-		case stamps > 0 && len(all[i-1]) > 0:
-			if _, full := soft.full(all[i-1], line); line[0] == ' ' && !full {
-				continue // a further line of one text
-			}
-			rests++
-			soft.count(&softly, all[i-1], line)
-			hard.count(&fully, all[i-1], line)
+	n := 0
+	for _, i := range rests {
+		if _, full := soft.full(all[i-1], all[i]); all[i][0] == ' ' && !full {
+			continue // a further line of one text
 		}
+		n++
+		soft.count(&softly, all[i-1], all[i])
+		hard.count(&fully, all[i-1], all[i])
 	}
 	switch {
-	case stamps < fewest || rests < fewest: // one or two may be what somebody says of the log
-	case fully[0] == rests && hard.width > longestSoft, fully[0] > 1 && fully[0]*10 >= rests*4 && fully[1] == rests: // between words, one in eight would be
+	case stamps < fewest || n < fewest: // one or two may be what somebody says of the log
+	case fully[0] == n && hard.width > longestSoft, fully[0] > 1 && fully[0]*10 >= n*4 && fully[1] == n: // between words, one in eight would be
 		return hard
-	case softly[0]*10 >= rests*7 && softly[1]*20 >= rests*19:
+	case softly[0]*10 >= n*7 && softly[1]*20 >= n*19:
 		return soft
 	}
 	return wrapping{}
+}
+
+// restsOf counts the lines that have stamps, and tells which others come right behind one.
+func (r *Reader) restsOf(all [][]byte) (stamps int, rests []int) {
+	_, kmsg := ParseKmsg(bytes.Join(all[:min(len(all), 1)], nil))
+	for i, left := 0, 0; i < len(all); i++ {
+		switch line := all[i]; {
+		case !hasWord(line):
+			left = 0
+		case r.stampedLine(line):
+			stamps++
+			left = maxWrapped
+		case kmsg && line[0] == ' ': // a record's dictionary
+		case left > 0:
+			left--
+			rests = append(rests, i)
+		}
+	}
+	return stamps, rests
+}
+
+// softWidth is the width between whose words the most lines are broken.
+func softWidth(all [][]byte, rests []int) wrapping {
+	const narrowest = 60
+	var broken [longestSoft + 1]int
+	for _, i := range rests {
+		n := utf8.RuneCount(all[i-1])
+		first, _ := scan.Field(unquote(all[i]))
+		for w := max(n, narrowest); w <= longestSoft && w < n+1+utf8.RuneCount(first); w++ {
+			broken[w]++
+		}
+	}
+	best := longestSoft
+	for w := longestSoft - 1; w >= narrowest; w-- {
+		if broken[w] > broken[best] {
+			best = w
+		}
+	}
+	return wrapping{width: best}
 }
 
 // stampedLine says whether a line has a stamp, the log's or a chat's.
@@ -95,8 +125,8 @@ func (w *wrapping) full(line, next []byte) (sure, possible bool) {
 		return n == w.width, n <= w.width && n >= w.width-blanks
 	}
 	first, _ := scan.Field(unquote(next))
-	n += 1 + utf8.RuneCount(first)
-	return n > w.width-marks, n > w.width-blanks
+	with := n + 1 + utf8.RuneCount(first)
+	return n <= w.width+marks && with > w.width-marks, with > w.width-blanks
 }
 
 // hasWord says whether there is a letter or a digit in a line: a console's noise has none.
@@ -112,9 +142,18 @@ func hasWord(b []byte) bool {
 // unquote takes off what mail puts before a line.
 func unquote(b []byte) []byte { return bytes.TrimLeft(b, "> \t") }
 
+// quoteOf is what mail puts before a line.
+func quoteOf(b []byte) []byte {
+	quote := b[:len(b)-len(unquote(b))]
+	if bytes.IndexByte(quote, '>') < 0 {
+		return nil
+	}
+	return bytes.Clone(quote) // reading on overwrites the line
+}
+
 // unwrap puts a wrapped line together with the next ones.
 func (r *Reader) unwrap(l *Line, raw []byte) {
-	w := &r.wrapping
+	w, quote := &r.wrapping, quoteOf(raw)
 	r.joined = append(r.joined[:0], bytes.TrimRight(raw, "\r \t")...)
 	number, cut := l.Number, l.Cut
 	last := bytes.Clone(r.joined)
@@ -127,7 +166,7 @@ func (r *Reader) unwrap(l *Line, raw []byte) {
 		}
 		if w.hard { // blanks at the end are lost
 			gap := w.width - utf8.RuneCount(last)
-			r.joined = append(append(r.joined, bytes.Repeat([]byte(" "), gap)...), next...)
+			r.joined = append(append(r.joined, bytes.Repeat([]byte(" "), gap)...), bytes.TrimPrefix(next, quote)...)
 		} else {
 			r.joined = append(append(r.joined, ' '), unquote(next)...)
 		}
@@ -147,7 +186,7 @@ func (r *Reader) continues(before, raw []byte) ([]byte, bool) {
 	if r.x.trailer != "" {
 		raw = r.x.cutTrailer(raw)
 	}
-	if len(raw) == 0 || len(raw) > 120 || r.x.page && bytes.IndexByte(raw, '<') >= 0 || endsPaste(raw) || beginsChat(raw) {
+	if len(raw) == 0 || len(raw) > longestRest(before) || r.x.page && bytes.IndexByte(raw, '<') >= 0 || endsPaste(raw) || beginsChat(raw) {
 		return nil, false
 	}
 	probe := r.x.probe()
@@ -191,6 +230,16 @@ func isRowsRest(row, rest []byte) bool {
 	return ok && len(after) == 0
 }
 
+// longestRest is how long the rest of a line may be: some are all of numbers.
+func longestRest(before []byte) int {
+	const words, numbers = 120, 600
+	before = scan.SkipSpaces(before)
+	if scan.HasPrefix(before, statsMark) || scan.HasPrefix(before, "Node ") || scan.Contains(before, " free:") {
+		return numbers
+	}
+	return words
+}
+
 // endsPaste says whether a line closes what a forum or a wiki sets a log in.
 func endsPaste(b []byte) bool {
 	b = scan.SkipSpaces(b)
@@ -209,6 +258,7 @@ func endsPaste(b []byte) bool {
 // still to be read.
 func (r *Reader) rejoin(l *Line, raw []byte) {
 	const shortest = 16
+	quote := quoteOf(raw)
 	if r.wrapping.width > 0 && (l.Uptime.Known || !l.Time.IsZero() || l.Exact) {
 		r.unwrap(l, raw)
 		raw = bytes.Clone(r.joined)
@@ -227,14 +277,14 @@ func (r *Reader) rejoin(l *Line, raw []byte) {
 		if !ok {
 			break
 		}
-		rest, ok := r.continues(l.Text, next)
+		rest, ok := r.continues(l.Text, bytes.TrimPrefix(next, quote))
 		if !ok {
 			break
 		}
 		whole := len(r.joined)
 		r.joined = append(append(r.joined, ' '), rest...)
 		joined, ok := r.x.line(r.joined)
-		if ok && isSolid(joined.Text) && r.g.Unfinished(joined.Text) {
+		if ok && (inFlags(l.Text) || (isSolid(joined.Text) || rest[0] == ':') && r.g.Unfinished(joined.Text)) {
 			// A terminal breaks within a word.
 			copy(r.joined[whole:], rest)
 			r.joined = r.joined[:len(r.joined)-1]
@@ -266,6 +316,17 @@ func killField(b []byte) bool {
 	return false
 }
 
+// inFlags says whether a header breaks off within the names of its flags, which have no blanks.
+func inFlags(b []byte) bool {
+	i := bytes.Index(b, []byte("gfp_mask="))
+	return i >= 0 && bytes.IndexByte(b[i:], '(') >= 0 && bytes.IndexByte(b[i:], ')') < 0 && b[len(b)-1] != ' '
+}
+
 // isSolid says whether a line has no blanks of its own, so that it cannot have been
 // broken at one.
-func isSolid(b []byte) bool { return scan.HasPrefix(scan.SkipSpaces(b), SummaryMark) }
+func isSolid(b []byte) bool {
+	b = scan.SkipSpaces(b)
+	return scan.HasPrefix(b, SummaryMark) || scan.HasPrefix(b, statsMark) || scan.HasPrefix(b, "Task in ")
+}
+
+const statsMark = "Memory cgroup stats for "
