@@ -384,3 +384,19 @@ func TestNoTable(t *testing.T) {
 		}
 	}
 }
+
+// TestPrintedUnsaid: quoted-printable that nothing declares, in a mail with other signs, and a
+// name that looks so in a log that is none.
+func TestPrintedUnsaid(t *testing.T) {
+	lines := original(t)
+	plain := textWrappings()[0].wrap(lines)
+	want := readText(t, plain, testOptions())
+	other := strings.Repeat("DKIM-Signature: v=1; a=rsa; c=relaxed; d=x; s=y; b=z\n", 90)
+	sameRecords(t, other+"\n"+printable(plain), want)
+	const comm = "gfp_mask=3D=3D0"
+	log := "[    5.000001] " + comm + " invoked oom-killer: gfp_mask=0xcc0(GFP_KERNEL), order=0, oom_score_adj=0\n[    5.000002] oom-kill:constraint=CONSTRAINT_NONE,nodemask=(null),cpuset=/,mems_allowed=0,global_oom,task_memcg=/a,task=a,pid=812,uid=0\n[    5.000003] " + killedLine + "\n"
+	recs := readText(t, log, testOptions())
+	if len(recs) != 1 || recs[0].Trigger == nil || recs[0].Trigger.Comm != comm || recs[0].Victim.PID.Value != 812 {
+		t.Errorf("%v", recs)
+	}
+}

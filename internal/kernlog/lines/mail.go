@@ -28,14 +28,30 @@ func decodePrinted(_ Grammar, _ []byte, src *source) (io.Reader, error) {
 }
 
 // isPrinted says whether a text is quoted-printable: then each "=" in it is escaped or ends
-// a line. The headers of a mail, and other parts of it, may have others.
+// a line. The headers of a mail, and other parts of it, may have others; where the lines of an
+// OOM have none, they tell.
 func isPrinted(head []byte) bool {
-	good, bad, signs := 0, 0, 0
 	at := bytes.Index(bytes.ToLower(head), []byte("content-transfer-encoding: quoted-printable"))
 	said := at >= 0
 	if said {
 		head = head[at:] // signatures before it are full of "="
 	}
+	good, bad, signs := countPrinted(head)
+	if signs > 1 && good > 4*bad || said && good > bad {
+		return true
+	}
+	var matter []byte
+	for line := range bytes.Lines(head) {
+		if signs > 1 && MayMatter(line) {
+			matter = append(matter, line...)
+		}
+	}
+	_, bad, signs = countPrinted(matter)
+	return signs > 1 && bad == 0
+}
+
+// countPrinted counts the "=" that are escapes, those that are none, and those that are escaped.
+func countPrinted(head []byte) (good, bad, signs int) {
 	for rest := head; ; {
 		i := bytes.IndexByte(rest, '=')
 		if i < 0 || i+3 > len(rest) {
@@ -56,7 +72,7 @@ func isPrinted(head []byte) bool {
 			bad++
 		}
 	}
-	return signs > 1 && good > 4*bad || said && good > bad
+	return good, bad, signs
 }
 
 // endsPrinted says whether more lines end by an escape than by an end of their own: some
