@@ -36,7 +36,7 @@ func (r *Reader) wrappingOf(head []byte) wrapping {
 		return wrapping{}
 	}
 	stamps, rests := r.restsOf(all)
-	soft := softWidth(all, rests)
+	soft, broken := softWidth(all, rests)
 	var softly, fully [2]int // sure, and possible
 	n := 0
 	for _, i := range rests {
@@ -51,7 +51,7 @@ func (r *Reader) wrappingOf(head []byte) wrapping {
 	case stamps < fewest || n < fewest: // one or two may be what somebody says of the log
 	case fully[0] == n && hard.width > longestSoft, fully[0] > 1 && fully[0]*10 >= n*4 && fully[1] == n: // between words, one in eight would be
 		return hard
-	case softly[0]*10 >= n*7 && softly[1]*20 >= n*19:
+	case softly[0]*10 >= n*7 && softly[1]*20 >= n*19 && broken*2 >= n: // behind longer lines, names in a chat stand too
 		return soft
 	}
 	return wrapping{}
@@ -64,9 +64,11 @@ func (r *Reader) restsOf(all [][]byte) (stamps int, rests []int) {
 		switch line := all[i]; {
 		case !hasWord(line):
 			left = 0
-		case r.stampedLine(line):
+		case r.logStamp(line):
 			stamps++
 			left = maxWrapped
+		case beginsChat(line):
+			left = 0
 		case kmsg && line[0] == ' ': // a record's dictionary
 		case left > 0:
 			left--
@@ -76,8 +78,8 @@ func (r *Reader) restsOf(all [][]byte) (stamps int, rests []int) {
 	return stamps, rests
 }
 
-// softWidth is the width between whose words the most lines are broken.
-func softWidth(all [][]byte, rests []int) wrapping {
+// softWidth is the width between whose words the most lines are broken, and how many are.
+func softWidth(all [][]byte, rests []int) (w wrapping, lines int) {
 	const narrowest = 60
 	var broken [longestSoft + 1]int
 	for _, i := range rests {
@@ -93,14 +95,13 @@ func softWidth(all [][]byte, rests []int) wrapping {
 			best = w
 		}
 	}
-	return wrapping{width: best}
+	return wrapping{width: best}, broken[best]
 }
 
 // stampedLine says whether a line has a stamp, the log's or a chat's.
-func (r *Reader) stampedLine(b []byte) bool {
-	if beginsChat(b) {
-		return true
-	}
+func (r *Reader) stampedLine(b []byte) bool { return beginsChat(b) || r.logStamp(b) }
+
+func (r *Reader) logStamp(b []byte) bool {
 	probe := r.x.probe()
 	l, _ := probe.line(b)
 	return l.Uptime.Known || !l.Time.IsZero() || l.Exact
@@ -126,7 +127,7 @@ func (w *wrapping) full(line, next []byte) (sure, possible bool) {
 	}
 	first, _ := scan.Field(unquote(next))
 	with := n + 1 + utf8.RuneCount(first)
-	return n <= w.width+marks && with > w.width-marks, with > w.width-blanks
+	return with > w.width-marks, with > w.width-blanks
 }
 
 // hasWord says whether there is a letter or a digit in a line: a console's noise has none.
