@@ -56,9 +56,10 @@ test-total:
 	@awk -F '[:,]' '{split($$2,p," "); split($$3,f," "); split($$4,s," "); P+=p[1]; F+=f[1]; S+=s[1]} \
 		END {printf "total: %d passed, %d failed, %d skipped\n", P, F, S}' $(RESULTS)
 
-test-unit: ## unit tests, with the race detector; no root
+test-unit: ## unit tests, with the race detector, and without it those of memory; no root
 	@mkdir -p $(BUILD)
 	@CGO_ENABLED=1 $(GO) run ./internal/testcount -tier unit -result $(RESULTS) -- -race ./...
+	@$(GO) run ./internal/testcount -tier memory -result $(RESULTS) -- -run '^Test(Crowd|Liars)$$' ./internal/container
 
 test-host: ## tests that trace this machine's own kernel; root
 	@mkdir -p $(BUILD)
