@@ -32,6 +32,8 @@ type door struct {
 	health func() (status int, text string)
 	crowd  *crowd // nil: there is nothing but the probe
 
+	gathering sync.WaitGroup // of connections that wait
+
 	mu      sync.Mutex
 	closed  bool
 	waiting []net.Conn // oldest first
@@ -121,7 +123,8 @@ func (d *door) wait(conn net.Conn, head []byte) {
 	if closed {
 		_ = conn.Close()
 	}
-	go d.gather(conn, slices.Clone(head))
+	head = slices.Clone(head)
+	d.gathering.Go(func() { d.gather(conn, head) })
 }
 
 // gather reads a request bit by bit, and serves it once it is whole.

@@ -136,5 +136,6 @@ func (s *Server) Close() error {
 			err = errors.Join(err, serveErr)
 		}
 	}
+	s.door.gathering.Wait() // what they wait for is closed
 	return err
 }
