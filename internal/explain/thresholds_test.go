@@ -167,6 +167,12 @@ func TestThresholds(t *testing.T) {
 		{"a quarter is shared", gib, gib - 1, has(codeMemoryShmem), func(v uint64) *oom.Record { return system(stat(oom.StatShmem, v)) }},
 		{"1/8 is zram's", 512 * mib, 512*mib - 1, has(codeMemoryZram), func(v uint64) *oom.Record { return system(stat(oom.StatZspages, v)) }},
 		{"a quarter is zram's", gib, gib - 1, is(codeMemoryZram), func(v uint64) *oom.Record { return system(swap(2*gib, 2*gib), stat(oom.StatZspages, v)) }},
+		{"three quarters of what is swapped are zram's", 600 * mib, 600*mib - 1, is(codeMemoryZram), func(v uint64) *oom.Record {
+			return system(swap(2*gib, 2*gib-800*mib), stat(oom.StatZspages, v))
+		}},
+		{"and an eighth of the memory", 512 * mib, 512*mib - 1, is(codeMemoryZram), func(v uint64) *oom.Record {
+			return system(swap(2*gib, 2*gib-600*mib), stat(oom.StatZspages, v))
+		}},
 		{"1/8 is idle huge pages", 512 * mib, 512*mib - 1, has(codeMemoryHugepages), func(v uint64) *oom.Record {
 			return system(stat(oom.StatHugepagesTotal, v), stat(oom.StatHugepagesFree, v))
 		}},
