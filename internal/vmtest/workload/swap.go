@@ -116,5 +116,6 @@ func runMinTTL(ctx context.Context, g *Guest) (*Outcome, error) {
 	if err := errors.Join(g.Swap(192*mib, 5), g.set(lruGen+"enabled", "y"), g.set(lruGen+"min_ttl_ms", "600000")); err != nil {
 		return nil, err
 	}
-	return fillMachine(ctx, g, Hog{Name: "hog", Steps: anon(4 << 30)})
+	// Slowly in the end: who is killed is not who asks, and goes on meanwhile.
+	return fillMachine(ctx, g, Hog{Name: "hog", Steps: []Step{{Kind: Anon, Bytes: 240 * mib}, {Kind: Anon, Bytes: 4 << 30, Rate: 16 * mib}}})
 }
