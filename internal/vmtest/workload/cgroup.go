@@ -91,7 +91,11 @@ func (c *Cgroup) Set(file, value string) error {
 	if err != nil {
 		return &os.PathError{Op: "open", Path: path, Err: err}
 	}
-	_, err = unix.Write(fd, []byte(value))
+	// A signal, as the runtime sends itself, ends a write of v1 (mm/memcontrol.c,
+	// mem_cgroup_resize_max).
+	for _, err = unix.Write(fd, []byte(value)); errors.Is(err, unix.EINTR); {
+		_, err = unix.Write(fd, []byte(value))
+	}
 	if err != nil {
 		err = &os.PathError{Op: "write", Path: path, Err: err}
 	}
