@@ -47,6 +47,8 @@ func excerpts() []struct{ name, log, want string } {
 
 		{"a cgroup's limit by the stack", stack("dump_stack+0x1/0x2", "mem_cgroup_out_of_memory+0x10/0x20", "try_charge_memcg+0x3/0x4"), "oom cgroup"},
 		{"the allocator's stack", stack("out_of_memory+0x10/0x20", "__alloc_pages_slowpath+0x3/0x4"), "oom -"},
+		{"another trace in the middle", strings.Replace(stack("out_of_memory+0x1/0x2", "mem_cgroup_out_of_memory+0x10/0x20"),
+			"[  310.000301]", "[  310.000301] Call Trace:\n[  310.000301]", 1), "oom -"},
 		{"a guessed frame", stack("? mem_cgroup_out_of_memory+0x10/0x20", "out_of_memory+0x1/0x2"), "oom -"},
 
 		{"the first bracket is lost", " " + header[len("[  "):] + excerptCPU + "\n", "oom - trigger worker 310"},

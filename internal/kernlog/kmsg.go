@@ -67,8 +67,6 @@ func (b buffer) Read(p []byte) (n int, err error) {
 		return b.File.Read(p)
 	case b.now && (errno == unix.EAGAIN || errno == 0 && n == 0):
 		return 0, io.EOF
-	case errno == unix.EINTR: // of a signal, as os reads again too
-		return b.Read(p)
 	case errno != 0:
 		return 0, errno
 	}
@@ -207,6 +205,7 @@ func (k *Kmsg) drain() {
 		case errors.Is(err, unix.EPIPE):
 			k.overrun = true
 			k.p.lost()
+		case errors.Is(err, unix.EINTR):
 		case err != nil:
 			return
 		default:

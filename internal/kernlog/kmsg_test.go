@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -170,6 +171,27 @@ func TestKmsgOverrun(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// TestKmsgInterruptedAtTheEnd: what is in the buffer is read to its end, whatever signals come.
+func TestKmsgInterruptedAtTheEnd(t *testing.T) {
+	ended, end := context.WithCancel(t.Context())
+	end()
+	k := newKmsg(&scripted{[]any{unix.EINTR, "3,7,5000100,-;" + killLineText + "\n", unix.EINTR, "6,9,5000200,-;usb 1-1: new device\n"}}, KmsgOptions{})
+	var got []oom.Kind
+	for {
+		rec, err := k.Read(ended)
+		if errors.Is(err, context.Canceled) {
+			break
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		got = append(got, rec.Kind)
+	}
+	if !slices.Equal(got, []oom.Kind{oom.KindKill, oom.KindLost}) {
+		t.Errorf("%v", got)
 	}
 }
 

@@ -148,8 +148,9 @@ func (r *Reader) mapPages(fd, size int) error {
 // that is not within the ring the kernel would find no room for any record, or records
 // would be read from within others.
 func (m *memory) check() error {
+	// What is ahead of the producer is more than a ring behind it, too: these wrap.
 	consumer, producer := m.consumer.Load(), m.producer.Load()
-	if consumer%headerBytes != 0 || consumer > producer || producer-consumer > m.size {
+	if consumer%headerBytes != 0 || producer-consumer > m.size {
 		return fmt.Errorf("%w: read up to %d of %d", ErrCorrupt, consumer, producer)
 	}
 	return nil
