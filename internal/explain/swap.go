@@ -506,8 +506,7 @@ func (e *explanation) swapBusy() string {
 			lead: e.outOfSwap("probably did not take memory fast enough"), doubt: "other work of the same disks"})
 		return codeSwapTooSlow
 	}
-	// Much, or nearly all that was swapped out: it stays in the RAM.
-	if e.total.Known && ratio(e.zspages.Value, e.total.Value, 1, 4) || e.has(codeMemoryZram) && ratio(e.zspages.Value, used, 3, 4) {
+	if e.total.Known && ratio(e.zspages.Value, e.total.Value, 1, 4) || e.has(codeMemoryZram) && e.gainless() {
 		e.unsure(codeMemoryZram, "swapping that was too slow")
 		return codeMemoryZram
 	}

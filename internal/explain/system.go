@@ -282,13 +282,23 @@ func (e *explanation) sharedMemory() {
 }
 
 // compressed: zram and zswap keep swap in the RAM. From 1/8 on that is a
-// reason; from 1/4 on it is what swap needs most itself.
+// reason; from 1/4 on it is what swap needs most itself. From 3/4 of what is
+// swapped out on hardly any of that has left the RAM.
 func (e *explanation) compressed() {
 	if !e.total.Known || !ratio(e.zspages.Value, e.total.Value, 1, 8) {
 		return
 	}
 	text := partText(e.zspages.Value, e.total.Value) + " holds what zram or zswap keeps compressed"
+	if e.gainless() {
+		text += ", for " + sizeText(e.swapped()) + " that is swapped out"
+	}
 	e.add(finding{code: codeMemoryZram, text: text, lead: e.outOfSwap("could not take more: " + text)})
+}
+
+// gainless: what is swapped out stays in the RAM nearly whole. A zram that holds more than that
+// is not for swap alone.
+func (e *explanation) gainless() bool {
+	return ratio(e.zspages.Value, e.swapped(), 3, 4) && ratio(e.swapped(), e.zspages.Value, 4, 5)
 }
 
 // ballooned: a balloon takes pages from the total, too, as taking memory offline does.

@@ -63,6 +63,9 @@ func TestThresholds(t *testing.T) {
 		{"lowered to what it is", 256*mib - 64<<10 + 1, 256*mib - 64<<10, has(codeLimitLowered), func(v uint64) *oom.Record {
 			return limited(func(r *oom.Record) { r.Limit.Changed = &oom.LimitChange{FromBytes: b(gib), ToBytes: b(v)} })
 		}},
+		{"the process alone has half of the limit, no statistics", 128 * mib, 128*mib - 1, says("this process alone has"), func(v uint64) *oom.Record {
+			return limited(func(r *oom.Record) { r.Limit.Stat, r.Victim.AnonRSSBytes, r.Victim.RSSBytes = nil, b(9*mib), b(v) })
+		}},
 		{"a quarter is of no task", 187 * mib, 187*mib + 1, has(codeLimitNoTask), func(v uint64) *oom.Record {
 			return limited(func(r *oom.Record) { r.CandidatesBytes = b(v) })
 		}},
@@ -168,6 +171,12 @@ func TestThresholds(t *testing.T) {
 		{"1/8 is zram's", 512 * mib, 512*mib - 1, has(codeMemoryZram), func(v uint64) *oom.Record { return system(stat(oom.StatZspages, v)) }},
 		{"a quarter is zram's", gib, gib - 1, is(codeMemoryZram), func(v uint64) *oom.Record { return system(swap(2*gib, 2*gib), stat(oom.StatZspages, v)) }},
 		{"three quarters of what is swapped are zram's", 600 * mib, 600*mib - 1, is(codeMemoryZram), func(v uint64) *oom.Record {
+			return system(swap(2*gib, 2*gib-800*mib), stat(oom.StatZspages, v))
+		}},
+		{"a quarter more than what is swapped is not swap's alone", 1000 * mib, 1000*mib + 1, is(codeMemoryZram), func(v uint64) *oom.Record {
+			return system(swap(2*gib, 2*gib-800*mib), stat(oom.StatZspages, v))
+		}},
+		{"what they gained is said", 600 * mib, 600*mib - 1, says("for 800 MiB that is swapped out"), func(v uint64) *oom.Record {
 			return system(swap(2*gib, 2*gib-800*mib), stat(oom.StatZspages, v))
 		}},
 		{"and an eighth of the memory", 512 * mib, 512*mib - 1, is(codeMemoryZram), func(v uint64) *oom.Record {
