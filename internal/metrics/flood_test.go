@@ -2,10 +2,10 @@ package metrics
 
 import (
 	"context"
-	"errors"
 	"io"
 	"net"
 	"net/http"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -54,15 +54,7 @@ func TestProbeInFlood(t *testing.T) {
 		"scrapes":        "GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n",
 	} {
 		t.Run(name, func(t *testing.T) {
-			m := New(Options{})
-			all, err := Serve("127.0.0.1:0", m)
-			if err != nil {
-				t.Fatal(err)
-			}
-			health, err := ServeHealth("127.0.0.1:0", m)
-			if err != nil {
-				t.Fatal(err)
-			}
+			all, health := serveBoth(t)
 			for _, s := range []*Server{all, health} {
 				stop := flood(t, s.Address(), send)
 				for range 8 {
@@ -72,9 +64,7 @@ func TestProbeInFlood(t *testing.T) {
 				}
 				stop()
 			}
-			if err := errors.Join(all.Close(), health.Close()); err != nil {
-				t.Error(err)
-			}
+			closeBoth(t, all, health)
 			for _, s := range []*Server{all, health} {
 				if n := len(s.door.waiting); n > maxWaiting || s.http != nil && len(s.door.crowd.open) > maxConnections {
 					t.Errorf("%d wait", n)
@@ -101,4 +91,31 @@ func ask(t *testing.T, s *Server, path string) (text string, err error) {
 	defer func() { _ = resp.Body.Close() }()
 	b, err := io.ReadAll(resp.Body)
 	return string(b), err
+}
+
+// TestCrowdSparesTheNew: a connection whose request is there is no idle one, though the
+// server has not begun with it: another that has its answer makes room.
+func TestCrowdSparesTheNew(t *testing.T) {
+	c := newCrowd(nil, 2)
+	conns := map[string]*member{}
+	join := func(name string) {
+		ours, theirs := net.Pipe()
+		t.Cleanup(func() { _ = theirs.Close() })
+		go c.join(ours, nil)
+		conn, err := c.Accept()
+		if err != nil {
+			t.Fatal(err)
+		}
+		conns[name] = conn.(*member)
+		c.state(conn, http.StateNew)
+	}
+	join("new")
+	join("answered")
+	c.state(conns["answered"], http.StateIdle)
+	join("next")
+	for name, open := range map[string]bool{"new": true, "answered": false, "next": true} {
+		if slices.Contains(c.open, conns[name]) != open {
+			t.Errorf("%s: open %v", name, !open)
+		}
+	}
 }

@@ -35,6 +35,27 @@ func probe(t *testing.T, s *Server, path string) (status int, body string) {
 	return resp.StatusCode, string(text)
 }
 
+// serveBoth serves metrics, and health alone.
+func serveBoth(t *testing.T) (all, health *Server) {
+	t.Helper()
+	m := New(Options{})
+	all, err := Serve("127.0.0.1:0", m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if health, err = ServeHealth("127.0.0.1:0", m); err != nil {
+		t.Fatal(errors.Join(err, all.Close()))
+	}
+	return all, health
+}
+
+func closeBoth(t *testing.T, all, health *Server) {
+	t.Helper()
+	if err := errors.Join(all.Close(), health.Close()); err != nil {
+		t.Error(err)
+	}
+}
+
 // TestProbeUnderAttack: whatever connections are held, the probe is answered within a
 // second, and what connections take is bounded.
 func TestProbeUnderAttack(t *testing.T) {
@@ -48,20 +69,8 @@ func TestProbeUnderAttack(t *testing.T) {
 		"no HTTP":             "\x16\x03\x01",
 	} {
 		t.Run(name, func(t *testing.T) {
-			m := New(Options{})
-			all, err := Serve("127.0.0.1:0", m)
-			if err != nil {
-				t.Fatal(err)
-			}
-			health, err := ServeHealth("127.0.0.1:0", m)
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer func() {
-				if err := errors.Join(all.Close(), health.Close()); err != nil {
-					t.Error(err)
-				}
-			}()
+			all, health := serveBoth(t)
+			defer closeBoth(t, all, health)
 			for _, s := range []*Server{all, health} {
 				for range attackers {
 					conn, err := net.Dial("tcp", s.Address())
