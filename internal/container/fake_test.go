@@ -19,6 +19,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
 	cri1 "k8s.io/cri-api/pkg/apis/runtime/v1"
 
 	"github.com/oomtrace/oomtrace/internal/cgroup"
@@ -117,7 +118,7 @@ func (f *fakeCRI) PodSandboxStatus(ctx context.Context, r *cri1.PodSandboxStatus
 	if s == nil {
 		return nil, status.Error(codes.NotFound, "no such sandbox")
 	}
-	return &cri1.PodSandboxStatusResponse{Status: s}, nil
+	return &cri1.PodSandboxStatusResponse{Status: proto.CloneOf(s)}, nil
 }
 
 func (f *fakeCRI) ContainerStatus(ctx context.Context, r *cri1.ContainerStatusRequest) (*cri1.ContainerStatusResponse, error) {
@@ -130,7 +131,8 @@ func (f *fakeCRI) ContainerStatus(ctx context.Context, r *cri1.ContainerStatusRe
 	if c == nil {
 		return nil, status.Error(codes.NotFound, "no such container")
 	}
-	out := &cri1.ContainerStatusResponse{Status: c}
+	// Each answer has its own: grpc writes it once the lock is gone.
+	out := &cri1.ContainerStatusResponse{Status: proto.CloneOf(c)}
 	if r.Verbose {
 		out.Info = map[string]string{"info": fmt.Sprintf(`{"sandboxID":%q,"pid":7,"runtimeSpec":{"ociVersion":"1.2.1"}}`, f.sandboxOf[r.ContainerId])}
 	}
