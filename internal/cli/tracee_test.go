@@ -106,7 +106,7 @@ func (p *tracee) start() *tracee {
 		_ = p.cmd.Process.Kill()
 		<-p.ended
 		if p.t.Failed() {
-			p.t.Logf("stderr of oomtrace %s: %s", strings.Join(p.cmd.Args[1:], " "), p.stderr.String())
+			p.t.Logf("oomtrace %s: %v, stderr: %s", strings.Join(p.cmd.Args[1:], " "), p.cmd.ProcessState, p.stderr.String())
 		}
 	})
 	return p
