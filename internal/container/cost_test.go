@@ -153,7 +153,8 @@ func TestCrowd(t *testing.T) {
 	if known != 2*n {
 		t.Errorf("%d known", known)
 	}
-	if !underRace && peak > 24<<10 { // 20 to 21 seen; with all else in, 32 is the bar
+	// 20 runs: a peak of 20268 to 21172, and 19424 to 20360 kept.
+	if !underRace && (peak > 22<<10 || kept > 21<<10) {
 		t.Errorf("peak %d KiB, kept %d KiB", peak, kept)
 	}
 	for call, most := range map[string]int{"ContainerStatus": 2*n + n/10, "PodSandboxStatus": n + n/10} {
