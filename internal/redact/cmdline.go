@@ -249,6 +249,8 @@ func (p *pass) assigned(i int) int {
 	whole := p.starts(start) && !p.isScript(start)
 	key = p.labelled(key, from)
 	switch {
+	case p.s[i] == ':' && isSection(key, p.s[from:]):
+		return i + 1
 	case p.s[i] == ':' && !spaced && p.target(start, from) > 0:
 		return p.hideIn(from, p.target(start, from))
 	case key == "" || p.s[i] == ':' && p.isPlace(start, from, spaced) || (spaced || p.program == "sed") && p.isProse(key, start, from),
@@ -271,6 +273,20 @@ func (p *pass) assigned(i int) int {
 		return p.value(from, value{whole: whole})
 	}
 	return i + 1
+}
+
+// isSection says whether a name before ':' is that of a part of the settings, as .NET
+// writes --Auth:Authority=URL, and rest begins with the name of one of these.
+func isSection(key, rest string) bool {
+	switch key {
+	case "--Auth", "--Jwt", "--Token", "--Cookie", "--Session":
+		end := 0
+		for end < len(rest) && (isName(rest[end]) || rest[end] == ':') {
+			end++
+		}
+		return end > 0 && isUpper(rest[0]) && end+1 < len(rest) && rest[end] == '='
+	}
+	return false
 }
 
 // labelled returns the name of the value at from: key, or the one that stands before
@@ -482,7 +498,7 @@ func (p *pass) blank(i int) int {
 		return p.value(next, value{})
 	case isQuote(rest[0]) && p.beforeQuoted(start, word), isPasswordWord(word) && isMixed(bare(rest)):
 		return p.value(next, value{})
-	case (word == "echo" || word == "printf" || word == "yes") && !p.starts(next):
+	case isEcho(strings.TrimLeft(word, "\"'(")) && !p.starts(next):
 		return p.piped(start, next)
 	case word == "<(echo" || word == "<(printf":
 		return p.substituted(next)
@@ -527,6 +543,9 @@ func (p *pass) beforeQuoted(start int, word string) bool {
 	}
 	return false
 }
+
+// isEcho names what writes its arguments.
+func isEcho(word string) bool { return word == "echo" || word == "printf" || word == "yes" }
 
 // piped hides what echo, whose arguments are at i, writes into a program that reads a
 // password, or for a flag such as --password-command.
@@ -653,7 +672,7 @@ func (p *pass) meetLogin(word string) {
 		p.login = 1
 		return
 	case "-p", "-P", "-ap", "-xp":
-		if p.login == 2 && p.program != "journalctl" {
+		if p.login == 2 && p.program != "journalctl" && !p.joins(word) {
 			p.login = 3
 			return
 		}
@@ -753,6 +772,17 @@ func (p *pass) takes(word string) bool {
 	for k := range p.follow {
 		if f := &p.follow[k]; f.ready() && f.habit.takes(word) {
 			return true
+		}
+	}
+	return false
+}
+
+// joins says whether the program that was named has the flag's value only in the same
+// word: mysql -p DATABASE.
+func (p *pass) joins(flag string) bool {
+	for k := range p.follow {
+		if f := &p.follow[k]; f.ready() && slices.Contains(f.habit.joined, flag) {
+			return !p.takes(flag)
 		}
 	}
 	return false
@@ -921,7 +951,7 @@ func (p *pass) words(from int, list bool) int {
 	if closed && strings.HasSuffix(s[from:end], quote) {
 		to -= len(quote)
 	}
-	if s[from:to] == Mask {
+	if s[from:to] == Mask || closed && from == to { // -N ""
 		return end
 	}
 	p.hide(from, to)

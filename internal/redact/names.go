@@ -256,11 +256,16 @@ func isUUID(s string) bool {
 	return len(s) == 36 && s[8] == '-' && s[13] == '-' && s[18] == '-' && s[23] == '-' && strings.Trim(s, "0123456789abcdefABCDEF-") == ""
 }
 
-// isMethod says whether s names a way of authentication.
+// isMethod says whether s names a way of authentication, or the file that it takes.
 func isMethod(s string) bool {
-	switch s {
+	switch strings.ToLower(s[strings.LastIndexByte(s, '.')+1:]) {
+	case "key", "pem", "crt", "txt", "json", "yaml", "yml", "toml", "conf", "cfg", "ini", "db", "htpasswd":
+		return strings.IndexByte(s, '.') > 0
+	}
+	switch strings.ToLower(s) {
 	case "ldap", "basic", "digest", "bearer", "plain", "login", "oauth", "oauth2", "oidc", "saml", "sso", "kerberos", "gssapi", "gss", "spnego",
 		"negotiate", "ntlm", "pam", "jwt", "token", "tokens", "simple", "password", "md5", "trust", "peer", "ident", "cert", "x509", "tls", "mtls", "iam",
+		"sha1", "sha224", "sha256", "sha384", "sha512", "sha-1", "sha-256", "sha-384", "sha-512",
 		"scram-sha-256", "scram-sha-512", "cram-md5", "mysql_native_password", "caching_sha2_password", "anonymous", "any", "all", "both",
 		"local", "internal", "external", "default", "insecure", "users", "roles", "rbac", "github", "google", "publickey":
 		return true

@@ -80,6 +80,7 @@ func TestCmdline(t *testing.T) {
 		{"sshpass, joined", "/usr/bin/sshpass -pS1 ssh h", "/usr/bin/sshpass -p*** ssh h"},
 		{"redis-cli", "redis-cli -h db -a S1 ping", "redis-cli -h db -a *** ping"},
 		{"mysql", "sudo mysql -uroot -pS1 -P 3306 -p db", "sudo mysql -uroot -p*** -P 3306 -p db"},
+		{"empty in quotes", `ssh-keygen -N "" -f k --password '' --token=''`, `ssh-keygen -N "" -f k --password '' --token=''`},
 		{"mysql in a shell", `sh -c "mysqldump -pS1 db"`, `sh -c "mysqldump -p*** db"`},
 		{"docker login", "docker login -u bob -p S1 reg", "docker login -u bob -p *** reg"},
 		{"docker run", "docker run -p 80:80 img", "docker run -p 80:80 img"},
