@@ -156,7 +156,7 @@ func (e *explanation) small(v *oom.Victim) {
 		return
 	}
 	switch e.cause() {
-	case codeLimitKernel, codeMemoryKernel, codeMemoryMissing, codeNotShort:
+	case codeLimitKernel, codeLimitHugetlb, codeMemoryKernel, codeMemoryMissing, codeNotShort:
 		return
 	}
 	own := add(v.AnonRSSBytes.Value, v.SwapBytes.Value, v.PgtablesBytes.Value, v.ShmemRSSBytes.Value,

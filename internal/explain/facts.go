@@ -25,6 +25,8 @@ type facts struct {
 	memsw                            bool
 	clean                            bool // dirty holds all there is, so the rest is clean
 	anon, shmem, cache, dirty        size
+	hugetlb                          size
+	cacheOrShmem                     uint64 // in cache, yet may be shared memory
 	kernel                           size // sockets included
 	kernelParts                      []part
 	limitUnevictable                 size
@@ -55,8 +57,14 @@ type facts struct {
 	contradicts bool
 }
 
-// uncounted is the part of the kernel's memory that memory.stat has no name for.
-const uncounted = "in no counter"
+// The parts of the kernel's memory that memory.stat has no name for: of v2 what its counters
+// leave, of v1 all of it.
+const (
+	uncounted = "in no counter"
+	kmemOnly  = "in kmem, which v1 does not break down"
+)
+
+const zswapPart = "zswap"
 
 // part is a named share of the kernel's memory.
 type part struct {
@@ -126,23 +134,24 @@ func (f *facts) gatherLimit(l *oom.Limit) {
 	st := l.Stat
 	f.usage, f.max = l.UsageBytes, l.MaxBytes
 	f.anon = first(st, oom.LimitAnon, oom.LimitV1RSS)
-	f.shmem = first(st, oom.LimitShmem)
-	f.cache = first(st, oom.LimitFile, oom.LimitV1Cache)
-	if f.cache.Known {
-		f.cache = size{Value: sub(f.cache.Value, f.shmem.Value), Known: f.shmem.Known}
-	}
+	f.gatherCache(st)
+	f.hugetlb = first(st, oom.LimitHugetlb)
 	f.thps = first(st, oom.LimitAnonTHP, "rss_huge_bytes")
 	f.limitUnevictable = first(st, oom.LimitUnevictable)
 	sock, known := first(st, oom.LimitSock), f.gatherKernelParts(st)
 	f.kernel = first(st, oom.LimitKernel)
+	name := uncounted
 	if !f.kernel.Known {
 		f.kernel = l.KmemUsageBytes // v1: all of it, the parts are not
+		if !known.Known {
+			name = kmemOnly
+		}
 	}
 	whole := f.kernel.Known
 	if !whole {
 		f.kernel = known
 	}
-	f.gatherDirty(st, sum(f.kernel, sock))
+	f.gatherDirty(st, sum(f.kernel, sock, f.hugetlb))
 	if !whole && f.usage.Known && f.anon.Known && f.cache.Known {
 		// Before 5.18 memory.stat has no sum of the kernel's memory, and part of
 		// it (pipes, page tables before 5.11) in no counter: what is charged is
@@ -150,15 +159,38 @@ func (f *facts) gatherLimit(l *oom.Limit) {
 		lists := sum(first(st, oom.LimitActiveAnon), first(st, oom.LimitInactiveAnon), first(st, oom.LimitActiveFile),
 			first(st, oom.LimitInactiveFile), first(st, oom.LimitUnevictable))
 		user := max(add(f.anon.Value, f.cache.Value, f.shmem.Value), lists.Value) // no counter has swap cache before 5.12
-		rest := sub(sub(f.usage.Value, user), sock.Value)
+		rest := sub(sub(f.usage.Value, user), add(sock.Value, f.hugetlb.Value))
 		f.kernel = oom.Some(max(f.kernel.Value, rest))
 	}
-	f.gatherUncounted(sub(f.kernel.Value, known.Value), st)
+	f.gatherUncounted(name, sub(f.kernel.Value, known.Value), st)
 	if sock.Value > 0 {
 		f.kernelParts = append(f.kernelParts, part{"sockets", sock.Value})
 	}
 	f.kernel = sum(f.kernel, sock)
 	f.gatherMemsw(l)
+}
+
+// gatherCache tells page cache from tmpfs and shared memory, which is in the same counter.
+// v1 of old kernels (RHEL 7, 4.4) has no counter of the latter; but pages of files are on the
+// LRU lists of files, and shared memory is on the anonymous ones (mm/shmem.c,
+// __SetPageSwapBacked). What of the cache is on neither is unevictable, and may be either.
+func (f *facts) gatherCache(st oom.Stats) {
+	f.shmem, f.cache = first(st, oom.LimitShmem), first(st, oom.LimitFile, oom.LimitV1Cache)
+	switch {
+	case !f.cache.Known:
+	case f.shmem.Known:
+		f.cache.Value = sub(f.cache.Value, f.shmem.Value)
+	default:
+		files := all(first(st, oom.LimitActiveFile), first(st, oom.LimitInactiveFile))
+		anon := all(first(st, oom.LimitActiveAnon), first(st, oom.LimitInactiveAnon))
+		cache := first(st, oom.LimitV1Cache)
+		if f.cache = (size{}); !all(cache, files, anon, f.anon).Known {
+			return
+		}
+		f.shmem = oom.Some(min(sub(cache.Value, files.Value), sub(anon.Value, f.anon.Value)))
+		f.cache = oom.Some(sub(cache.Value, f.shmem.Value))
+		f.cacheOrShmem = sub(f.cache.Value, files.Value)
+	}
 }
 
 // gatherKernelParts takes the counters that add up to the kernel's memory.
@@ -175,6 +207,7 @@ func (f *facts) gatherKernelParts(st oom.Stats) size {
 		{"slab", slab}, {"page tables", first(st, oom.LimitPagetables)}, {"kernel stacks", first(st, oom.LimitKernelStack)},
 		{"per-CPU memory", first(st, oom.LimitPercpu)}, {"vmalloc", first(st, oom.LimitVmalloc)},
 		{"page tables of KVM or the IOMMU", first(st, oom.LimitSecPagetables)},
+		{zswapPart, first(st, oom.LimitZswap)}, // mm/memcontrol.c, obj_cgroup_charge_zswap
 	} {
 		if known = sum(known, p.bytes); p.bytes.Value > 0 {
 			f.kernelParts = append(f.kernelParts, part{p.name, p.bytes.Value})
@@ -185,7 +218,7 @@ func (f *facts) gatherKernelParts(st oom.Stats) size {
 
 // gatherUncounted is for kernel memory that no counter has. Before 5.11 that is where
 // page tables are, of which the victim's are known.
-func (f *facts) gatherUncounted(rest uint64, st oom.Stats) {
+func (f *facts) gatherUncounted(name string, rest uint64, st oom.Stats) {
 	if v := f.rec.Victim; v != nil && !first(st, oom.LimitPagetables).Known {
 		if tables := min(v.PgtablesBytes.Value, rest); tables > 0 {
 			f.kernelParts = append(f.kernelParts, part{"page tables of this process", tables})
@@ -193,7 +226,7 @@ func (f *facts) gatherUncounted(rest uint64, st oom.Stats) {
 		}
 	}
 	if rest > 0 && len(st) > 0 {
-		f.kernelParts = append(f.kernelParts, part{uncounted, rest})
+		f.kernelParts = append(f.kernelParts, part{name, rest})
 	}
 }
 

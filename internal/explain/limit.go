@@ -47,7 +47,7 @@ func (e *explanation) limit() {
 // swappable reports that swap bears on the kind of memory that fills the limit.
 func (e *explanation) swappable() bool {
 	switch e.cause() {
-	case codeLimitFile, codeLimitDirty, codeLimitKernel:
+	case codeLimitFile, codeLimitDirty, codeLimitKernel, codeLimitHugetlb:
 		return false
 	}
 	return true
@@ -140,6 +140,14 @@ func (e *explanation) limitThrashing() bool {
 		text:  sprintf("%s of it is in swap and %s on the way there or back: probably swapping was too slow", sizeText(used), sizeText(moving)),
 		aside: "swap probably did not take memory fast enough"})
 	return true
+}
+
+// limitStats is memory.stat of the cgroup at its limit.
+func (f *facts) limitStats() oom.Stats {
+	if f.rec.Limit == nil {
+		return nil
+	}
+	return f.rec.Limit.Stat
 }
 
 // limitSwapped is what the cgroup at its limit has in swap.
@@ -295,7 +303,7 @@ func (e *explanation) limitKind() {
 	kinds := [...]struct {
 		code string
 		size size
-	}{{codeLimitAnon, e.anon}, {codeLimitShmem, e.shmem}, {codeLimitFile, e.cache}, {codeLimitKernel, e.kernel}}
+	}{{codeLimitAnon, e.anon}, {codeLimitShmem, e.shmem}, {codeLimitFile, e.cache}, {codeLimitKernel, e.kernel}, {codeLimitHugetlb, e.hugetlb}}
 	top := kinds[0]
 	for _, k := range kinds[1:] {
 		if k.size.Known && k.size.Value > top.size.Value {
@@ -303,7 +311,7 @@ func (e *explanation) limitKind() {
 		}
 	}
 	// What no kind accounts for may be more than the largest of those known.
-	known := sum(e.anon, e.shmem, e.cache, e.kernel).Value
+	known := sum(e.anon, e.shmem, e.cache, e.kernel, e.hugetlb).Value
 	rest := sub(whole.Value, known)
 	if e.contradicts = exceeds(known, whole.Value); e.contradicts || top.size.Value == 0 || top.size.Value < rest {
 		e.kindUnknown(whole.Value)
@@ -319,6 +327,8 @@ func (e *explanation) limitKind() {
 		e.unsure(code, "a mix of several kinds of memory")
 	}
 	switch {
+	case code == codeLimitFile && ratio(e.cacheOrShmem, top.size.Value, 1, 2):
+		e.unsure(code, "shared memory locked with SHM_LOCK: this kernel does not count it")
 	case code == codeLimitFile && !e.pinnedCache() && !e.clean:
 		e.unsure(code, "cache that waits to be written")
 	case code == codeLimitFile && !e.pinnedCache():
@@ -370,6 +380,9 @@ func (e *explanation) kindUnknown(whole uint64) {
 		text += ", limit " + sizeText(e.max.Value)
 	}
 	doubt := "any kind of memory: memory.stat is not in the record"
+	if known := sum(e.anon, e.shmem, e.cache, e.kernel, e.hugetlb); known.Known {
+		doubt = "memory in no counter of the record: those there come to " + sizeText(known.Value)
+	}
 	if v := e.rec.Victim; v != nil && !e.group && ratio(v.RSSBytes.Value, whole, 1, 2) {
 		// Not all of it need be charged here: pages of files are whose read them first.
 		own := "this process alone has " + sizeText(v.RSSBytes.Value) + " resident"
@@ -422,6 +435,8 @@ func (e *explanation) kindFinding(code string, part, whole uint64) finding {
 			more += sprintf("; %s is unevictable (ramfs, or locked with mlock)", sizeText(e.limitUnevictable.Value))
 			after = ", which is unevictable (ramfs, or locked with mlock)"
 		}
+	case codeLimitHugetlb:
+		words, more = "huge pages (hugetlb)", ", which can be neither swapped nor reclaimed"
 	case codeLimitKernel:
 		words = "kernel memory"
 		detail := e.kernelDetail(part)
@@ -444,14 +459,21 @@ func (e *explanation) kernelDetail(whole uint64) string {
 			break
 		}
 		w := p.name + " " + sizeText(p.bytes)
-		if p.name == uncounted {
-			w = sizeText(p.bytes) + " " + p.name
-		}
-		switch {
-		case p.name == "slab":
+		switch p.name {
+		case "slab":
 			w += e.slabCaches()
-		case p.name == uncounted && e.kernelHint() != "":
-			w += ", probably " + e.kernelHint()
+		case zswapPart:
+			if held := first(e.limitStats(), oom.LimitZswapped); held.Known {
+				w += sprintf(" (%s swapped out, compressed)", sizeText(held.Value))
+			}
+		case uncounted, kmemOnly:
+			w = sizeText(p.bytes) + " " + p.name
+			if p.name == uncounted && e.rec.Source == oom.SourceBPF {
+				w += " that was read" // the tracer does not read all of memory.stat
+			}
+			if hint := e.kernelHint(); hint != "" {
+				w += ", probably " + hint
+			}
 		}
 		words = append(words, w)
 	}

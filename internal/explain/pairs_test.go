@@ -244,7 +244,7 @@ type pair struct {
 
 func pairs() []pair {
 	var all []pair
-	for _, group := range [][]pair{limitPairs(), swapPairs(), kubeletPairs(), memoryPairs(), newPairs(), growthPairs(), sigkillPairs(), outcomePairs(), choicePairs(), kindPairs()} {
+	for _, group := range [][]pair{limitPairs(), swapPairs(), kubeletPairs(), memoryPairs(), newPairs(), growthPairs(), sigkillPairs(), outcomePairs(), choicePairs(), kindPairs(), counterPairs()} {
 		all = append(all, group...)
 	}
 	return all

@@ -14,7 +14,7 @@ const (
 	LimitSock             = "sock_bytes" // charged beside LimitKernel, not in it
 	LimitVmalloc          = "vmalloc_bytes"
 	LimitShmem            = "shmem_bytes" // part of LimitFile
-	LimitZswap            = "zswap_bytes"
+	LimitZswap            = "zswap_bytes" // what zswap holds compressed; part of LimitKernel (5.19)
 	LimitZswapped         = "zswapped_bytes"
 	LimitFileMapped       = "file_mapped_bytes"
 	LimitFileDirty        = "file_dirty_bytes"
@@ -29,6 +29,7 @@ const (
 	LimitSlabReclaimable  = "slab_reclaimable_bytes"
 	LimitSlabUnrecl       = "slab_unreclaimable_bytes"
 	LimitSlab             = "slab_bytes"
+	LimitHugetlb          = "hugetlb_bytes"                   // beside LimitAnon and LimitFile; only with memory_hugetlb_accounting (6.13)
 	LimitSwap             = "swap_bytes"                      // swapped out, of this cgroup and below; v1 too
 	LimitV1Cache          = "cache_bytes"                     // v1: page cache, shmem included
 	LimitV1RSS            = "rss_bytes"                       // v1: anonymous memory

@@ -1,0 +1,78 @@
+package explain
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/oomtrace/oomtrace/internal/oom"
+)
+
+// oldV1 is v1 of a kernel that does not count shared memory, with the anonymous memory, the
+// cache, and what of both is on the LRU lists.
+func oldV1(anon, cache, lruAnon, lruFile uint64, changes ...change) *oom.Record {
+	return limitedV1(append([]change{func(r *oom.Record) {
+		r.Victim.AnonRSSBytes, r.Victim.RSSBytes = b(anon), b(anon)
+		r.Limit.Stat = oom.Stats{
+			{Name: oom.LimitV1RSS, Bytes: anon}, {Name: oom.LimitV1Cache, Bytes: cache}, {Name: oom.LimitUnevictable, Bytes: anon + cache - lruAnon - lruFile},
+			{Name: oom.LimitActiveAnon, Bytes: lruAnon / 4}, {Name: oom.LimitInactiveAnon, Bytes: lruAnon - lruAnon/4},
+			{Name: oom.LimitActiveFile, Bytes: lruFile / 8}, {Name: oom.LimitInactiveFile, Bytes: lruFile - lruFile/8},
+		}
+	}}, changes...)...)
+}
+
+// huge is a limit with so many huge pages charged to it, and the rest anonymous memory.
+func huge(v uint64) *oom.Record {
+	return limited(limitStat(oom.LimitAnon, 251*mib-v), limitStat(oom.LimitHugetlb, v))
+}
+
+func counterPairs() []pair {
+	dirty := func(r *oom.Record) {
+		set(&r.Limit.Stat, oom.LimitV1Dirty, 100*mib)
+		set(&r.Limit.Stat, oom.LimitV1Writeback, 30*mib)
+	}
+	return []pair{
+		{codeLimitHugetlb, "huge pages that are charged", huge(210 * mib), codeLimitHugetlb, "a few of them", huge(20 * mib), codeLimitAnon},
+		{codeLimitFile, "v1, cache on the LRU lists of files", oldV1(6*mib, 246*mib, 6*mib, 246*mib), codeLimitFile,
+			"v1, cache on the anonymous ones", oldV1(6*mib, 246*mib, 250*mib, 2*mib), codeLimitShmem},
+		{codeLimitDirty, "v1, dirty cache", oldV1(90*mib, 160*mib, 90*mib, 160*mib, dirty), codeLimitDirty,
+			"v1, locked cache", oldV1(9*mib, 240*mib, 9*mib, 4*mib), codeLimitFile},
+	}
+}
+
+// TestCounters: what a counter of the record holds is neither missed nor counted twice.
+func TestCounters(t *testing.T) {
+	zswap := func(r *oom.Record) {
+		limitStat(oom.LimitAnon, 80*mib)(r)
+		limitStat(oom.LimitKernel, 172*mib)(r)
+		limitStat(oom.LimitSlab, 11*mib)(r)
+		limitStat(oom.LimitZswap, 150*mib)(r)
+		limitStat(oom.LimitZswapped, 460*mib)(r)
+	}
+	kmem := func(r *oom.Record) {
+		r.Limit.Stat = oom.Stats{{Name: oom.LimitV1RSS, Bytes: 60 * mib}, {Name: oom.LimitV1Cache, Bytes: 4 * mib}, {Name: oom.LimitShmem, Bytes: 0}}
+		r.Limit.KmemUsageBytes = b(192 * mib)
+	}
+	for _, tt := range []struct {
+		name     string
+		rec      *oom.Record
+		has, not string
+	}{
+		{"zswap is part of the kernel's memory", limited(zswap), "67 % of it kernel memory (zswap 150 MiB (460 MiB swapped out, compressed))", "counter"},
+		{"without its counter, in a log", limited(limitStat(oom.LimitAnon, 80*mib), limitStat(oom.LimitKernel, 172*mib), fromLog), "(172 MiB in no counter)", "zswap"},
+		{"and live, where not all counters are read", limited(limitStat(oom.LimitAnon, 80*mib), limitStat(oom.LimitKernel, 172*mib), func(r *oom.Record) { r.Source = oom.SourceBPF }),
+			"(172 MiB in no counter that was read)", "zswap"},
+		{"v1's kmem is a counter", limitedV1(kmem), "192 MiB in kmem, which v1 does not break down", "in no counter"},
+		{"v1's kmem, and a guess", limitedV1(kmem, stack("pipe_write+0x1")), "does not break down, probably data in pipes", ""},
+		{"huge pages are no kernel memory", limited(func(r *oom.Record) {
+			r.Limit.Stat = oom.Stats{{Name: oom.LimitAnon, Bytes: 20 * mib}, {Name: oom.LimitFile, Bytes: 6 * mib}, {Name: oom.LimitShmem, Bytes: 0}, {Name: oom.LimitHugetlb, Bytes: 220 * mib}}
+		}), "86 % of it huge pages (hugetlb)", "kernel"},
+		{"what the counters hold", limited(limitStat(oom.LimitAnon, 30*mib)), "could also be memory in no counter of the record: those there come to 35 MiB", "memory.stat is not"},
+		{"v1, half of the cache is locked", oldV1(9*mib, 240*mib, 9*mib, 120*mib), "page cache (could also be shared memory locked with SHM_LOCK", "waits"},
+		{"v1, below half of it is", oldV1(0, 240*mib, 0, 120*mib+1), "could also be cache that waits to be written", "SHM_LOCK"},
+		{"v1, shared memory as far as it is on the lists", oldV1(40*mib, 200*mib, 190*mib, 50*mib), "59 % of it tmpfs and shared memory", ""},
+	} {
+		if s := Of(tt.rec).Summary; !strings.Contains(s, tt.has) || tt.not != "" && strings.Contains(s, tt.not) {
+			t.Errorf("%s: %s", tt.name, s)
+		}
+	}
+}
