@@ -112,9 +112,9 @@ type owner struct {
 // Paths fills in what the cgroup paths say, without asking anything else. It returns
 // the owners found.
 func (e *Enricher) Paths(rec *oom.Record) (owners [roleCount]owner) {
-	if v := rec.Victim; v != nil && v.Cgroup != "" {
-		v.Owner = cgroup.Parse(v.Cgroup).Owner
-		owners[0] = owner{&v.Owner, v.Cgroup}
+	if v := rec.Victim; v != nil && memberOf(v) != "" {
+		v.Owner = cgroup.Parse(memberOf(v)).Owner
+		owners[0] = owner{&v.Owner, memberOf(v)}
 	}
 	if t := rec.Trigger; t != nil && t.Cgroup != "" {
 		t.Owner = cgroup.Parse(t.Cgroup).Owner
@@ -127,11 +127,25 @@ func (e *Enricher) Paths(rec *oom.Record) (owners [roleCount]owner) {
 	if l := rec.Limit; l != nil && l.Cgroup != "" {
 		member := ""
 		if rec.Victim != nil {
-			member = rec.Victim.Cgroup
+			member = memberOf(rec.Victim)
 		}
 		l.Level = cgroup.LevelOf(l.Cgroup, member)
 	}
 	return owners
+}
+
+// memberOf is the victim's cgroup or, where the kernel's log names only the first victim's of a
+// memory.oom.group, the group's: it is in it or below.
+func memberOf(v *oom.Victim) string {
+	if v.Cgroup != "" {
+		return v.Cgroup
+	}
+	for i := range v.CgroupLimits {
+		if v.CgroupLimits[i].OOMGroup.Or(false) {
+			return v.CgroupLimits[i].Cgroup
+		}
+	}
+	return ""
 }
 
 // await waits for containers that the cache does not know yet, but not for those

@@ -78,6 +78,19 @@ func TestPathAlone(t *testing.T) {
 	}
 }
 
+// TestGroupsOwner: the log names the cgroup of a memory.oom.group, and of its victims only the
+// first one's; a group that is not killed together names nobody.
+func TestGroupsOwner(t *testing.T) {
+	for _, group := range []bool{true, false} {
+		rec := record("")
+		rec.Victim.CgroupLimits = []oom.CgroupLimit{{Cgroup: podPath + "/" + idA, OOMGroup: oom.Some(group)}}
+		New(Options{}).Record(t.Context(), rec)
+		if named := rec.Victim.Container != nil && rec.Victim.Container.ID == idA && rec.Victim.Pod != nil; named != group || rec.Victim.Cgroup != "" {
+			t.Errorf("group %v: %+v", group, rec.Victim)
+		}
+	}
+}
+
 func TestNames(t *testing.T) {
 	full := &oom.Pod{
 		UID: uid, Namespace: "shop", Name: "cart", Container: "app", QoS: "burstable",

@@ -76,3 +76,81 @@ func TestCounters(t *testing.T) {
 		}
 	}
 }
+
+// TestLimitOfSwap: the cgroup that may not swap, or has used up what it may, is named by what
+// it is to the victim; one that is no higher than the memory limit is met all the same.
+func TestLimitOfSwap(t *testing.T) {
+	memsw := func(usage, swapped, most, maximum uint64) change {
+		return func(r *oom.Record) {
+			r.Limit.UsageBytes, r.Limit.MaxBytes = b(usage), b(most)
+			r.Limit.MemswUsageBytes, r.Limit.MemswMaxBytes = b(usage+swapped), b(maximum)
+			set(&r.Limit.Stat, oom.LimitV1RSS, usage-5*mib)
+		}
+	}
+	at := func(victim, limit string, level oom.Level) change {
+		return func(r *oom.Record) {
+			fromLog(r)
+			r.Victim.Cgroup, r.Victim.CgroupLimits, r.Limit.Cgroup, r.Limit.Level = victim, nil, limit, level
+		}
+	}
+	noSwap := func(r *oom.Record) { r.Limit.SwapMaxBytes = b(0) }
+	group := func(r *oom.Record) {
+		r.Victim.CgroupLimits = []oom.CgroupLimit{{Cgroup: r.Limit.Cgroup, OOMGroup: oom.Some(true)}}
+	}
+	for _, tt := range []struct {
+		name             string
+		rec              *oom.Record
+		code, text       string
+		summary, without string
+	}{
+		{"memory and swap at a limit that is the memory's too", limitedV1(memsw(400*mib, 112*mib, 512*mib, 512*mib)), codeSwapCgroupFull,
+			"its cgroup has used up memory and swap together: 512 MiB of 512 MiB", "limit of 512 MiB on memory and swap is used up", "back since"},
+		{"and says what is in swap", limitedV1(memsw(400*mib, 112*mib, 512*mib, 512*mib)), codeSwapCgroupFull, "", "; 112 MiB of it is in swap", "may not"},
+		{"below 99 %, something was given back", limitedV1(memsw(394*mib, 112*mib, 512*mib, 512*mib)), codeSwapForbidden, "its cgroup may not swap at its limit",
+			"was met (394 MiB of 512 MiB in use by now)", "on memory and swap"},
+		{"memory is at its own limit", limitedV1(memsw(508*mib, 4*mib, 512*mib, 512*mib)), codeSwapForbidden, "", "limit of 512 MiB is used up", "on memory and swap"},
+		{"a pod's cgroup", limited(at("/pods/p/a", "/pods/p", oom.LevelPod), noSwap), codeSwapForbidden, "the pod's cgroup may not swap (memory.swap.max=0)", "", "its cgroup"},
+		{"a slice's, far up", limited(at("/u/a/b/c", "/u", oom.LevelSlice), noSwap), codeSwapForbidden, "the slice's cgroup may not swap", "", "its cgroup"},
+		{"kubepods", limited(at("/k/a", "/k", oom.LevelKubepods), noSwap), codeSwapForbidden, "the kubepods cgroup may not swap", "", "its cgroup"},
+		{"a cgroup's, of no kind", limited(at("/u/a", "/u", oom.LevelCgroup), noSwap), codeSwapForbidden, "the cgroup at its limit may not swap", "", "its cgroup"},
+		{"the victim's own", limited(at("/u/a", "/u/a", oom.LevelService), noSwap), codeSwapForbidden, "its cgroup may not swap", "", ""},
+		{"no victim's cgroup is known", limited(at("", "/u/a", oom.LevelService), noSwap), codeSwapForbidden, "the service's cgroup may not swap", "", ""},
+		{"but it dies with its group", limited(at("", "/u/a", oom.LevelService), noSwap, group), codeSwapForbidden, "its cgroup may not swap", "", ""},
+		{"v1, a pod's", limitedV1(at("/pods/p/a", "/pods/p", oom.LevelPod), func(r *oom.Record) { r.Limit.MemswMaxBytes = r.Limit.MaxBytes }), codeSwapForbidden,
+			"the pod's cgroup may not swap at its limit: memory.memsw", "the pod's cgroup may not swap (memsw limit", "its cgroup"},
+	} {
+		w := Of(tt.rec)
+		if r := reasonText(w, tt.code); r == "" || !strings.HasPrefix(r, tt.text) {
+			t.Errorf("%s: %s: %q", tt.name, tt.code, r)
+		}
+		if !strings.Contains(w.Summary, tt.summary) || tt.without != "" && strings.Contains(w.Summary, tt.without) {
+			t.Errorf("%s: %s", tt.name, w.Summary)
+		}
+	}
+}
+
+func reasonText(w *oom.Why, code string) string {
+	for _, r := range w.Reasons {
+		if r.Code == code {
+			return r.Text
+		}
+	}
+	return ""
+}
+
+// TestGroupBelowTheLimit: the victims of a memory.oom.group whose own cgroup the log does not
+// name are explained as the one whose cgroup it names.
+func TestGroupBelowTheLimit(t *testing.T) {
+	victim := func(cgroup, group string) *oom.Why {
+		return Of(limited(fromLog, func(r *oom.Record) {
+			r.Limit.Cgroup, r.Limit.Level, r.Victim.Cgroup = "/pods/p", oom.LevelPod, cgroup
+			r.Victim.CgroupLimits = []oom.CgroupLimit{{Cgroup: group, OOMGroup: oom.Some(true)}}
+		}))
+	}
+	for group, above := range map[string]bool{"/pods/p/a": true, "/pods/p": false} {
+		first, second := victim("/pods/p/a", group), victim("", group)
+		if hasCode(first, codeLimitAncestor) != above || first.Summary != second.Summary || len(first.Reasons) != len(second.Reasons) {
+			t.Errorf("a group of %s:\n%+v\n%+v", group, first, second)
+		}
+	}
+}

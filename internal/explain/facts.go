@@ -27,7 +27,7 @@ type facts struct {
 	anon, shmem, cache, dirty        size
 	hugetlb                          size
 	cacheOrShmem                     uint64 // in cache, yet may be shared memory
-	kernel                           size // sockets included
+	kernel                           size   // sockets included
 	kernelParts                      []part
 	limitUnevictable                 size
 	swapcached, limitWriteback, thps size
@@ -361,14 +361,15 @@ func (f *facts) gatherLateSwap() {
 	}
 }
 
-// gatherMemsw is for v1, where the limit that was hit may be the one on memory
-// and swap together. What is swapped out is anonymous memory then.
+// gatherMemsw is for v1, where the limit that was hit may be the one on memory and swap
+// together: a charge asks it first (mm/memcontrol.c, try_charge_memcg), also where it is no
+// higher than that on memory. What is swapped out is anonymous memory then.
 func (f *facts) gatherMemsw(l *oom.Limit) {
 	usage, maximum := l.MemswUsageBytes, l.MemswMaxBytes
 	if !usage.Known || !maximum.Known || !ratio(usage.Value, maximum.Value, 99, 100) {
 		return
 	}
-	if l.MaxBytes.Known && (maximum.Value <= l.MaxBytes.Value || ratio(l.UsageBytes.Value, l.MaxBytes.Value, 99, 100)) {
+	if l.MaxBytes.Known && (maximum.Value < l.MaxBytes.Value || ratio(l.UsageBytes.Value, l.MaxBytes.Value, 99, 100)) {
 		return
 	}
 	f.memsw = true

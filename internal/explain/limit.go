@@ -182,10 +182,13 @@ func (e *explanation) limitSwappable() size {
 	return s
 }
 
+// anyLevel is the cgroup at its limit where its kind is not known.
+const anyLevel = "the cgroup's"
+
 // levelWord names the cgroup at its limit by its kind, never by its name.
 func (f *facts) levelWord() string {
 	if f.rec.Limit == nil {
-		return "the cgroup's"
+		return anyLevel
 	}
 	switch f.rec.Limit.Level {
 	case oom.LevelContainer:
@@ -205,7 +208,7 @@ func (f *facts) levelWord() string {
 	case oom.LevelRoot:
 		return "the root cgroup's"
 	}
-	return "the cgroup's"
+	return anyLevel
 }
 
 // ancestor distinguishes the limit of a pod or slice from the victim's own. Where the
@@ -245,8 +248,9 @@ func (e *explanation) ancestor() {
 // may put the process one level below the container's cgroup (crun does), and a
 // service may do so for itself; such a limit is still the victim's own.
 func (e *explanation) below(v *oom.Victim, l *oom.Limit) bool {
-	below := l.Cgroup == "/" && v.Cgroup != "/" && v.Cgroup != ""
-	if rest, ok := strings.CutPrefix(v.Cgroup, l.Cgroup); ok && strings.HasPrefix(rest, "/") {
+	own := e.victimCgroup()
+	below := l.Cgroup == "/" && own != "/" && own != ""
+	if rest, ok := strings.CutPrefix(own, l.Cgroup); ok && strings.HasPrefix(rest, "/") {
 		below = true
 	}
 	if v.CgroupCut.Or(false) {
@@ -260,6 +264,18 @@ func (e *explanation) below(v *oom.Victim, l *oom.Limit) bool {
 		return below && v.Container != nil
 	}
 	return below
+}
+
+// victimCgroup is the victim's cgroup or, where the kernel's log names only the first victim's
+// of a memory.oom.group, the group's: one decision has one explanation.
+func (f *facts) victimCgroup() string {
+	switch g := f.groupLevel(); {
+	case f.rec.Victim == nil:
+		return ""
+	case f.rec.Victim.Cgroup == "" && g != nil:
+		return g.Cgroup
+	}
+	return f.rec.Victim.Cgroup
 }
 
 // heldByNoTask: half of the usage is tmpfs and shared memory, while all tasks that

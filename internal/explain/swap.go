@@ -192,14 +192,33 @@ func (e *explanation) swapCgroup() swapState {
 	}
 	// The limit's own numbers are among the levels but for a deep cgroup.
 	own := oom.CgroupLimit{Cgroup: l.Cgroup, SwapUsageBytes: l.SwapUsageBytes, SwapMaxBytes: l.SwapMaxBytes}
-	n := len(victimLevels(e.rec.Victim))
-	if e.rec.Victim != nil && e.rec.Victim.Cgroup == l.Cgroup {
-		n = 0
-	}
+	n := e.levelsUp(l.Cgroup)
 	if s := e.swapLevel(&own, n); s != swapUnknown {
 		return s
 	}
-	return e.swapV1(l)
+	return e.swapV1(l, n)
+}
+
+// farUp stands for a number of levels that is not known.
+const farUp = 1 << 16
+
+// levelsUp is how many levels a cgroup is above the victim's own.
+func (e *explanation) levelsUp(cgroup string) int {
+	v := e.rec.Victim
+	if v == nil {
+		return farUp
+	}
+	own := e.victimCgroup()
+	below, ok := strings.CutPrefix(own, strings.TrimSuffix(cgroup, "/"))
+	switch {
+	case own == "" || cgroup == "", !ok && len(v.CgroupLimits) == 0:
+		return farUp
+	case own == cgroup:
+		return 0
+	case !ok || v.CgroupCut.Or(false):
+		return max(len(v.CgroupLimits), 1)
+	}
+	return strings.Count(below, "/")
 }
 
 func victimLevels(v *oom.Victim) []oom.CgroupLimit {
@@ -290,6 +309,9 @@ func (e *explanation) levelName(cgroup string, n int) string {
 	case e.isContainer(cgroup, n):
 		return "its container's cgroup"
 	case e.cgroup && l != nil && l.Cgroup == cgroup:
+		if word := e.levelWord(); word != anyLevel {
+			return strings.Replace(word+" cgroup", "cgroup's cgroup", "cgroup", 1)
+		}
 		return "the cgroup at its limit"
 	case n == 1:
 		return "the cgroup above its own"
@@ -297,24 +319,33 @@ func (e *explanation) levelName(cgroup string, n int) string {
 	return sprintf("a cgroup %d levels above its own", n)
 }
 
-// swapV1 looks at v1's limit on memory and swap together. Swapping a page out
-// does not lower that counter, so where it is no higher than the memory limit,
-// reclaim does not even try (mm/memcontrol.c, try_charge: no MAY_SWAP).
-func (e *explanation) swapV1(l *oom.Limit) swapState {
-	memsw := l.MemswMaxBytes
+// swapV1 looks at v1's limit on memory and swap together, n levels above the victim's own
+// cgroup. Swapping a page out does not lower that counter, so where it is no higher than the
+// memory limit, reclaim does not even try (mm/memcontrol.c, try_charge: no MAY_SWAP). What is
+// swapped out all the same is what other reclaim did, the machine's or an ancestor's.
+func (e *explanation) swapV1(l *oom.Limit, n int) swapState {
+	memsw, who := l.MemswMaxBytes, e.levelName(l.Cgroup, n)
 	if !memsw.Known {
 		return swapUnknown
 	}
-	if l.MaxBytes.Known && memsw.Value <= l.MaxBytes.Value {
-		e.add(e.refused(codeSwapForbidden, sprintf("its cgroup may not swap: memory.memsw.limit_in_bytes is %s, no more than the memory limit of %s",
-			sizeText(memsw.Value), sizeText(l.MaxBytes.Value)), "it may not swap (memsw limit equals memory limit)"))
+	if l.MaxBytes.Known && memsw.Value <= l.MaxBytes.Value && !e.memsw {
+		it := who
+		if n == 0 {
+			it = "it"
+		}
+		e.add(e.refused(codeSwapForbidden, sprintf("%s may not swap at its limit: memory.memsw.limit_in_bytes is %s, no more than the memory limit of %s",
+			who, sizeText(memsw.Value), sizeText(l.MaxBytes.Value)), it+" may not swap (memsw limit equals memory limit)"))
 		if l.Level == oom.LevelContainer || l.Level == "" && e.isContainer(l.Cgroup, 0) {
 			e.kubelet()
 		}
 		return swapForbidden
 	}
 	if u := l.MemswUsageBytes; u.Known && ratio(u.Value, memsw.Value, 99, 100) {
-		e.add(e.refused(codeSwapCgroupFull, "its cgroup has used up memory and swap together: "+partText(u.Value, memsw.Value), "its swap is used up too"))
+		beside := "its swap is used up too"
+		if swapped := e.limitSwapped(); e.memsw && swapped > 0 {
+			beside = sizeText(swapped) + " of it is in swap"
+		}
+		e.add(e.refused(codeSwapCgroupFull, who+" has used up memory and swap together: "+partText(u.Value, memsw.Value), beside))
 		return swapCgroupFull
 	}
 	return swapUnknown
