@@ -19,6 +19,7 @@ const (
 	codeLimitFile       = "limit_file"
 	codeLimitKernel     = "limit_kernel"
 	codeLimitHugetlb    = "limit_hugetlb"
+	codeLimitAlso       = "limit_also"
 	codeLimitFull       = "limit_full"
 	codeLimitAncestor   = "limit_ancestor"
 	codeLimitLowered    = "limit_lowered"
@@ -113,6 +114,7 @@ func limitCodes() []Code {
 		{codeLimitFile, "a cgroup's limit is used up, mostly by page cache that is not dirty", "file_mapped, active_file, unevictable and workingset_refault_file in memory.stat of the cgroup"},
 		{codeLimitKernel, "a cgroup's limit is used up, mostly by kernel memory: slab, sockets, page tables, stacks", "slab, sock, pagetables and kernel_stack in memory.stat of the cgroup; ss -m; slabtop"},
 		{codeLimitHugetlb, "a cgroup's limit is used up, mostly by huge pages (hugetlb)", "hugetlb in memory.stat of the cgroup; grep HugetlbPages /proc/*/status"},
+		{codeLimitAlso, "another kind of memory holds a quarter or more of the limit", ""},
 		{codeLimitFull, "a cgroup's limit is used up, and no one kind of memory holds most of it", stat},
 		{codeLimitAncestor, "the limit is that of a cgroup above the victim's own", "memory.current of each cgroup below the one at its limit"},
 		{codeLimitLowered, "the limit was lowered below what is in use", "what sets the limit: kubelet (in-place resize, VPA), systemctl set-property, docker update"},

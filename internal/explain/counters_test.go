@@ -30,7 +30,17 @@ func counterPairs() []pair {
 		set(&r.Limit.Stat, oom.LimitV1Dirty, 100*mib)
 		set(&r.Limit.Stat, oom.LimitV1Writeback, 30*mib)
 	}
+	swapped := func(v uint64) change { return func(r *oom.Record) { r.Limit.SwapUsageBytes = b(v) } }
+	beside := func(name string, v uint64) *oom.Record {
+		return limited(limitStat(oom.LimitAnon, 180*mib), limitStat(name, v))
+	}
 	return []pair{
+		{codeLimitAlso, "a quarter is kernel memory", beside(oom.LimitKernel, 64*mib), codeLimitAnon, "below a quarter is", beside(oom.LimitKernel, 64*mib-1), codeLimitAnon},
+		{codeLimitAlso, "a quarter is sockets", limited(limitStat(oom.LimitAnon, 180*mib), limitStat(oom.LimitSock, 61*mib)), codeLimitAnon,
+			"the kinds known are more than the whole", beside(oom.LimitKernel, 140*mib), codeLimitAnon},
+		{codeLimitAlso, "a quarter is page cache", beside(oom.LimitFile, 64*mib), codeLimitAnon, "no memory.stat", limited(func(r *oom.Record) { r.Limit.Stat = nil }), codeLimitAnon},
+		{codeLimitAlso, "a quarter is page cache, whatever is in swap", limited(limitStat(oom.LimitAnon, 150*mib), limitStat(oom.LimitFile, 90*mib), swapped(26*mib)), codeLimitAnon,
+			"page cache that may be swap cache", limited(limitStat(oom.LimitAnon, 150*mib), limitStat(oom.LimitFile, 90*mib), swapped(26*mib+1)), codeLimitAnon},
 		{codeLimitHugetlb, "huge pages that are charged", huge(210 * mib), codeLimitHugetlb, "a few of them", huge(20 * mib), codeLimitAnon},
 		{codeLimitFile, "v1, cache on the LRU lists of files", oldV1(6*mib, 246*mib, 6*mib, 246*mib), codeLimitFile,
 			"v1, cache on the anonymous ones", oldV1(6*mib, 246*mib, 250*mib, 2*mib), codeLimitShmem},
@@ -73,6 +83,32 @@ func TestCounters(t *testing.T) {
 	} {
 		if s := Of(tt.rec).Summary; !strings.Contains(s, tt.has) || tt.not != "" && strings.Contains(s, tt.not) {
 			t.Errorf("%s: %s", tt.name, s)
+		}
+	}
+}
+
+// TestOtherKinds: what is beside the largest kind is in the summary in few words.
+func TestOtherKinds(t *testing.T) {
+	shmem := []change{limitStat(oom.LimitAnon, 140*mib), limitStat(oom.LimitFile, 110*mib), limitStat(oom.LimitShmem, 108*mib)}
+	cache := []change{limitStat(oom.LimitAnon, 140*mib), limitStat(oom.LimitFile, 110*mib), limitStat(oom.LimitFileWriteback, 0)}
+	with := func(base []change, more ...change) []change { return append(base[:len(base):len(base)], more...) }
+	for _, tt := range []struct {
+		name     string
+		rec      *oom.Record
+		has, not string
+	}{
+		{"slab", limited(limitStat(oom.LimitAnon, 140*mib), limitStat(oom.LimitKernel, 110*mib), limitStat(oom.LimitSlab, 104*mib)),
+			"55 % of it anonymous memory of this process; 43 % is kernel memory (slab 104 MiB)", ""},
+		{"shared memory", limited(shmem...), "55 % of it anonymous memory of this process; 42 % is tmpfs and shared memory", "cache"},
+		{"dirty cache", limited(with(cache, limitStat(oom.LimitFileDirty, 55*mib))...), "; 43 % is page cache that waits to be written", ""},
+		{"clean cache", limited(with(cache, limitStat(oom.LimitFileDirty, 55*mib-1))...), "; 43 % is page cache;", "waits"},
+		{"three kinds", limited(limitStat(oom.LimitAnon, 86*mib), limitStat(oom.LimitFile, 84*mib), limitStat(oom.LimitShmem, 0), limitStat(oom.LimitKernel, 80*mib)),
+			"; 33 % is page cache; 31 % is kernel memory (80 MiB in no counter)", ""},
+		{"beside neighbours", limited(inPod(30*mib), limitStat(oom.LimitAnon, 140*mib), limitStat(oom.LimitKernel, 110*mib)), "mostly by others", "kernel memory"},
+	} {
+		w := Of(tt.rec)
+		if !strings.Contains(w.Summary, tt.has) || tt.not != "" && strings.Contains(w.Summary, tt.not) || !hasCode(w, codeLimitAlso) {
+			t.Errorf("%s: %+v", tt.name, w)
 		}
 	}
 }

@@ -148,7 +148,7 @@ func newPairs() []pair {
 		{codeLimitNoTask, "of a process that moved away", limited(weighed(3, 60*mib)), codeLimitAnon, "held by the tasks", limited(weighed(3, 250*mib)), codeLimitAnon},
 		{codeLimitShmem, "of a removed cgroup", limited(append(tmpfs, weighed(2, 40*mib))...), codeLimitShmem, "the neighbours' processes hold it", limited(inPod(30*mib), weighed(9, 250*mib)), codeLimitAncestor},
 		{codeTHP, "nearly all", limited(limitStat(oom.LimitAnonTHP, 200*mib), victimAnon(251*mib)), codeLimitAnon, "some", limited(limitStat(oom.LimitAnonTHP, 100*mib), victimAnon(251*mib)), codeLimitAnon},
-		{codeLimitAnon, "pages on their way to swap", limited(limitStat(oom.LimitAnon, 150*mib), limitStat(oom.LimitFile, 104*mib), limitStat(oom.LimitSwapcached, 100*mib), limitStat(oom.LimitKernel, 2*mib)), codeLimitAnon,
+		{codeLimitAnon, "pages on their way to swap", limited(limitStat(oom.LimitAnon, 150*mib), limitStat(oom.LimitFile, 104*mib), limitStat(oom.LimitSwapcached, 100*mib), limitStat(oom.LimitKernel, 2*mib), func(r *oom.Record) { r.Limit.SwapUsageBytes = b(110 * mib) }), codeLimitAnon,
 			"files", limited(limitStat(oom.LimitAnon, 20*mib), limitStat(oom.LimitFile, 230*mib), limitStat(oom.LimitSwapcached, 4*mib)), codeLimitFile},
 		{codeSwapoff, "it is the victim", system(swap(0, 0), origin("swapoff"), device), codeSwapoff, "KSM is turned off", system(swap(0, 0), origin("sh")), codeSwapNone},
 		{codeSwapoff, "it asked and died, in a cut log", system(fromLog, bySwapoff, died, noSwapLines), codeSwapoff, "another died", system(fromLog, bySwapoff, noSwapLines), codeMemoryLow},

@@ -316,10 +316,7 @@ func (e *explanation) limitKind() {
 	if !whole.Known {
 		return
 	}
-	kinds := [...]struct {
-		code string
-		size size
-	}{{codeLimitAnon, e.anon}, {codeLimitShmem, e.shmem}, {codeLimitFile, e.cache}, {codeLimitKernel, e.kernel}, {codeLimitHugetlb, e.hugetlb}}
+	kinds := e.kinds()
 	top := kinds[0]
 	for _, k := range kinds[1:] {
 		if k.size.Known && k.size.Value > top.size.Value {
@@ -327,23 +324,65 @@ func (e *explanation) limitKind() {
 		}
 	}
 	// What no kind accounts for may be more than the largest of those known.
-	known := sum(e.anon, e.shmem, e.cache, e.kernel, e.hugetlb).Value
+	known := e.counted().Value
 	rest := sub(whole.Value, known)
 	if e.contradicts = exceeds(known, whole.Value); e.contradicts || top.size.Value == 0 || top.size.Value < rest {
 		e.kindUnknown(whole.Value)
 		return
 	}
-	code := top.code
-	// Half of the cache: the clean half could have made room.
-	if code == codeLimitFile && ratio(e.dirty.Value, top.size.Value, 1, 2) {
-		code = codeLimitDirty
-	}
-	e.add(e.kindFinding(code, top.size.Value, whole.Value))
+	f := e.kindFinding(top.code, top.size.Value, whole.Value)
+	f.lead = sprintf("%s, %s of it %s", e.limitUsedUp(), percentText(min(top.size.Value, whole.Value), whole.Value), f.lead)
+	e.add(f)
 	if !ratio(top.size.Value, whole.Value, 1, 2) {
-		e.unsure(code, "a mix of several kinds of memory")
+		e.unsure(top.code, "a mix of several kinds of memory")
 	}
+	e.cacheDoubts(top.code, top.size.Value)
+	e.settle(top.code)
+	e.otherKinds(kinds[:], top, whole.Value)
+}
+
+// kindOf is a kind of memory at a limit: its code, and how much there is.
+type kindOf struct {
+	code string
+	size size
+}
+
+func (e *explanation) kinds() [5]kindOf {
+	cache := codeLimitFile
+	// Half of the cache: the clean half could have made room.
+	if ratio(e.dirty.Value, e.cache.Value, 1, 2) {
+		cache = codeLimitDirty
+	}
+	return [...]kindOf{{codeLimitAnon, e.anon}, {codeLimitShmem, e.shmem}, {cache, e.cache}, {codeLimitKernel, e.kernel}, {codeLimitHugetlb, e.hugetlb}}
+}
+
+// counted is what the counters of the record hold together.
+func (f *facts) counted() size { return sum(f.anon, f.shmem, f.cache, f.kernel, f.hugetlb) }
+
+// otherKinds are those beside the largest, from a quarter of the limit on: without them there
+// would have been room.
+func (e *explanation) otherKinds(kinds []kindOf, top kindOf, whole uint64) {
+	for _, k := range kinds {
+		sure := k.size.Value
+		if (k.code == codeLimitFile || k.code == codeLimitDirty) && !e.swapcached.Known {
+			sure = sub(sure, e.limitSwapped()) // before 5.12 the swap cache is in it
+		}
+		if k == top || !ratio(sure, whole, 1, 4) {
+			continue
+		}
+		f := e.kindFinding(k.code, k.size.Value, whole)
+		other := finding{code: codeLimitAlso, text: f.text}
+		if e.cause() == top.code {
+			other.aside = percentText(min(k.size.Value, whole), whole) + " is " + f.lead
+		}
+		e.add(other)
+	}
+}
+
+// cacheDoubts: page cache is there to be dropped, or to be written and dropped.
+func (e *explanation) cacheDoubts(code string, cache uint64) {
 	switch {
-	case code == codeLimitFile && ratio(e.cacheOrShmem, top.size.Value, 1, 2):
+	case code == codeLimitFile && ratio(e.cacheOrShmem, cache, 1, 2):
 		e.unsure(code, "shared memory locked with SHM_LOCK: this kernel does not count it")
 	case code == codeLimitFile && !e.pinnedCache() && !e.clean:
 		e.unsure(code, "cache that waits to be written")
@@ -354,7 +393,6 @@ func (e *explanation) limitKind() {
 		// NR_SWAPCACHE is there since 5.12.
 		e.unsure(code, "memory on its way to swap: this kernel counts it as page cache")
 	}
-	e.settle(code)
 }
 
 // pinnedCache says that at least half of the cache cannot be dropped: what is
@@ -396,7 +434,7 @@ func (e *explanation) kindUnknown(whole uint64) {
 		text += ", limit " + sizeText(e.max.Value)
 	}
 	doubt := "any kind of memory: memory.stat is not in the record"
-	if known := sum(e.anon, e.shmem, e.cache, e.kernel, e.hugetlb); known.Known {
+	if known := e.counted(); known.Known {
 		doubt = "memory in no counter of the record: those there come to " + sizeText(known.Value)
 	}
 	if v := e.rec.Victim; v != nil && !e.group && ratio(v.RSSBytes.Value, whole, 1, 2) {
@@ -420,7 +458,7 @@ func (f *facts) tasksAnon() uint64 {
 	return s
 }
 
-// kindFinding says the kind once as a reason and once as the summary.
+// kindFinding says the kind once as a reason and once, in few words, for the summary.
 func (e *explanation) kindFinding(code string, part, whole uint64) finding {
 	words, more, after := "", "", ""
 	switch code {
@@ -460,8 +498,7 @@ func (e *explanation) kindFinding(code string, part, whole uint64) finding {
 			more, after = ", most of it "+detail, " ("+detail+")"
 		}
 	}
-	return finding{code: code, text: words + ": " + partText(part, whole) + more,
-		lead: sprintf("%s, %s of it %s", e.limitUsedUp(), percentText(min(part, whole), whole), words+after)}
+	return finding{code: code, text: words + ": " + partText(part, whole) + more, lead: words + after}
 }
 
 // kernelDetail names the biggest parts of the kernel's memory, worst first: those of
