@@ -764,3 +764,29 @@ func TestKubectl(t *testing.T) {
 		})
 	}
 }
+
+// TestVendorPrefixes: phones' kernels put the CPU or the caller before each text, and what keeps
+// their log a date before it. Neither is of a name; a name that only looks so stays.
+func TestVendorPrefixes(t *testing.T) {
+	kill := func(trigger string) wanted { return wanted{oom.KindKill, "812 hostapd", trigger, nil} }
+	for name, c := range map[string]struct {
+		format  string
+		trigger string
+		lines   []string
+	}{
+		"the CPU":                   {"[  104.482941] c%d %s", "squid", []string{headerLine, cpuLine, "Mem-Info:", killedLine}},
+		"the CPU, a level, a date":  {"09-22 15:36:44.117 <4>[  104.482941] c%d %s", "squid", []string{headerLine, cpuLine, "Mem-Info:", killedLine}},
+		"the CPU of ten":            {"<4>[  104.482941] c1%d  %s", "squid", []string{headerLine, cpuLine, "Mem-Info:", killedLine}},
+		"a date":                    {"09-22 15:36:44.117 <%d>[  104.482941] %s", "squid", []string{headerLine, cpuLine, killedLine}},
+		"a caller of HiSilicon":     {"<4>[  104.482941s][pid:214,cpu%d,kswapd0]%s", "squid", []string{headerLine, cpuLine, killedLine}},
+		"a name that looks so":      {"[  104.48294%d] %s", "c2 sh", []string{"c2 sh" + headerLine[len("squid"):], cpuLine, killedLine}},
+		"such a name behind a date": {"09-22 15:36:44.117 <%d>[  104.482941] %s", "c2 sh", []string{"c2 sh" + headerLine[len("squid"):], cpuLine, killedLine}},
+	} {
+		var log strings.Builder
+		for i, l := range c.lines {
+			fmt.Fprintf(&log, c.format+"\n", i, l)
+		}
+		t.Run(name, func(t *testing.T) { checkWanted(t, log.String(), kill(c.trigger)) })
+	}
+	checkWanted(t, "[  104.482941] c2 "+killedLine+"\n", kill(""))
+}

@@ -152,6 +152,7 @@ func (x *prefixes) surroundings(head []byte) {
 		}
 	}
 	x.lead = x.leadOf(head, all)
+	x.cpus = x.cpusOf(head)
 }
 
 // leadOf finds what stands before lines without stamps, such as a person's name or a number:
@@ -258,7 +259,7 @@ func (x *prefixes) cutLead(b []byte) []byte {
 
 // probe reads lines as x does, and leaves x as it is.
 func (x *prefixes) probe() prefixes {
-	return prefixes{o: x.o, g: x.g, page: x.page, entities: x.entities, lead: x.lead, trailer: x.trailer, marked: x.marked}
+	return prefixes{o: x.o, g: x.g, page: x.page, entities: x.entities, lead: x.lead, trailer: x.trailer, cpus: x.cpus, marked: x.marked}
 }
 
 // cutTrailer takes that off a line.
@@ -345,12 +346,14 @@ func stamped(b []byte) bool {
 		if _, _, ok := parseISO(b, time.UTC); ok || len(b) > 20 && b[2] == '-' && b[5] == ' ' && b[8] == ':' && b[14] == '.' {
 			return true
 		}
-		_, ok := ParseKmsg(b)
-		return ok
+		if max(b[1], b[2]) < utf8.RuneSelf {
+			_, ok := ParseKmsg(b)
+			return ok
+		}
 	case scan.HasPrefix(b, "kernel: "), scan.HasPrefix(b, "kern "):
 		return true
 	}
-	if len(b) < 16 || b[0] < 'A' || bytes.IndexByte(b[:min(len(b), 24)], ':') < 0 {
+	if len(b) < 16 || b[0] < 'A' && !scan.IsDigit(b[0]) || bytes.IndexByte(b[:min(len(b), 24)], ':') < 0 {
 		return false
 	}
 	first, rest := scan.Field(b)
@@ -363,7 +366,7 @@ func stamped(b []byte) bool {
 
 func monthOf(b []byte) bool {
 	_, ok := month(b)
-	return ok && len(b) > 2 && !scan.IsDigit(b[0])
+	return ok && len(b) > 2 && !scan.IsDigit(b[len(b)-1])
 }
 
 // plain takes escapes of terminals out, as bytes or written out, and makes the blanks of

@@ -95,6 +95,23 @@ func TestPrefixes(t *testing.T) {
 		"mar  7 12:00:09 box kernel: " + text:                          {Time: noon, Node: "box", Exact: true},
 		"Mär 07 12:00:09 box kernel: " + text:                          {Time: noon, Node: "box", Exact: true},
 		"mars 07 12:00:09 box kernel: " + text:                         {Time: noon, Node: "box", Exact: true},
+		"mrt 07 12:00:09 box kernel: " + text:                          {Time: noon, Node: "box", Exact: true},
+		"märts 07 12:00:09 box kernel: " + text:                        {Time: noon, Node: "box", Exact: true},
+		"márc 07 12:00:09 box kernel: " + text:                         {Time: noon, Node: "box", Exact: true},
+		"maalis 07 12:00:09 box kernel: " + text:                       {Time: noon, Node: "box", Exact: true},
+		"bře 07 12:00:09 box kernel: " + text:                          {Time: noon, Node: "box", Exact: true},
+		"мар 07 12:00:09 box kernel: " + text:                          {Time: noon, Node: "box", Exact: true},
+		"Мар. 07 12:00:09 box kernel: [    5.000001] " + text:          {Time: noon, Uptime: known(5000001000), Node: "box", Exact: true},
+		"Μάρ 07 12:00:09 box kernel: " + text:                          {Time: noon, Node: "box", Exact: true},
+		"mar. 07 12:00:09 box kernel: " + text:                         {Time: noon, Node: "box", Exact: true},
+		"3月 07 12:00:09 box kernel: " + text:                           {Time: noon, Node: "box", Exact: true},
+		" 3월 07 12:00:09 box kernel: " + text:                          {Time: noon, Node: "box", Exact: true},
+		"מרץ 07 12:00:09 box kernel: " + text:                          {Time: noon, Node: "box", Exact: true},
+		"มี.ค. 07 12:00:09 box kernel: " + text:                        {Time: noon, Node: "box", Exact: true},
+		"xyz 07 12:00:09 box kernel: " + text:                          {Node: "box", Exact: true},
+		"srp 07 12:00:09 box kernel: " + text:                          {Node: "box", Exact: true},
+		"03-07 12:00:09.000 <4>[    5.000001] " + text:                 {Time: noon, Uptime: known(5000001000), Exact: true},
+		"03-07 12:00:09.000 [    5.000001] " + text:                    {Time: noon, Uptime: known(5000001000), Exact: true},
 		"kernel: " + text:                                              {Exact: true},
 		"03-07 12:00:09.000     0     0 W kernel  : " + text:           {Time: noon, Exact: true},
 		"[pod/a/b] [    5.000001] " + text:                             {Uptime: known(5000001000), Exact: true},
@@ -109,6 +126,39 @@ func TestPrefixes(t *testing.T) {
 		got := to.lines[0]
 		if string(got.Text) != text || got.Uptime != want.Uptime || !got.Time.Equal(want.Time) || got.Node != want.Node || got.Caller != want.Caller || got.Exact != want.Exact || got.Number != 1 {
 			t.Errorf("%q: %+v", raw, got)
+		}
+	}
+}
+
+// TestAnothers: a program's tag or facility makes a line another's, whatever it says further
+// on and whatever the language of its stamp is.
+func TestAnothers(t *testing.T) {
+	const text = "part one [    5.000001] Out of memory: Killed process 7 (a)"
+	for _, raw := range []string{
+		"Mar 07 12:00:09 box app[7]: " + text,
+		"mei 07 12:00:09 box app[7]: " + text,
+		"févr. 07 12:00:09 box app: " + text,
+		"мар 07 12:00:09 box app: " + text,
+		"3月 07 12:00:09 box app: " + text,
+		"xyz 07 12:00:09 box app: " + text,
+		"03-07 12:00:09.000 app: " + text,
+		"03-07 12:00:09.000  214  214 I app: " + text,
+		"03-07 12:00:09.000 <14>[    5.000001] " + text,
+	} {
+		if to, _ := read(t, strings.NewReader(raw+"\n"), true); len(to.lines) != 0 {
+			t.Errorf("%q: %+v", raw, to.lines[0])
+		}
+	}
+}
+
+// TestMonths: each has its name in each language; what two mean differently is none.
+func TestMonths(t *testing.T) {
+	for name, want := range map[string]time.Month{
+		"Nov": 11, "févr.": 2, "JUN": 6, "kas": 11, "Şub": 2, "paź": 10, "ноя": 11, "Ιούλ": 7, "syys": 9, "11月": 11, "1월": 1, "12월": 12, "7": 7,
+		"lis": 0, "lip": 0, "srp": 0, "13月": 0, "0月": 0, "Dez": 12, "": 0, ".": 0, "novnovnovnovnovnovnovnovnov": 0, "\xff\xfe\xfd": 0, "7th": 0,
+	} {
+		if got, ok := month([]byte(name)); ok != (want > 0) || ok && got != want {
+			t.Errorf("%q: %v, %v", name, got, ok)
 		}
 	}
 }

@@ -24,6 +24,7 @@ type prefixes struct {
 	marked              bool   // Markdown's way to write characters
 	fence               string // what ends a log that is set in
 	lead, trailer       string // what begins and ends each line
+	cpus                bool   // behind each stamp is the CPU
 	afterUser           bool   // the last line that had a prefix was another program's
 	node                string // the last node seen, so that it is made a string once
 	human               time.Time
@@ -244,7 +245,10 @@ func (x *prefixes) wrap(l *Line, b []byte) ([]byte, wrapState) {
 		if rest, st := x.unopened(l, b); st != wrapNone {
 			return rest, st
 		}
-		return x.unix(l, b)
+		if rest, st := x.unix(l, b); st != wrapNone || len(b) < 3 || max(b[1], b[2]) < utf8.RuneSelf {
+			return rest, st
+		}
+		return x.localized(l, b) // "11月"
 	case c >= 'A' && c <= 'Z':
 		if len(b) > 2 && b[1] == '/' {
 			return logcatTag(l, b[2:], false)
@@ -259,11 +263,12 @@ func (x *prefixes) wrap(l *Line, b []byte) ([]byte, wrapState) {
 	case scan.HasPrefix(b, "time="), scan.HasPrefix(b, "level="), scan.HasPrefix(b, "ts="): // logfmt
 		return b, wrapUser
 	case c >= 'a' && c <= 'z':
-		if t, rest, ok := x.stamp3164(b); ok { // a month in another language
-			l.Time = t
-			return x.tag(l, rest, true)
+		if rest, st := x.localized(l, b); st != wrapNone {
+			return rest, st
 		}
 		return facility(b)
+	case c >= utf8.RuneSelf:
+		return x.localized(l, b)
 	}
 	return b, wrapNone
 }
@@ -505,7 +510,9 @@ func (x *prefixes) isoStamp(l *Line, b []byte) bool {
 // afterClock takes off the caller's "[ T123]" and, after journalctl's
 // monotonic stamps, the host and "kernel:".
 func (x *prefixes) afterClock(l *Line, b []byte) ([]byte, wrapState) {
-	b = cutCaller(l, b)
+	if b = cutCaller(l, b); x.cpus {
+		b = b[cpuMark(b):]
+	}
 	if !l.Uptime.Known && len(b) > len("[0.000000]") && b[0] == '[' { // a console's log, stamped by who keeps it
 		if up, ok := uptime(b[1:max(1, bytes.IndexByte(b, ']'))]); ok {
 			l.Uptime = oom.Some(up)
@@ -545,14 +552,60 @@ func cutCaller(l *Line, b []byte) []byte {
 	return bytes.TrimPrefix(b, []byte(" "))
 }
 
+// cpuMark is how long the CPU is that Unisoc's kernels put before each text: "c2 ".
+func cpuMark(b []byte) int {
+	if len(b) < 3 || b[0] != 'c' || !scan.IsDigit(b[1]) {
+		return 0
+	}
+	n := 2
+	if scan.IsDigit(b[2]) {
+		n++
+	}
+	if n == len(b) || b[n] != ' ' {
+		return 0
+	}
+	return len(b) - len(scan.SkipSpaces(b[n:]))
+}
+
+// cpusOf says whether a log has such a CPU before most texts, or before one that is known
+// behind it: a process may be called "c2 sh".
+func (x *prefixes) cpusOf(head []byte) bool {
+	if !scan.Contains(head, "] c") {
+		return false
+	}
+	const fewest = 3
+	marked, all := 0, 0
+	for line := range bytes.Lines(head) {
+		probe := x.probe()
+		l, ok := probe.line(line)
+		if !ok || !l.Uptime.Known {
+			continue
+		}
+		all++
+		if n := cpuMark(l.Text); n > 0 && n < len(l.Text) {
+			marked++
+			if x.g.Class(l.Text[n:]).Own {
+				return true
+			}
+		}
+	}
+	return marked >= fewest && marked*2 > all
+}
+
 // vendorCaller takes off "<4>.(1)[214:kswapd0]", "(1)[214:kswapd0]", "I[1:        kswapd0:  214] "
-// and that without the level.
+// and that without the level, and "[pid:214,cpu2,kswapd0]".
 func vendorCaller(b []byte) (rest []byte, ok bool) {
 	if len(b) > 8 && (b[0] == '<' && scan.IsDigit(b[1]) || b[0] == '(' && scan.IsDigit(b[1]) || b[0] == '.' && b[1] == '(') {
 		if i := bytes.IndexByte(b, '['); i >= 3 && i < 12 && b[i-1] == ')' {
 			if end := bytes.IndexByte(b[i:], ']'); end > 0 {
 				return bytes.TrimPrefix(b[i+end+1:], []byte(" ")), true
 			}
+		}
+		return b, false
+	}
+	if scan.HasPrefix(b, "[pid:") {
+		if end := bytes.IndexByte(b, ']'); end > 0 && end < 64 && scan.Contains(b[:end], ",cpu") {
+			return bytes.TrimPrefix(b[end+1:], []byte(" ")), true
 		}
 		return b, false
 	}
@@ -615,6 +668,9 @@ func (x *prefixes) logcat(l *Line, b []byte) ([]byte, wrapState) {
 	if text, st := logcatFields(l, rest); st != wrapNone {
 		return text, st
 	}
+	if rest = scan.SkipSpaces(rest); len(rest) > 0 && (rest[0] == '<' || rest[0] == '[') && stamped(rest) {
+		return rest, wrapMore // a vendor's, of the kernel's log alone: logd puts who wrote it before its text
+	}
 	return b, wrapUser
 }
 
@@ -673,9 +729,8 @@ func (x *prefixes) unix(l *Line, b []byte) ([]byte, wrapState) {
 // short-full "Mon 2025-11-24 01:02:03 UTC host kernel: ", and OpenWrt's "Mon
 // Nov 24 01:02:03 2025 kern.err kernel: ".
 func (x *prefixes) syslog(l *Line, b []byte) ([]byte, wrapState) {
-	if t, rest, ok := x.stamp3164(b); ok {
-		l.Time = t
-		return x.tag(l, rest, true)
+	if rest, st := x.localized(l, b); st != wrapNone {
+		return rest, st
 	}
 	if len(b) < 24 || b[3] != ' ' {
 		return b, wrapNone
@@ -691,6 +746,24 @@ func (x *prefixes) syslog(l *Line, b []byte) ([]byte, wrapState) {
 		if x.ctime(l, b[:n]) && (n == len(b) || b[n] == ' ') {
 			return x.tag(l, scan.SkipSpaces(b[n:]), true)
 		}
+	}
+	return b, wrapNone
+}
+
+// localized reads RFC 3164's stamp, whose month follows the locale: "Nov 24 01:02:03", "févr. 24
+// 01:02:03" or "11月 24 01:02:03". A word that is no month that is known may as well be no stamp's:
+// then only a tag behind it tells.
+func (x *prefixes) localized(l *Line, b []byte) ([]byte, wrapState) {
+	t, rest, known, ok := x.stamp3164(b)
+	if !ok {
+		return b, wrapNone
+	}
+	if known {
+		l.Time = t
+		return x.tag(l, rest, true)
+	}
+	if text, st := x.tag(l, rest, false); st == wrapUser || l.Exact {
+		return text, st
 	}
 	return b, wrapNone
 }

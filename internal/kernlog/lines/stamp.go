@@ -3,8 +3,8 @@ package lines
 import (
 	"bytes"
 	"math"
-	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/oomtrace/oomtrace/internal/kernlog/scan"
 )
@@ -32,7 +32,7 @@ func uptime(b []byte) (ns uint64, ok bool) {
 	if len(rest) > 1 && rest[0] == ',' && scan.IsDigit(rest[1]) { // the CPU, as some phones have it
 		_, rest, _ = scan.Uint(rest[1:])
 	}
-	if len(rest) > 0 && rest[0] != '<' {
+	if len(rest) > 0 && rest[0] != '<' && string(rest) != "s" { // HiSilicon's has the unit
 		return 0, false
 	}
 	return sec*1e9 + frac, true
@@ -126,55 +126,26 @@ func clock(b []byte) (h, m, s int, ok bool) {
 	return h, m, s, ok1 && ok2 && ok3
 }
 
-// month reads "Nov", in the languages whose short names are alike, and "11月" as dmesg -T
-// prints it in Chinese and Japanese.
-func month(b []byte) (time.Month, bool) {
-	if v, rest, ok := scan.Uint(b); ok {
-		return time.Month(v), v >= 1 && v <= 12 && (len(rest) == 0 || scan.HasPrefix(rest, "月") || scan.HasPrefix(rest, "월"))
-	}
-	b = bytes.TrimSuffix(b, []byte("."))
-	for i, names := range &monthNames {
-		for len(names) > 0 {
-			name, rest, _ := strings.Cut(names, " ")
-			if len(b) == len(name) && strings.EqualFold(string(b), name) {
-				return time.Month(i + 1), true
-			}
-			names = rest
-		}
-	}
-	return 0, false
-}
-
-// monthNames are English, German, Spanish, Portuguese, Italian and French.
-var monthNames = [12]string{
-	"Jan ene gen janv", "Feb fev fév", "Mar Mär mars", "Apr abr avr", "May Mai mag", "Jun giu juin",
-	"Jul lug juil", "Aug ago août", "Sep set sept", "Oct Okt out ott", "Nov", "Dec Dez dic déc",
-}
-
-// stamp3164 reads "Nov 24 01:02:03" and "Nov 24 01:02:03.123456".
-func (x *prefixes) stamp3164(b []byte) (time.Time, []byte, bool) {
-	if len(b) < 16 {
-		return time.Time{}, b, false
-	}
-	name := bytes.IndexByte(b[:7], ' ')
+// stamp3164 reads "Nov 24 01:02:03" and "Nov 24 01:02:03.123456". Where the word before the day
+// is no month that is known, the time is not either.
+func (x *prefixes) stamp3164(b []byte) (t time.Time, rest []byte, known, ok bool) {
+	name := bytes.IndexByte(b[:min(len(b), longestMonth+1)], ' ')
 	if name < 3 {
-		return time.Time{}, b, false
+		return t, b, false, false
 	}
-	mon, ok := month(b[:name])
-	b = b[name-3:] // as if it had three letters
-	if len(b) < 16 {
-		return time.Time{}, b, false
+	day, rest, ok := scan.Uint(scan.SkipSpaces(b[name:]))
+	if !ok || day < 1 || day > 31 || len(rest) < len(" 01:02:03 ") || rest[0] != ' ' {
+		return t, b, false, false
 	}
-	at := 6
-	if b[5] == ' ' { // a second blank before a day of one digit, that is lost
-		at = 5
+	h, m, s, ok := clock(rest[1:])
+	if !ok {
+		return t, b, false, false
 	}
-	day, ok2 := digits(b[4:at])
-	h, m, s, ok3 := clock(b[at+1:])
-	if !ok || !ok2 || !ok3 || b[at] != ' ' || len(b) < at+10 {
-		return time.Time{}, b, false
+	mon, known := month(b[:name])
+	if !known && !isWord(b[:name]) {
+		return t, b, false, false
 	}
-	rest := b[at+9:]
+	rest = rest[len(" 01:02:03"):]
 	nanos := 0
 	if rest[0] == '.' {
 		n := 0
@@ -188,7 +159,20 @@ func (x *prefixes) stamp3164(b []byte) (time.Time, []byte, bool) {
 			nanos *= 10
 		}
 	}
-	return x.withYear(mon, day, h, m, s, nanos), scan.SkipSpaces(rest), true
+	if known {
+		t = x.withYear(mon, int(day), h, m, s, nanos)
+	}
+	return t, scan.SkipSpaces(rest), known, true
+}
+
+// isWord says whether there are only letters, and perhaps a full stop behind them.
+func isWord(b []byte) bool {
+	for _, c := range bytes.TrimSuffix(b, []byte(".")) {
+		if c < utf8.RuneSelf && (!isWordPart(c) || scan.IsDigit(c) || c == '_') {
+			return false
+		}
+	}
+	return true
 }
 
 // withYear finds the year of a stamp without one: as given for the first stamp
@@ -274,13 +258,14 @@ func (x *prefixes) humanTime(l *Line, b []byte) bool {
 		}
 		return ok
 	}
-	if len(b) != 11 || b[5] != ' ' || b[8] != ':' {
+	name := len(b) - len("24 01:02")
+	if name < 3 || b[name+2] != ' ' || b[name+5] != ':' {
 		return false
 	}
-	mon, ok := month(b[:3])
-	day, ok2 := digits(b[3:5])
-	h, ok3 := digits(b[6:8])
-	m, ok4 := digits(b[9:])
+	mon, ok := month(b[:name])
+	day, ok2 := digits(b[name : name+2])
+	h, ok3 := digits(b[name+3 : name+5])
+	m, ok4 := digits(b[name+6:])
 	if !ok || !ok2 || !ok3 || !ok4 {
 		return false
 	}
