@@ -31,7 +31,7 @@ func (p *Parser) reaper(l *lines.Line, b []byte) {
 	case p.o.ExitRecords:
 		p.exitRecord(&s, &x, exit, h)
 	case h == nil:
-		p.unplaced(l, b)
+		p.stats.Reaped++
 	default:
 		if h.rec.Exit != nil {
 			exit.SharedMM = h.rec.Exit.SharedMM

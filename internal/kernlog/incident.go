@@ -30,11 +30,11 @@ func (p *Parser) kill(l *lines.Line, k *killLine) {
 		r = p.newReport(l, true)
 	}
 	r.note(k.message)
-	if !r.chosen.known && !k.bare {
+	if !r.chosen.known && !k.bare && r.groupPath == "" {
 		// The only line that names a process, so it is the one that was chosen.
 		r.chosen, r.assumed = chosen{known: true, pid: k.pid, comm: k.comm, uid: k.uid}, true
 	}
-	inc := &incident{rep: r, id: p.incidentID(&r.stamp, k.pid), killed: map[int32]bool{}, message: k.message}
+	inc := &incident{rep: r, id: p.incidentID(&r.stamp, k.pid), killed: map[int32]bool{}, message: k.message, grouped: r.groupPath != ""}
 	p.remember(inc)
 	rec := p.groupKill(l, inc, k)
 	if fit == fitsOpen && !r.headless {
@@ -200,9 +200,9 @@ func (p *Parser) groupKill(l *lines.Line, inc *incident, k *killLine) *oom.Recor
 	}
 	rec := p.base(oom.KindKill, &s, k.pid)
 	rec.Incident = inc.id
-	p.count(inc.rep)
 	p.keepText(inc.rep, l, p.o.KeepText)
 	inc.rep.fill(rec, k)
+	p.count(inc.rep)
 	rec.Victim = inc.rep.victim(k)
 	if k.cut && (!inc.rep.old || !k.named) {
 		rec.Incomplete = oom.Some(true)
@@ -262,7 +262,8 @@ func (p *Parser) unsaidGroup(inc *incident, k *killLine, s *stamp) bool {
 	return !ok || burst > groupWait
 }
 
-// group marks the last incident as an oom.group's.
+// group marks the last incident as an oom.group's. Without one the lines before it are lost:
+// then it is kept for the kills that follow.
 func (p *Parser) group(l *lines.Line, path string) bool {
 	var inc *incident
 	s := stampOf(l)
@@ -272,7 +273,7 @@ func (p *Parser) group(l *lines.Line, path string) bool {
 		}
 	}
 	if inc == nil {
-		return false
+		return p.groupBefore(l, path)
 	}
 	inc.grouped, inc.rep.groupPath = true, path
 	for i := range p.held {
@@ -285,6 +286,23 @@ func (p *Parser) group(l *lines.Line, path string) bool {
 		}
 		rec.Victim.CgroupLimits = []oom.CgroupLimit{{Cgroup: path, OOMGroup: oom.Some(true)}}
 	}
+	return true
+}
+
+// groupBefore takes the group's line for a report of which the chosen task's kill is lost.
+func (p *Parser) groupBefore(l *lines.Line, path string) bool {
+	r := p.reportFor(l, message{scope: oom.ScopeCgroup}, func(r *report) int {
+		if r.groupPath != "" {
+			return fitsNot
+		}
+		return fitsAny
+	})
+	if r == nil {
+		r = p.newReport(l, true)
+	}
+	p.touch(r, l)
+	r.count(l, l.Text)
+	r.groupPath, r.scope, r.stage = path, oom.ScopeCgroup, stageScore
 	return true
 }
 
