@@ -66,7 +66,7 @@ func (p *Parser) exitRecord(s *stamp, x *reaperLine, exit *oom.Exit, h *held) {
 func (p *Parser) emit(rec *oom.Record) {
 	if p.o.ExitRecords {
 		p.settle()
-		p.put(rec)
+		p.put(rec, nil)
 		return
 	}
 	p.held = append(p.held, held{rec: rec, done: true})

@@ -219,3 +219,56 @@ func TestLimitsMemInfo(t *testing.T) {
 		}
 	}
 }
+
+// TestGroupSecondLine: the kernel names an oom.group's chosen task twice, and the sizes of the
+// second line can be others by then. An event beside the log may have either.
+func TestGroupSecondLine(t *testing.T) {
+	kill := func(file string) string {
+		return "Memory cgroup out of memory: Killed process 412 (node) total-vm:400kB, anon-rss:40kB, file-rss:" + file + "kB, shmem-rss:0kB, UID:0 pgtables:52kB oom_score_adj:0"
+	}
+	kernel := func(stamp string) string {
+		var b strings.Builder
+		for _, line := range []string{
+			"oom-kill:constraint=CONSTRAINT_MEMCG,nodemask=(null),cpuset=/,mems_allowed=0,oom_memcg=/app,task_memcg=/app,task=node,pid=412,uid=0",
+			kill("300"), "Tasks in /app are going to be killed due to memory.oom.group set", strings.Replace(kill("8"), "412", "411", 1), kill("8"),
+		} {
+			b.WriteString(stamp + line + "\n")
+		}
+		return b.String()
+	}
+	const event = "  Warning  OOMKilling  3m  kernel-monitor  "
+	for name, c := range map[string]struct {
+		file  string
+		kills int
+	}{"the first line": {"300", 2}, "the second line": {"8", 2}, "neither": {"9", 3}} {
+		for _, stamp := range []string{"[   70.000100] ", "May 19 18:14:43 n8 kernel: [   70.000100] "} {
+			for order, logs := range map[string][]string{"before": {event + kill(c.file) + "\n", kernel(stamp)}, "behind": {kernel(stamp), event + kill(c.file) + "\n"}} {
+				all, st := readAll(t, strings.NewReader(strings.Join(logs, "")), testOptions())
+				full := 0
+				for _, r := range all {
+					if r.Victim.Cgroup == "/app" && r.Limit != nil && r.Victim.FileRSSBytes == oom.Some(uint64(300<<10)) {
+						full++
+					}
+				}
+				want := c.kills
+				if order == "behind" {
+					want = 2 // in one log it is the group's, whatever it says
+				}
+				if len(all) != want || st.Kills != uint64(want) || full != 1 {
+					t.Errorf("%s, %s: %d records, %d kills, %d full", name, order, len(all), st.Kills, full)
+				}
+				var seen Seen
+				n := 0
+				for _, log := range logs { // as two files
+					o := testOptions()
+					o.Seen = &seen
+					n += len(readText(t, log, o))
+					seen.Next()
+				}
+				if n != c.kills {
+					t.Errorf("%s, %s, two files: %d records", name, order, n)
+				}
+			}
+		}
+	}
+}

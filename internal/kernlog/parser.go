@@ -84,8 +84,10 @@ type held struct {
 	at   stamp
 	tick uint64
 	tid  int32
-	done bool // nothing more is to come
-	out  bool // given out already; kept to match the reaper's line
+	// second is an oom.group's other line of the chosen task: its sizes can be others by then.
+	second *killLine
+	done   bool // nothing more is to come
+	out    bool // given out already; kept to match the reaper's line
 	// again: of a report that was read before, unless a panic follows, which is told apart.
 	again bool
 }
@@ -109,8 +111,12 @@ func NewParser(o Options) *Parser {
 }
 
 // put gives a record out, once.
-func (p *Parser) put(rec *oom.Record) {
-	if p.o.Seen.Again(rec) {
+func (p *Parser) put(rec *oom.Record, second *killLine) {
+	var also killed
+	if second != nil {
+		also = second.killed()
+	}
+	if p.o.Seen.again(rec, also) {
 		p.stats.Duplicates++
 		if rec.Kind == oom.KindKill {
 			p.stats.Kills--
