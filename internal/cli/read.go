@@ -108,6 +108,7 @@ func (r *readFlags) sumUp(env Env, sum assemble.ReadSummary) {
 	sayCounts(env, counted{sum.Duplicates, "duplicate record", "skipped"}, counted{sum.DoubledLines, "duplicate line", "skipped"},
 		counted{sum.Foreign, "line", "about kills by other programs, not counted"},
 		counted{sum.LeftOut, "implausible number", "left out"}, counted{sum.Unplaced, "line", unplaced},
+		counted{sum.Reaped, "line", "of the OOM reaper, of kills that this log does not hold"},
 		counted{sum.Unknown, "JSON object", "without a recognized message field, such as MESSAGE, message, msg or log"},
 		counted{sum.CutLines, "overlong line", "truncated"})
 	if sum.Counts.Kills == 0 && sum.Foreign > 0 {

@@ -99,7 +99,7 @@ func (p *Parser) giveHeld(h *held) {
 		p.stats.Duplicates++
 		return
 	}
-	p.put(h.rec)
+	p.put(h.rec, h.second)
 }
 
 // dropCopies drops what waits beside the i-th held record and is the same OOM without its

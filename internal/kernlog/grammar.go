@@ -70,7 +70,7 @@ func (grammar) Unfinished(b []byte) bool {
 		if _, rest, ok := rowPID(b); ok {
 			var values [maxColumns]int64
 			n, name := numbers(rest, values[:])
-			return n < len(columns310) || len(scan.SkipSpaces(name)) == 0
+			return n < fewestColumns || len(scan.SkipSpaces(name)) == 0
 		}
 		return isHeading(b) && !bytes.HasSuffix(b, []byte(" name"))
 	case 'C', 'P':

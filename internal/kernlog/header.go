@@ -45,6 +45,7 @@ func (r *report) parseHeader(comm, b []byte) bool {
 	}
 	r.parseOrder(before)
 	r.parseOrder(rest)
+	r.oldAdj = scan.Contains(rest, " oom_adj=")
 	r.old = len(comm) == 0 || scan.Contains(rest, "oomkilladj=")
 	return true
 }

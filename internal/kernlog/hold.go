@@ -31,7 +31,7 @@ func (p *Parser) reaper(l *lines.Line, b []byte) {
 	case p.o.ExitRecords:
 		p.exitRecord(&s, &x, exit, h)
 	case h == nil:
-		p.unplaced(l, b)
+		p.stats.Reaped++
 	default:
 		if h.rec.Exit != nil {
 			exit.SharedMM = h.rec.Exit.SharedMM
@@ -66,7 +66,7 @@ func (p *Parser) exitRecord(s *stamp, x *reaperLine, exit *oom.Exit, h *held) {
 func (p *Parser) emit(rec *oom.Record) {
 	if p.o.ExitRecords {
 		p.settle()
-		p.put(rec)
+		p.put(rec, nil)
 		return
 	}
 	p.held = append(p.held, held{rec: rec, done: true})

@@ -1,6 +1,7 @@
 package kernlog
 
 import (
+	"slices"
 	"time"
 
 	"github.com/oomtrace/oomtrace/internal/kernlog/lines"
@@ -13,7 +14,7 @@ func (p *Parser) kill(l *lines.Line, k *killLine) {
 		p.groupKill(l, inc, k)
 		return
 	}
-	if h := p.repeated(k, &s); h != nil {
+	if h := p.repeated(k, &s); h != nil && !p.replace(l, k, h) {
 		p.reportAgain(l, k, h)
 		return
 	}
@@ -30,11 +31,11 @@ func (p *Parser) kill(l *lines.Line, k *killLine) {
 		r = p.newReport(l, true)
 	}
 	r.note(k.message)
-	if !r.chosen.known && !k.bare {
+	if !r.chosen.known && !k.bare && r.groupPath == "" {
 		// The only line that names a process, so it is the one that was chosen.
 		r.chosen, r.assumed = chosen{known: true, pid: k.pid, comm: k.comm, uid: k.uid}, true
 	}
-	inc := &incident{rep: r, id: p.incidentID(&r.stamp, k.pid), killed: map[int32]bool{}, message: k.message}
+	inc := &incident{rep: r, id: p.incidentID(&r.stamp, k.pid), killed: map[int32]bool{}, message: k.message, grouped: r.groupPath != ""}
 	p.remember(inc)
 	rec := p.groupKill(l, inc, k)
 	if fit == fitsOpen && !r.headless {
@@ -102,31 +103,74 @@ func (p *Parser) reportAgain(l *lines.Line, k *killLine, h *held) {
 	p.remove(r)
 }
 
+// secondLine takes an oom.group's chosen task, once more: the first line is printed before the
+// task dies, the second while it does. Another log may hold one of them.
+func (p *Parser) secondLine(inc *incident, k *killLine, s *stamp) {
+	own := slices.IndexFunc(p.held, func(h held) bool { return h.tid == k.pid && h.rec.Incident == inc.id && !h.out })
+	if own < 0 {
+		return
+	}
+	p.held[own].second = k
+	for i := range p.held[:own] {
+		if h := &p.held[i]; h.bare() && h.sameKill(k, s) && p.tick-h.tick <= interleaved {
+			p.stats.Duplicates++
+			p.stats.Kills--
+			p.held = slices.Delete(p.held, i, i+1)
+			return
+		}
+	}
+}
+
+// bare says whether a record that waits has no more than the kill's own line.
+func (h *held) bare() bool {
+	return !h.out && h.rec.Trigger == nil && h.rec.Limit == nil && h.rec.Memory == nil
+}
+
+// sameKill says whether a kill line can be that of a record.
+func (h *held) sameKill(k *killLine, s *stamp) bool {
+	v := h.rec.Victim
+	if h.tid != k.pid || h.rec.Kind != oom.KindKill || v.Comm != k.comm || !s.sameOrigin(&h.at) {
+		return false
+	}
+	gap, ok := s.since(&h.at)
+	if ok && s.fine() && h.at.fine() {
+		return gap.Abs() <= clockSlack // none is killed twice so soon: an oom.group's chosen task
+	}
+	return (!ok || gap <= loggedWithin) && (k.agrees(v) || h.second != nil && k.agrees(h.second.victim()))
+}
+
+// replace drops the record of a kill line alone, of which the report comes now.
+func (p *Parser) replace(l *lines.Line, k *killLine, h *held) bool {
+	r, fit := p.bestReport(l, k.message, func(r *report) int { return killFits(r, k) })
+	if r == nil || fit < fitsTrigger || r.began <= h.tick || !h.bare() {
+		return false
+	}
+	p.stats.Kills--
+	i := slices.IndexFunc(p.held, func(o held) bool { return o.rec == h.rec })
+	p.held = slices.Delete(p.held, i, i+1)
+	return true
+}
+
 // repeated handles a kill line that is there twice; one of the two may be cut. What it
 // says more is taken over by the kill's first record, which is returned.
 func (p *Parser) repeated(k *killLine, s *stamp) *held {
 	for i := len(p.held) - 1; i >= 0; i-- {
 		h := &p.held[i]
-		v := h.rec.Victim
-		if h.tid != k.pid || h.rec.Kind != oom.KindKill || v.Comm != k.comm || !s.sameOrigin(&h.at) || p.tick-h.tick > interleaved {
+		if !h.sameKill(k, s) || p.tick-h.tick > interleaved {
 			continue
 		}
-		gap, ok := s.since(&h.at)
-		switch {
-		case ok && s.fine() && h.at.fine():
-			if gap.Abs() > clockSlack { // none is killed twice so soon: an oom.group's chosen task
-				continue
-			}
-		case ok && gap > loggedWithin, !k.agrees(v):
-			continue
-		}
-		if !h.out {
+		if !h.out && (h.second == nil || k.agrees(h.rec.Victim)) {
 			k.complete(h.rec, nil)
 		}
 		p.stats.Duplicates++
 		return h
 	}
 	return nil
+}
+
+// victim has the line's sizes alone.
+func (k *killLine) victim() *oom.Victim {
+	return &oom.Victim{TotalVMBytes: k.totalVM, AnonRSSBytes: k.anon, FileRSSBytes: k.file, ShmemRSSBytes: k.shmem}
 }
 
 // agrees says whether no number of a kill line is another one than a record's.
@@ -193,16 +237,17 @@ func (p *Parser) groupKill(l *lines.Line, inc *incident, k *killLine) *oom.Recor
 	s := stampOf(l)
 	inc.last, inc.lastTick = s, p.tick
 	if inc.killed[k.pid] {
-		return nil // an oom.group's chosen task, once more
+		p.secondLine(inc, k, &s)
+		return nil
 	}
 	if len(inc.killed) < maxRows {
 		inc.killed[k.pid] = true
 	}
 	rec := p.base(oom.KindKill, &s, k.pid)
 	rec.Incident = inc.id
-	p.count(inc.rep)
 	p.keepText(inc.rep, l, p.o.KeepText)
 	inc.rep.fill(rec, k)
+	p.count(inc.rep)
 	rec.Victim = inc.rep.victim(k)
 	if k.cut && (!inc.rep.old || !k.named) {
 		rec.Incomplete = oom.Some(true)
@@ -262,7 +307,8 @@ func (p *Parser) unsaidGroup(inc *incident, k *killLine, s *stamp) bool {
 	return !ok || burst > groupWait
 }
 
-// group marks the last incident as an oom.group's.
+// group marks the last incident as an oom.group's. Without one the lines before it are lost:
+// then it is kept for the kills that follow.
 func (p *Parser) group(l *lines.Line, path string) bool {
 	var inc *incident
 	s := stampOf(l)
@@ -272,7 +318,7 @@ func (p *Parser) group(l *lines.Line, path string) bool {
 		}
 	}
 	if inc == nil {
-		return false
+		return p.groupBefore(l, path)
 	}
 	inc.grouped, inc.rep.groupPath = true, path
 	for i := range p.held {
@@ -285,6 +331,23 @@ func (p *Parser) group(l *lines.Line, path string) bool {
 		}
 		rec.Victim.CgroupLimits = []oom.CgroupLimit{{Cgroup: path, OOMGroup: oom.Some(true)}}
 	}
+	return true
+}
+
+// groupBefore takes the group's line for a report of which the chosen task's kill is lost.
+func (p *Parser) groupBefore(l *lines.Line, path string) bool {
+	r := p.reportFor(l, message{scope: oom.ScopeCgroup}, func(r *report) int {
+		if r.groupPath != "" {
+			return fitsNot
+		}
+		return fitsAny
+	})
+	if r == nil {
+		r = p.newReport(l, true)
+	}
+	p.touch(r, l)
+	r.count(l, l.Text)
+	r.groupPath, r.scope, r.stage = path, oom.ScopeCgroup, stageScore
 	return true
 }
 

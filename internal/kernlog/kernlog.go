@@ -82,6 +82,8 @@ type Stats struct {
 	// Unplaced is how many lines looked like part of a report but were not
 	// understood.
 	Unplaced uint64
+	// Reaped is how many lines of the OOM reaper speak of a kill that the log does not hold.
+	Reaped uint64
 	// Unknown is how many objects of JSON had no key that is known to hold a
 	// log's text, or no end, among those that could matter.
 	Unknown uint64
@@ -114,6 +116,7 @@ func (s *Stats) Add(o *Stats) {
 	s.Reports += o.Reports
 	s.Kills += o.Kills
 	s.Unplaced += o.Unplaced
+	s.Reaped += o.Reaped
 	s.Unknown += o.Unknown
 	s.CutLines += o.CutLines
 	s.Unused += o.Unused

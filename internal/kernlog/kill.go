@@ -22,6 +22,8 @@ type killLine struct {
 	cut     bool
 	noSizes bool // the line ended in or after the name
 	named   bool // after it
+	// uidFirst: the user stands before the name, as RHEL 6 prints it.
+	uidFirst bool
 }
 
 // message is the reason that the line begins with.
@@ -81,7 +83,7 @@ func parseKilled(b []byte, exact bool) (k killLine, ok bool) {
 		if !ok || !scan.HasPrefix(s, ",") {
 			return k, false
 		}
-		k.uid, rest = uidOf(uid), s[1:]
+		k.uid, rest, k.uidFirst = uidOf(uid), s[1:], true
 	}
 	if rest, ok = openBracket(rest); !ok {
 		return k, false
@@ -287,9 +289,9 @@ func parseScore(b []byte, exact bool) (s scoreLine, ok bool) {
 		return s, false
 	}
 	s.pid, s.comm = pid, scan.Keep(rest[:end])
-	// Up to 2.6.35 the score is no share of a thousand, but the badness itself.
-	// Words follow it: at the end of a line it may be cut.
-	if v <= maxScore && len(after) > 0 {
+	// Up to 2.6.35, which ends in "or a child", the score is no share of a thousand, but the
+	// badness itself. Words follow it: at the end of a line it may be cut.
+	if v <= maxScore && len(after) > 0 && !scan.HasPrefix(after, " or a child") {
 		s.score = oom.Some(int64(v))
 	}
 	return s, true

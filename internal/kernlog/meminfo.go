@@ -48,6 +48,7 @@ type memInfo struct {
 	leftOut                 int  // numbers that cannot be true
 	swapLeaves              bool // swapoff is at work: the free swap is printed below zero
 	unread                  int  // counters that are not known
+	lines                   int  // below its heading
 	sites                   part // the list that is open
 }
 

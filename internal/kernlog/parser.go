@@ -84,8 +84,10 @@ type held struct {
 	at   stamp
 	tick uint64
 	tid  int32
-	done bool // nothing more is to come
-	out  bool // given out already; kept to match the reaper's line
+	// second is an oom.group's other line of the chosen task: its sizes can be others by then.
+	second *killLine
+	done   bool // nothing more is to come
+	out    bool // given out already; kept to match the reaper's line
 	// again: of a report that was read before, unless a panic follows, which is told apart.
 	again bool
 }
@@ -109,8 +111,12 @@ func NewParser(o Options) *Parser {
 }
 
 // put gives a record out, once.
-func (p *Parser) put(rec *oom.Record) {
-	if p.o.Seen.Again(rec) {
+func (p *Parser) put(rec *oom.Record, second *killLine) {
+	var also killed
+	if second != nil {
+		also = second.killed()
+	}
+	if p.o.Seen.again(rec, also) {
 		p.stats.Duplicates++
 		if rec.Kind == oom.KindKill {
 			p.stats.Kills--
@@ -240,7 +246,7 @@ func (p *Parser) text(l *lines.Line, text []byte) {
 // ordinary says whether a line of this kind stands for no decision, whatever is in it.
 func ordinary(k part) bool {
 	switch k {
-	case partFrame, partStat, partPages, partNode, partReserve, partCount, partSwap, partCounter, partRow, partSlab:
+	case partFrame, partStat, partPages, partNode, partReserve, partCount, partSwap, partCounter, partRow, partOldRow, partSlab:
 		return true
 	}
 	return false
@@ -488,7 +494,7 @@ func (p *Parser) header(l *lines.Line, b []byte) {
 	p.endHeadless(l)
 	r := p.newReport(l, false)
 	probe.trigger.KernelStack = r.trigger.KernelStack // its room
-	r.trigger, r.sysrq, r.old = probe.trigger, probe.sysrq, probe.old
+	r.trigger, r.sysrq, r.old, r.oldAdj = probe.trigger, probe.sysrq, probe.old, probe.oldAdj
 	p.overtake(l, r)
 }
 
@@ -642,9 +648,9 @@ func killFits(r *report, k *killLine) int {
 		return fitsTrigger
 	case r.scored:
 		return fitsAny // up to 5.0 a child
-	case r.chosen.known, r.tasks.headed && r.tasks.total <= maxRows:
+	case r.chosen.known, r.tasks.headed && r.tasks.total > 0 && r.tasks.total <= maxRows:
 		return fitsNot // the kernel still speaks of another
-	case r.stage > stageHeader && r.stage < stageTasks:
+	case r.stage > stageHeader && r.stage < stageTasks, r.tasks.headed && r.tasks.total == 0:
 		return fitsOpen // no table: vm.oom_dump_tasks is 0, or it comes yet
 	}
 	return fitsAny // all between them is lost
@@ -653,11 +659,9 @@ func killFits(r *report, k *killLine) int {
 func (p *Parser) summary(l *lines.Line, b []byte) {
 	s, ok := parseSummary(b)
 	if !ok {
-		if r := p.reportFor(l, message{}, withoutChoice); r != nil && r.scope == "" { // cut before the task
-			r.scope = s.scope
-			if s.limitCgroup != "" {
-				r.hasLimit, r.limit.Cgroup = true, s.limitCgroup
-			}
+		if r := p.reportFor(l, message{}, withoutChoice); r != nil && r.takeCut(&s) {
+			p.touch(r, l)
+			return
 		}
 		p.unplaced(l, b)
 		return
@@ -679,6 +683,21 @@ func (p *Parser) summary(l *lines.Line, b []byte) {
 	if s.limitCgroup != "" || s.scope == oom.ScopeCgroup {
 		r.hasLimit, r.limit.Cgroup = true, s.limitCgroup
 	}
+}
+
+// takeCut takes the scope from a summary that ends before the task; false where it has none.
+// 5.0 to 5.2 say of a limit too that nothing constrains it.
+func (r *report) takeCut(s *summary) bool {
+	if s.scope == "" || s.scope == oom.ScopeSystem && !s.global {
+		return false
+	}
+	if r.doubtful = true; r.scope == "" {
+		r.scope = s.scope
+		if s.limitCgroup != "" {
+			r.hasLimit, r.limit.Cgroup = true, s.limitCgroup
+		}
+	}
+	return true
 }
 
 // ownReport says whether a report is about this very task.
@@ -722,8 +741,8 @@ func (p *Parser) exiting(l *lines.Line, k *killLine) {
 	s := stampOf(l)
 	rec := p.base(oom.KindAlreadyExiting, &s, k.pid)
 	rec.Incident = p.incidentID(&r.stamp, k.pid)
-	p.count(r)
 	r.fill(rec, k)
+	p.count(r)
 	rec.Victim = r.victim(k)
 	p.emit(rec)
 	p.reuse(r)
@@ -822,7 +841,7 @@ func (p *Parser) withoutVictim(l *lines.Line) *report {
 	}
 	switch {
 	case r.scope != "":
-	case r.hasLimit:
+	case r.hasLimit, r.stackAtLimit():
 		r.scope = oom.ScopeCgroup
 	case r.mem.seen:
 		r.scope = oom.ScopeSystem
@@ -836,8 +855,8 @@ func (p *Parser) withoutVictim(l *lines.Line) *report {
 func (p *Parser) withoutKill(r *report, kind oom.Kind, s *stamp) *oom.Record {
 	rec := p.base(kind, s, r.trigger.TID.Value)
 	rec.Incident = p.incidentID(&r.stamp, r.trigger.TID.Value)
-	p.count(r)
 	r.fill(rec, nil)
+	p.count(r)
 	p.reuse(r)
 	return rec
 }
@@ -854,8 +873,8 @@ func (p *Parser) end(r *report) {
 		k := killLine{pid: r.chosen.pid, comm: r.chosen.comm, uid: r.chosen.uid}
 		rec := p.base(oom.KindKill, &r.last, k.pid)
 		rec.Incident = p.incidentID(&r.stamp, k.pid)
-		p.count(r)
 		r.fill(rec, &k)
+		p.count(r)
 		rec.Victim, rec.Incomplete = r.victim(&k), oom.Some(true)
 		p.decided(r, rec)
 		p.stats.Kills++

@@ -265,7 +265,7 @@ func TestRowsInTwo(t *testing.T) {
 				columns, indented := 5+n/2, n%2 == 1
 				text := form(w.wrap).each(func(_ int, l string) string {
 					at := strings.LastIndex(l, "] ")
-					if i := strings.Index(l, "["); i < 0 || at < 0 || !isRow([]byte(l[strings.LastIndex(l[:at], "["):])) {
+					if i := strings.Index(l, "["); i < 0 || at < 0 || rowPart([]byte(l[strings.LastIndex(l[:at], "["):])) != partRow {
 						return l + "\n"
 					}
 					rest, out := l[at+1:], l[:at+1]

@@ -43,7 +43,7 @@ func (r *Reader) Stats() Stats {
 	if s.UnknownForm == "" || in.UnknownText != "" && in.UnknownLine < s.UnknownLine {
 		s.UnknownForm, s.UnknownLine = in.UnknownText, in.UnknownLine
 	}
-	if in.Named != "" && !r.given && s.Unplaced+s.Unknown+s.Foreign+s.Duplicates == 0 {
+	if in.Named != "" && !r.given && s.Unplaced+s.Reaped+s.Unknown+s.Foreign+s.Duplicates == 0 {
 		s.Unplaced, s.UnknownForm, s.UnknownLine = 1, in.Named, in.NamedLine
 	}
 	return s

@@ -87,11 +87,14 @@ func (p *Parser) identify(s *stamp, kind string, pid int32) string {
 // fill puts the report's blocks into a record. Each record gets its own copy:
 // who reads them may add to them.
 func (r *report) fill(rec *oom.Record, k *killLine) {
+	if r.tasks.guessed && (k != nil && k.uidFirst || r.before(3, 7)) {
+		r.tasks.ofCPUs()
+	}
 	page := r.pageBytes(k)
 	if r.kernel != "" {
 		rec.Kernel = r.kernel
 	}
-	if r.scope == "" && r.atLimit && !r.stackMixed {
+	if r.scope == "" && r.stackAtLimit() {
 		r.scope = oom.ScopeCgroup
 	}
 	rec.Scope, rec.LogText = r.scope, string(r.text)
@@ -119,7 +122,7 @@ func (r *report) fill(rec *oom.Record, k *killLine) {
 		}
 	}
 	rec.Candidates = r.tasks.candidates(page)
-	if r.tasks.headed {
+	if r.tasks.headed && !r.rowsLost(k) {
 		rec.CandidatesTotal = oom.Some(r.tasks.total)
 		rec.CandidatesBytes = scan.Times(r.tasks.pages, page)
 	}
@@ -148,7 +151,7 @@ func (r *report) victim(k *killLine) *oom.Victim {
 		if !r.scored {
 			v.PID = oom.Some(r.chosen.pid)
 		}
-		v.Cgroup = r.victimCgroup
+		v.Cgroup, r.chosenGone = r.victimCgroup, true
 		if !v.UID.Known {
 			v.UID = r.chosen.uid
 		}
@@ -177,7 +180,9 @@ func (r *report) isChosen(k *killLine, row *row) bool {
 		return true
 	case r.assumed:
 		return false
-	case c.comm != k.comm:
+	case c.comm != k.comm, r.chosenGone, r.groupPath != "":
+		// Behind the chosen task oom_kill_memcg_member kills the others of an oom.group by
+		// themselves.
 		return false
 	case r.scored:
 		return row != nil && r.tasks.headed && r.tasks.find(c.pid) == nil
@@ -188,12 +193,12 @@ func (r *report) isChosen(k *killLine, row *row) bool {
 // fill adds what the kill line does not have.
 func (r *row) fill(v *oom.Victim, page uint64) {
 	v.PID = oom.Some(r.tgid)
-	v.SwapBytes = scan.Times(r.swap, page)
+	v.SwapBytes = r.swapBytes(page)
 	if !v.UID.Known {
 		v.UID = oom.Some(r.uid)
 	}
 	if !v.OOMScoreAdj.Known {
-		v.OOMScoreAdj = oom.Some(r.adj)
+		v.OOMScoreAdj = r.scoreAdj()
 	}
 	if !v.TotalVMBytes.Known {
 		v.TotalVMBytes = scan.Times(r.totalVM, page)

@@ -89,6 +89,7 @@ type report struct {
 	trigger    oom.Trigger
 	sysrq      bool
 	old        bool // of a kernel up to 2.6.29, which prints less
+	oldAdj     bool // the header has oom_adj, as up to 3.6 (01dc52ebdf)
 	stackState stackState
 	stackMixed bool // frames of two traces could not be told apart
 	atLimit    bool // the stack says that a cgroup's limit was hit
@@ -118,6 +119,8 @@ type report struct {
 	groupPath  string
 	unused     int // lines that are in no record
 	counted    bool
+	// chosenGone: the chosen task has its record; who dies after it is another one.
+	chosenGone bool
 	// assumed: chosen is the first task that was killed, for want of another word.
 	assumed bool
 	// claim is the kill that the report was taken for, until more of it comes.
@@ -189,13 +192,22 @@ func (r *report) interrupt() {
 	}
 }
 
-// memory is what Mem-Info says, where it is this report's: for a cgroup's limit
-// the kernel prints none.
+// stackAtLimit says whether the way into the allocator is one of a cgroup's limit.
+func (r *report) stackAtLimit() bool { return r.atLimit && !r.stackMixed }
+
+// printsMemory says whether the kernel prints Mem-Info for a cgroup's limit: up to 3.8
+// (58cf188ed7), and up to 4.1 where it panics (2415b9f5cb).
+func (r *report) printsMemory() bool {
+	return r.before(3, 9) || r.before(4, 2) && r.mem.panicOnOOM.Known
+}
+
+// memory is what Mem-Info says, where it is this report's.
 func (r *report) memory(page uint64) *oom.Memory {
-	if r.scope == oom.ScopeCgroup && r.mem.seen {
+	if r.scope == oom.ScopeCgroup && r.mem.seen && !r.printsMemory() {
 		r.doubtful, r.mem.mixed = true, true
 	}
 	if r.mem.mixed || r.mem.foreign {
+		r.unused += r.mem.lines
 		r.mem = memInfo{killAllocating: r.mem.killAllocating, panicOnOOM: r.mem.panicOnOOM, mixed: true}
 	}
 	return r.mem.finish(page)
@@ -213,7 +225,7 @@ func (r *report) missing(k *killLine) bool {
 	}
 	if r.scope == oom.ScopeCgroup {
 		l := &r.limit
-		if l.Cgroup == "" || !l.UsageBytes.Known || !l.SwapUsageBytes.Known && !l.MemswUsageBytes.Known || len(r.stats) == 0 || r.statsCut() ||
+		if l.Cgroup == "" || !l.UsageBytes.Known || !l.SwapUsageBytes.Known && !l.MemswUsageBytes.Known || len(r.stats) == 0 && !r.before(3, 9) || r.statsCut() ||
 			l.MemswUsageBytes.Known && !l.KmemUsageBytes.Known && r.from(3, 10) {
 			return true
 		}
@@ -228,7 +240,20 @@ func (r *report) missing(k *killLine) bool {
 	if !r.hasSummary && (r.from(5, 0) || !r.scored && k.bare) || r.trigger.MemsAllowed == "" && !r.hasSummary && r.mem.ofNodes() {
 		return true
 	}
-	return r.tasks.total <= maxRows && r.tasks.find(k.pid) == nil && (!r.chosen.known || r.tasks.find(r.chosen.pid) == nil)
+	return r.rowsLost(k)
+}
+
+// rowsLost says whether rows of the tasks table are not there: it has at least the task that
+// is killed.
+func (r *report) rowsLost(k *killLine) bool {
+	switch t := &r.tasks; {
+	case t.total == 0:
+		return true
+	case k == nil || t.total > maxRows:
+		return false
+	default:
+		return t.find(k.pid) == nil && (!r.chosen.known || t.find(r.chosen.pid) == nil)
+	}
 }
 
 // limitMet says whether what is there of a report is of an OOM at a limit, and of nothing else.
@@ -238,12 +263,25 @@ func (r *report) limitMet() bool {
 
 // from says whether the kernel is known to be this version or later.
 func (r *report) from(major, minor uint64) bool {
-	a, rest, ok := scan.Uint([]byte(r.kernel))
-	if !ok || len(rest) == 0 {
-		return false
-	}
-	b, _, ok := scan.Uint(rest[1:])
+	a, b, ok := r.version()
 	return ok && (a > major || a == major && b >= minor)
+}
+
+// before says whether the kernel is known to be older than this version.
+func (r *report) before(major, minor uint64) bool {
+	if a, b, ok := r.version(); ok {
+		return a < major || a == major && b < minor
+	}
+	return r.oldAdj && (major > 3 || major == 3 && minor >= 7)
+}
+
+func (r *report) version() (major, minor uint64, ok bool) {
+	major, rest, ok := scan.Uint([]byte(r.kernel))
+	if !ok || len(rest) == 0 {
+		return 0, 0, false
+	}
+	minor, _, ok = scan.Uint(rest[1:])
+	return major, minor, ok
 }
 
 // statsCut says whether counters of cgroups below the limit are there without

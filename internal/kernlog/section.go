@@ -37,6 +37,7 @@ const (
 	partTasks
 	partHeading
 	partRow
+	partOldRow // of 2.6.35 and before
 	partBadRow // begins as a row
 )
 
@@ -62,7 +63,7 @@ func stageOf(k part) stage {
 // named says whether a part holds a name that could have a newline in it.
 func named(k part) bool {
 	switch k {
-	case partCpuset, partCPU, partTaskIn, partStats, partRow:
+	case partCpuset, partCPU, partTaskIn, partStats, partRow, partOldRow:
 		return true
 	}
 	return false
@@ -70,7 +71,7 @@ func named(k part) bool {
 
 // orphan says whether a part is worth keeping without a header: it is told
 // apart from other lines by itself, and useful.
-func orphan(k part) bool { return k >= partTaskIn && k != partStat && k != partBadRow }
+func orphan(k part) bool { return k >= partTaskIn && k != partStat && k < partOldRow }
 
 // certain says whether a part can be nothing else, so that one that fits no
 // report is worth a word.
@@ -120,14 +121,11 @@ func classify(b []byte) part {
 }
 
 func classifyBracket(b []byte) part {
-	switch {
-	case isHeading(b):
+	if isHeading(b) {
 		return partHeading
-	case isRow(b):
-		return partRow
 	}
-	if _, _, ok := rowPID(b); ok {
-		return partBadRow
+	if k := rowPart(b); k != partNone {
+		return k
 	}
 	if _, _, ok := frame(b); ok {
 		return partFrame
@@ -294,7 +292,7 @@ func (p *Parser) part(l *lines.Line, b []byte, k part) {
 			order[0].interrupt()
 		}
 		order[0].stackState = stackForeign // someone else's trace begins
-	case len(order) > 0 && (certain(k) || k == partBadRow && order[0].stage == stageTasks):
+	case len(order) > 0 && (certain(k) || k >= partOldRow && order[0].stage == stageTasks):
 		order[0].doubtful = true
 		p.unplaced(l, b)
 	}
@@ -391,7 +389,11 @@ func (r *report) apply(k part, b []byte) bool {
 		return r.applyStat(b)
 	case partMemInfo:
 		r.unused++
+		above := r.mem.lines
 		ours := r.mem.begin()
+		if r.mem.lines == 0 {
+			r.unused += above
+		}
 		r.doubtful = r.doubtful || r.mem.mixed
 		return ours
 	case partPages, partNode, partReserve, partCount, partSwap:
@@ -409,6 +411,8 @@ func (r *report) apply(k part, b []byte) bool {
 		r.tasks.parseHeading(b)
 	case partRow:
 		return r.tasks.parseRow(b)
+	case partOldRow:
+		return r.tasks.headed && r.tasks.width == fewestColumns && r.tasks.parseRow(b)
 	case partBadRow:
 		return false
 	}
@@ -453,6 +457,7 @@ func (r *report) applyStat(b []byte) bool {
 
 func (m *memInfo) apply(k part, b []byte) {
 	m.seen = true
+	m.lines++
 	switch k {
 	case partPages:
 		m.parsePages(b)
@@ -502,6 +507,7 @@ func (m *memInfo) applySite(k part, b []byte) bool {
 		m.addAllocation(a)
 	}
 	m.seen = true
+	m.lines++
 	return true
 }
 

@@ -42,7 +42,11 @@ const (
 func (s *Seen) Next() { s.log++ }
 
 // Again says whether a record was read before, and remembers it.
-func (s *Seen) Again(rec *oom.Record) bool {
+func (s *Seen) Again(rec *oom.Record) bool { return s.again(rec, killed{}) }
+
+// again does so for a kill that the kernel may name in a second line, which another log can
+// hold alone.
+func (s *Seen) again(rec *oom.Record, second killed) bool {
 	switch rec.Kind {
 	case oom.KindExit, oom.KindLost:
 		return false
@@ -56,8 +60,11 @@ func (s *Seen) Again(rec *oom.Record) bool {
 	if known && !again {
 		moments = s.kills[kill]
 	}
-	for i := range moments {
-		again = again || at.canBe(&moments[i]) && (rec.Kind == oom.KindKill || at.uptime.Known != moments[i].uptime.Known)
+	others := s.kills[second]
+	for _, list := range [...][]stamp{moments, others} {
+		for i := range list {
+			again = again || at.canBe(&list[i]) && (rec.Kind == oom.KindKill || at.uptime.Known != list[i].uptime.Known)
+		}
 	}
 	if again {
 		return true
@@ -77,6 +84,10 @@ func (s *Seen) Again(rec *oom.Record) bool {
 		s.kills[kill] = append(moments[max(0, len(moments)-maxMoments+1):], at)
 	}
 	s.order = append(s.order, remembered{rec.ID, kill})
+	if second != (killed{}) {
+		s.kills[second] = append(others[max(0, len(others)-maxMoments+1):], at)
+		s.order = append(s.order, remembered{rec.ID, second})
+	}
 	return false
 }
 
@@ -92,6 +103,14 @@ func killOf(rec *oom.Record) (killed, bool) {
 	return killed{
 		kind: rec.Kind, pid: int64(v.TID.Value), totalVM: v.TotalVMBytes.Value, anon: v.AnonRSSBytes.Value, file: v.FileRSSBytes.Value, comm: v.Comm,
 	}, true
+}
+
+// killed is the line by its numbers; the zero value where it has too few.
+func (k *killLine) killed() killed {
+	if !k.totalVM.Known || !k.anon.Known {
+		return killed{}
+	}
+	return killed{kind: oom.KindKill, pid: int64(k.pid), totalVM: k.totalVM.Value, anon: k.anon.Value, file: k.file.Value, comm: k.comm}
 }
 
 // reportOf is an OOM without a kill line. Two loggers on one machine stamp it each in its

@@ -27,6 +27,9 @@ type row struct {
 	totalVM, rss, swap        uint64
 	anon, file, shmem, tables uint64
 	split, tablePages         bool
+	// Up to 3.6 there are no columns of page tables and swap (de34d965a8), and up to 2.6.35
+	// none of oom_score_adj (a63d83f427).
+	hasTables, hasSwap, hasAdj bool
 }
 
 // worst is a row with its name, among the biggest.
@@ -51,11 +54,13 @@ const (
 	colTableBytes
 	colSwap
 	colAdj
+	colOldAdj
 )
 
 // taskTable is the tasks table of one report.
 type taskTable struct {
 	headed   bool // the heading was seen: the table is whole from its start
+	guessed  bool // the heading is lost: its last rows could be those of another kernel
 	columns  [maxColumns]column
 	width    int
 	rows     []row
@@ -102,7 +107,7 @@ func (t *taskTable) parseHeading(b []byte) {
 		}{
 			{"uid", colUID}, {"tgid", colTGID}, {"total_vm", colTotalVM}, {"rss", colRSS}, {"rss_anon", colAnon}, {"rss_file", colFile},
 			{"rss_shmem", colShmem}, {"nr_ptes", colTablePages}, {"nr_pmds", colTablePages}, {"nr_puds", colTablePages},
-			{"pgtables_bytes", colTableBytes}, {"swapents", colSwap}, {"oom_score_adj", colAdj},
+			{"pgtables_bytes", colTableBytes}, {"swapents", colSwap}, {"oom_score_adj", colAdj}, {"oom_adj", colOldAdj},
 		} {
 			if string(f) == known.name {
 				c = known.column
@@ -119,7 +124,11 @@ var (
 	columns415 = [...]column{colUID, colTGID, colTotalVM, colRSS, colTableBytes, colSwap, colAdj}
 	columns40  = [...]column{colUID, colTGID, colTotalVM, colRSS, colTablePages, colTablePages, colSwap, colAdj}
 	columns310 = [...]column{colUID, colTGID, colTotalVM, colRSS, colTablePages, colSwap, colAdj}
+	columns36  = [...]column{colUID, colTGID, colTotalVM, colRSS, colIgnore, colIgnore, colAdj} // cpu, oom_adj
 )
+
+// fewestColumns are those of 2.6.35 and before: uid, tgid, total_vm, rss, cpu, oom_adj.
+const fewestColumns = 6
 
 // rowPID reads the "[ 1234]" that begins a row.
 func rowPID(b []byte) (pid int32, rest []byte, ok bool) {
@@ -137,16 +146,21 @@ func rowPID(b []byte) (pid int32, rest []byte, ok bool) {
 	return pid, rest[1:], true
 }
 
-// isRow says whether a line can be a row: eight numbers after the pid are
-// enough to tell it from anything else in brackets.
-func isRow(b []byte) bool {
+// rowPart says whether a line can be a row: eight numbers with the pid are enough to tell it
+// from anything else in brackets, seven below a heading.
+func rowPart(b []byte) part {
 	_, rest, ok := rowPID(b)
 	if !ok {
-		return false
+		return partNone
 	}
 	var values [maxColumns]int64
-	n, _ := numbers(rest, values[:len(columns310)])
-	return n == len(columns310)
+	switch n, _ := numbers(rest, values[:len(columns310)]); n {
+	case len(columns310):
+		return partRow
+	case fewestColumns:
+		return partOldRow
+	}
+	return partBadRow
 }
 
 // numbers reads up to len(into) whole numbers and returns how many there were
@@ -192,15 +206,35 @@ func (t *taskTable) parseRow(b []byte) bool {
 	if columns == nil {
 		return false
 	}
+	if t.guessed = true; len(columns) == len(columns36) && columns[4] == colIgnore {
+		t.ofCPUs()
+		columns = t.columns[:t.width]
+	}
 	_, name := numbers(rest, values[:len(columns)])
 	return t.add(pid, columns, values[:len(columns)], name)
+}
+
+// ofCPUs takes the table for one of 3.6 and before: what was read as page tables and swap
+// is the CPU and oom_adj.
+func (t *taskTable) ofCPUs() {
+	t.width = copy(t.columns[:], columns36[:])
+	strip := func(r *row) { r.tables, r.swap, r.tablePages, r.hasTables, r.hasSwap = 0, 0, false, false, false }
+	for i := range t.rows {
+		strip(&t.rows[i])
+	}
+	for i := range t.top {
+		strip(&t.top[i].row)
+	}
+	strip(&t.biggest.row)
 }
 
 // guessColumns picks the columns of a row without a heading: a name may begin
 // with digits and so look like one more column, but hardly like two.
 func guessColumns(v []int64) []column {
 	adj := func(i int) bool { return len(v) > i && len(v) <= i+2 && v[i] >= -1000 && v[i] <= 1000 }
-	const page = 4096
+	// entries are how many pages a page table maps where pages have 4 KiB. Of bigger ones a
+	// table maps more: there page tables stay unknown.
+	const page, entries = 4096, 512
 	switch {
 	case adj(9) && v[7] > 0 && v[7]%page == 0 && v[3] == v[4]+v[5]+v[6]:
 		return columns68[:]
@@ -208,6 +242,8 @@ func guessColumns(v []int64) []column {
 		return columns415[:]
 	case adj(7):
 		return columns40[:]
+	case adj(6) && (v[5] < 0 || v[3] > v[4]*entries):
+		return columns36[:]
 	case adj(6):
 		return columns310[:]
 	}
@@ -215,10 +251,11 @@ func guessColumns(v []int64) []column {
 }
 
 func (t *taskTable) add(pid int32, columns []column, values []int64, name []byte) bool {
-	r := row{pid: pid, tgid: pid}
+	const oomDisable = -17 // of oom_adj
+	r, unkillable := row{pid: pid, tgid: pid}, false
 	for i, c := range columns {
 		v := values[i]
-		if v < 0 && c != colAdj {
+		if v < 0 && c != colAdj && c != colOldAdj && c != colIgnore {
 			return false
 		}
 		switch u := uint64(v); c {
@@ -243,17 +280,22 @@ func (t *taskTable) add(pid int32, columns []column, values []int64, name []byte
 		case colShmem:
 			r.shmem = u
 		case colTablePages:
-			r.tables, r.tablePages = r.tables+u, true
+			r.tables, r.tablePages, r.hasTables = r.tables+u, true, true
 		case colTableBytes:
-			r.tables = u
+			r.tables, r.hasTables = u, true
 		case colSwap:
-			r.swap = u
+			r.swap, r.hasSwap = u, true
+		case colOldAdj:
+			unkillable = v == oomDisable
 		case colAdj:
 			if v < math.MinInt16 || v > math.MaxInt16 {
 				return false
 			}
-			r.adj = int32(v)
+			r.adj, r.hasAdj = int32(v), true
 		}
+	}
+	if unkillable && !r.hasAdj {
+		r.adj = -1000 // for the order only
 	}
 	t.total++
 	if len(t.rows) < maxRows {
@@ -315,7 +357,7 @@ func (t *taskTable) rank(r row, name []byte) {
 // byName is what all tasks of one name hold together.
 type byName struct {
 	rss, swap, tables, tasks uint64 // pages; the tables as in the rows
-	tablePages               bool
+	tablePages, hasSwap      bool
 }
 
 // maxNames bounds how many names are summed up; a report has no more tasks than pids,
@@ -333,7 +375,7 @@ func (t *taskTable) sumName(r *row, name []byte) {
 		if t.names == nil {
 			t.names = map[string]byName{}
 		}
-		s.tablePages = r.tablePages
+		s.tablePages, s.hasSwap = r.tablePages, r.hasSwap
 	}
 	s.rss, s.swap, s.tables, s.tasks = s.rss+min(r.rss, most), s.swap+min(r.swap, most), s.tables+min(r.tables, most<<16), s.tasks+1
 	t.names[string(name)] = s
@@ -361,10 +403,13 @@ func (t *taskTable) holders(page uint64) ([]oom.Holder, oom.Opt[uint64]) {
 		if s.tablePages {
 			tables *= page
 		}
-		all = append(all, oom.Holder{
-			Comm: strings.ToValidUTF8(name, "\ufffd"), UsageBytes: scan.Sum(scan.Times(s.rss, page), oom.Some(tables)), SwapBytes: scan.Times(s.swap, page),
-			Tasks: oom.Some(s.tasks),
-		})
+		h := oom.Holder{
+			Comm: strings.ToValidUTF8(name, "\ufffd"), UsageBytes: scan.Sum(scan.Times(s.rss, page), oom.Some(tables)), Tasks: oom.Some(s.tasks),
+		}
+		if s.hasSwap {
+			h.SwapBytes = scan.Times(s.swap, page)
+		}
+		all = append(all, h)
 	}
 	slices.SortFunc(all, func(a, b oom.Holder) int {
 		return cmp.Or(cmp.Compare(b.UsageBytes.Value+b.SwapBytes.Value, a.UsageBytes.Value+a.SwapBytes.Value), strings.Compare(a.Comm, b.Comm))
@@ -400,10 +445,27 @@ func (t *taskTable) name(pid int32) string {
 }
 
 func (r *row) tableBytes(page uint64) oom.Opt[uint64] {
-	if r.tablePages {
+	switch {
+	case !r.hasTables:
+		return oom.Opt[uint64]{}
+	case r.tablePages:
 		return scan.Times(r.tables, page)
 	}
 	return oom.Some(r.tables)
+}
+
+func (r *row) swapBytes(page uint64) oom.Opt[uint64] {
+	if !r.hasSwap {
+		return oom.Opt[uint64]{}
+	}
+	return scan.Times(r.swap, page)
+}
+
+func (r *row) scoreAdj() oom.Opt[int32] {
+	if !r.hasAdj {
+		return oom.Opt[int32]{}
+	}
+	return oom.Some(r.adj)
 }
 
 // candidates are the tasks with the most points, worst first, and the biggest
@@ -421,8 +483,8 @@ func (t *taskTable) candidates(page uint64) []oom.Candidate {
 		w := &top[i]
 		c := oom.Candidate{
 			PID: oom.Some(w.tgid), Comm: w.name, UID: oom.Some(w.uid), TotalVMBytes: scan.Times(w.totalVM, page),
-			RSSBytes: scan.Times(w.rss, page), SwapBytes: scan.Times(w.swap, page), PgtablesBytes: w.tableBytes(page),
-			OOMScoreAdj: oom.Some(w.adj),
+			RSSBytes: scan.Times(w.rss, page), SwapBytes: w.swapBytes(page), PgtablesBytes: w.tableBytes(page),
+			OOMScoreAdj: w.scoreAdj(),
 		}
 		if w.split {
 			c.AnonRSSBytes, c.FileRSSBytes, c.ShmemRSSBytes = scan.Times(w.anon, page), scan.Times(w.file, page), scan.Times(w.shmem, page)
