@@ -39,8 +39,10 @@ type explanation struct {
 	// kill was asked for, or that nothing was killed.
 	memory  string
 	special bool
-	// zonesShort: all zones that the request may use are at or below their marks.
+	// zonesShort: all zones that the request may use, whose sums are in held, are at or
+	// below their marks.
 	zonesShort bool
+	held       zoneSum
 }
 
 // Explain sets rec.Why from the facts of rec.

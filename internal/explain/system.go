@@ -24,6 +24,7 @@ func (e *explanation) system() {
 	e.hugeShare(e.total)
 	e.protected(e.total)
 	e.constrained()
+	e.heldBack()
 	e.systemSwap()
 	e.grew()
 	e.holder()
@@ -147,8 +148,7 @@ func (e *explanation) memoryLow() {
 	}
 	var marks uint64
 	for i := range e.rec.Memory.Zones {
-		z := &e.rec.Memory.Zones[i]
-		marks = add(marks, z.HighBytes.Value, e.reserve(z))
+		marks = add(marks, e.keeps(&e.rec.Memory.Zones[i]))
 	}
 	lead := "no memory is free beyond what the zones reserve (" + sizeText(e.free.Value) + ")"
 	switch {

@@ -25,6 +25,9 @@ func TestThresholds(t *testing.T) {
 			return false
 		}
 	}
+	leads := func(words string) func(*oom.Why) bool {
+		return func(w *oom.Why) bool { return strings.Contains(w.Summary, words) }
+	}
 	no := func(f func(*oom.Why) bool) func(*oom.Why) bool { return func(w *oom.Why) bool { return !f(w) } }
 	tests := []struct {
 		name       string
@@ -114,6 +117,22 @@ func TestThresholds(t *testing.T) {
 		{"the zones are at their marks", 60 * mib, 60*mib + 1, has(codeMemoryLow), func(v uint64) *oom.Record { return system(func(r *oom.Record) { r.Memory.FreeBytes = b(v) }) }},
 		{"below 3 % is free, no zones", 30*mib - 1, 30 * mib, has(codeMemoryLow), func(v uint64) *oom.Record {
 			return system(func(r *oom.Record) { r.Memory.Zones, r.Memory.FreeBytes, r.Memory.TotalBytes = nil, b(v), b(1000*mib) })
+		}},
+		{"a tenth of the RAM is held back", 400 * mib, 400*mib - 1, is(codeMemoryLow), func(v uint64) *oom.Record {
+			return system(swap(0, 0), func(r *oom.Record) {
+				r.Memory.TotalBytes, r.Memory.FreeBytes, r.Memory.Zones = b(4000*mib), b(v), []oom.Zone{zone(0, "Normal", v, 300*mib, 450*mib)}
+			})
+		}},
+		{"most of it by the reserves", 250*mib + 1, 250 * mib, leads("vm.lowmem_reserve_ratio"), func(v uint64) *oom.Record {
+			return system(swap(0, 0), func(r *oom.Record) {
+				r.Memory.FreeBytes, r.Memory.Zones = b(500*mib), []oom.Zone{zone(0, "DMA32", 500*mib, 90*mib, 500*mib-v)}
+				r.Memory.Zones[0].LowmemReserveBytes = []uint64{0, 0, gib}
+			})
+		}},
+		{"by the scale of the marks", 210*mib - 1, 210 * mib, leads("vm.watermark_scale_factor"), func(v uint64) *oom.Record {
+			return system(swap(0, 0), func(r *oom.Record) {
+				r.Memory.FreeBytes, r.Memory.Zones = b(420*mib), []oom.Zone{zone(0, "Normal", 410*mib, v, 420*mib), zone(0, "DMA32", 10*mib, 10*mib, 20*mib)}
+			})
 		}},
 		{"below a tenth is free, no zones", 400*mib - 1, 400 * mib, sure(codeSwapNone), func(v uint64) *oom.Record {
 			return system(swap(0, 0), func(r *oom.Record) { r.Memory.Zones, r.Memory.FreeBytes, r.Memory.TotalBytes = nil, b(v), b(4000*mib) })

@@ -22,7 +22,9 @@ const (
 // or the rest. spare is what they have above their marks and reserves.
 type zoneSum struct {
 	n, short         int
-	free, high       uint64
+	free, high, min  uint64
+	reserved         uint64 // what is free above the high marks, and within the reserves
+	noMin            bool   // a zone's low mark is not known
 	cma              uint64 // of what is free; not for all requests
 	spare            uint64
 	fit              uint64 // of spare, what is in blocks of the order or higher
@@ -69,7 +71,7 @@ func (e *explanation) zones() {
 		e.noUsableZone()
 		return
 	}
-	e.zonesShort = usable.n > 0 && usable.short == usable.n
+	e.zonesShort, e.held = usable.n > 0 && usable.short == usable.n, usable
 	e.fragments(&usable)
 	if usable.n > 0 && (e.zonesShort || guess || e.wasShort(&usable, &rest)) {
 		e.shortZones(&usable, &rest)
@@ -235,7 +237,8 @@ func (z *zoneSum) add(zone *oom.Zone, reserve uint64) {
 		free = sub(free, zone.FreeCMABytes.Value)
 	}
 	z.n++
-	z.free, z.high = add(z.free, free), add(z.high, mark.Value)
+	z.free, z.high, z.min = add(z.free, free), add(z.high, mark.Value), add(z.min, zone.MinBytes.Value)
+	z.reserved, z.noMin = add(z.reserved, min(reserve, sub(free, mark.Value))), z.noMin || !zone.MinBytes.Known
 	if free <= add(mark.Value, reserve) {
 		z.short++
 		return
@@ -359,6 +362,46 @@ func (e *explanation) reserve(z *oom.Zone) uint64 {
 		return 0
 	}
 	return slices.Max(r)
+}
+
+// keeps is what a zone keeps from this allocation of what it has: its high watermark, and
+// of its reserve as much as is free there. A reserve goes by the zones above and may be more
+// than the zone (calculate_totalreserve_pages, mm/page_alloc.c, caps it at what it manages).
+func (e *explanation) keeps(z *oom.Zone) uint64 {
+	reserve := e.reserve(z)
+	switch {
+	case z.FreeBytes.Known:
+		reserve = min(reserve, sub(z.FreeBytes.Value, z.HighBytes.Value))
+	case z.ManagedBytes.Known:
+		reserve = min(reserve, sub(z.ManagedBytes.Value, z.HighBytes.Value))
+	}
+	return add(z.HighBytes.Value, reserve)
+}
+
+// heldBack: all zones of the request are short, with a tenth of the memory free in them. By
+// default the marks and reserves are a few percent, with THP up to 7.5 % (mm/khugepaged.c,
+// set_recommended_min_free_kbytes): these sysctls were raised.
+func (e *explanation) heldBack() {
+	whole := e.whole()
+	if e.settled() || !e.zonesShort || !whole.Known || !ratio(e.held.free, whole.Value, 1, 10) {
+		return
+	}
+	sysctl := "vm.min_free_kbytes is high"
+	switch h := &e.held; {
+	case h.reserved > h.free/2:
+		sysctl = "vm.lowmem_reserve_ratio is low" // it divides
+	case !h.noMin && sub(h.high, h.min) > h.min:
+		sysctl = "vm.watermark_scale_factor is high"
+	}
+	text := partText(e.held.free, whole.Value) + " is free, but the zones hold it back from this request"
+	f := finding{code: codeMemoryLow, text: sprintf("%s (high watermarks %s, reserves %s)", text, sizeText(e.held.high), sizeText(e.held.reserved)),
+		lead: text + ": " + sysctl}
+	if old := e.get(codeMemoryLow); old != nil {
+		*old = f
+	} else {
+		e.add(f)
+	}
+	e.settle(codeMemoryLow)
 }
 
 // inList reports whether a kernel list such as "0-1,4" holds n. A list that is

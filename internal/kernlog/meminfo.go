@@ -248,7 +248,7 @@ func (m *memInfo) parseZone(node oom.Opt[int32], name, b []byte) {
 			m.managedKB += kb
 		case "free_cma":
 			z.FreeCMABytes = m.size(kb)
-		case "reserved_highatomic":
+		case "reserved_highatomic", "free_highatomic": // the latter, from 6.13 on, is last and stands
 			z.HighatomicBytes = m.size(kb)
 		case "mlocked":
 			m.sum(oom.StatMlocked, kb)

@@ -554,7 +554,8 @@ type Zone struct {
 	// could use a higher zone, one value per zone type.
 	LowmemReserveBytes []uint64 `json:"lowmem_reserve_bytes,omitempty"`
 	// FreeCMABytes is the part of the free memory that only movable allocations may use,
-	// and HighatomicBytes what is reserved for atomic ones.
+	// and HighatomicBytes what is reserved for atomic ones, from 6.13 on only what of that is
+	// free (mm/page_alloc.c, __zone_watermark_unusable_free).
 	FreeCMABytes    Opt[uint64] `json:"free_cma_bytes,omitzero"`
 	HighatomicBytes Opt[uint64] `json:"highatomic_bytes,omitzero"`
 	// FreeBlocks counts the free blocks by order: index 0 is single pages.
