@@ -113,6 +113,37 @@ func TestOtherKinds(t *testing.T) {
 	}
 }
 
+// TestForcedCharges: what sockets hold above the limit needs no limit that was lowered.
+func TestForcedCharges(t *testing.T) {
+	over := func(sock uint64, changes ...change) *oom.Why {
+		return Of(limited(append([]change{limitStat(oom.LimitAnon, 120*mib), limitStat(oom.LimitSock, sock), func(r *oom.Record) { r.Limit.UsageBytes = b(336 * mib) }}, changes...)...))
+	}
+	kernel := limitStat(oom.LimitKernel, 130*mib)
+	lowered := func(ago uint64) change {
+		return func(r *oom.Record) {
+			r.Limit.Changed = &oom.LimitChange{FromBytes: b(512 * mib), ToBytes: b(256 * mib), AgoNS: oom.Some(ago)}
+		}
+	}
+	for _, tt := range []struct {
+		name    string
+		why     *oom.Why
+		verdict string
+		unsure  bool
+		summary string
+	}{
+		{"sockets are all above it", over(80*mib, kernel), codeLimitKernel, true,
+			"limit of 256 MiB is exceeded (336 MiB in use), 63 % of it kernel memory (130 MiB in no counter, sockets 80 MiB); 36 % is anonymous memory of this process (could also be a limit that was lowered below what is in use)"},
+		{"sockets are not all of it", over(80*mib-1, kernel), codeLimitLowered, true, "was lowered to 256 MiB, with 336 MiB in use (could also be charges that the kernel may not refuse)"},
+		{"it was lowered just before", over(80*mib, kernel, lowered(2e9)), codeLimitLowered, false, "was lowered from 512 MiB to 256 MiB 2 s before"},
+		{"it was lowered long before", over(80*mib, kernel, lowered(3600e9)), codeLimitKernel, true, "was lowered from 512 MiB to 256 MiB 1 h before"},
+		{"by the write itself", over(80*mib, kernel, stack("memory_max_write+0x1")), codeLimitLowered, false, "was lowered to 256 MiB"},
+	} {
+		if w := tt.why; w.Verdict != tt.verdict || w.Unsure.Or(false) != tt.unsure || !strings.Contains(w.Summary, tt.summary) {
+			t.Errorf("%s: %+v", tt.name, w)
+		}
+	}
+}
+
 // TestLimitOfSwap: the cgroup that may not swap, or has used up what it may, is named by what
 // it is to the victim; one that is no higher than the memory limit is met all the same.
 func TestLimitOfSwap(t *testing.T) {
