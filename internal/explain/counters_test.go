@@ -221,3 +221,33 @@ func TestGroupBelowTheLimit(t *testing.T) {
 		}
 	}
 }
+
+// TestSwapGuesses: what a record rules out is not among the guesses at why swap was not used.
+func TestSwapGuesses(t *testing.T) {
+	record := func(unevictable uint64, changes ...change) *oom.Record {
+		return system(append([]change{swap(2*gib, 2*gib), fromLog, stat(oom.StatUnevictable, unevictable), func(r *oom.Record) {
+			r.Memory.Swappiness, r.Victim.CgroupLimits, r.Victim.Cgroup = oom.Opt[uint32]{}, nil, "/"
+		}}, changes...)...)
+	}
+	in := func(cgroup string, pod *oom.Pod) change {
+		return func(r *oom.Record) { r.Victim.Cgroup, r.Victim.Pod = cgroup, pod }
+	}
+	pod := &oom.Pod{UID: "u", QoS: "burstable"}
+	for _, tt := range []struct {
+		name string
+		rec  *oom.Record
+		want string
+	}{
+		{"nothing is locked", record(0), "(could also be a swappiness of 0, slow swapping or pages pinned by a device)"},
+		{"below a quarter is", record(gib - 1), "(could also be a swappiness of 0, slow swapping or pages pinned by a device)"},
+		{"a quarter is", record(gib), "(could also be a swappiness of 0, locked memory, slow swapping or pages pinned by a device)"},
+		{"of a pod", record(0, in("/kubepods/u/c", pod)), "(could also be memory.swap.max=0 of the pod's cgroup (kubelet's NoSwap), a swappiness of 0, slow swapping or pages pinned by a device)"},
+		{"of a pod whose limits are known", record(0, in("/kubepods/u/c", pod), func(r *oom.Record) { r.Victim.CgroupLimits = []oom.CgroupLimit{{Cgroup: "/kubepods/u/c"}} }),
+			"(could also be a swappiness of 0, slow swapping or pages pinned by a device)"},
+		{"of a unit", record(0, in("/system.slice/a.service", nil)), "(could also be a cgroup that may not swap, a swappiness of 0, slow swapping or pages pinned by a device)"},
+	} {
+		if w := Of(tt.rec); w.Verdict != codeSwapUnexplained || !strings.HasSuffix(w.Summary, tt.want) {
+			t.Errorf("%s: %+v", tt.name, w)
+		}
+	}
+}
