@@ -67,7 +67,7 @@ func TestCounters(t *testing.T) {
 		rec      *oom.Record
 		has, not string
 	}{
-		{"zswap is part of the kernel's memory", limited(zswap), "67 % of it kernel memory (zswap 150 MiB (460 MiB swapped out, compressed))", "counter"},
+		{"zswap is part of the kernel's memory", limited(zswap), "67 % of it kernel memory (zswap 150 MiB for 460 MiB swapped out)", "counter"},
 		{"without its counter, in a log", limited(limitStat(oom.LimitAnon, 80*mib), limitStat(oom.LimitKernel, 172*mib), fromLog), "(172 MiB in no counter)", "zswap"},
 		{"and live, where not all counters are read", limited(limitStat(oom.LimitAnon, 80*mib), limitStat(oom.LimitKernel, 172*mib), func(r *oom.Record) { r.Source = oom.SourceBPF }),
 			"(172 MiB in no counter that was read)", "zswap"},

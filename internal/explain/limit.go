@@ -533,7 +533,7 @@ func (e *explanation) kernelDetail(whole uint64) string {
 			w += e.slabCaches()
 		case zswapPart:
 			if held := first(e.limitStats(), oom.LimitZswapped); held.Known {
-				w += sprintf(" (%s swapped out, compressed)", sizeText(held.Value))
+				w += " for " + sizeText(held.Value) + " swapped out"
 			}
 		case uncounted, kmemOnly:
 			w = sizeText(p.bytes) + " " + p.name
