@@ -128,7 +128,7 @@ func limitCodes() []Code {
 		{codeSwapMlocked, "the memory is locked with mlock, and swap cannot take it", "grep VmLck /proc/*/status; grep -E 'Mlocked|Unevictable' /proc/meminfo"},
 		{codeSwapUnevictable, "the memory is unevictable, and swap cannot take it", "findmnt -t ramfs; grep VmLck /proc/*/status; ipcs -m"},
 		{codeSwapTooSlow, "swap was free and in use, but reclaim did not free memory in time", "vmstat 1 (so), iostat -x 1, cat /proc/pressure/memory while it runs short"},
-		{codeSwapUnexplained, "swap was free, and the record does not show why it was not used", "sysctl vm.swappiness; grep VmLck /proc/*/status; oomtrace check, for what this machine hides"},
+		{codeSwapUnexplained, "swap was free, and the record does not show why it was not used", "memory.swap.max of the cgroups that hold the most memory; sysctl vm.swappiness; grep -E 'VmLck|VmPin' /proc/*/status; oomtrace check, for what this machine hides"},
 		{codeSwapoff, "swap is being turned off", checkSwap},
 		{codeKubeletNoSwap, "kubelet runs with NoSwap: pods may not swap", ""},
 		{codeKubeletQoS, "kubelet gives no swap to pods of this QoS class", ""},

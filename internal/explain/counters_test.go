@@ -67,7 +67,7 @@ func TestCounters(t *testing.T) {
 		rec      *oom.Record
 		has, not string
 	}{
-		{"zswap is part of the kernel's memory", limited(zswap), "67 % of it kernel memory (zswap 150 MiB (460 MiB swapped out, compressed))", "counter"},
+		{"zswap is part of the kernel's memory", limited(zswap), "67 % of it kernel memory (zswap 150 MiB for 460 MiB swapped out)", "counter"},
 		{"without its counter, in a log", limited(limitStat(oom.LimitAnon, 80*mib), limitStat(oom.LimitKernel, 172*mib), fromLog), "(172 MiB in no counter)", "zswap"},
 		{"and live, where not all counters are read", limited(limitStat(oom.LimitAnon, 80*mib), limitStat(oom.LimitKernel, 172*mib), func(r *oom.Record) { r.Source = oom.SourceBPF }),
 			"(172 MiB in no counter that was read)", "zswap"},
@@ -108,6 +108,37 @@ func TestOtherKinds(t *testing.T) {
 	} {
 		w := Of(tt.rec)
 		if !strings.Contains(w.Summary, tt.has) || tt.not != "" && strings.Contains(w.Summary, tt.not) || !hasCode(w, codeLimitAlso) {
+			t.Errorf("%s: %+v", tt.name, w)
+		}
+	}
+}
+
+// TestForcedCharges: what sockets hold above the limit needs no limit that was lowered.
+func TestForcedCharges(t *testing.T) {
+	over := func(sock uint64, changes ...change) *oom.Why {
+		return Of(limited(append([]change{limitStat(oom.LimitAnon, 120*mib), limitStat(oom.LimitSock, sock), func(r *oom.Record) { r.Limit.UsageBytes = b(336 * mib) }}, changes...)...))
+	}
+	kernel := limitStat(oom.LimitKernel, 130*mib)
+	lowered := func(ago uint64) change {
+		return func(r *oom.Record) {
+			r.Limit.Changed = &oom.LimitChange{FromBytes: b(512 * mib), ToBytes: b(256 * mib), AgoNS: oom.Some(ago)}
+		}
+	}
+	for _, tt := range []struct {
+		name    string
+		why     *oom.Why
+		verdict string
+		unsure  bool
+		summary string
+	}{
+		{"sockets are all above it", over(80*mib, kernel), codeLimitKernel, true,
+			"limit of 256 MiB is exceeded (336 MiB in use), 63 % of it kernel memory (130 MiB in no counter, sockets 80 MiB); 36 % is anonymous memory of this process (could also be a limit that was lowered below what is in use)"},
+		{"sockets are not all of it", over(80*mib-1, kernel), codeLimitLowered, true, "was lowered to 256 MiB, with 336 MiB in use (could also be charges that the kernel may not refuse)"},
+		{"it was lowered just before", over(80*mib, kernel, lowered(2e9)), codeLimitLowered, false, "was lowered from 512 MiB to 256 MiB 2 s before"},
+		{"it was lowered long before", over(80*mib, kernel, lowered(3600e9)), codeLimitKernel, true, "was lowered from 512 MiB to 256 MiB 1 h before"},
+		{"by the write itself", over(80*mib, kernel, stack("memory_max_write+0x1")), codeLimitLowered, false, "was lowered to 256 MiB"},
+	} {
+		if w := tt.why; w.Verdict != tt.verdict || w.Unsure.Or(false) != tt.unsure || !strings.Contains(w.Summary, tt.summary) {
 			t.Errorf("%s: %+v", tt.name, w)
 		}
 	}
@@ -187,6 +218,36 @@ func TestGroupBelowTheLimit(t *testing.T) {
 		first, second := victim("/pods/p/a", group), victim("", group)
 		if hasCode(first, codeLimitAncestor) != above || first.Summary != second.Summary || len(first.Reasons) != len(second.Reasons) {
 			t.Errorf("a group of %s:\n%+v\n%+v", group, first, second)
+		}
+	}
+}
+
+// TestSwapGuesses: what a record rules out is not among the guesses at why swap was not used.
+func TestSwapGuesses(t *testing.T) {
+	record := func(unevictable uint64, changes ...change) *oom.Record {
+		return system(append([]change{swap(2*gib, 2*gib), fromLog, stat(oom.StatUnevictable, unevictable), func(r *oom.Record) {
+			r.Memory.Swappiness, r.Victim.CgroupLimits, r.Victim.Cgroup = oom.Opt[uint32]{}, nil, "/"
+		}}, changes...)...)
+	}
+	in := func(cgroup string, pod *oom.Pod) change {
+		return func(r *oom.Record) { r.Victim.Cgroup, r.Victim.Pod = cgroup, pod }
+	}
+	pod := &oom.Pod{UID: "u", QoS: "burstable"}
+	for _, tt := range []struct {
+		name string
+		rec  *oom.Record
+		want string
+	}{
+		{"nothing is locked", record(0), "(could also be a swappiness of 0, slow swapping or pages pinned by a device)"},
+		{"below a quarter is", record(gib - 1), "(could also be a swappiness of 0, slow swapping or pages pinned by a device)"},
+		{"a quarter is", record(gib), "(could also be a swappiness of 0, locked memory, slow swapping or pages pinned by a device)"},
+		{"of a pod", record(0, in("/kubepods/u/c", pod)), "(could also be memory.swap.max=0 of the pod's cgroup (kubelet's NoSwap), a swappiness of 0, slow swapping or pages pinned by a device)"},
+		{"of a pod whose limits are known", record(0, in("/kubepods/u/c", pod), func(r *oom.Record) { r.Victim.CgroupLimits = []oom.CgroupLimit{{Cgroup: "/kubepods/u/c"}} }),
+			"(could also be a swappiness of 0, slow swapping or pages pinned by a device)"},
+		{"of a unit", record(0, in("/system.slice/a.service", nil)), "(could also be a cgroup that may not swap, a swappiness of 0, slow swapping or pages pinned by a device)"},
+	} {
+		if w := Of(tt.rec); w.Verdict != codeSwapUnexplained || !strings.HasSuffix(w.Summary, tt.want) {
+			t.Errorf("%s: %+v", tt.name, w)
 		}
 	}
 }

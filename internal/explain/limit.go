@@ -18,6 +18,9 @@ func (e *explanation) limit() {
 	if e.givenBack() && !e.inStack("bpf_out_of_memory") {
 		e.unsure(e.cause(), "what has been given back since")
 	}
+	if e.forced() && e.cause() != codeLimitLowered {
+		e.unsure(e.cause(), "a limit that was lowered below what is in use")
+	}
 	e.hugeShare(e.usage)
 	e.noTask()
 	e.grew()
@@ -62,6 +65,8 @@ func (e *explanation) limitUsedUp() string {
 		return "the record has no limit that is used up (" + sizeText(e.usage.Value) + " in use)"
 	case e.givenBack():
 		return sprintf("%s was met (%s of %s in use by now)", s, sizeText(e.usage.Value), sizeText(e.max.Value))
+	case e.forced():
+		return sprintf("%s of %s is exceeded (%s in use)", s, sizeText(e.max.Value), sizeText(e.usage.Value))
 	case e.max.Known:
 		s += " of " + sizeText(e.max.Value)
 	}
@@ -97,8 +102,7 @@ func (e *explanation) lowered() {
 	if c != nil && (!c.FromBytes.Known || !c.ToBytes.Known || sub(l.MaxBytes.Value, c.ToBytes.Value) >= 64<<10) {
 		c = nil // the first limit of a new cgroup, or one that was raised again
 	}
-	// No charge passes a limit, but for a few that the kernel may not refuse.
-	over := ratio(l.UsageBytes.Value, l.MaxBytes.Value, 11, 10) && sub(l.UsageBytes.Value, l.MaxBytes.Value) >= loweredOver
+	over := e.exceeded() && !e.forced()
 	if c == nil && !writes && !over {
 		return
 	}
@@ -127,6 +131,18 @@ func (e *explanation) lowered() {
 	if !writes && c == nil {
 		e.unsure(codeLimitLowered, "charges that the kernel may not refuse")
 	}
+}
+
+// exceeded: no charge passes a limit, but for a few that the kernel may not refuse.
+func (f *facts) exceeded() bool {
+	return ratio(f.usage.Value, f.max.Value, 11, 10) && sub(f.usage.Value, f.max.Value) >= loweredOver
+}
+
+// forced: sockets hold what is in use above the limit. The network charges them past it where
+// it may not fail (mm/memcontrol.c, mem_cgroup_charge_skmem: __GFP_NOFAIL).
+func (f *facts) forced() bool {
+	sock := first(f.limitStats(), oom.LimitSock)
+	return f.exceeded() && sock.Value >= sub(f.usage.Value, f.max.Value)
 }
 
 // limitThrashing: part of the cgroup's memory is in swap, and more is on its way
@@ -517,7 +533,7 @@ func (e *explanation) kernelDetail(whole uint64) string {
 			w += e.slabCaches()
 		case zswapPart:
 			if held := first(e.limitStats(), oom.LimitZswapped); held.Known {
-				w += sprintf(" (%s swapped out, compressed)", sizeText(held.Value))
+				w += " for " + sizeText(held.Value) + " swapped out"
 			}
 		case uncounted, kmemOnly:
 			w = sizeText(p.bytes) + " " + p.name

@@ -545,13 +545,29 @@ func (e *explanation) swapBusy() string {
 	if e.swappiness.Known {
 		text += sprintf(", vm.swappiness %d", e.swappiness.Value)
 	}
-	doubt := "swapping that was too slow"
-	if !e.swappiness.Known {
-		doubt = "a swappiness of 0, locked memory or slow swapping"
-	} else if !e.unevictable.Known {
-		doubt = "locked memory or slow swapping"
-	}
-	e.add(finding{code: codeSwapUnexplained, text: text, doubt: doubt,
+	e.add(finding{code: codeSwapUnexplained, text: text, doubt: e.swapGuesses(),
 		lead: e.outOfSwap("was not used, for a reason that is not in the record")})
 	return codeSwapUnexplained
+}
+
+// swapGuesses are the causes that this record leaves open. The kernel's log has the limits of
+// no cgroup; kubelet's NoSwap, the default, sets memory.swap.max to 0 for each container.
+// Pinned pages stay on the LRU lists, so that nothing counts them here (mm/gup.c, FOLL_PIN).
+func (e *explanation) swapGuesses() string {
+	var guesses []string
+	if v := e.rec.Victim; v != nil && len(v.CgroupLimits) == 0 {
+		switch {
+		case v.Pod != nil:
+			guesses = append(guesses, "memory.swap.max=0 of the pod's cgroup (kubelet's NoSwap)")
+		case v.Cgroup != "" && v.Cgroup != "/":
+			guesses = append(guesses, "a cgroup that may not swap")
+		}
+	}
+	if !e.swappiness.Known {
+		guesses = append(guesses, "a swappiness of 0")
+	}
+	if !e.unevictable.Known || ratio(e.unevictable.Value, e.total.Value, 1, 4) {
+		guesses = append(guesses, "locked memory")
+	}
+	return strings.Join(append(guesses, "slow swapping"), ", ") + " or pages pinned by a device"
 }
