@@ -45,7 +45,8 @@ type memInfo struct {
 	panicOnOOM              oom.Opt[uint32]
 	slabs                   []oom.SlabCache
 	allocations             []oom.Allocation
-	leftOut                 int  // numbers that cannot be true
+	leftOut                 int // numbers that cannot be true
+	swapInUseKB             oom.Opt[uint64]
 	swapLeaves              bool // swapoff is at work: the free swap is printed below zero
 	unread                  int  // counters that are not known
 	lines                   int  // below its heading
@@ -572,6 +573,7 @@ func (m *memInfo) finish(page uint64) *oom.Memory {
 	if m.swapFreeKB.Known {
 		out.SwapFreeBytes = scan.Kilobytes(m.swapFreeKB.Value)
 	}
+	m.finishSwapoff(out)
 	out.Stat = m.finishStats(page)
 	for i := range m.zones {
 		z := m.zones[i]
@@ -584,6 +586,23 @@ func (m *memInfo) finish(page uint64) *oom.Memory {
 		out.Zones = append(out.Zones, z)
 	}
 	return out
+}
+
+// finishSwapoff: swapoff takes a device's size off the total and off what is free, and then
+// brings its pages back (mm/swapfile.c). Where it is the only one, what is free is below zero
+// by what is still in it; beside others it is not known.
+func (m *memInfo) finishSwapoff(out *oom.Memory) {
+	switch {
+	case !m.swapLeaves:
+	case m.swapTotalKB == oom.Some(uint64(0)) && m.swapInUseKB.Known:
+		if used := scan.Kilobytes(m.swapInUseKB.Value); used.Known && used.Value < mostMemory {
+			out.SwapDevices = []oom.SwapDevice{{UsedBytes: used}}
+			return
+		}
+		m.leftOut++
+	default:
+		m.leftOut++
+	}
 }
 
 func (m *memInfo) finishStats(page uint64) oom.Stats {

@@ -272,3 +272,29 @@ func TestGroupSecondLine(t *testing.T) {
 		}
 	}
 }
+
+// TestSwapoffInLog: free swap below zero is what a device that swapoff empties still holds,
+// where it is the only one.
+func TestSwapoffInLog(t *testing.T) {
+	for name, c := range map[string]struct {
+		free, total string
+		used        uint64 // kB
+		leftOut     uint64
+	}{
+		"the only device":    {"-81920", "0", 81920, 0},
+		"beside another":     {"-81920", "1048572", 0, 1},
+		"none":               {"0", "0", 0, 0},
+		"more than there is": {"-4503599627370496", "0", 0, 1},
+	} {
+		all, st := readAll(t, strings.NewReader(stamped(headerLine, cpuLine, "Mem-Info:", " free:2000 free_pcp:0 free_cma:0", "Free swap  = "+c.free+"kB", "Total swap = "+c.total+"kB",
+			"262144 pages RAM", "9144 pages reserved", killedLine)), testOptions())
+		m := all[0].Memory
+		used := uint64(0)
+		for _, d := range m.SwapDevices {
+			used += d.UsedBytes.Value
+		}
+		if used != c.used<<10 || st.LeftOut != c.leftOut || m.SwapFreeBytes.Known != (c.free == "0") {
+			t.Errorf("%s: %+v, %d left out", name, m, st.LeftOut)
+		}
+	}
+}

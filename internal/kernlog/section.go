@@ -474,8 +474,11 @@ func (m *memInfo) apply(k part, b []byte) {
 		v, unit, ok := scan.Uint(number)
 		switch {
 		case scan.HasPrefix(number, "-"): // during swapoff: less what is used on the device that leaves
-			m.leftOut++
-			m.swapLeaves = true
+			v, unit, ok = scan.Uint(number[1:])
+			m.swapLeaves, m.swapInUseKB = true, oom.Opt[uint64]{}
+			if ok && string(unit) == "kB" {
+				m.swapInUseKB = oom.Some(v)
+			}
 		case !ok || string(unit) != "kB":
 			m.unread++
 		case b[0] == 'F':
