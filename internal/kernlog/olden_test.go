@@ -298,3 +298,33 @@ func TestSwapoffInLog(t *testing.T) {
 		}
 	}
 }
+
+// TestNodesSum: where the machine's own block is lost, its counters are those of the nodes,
+// up to 4.7 of the zones, if all are listed.
+func TestNodesSum(t *testing.T) {
+	zone := func(node, managed string) string {
+		return "Node " + node + " Normal free:4000kB min:5000kB low:6000kB high:7000kB active_anon:100kB inactive_anon:20kB unevictable:0kB present:80000kB managed:" + managed + "kB mlocked:0kB pagetables:8kB slab_unreclaimable:300kB free_cma:12kB"
+	}
+	node := func(n string) string {
+		return "Node " + n + " active_anon:100kB inactive_anon:20kB unevictable:4kB isolated(anon):16kB mapped:24kB dirty:0kB shmem:12kB writeback_tmp:0kB"
+	}
+	pages := []string{"40000 pages RAM", "4000 pages reserved"} // 144 000 kB are managed
+	const own = "active_anon:999 inactive_anon:7 isolated_anon:0"
+	for name, c := range map[string]struct {
+		lines                      []string
+		anon, mapped, tables, free uint64 // kB
+	}{
+		"two nodes":              {[]string{node("0"), zone("0", "72000"), node("1"), zone("1", "72000")}, 200, 48, 16, 8000},
+		"a zone is not listed":   {[]string{node("0"), zone("0", "72000"), node("1")}, 0, 0, 0, 0},
+		"a node's line is lost":  {[]string{node("0"), zone("0", "72000"), zone("1", "72000")}, 200, 0, 16, 8000},
+		"before 4.8":             {[]string{zone("0", "72000"), zone("1", "72000")}, 200, 0, 16, 8000},
+		"the machine's is there": {[]string{own, node("0"), zone("0", "72000"), node("1"), zone("1", "72000")}, 999 * 4, 48, 16, 8000},
+	} {
+		all := readText(t, stamped(append(append([]string{headerLine, cpuLine, "Mem-Info:"}, c.lines...), append(pages, killedLine)...)...), testOptions())
+		m := all[0].Memory
+		get := func(name string) uint64 { v, _ := m.Stat.Get(name); return v >> 10 }
+		if a, p, x, free := get(oom.StatActiveAnon), get(oom.StatMapped), get(oom.StatPageTable), m.FreeBytes.Value>>10; a != c.anon || p != c.mapped || x != c.tables || free != c.free {
+			t.Errorf("%s: %d %d %d %d", name, a, p, x, free)
+		}
+	}
+}

@@ -520,7 +520,7 @@ func (m *memInfo) applyNode(b []byte) {
 	case scan.HasPrefix(rest, "hugepages_total="):
 		m.parseHuge(rest)
 	case scan.HasPrefix(rest, "active_anon:"):
-		m.parseNode(rest)
+		m.parseNode(node, rest)
 	default:
 		if name, values, ok := zoneName(rest, " free:"); ok {
 			m.parseZone(node, name, values)
