@@ -328,3 +328,22 @@ func TestNodesSum(t *testing.T) {
 		}
 	}
 }
+
+// TestElidedPaths: what people left out of a path makes it none.
+func TestElidedPaths(t *testing.T) {
+	for path, want := range map[string]string{
+		"/user.slice/run-p77.scope": "/user.slice/run-p77.scope", "\u2026/run-p77.scope": "", "/user.slice/\u2026/run-p77.scope": "", ".../run-p77.scope": "",
+		"/user.slice/.../run-p77.scope": "", "/user.slice/run...p77": "/user.slice/run...p77", "/": "/",
+	} {
+		summary := "oom-kill:constraint=CONSTRAINT_MEMCG,nodemask=(null),cpuset=/,mems_allowed=0,oom_memcg=" + path + ",task_memcg=" + path + ",task=hostapd,pid=812,uid=0"
+		r := readText(t, stamped(headerLine, cpuLine, summary, strings.Replace(killedLine, "Out", "Memory cgroup out", 1)), testOptions())[0]
+		if r.Victim.Cgroup != want || r.Limit.Cgroup != want || r.Scope != oom.ScopeCgroup {
+			t.Errorf("%s: %q at %q", path, r.Victim.Cgroup, r.Limit.Cgroup)
+		}
+		task := "Task in " + path + " killed as a result of limit of " + path
+		r = readText(t, stamped(headerLine, cpuLine, task, strings.Replace(killedLine, "Out", "Memory cgroup out", 1)), testOptions())[0]
+		if r.Victim.Cgroup != want || r.Limit.Cgroup != want {
+			t.Errorf("%s: %q at %q", task, r.Victim.Cgroup, r.Limit.Cgroup)
+		}
+	}
+}

@@ -151,6 +151,8 @@ func classifyWord(b []byte) part {
 		switch {
 		case scan.HasPrefix(b, "CPU: ") && scan.Contains(b, " Comm: "), scan.HasPrefix(b, "Pid: ") && scan.Contains(b, ", comm: "):
 			return partCPU
+		case isOldCPU(b):
+			return partCPU
 		case scan.HasPrefix(b, "Call Trace:"), scan.HasPrefix(b, "Call trace:"):
 			return partTrace
 		}
@@ -376,6 +378,9 @@ func (r *report) apply(k part, b []byte) bool {
 	case partCpuset:
 		return r.parseCpuset(b)
 	case partCPU:
+		if isOldCPU(b) {
+			return (r.stage < stageCPU || r.stage == stageCPU && r.hasCPU && !r.trigger.TID.Known) && r.parseOldCPU(b)
+		}
 		return r.stage < stageCPU && r.parseCPU(b)
 	case partTrace, partTraceEnd, partFrame:
 		return r.applyTrace(k, b)
