@@ -89,13 +89,22 @@ func (e *explanation) killedTogether() {
 
 func (e *explanation) allocatingTask(v *oom.Victim) bool {
 	m, t := e.rec.Memory, e.rec.Trigger
-	if e.cgroup || e.sysrq || m == nil || t == nil || !m.OOMKillAllocatingTask.Or(false) {
+	if e.cgroup || e.sysrq || m == nil || !m.OOMKillAllocatingTask.Or(false) {
 		return false
 	}
-	if !v.PID.Known || t.PID != v.PID {
+	const set = "vm.oom_kill_allocating_task is 1: "
+	switch {
+	case t != nil && v.PID.Known && (t.PID == v.PID || !t.PID.Known && t.TID == v.TID):
+		e.add(finding{code: codeVictimTrigger, text: sprintf(set+"pid %d asked for memory and was killed for it", v.PID.Value)})
+	case e.rec.Source == oom.SourceKmsg && t != nil && t.TID.Known && v.TID.Known:
+		// The kernel's own line says that it was chosen so: up to 5.0 one of its children dies
+		// for it (oom_kill_process).
+		e.add(finding{code: codeVictimTrigger, text: set + process(t.TID, t.Comm) + " asked for memory and was chosen for it; a child or another thread of it was killed"})
+	case e.rec.Source == oom.SourceKmsg && (t == nil || !t.TID.Known):
+		e.add(finding{code: codeVictimTrigger, text: set + "the task that asked for memory was chosen for it"})
+	default:
 		return false
 	}
-	e.add(finding{code: codeVictimTrigger, text: sprintf("vm.oom_kill_allocating_task is 1: pid %d asked for memory and was killed for it", v.PID.Value)})
 	return true
 }
 

@@ -144,7 +144,7 @@ func memoryCodes() []Code {
 		{codeNotShort, "memory was free above the watermarks: the machine was not short of it", "trigger.kernel_stack: a page fault may fail for want of a cgroup's charge or in a driver; dmesg just before"},
 		{codeMinTTL, "kswapd asked for the kill: min_ttl_ms keeps what was used lately from reclaim", "cat /sys/kernel/mm/lru_gen/min_ttl_ms"},
 		{codeMemoryKernel, "most memory is kernel memory, which cannot be swapped", "slabtop -o; grep -E 'SUnreclaim|KernelStack|PageTables|Percpu' /proc/meminfo"},
-		{codeMemoryMissing, "most memory is in none of the kernel's statistics", "ss -m; zramctl; grep -i -E 'Huge|Vmalloc|Balloon' /proc/meminfo; the hypervisor's balloon; /proc/vmallocinfo; grep ^size /proc/spl/kstat/zfs/arcstats"},
+		{codeMemoryMissing, "most memory is in none of the kernel's statistics", "ss -m; zramctl; grep -i -E 'Huge|Vmalloc|Percpu|Balloon' /proc/meminfo; the hypervisor's balloon; /proc/vmallocinfo; grep ^size /proc/spl/kstat/zfs/arcstats"},
 		{codeMemoryBalloon, "the hypervisor's balloon has taken much of the memory", ""},
 		{codeMemoryShmem, "much memory is tmpfs or shared memory", ""},
 		{codeMemoryZram, "much memory holds swap itself: zram or zswap", "zramctl; grep -r . /sys/kernel/debug/zswap"},

@@ -46,6 +46,7 @@ type facts struct {
 	sysShmem, writeback              size
 	hugeKnown, hugeLate              bool // late: counted after the kill
 	vmallocKnown, stacksKnown        bool
+	percpuKnown                      bool
 	slabBoth                         bool // what can be dropped of slab is in kernelFixed
 	zspages, freeCMA, balloon        size
 
@@ -288,7 +289,7 @@ func (f *facts) gatherMemory(m *oom.Memory) {
 		slab, reclaimable, f.slabBoth = both, oom.Some(uint64(0)), true
 	}
 	if f.kernelFixed = slab; slab.Known {
-		f.vmallocKnown, f.stacksKnown = vmalloc.Known, stacks.Known
+		f.vmallocKnown, f.stacksKnown, f.percpuKnown = vmalloc.Known, stacks.Known, first(st, oom.StatPercpu).Known
 		// Most kernels have their stacks there too (CONFIG_VMAP_STACK).
 		vmalloc.Value = sub(vmalloc.Value, stacks.Value)
 		f.kernelFixed = sum(slab, stacks, tables, first(st, oom.StatPercpu), first(st, oom.StatBounce), vmalloc)

@@ -479,6 +479,13 @@ func choicePairs() []pair {
 			r.Memory.OOMKillAllocatingTask, r.Trigger.PID = oom.Some(true), oom.Some(pid)
 		}
 	}
+	allocatingThread := func(tid int32) change {
+		return func(r *oom.Record) {
+			r.Memory.OOMKillAllocatingTask, r.Victim.TID = oom.Some(true), r.Victim.PID
+			r.Trigger.PID, r.Trigger.TID = oom.Opt[int32]{}, oom.Some(tid)
+		}
+	}
+	headless := func(r *oom.Record) { r.Trigger = nil }
 	group := func(on bool) change {
 		return func(r *oom.Record) { r.Victim.CgroupLimits[0].OOMGroup = oom.Some(on) }
 	}
@@ -493,6 +500,9 @@ func choicePairs() []pair {
 		{codeVictimAdj, "a fifth bigger", system(spareBig(3600*mib, -998)), codeSwapFull, "bigger by less than two reads may differ", system(spareBig(3200*mib, -998)), codeSwapFull},
 		{codeVictimAdj, "protected a little", system(spareBig(8*gib, -1)), codeSwapFull, "a smaller one is protected", system(spareBig(gib, -998)), codeSwapFull},
 		{codeVictimTrigger, "the task that asked", system(allocating(100)), codeSwapFull, "another asked", system(allocating(9)), codeSwapFull},
+		{codeVictimTrigger, "its thread, in a log", system(allocatingThread(100)), codeSwapFull, "another thread", system(allocatingThread(9)), codeSwapFull},
+		{codeVictimTrigger, "a child of it, in a log", system(allocatingThread(9), fromLog), codeSwapFull, "in a log without the line", system(fromLog), codeSwapFull},
+		{codeVictimTrigger, "a log without its header", system(allocatingThread(9), fromLog, headless), codeSwapFull, "a cgroup's kill", limited(func(r *oom.Record) { r.Memory.OOMKillAllocatingTask = oom.Some(true) }, fromLog), codeLimitAnon},
 		{codeVictimSmall, "5 MiB of 4 GiB", system(tiny), codeSwapFull, "3 GiB of 4 GiB", system(), codeSwapFull},
 		{codeVictimSmall, "it maps a file", system(tiny, func(r *oom.Record) { r.Victim.RSSBytes, r.Victim.FileRSSBytes = b(gib+5*mib), b(gib) }), codeSwapFull,
 			"it has much in swap", system(tiny, func(r *oom.Record) { r.Victim.SwapBytes = b(gib) }), codeSwapFull},

@@ -121,7 +121,7 @@ func (e *explanation) lateDecides(state swapState) bool {
 func (e *explanation) swapoff() bool {
 	t, v, m := e.rec.Trigger, e.rec.Victim, e.rec.Memory
 	const command = "swapoff"
-	at := e.inStack("__do_sys_swapoff", "__se_sys_swapoff", "__x64_sys_swapoff", "__arm64_sys_swapoff", "try_to_unuse")
+	at := e.inStack("__do_sys_swapoff", "__se_sys_swapoff", "__x64_sys_swapoff", "__arm64_sys_swapoff", "SyS_swapoff", "sys_swapoff", "try_to_unuse")
 	var who *oom.Opt[int32]
 	comm, doubt := command, ""
 	switch {

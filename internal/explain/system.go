@@ -247,6 +247,9 @@ func (e *explanation) uncounted() string {
 	if !e.vmallocKnown {
 		s += ", vmalloc"
 	}
+	if !e.percpuKnown {
+		s += ", per-CPU memory"
+	}
 	if !e.hugeKnown {
 		s += ", huge pages"
 	}

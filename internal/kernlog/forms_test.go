@@ -275,7 +275,16 @@ func TestForks(t *testing.T) {
 		want  []wanted
 	}{
 		"OpenVZ": {[]string{headerLine, "Out of memory in UB 101: OOM killed process 812 (php-cgi) score 0 vm:409580kB, rss:123456kB, swap:0kB"}, []wanted{{oom.KindKill, "812 php-cgi", "squid", func(r *oom.Record) bool {
-			return r.Victim.TotalVMBytes == oom.Some(uint64(409580<<10)) && r.Scope == ""
+			return r.Victim.TotalVMBytes == oom.Some(uint64(409580<<10)) && r.Scope == oom.ScopeCgroup && r.Victim.RSSBytes == oom.Some(uint64(123456<<10)) && r.Victim.SwapBytes == oom.Some(uint64(0))
+		}}}},
+		"OpenVZ, its host": {[]string{"Out of memory in UB 0: OOM killed process 812 (php-cgi) score 0 vm:409580kB, rss:123456kB, swap:4kB"}, []wanted{{oom.KindKill, "812 php-cgi", "", func(r *oom.Record) bool {
+			return r.Scope == "" && r.Victim.RSSBytes == oom.Some(uint64(123456<<10)) && r.Victim.SwapBytes == oom.Some(uint64(4096))
+		}}}},
+		"s390 up to 3.10": {[]string{"squid invoked oom-killer: gfp_mask=0xd0, order=2, oomkilladj=0", "CPU: 0 Not tainted 2.6.28 #1", "Process squid (pid: 537, task: 000000006baa7838, ksp: 0000000053867968)", "Out of memory: Killed process 812 (httpd)"}, []wanted{{oom.KindKill, "812 httpd", "squid", func(r *oom.Record) bool {
+			return r.Trigger.TID == oom.Some(int32(537)) && r.Kernel == "2.6.28"
+		}}}},
+		"s390, another task": {[]string{headerLine, "Process httpd (pid: 537, task: 000000006baa7838, ksp: 0000000053867968)", killedLine}, []wanted{{oom.KindKill, "812 hostapd", "squid", func(r *oom.Record) bool {
+			return !r.Trigger.TID.Known
 		}}}},
 		"2.6.9": {[]string{"oom-killer: gfp_mask=0x1d2", "Mem-info:", "Free swap:            0kB", "131056 pages of RAM", "2503 reserved pages", "103 pages swap cached", "Out of Memory: Killed process 812 (httpd)."}, []wanted{{oom.KindKill, "812 httpd", "", func(r *oom.Record) bool {
 			return r.Memory.TotalBytes == oom.Some(uint64((131056-2503)*4096)) && r.Memory.SwapFreeBytes == oom.Some(uint64(0)) && r.Trigger.GFPMask == oom.Some(uint32(0x1d2)) && r.Scope == oom.ScopeSystem

@@ -130,6 +130,32 @@ func (r *report) parseCPU(b []byte) bool {
 	return true
 }
 
+const oldTask = ", task: "
+
+// isOldCPU says whether this is s390's "CPU: 0 Not tainted 2.6.28 #1" or "Process basename
+// (pid: 77, task: 1, ksp: 2)", which it printed in place of the CPU's line up to 3.10.
+func isOldCPU(b []byte) bool {
+	if scan.HasPrefix(b, "Process ") {
+		return scan.Contains(b, " (pid: ") && scan.Contains(b, oldTask)
+	}
+	return scan.HasPrefix(b, "CPU: ") && !scan.Contains(b, "omm: ") && release(b) != ""
+}
+
+func (r *report) parseOldCPU(b []byte) bool {
+	task, ok := bytes.CutPrefix(b, []byte("Process "))
+	if !ok {
+		r.kernel, r.hasCPU = release(b), true
+		return true
+	}
+	i := bytes.LastIndex(task, []byte(" (pid: "))
+	pid, _, ok := scan.PID(task[i+len(" (pid: "):])
+	if !ok || !r.byTrigger(task[:i]) {
+		return false
+	}
+	r.trigger.TID, r.hasCPU = oom.Some(pid), true
+	return true
+}
+
 // release takes "6.12.0" out of "… Tainted: G W  6.12.0 #1 Debian".
 func release(b []byte) string {
 	i := bytes.LastIndex(b, []byte(" #"))

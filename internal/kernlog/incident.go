@@ -310,6 +310,9 @@ func (p *Parser) unsaidGroup(inc *incident, k *killLine, s *stamp) bool {
 // group marks the last incident as an oom.group's. Without one the lines before it are lost:
 // then it is kept for the kills that follow.
 func (p *Parser) group(l *lines.Line, path string) bool {
+	if path = kernelPath(path); path == "" {
+		return false
+	}
 	var inc *incident
 	s := stampOf(l)
 	for _, i := range p.recent {

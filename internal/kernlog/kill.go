@@ -17,6 +17,7 @@ type killLine struct {
 	adj  oom.Opt[int32]
 
 	totalVM, anon, file, shmem, tables oom.Opt[uint64]
+	undivided, swap                    oom.Opt[uint64] // of OpenVZ, which has no parts
 
 	message
 	cut     bool
@@ -116,11 +117,15 @@ func openBracket(b []byte) ([]byte, bool) {
 const vzMark = ": OOM killed process "
 
 // parseVZ reads "Out of memory in UB 101: OOM killed process 77 (a) score 0 vm:400kB,
-// rss:40kB, swap:0kB": the limit is a container's, of a kind that nothing else prints.
+// rss:40kB, swap:0kB": the limit is a container's (its beancounters'), or with UB 0 the
+// host's.
 func parseVZ(b []byte) (k killLine, ok bool) {
-	b, ok = scan.After(b, vzMark)
+	owner, b, ok := bytes.Cut(b, []byte(vzMark))
 	if !ok {
 		return k, false
+	}
+	if id, rest, ok := scan.Uint(owner[bytes.LastIndexByte(owner, ' ')+1:]); ok && len(rest) == 0 && id > 0 {
+		k.scope = oom.ScopeCgroup
 	}
 	if k.pid, b, ok = scan.PID(b); !ok || !scan.HasPrefix(b, " (") {
 		return k, false
@@ -131,8 +136,13 @@ func parseVZ(b []byte) (k killLine, ok bool) {
 	}
 	k.comm = scan.Keep(b[2:end])
 	fieldsKB(bytes.ReplaceAll(b[end:], []byte(","), nil), func(name []byte, kb uint64) {
-		if string(name) == "vm" {
+		switch string(name) {
+		case "vm":
 			k.totalVM = scan.Kilobytes(kb)
+		case "rss":
+			k.undivided = scan.Kilobytes(kb)
+		case "swap":
+			k.swap = scan.Kilobytes(kb)
 		}
 	})
 	return k, true
@@ -235,6 +245,9 @@ func (k *killLine) tablesBytes(r *row) oom.Opt[uint64] {
 
 // rss is the sum of its parts; before 4.5 shared memory counts as file.
 func (k *killLine) rss() oom.Opt[uint64] {
+	if k.undivided.Known {
+		return k.undivided
+	}
 	if !k.shmem.Known {
 		return scan.Sum(k.anon, k.file)
 	}

@@ -82,16 +82,25 @@ func (r *report) parseTaskIn(b []byte) bool {
 			return false
 		}
 	}
-	r.victimCgroup = scan.Keep(victim)
+	r.victimCgroup = kernelPath(scan.Keep(victim))
 	if string(limit) == "host" { // Alibaba's kernels say so of the machine
 		r.scope = oom.ScopeSystem
 		return true
 	}
 	r.scope, r.hasLimit = oom.ScopeCgroup, true
 	if within(victim, limit) {
-		r.limit.Cgroup = scan.Keep(limit)
+		r.limit.Cgroup = kernelPath(scan.Keep(limit))
 	}
 	return true
+}
+
+// kernelPath is a cgroup as the kernel prints it, from the root on; empty for one of which
+// people have left a part out.
+func kernelPath(s string) string {
+	if !strings.HasPrefix(s, "/") || strings.Contains(s, "\u2026") || strings.Contains(s+"/", "/.../") {
+		return ""
+	}
+	return s
 }
 
 const taskInMark = " killed as a result of limit of "
@@ -134,7 +143,7 @@ func (r *report) parseStats(b []byte) {
 		path = b[:i]
 	}
 	if r.limit.Cgroup == "" && len(r.stats) == 0 && !r.statsEach {
-		r.limit.Cgroup = scan.Keep(path)
+		r.limit.Cgroup = kernelPath(scan.Keep(path))
 	}
 	for len(values) > 0 {
 		var f []byte

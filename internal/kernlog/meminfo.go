@@ -41,11 +41,14 @@ type memInfo struct {
 	reserves                [][]uint64 // lowmem_reserve in pages, by zone
 	managedKB, anonKB       uint64     // of the zones and nodes listed
 	sums                    []oom.Stat // of nodes or zones, bytes
+	nodeSums, zoneSums      []oom.Stat // of counters that the machine's block has too
+	nodes                   []int32    // with a line of their own
 	killAllocating          bool
 	panicOnOOM              oom.Opt[uint32]
 	slabs                   []oom.SlabCache
 	allocations             []oom.Allocation
-	leftOut                 int  // numbers that cannot be true
+	leftOut                 int // numbers that cannot be true
+	swapInUseKB             oom.Opt[uint64]
 	swapLeaves              bool // swapoff is at work: the free swap is printed below zero
 	unread                  int  // counters that are not known
 	lines                   int  // below its heading
@@ -256,6 +259,8 @@ func (m *memInfo) parseZone(node oom.Opt[int32], name, b []byte) {
 			m.sum(oom.StatKernelStack, kb)
 		case "zspages":
 			m.sum("zspages_bytes", kb) // what zram and zswap hold
+		default:
+			addSum(&m.zoneSums, kbName(name), kb)
 		}
 	})
 	m.zones = append(m.zones, z)
@@ -277,9 +282,13 @@ const mostMemory = 1 << 52
 
 // parseNode reads a node's line (4.8 and later); the global lines have most of
 // it already.
-func (m *memInfo) parseNode(b []byte) {
+func (m *memInfo) parseNode(node oom.Opt[int32], b []byte) {
 	used := false
+	if !slices.Contains(m.nodes, node.Value) && len(m.nodes) < maxZones {
+		m.nodes = append(m.nodes, node.Value)
+	}
 	fieldsKB(b, func(name []byte, kb uint64) {
+		addSum(&m.nodeSums, kbName(name), kb)
 		switch string(name) {
 		case "active_anon", "inactive_anon":
 			m.anonKB += min(kb, mostMemory)
@@ -304,20 +313,61 @@ func (m *memInfo) parseNode(b []byte) {
 	}
 }
 
-func (m *memInfo) sum(name string, kb uint64) {
+func (m *memInfo) sum(name string, kb uint64) { addSum(&m.sums, name, kb) }
+
+func addSum(to *[]oom.Stat, name string, kb uint64) {
 	v := scan.Kilobytes(kb)
-	if !v.Known {
+	if !v.Known || name == "" {
 		return
 	}
-	for i := range m.sums {
-		if m.sums[i].Name == name {
-			if s := m.sums[i].Bytes + v.Value; s >= v.Value {
-				m.sums[i].Bytes = s
+	list := *to
+	for i := range list {
+		if list[i].Name == name {
+			if s := list[i].Bytes + v.Value; s >= v.Value {
+				list[i].Bytes = s
 			}
 			return
 		}
 	}
-	m.sums = append(m.sums, oom.Stat{Name: name, Bytes: v.Value})
+	*to = append(list, oom.Stat{Name: name, Bytes: v.Value})
+}
+
+// kbName is /proc/vmstat's name for a counter of a node's or zone's line.
+func kbName(printed []byte) string {
+	switch string(printed) {
+	case "isolated(anon)":
+		return oom.StatIsolatedAnon
+	case "isolated(file)":
+		return oom.StatIsolatedFile
+	case "free_pcp", "free_cma": // both the machine's and a CPU's own are printed
+		return ""
+	}
+	return pageName(printed)
+}
+
+// allNodes says whether each zone's node has its own line.
+func (m *memInfo) allNodes() bool {
+	for i := range m.zones {
+		if n := m.zones[i].Node; n.Known && !slices.Contains(m.nodes, n.Value) {
+			return false
+		}
+	}
+	return len(m.nodes) > 0
+}
+
+// allListed says whether every zone's line is there.
+func (m *memInfo) allListed(page uint64) bool {
+	managed := m.managedPages()
+	return managed > 0 && scan.Times(managed, page) == scan.Kilobytes(m.managedKB)
+}
+
+// zonesFree is what is free by the zones' lines.
+func (m *memInfo) zonesFree() oom.Opt[uint64] {
+	sum := oom.Some(uint64(0))
+	for i := range m.zones {
+		sum = scan.Sum(sum, m.zones[i].FreeBytes)
+	}
+	return sum
 }
 
 // parseReserve reads "lowmem_reserve[]: 0 2911 3850", in pages, of the zone
@@ -559,6 +609,9 @@ func (m *memInfo) finish(page uint64) *oom.Memory {
 		return scan.Times(pages.Value, page)
 	}
 	out := &oom.Memory{FreeBytes: size(m.free), SwapCacheBytes: size(m.swapCache), PanicOnOOM: m.panicOnOOM}
+	if !m.free.Known && m.allListed(page) {
+		out.FreeBytes = m.zonesFree()
+	}
 	if m.killAllocating {
 		out.OOMKillAllocatingTask = oom.Some(true)
 	}
@@ -572,6 +625,7 @@ func (m *memInfo) finish(page uint64) *oom.Memory {
 	if m.swapFreeKB.Known {
 		out.SwapFreeBytes = scan.Kilobytes(m.swapFreeKB.Value)
 	}
+	m.finishSwapoff(out)
 	out.Stat = m.finishStats(page)
 	for i := range m.zones {
 		z := m.zones[i]
@@ -584,6 +638,23 @@ func (m *memInfo) finish(page uint64) *oom.Memory {
 		out.Zones = append(out.Zones, z)
 	}
 	return out
+}
+
+// finishSwapoff: swapoff takes a device's size off the total and off what is free, and then
+// brings its pages back (mm/swapfile.c). Where it is the only one, what is free is below zero
+// by what is still in it; beside others it is not known.
+func (m *memInfo) finishSwapoff(out *oom.Memory) {
+	switch {
+	case !m.swapLeaves:
+	case m.swapTotalKB == oom.Some(uint64(0)) && m.swapInUseKB.Known:
+		if used := scan.Kilobytes(m.swapInUseKB.Value); used.Known && used.Value < mostMemory {
+			out.SwapDevices = []oom.SwapDevice{{UsedBytes: used}}
+			return
+		}
+		m.leftOut++
+	default:
+		m.leftOut++
+	}
 }
 
 func (m *memInfo) finishStats(page uint64) oom.Stats {
@@ -601,8 +672,17 @@ func (m *memInfo) finishStats(page uint64) oom.Stats {
 	}
 	// The report leaves out nodes and zones that the allocation could not use:
 	// sums over what is shown are the machine's only when all are shown.
-	if managed := m.managedPages(); managed > 0 && scan.Times(managed, page) == scan.Kilobytes(m.managedKB) {
+	if m.allListed(page) {
 		for _, s := range m.sums {
+			add(s.Name, oom.Some(s.Bytes))
+		}
+		// Of a report without the machine's own block.
+		if m.allNodes() {
+			for _, s := range m.nodeSums {
+				add(s.Name, oom.Some(s.Bytes))
+			}
+		}
+		for _, s := range m.zoneSums {
 			add(s.Name, oom.Some(s.Bytes))
 		}
 	}

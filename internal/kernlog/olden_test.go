@@ -272,3 +272,78 @@ func TestGroupSecondLine(t *testing.T) {
 		}
 	}
 }
+
+// TestSwapoffInLog: free swap below zero is what a device that swapoff empties still holds,
+// where it is the only one.
+func TestSwapoffInLog(t *testing.T) {
+	for name, c := range map[string]struct {
+		free, total string
+		used        uint64 // kB
+		leftOut     uint64
+	}{
+		"the only device":    {"-81920", "0", 81920, 0},
+		"beside another":     {"-81920", "1048572", 0, 1},
+		"none":               {"0", "0", 0, 0},
+		"more than there is": {"-4503599627370496", "0", 0, 1},
+	} {
+		all, st := readAll(t, strings.NewReader(stamped(headerLine, cpuLine, "Mem-Info:", " free:2000 free_pcp:0 free_cma:0", "Free swap  = "+c.free+"kB", "Total swap = "+c.total+"kB",
+			"262144 pages RAM", "9144 pages reserved", killedLine)), testOptions())
+		m := all[0].Memory
+		used := uint64(0)
+		for _, d := range m.SwapDevices {
+			used += d.UsedBytes.Value
+		}
+		if used != c.used<<10 || st.LeftOut != c.leftOut || m.SwapFreeBytes.Known != (c.free == "0") {
+			t.Errorf("%s: %+v, %d left out", name, m, st.LeftOut)
+		}
+	}
+}
+
+// TestNodesSum: where the machine's own block is lost, its counters are those of the nodes,
+// up to 4.7 of the zones, if all are listed.
+func TestNodesSum(t *testing.T) {
+	zone := func(node, managed string) string {
+		return "Node " + node + " Normal free:4000kB min:5000kB low:6000kB high:7000kB active_anon:100kB inactive_anon:20kB unevictable:0kB present:80000kB managed:" + managed + "kB mlocked:0kB pagetables:8kB slab_unreclaimable:300kB free_cma:12kB"
+	}
+	node := func(n string) string {
+		return "Node " + n + " active_anon:100kB inactive_anon:20kB unevictable:4kB isolated(anon):16kB mapped:24kB dirty:0kB shmem:12kB writeback_tmp:0kB"
+	}
+	pages := []string{"40000 pages RAM", "4000 pages reserved"} // 144 000 kB are managed
+	const own = "active_anon:999 inactive_anon:7 isolated_anon:0"
+	for name, c := range map[string]struct {
+		lines                      []string
+		anon, mapped, tables, free uint64 // kB
+	}{
+		"two nodes":              {[]string{node("0"), zone("0", "72000"), node("1"), zone("1", "72000")}, 200, 48, 16, 8000},
+		"a zone is not listed":   {[]string{node("0"), zone("0", "72000"), node("1")}, 0, 0, 0, 0},
+		"a node's line is lost":  {[]string{node("0"), zone("0", "72000"), zone("1", "72000")}, 200, 0, 16, 8000},
+		"before 4.8":             {[]string{zone("0", "72000"), zone("1", "72000")}, 200, 0, 16, 8000},
+		"the machine's is there": {[]string{own, node("0"), zone("0", "72000"), node("1"), zone("1", "72000")}, 999 * 4, 48, 16, 8000},
+	} {
+		all := readText(t, stamped(append(append([]string{headerLine, cpuLine, "Mem-Info:"}, c.lines...), append(pages, killedLine)...)...), testOptions())
+		m := all[0].Memory
+		get := func(name string) uint64 { v, _ := m.Stat.Get(name); return v >> 10 }
+		if a, p, x, free := get(oom.StatActiveAnon), get(oom.StatMapped), get(oom.StatPageTable), m.FreeBytes.Value>>10; a != c.anon || p != c.mapped || x != c.tables || free != c.free {
+			t.Errorf("%s: %d %d %d %d", name, a, p, x, free)
+		}
+	}
+}
+
+// TestElidedPaths: what people left out of a path makes it none.
+func TestElidedPaths(t *testing.T) {
+	for path, want := range map[string]string{
+		"/user.slice/run-p77.scope": "/user.slice/run-p77.scope", "\u2026/run-p77.scope": "", "/user.slice/\u2026/run-p77.scope": "", ".../run-p77.scope": "",
+		"/user.slice/.../run-p77.scope": "", "/user.slice/run...p77": "/user.slice/run...p77", "/": "/",
+	} {
+		summary := "oom-kill:constraint=CONSTRAINT_MEMCG,nodemask=(null),cpuset=/,mems_allowed=0,oom_memcg=" + path + ",task_memcg=" + path + ",task=hostapd,pid=812,uid=0"
+		r := readText(t, stamped(headerLine, cpuLine, summary, strings.Replace(killedLine, "Out", "Memory cgroup out", 1)), testOptions())[0]
+		if r.Victim.Cgroup != want || r.Limit.Cgroup != want || r.Scope != oom.ScopeCgroup {
+			t.Errorf("%s: %q at %q", path, r.Victim.Cgroup, r.Limit.Cgroup)
+		}
+		task := "Task in " + path + " killed as a result of limit of " + path
+		r = readText(t, stamped(headerLine, cpuLine, task, strings.Replace(killedLine, "Out", "Memory cgroup out", 1)), testOptions())[0]
+		if r.Victim.Cgroup != want || r.Limit.Cgroup != want {
+			t.Errorf("%s: %q at %q", task, r.Victim.Cgroup, r.Limit.Cgroup)
+		}
+	}
+}

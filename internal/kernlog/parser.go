@@ -677,11 +677,11 @@ func (p *Parser) summary(l *lines.Line, b []byte) {
 		r.scope = oom.ScopeSystem
 	}
 	r.chosen = chosen{known: true, pid: s.pid, uid: oom.Some(s.uid), comm: s.comm}
-	r.victimCgroup = s.victimCgroup
+	r.victimCgroup = kernelPath(s.victimCgroup)
 	t := &r.trigger
 	t.Nodemask, t.Cpuset, t.MemsAllowed = s.nodemask, s.cpuset, s.memsAllowed
 	if s.limitCgroup != "" || s.scope == oom.ScopeCgroup {
-		r.hasLimit, r.limit.Cgroup = true, s.limitCgroup
+		r.hasLimit, r.limit.Cgroup = true, kernelPath(s.limitCgroup)
 	}
 }
 
@@ -694,7 +694,7 @@ func (r *report) takeCut(s *summary) bool {
 	if r.doubtful = true; r.scope == "" {
 		r.scope = s.scope
 		if s.limitCgroup != "" {
-			r.hasLimit, r.limit.Cgroup = true, s.limitCgroup
+			r.hasLimit, r.limit.Cgroup = true, kernelPath(s.limitCgroup)
 		}
 	}
 	return true

@@ -140,7 +140,7 @@ func (r *report) victim(k *killLine) *oom.Victim {
 	v := &oom.Victim{
 		PID: oom.Some(k.pid), TID: oom.Some(k.pid), UID: k.uid, Comm: k.comm, OOMScoreAdj: k.adj,
 		TotalVMBytes: k.totalVM, AnonRSSBytes: k.anon, FileRSSBytes: k.file, ShmemRSSBytes: k.shmem,
-		RSSBytes: k.rss(),
+		RSSBytes: k.rss(), SwapBytes: k.swap,
 	}
 	row := r.tasks.find(k.pid)
 	v.PgtablesBytes = k.tablesBytes(row)
@@ -193,7 +193,9 @@ func (r *report) isChosen(k *killLine, row *row) bool {
 // fill adds what the kill line does not have.
 func (r *row) fill(v *oom.Victim, page uint64) {
 	v.PID = oom.Some(r.tgid)
-	v.SwapBytes = r.swapBytes(page)
+	if !v.SwapBytes.Known {
+		v.SwapBytes = r.swapBytes(page)
+	}
 	if !v.UID.Known {
 		v.UID = oom.Some(r.uid)
 	}

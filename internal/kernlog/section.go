@@ -151,6 +151,8 @@ func classifyWord(b []byte) part {
 		switch {
 		case scan.HasPrefix(b, "CPU: ") && scan.Contains(b, " Comm: "), scan.HasPrefix(b, "Pid: ") && scan.Contains(b, ", comm: "):
 			return partCPU
+		case isOldCPU(b):
+			return partCPU
 		case scan.HasPrefix(b, "Call Trace:"), scan.HasPrefix(b, "Call trace:"):
 			return partTrace
 		}
@@ -376,6 +378,9 @@ func (r *report) apply(k part, b []byte) bool {
 	case partCpuset:
 		return r.parseCpuset(b)
 	case partCPU:
+		if isOldCPU(b) {
+			return (r.stage < stageCPU || r.stage == stageCPU && r.hasCPU && !r.trigger.TID.Known) && r.parseOldCPU(b)
+		}
 		return r.stage < stageCPU && r.parseCPU(b)
 	case partTrace, partTraceEnd, partFrame:
 		return r.applyTrace(k, b)
@@ -474,8 +479,11 @@ func (m *memInfo) apply(k part, b []byte) {
 		v, unit, ok := scan.Uint(number)
 		switch {
 		case scan.HasPrefix(number, "-"): // during swapoff: less what is used on the device that leaves
-			m.leftOut++
-			m.swapLeaves = true
+			v, unit, ok = scan.Uint(number[1:])
+			m.swapLeaves, m.swapInUseKB = true, oom.Opt[uint64]{}
+			if ok && string(unit) == "kB" {
+				m.swapInUseKB = oom.Some(v)
+			}
 		case !ok || string(unit) != "kB":
 			m.unread++
 		case b[0] == 'F':
@@ -517,7 +525,7 @@ func (m *memInfo) applyNode(b []byte) {
 	case scan.HasPrefix(rest, "hugepages_total="):
 		m.parseHuge(rest)
 	case scan.HasPrefix(rest, "active_anon:"):
-		m.parseNode(rest)
+		m.parseNode(node, rest)
 	default:
 		if name, values, ok := zoneName(rest, " free:"); ok {
 			m.parseZone(node, name, values)

@@ -534,7 +534,7 @@ type Allocation struct {
 
 // SwapDevice is one row of /proc/swaps.
 type SwapDevice struct {
-	Name      string      `json:"name"`
+	Name      string      `json:"name,omitempty"`
 	Type      string      `json:"type,omitempty"`
 	SizeBytes Opt[uint64] `json:"size_bytes,omitzero"`
 	UsedBytes Opt[uint64] `json:"used_bytes,omitzero"`
