@@ -62,6 +62,17 @@ func TestCases(t *testing.T) {
 			}
 		}
 	}
+	// sharing are tasks that map 500 MiB of shared memory each, of which there is so much.
+	sharing := func(tasks int, all uint64) change {
+		return func(r *oom.Record) {
+			if r.Memory != nil {
+				set(&r.Memory.Stat, oom.StatShmem, all)
+			}
+			for range tasks {
+				r.Candidates = append(r.Candidates, oom.Candidate{Comm: "pg", RSSBytes: b(520 * mib), AnonRSSBytes: b(20 * mib), ShmemRSSBytes: b(500 * mib)})
+			}
+		}
+	}
 	old := func(r *oom.Record) {
 		r.Victim.PgtablesBytes = b(90 * mib)
 		r.Limit.Stat = oom.Stats{{Name: oom.LimitAnon, Bytes: 6 * mib}, {Name: oom.LimitFile, Bytes: 0}, {Name: oom.LimitShmem, Bytes: 0}, {Name: oom.LimitSlabUnrecl, Bytes: 100 * mib}}
@@ -199,6 +210,13 @@ func TestCases(t *testing.T) {
 			codeHolder, "5 tasks named python hold 3.8 GiB of 4 GiB, what they share counted for each", ""},
 		{"tasks of one name, and the rest is in swap", system(holder(oom.Holder{Comm: "python", UsageBytes: b(3900 * mib), Tasks: b(5)}), func(r *oom.Record) { r.CandidatesBytes = b(4700 * mib) }),
 			codeHolder, "5 tasks named python hold 3.8 GiB of 4 GiB", "share"},
+		{"tasks of one name that count the same shared memory", system(swap(0, 0), sharing(6, 500*mib), holder(oom.Holder{Comm: "pg", UsageBytes: b(3900 * mib), Tasks: b(6)})), codeHolder, "6 tasks named pg hold 1.4 GiB of 4 GiB, what they share counted once", "each"},
+		{"some of them are listed", system(swap(0, 0), sharing(5, 500*mib), holder(oom.Holder{Comm: "pg", UsageBytes: b(3900 * mib), Tasks: b(9)})), codeHolder, "9 tasks named pg hold at most 1.9 GiB of 4 GiB", "each"},
+		{"what there is of shared memory is more", system(swap(0, 0), sharing(6, 3000*mib), holder(oom.Holder{Comm: "pg", UsageBytes: b(3900 * mib), Tasks: b(6)})), codeHolder, "6 tasks named pg hold 3.8 GiB of 4 GiB", "once"},
+		{"another holds more than those that share", system(swap(0, 0), sharing(6, 500*mib), func(r *oom.Record) {
+			r.Holders = []oom.Holder{{Comm: "pg", UsageBytes: b(3900 * mib), Tasks: b(6)}, {Comm: "db", UsageBytes: b(1500 * mib), Tasks: b(1)}}
+		}), codeHolder, "db holds 1.5 GiB of 4 GiB", "pg"},
+		{"at a limit, those that share", limited(inPod(30*mib), sharing(6, 0), limitStat(oom.LimitAnon, 190*mib), limitStat(oom.LimitFile, 60*mib), limitStat(oom.LimitShmem, 50*mib), holder(oom.Holder{Comm: "pg", UsageBytes: b(3200 * mib), Tasks: b(6)})), codeHolder, "6 tasks named pg hold 250 MiB of 256 MiB", "each"},
 		{"tasks of one name that may share", system(swap(0, 0), holder(oom.Holder{Comm: "php-fpm", UsageBytes: b(3900 * mib), Tasks: b(458)})), codeHolder, "hold 3.8 GiB of 4 GiB", "share"},
 		{"many small tasks, and some of it is in swap", system(tasks(300, repeated(10, 18*mib)...), func(r *oom.Record) { r.Candidates[0].Comm = "sh" }), codeManyTasks, "together they hold 5.3 GiB in memory and swap", "share"},
 		{"many small tasks that share", system(swap(0, 0), tasks(300, repeated(10, 18*mib)...)), codeManyTasks, "together they hold 5.3 GiB, what they share counted for each", "in memory"},
