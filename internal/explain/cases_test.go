@@ -73,6 +73,13 @@ func TestCases(t *testing.T) {
 			}
 		}
 	}
+	adjusted := func(adj int32) change {
+		return func(r *oom.Record) {
+			for i := range r.Candidates {
+				r.Candidates[i].OOMScoreAdj = oom.Some(adj)
+			}
+		}
+	}
 	old := func(r *oom.Record) {
 		r.Victim.PgtablesBytes = b(90 * mib)
 		r.Limit.Stat = oom.Stats{{Name: oom.LimitAnon, Bytes: 6 * mib}, {Name: oom.LimitFile, Bytes: 0}, {Name: oom.LimitShmem, Bytes: 0}, {Name: oom.LimitSlabUnrecl, Bytes: 100 * mib}}
@@ -193,6 +200,10 @@ func TestCases(t *testing.T) {
 		{"a request for ZONE_DMA where there is none", system(lowMask(0xd1)), "", "swap (2 GiB) is used up", "zones"},
 		{"a log that is cut, with what held the memory", system(swap(0, 0), fromLog, func(r *oom.Record) { r.Incomplete = oom.Some(true) }), "", "no swap is configured", "could also"},
 		{"a log that is cut, without it", system(swap(0, 0), fromLog, noStats, func(r *oom.Record) { r.Incomplete = oom.Some(true) }), "", "could also be memory that swap could not have taken", ""},
+		{"memory of no task, and all that are listed could be killed", limited(fromLog, tasks(2, mib, mib), adjusted(0), func(r *oom.Record) { r.CandidatesBytes = b(20 * mib) }), codeLimitNoTask, "could be killed: of processes that moved away", "-1000"},
+		{"memory of no task, and one that is listed could not", limited(fromLog, tasks(2, mib, mib), adjusted(-1000), func(r *oom.Record) { r.CandidatesBytes = b(20 * mib) }), codeLimitNoTask, "of tasks at oom_score_adj -1000, or of processes", ""},
+		{"memory of no task, and not all are listed", limited(fromLog, tasks(3, mib, mib), adjusted(0), func(r *oom.Record) { r.CandidatesBytes = b(20 * mib) }), codeLimitNoTask, "of tasks at oom_score_adj -1000, or of processes", ""},
+		{"memory of no task, live", limited(tasks(2, mib, mib), adjusted(0), func(r *oom.Record) { r.CandidatesBytes = b(20 * mib) }), codeLimitNoTask, "of tasks at oom_score_adj -1000, or of processes", ""},
 		{"memory of no task", limited(func(r *oom.Record) { r.CandidatesBytes = b(20 * mib) }), "", "is held by no process that could be killed", ""},
 		{"the same, and the log may lack tasks", limited(fromLog, func(r *oom.Record) { r.CandidatesBytes, r.Incomplete = b(20*mib), oom.Some(true) }), "", "", "no process"},
 		{"tmpfs of no task, and the log may lack tasks", limited(limitStat(oom.LimitAnon, 8*mib), limitStat(oom.LimitFile, 245*mib), limitStat(oom.LimitShmem, 240*mib), fromLog, func(r *oom.Record) {

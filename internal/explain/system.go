@@ -256,7 +256,7 @@ func (e *explanation) kernelHolds() {
 		return
 	}
 	text := strings.Join(texts, "; ")
-	f := finding{code: codeMemoryKernel, text: text + e.allocated(e.kernelSite()), lead: e.shortage() + ": " + text, aside: strings.Join(asides, "; ")}
+	f := finding{code: codeMemoryKernel, text: text + e.allocated(e.kernelSite()), lead: e.shortage() + ": " + texts[0], aside: strings.Join(asides, "; ")}
 	if e.slabBoth {
 		f.doubt = "slab that can be dropped: this kernel counts it with the rest"
 	}
