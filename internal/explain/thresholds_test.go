@@ -176,6 +176,11 @@ func TestThresholds(t *testing.T) {
 			return system(stat(oom.StatReserved, v), func(r *oom.Record) { r.Memory.TotalBytes = b(7 * gib) })
 		}},
 		{"a quarter is the kernel's", 1000*mib - 30*mib, 1000*mib - 30*mib - 1, has(codeMemoryKernel), func(v uint64) *oom.Record { return kernelHeavy(v, 2*gib) }},
+		{"a part is more than half of the kernel's", 601 * mib, 600 * mib, func(w *oom.Why) bool { return strings.Contains(w.Summary, "(slab ") }, func(v uint64) *oom.Record {
+			r := kernelHeavy(v, 2*gib)
+			set(&r.Memory.Stat, oom.StatPageTable, 590*mib)
+			return r
+		}},
 		{"a quarter is missing", 1000 * mib, 1000*mib - 1, has(codeMemoryMissing), func(v uint64) *oom.Record { return ballooned(0, v, 2*gib) }},
 		{"a quarter of the kernel's counts as reclaimable", 1000 * mib, 1000*mib - 1, no(sure(codeSwapFull)), func(v uint64) *oom.Record {
 			return system(stat(oom.StatSlabReclaimable, v), func(r *oom.Record) { r.Memory.TotalBytes = b(4000 * mib) })
