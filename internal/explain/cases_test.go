@@ -55,6 +55,31 @@ func TestCases(t *testing.T) {
 		}
 	}
 	holder := func(h oom.Holder) change { return func(r *oom.Record) { r.Holders = []oom.Holder{h} } }
+	sites := func(names ...string) change {
+		return func(r *oom.Record) {
+			for _, n := range names {
+				r.Memory.Allocations = append(r.Memory.Allocations, oom.Allocation{Site: n, Bytes: b(2 * gib)})
+			}
+		}
+	}
+	// sharing are tasks that map 500 MiB of shared memory each, of which there is so much.
+	sharing := func(tasks int, all uint64) change {
+		return func(r *oom.Record) {
+			if r.Memory != nil {
+				set(&r.Memory.Stat, oom.StatShmem, all)
+			}
+			for range tasks {
+				r.Candidates = append(r.Candidates, oom.Candidate{Comm: "pg", RSSBytes: b(520 * mib), AnonRSSBytes: b(20 * mib), ShmemRSSBytes: b(500 * mib)})
+			}
+		}
+	}
+	adjusted := func(adj int32) change {
+		return func(r *oom.Record) {
+			for i := range r.Candidates {
+				r.Candidates[i].OOMScoreAdj = oom.Some(adj)
+			}
+		}
+	}
 	old := func(r *oom.Record) {
 		r.Victim.PgtablesBytes = b(90 * mib)
 		r.Limit.Stat = oom.Stats{{Name: oom.LimitAnon, Bytes: 6 * mib}, {Name: oom.LimitFile, Bytes: 0}, {Name: oom.LimitShmem, Bytes: 0}, {Name: oom.LimitSlabUnrecl, Bytes: 100 * mib}}
@@ -175,6 +200,10 @@ func TestCases(t *testing.T) {
 		{"a request for ZONE_DMA where there is none", system(lowMask(0xd1)), "", "swap (2 GiB) is used up", "zones"},
 		{"a log that is cut, with what held the memory", system(swap(0, 0), fromLog, func(r *oom.Record) { r.Incomplete = oom.Some(true) }), "", "no swap is configured", "could also"},
 		{"a log that is cut, without it", system(swap(0, 0), fromLog, noStats, func(r *oom.Record) { r.Incomplete = oom.Some(true) }), "", "could also be memory that swap could not have taken", ""},
+		{"memory of no task, and all that are listed could be killed", limited(fromLog, tasks(2, mib, mib), adjusted(0), func(r *oom.Record) { r.CandidatesBytes = b(20 * mib) }), codeLimitNoTask, "could be killed: of processes that moved away", "-1000"},
+		{"memory of no task, and one that is listed could not", limited(fromLog, tasks(2, mib, mib), adjusted(-1000), func(r *oom.Record) { r.CandidatesBytes = b(20 * mib) }), codeLimitNoTask, "of tasks at oom_score_adj -1000, or of processes", ""},
+		{"memory of no task, and not all are listed", limited(fromLog, tasks(3, mib, mib), adjusted(0), func(r *oom.Record) { r.CandidatesBytes = b(20 * mib) }), codeLimitNoTask, "of tasks at oom_score_adj -1000, or of processes", ""},
+		{"memory of no task, live", limited(tasks(2, mib, mib), adjusted(0), func(r *oom.Record) { r.CandidatesBytes = b(20 * mib) }), codeLimitNoTask, "of tasks at oom_score_adj -1000, or of processes", ""},
 		{"memory of no task", limited(func(r *oom.Record) { r.CandidatesBytes = b(20 * mib) }), "", "is held by no process that could be killed", ""},
 		{"the same, and the log may lack tasks", limited(fromLog, func(r *oom.Record) { r.CandidatesBytes, r.Incomplete = b(20*mib), oom.Some(true) }), "", "", "no process"},
 		{"tmpfs of no task, and the log may lack tasks", limited(limitStat(oom.LimitAnon, 8*mib), limitStat(oom.LimitFile, 245*mib), limitStat(oom.LimitShmem, 240*mib), fromLog, func(r *oom.Record) {
@@ -192,6 +221,13 @@ func TestCases(t *testing.T) {
 			codeHolder, "5 tasks named python hold 3.8 GiB of 4 GiB, what they share counted for each", ""},
 		{"tasks of one name, and the rest is in swap", system(holder(oom.Holder{Comm: "python", UsageBytes: b(3900 * mib), Tasks: b(5)}), func(r *oom.Record) { r.CandidatesBytes = b(4700 * mib) }),
 			codeHolder, "5 tasks named python hold 3.8 GiB of 4 GiB", "share"},
+		{"tasks of one name that count the same shared memory", system(swap(0, 0), sharing(6, 500*mib), holder(oom.Holder{Comm: "pg", UsageBytes: b(3900 * mib), Tasks: b(6)})), codeHolder, "6 tasks named pg hold 1.4 GiB of 4 GiB, what they share counted once", "each"},
+		{"some of them are listed", system(swap(0, 0), sharing(5, 500*mib), holder(oom.Holder{Comm: "pg", UsageBytes: b(3900 * mib), Tasks: b(9)})), codeHolder, "9 tasks named pg hold at most 1.9 GiB of 4 GiB", "each"},
+		{"what there is of shared memory is more", system(swap(0, 0), sharing(6, 3000*mib), holder(oom.Holder{Comm: "pg", UsageBytes: b(3900 * mib), Tasks: b(6)})), codeHolder, "6 tasks named pg hold 3.8 GiB of 4 GiB", "once"},
+		{"another holds more than those that share", system(swap(0, 0), sharing(6, 500*mib), func(r *oom.Record) {
+			r.Holders = []oom.Holder{{Comm: "pg", UsageBytes: b(3900 * mib), Tasks: b(6)}, {Comm: "db", UsageBytes: b(1500 * mib), Tasks: b(1)}}
+		}), codeHolder, "db holds 1.5 GiB of 4 GiB", "pg"},
+		{"at a limit, those that share", limited(inPod(30*mib), sharing(6, 0), limitStat(oom.LimitAnon, 190*mib), limitStat(oom.LimitFile, 60*mib), limitStat(oom.LimitShmem, 50*mib), holder(oom.Holder{Comm: "pg", UsageBytes: b(3200 * mib), Tasks: b(6)})), codeHolder, "6 tasks named pg hold 250 MiB of 256 MiB", "each"},
 		{"tasks of one name that may share", system(swap(0, 0), holder(oom.Holder{Comm: "php-fpm", UsageBytes: b(3900 * mib), Tasks: b(458)})), codeHolder, "hold 3.8 GiB of 4 GiB", "share"},
 		{"many small tasks, and some of it is in swap", system(tasks(300, repeated(10, 18*mib)...), func(r *oom.Record) { r.Candidates[0].Comm = "sh" }), codeManyTasks, "together they hold 5.3 GiB in memory and swap", "share"},
 		{"many small tasks that share", system(swap(0, 0), tasks(300, repeated(10, 18*mib)...)), codeManyTasks, "together they hold 5.3 GiB, what they share counted for each", "in memory"},
@@ -262,9 +298,29 @@ func TestCases(t *testing.T) {
 		{"the first limit of a new cgroup was not lowered", limited(func(r *oom.Record) {
 			r.Limit.Changed = &oom.LimitChange{ToBytes: b(256 * mib), AgoNS: oom.Some(uint64(2e9)), PID: oom.Some(int32(5)), Comm: "runc"}
 		}), "", "98 % of it anonymous memory", "lowered"},
-		{"allocations by site", system(stat(oom.StatSlabUnrecl, 3*gib), stat(oom.StatActiveAnon, 0), stat(oom.StatInactiveAnon, 0), func(r *oom.Record) {
-			r.Memory.Allocations = []oom.Allocation{{Site: "mm/slub.c:1 func:x", Bytes: b(2 * gib)}}
-		}), codeMemoryKernel, `most was allocated by "mm/slub.c:1 func:x" (2 GiB)`, ""},
+		{"allocations by site", system(stat(oom.StatSlabUnrecl, 3*gib), stat(oom.StatActiveAnon, 0), stat(oom.StatInactiveAnon, 0), sites("mm/slub.c:1 func:x", "fs/dcache.c:7 func:y")),
+			codeMemoryKernel, `slab 3 GiB; "fs/dcache.c:7 func:y" allocated 2 GiB`, "slub"},
+		{"a site that allocated more than the kernel holds", system(stat(oom.StatSlabUnrecl, 1100*mib), stat(oom.StatActiveAnon, 0), stat(oom.StatInactiveAnon, 0), sites("drivers/x.c:1 func:x")),
+			codeMemoryKernel, "slab 1.1 GiB", "allocated"},
+		{"the site of what is missing", system(stat(oom.StatActiveAnon, 0), stat(oom.StatInactiveAnon, 0), sites("mm/memory.c:1 func:x", "net/x.c:7 func:y")),
+			"", `(94 %) is in none of the kernel's statistics; "net/x.c:7 func:y" allocated 2 GiB; this`, "could"},
+		{"the site of what is missing beside the rest", system(swap(0, 0), stat(oom.StatInactiveAnon, gib), sites("net/x.c:7 func:y")),
+			"", `no swap is configured; 1.8 GiB of 4 GiB (44 %) is in no statistic of this record; "net/x.c:7 func:y" allocated 2 GiB; this`, "could"},
+		{"GPU drivers", system(stat(oom.StatGPUActive, 2*gib), stat(oom.StatInactiveAnon, 0)), "", "no free memory: 2.1 GiB of 4 GiB (53 %) is kernel memory: GPU drivers 2 GiB", "statistic"},
+		{"pools of drivers", system(swap(0, 0), stat(oom.StatKernelMisc, 900*mib), stat(oom.StatGPUReclaim, gib), stat(oom.StatInactiveAnon, 0)), "", "no swap is configured; 1.9 GiB of 4 GiB (48 %) is kernel memory that counts as reclaimable", "statistic"},
+		{"page tables of KVM", system(stat(oom.StatSecPageTable, 2*gib), stat(oom.StatInactiveAnon, 0)), codeMemoryKernel, "cannot be swapped: page tables of KVM or the IOMMU 2 GiB", "tables 2"},
+		{"free pages of the CPUs", system(stat(oom.StatFreePCP, gib), stat(oom.StatHWPoisoned, gib), stat(oom.StatInactiveAnon, 0)), "", "swap (2 GiB) is used up", "statistic"},
+		{"the kernel's memory beside the rest", system(swap(0, 0), stat(oom.StatSlabUnrecl, 1200*mib), caches), "", "no swap is configured; 1.2 GiB of 4 GiB (30 %) is kernel memory, which cannot be swapped (slab 1.2 GiB); this process holds", "dentry"},
+		{"the balloon's is what would be missing", system(swap(0, 0), stat(oom.StatBalloon, 3*gib), stat(oom.StatActiveAnon, 512*mib), stat(oom.StatInactiveAnon, 0)), "", "no free memory: 3 GiB of 4 GiB (75 %) belongs to the hypervisor's balloon; this", "more"},
+		{"RAM that is not in the total", system(swap(0, 0), stat(oom.StatReserved, 12*gib)), codeMemoryBalloon, "12 GiB of 16 GiB (75 %) of the RAM is not for use: reserved at boot", "more"},
+		{"the balloon's is not in the total", system(swap(0, 0), stat(oom.StatReserved, 12*gib), stat(oom.StatBalloon, 11*gib)), codeMemoryBalloon, "11 GiB more belongs to the hypervisor's balloon", "boot"},
+		{"reclaim has taken it off the lists", system(swap(8*gib, 7*gib), stat(oom.StatIsolatedAnon, 2*gib), stat(oom.StatInactiveAnon, 0)), "", "probably did not take memory fast enough: 2 GiB of 4 GiB (50 %) is anonymous memory off the LRU lists (isolated), as reclaim has it on the way to swap; this", "statistic"},
+		{"a zram that gains nothing", system(swap(2*gib, 0), stat(oom.StatZspages, 1900*mib), stat(oom.StatInactiveAnon, 0)), "", "is used up, 0 % free; 1.9 GiB of 4 GiB (46 %) holds what zram or zswap keeps compressed, for 2 GiB that is swapped out; more of that swap would not help", ""},
+		{"huge pages that may be promised", system(stat(oom.StatHugepagesTotal, 2*gib), stat(oom.StatHugepagesFree, 2*gib)), "", "huge pages that are free or reserved", "no process"},
+		{"huge pages, and how many are promised is known", system(stat(oom.StatHugepagesTotal, 2*gib), stat(oom.StatHugepagesFree, 2*gib), stat(oom.StatHugepagesRsvd, 0)), "", "huge pages that no process uses", "reserved"},
+		{"KSM by the log's stack", system(swap(0, 0), fromLog, stack("break_ksm+0x1", "unmerge_ksm_pages.isra.0+0x2", "run_store+0x3")), codeVictimOrigin, "KSM is being turned off", "swapoff"},
+		{"KSM of one process, by madvise", system(swap(0, 0), fromLog, stack("break_ksm+0x1", "unmerge_ksm_pages+0x2", "ksm_madvise+0x3")), codeVictimOrigin, "", "KSM"},
+		{"KSM is turned off, and another task was chosen", system(swap(0, 0), fromLog, stack("unmerge_and_remove_all_rmap_items+0x2"), func(r *oom.Record) { r.Victim.PID = oom.Some(int32(5)) }), codeVictimOrigin, "", "KSM"},
 		{"the group's spared task is named", limited(spared(-1000, "/a")), codeVictimGroup, "except those at oom_score_adj -1000 (init (pid 9))", "every"},
 		{"a task of another cgroup is not", limited(spared(-1000, "/ab")), codeVictimGroup, "except those at oom_score_adj -1000", "init"},
 		{"a task at -999 is not", limited(spared(-999, "/a")), codeVictimGroup, "except those at oom_score_adj -1000", "init"},

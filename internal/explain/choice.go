@@ -28,14 +28,16 @@ func (e *explanation) choice() {
 // origin: a task that takes memory out of swap or KSM goes first, unweighed
 // (mm/oom_kill.c, oom_evaluate_task: oom_task_origin).
 func (e *explanation) origin(v *oom.Victim) bool {
-	if !v.OOMOrigin.Or(false) {
+	t := e.rec.Trigger
+	ksm := e.inStack("unmerge_and_remove_all_rmap_items") || e.inStack("run_store") && e.inStack("unmerge_ksm_pages", "break_ksm", "break_ksm_pmd_entry")
+	if !v.OOMOrigin.Or(false) && (!ksm || v.OOMOrigin.Known || !v.PID.Known || v.PID != t.PID) {
 		return false
 	}
 	what := "memory out of swap (swapoff) or KSM"
 	switch {
 	case e.has(codeSwapoff):
 		what = "memory out of swap (swapoff)"
-	case e.inStack("unmerge_and_remove_all_rmap_items", "unmerge_ksm_pages", "break_ksm"):
+	case ksm || e.inStack("unmerge_ksm_pages", "break_ksm"):
 		what = "shared pages apart (KSM is being turned off)"
 	}
 	e.add(finding{code: codeVictimOrigin,

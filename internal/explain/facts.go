@@ -42,13 +42,18 @@ type facts struct {
 	lruAnon, lruFile                 size
 	unevictable, mlocked             size
 	kernelFixed, missing             size
+	droppable                        size // of the kernel's, what its shrinkers should give back
+	isolatedAnon                     size // among lruAnon
 	hugeIdle, hugeHeld               size
 	sysShmem, writeback              size
-	hugeKnown, hugeLate              bool // late: counted after the kill
+	hugeKnown, hugeRsvdKnown         bool
+	hugeLate                         bool // counted after the kill
 	vmallocKnown, stacksKnown        bool
 	percpuKnown                      bool
 	slabBoth                         bool // what can be dropped of slab is in kernelFixed
-	zspages, freeCMA, balloon        size
+	zspages, freeCMA, gpu            size
+	balloon, reserved                size
+	balloonIn                        bool // the total has the balloon's pages
 
 	// The victim: rss, swap and page tables are what the kernel's points count.
 	victimSize, victimAnon size
@@ -66,6 +71,8 @@ const (
 )
 
 const zswapPart = "zswap"
+
+const secondTables = "page tables of KVM or the IOMMU"
 
 // part is a named share of the kernel's memory.
 type part struct {
@@ -207,7 +214,7 @@ func (f *facts) gatherKernelParts(st oom.Stats) size {
 	}{
 		{"slab", slab}, {"page tables", first(st, oom.LimitPagetables)}, {"kernel stacks", first(st, oom.LimitKernelStack)},
 		{"per-CPU memory", first(st, oom.LimitPercpu)}, {"vmalloc", first(st, oom.LimitVmalloc)},
-		{"page tables of KVM or the IOMMU", first(st, oom.LimitSecPagetables)},
+		{secondTables, first(st, oom.LimitSecPagetables)},
 		{zswapPart, first(st, oom.LimitZswap)}, // mm/memcontrol.c, obj_cgroup_charge_zswap
 	} {
 		if known = sum(known, p.bytes); p.bytes.Value > 0 {
@@ -275,44 +282,68 @@ func (f *facts) gatherMemory(m *oom.Memory) {
 		f.swapFree = size{}
 	}
 	f.gatherLateSwap()
-	f.lruAnon = all(first(st, oom.StatActiveAnon), first(st, oom.StatInactiveAnon))
+	f.lruAnon, f.isolatedAnon = all(first(st, oom.StatActiveAnon), first(st, oom.StatInactiveAnon)), first(st, oom.StatIsolatedAnon)
+	if f.lruAnon.Known { // off the lists only for as long as reclaim or migration is at it
+		f.lruAnon = sum(f.lruAnon, f.isolatedAnon)
+	}
 	f.lruFile = all(first(st, oom.StatActiveFile), first(st, oom.StatInactiveFile))
 	f.unevictable, f.mlocked = first(st, oom.StatUnevictable), first(st, oom.StatMlocked)
 	f.sysShmem = first(st, oom.StatShmem)
 	f.writeback = first(st, oom.StatFileWriteback, "writeback_bytes")
-	f.freeCMA, f.balloon = first(st, oom.StatFreeCMA), first(st, "balloon_pages_bytes")
+	f.freeCMA, f.balloon, f.reserved = first(st, oom.StatFreeCMA), first(st, oom.StatBalloon), first(st, oom.StatReserved)
 	f.zspages = first(st, oom.StatZspages)
-	stacks, tables := first(st, oom.StatKernelStack), sum(first(st, oom.StatPageTable, oom.LimitPagetables), first(st, oom.StatSecPageTable))
-	slab, vmalloc := first(st, oom.StatSlabUnrecl), first(st, oom.StatVmalloc)
-	reclaimable := first(st, oom.StatSlabReclaimable)
+	f.gatherKernel(st)
+	f.gatherHuge(st)
+	known := f.gatherMissing(st)
+	f.leaveOut(known)
+}
+
+// gatherKernel takes the kernel's own memory: what stays, and what it should drop by itself.
+func (f *facts) gatherKernel(st oom.Stats) {
+	stacks, tables := first(st, oom.StatKernelStack), first(st, oom.StatPageTable, oom.LimitPagetables)
+	slab, vmalloc, second := first(st, oom.StatSlabUnrecl), first(st, oom.StatVmalloc), first(st, oom.StatSecPageTable)
+	f.gpu, f.droppable = first(st, oom.StatGPUActive), first(st, oom.StatSlabReclaimable)
 	if both := first(st, "slab_bytes"); !slab.Known && both.Known { // up to 2.6.31
-		slab, reclaimable, f.slabBoth = both, oom.Some(uint64(0)), true
+		slab, f.droppable, f.slabBoth = both, oom.Some(uint64(0)), true
+	}
+	if f.droppable.Known {
+		f.droppable = sum(f.droppable, first(st, oom.StatKernelMisc), first(st, oom.StatGPUReclaim))
 	}
 	if f.kernelFixed = slab; slab.Known {
 		f.vmallocKnown, f.stacksKnown, f.percpuKnown = vmalloc.Known, stacks.Known, first(st, oom.StatPercpu).Known
 		// Most kernels have their stacks there too (CONFIG_VMAP_STACK).
 		vmalloc.Value = sub(vmalloc.Value, stacks.Value)
-		f.kernelFixed = sum(slab, stacks, tables, first(st, oom.StatPercpu), first(st, oom.StatBounce), vmalloc)
+		f.kernelFixed = sum(slab, stacks, tables, second, first(st, oom.StatPercpu), first(st, oom.StatBounce), vmalloc, f.gpu)
 	}
-	if !f.cgroup {
-		for _, p := range []part{
-			{"slab", slab.Value}, {"kernel stacks", stacks.Value}, {"page tables", tables.Value},
-			{"per-CPU memory", first(st, oom.StatPercpu).Value}, {"vmalloc", vmalloc.Value},
-		} {
-			if p.bytes > 0 {
-				f.kernelParts = append(f.kernelParts, p)
-			}
+	if f.cgroup {
+		return
+	}
+	for _, p := range []part{
+		{"slab", slab.Value}, {"kernel stacks", stacks.Value}, {"page tables", tables.Value}, {secondTables, second.Value},
+		{"per-CPU memory", first(st, oom.StatPercpu).Value}, {"vmalloc", vmalloc.Value}, {"GPU drivers", f.gpu.Value},
+	} {
+		if p.bytes > 0 {
+			f.kernelParts = append(f.kernelParts, p)
 		}
 	}
-	f.gatherHuge(st)
-	// What is left of the RAM after everything that the kernel counts: pages
-	// that were taken straight from the allocator.
-	known := all(f.free, f.lruAnon, f.lruFile, f.unevictable, f.kernelFixed, reclaimable)
-	if f.total.Known && known.Known {
-		known = sum(known, first(st, oom.StatHugepagesTotal), f.zspages, first(st, oom.StatIsolatedAnon), first(st, oom.StatIsolatedFile))
-		f.missing = oom.Some(sub(f.total.Value, known.Value))
+}
+
+// gatherMissing finds what is left of the RAM after everything that the kernel counts, which it
+// returns: pages that were taken straight from the allocator. Balloons leave their pages in the
+// total that deflate on OOM (virtio) or that can be told to (VMware): no adjust_managed_page_count
+// (mm/balloon_compaction.c). They are then what would be missing.
+func (f *facts) gatherMissing(st oom.Stats) (known size) {
+	known = all(f.free, f.lruAnon, f.lruFile, f.unevictable, f.kernelFixed, f.droppable)
+	if !f.total.Known || !known.Known {
+		return known
 	}
-	f.leaveOut(known)
+	known = sum(known, first(st, oom.StatHugepagesTotal), f.zspages, first(st, oom.StatIsolatedFile), first(st, oom.StatFreePCP), first(st, oom.StatHWPoisoned))
+	f.missing = oom.Some(sub(f.total.Value, known.Value))
+	if f.balloonIn = ratio(f.missing.Value, f.balloon.Value, 7, 8); f.balloonIn {
+		known = sum(known, f.balloon)
+		f.missing = oom.Some(sub(f.missing.Value, f.balloon.Value))
+	}
+	return known
 }
 
 // exceeds says whether parts are more than the whole by an eighth and 1 MiB: counters are read
@@ -327,7 +358,7 @@ func (f *facts) leaveOut(known size) {
 	}
 	f.contradicts = f.rowsLost() && exceeds(known.Value, f.total.Value)
 	for _, part := range [...]*size{
-		&f.free, &f.lruAnon, &f.lruFile, &f.unevictable, &f.mlocked, &f.kernelFixed, &f.hugeIdle, &f.hugeHeld, &f.sysShmem, &f.zspages, &f.writeback,
+		&f.free, &f.lruAnon, &f.lruFile, &f.unevictable, &f.mlocked, &f.kernelFixed, &f.hugeIdle, &f.hugeHeld, &f.sysShmem, &f.zspages, &f.writeback, &f.droppable, &f.gpu, &f.isolatedAnon,
 	} {
 		if exceeds(part.Value, f.total.Value) {
 			f.contradicts, *part = true, size{}
@@ -335,6 +366,7 @@ func (f *facts) leaveOut(known size) {
 	}
 	if f.contradicts && !f.cgroup {
 		f.kernelFixed, f.missing, f.hugeIdle, f.hugeHeld, f.unevictable = size{}, size{}, size{}, size{}, size{}
+		f.droppable = size{}
 	}
 }
 
@@ -344,7 +376,9 @@ func (f *facts) gatherHuge(st oom.Stats) {
 	f.hugeLate = slices.Contains(f.rec.Sampled, oom.SampledHugepages)
 	if free.Known {
 		// Reserved pages are promised to a mapping: free, but not unused.
-		f.hugeIdle = oom.Some(sub(free.Value, first(st, oom.StatHugepagesRsvd).Value))
+		reserved := first(st, oom.StatHugepagesRsvd)
+		f.hugeRsvdKnown = reserved.Known
+		f.hugeIdle = oom.Some(sub(free.Value, reserved.Value))
 		f.hugeHeld = size{Value: sub(huge.Value, f.hugeIdle.Value), Known: huge.Known}
 	}
 }

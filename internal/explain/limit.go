@@ -587,7 +587,15 @@ func (e *explanation) noTask() {
 		return
 	}
 	e.add(finding{code: codeLimitNoTask,
-		text: sprintf("%s of anonymous memory is of no task that could be killed: of tasks at oom_score_adj -1000, or of processes that moved away or are exiting",
-			partText(rest, e.usage.Value)),
+		text: sprintf("%s of anonymous memory is of no task that could be killed: of %sprocesses that moved away or are exiting",
+			partText(rest, e.usage.Value), aside(!e.killableAll(), "tasks at oom_score_adj -1000, or of ")),
 		aside: percentText(rest, e.usage.Value) + " is held by no process that could be killed"})
+}
+
+// killableAll: the kernel's table has tasks at -1000 too (mm/oom_kill.c, dump_tasks), and all of
+// this one are listed, none of them such.
+func (e *explanation) killableAll() bool {
+	list := e.rec.Candidates
+	return e.rec.Source == oom.SourceKmsg && e.rec.CandidatesTotal == oom.Some(uint64(len(list))) &&
+		!slices.ContainsFunc(list, func(c oom.Candidate) bool { return c.OOMScoreAdj.Or(unkillable) == unkillable })
 }

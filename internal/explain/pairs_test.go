@@ -434,7 +434,7 @@ func memoryPairs() []pair {
 	return []pair{
 		{codeMemoryLow, "below the watermarks", system(), codeSwapFull, "free memory, order 3", system(fragmented(3, 400*mib, 90000, 900, 90)), codeMemoryFragments},
 		{codeMemoryKernel, "slab", system(with(slab(3 * gib))...), codeMemoryKernel, "some slab", system(slab(400 * mib)), codeSwapFull},
-		{codeMemoryKernel, "page tables", system(with(stat(oom.StatPageTable, 3*gib))...), codeMemoryKernel, "reclaimable slab", system(with(stat(oom.StatSlabReclaimable, 3*gib))...), codeSwapUnexplained},
+		{codeMemoryKernel, "page tables", system(with(stat(oom.StatPageTable, 3*gib))...), codeMemoryKernel, "a little reclaimable slab", system(with(stat(oom.StatSlabReclaimable, 1000*mib))...), codeMemoryMissing},
 		{codeMemoryMissing, "a balloon", system(with()...), codeMemoryMissing, "huge pages instead", system(huge(0, 0)...), codeHugepagesUsed},
 		{codeMemoryShmem, "tmpfs", system(swap(0, 0), stat(oom.StatShmem, 3*gib)), codeSwapNone, "a little tmpfs", system(swap(0, 0), stat(oom.StatShmem, 300*mib)), codeSwapNone},
 		{codeMemoryHugepages, "unused", system(huge(3*gib, 0)...), codeMemoryHugepages, "in use", system(huge(0, 0)...), codeHugepagesUsed},

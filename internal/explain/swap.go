@@ -93,7 +93,7 @@ func (e *explanation) besideSwap(s string) string {
 	}
 	if !e.cgroup {
 		switch e.cause() {
-		case codeMemoryKernel, codeMemoryMissing, codeMemoryHugepages, codeHugepagesUsed, codeNotShort, codeNodeCpuset, codeNodeMempolicy, codeNodeZone, codeMemoryFragments:
+		case codeMemoryKernel, codeMemoryMissing, codeMemoryBalloon, codeMemoryHugepages, codeHugepagesUsed, codeNotShort, codeNodeCpuset, codeNodeMempolicy, codeNodeZone, codeMemoryFragments:
 			return ""
 		}
 	}
@@ -158,9 +158,9 @@ func (e *explanation) swapoff() bool {
 // without that cache miss hardly more than a cluster, for which 1 % stands.
 func (f *facts) swapClass(free uint64) swapState {
 	total := f.swapTotal.Value
-	left := max(total/100, mul(uint64(f.rec.CPUs.Value), 128*pageBytes))
+	left := max(total/100, mul(uint64(f.rec.CPUs.Or(mostCPUs)), 128*pageBytes))
 	if !f.rec.CPUs.Known {
-		left = total / 20
+		left = min(left, total/20)
 	}
 	switch {
 	case free <= min(left, total/5):
@@ -178,6 +178,9 @@ const (
 	pageBytes     = 4 << 10
 	hugePageBytes = 2 << 20
 )
+
+// mostCPUs is as many as the machines have of which there are more than a few.
+const mostCPUs = 512
 
 // swapCgroup looks at the limits on swap. The kernel asks every level from the
 // page's own cgroup to the root (mm/memcontrol.c, mem_cgroup_get_nr_swap_pages),
@@ -532,6 +535,9 @@ func (e *explanation) fileIsTiny() bool {
 // from 1/64 of the RAM on that is more than a few batches. It is never sure.
 func (e *explanation) swapBusy() string {
 	used := sub(e.swapTotal.Value, e.swapFree.Value)
+	if e.has(codeSwapTooSlow) {
+		return codeSwapTooSlow
+	}
 	if e.total.Known && ratio(e.writeback.Value, e.total.Value, 1, 64) && ratio(used, e.swapTotal.Value, 1, 20) {
 		e.add(finding{code: codeSwapTooSlow, text: sprintf("%s of swap is in use and %s is under writeback", sizeText(used), sizeText(e.writeback.Value)),
 			lead: e.outOfSwap("probably did not take memory fast enough"), doubt: "other work of the same disks"})

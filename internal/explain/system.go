@@ -70,6 +70,9 @@ func (e *explanation) minTTL() bool {
 // only where nothing else explains the kill.
 func (e *explanation) systemSwap() {
 	state := e.swap()
+	if state == swapFree {
+		e.isolated()
+	}
 	switch {
 	case state == swapFree && !e.settled():
 		e.settle(e.swapUnusedSystem())
@@ -92,8 +95,20 @@ func (e *explanation) systemSwap() {
 	e.cacheLeft()
 }
 
-// cacheLeft: reclaim drops page cache before the kernel kills. With a quarter of the memory in
-// it, a state of swap does not say why, nor with as much of the kernel's and in no statistic
+// isolated: a task in direct reclaim takes pages off the lists while it writes them out, 32 or as
+// many huge ones at a time, and others wait once there are too many (mm/vmscan.c,
+// too_many_isolated). With a quarter of the RAM off the lists, swap did not keep up.
+func (e *explanation) isolated() {
+	if !e.total.Known || !ratio(e.isolatedAnon.Value, e.total.Value, 1, 4) {
+		return
+	}
+	text := partText(e.isolatedAnon.Value, e.total.Value) + " is anonymous memory off the LRU lists (isolated), as reclaim has it on the way to swap"
+	e.add(finding{code: codeSwapTooSlow, text: text, aside: text,
+		lead: e.outOfSwap("probably did not take memory fast enough: " + text), doubt: "compaction or migration, which isolate pages too"})
+}
+
+// cacheLeft: reclaim drops page cache and slab before the kernel kills. With a quarter of the memory
+// in either, a state of swap does not say why, nor with as much of the kernel's and in no statistic
 // together as either would have to be, nor where numbers contradict each other.
 func (e *explanation) cacheLeft() {
 	doubt := ""
@@ -102,6 +117,8 @@ func (e *explanation) cacheLeft() {
 		doubt = "another cause: what the record counts is more than the machine has"
 	case e.total.Known && ratio(e.lruFile.Value, e.total.Value, 1, 4):
 		doubt = "page cache that reclaim was too slow to drop: " + sizeText(e.lruFile.Value) + " of it is left"
+	case e.total.Known && ratio(e.droppable.Value, e.total.Value, 1, 4):
+		doubt = "kernel memory that reclaim was too slow to drop, or that is in use: " + sizeText(e.droppable.Value) + " counts as reclaimable"
 	case e.total.Known && dominates(add(e.kernelFixed.Value, e.missing.Value), e.total.Value, e.lruAnon):
 		doubt = sprintf("memory that swap cannot take: %s is the kernel's, and %s in no statistic", sizeText(e.kernelFixed.Value), sizeText(e.missing.Value))
 	default:
@@ -168,7 +185,12 @@ func (e *explanation) hugepages() {
 		return
 	}
 	if ratio(e.hugeIdle.Value, e.total.Value, 1, 8) {
-		text := partText(e.hugeIdle.Value, e.total.Value) + " is set aside as huge pages that no process uses"
+		text := partText(e.hugeIdle.Value, e.total.Value) + " is set aside as huge pages that "
+		if e.hugeRsvdKnown {
+			text += "no process uses"
+		} else { // the kernel's log has no count of those that are promised to a mapping
+			text += "are free or reserved"
+		}
 		e.add(finding{code: codeMemoryHugepages, text: text, lead: e.shortage() + ": " + text})
 		if ratio(e.hugeIdle.Value, e.total.Value, 1, 4) {
 			e.settle(codeMemoryHugepages)
@@ -202,33 +224,85 @@ func (e *explanation) moreSwap() string {
 	return "; swap is used up, and more of it would not help"
 }
 
-// kernelMemory: 40 % of the RAM and more than what could be swapped; with less,
-// swap would have made room. Where that part is not known, half.
+// kernelMemory: what the kernel holds, and what no statistic has, is a reason from 1/4 of the RAM
+// on. The verdict it is from 40 % on, if that is more than what could be swapped; with less, swap
+// would have made room. Where that part is not known, half.
 func (e *explanation) kernelMemory() {
 	if !e.total.Known || !e.kernelFixed.Known {
 		return
 	}
-	total := e.total.Value
-	if kernel := e.kernelFixed.Value; dominates(kernel, total, e.lruAnon) {
-		text := partText(kernel, total) + " is kernel memory, which cannot be swapped"
+	e.kernelHolds()
+	e.nothingCounts()
+}
+
+func (e *explanation) kernelHolds() {
+	kernel, total := e.kernelFixed.Value, e.total.Value
+	var texts, asides []string
+	if ratio(kernel, total, 1, 4) {
+		// Of what GPU drivers hold, some can go to swap.
+		text := partText(kernel, total) + " is kernel memory" + aside(!ratio(e.gpu.Value, kernel, 1, 2), ", which cannot be swapped")
+		short := text
 		if d := e.kernelDetail(kernel); d != "" {
 			text += ": " + d
+			short += e.biggestPart(kernel)
 		}
-		f := finding{code: codeMemoryKernel, text: text + e.allocations(), lead: e.shortage() + ": " + text}
-		if e.slabBoth {
-			f.doubt = "slab that can be dropped: this kernel counts it with the rest"
-		}
-		e.add(f)
+		texts, asides = append(texts, text), append(asides, short)
+	}
+	if ratio(e.droppable.Value, total, 1, 4) {
+		text := partText(e.droppable.Value, total) + " is kernel memory that counts as reclaimable (dentries, inodes, drivers' pools)"
+		texts, asides = append(texts, text), append(asides, text)
+	}
+	if len(texts) == 0 {
+		return
+	}
+	text := strings.Join(texts, "; ")
+	f := finding{code: codeMemoryKernel, text: text + e.allocated(e.kernelSite()), lead: e.shortage() + ": " + texts[0], aside: strings.Join(asides, "; ")}
+	if e.slabBoth {
+		f.doubt = "slab that can be dropped: this kernel counts it with the rest"
+	}
+	e.add(f)
+	if dominates(kernel, total, e.lruAnon) {
 		e.settle(codeMemoryKernel)
 	}
-	if m := e.missing.Value; dominates(m, total, e.lruAnon) {
-		text := partText(m, total) + " is in none of the kernel's statistics"
-		if hint := e.kernelHint(); hint != "" {
-			text += ", probably " + hint + ", which the trigger was adding to"
+}
+
+// biggestPart names the part that is most of the kernel's memory.
+func (e *explanation) biggestPart(kernel uint64) string {
+	for _, p := range e.kernelParts {
+		if p.bytes > kernel/2 {
+			return " (" + p.name + " " + sizeText(p.bytes) + ")"
 		}
-		e.add(finding{code: codeMemoryMissing, text: text, lead: e.shortage() + ": " + text, doubt: e.uncounted()})
-		e.settle(codeMemoryMissing)
 	}
+	return ""
+}
+
+// nothingCounts: the profile of allocations, where the kernel keeps one, says what it is.
+func (e *explanation) nothingCounts() {
+	m, total, site := e.missing.Value, e.total.Value, e.missingSite()
+	if !ratio(m, total, 1, 4) {
+		return
+	}
+	if !dominates(m, total, e.lruAnon) {
+		text := partText(m, total) + " is in no statistic of this record"
+		f := finding{code: codeMemoryMissing, text: text + e.allocated(site), aside: text + e.allocated(site)}
+		if site == nil {
+			f.text += ": it may be " + e.uncounted()
+		}
+		e.add(f)
+		return
+	}
+	text := partText(m, total) + " is in none of the kernel's statistics"
+	f := finding{code: codeMemoryMissing, doubt: e.uncounted()}
+	switch hint := e.kernelHint(); {
+	case site != nil:
+		f.doubt = ""
+		text += e.allocated(site)
+	case hint != "":
+		text += ", probably " + hint + ", which the trigger was adding to"
+	}
+	f.text, f.lead = text, e.shortage()+": "+text
+	e.add(f)
+	e.settle(codeMemoryMissing)
 }
 
 // uncounted are the guesses at memory that no statistic of this record holds.
@@ -256,13 +330,37 @@ func (e *explanation) uncounted() string {
 	return s
 }
 
-// allocations names the biggest allocation site.
-func (e *explanation) allocations() string {
-	m := e.rec.Memory
-	if len(m.Allocations) == 0 || !m.Allocations[0].Bytes.Known {
+// kernelSite is the biggest site that may have allocated what is counted as the kernel's.
+func (e *explanation) kernelSite() *oom.Allocation {
+	return e.site(func(bytes uint64) bool {
+		return bytes > 0 && !exceeds(bytes, add(e.kernelFixed.Value, e.droppable.Value))
+	})
+}
+
+// missingSite is the site that allocated half or more of what no statistic has: more than what it
+// could have put into slab or page cache, which are counted.
+func (e *explanation) missingSite() *oom.Allocation {
+	counted := add(e.kernelFixed.Value, e.droppable.Value, e.lruFile.Value)
+	return e.site(func(bytes uint64) bool { return ratio(bytes, e.missing.Value, 1, 2) && bytes > counted })
+}
+
+// site is the biggest allocation site that fits. Those below mm/ are for memory of processes, page
+// cache and slab, whoever asked.
+func (e *explanation) site(fits func(bytes uint64) bool) *oom.Allocation {
+	list := e.rec.Memory.Allocations
+	for i := range list {
+		if !strings.HasPrefix(list[i].Site, "mm/") && fits(list[i].Bytes.Value) {
+			return &list[i]
+		}
+	}
+	return nil
+}
+
+func (e *explanation) allocated(a *oom.Allocation) string {
+	if a == nil {
 		return ""
 	}
-	return sprintf("; most was allocated by %s (%s)", name(m.Allocations[0].Site), sizeText(m.Allocations[0].Bytes.Value))
+	return sprintf("; %s allocated %s", name(a.Site), sizeText(a.Bytes.Value))
 }
 
 // dominates reports whether part is 40 % of whole and more than the swappable
@@ -295,7 +393,11 @@ func (e *explanation) compressed() {
 	if e.gainless() {
 		text += ", for " + sizeText(e.swapped()) + " that is swapped out"
 	}
-	e.add(finding{code: codeMemoryZram, text: text, lead: e.outOfSwap("could not take more: " + text)})
+	f := finding{code: codeMemoryZram, text: text, lead: e.outOfSwap("could not take more: " + text)}
+	if ratio(e.zspages.Value, e.total.Value, 1, 4) {
+		f.aside = text + aside(e.gainless(), "; more of that swap would not help")
+	}
+	e.add(f)
 }
 
 // gainless: what is swapped out stays in the RAM nearly whole. A zram that holds more than that
@@ -304,23 +406,39 @@ func (e *explanation) gainless() bool {
 	return ratio(e.zspages.Value, e.swapped(), 3, 4) && ratio(e.swapped(), e.zspages.Value, 4, 5)
 }
 
-// ballooned: a balloon takes pages from the total, too, as taking memory offline does.
-// Where the kernel does not count the balloon's, either may have made the total less.
+// ballooned: most balloons take their pages from the total, as taking memory offline does. Where
+// the kernel does not count the balloon's, either may have made the total less; and what is present
+// but not in it may have been reserved at boot as well.
 func (e *explanation) ballooned() {
 	if !e.total.Known {
 		return
 	}
-	text := ""
+	total, doubt := e.total.Value, ""
+	var texts []string
 	if c := e.rec.Memory.TotalChanged; c != nil && ratio(sub(c.FromBytes.Value, c.ToBytes.Value), c.FromBytes.Value, 1, 8) {
-		text = sprintf("the machine's memory shrank from %s to %s within %s", sizeText(c.FromBytes.Value), sizeText(c.ToBytes.Value), spanText(c.AgoNS.Value))
-		text += aside(!e.balloon.Known, ": a balloon of the hypervisor took it, or it was taken offline")
-		text += aside(e.balloon.Known && e.balloon.Value == 0, ": it was taken offline")
+		texts = append(texts, sprintf("the machine's memory shrank from %s to %s within %s", sizeText(c.FromBytes.Value), sizeText(c.ToBytes.Value), spanText(c.AgoNS.Value))+
+			aside(!e.balloon.Known, ": a balloon of the hypervisor took it, or it was taken offline")+
+			aside(e.balloon.Known && e.balloon.Value == 0, ": it was taken offline"))
 	}
-	if ratio(e.balloon.Value, add(e.total.Value, e.balloon.Value), 1, 8) {
-		text += aside(text != "", "; ") + sizeText(e.balloon.Value) + " more belongs to the hypervisor's balloon"
+	switch {
+	case e.balloonIn && ratio(e.balloon.Value, total, 1, 8):
+		texts = append(texts, partText(e.balloon.Value, total)+" belongs to the hypervisor's balloon")
+		if e.reserved.Value >= e.balloon.Value {
+			doubt = "pages of drivers or ZFS: the balloon's may be among those that the total is without"
+		}
+	case !e.balloonIn && ratio(e.balloon.Value, add(total, e.balloon.Value), 1, 8):
+		texts = append(texts, sizeText(e.balloon.Value)+" more belongs to the hypervisor's balloon")
+	case len(texts) == 0 && ratio(e.reserved.Value, add(total, e.reserved.Value), 1, 8):
+		texts = append(texts, partText(e.reserved.Value, add(total, e.reserved.Value))+
+			" of the RAM is not for use: reserved at boot (crashkernel=, firmware), or taken by a balloon of the hypervisor")
 	}
-	if text != "" {
-		e.add(finding{code: codeMemoryBalloon, text: text, aside: text})
+	if len(texts) == 0 {
+		return
+	}
+	text := strings.Join(texts, "; ")
+	e.add(finding{code: codeMemoryBalloon, text: text, aside: text, lead: e.shortage() + ": " + text, doubt: doubt})
+	if e.balloonIn && dominates(e.balloon.Value, total, e.lruAnon) {
+		e.settle(codeMemoryBalloon)
 	}
 }
 

@@ -165,13 +165,15 @@ func (e *explanation) biggestOwner() holding {
 	if len(e.rec.Holders) == 0 || !e.rec.Holders[0].UsageBytes.Known {
 		return holding{}
 	}
-	h := &e.rec.Holders[0]
+	h, twice, listed := &e.rec.Holders[0], uint64(0), uint64(0)
 	for i := range e.rec.Holders { // the first one may have more in swap
-		if e.rec.Holders[i].UsageBytes.Value > h.UsageBytes.Value {
-			h = &e.rec.Holders[i]
+		o := &e.rec.Holders[i]
+		t, n := e.countedTwice(o)
+		if i == 0 || sub(o.UsageBytes.Value, t) > sub(h.UsageBytes.Value, twice) {
+			h, twice, listed = o, t, n
 		}
 	}
-	out := holding{who: ownerName(h) + " holds", bytes: h.UsageBytes.Value}
+	out := holding{who: ownerName(h) + " holds", bytes: sub(h.UsageBytes.Value, twice)}
 	if h.Comm != "" && h.Tasks.Known {
 		out.who = sprintf("%d tasks named %s hold", h.Tasks.Value, name(h.Comm))
 		sum := max(h.UsageBytes.Value, sub(e.rec.CandidatesBytes.Value, e.swapped()))
@@ -179,6 +181,10 @@ func (e *explanation) biggestOwner() holding {
 		case h.Tasks.Value == 1:
 			out.who = name(h.Comm) + " holds"
 			out.victim = e.rec.Victim != nil && e.rec.Victim.Comm == h.Comm
+		case twice > 0 && listed == h.Tasks.Value:
+			out.words = ", what they share counted once"
+		case twice > 0:
+			out.who += " at most"
 		case sum > e.whole().Value: // so much is shared that all tasks together hold more than there is
 			out.words = sharedForEach
 		}
@@ -198,6 +204,24 @@ func (e *explanation) biggestOwner() holding {
 		}
 	}
 	return out
+}
+
+// countedTwice is what the tasks of a name count of shared memory beyond all that there is, as far
+// as they are listed: each counts what it maps of it. The kernel's log has the column from 6.8 on.
+func (e *explanation) countedTwice(h *oom.Holder) (bytes, listed uint64) {
+	shmem := e.sysShmem
+	if e.cgroup {
+		shmem = e.shmem
+	}
+	if h.Comm == "" || !shmem.Known {
+		return 0, 0
+	}
+	for i := range e.rec.Candidates {
+		if c := &e.rec.Candidates[i]; c.Comm == h.Comm && c.ShmemRSSBytes.Known {
+			bytes, listed = add(bytes, c.ShmemRSSBytes.Value), listed+1
+		}
+	}
+	return sub(bytes, shmem.Value), listed
 }
 
 func ownerName(h *oom.Holder) string {

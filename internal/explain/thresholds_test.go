@@ -78,6 +78,8 @@ func TestThresholds(t *testing.T) {
 		{"1 % of swap is left, few CPUs", 1000 * mib / 100, 1000*mib/100 + 1, sure(codeSwapFull), func(v uint64) *oom.Record { return system(swap(1000*mib, v), cpus(2)) }},
 		{"128 pages for each CPU are left", 32 * mib, 32*mib + 1, sure(codeSwapFull), func(v uint64) *oom.Record { return system(swap(2*gib, v), cpus(64)) }},
 		{"5 % of swap is left, CPUs not known", 50 * mib, 50*mib + 1, sure(codeSwapFull), func(v uint64) *oom.Record { return system(swap(1000*mib, v)) }},
+		{"what 512 CPUs hold back is left, CPUs not known", 256 * mib, 256*mib + 1, sure(codeSwapFull), func(v uint64) *oom.Record { return system(swap(20*gib, v)) }},
+		{"1 % of swap is left, CPUs not known", 640 * mib, 640*mib + 1, sure(codeSwapFull), func(v uint64) *oom.Record { return system(swap(64000*mib, v)) }},
 		{"20 % of swap is free", 200 * mib, 200*mib - 1, has(codeSwapIdle), func(v uint64) *oom.Record { return system(swap(1000*mib, v)) }},
 		{"a huge page is left of a cgroup's swap", 98 * mib, 98*mib - 1, has(codeSwapCgroupFull), cgroupSwap(100 * mib)},
 		{"and 64 pages for each CPU", 182 * mib, 182*mib - 1, has(codeSwapCgroupFull), func(v uint64) *oom.Record {
@@ -179,7 +181,52 @@ func TestThresholds(t *testing.T) {
 			})
 		}},
 		{"a balloon of 1/8", gib, gib - 7, has(codeMemoryBalloon), func(v uint64) *oom.Record {
-			return system(stat("balloon_pages_bytes", v), func(r *oom.Record) { r.Memory.TotalBytes = b(7 * gib) })
+			return system(stat(oom.StatBalloon, v), stat(oom.StatIsolatedFile, 4*gib), func(r *oom.Record) { r.Memory.TotalBytes = b(7 * gib) })
+		}},
+		{"a balloon of 1/8, in the total", 500 * mib, 500*mib - 1, has(codeMemoryBalloon), func(v uint64) *oom.Record { return ballooned(v, v, gib) }},
+		{"7/8 of what the balloon has would be missing", 1400 * mib, 1400*mib - 1, no(says("more belongs to")), func(v uint64) *oom.Record { return ballooned(1600*mib, v, gib) }},
+		{"40 % is the balloon's, in the total", 1600 * mib, 1600*mib - 1, is(codeMemoryBalloon), func(v uint64) *oom.Record { return ballooned(v, v, gib) }},
+		{"as much as the balloon's is not in the total", 1600 * mib, 1600*mib - 1, no(sure(codeMemoryBalloon)), func(v uint64) *oom.Record {
+			r := ballooned(1600*mib, 1600*mib, gib)
+			set(&r.Memory.Stat, oom.StatReserved, v)
+			return r
+		}},
+		{"1/8 of the RAM is not in the total", gib, gib - 7, has(codeMemoryBalloon), func(v uint64) *oom.Record {
+			return system(stat(oom.StatReserved, v), func(r *oom.Record) { r.Memory.TotalBytes = b(7 * gib) })
+		}},
+		{"a quarter is the kernel's", 1000*mib - 30*mib, 1000*mib - 30*mib - 1, has(codeMemoryKernel), func(v uint64) *oom.Record { return kernelHeavy(v, 2*gib) }},
+		{"a part is more than half of the kernel's", 601 * mib, 600 * mib, func(w *oom.Why) bool { return strings.Contains(w.Summary, "(slab ") }, func(v uint64) *oom.Record {
+			r := kernelHeavy(v, 2*gib)
+			set(&r.Memory.Stat, oom.StatPageTable, 590*mib)
+			return r
+		}},
+		{"a quarter is missing", 1000 * mib, 1000*mib - 1, has(codeMemoryMissing), func(v uint64) *oom.Record { return ballooned(0, v, 2*gib) }},
+		{"a quarter of the kernel's counts as reclaimable", 1000 * mib, 1000*mib - 1, no(sure(codeSwapFull)), func(v uint64) *oom.Record {
+			return system(stat(oom.StatSlabReclaimable, v), func(r *oom.Record) { r.Memory.TotalBytes = b(4000 * mib) })
+		}},
+		{"half of the kernel's is of GPU drivers", 1000 * mib, 1000*mib - 1, no(says("cannot be swapped")), func(v uint64) *oom.Record {
+			r := kernelHeavy(2000*mib-30*mib-v, gib)
+			set(&r.Memory.Stat, oom.StatGPUActive, v)
+			return r
+		}},
+		{"a site allocated half of what is missing", 1000 * mib, 1000*mib - 1, sure(codeMemoryMissing), func(v uint64) *oom.Record {
+			r := ballooned(0, 2000*mib, gib)
+			r.Memory.Allocations = []oom.Allocation{{Site: "mm/memory.c:9 func:x", Bytes: b(3 * gib)}, {Site: "drivers/x.c:1 func:x", Bytes: b(v)}}
+			return r
+		}},
+		{"a site allocated more than what is counted", 1196*mib + 1, 1196 * mib, sure(codeMemoryMissing), func(v uint64) *oom.Record {
+			r := ballooned(0, 2000*mib, 500*mib)
+			set(&r.Memory.Stat, oom.StatActiveFile, 1008*mib)
+			set(&r.Memory.Stat, oom.StatIsolatedFile, 0)
+			set(&r.Memory.Stat, oom.StatHugepagesTotal, 4000*mib-1236*mib-500*mib-2000*mib)
+			r.Memory.Allocations = []oom.Allocation{{Site: "drivers/x.c:1 func:x", Bytes: b(v)}}
+			return r
+		}},
+		{"a quarter is isolated", gib, gib - 1, has(codeSwapTooSlow), func(v uint64) *oom.Record {
+			return system(swap(2*gib, gib), stat(oom.StatIsolatedAnon, v), stat(oom.StatInactiveAnon, 512*mib))
+		}},
+		{"what is isolated is anonymous", gib, gib - 1, is(codeManyTasks), func(v uint64) *oom.Record {
+			return system(tasks(800, repeated(10, 4*mib)...), stat(oom.StatIsolatedAnon, v), stat(oom.StatInactiveAnon, 0))
 		}},
 		{"an eighth of the memory is not there any more", gib, gib - 1, has(codeMemoryBalloon), func(v uint64) *oom.Record {
 			return system(func(r *oom.Record) {
@@ -188,6 +235,9 @@ func TestThresholds(t *testing.T) {
 		}},
 		{"a quarter is shared", gib, gib - 1, has(codeMemoryShmem), func(v uint64) *oom.Record { return system(stat(oom.StatShmem, v)) }},
 		{"1/8 is zram's", 512 * mib, 512*mib - 1, has(codeMemoryZram), func(v uint64) *oom.Record { return system(stat(oom.StatZspages, v)) }},
+		{"a quarter is zram's, and swap is used up", gib, gib - 1, func(w *oom.Why) bool {
+			return w.Verdict == codeSwapFull && strings.Contains(w.Summary, "keeps compressed")
+		}, func(v uint64) *oom.Record { return system(stat(oom.StatZspages, v)) }},
 		{"a quarter is zram's", gib, gib - 1, is(codeMemoryZram), func(v uint64) *oom.Record { return system(swap(2*gib, 2*gib), stat(oom.StatZspages, v)) }},
 		{"three quarters of what is swapped are zram's", 600 * mib, 600*mib - 1, is(codeMemoryZram), func(v uint64) *oom.Record {
 			return system(swap(2*gib, 2*gib-800*mib), stat(oom.StatZspages, v))
@@ -471,4 +521,13 @@ func slabOf(counter string, v uint64) change {
 		r.Memory.Stat = slices.DeleteFunc(r.Memory.Stat, func(s oom.Stat) bool { return strings.HasPrefix(s.Name, "slab_") })
 		set(&r.Memory.Stat, counter, v)
 	}
+}
+
+// ballooned is a machine of 4000 MiB with so much in its balloon, missing otherwise, and anonymous.
+func ballooned(balloon, missing, anon uint64) *oom.Record {
+	return system(stat(oom.StatBalloon, balloon), stat(oom.StatActiveAnon, anon), stat(oom.StatInactiveAnon, 0),
+		func(r *oom.Record) {
+			r.Memory.TotalBytes = b(4000 * mib)
+			set(&r.Memory.Stat, oom.StatIsolatedFile, 4000*mib-236*mib-anon-missing)
+		})
 }

@@ -39,7 +39,8 @@ type memInfo struct {
 	hugeSurp                oom.Opt[uint64]
 	zones                   []oom.Zone
 	reserves                [][]uint64 // lowmem_reserve in pages, by zone
-	managedKB, anonKB       uint64     // of the zones and nodes listed
+	managedKB, presentKB    uint64     // of the zones listed
+	anonKB                  uint64     // of the nodes listed
 	sums                    []oom.Stat // of nodes or zones, bytes
 	nodeSums, zoneSums      []oom.Stat // of counters that the machine's block has too
 	nodes                   []int32    // with a line of their own
@@ -136,7 +137,7 @@ func pageName(printed []byte) string {
 	for _, name := range [...]string{
 		oom.StatActiveAnon, oom.StatInactiveAnon, oom.StatIsolatedAnon, oom.StatActiveFile, oom.StatInactiveFile, oom.StatIsolatedFile,
 		oom.StatUnevictable, oom.StatSlabReclaimable, oom.StatSlabUnrecl, oom.StatMapped, oom.StatShmem, oom.StatBounce, oom.StatFreeCMA,
-		"free_pcp_bytes", "kernel_misc_reclaimable_bytes", "unstable_bytes", "inactive_bytes", "slab_bytes", // the last two are both kinds, of old kernels
+		oom.StatFreePCP, oom.StatKernelMisc, "unstable_bytes", "inactive_bytes", "slab_bytes", // the last two are both kinds, of old kernels
 	} {
 		if string(printed) == strings.TrimSuffix(name, "_bytes") {
 			return name
@@ -246,6 +247,8 @@ func (m *memInfo) parseZone(node oom.Opt[int32], name, b []byte) {
 			z.LowBytes = m.size(kb)
 		case "high":
 			z.HighBytes = m.size(kb)
+		case "present":
+			m.presentKB += min(kb, mostMemory)
 		case "managed":
 			z.ManagedBytes = m.size(kb)
 			m.managedKB += kb
@@ -298,11 +301,11 @@ func (m *memInfo) parseNode(node oom.Opt[int32], b []byte) {
 		case "shadow_call_stack":
 			m.sum("shadow_call_stack_bytes", kb)
 		case "Balloon", "balloon":
-			m.sum("balloon_pages_bytes", kb)
+			m.sum(oom.StatBalloon, kb)
 		case "gpu_active":
-			m.sum("gpu_active_bytes", kb)
+			m.sum(oom.StatGPUActive, kb)
 		case "gpu_reclaim":
-			m.sum("gpu_reclaim_bytes", kb)
+			m.sum(oom.StatGPUReclaim, kb)
 		default:
 			return
 		}
@@ -544,7 +547,7 @@ func (m *memInfo) parseCount(v uint64, rest []byte) bool {
 	case " pages reserved", " reserved pages":
 		m.reserved = oom.Some(v)
 	case " pages hwpoisoned":
-		m.notable("hwpoisoned_bytes", v)
+		m.notable(oom.StatHWPoisoned, v)
 	case " pages cma reserved":
 		m.notable("cma_reserved_bytes", v)
 	case " pages HighMem/MovableOnly", " pages HighMem", " pages of HIGHMEM", " pages shared", " pages non-shared", " free pages", " slab pages":
@@ -657,6 +660,10 @@ func (m *memInfo) finishSwapoff(out *oom.Memory) {
 	}
 }
 
+// usualReserved is more than the kernel itself, its table of pages and its bounce buffers of 64 MiB
+// take of a small machine at boot; less is not worth a word.
+const usualReserved = 256 << 20
+
 func (m *memInfo) finishStats(page uint64) oom.Stats {
 	var st oom.Stats
 	add := func(name string, v oom.Opt[uint64]) {
@@ -685,6 +692,11 @@ func (m *memInfo) finishStats(page uint64) oom.Stats {
 		for _, s := range m.zoneSums {
 			add(s.Name, oom.Some(s.Bytes))
 		}
+	}
+	// Up to 3.14 holes between zones count as reserved pages of the RAM (lib/show_mem.c).
+	reserved := scan.Times(m.reserved.Value, page)
+	if m.managedPages() > 0 && reserved.Value >= usualReserved && scan.Times(m.ram.Value, page) == scan.Kilobytes(m.presentKB) {
+		add(oom.StatReserved, reserved)
 	}
 	add(oom.StatHugepagesTotal, m.hugeTotal)
 	add(oom.StatHugepagesFree, m.hugeFree)

@@ -66,6 +66,13 @@ const (
 	StatVmalloc         = "vmalloc_bytes" // meminfo's VmallocUsed; kernel stacks included
 	StatZspages         = "zspages_bytes" // what zram and zswap keep compressed (zsmalloc)
 	StatBounce          = "bounce_bytes"
+	StatBalloon         = "balloon_pages_bytes"
+	StatGPUActive       = "gpu_active_bytes"              // what GPU drivers use
+	StatGPUReclaim      = "gpu_reclaim_bytes"             // what they keep for use again, and drop
+	StatKernelMisc      = "kernel_misc_reclaimable_bytes" // pools of drivers that the kernel can drop
+	StatFreePCP         = "free_pcp_bytes"                // free pages of the CPUs, not among the free ones
+	StatHWPoisoned      = "hwpoisoned_bytes"
+	StatReserved        = "reserved_bytes" // present, but not in the total; of a kernel log, from 256 MiB on
 	StatFreeCMA         = "free_cma_bytes"
 	StatHugepagesTotal  = "hugepages_total_bytes"
 	StatHugepagesFree   = "hugepages_free_bytes" // reserved and unused ones included

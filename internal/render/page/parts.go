@@ -609,6 +609,8 @@ var about = map[string]string{
 	"slab_reclaimable": "kernel objects that can be dropped, such as dentries", "slab_unreclaimable": "kernel objects that cannot be dropped",
 	"slab": "both kinds of slab", "kernel_stack": "stacks of threads in the kernel", "page_table": "page tables", "pagetables": "page tables",
 	"percpu": "the kernel's per-CPU memory", "vmalloc": "vmalloc areas, kernel stacks included", "sock": "buffers of sockets",
+	"reserved": "in use since boot, or taken by a balloon", "balloon_pages": "taken by the hypervisor's balloon",
+	"gpu_active": "in use by GPU drivers", "gpu_reclaim": "kept by GPU drivers for use again", "kernel_misc_reclaimable": "pools of drivers that can be dropped",
 	"zspages": "what zram and zswap keep compressed", "bounce": "bounce buffers of block devices", "free_cma": "free, but for movable memory only (CMA)",
 	"swapcached": "in RAM and in swap at once", "anon_thp": "anonymous memory in huge pages", "hugepages_total": "set aside as huge pages",
 	"hugepages_free": "huge pages not in use", "swap": "swapped out",
