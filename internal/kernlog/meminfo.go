@@ -38,9 +38,11 @@ type memInfo struct {
 	hugeTotal, hugeFree     oom.Opt[uint64] // bytes
 	hugeSurp                oom.Opt[uint64]
 	zones                   []oom.Zone
-	reserves                [][]uint64 // lowmem_reserve in pages, by zone
-	managedKB, anonKB       uint64     // of the zones and nodes listed
-	sums                    []oom.Stat // of nodes or zones, bytes
+	reserves                [][]uint64        // lowmem_reserve in pages, by zone
+	managedKB, anonKB       uint64            // of the zones and nodes listed
+	present                 []oom.Opt[uint64] // by zone, bytes
+	zoneLost                bool              // the line of one of which there is another
+	sums                    []oom.Stat        // of nodes or zones, bytes
 	killAllocating          bool
 	panicOnOOM              oom.Opt[uint32]
 	slabs                   []oom.SlabCache
@@ -231,6 +233,7 @@ func (m *memInfo) parseZone(node oom.Opt[int32], name, b []byte) {
 		return
 	}
 	z := oom.Zone{Node: node, Zone: scan.Keep(name)}
+	var present oom.Opt[uint64]
 	if v, _, ok := scan.Uint(b); ok {
 		z.FreeBytes = m.size(v)
 	}
@@ -245,6 +248,8 @@ func (m *memInfo) parseZone(node oom.Opt[int32], name, b []byte) {
 		case "managed":
 			z.ManagedBytes = m.size(kb)
 			m.managedKB += kb
+		case "present":
+			present = m.size(kb)
 		case "free_cma":
 			z.FreeCMABytes = m.size(kb)
 		case "reserved_highatomic", "free_highatomic": // the latter, from 6.13 on, is last and stands
@@ -257,7 +262,7 @@ func (m *memInfo) parseZone(node oom.Opt[int32], name, b []byte) {
 			m.sum("zspages_bytes", kb) // what zram and zswap hold
 		}
 	})
-	m.zones = append(m.zones, z)
+	m.zones, m.present = append(m.zones, z), append(m.present, present)
 	m.reserves = append(m.reserves, nil)
 }
 
@@ -349,8 +354,8 @@ func (m *memInfo) parseBlocks(node oom.Opt[int32], name, b []byte) {
 			z = &m.zones[i]
 		}
 	}
-	if z == nil { // the zone's own line is lost
-		z = &oom.Zone{}
+	if z == nil {
+		z, m.zoneLost = &oom.Zone{}, true
 	}
 	if z.FreeBlocks != nil {
 		return

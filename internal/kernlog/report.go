@@ -116,6 +116,7 @@ type report struct {
 	score      oom.Opt[int64]
 	scored     bool
 	groupPath  string
+	protected  *protection
 	unused     int // lines that are in no record
 	counted    bool
 	// assumed: chosen is the first task that was killed, for want of another word.
