@@ -187,6 +187,23 @@ func TestThresholds(t *testing.T) {
 			})
 		}},
 		{"a quarter is shared", gib, gib - 1, has(codeMemoryShmem), func(v uint64) *oom.Record { return system(stat(oom.StatShmem, v)) }},
+		{"1/8 waits to be written", 512 * mib, 512*mib - 1, has(codeMemoryDirty), func(v uint64) *oom.Record {
+			return system(stat(oom.StatInactiveFile, gib), stat(oom.StatFileDirty, v))
+		}},
+		{"40 % does", 1600 * mib, 1600*mib - 1, is(codeMemoryDirty), func(v uint64) *oom.Record { return writing(v, gib) }},
+		{"more than could be swapped does", 2*gib + 1, 2 * gib, is(codeMemoryDirty), func(v uint64) *oom.Record { return writing(v, 2*gib) }},
+		{"half of it to NFS", 256 * mib, 256*mib - 1, says("to an NFS server"), func(v uint64) *oom.Record {
+			return system(stat(oom.StatInactiveFile, gib), stat(oom.StatFileDirty, 512*mib-v), stat("unstable_bytes", v))
+		}},
+		{"of writeback the files'", 412 * mib, 412*mib - 1, has(codeMemoryDirty), func(v uint64) *oom.Record {
+			return system(stat(oom.StatInactiveFile, gib), stat(oom.StatFileDirty, 100*mib), stat(oom.StatFileWriteback, 50*mib+v), func(r *oom.Record) { r.Memory.SwapCacheBytes = b(50 * mib) })
+		}},
+		{"of writeback swap's", 64 * mib, 64*mib - 1, is(codeSwapTooSlow), func(v uint64) *oom.Record {
+			return system(swap(2*gib, gib), stat(oom.StatFileWriteback, 300*mib), func(r *oom.Record) { r.Memory.SwapCacheBytes = b(v) })
+		}},
+		{"half is kept by memory.min, swap is free", 2 * gib, 2*gib - 1, is(codeMemoryProtected), func(v uint64) *oom.Record {
+			return system(swap(2*gib, 2*gib), func(r *oom.Record) { r.Victim.CgroupLimits = []oom.CgroupLimit{{Cgroup: "/", ChildrenMinBytes: b(v)}} })
+		}},
 		{"1/8 is zram's", 512 * mib, 512*mib - 1, has(codeMemoryZram), func(v uint64) *oom.Record { return system(stat(oom.StatZspages, v)) }},
 		{"a quarter is zram's", gib, gib - 1, is(codeMemoryZram), func(v uint64) *oom.Record { return system(swap(2*gib, 2*gib), stat(oom.StatZspages, v)) }},
 		{"three quarters of what is swapped are zram's", 600 * mib, 600*mib - 1, is(codeMemoryZram), func(v uint64) *oom.Record {
@@ -471,4 +488,12 @@ func slabOf(counter string, v uint64) change {
 		r.Memory.Stat = slices.DeleteFunc(r.Memory.Stat, func(s oom.Stat) bool { return strings.HasPrefix(s.Name, "slab_") })
 		set(&r.Memory.Stat, counter, v)
 	}
+}
+
+// writing is a machine of 4000 MiB with page cache that waits to be written.
+func writing(dirty, anon uint64) *oom.Record {
+	return system(stat(oom.StatActiveAnon, anon), stat(oom.StatInactiveAnon, 0), stat(oom.StatInactiveFile, 2*gib+mib), stat(oom.StatFileDirty, dirty), func(r *oom.Record) {
+		r.Memory.TotalBytes = b(4000 * mib)
+		set(&r.Memory.Stat, oom.StatSlabUnrecl, 0)
+	})
 }
