@@ -182,7 +182,7 @@ func newPairs() []pair {
 			r.Trigger.Order = oom.Some(int32(2))
 		}), codeSwapFull},
 		{codeNotShort, "CMA, for a movable request", system(cma(900*mib), func(r *oom.Record) { r.Trigger.GFPMask = oom.Some(uint32(0x140dca)) }), codeNotShort,
-			"CMA, for the kernel", system(swap(0, 0), cma(gib-10*mib)), codeSwapNone},
+			"CMA, for the kernel", system(swap(0, 0), cma(gib-10*mib)), codeNodeZone},
 		{codeNotShort, "a part of it is CMA", system(swap(0, 0), cma(900*mib), movableMask), codeNotShort, "all above the marks is CMA", system(swap(0, 0), cma(gib-20*mib), movableMask), codeSwapNone},
 		{codeMemoryFragments, "the blocks are CMA's", system(fragmented(2, 400*mib, 90000, 900, 40), cmaMask, types("UME", "UM", "C")), codeMemoryFragments,
 			"most are not", system(fragmented(2, 400*mib, 90000, 900, 60000), cmaMask, types("UME", "UM", "MC")), codeNotShort},

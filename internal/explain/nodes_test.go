@@ -90,6 +90,18 @@ func TestZoneKinds(t *testing.T) {
 		{"the node is above its low mark", system(swap(0, 0), hidden("3.10.0-1160.el7.x86_64", 20*mib)), codeNotShort, true, "", "policy"},
 		{"writeback, of swap or of files", system(swap(2*gib, gib), stat(oom.StatInactiveFile, gib), stat(oom.StatFileWriteback, gib)), codeSwapTooSlow, true, "", "written"},
 		{"without swap it is of files", system(swap(0, 0), stat(oom.StatInactiveFile, gib), stat(oom.StatFileWriteback, gib)), codeSwapNone, true, "1 GiB of 4 GiB (25 %) is page cache that waits to be written", "server"},
+		{"low memory is slab, and HighMem has room", system(swap(0, 0), func(r *oom.Record) {
+			*r = *lowSlab(600*mib, 700*mib, 8*mib)
+			r.Memory.FreeBytes, r.Memory.Zones[1].FreeBytes = b(gib+8*mib), b(gib)
+		}), codeNodeZone, false, "the rest of the machine 1 GiB; 600 MiB of 700 MiB (86 %) of the zones that the allocation can use is slab", ""},
+		{"and HighMem has none, full of tasks", system(func(r *oom.Record) {
+			*r = *lowSlab(600*mib, 700*mib, 8*mib)
+			tasks(80, repeated(10, 35*mib)...)(r)
+		}), codeMemoryKernel, false, "no free memory: 600 MiB of 700 MiB", "free little"},
+		{"a movable request is not short of low memory", system(func(r *oom.Record) {
+			*r = *lowSlab(600*mib, 700*mib, 8*mib)
+			movableMask(r)
+		}), codeSwapNone, false, "", "slab"},
 		{"whether mlock did it is not in the log", system(fromLog, unevictable, swap(2*gib, gib)), codeSwapUnevictable, true, "2 GiB of 4 GiB (50 %) is unevictable and stays", "ramfs"},
 		{"it did not", system(fromLog, unevictable, swap(2*gib, gib), stat(oom.StatMlocked, 0)), codeSwapUnevictable, false, "unevictable (ramfs, SHM_LOCK)", ""},
 	}

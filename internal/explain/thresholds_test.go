@@ -187,6 +187,26 @@ func TestThresholds(t *testing.T) {
 			})
 		}},
 		{"a quarter is shared", gib, gib - 1, has(codeMemoryShmem), func(v uint64) *oom.Record { return system(stat(oom.StatShmem, v)) }},
+		{"a tenth is free CMA", 400 * mib, 400*mib - 1, leads("is CMA"), func(v uint64) *oom.Record {
+			return system(swap(0, 0), cmaMask, func(r *oom.Record) {
+				r.Memory.TotalBytes, r.Memory.FreeBytes, r.Memory.Zones = b(4000*mib), b(v+9*mib), []oom.Zone{zone(0, "Normal", v+9*mib, 20*mib, 30*mib)}
+				r.Memory.Zones[0].FreeCMABytes = b(v)
+			})
+		}},
+		{"as a sum, and no more above the marks", gib + 30*mib, gib + 30*mib + 1, leads("is CMA"), func(v uint64) *oom.Record {
+			return system(swap(0, 0), cmaMask, stat(oom.StatFreeCMA, gib), func(r *oom.Record) {
+				r.Memory.FreeBytes, r.Memory.Zones = b(v), []oom.Zone{zone(0, "Normal", v, 20*mib, 30*mib)}
+			})
+		}},
+		{"half of the low zones is slab", 350 * mib, 350*mib - 1, is(codeMemoryKernel), func(v uint64) *oom.Record { return lowSlab(v, 700*mib, 8*mib) }},
+		{"these have below 7/8 of the RAM", 875*mib - 1, 875 * mib, is(codeMemoryKernel), func(v uint64) *oom.Record {
+			r := lowSlab(450*mib, v, 8*mib)
+			r.Memory.TotalBytes = b(1000 * mib)
+			set(&r.Memory.Stat, oom.StatActiveAnon, 500*mib)
+			set(&r.Memory.Stat, oom.StatInactiveAnon, 0)
+			return r
+		}},
+		{"they have no more above their marks", 20 * mib, 20*mib + 1, is(codeMemoryKernel), func(v uint64) *oom.Record { return lowSlab(400*mib, 700*mib, v) }},
 		{"1/8 waits to be written", 512 * mib, 512*mib - 1, has(codeMemoryDirty), func(v uint64) *oom.Record {
 			return system(stat(oom.StatInactiveFile, gib), stat(oom.StatFileDirty, v))
 		}},
@@ -495,5 +515,15 @@ func writing(dirty, anon uint64) *oom.Record {
 	return system(stat(oom.StatActiveAnon, anon), stat(oom.StatInactiveAnon, 0), stat(oom.StatInactiveFile, 2*gib+mib), stat(oom.StatFileDirty, dirty), func(r *oom.Record) {
 		r.Memory.TotalBytes = b(4000 * mib)
 		set(&r.Memory.Stat, oom.StatSlabUnrecl, 0)
+	})
+}
+
+// lowSlab is a machine of 4000 MiB with little beside so much slab in the zones below HighMem,
+// for a request of the kernel's. These have high marks of 10 MiB.
+func lowSlab(slab, managed, free uint64) *oom.Record {
+	return system(swap(0, 0), cmaMask, stat(oom.StatSlabUnrecl, slab), func(r *oom.Record) {
+		r.Memory.TotalBytes, r.Memory.FreeBytes = b(4000*mib), b(free+3*mib)
+		r.Memory.Zones = []oom.Zone{zone(0, "Normal", free, 7*mib, 10*mib), zone(0, "HighMem", 3*mib, 2*mib, 4*mib)}
+		r.Memory.Zones[0].ManagedBytes, r.Memory.Zones[1].ManagedBytes = b(managed), b(4000*mib-managed)
 	})
 }

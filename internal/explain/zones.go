@@ -25,6 +25,8 @@ type zoneSum struct {
 	free, high, min  uint64
 	reserved         uint64 // what is free above the high marks, and within the reserves
 	noMin            bool   // a zone's low mark is not known
+	managed          uint64
+	noManaged        bool   // or what it manages
 	cma              uint64 // of what is free; not for all requests
 	spare            uint64
 	fit              uint64 // of spare, what is in blocks of the order or higher
@@ -76,9 +78,39 @@ func (e *explanation) zones() {
 	if usable.n > 0 && (e.zonesShort || guess || e.wasShort(&usable, &rest)) {
 		e.shortZones(&usable, &rest)
 	}
+	e.onlyCMA(&usable)
+	e.slabInZones(&usable)
 	if !guess {
 		e.notShort(&usable)
 	}
+}
+
+// onlyCMA: a tenth of the memory is free and CMA's, which is for movable requests, and there
+// is no more where this one may take it. A live record has the machine's sum of CMA only.
+func (e *explanation) onlyCMA(z *zoneSum) {
+	cma, free, short := z.cma, z.free, e.zonesShort
+	if cma == 0 {
+		cma, free, short = e.freeCMA.Value, sub(z.free, e.freeCMA.Value), z.spare <= e.freeCMA.Value
+	}
+	if e.settled() || e.sysrq || z.movable || z.n == 0 || !short || !e.total.Known || e.nodesOnly() || !ratio(cma, e.total.Value, 1, 10) {
+		return
+	}
+	e.add(finding{code: codeNodeZone, text: sprintf("only %s of what is free may serve the allocation: %s is CMA, for movable requests alone", sizeText(free), sizeText(cma))})
+	e.settle(codeNodeZone)
+}
+
+// slabInZones: slab is in the zones of the kernel's own requests alone, neither in HighMem nor
+// in ZONE_MOVABLE. With half of what these have it is what such a request is short of, however
+// much the others hold or have free. What is above the marks may have been given back since. What dominates the machine is for kernelMemory.
+func (e *explanation) slabInZones(z *zoneSum) {
+	slab := first(e.rec.Memory.Stat, oom.StatSlabUnrecl)
+	if z.n == 0 || z.spare > z.high || z.movable || z.noManaged || e.lowOnly() < math.MaxInt || e.nodesOnly() || !e.total.Known || exceeds(slab.Value, z.managed) ||
+		ratio(z.managed, e.total.Value, 7, 8) || dominates(e.kernelFixed.Value, e.total.Value, e.lruAnon) || !ratio(slab.Value, z.managed, 1, 2) {
+		return
+	}
+	text := partText(min(slab.Value, z.managed), z.managed) + " of the zones that the allocation can use is slab, which cannot be swapped"
+	e.add(finding{code: codeMemoryKernel, text: text + e.slabCaches(), lead: e.shortage() + ": " + text, aside: text})
+	e.settle(codeMemoryKernel)
 }
 
 // noUsableZone: the kernel's log lists the zones of the nodes that the request was limited
@@ -273,6 +305,7 @@ func (z *zoneSum) add(zone *oom.Zone, reserve uint64) {
 	}
 	z.n++
 	z.free, z.high, z.min = add(z.free, free), add(z.high, mark.Value), add(z.min, zone.MinBytes.Value)
+	z.managed, z.noManaged = add(z.managed, zone.ManagedBytes.Value), z.noManaged || !zone.ManagedBytes.Known
 	z.reserved, z.noMin = add(z.reserved, min(reserve, sub(free, mark.Value))), z.noMin || !zone.MinBytes.Known
 	if free <= add(mark.Value, reserve) {
 		z.short++

@@ -22,7 +22,9 @@ func (r *report) parseProtected(b []byte) bool {
 	if !ok || !ok2 || !ok3 || string(rest) != "kB" || r.protected != nil {
 		return false
 	}
-	r.protected = &protection{minKB: least, lowKB: low}
+	if r.protected = (&protection{minKB: least, lowKB: low}); least == 0 && low == 0 {
+		r.unused++
+	}
 	return true
 }
 
