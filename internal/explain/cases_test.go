@@ -353,7 +353,7 @@ func TestCases(t *testing.T) {
 			r.Memory.FreeBytes = b(gib)
 			r.Memory.Zones = []oom.Zone{zone(0, "Normal", gib, 20*mib, 30*mib)}
 			set(&r.Memory.Stat, oom.StatFreeCMA, gib-10*mib)
-		}), "", "swap (2 GiB) is used up", "not short"},
+		}), "", "only 10 MiB of what is free may serve the allocation: 1014 MiB is CMA", "not short"},
 		{"SysRq-f in a log that is cut", system(kind(oom.KindOOM), func(r *oom.Record) { r.Victim, r.Sysrq = nil, oom.Some(true) }), "", "how it ended; 40 MiB of 4 GiB (1 %) is free, and swap (2 GiB) is used up, 0 % free; triggered with SysRq-f", ""},
 		{"part of a report, without beginning and end", limited(kind(oom.KindOOM), func(r *oom.Record) { r.Victim, r.Trigger = nil, nil }), "", "neither how it began nor how it ended; the cgroup's limit", ""},
 		{"counters of two reports", limited(limitStat(oom.LimitFile, 200*mib)), "", "98 % of it anonymous memory of this process (could also be another kind of memory: what memory.stat counts is more than is in use)", ""},

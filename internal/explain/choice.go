@@ -157,7 +157,7 @@ func common(c *oom.Candidate, v *oom.Victim) (candidate, victim uint64) {
 func (e *explanation) small(v *oom.Victim) {
 	whole := e.max
 	if !e.cgroup {
-		whole = e.total
+		whole = e.whole()
 		if !whole.Known {
 			whole = e.rec.DomainBytes
 		}

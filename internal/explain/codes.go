@@ -47,6 +47,7 @@ const (
 	codeMemoryMissing   = "memory_missing"
 	codeMemoryBalloon   = "memory_balloon"
 	codeMemoryShmem     = "memory_shmem"
+	codeMemoryDirty     = "memory_dirty"
 	codeMemoryZram      = "memory_zram"
 	codeMemoryHugepages = "memory_hugepages"
 	codeHugepagesUsed   = "memory_hugepages_used"
@@ -147,11 +148,12 @@ func memoryCodes() []Code {
 		{codeMemoryMissing, "much memory is in none of the kernel's statistics", "ss -m; zramctl; grep -i -E 'Huge|Vmalloc|Percpu|Balloon' /proc/meminfo; the hypervisor's balloon; /proc/vmallocinfo; grep ^size /proc/spl/kstat/zfs/arcstats"},
 		{codeMemoryBalloon, "the hypervisor's balloon has taken much of the memory, or it was reserved or taken offline", "grep -i Balloon /proc/meminfo; vmware-toolbox-cmd stat balloon; virsh dommemstat"},
 		{codeMemoryShmem, "much memory is tmpfs or shared memory", ""},
+		{codeMemoryDirty, "much memory is page cache that waits to be written", ""},
 		{codeMemoryZram, "much memory holds swap itself: zram or zswap", "zramctl; grep -r . /sys/kernel/debug/zswap"},
 		{codeMemoryHugepages, "huge pages are set aside and not in use", "grep Huge /proc/meminfo; grep HugetlbPages /proc/*/status"},
 		{codeHugepagesUsed, "huge pages (hugetlb) in use or reserved hold the memory", "grep HugetlbPages /proc/*/status"},
 		{codeTHP, "transparent huge pages hold much of the memory", ""},
-		{codeMemoryProtected, "memory.min or memory.low keeps much of the memory from reclaim", ""},
+		{codeMemoryProtected, "memory.min or memory.low keeps much of the memory from reclaim", "grep -r . /sys/fs/cgroup --include=memory.min; vmstat 1 (so)"},
 		{codeMemoryFragments, "memory is free, but not in blocks of the size asked for", "cat /proc/buddyinfo /proc/pagetypeinfo"},
 		{codeNodeCpuset, "the nodes that the cpuset allows are short while the machine has free memory", "cpuset.mems.effective of the cgroup; numactl -H"},
 		{codeNodeMempolicy, "the nodes that the memory policy allows are short while the machine has free memory", "grep -o 'bind[^ ]*' /proc/PID/numa_maps; numactl -H"},

@@ -42,6 +42,7 @@ type explanation struct {
 	// zonesShort: all zones that the request may use, whose sums are in held, are at or
 	// below their marks.
 	zonesShort bool
+	minKept    uint64 // what memory.min keeps from reclaim
 	held       zoneSum
 }
 
@@ -206,6 +207,10 @@ func (e *explanation) shortage() string {
 		return partText(e.free.Value, e.total.Value) + " is free"
 	case e.has(codeMemoryLow):
 		return "no free memory"
+	case e.zonesShort && e.rec.Scope == oom.ScopeCpuset:
+		return "the nodes of the cpuset are out of memory"
+	case e.zonesShort && e.rec.Scope == oom.ScopeMempolicy:
+		return "the nodes of the memory policy are out of memory"
 	}
 	return "out of memory"
 }

@@ -32,6 +32,9 @@ type facts struct {
 	limitUnevictable                 size
 	swapcached, limitWriteback, thps size
 
+	// nodes is the RAM of the nodes that a cpuset or a memory policy allows.
+	nodes size
+
 	// The machine.
 	total, free, swapTotal, swapFree size
 	swapLate                         bool   // read after the kill
@@ -45,7 +48,8 @@ type facts struct {
 	droppable                        size // of the kernel's, what its shrinkers should give back
 	isolatedAnon                     size // among lruAnon
 	hugeIdle, hugeHeld               size
-	sysShmem, writeback              size
+	sysShmem, writeback              size // of the latter, what may be swap's
+	fileDirty, unstable              size // page cache that waits to be written, and of it NFS's without a commit
 	hugeKnown, hugeRsvdKnown         bool
 	hugeLate                         bool // counted after the kill
 	vmallocKnown, stacksKnown        bool
@@ -120,6 +124,7 @@ func gather(rec *oom.Record) facts {
 	}
 	if rec.Memory != nil {
 		f.gatherMemory(rec.Memory)
+		f.gatherNodes()
 	}
 	if v := rec.Victim; v != nil {
 		f.victimAnon = v.AnonRSSBytes
@@ -289,7 +294,7 @@ func (f *facts) gatherMemory(m *oom.Memory) {
 	f.lruFile = all(first(st, oom.StatActiveFile), first(st, oom.StatInactiveFile))
 	f.unevictable, f.mlocked = first(st, oom.StatUnevictable), first(st, oom.StatMlocked)
 	f.sysShmem = first(st, oom.StatShmem)
-	f.writeback = first(st, oom.StatFileWriteback, "writeback_bytes")
+	f.gatherWriteback(m)
 	f.freeCMA, f.balloon, f.reserved = first(st, oom.StatFreeCMA), first(st, oom.StatBalloon), first(st, oom.StatReserved)
 	f.zspages = first(st, oom.StatZspages)
 	f.gatherKernel(st)
@@ -344,6 +349,24 @@ func (f *facts) gatherMissing(st oom.Stats) (known size) {
 		f.missing = oom.Some(sub(f.missing.Value, f.balloon.Value))
 	}
 	return known
+}
+
+// gatherWriteback parts the pages under writeback: those to swap are in the swap cache, the
+// others are files' (NR_WRITEBACK counts both). Up to 5.7 what NFS wrote and the server has
+// not committed has a counter of its own.
+func (f *facts) gatherWriteback(m *oom.Memory) {
+	f.writeback = first(m.Stat, oom.StatFileWriteback, "writeback_bytes")
+	dirty := first(m.Stat, oom.StatFileDirty, "dirty_bytes")
+	f.unstable = first(m.Stat, "unstable_bytes")
+	files := f.writeback
+	switch {
+	case m.SwapCacheBytes.Known:
+		files.Value = sub(files.Value, m.SwapCacheBytes.Value)
+		f.writeback.Value = min(f.writeback.Value, m.SwapCacheBytes.Value)
+	case m.SwapTotalBytes != oom.Some(uint64(0)):
+		files.Value = 0
+	}
+	f.fileDirty = sum(dirty, files, f.unstable)
 }
 
 // exceeds says whether parts are more than the whole by an eighth and 1 MiB: counters are read
@@ -414,9 +437,31 @@ func (f *facts) gatherMemsw(l *oom.Limit) {
 	f.usage, f.max = usage, maximum
 }
 
-// whole is the memory that ran out: the cgroup's, or the machine's.
+// nodesOnly reports that the kernel counts some nodes only, and which it names.
+func (f *facts) nodesOnly() bool {
+	return f.rec.Scope == oom.ScopeCpuset || f.rec.Scope == oom.ScopeMempolicy
+}
+
+// gatherNodes: what a limited request can draw on is the RAM of its nodes and all swap
+// (mm/oom_kill.c, constrained_alloc). What no statistic has may be on the other nodes: of
+// these the log has neither zones nor, from 6.0 on, huge pages (hugetlb_show_meminfo_node).
+func (f *facts) gatherNodes() {
+	if !f.nodesOnly() {
+		return
+	}
+	if ram := sub(f.rec.DomainBytes.Value, f.swapTotal.Value); f.swapTotal.Known && ram > 0 && (!f.total.Known || !exceeds(ram, f.total.Value)) {
+		f.nodes = oom.Some(ram)
+	}
+	if f.rec.Source == oom.SourceKmsg {
+		f.missing = size{}
+	}
+}
+
+// whole is the memory that ran out: the cgroup's, or the machine's, or some nodes'.
 func (f *facts) whole() size {
 	switch {
+	case !f.cgroup && f.nodes.Known:
+		return f.nodes
 	case !f.cgroup:
 		return f.total
 	case f.usage.Known:

@@ -114,6 +114,14 @@ func newPairs() []pair {
 			r.Victim.CgroupLimits = []oom.CgroupLimit{{Cgroup: "/a", UsageBytes: b(3 * gib), MinBytes: b(bytes)}}
 		}
 	}
+	dirty := func(bytes uint64) change { // of 2.5 GiB of page cache
+		return func(r *oom.Record) {
+			set(&r.Memory.Stat, oom.StatActiveAnon, gib)
+			set(&r.Memory.Stat, oom.StatInactiveAnon, 0)
+			set(&r.Memory.Stat, oom.StatInactiveFile, 2*gib+512*mib)
+			set(&r.Memory.Stat, oom.StatFileDirty, bytes)
+		}
+	}
 	holders := func(bytes uint64) change {
 		return func(r *oom.Record) {
 			r.Holders = []oom.Holder{{Cgroup: "/kubepods/a", UsageBytes: b(bytes), Tasks: b(12), RequestBytes: b(gib),
@@ -160,6 +168,8 @@ func newPairs() []pair {
 		{codeHugepagesUsed, "no swap", system(with(huge(2*gib), swap(0, 0))...), codeHugepagesUsed, "unused", system(append(huge(2*gib), stat(oom.StatHugepagesFree, 2*gib), swap(0, 0))...), codeMemoryHugepages},
 		{codeMemoryBalloon, "an inflated one", system(stat("balloon_pages_bytes", gib)), codeSwapFull, "a small one", system(stat("balloon_pages_bytes", 100*mib)), codeSwapFull},
 		{codeMemoryProtected, "the victim's cgroup", system(protect(2 * gib)), codeSwapFull, "a little of it", system(protect(200 * mib)), codeSwapFull},
+		{codeMemoryProtected, "half of it, and swap was free", system(idle, protect(2*gib)), codeMemoryProtected, "a little of it", system(idle, protect(200*mib)), codeSwapUnexplained},
+		{codeMemoryDirty, "a copy to a slow disk", system(idle, dirty(2*gib)), codeMemoryDirty, "cache that is clean", system(idle, dirty(0)), codeSwapUnexplained},
 		{codeMinTTL, "its stack", system(kswapd, idle, stack("lru_gen_age_node+0x1", "balance_pgdat.isra.0+0x2")), codeMinTTL, "another's", system(kswapd, idle, stack("__alloc_pages_slowpath+0x1")), codeSwapUnexplained},
 		{codeMinTTL, "no stack, kswapd's request", system(kswapd, idle), codeMinTTL, "a page fault's", system(kswapd, idle, movableMask), codeSwapUnexplained},
 		{codeMinTTL, "its name", system(kswapd, idle), codeMinTTL, "another name", system(kswapd, idle, func(r *oom.Record) { r.Trigger.Comm = "kswapd0x" }), codeSwapUnexplained},
@@ -172,7 +182,7 @@ func newPairs() []pair {
 			r.Trigger.Order = oom.Some(int32(2))
 		}), codeSwapFull},
 		{codeNotShort, "CMA, for a movable request", system(cma(900*mib), func(r *oom.Record) { r.Trigger.GFPMask = oom.Some(uint32(0x140dca)) }), codeNotShort,
-			"CMA, for the kernel", system(swap(0, 0), cma(gib-10*mib)), codeSwapNone},
+			"CMA, for the kernel", system(swap(0, 0), cma(gib-10*mib)), codeNodeZone},
 		{codeNotShort, "a part of it is CMA", system(swap(0, 0), cma(900*mib), movableMask), codeNotShort, "all above the marks is CMA", system(swap(0, 0), cma(gib-20*mib), movableMask), codeSwapNone},
 		{codeMemoryFragments, "the blocks are CMA's", system(fragmented(2, 400*mib, 90000, 900, 40), cmaMask, types("UME", "UM", "C")), codeMemoryFragments,
 			"most are not", system(fragmented(2, 400*mib, 90000, 900, 60000), cmaMask, types("UME", "UM", "MC")), codeNotShort},

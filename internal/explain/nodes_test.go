@@ -45,6 +45,26 @@ func TestZoneKinds(t *testing.T) {
 		r.Memory.Zones = []oom.Zone{zone(0, "DMA", 10*mib, 4*kib, 6*kib), zone(0, "Normal", 3*gib, 40*mib, 60*mib)}
 		r.Memory.Zones[0].LowmemReserveBytes = []uint64{0, gib, 4 * gib, 4 * gib}
 	}
+	onNode := func(scope oom.Scope, domain, rss uint64) change { // of two nodes, of which one is allowed
+		return func(r *oom.Record) {
+			numa(scope, "0", 40*gib)(r)
+			r.Memory.TotalBytes, r.DomainBytes = b(256*gib), b(domain)
+			r.Victim.RSSBytes, r.Victim.AnonRSSBytes, r.Victim.SwapBytes = b(rss), b(rss), b(0)
+		}
+	}
+	hidden := func(kernel string, free uint64) change { // node 1 is as short as can be
+		return func(r *oom.Record) {
+			r.Source, r.Kernel, r.Memory.FreeBytes = oom.SourceKmsg, kernel, b(2*gib+free)
+			r.Memory.Zones = []oom.Zone{zone(0, "Normal", 2*gib, 20*mib, 30*mib), zone(1, "Normal", free, 20*mib, 30*mib)}
+		}
+	}
+	unevictable := func(r *oom.Record) { // the log lists a part of the zones
+		without(r, oom.StatMlocked)
+		set(&r.Memory.Stat, oom.StatUnevictable, 2*gib)
+		set(&r.Memory.Stat, oom.StatActiveAnon, 0)
+		set(&r.Memory.Stat, oom.StatInactiveAnon, gib)
+		r.Victim.LockedVMBytes = size{}
+	}
 	tests := []struct {
 		name     string
 		rec      *oom.Record
@@ -57,6 +77,33 @@ func TestZoneKinds(t *testing.T) {
 		{"a reserve is no more than its zone", system(reserves, swap(0, 0), stat(oom.StatActiveAnon, 6*gib)), codeMemoryLow, false, "reserves 2 GiB)", "7 GiB"},
 		{"and no more than is free there", system(big, swap(0, 0), stat(oom.StatActiveAnon, 490*gib)), codeSwapNone, false, "out of memory, and no swap is configured", "no free memory"},
 		{"the kernel's memory comes before", system(marks, swap(0, 0), stat(oom.StatSlabUnrecl, 3*gib), stat(oom.StatActiveAnon, 0)), codeMemoryKernel, false, "", "hold it back"},
+		{"who fills the allowed node", system(onNode(oom.ScopeCpuset, 14*gib, 11*gib)), codeNodeCpuset, false, "of the machine 40 GiB; this process holds 11 GiB; the allowed nodes have 12 GiB", "free little"},
+		{"the nodes that a policy allows", system(onNode(oom.ScopeMempolicy, 14*gib, 200*mib)), codeNodeMempolicy, false, "it releases at most 200 MiB of 12 GiB", "holds"},
+		{"what these nodes have is not known", system(onNode(oom.ScopeCpuset, 14*gib, 100*gib), func(r *oom.Record) { r.DomainBytes = size{} }), codeNodeCpuset, false, "this process holds 100 GiB of 256 GiB", "allowed nodes"},
+		{"a process on more nodes than these", system(onNode(oom.ScopeCpuset, 14*gib, 100*gib)), codeNodeCpuset, false, "", "100 GiB"},
+		{"other nodes' memory is not missing", system(fromLog, swap(0, 0), onNode(oom.ScopeCpuset, 12*gib, 11*gib), func(r *oom.Record) {
+			r.Memory.FreeBytes, r.Memory.Zones = b(40*mib), r.Memory.Zones[:1]
+		}), codeSwapNone, false, "the nodes of the cpuset are out of memory, and no swap is configured", "statistics"},
+		{"a policy that the log lacks", system(swap(0, 0), hidden("4.4.0-210-generic", 12*mib)), codeNodeMempolicy, true, "node 1 has 12 MiB free, below its watermarks, the rest of the machine 2 GiB", "not short"},
+		{"one that it would show", system(swap(0, 0), hidden("4.10.0", 12*mib)), codeNotShort, true, "", "policy"},
+		{"the version is not known", system(swap(0, 0), hidden("", 12*mib)), codeNotShort, true, "", "policy"},
+		{"the node is above its low mark", system(swap(0, 0), hidden("3.10.0-1160.el7.x86_64", 20*mib)), codeNotShort, true, "", "policy"},
+		{"writeback, of swap or of files", system(swap(2*gib, gib), stat(oom.StatInactiveFile, gib), stat(oom.StatFileWriteback, gib)), codeSwapTooSlow, true, "", "written"},
+		{"without swap it is of files", system(swap(0, 0), stat(oom.StatInactiveFile, gib), stat(oom.StatFileWriteback, gib)), codeSwapNone, true, "1 GiB of 4 GiB (25 %) is page cache that waits to be written", "server"},
+		{"low memory is slab, and HighMem has room", system(swap(0, 0), func(r *oom.Record) {
+			*r = *lowSlab(600*mib, 700*mib, 8*mib)
+			r.Memory.FreeBytes, r.Memory.Zones[1].FreeBytes = b(gib+8*mib), b(gib)
+		}), codeNodeZone, false, "the rest of the machine 1 GiB; 600 MiB of 700 MiB (86 %) of the zones that the allocation can use is slab", ""},
+		{"and HighMem has none, full of tasks", system(func(r *oom.Record) {
+			*r = *lowSlab(600*mib, 700*mib, 8*mib)
+			tasks(80, repeated(10, 35*mib)...)(r)
+		}), codeMemoryKernel, false, "no free memory: 600 MiB of 700 MiB", "free little"},
+		{"a movable request is not short of low memory", system(func(r *oom.Record) {
+			*r = *lowSlab(600*mib, 700*mib, 8*mib)
+			movableMask(r)
+		}), codeSwapNone, false, "", "slab"},
+		{"whether mlock did it is not in the log", system(fromLog, unevictable, swap(2*gib, gib)), codeSwapUnevictable, true, "2 GiB of 4 GiB (50 %) is unevictable and stays", "ramfs"},
+		{"it did not", system(fromLog, unevictable, swap(2*gib, gib), stat(oom.StatMlocked, 0)), codeSwapUnevictable, false, "unevictable (ramfs, SHM_LOCK)", ""},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -19,6 +19,7 @@ func (e *explanation) system() {
 	e.kernelMemory()
 	e.locked(e.total, e.unevictable, e.lruAnon)
 	e.sharedMemory()
+	e.dirtyCache()
 	e.compressed()
 	e.ballooned()
 	e.hugeShare(e.total)
@@ -26,6 +27,7 @@ func (e *explanation) system() {
 	e.constrained()
 	e.heldBack()
 	e.systemSwap()
+	e.protectedRest()
 	e.grew()
 	e.holder()
 }

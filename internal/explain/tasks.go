@@ -127,14 +127,19 @@ func (e *explanation) holder() {
 	} else if g := e.biggestGroup(); g.bytes > best.bytes {
 		best = g
 	}
-	if !ratio(best.bytes, whole.Value, 1, 4) {
+	if !ratio(best.bytes, whole.Value, 1, 4) || e.nodes.Known && exceeds(best.bytes, whole.Value) {
 		return
 	}
 	text := sprintf("%s %s of %s%s", best.who, sizeText(best.bytes), sizeText(whole.Value), best.words)
+	if e.nodes.Known && !e.cgroup { // some of it may be on others
+		text = sprintf("%s %s%s; the allowed nodes have %s", best.who, sizeText(best.bytes), best.words, sizeText(whole.Value))
+	}
 	f := finding{code: codeHolder, text: text, aside: text}
 	switch e.cause() {
-	case codeNotShort, codeMemoryFragments, codeNodeZone, codeNodeCpuset, codeNodeMempolicy:
-		f.aside = "" // it is not why
+	case codeNodeCpuset, codeNodeMempolicy:
+		f.aside = aside(e.nodes.Known, text) // of the machine it is not why
+	case codeNotShort, codeMemoryFragments, codeNodeZone:
+		f.aside = ""
 	}
 	e.add(f)
 }
@@ -319,6 +324,7 @@ func (e *explanation) protected(whole size) {
 		text := ""
 		switch {
 		case ratio(least, whole.Value, 1, 4):
+			e.minKept = least
 			text = sprintf("memory.min keeps %s %s from reclaim", partText(least, whole.Value), whose)
 		case ratio(low, whole.Value, 1, 4):
 			text = sprintf("memory.low keeps %s %s from reclaim while other memory can be had", partText(low, whole.Value), whose)

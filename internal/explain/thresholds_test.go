@@ -234,6 +234,43 @@ func TestThresholds(t *testing.T) {
 			})
 		}},
 		{"a quarter is shared", gib, gib - 1, has(codeMemoryShmem), func(v uint64) *oom.Record { return system(stat(oom.StatShmem, v)) }},
+		{"a tenth is free CMA", 400 * mib, 400*mib - 1, leads("is CMA"), func(v uint64) *oom.Record {
+			return system(swap(0, 0), cmaMask, func(r *oom.Record) {
+				r.Memory.TotalBytes, r.Memory.FreeBytes, r.Memory.Zones = b(4000*mib), b(v+9*mib), []oom.Zone{zone(0, "Normal", v+9*mib, 20*mib, 30*mib)}
+				r.Memory.Zones[0].FreeCMABytes = b(v)
+			})
+		}},
+		{"as a sum, and no more above the marks", gib + 30*mib, gib + 30*mib + 1, leads("is CMA"), func(v uint64) *oom.Record {
+			return system(swap(0, 0), cmaMask, stat(oom.StatFreeCMA, gib), func(r *oom.Record) {
+				r.Memory.FreeBytes, r.Memory.Zones = b(v), []oom.Zone{zone(0, "Normal", v, 20*mib, 30*mib)}
+			})
+		}},
+		{"half of the low zones is slab", 350 * mib, 350*mib - 1, is(codeMemoryKernel), func(v uint64) *oom.Record { return lowSlab(v, 700*mib, 8*mib) }},
+		{"these have below 7/8 of the RAM", 875*mib - 1, 875 * mib, is(codeMemoryKernel), func(v uint64) *oom.Record {
+			r := lowSlab(450*mib, v, 8*mib)
+			r.Memory.TotalBytes = b(1000 * mib)
+			set(&r.Memory.Stat, oom.StatActiveAnon, 500*mib)
+			set(&r.Memory.Stat, oom.StatInactiveAnon, 0)
+			return r
+		}},
+		{"they have no more above their marks", 20 * mib, 20*mib + 1, is(codeMemoryKernel), func(v uint64) *oom.Record { return lowSlab(400*mib, 700*mib, v) }},
+		{"1/8 waits to be written", 512 * mib, 512*mib - 1, has(codeMemoryDirty), func(v uint64) *oom.Record {
+			return system(stat(oom.StatInactiveFile, gib), stat(oom.StatFileDirty, v))
+		}},
+		{"40 % does", 1600 * mib, 1600*mib - 1, is(codeMemoryDirty), func(v uint64) *oom.Record { return writing(v, gib) }},
+		{"more than could be swapped does", 2*gib + 1, 2 * gib, is(codeMemoryDirty), func(v uint64) *oom.Record { return writing(v, 2*gib) }},
+		{"half of it to NFS", 256 * mib, 256*mib - 1, says("to an NFS server"), func(v uint64) *oom.Record {
+			return system(stat(oom.StatInactiveFile, gib), stat(oom.StatFileDirty, 512*mib-v), stat("unstable_bytes", v))
+		}},
+		{"of writeback the files'", 412 * mib, 412*mib - 1, has(codeMemoryDirty), func(v uint64) *oom.Record {
+			return system(stat(oom.StatInactiveFile, gib), stat(oom.StatFileDirty, 100*mib), stat(oom.StatFileWriteback, 50*mib+v), func(r *oom.Record) { r.Memory.SwapCacheBytes = b(50 * mib) })
+		}},
+		{"of writeback swap's", 64 * mib, 64*mib - 1, is(codeSwapTooSlow), func(v uint64) *oom.Record {
+			return system(swap(2*gib, gib), stat(oom.StatFileWriteback, 300*mib), func(r *oom.Record) { r.Memory.SwapCacheBytes = b(v) })
+		}},
+		{"half is kept by memory.min, swap is free", 2 * gib, 2*gib - 1, is(codeMemoryProtected), func(v uint64) *oom.Record {
+			return system(swap(2*gib, 2*gib), func(r *oom.Record) { r.Victim.CgroupLimits = []oom.CgroupLimit{{Cgroup: "/", ChildrenMinBytes: b(v)}} })
+		}},
 		{"1/8 is zram's", 512 * mib, 512*mib - 1, has(codeMemoryZram), func(v uint64) *oom.Record { return system(stat(oom.StatZspages, v)) }},
 		{"a quarter is zram's, and swap is used up", gib, gib - 1, func(w *oom.Why) bool {
 			return w.Verdict == codeSwapFull && strings.Contains(w.Summary, "keeps compressed")
@@ -530,4 +567,22 @@ func ballooned(balloon, missing, anon uint64) *oom.Record {
 			r.Memory.TotalBytes = b(4000 * mib)
 			set(&r.Memory.Stat, oom.StatIsolatedFile, 4000*mib-236*mib-anon-missing)
 		})
+}
+
+// writing is a machine of 4000 MiB with page cache that waits to be written.
+func writing(dirty, anon uint64) *oom.Record {
+	return system(stat(oom.StatActiveAnon, anon), stat(oom.StatInactiveAnon, 0), stat(oom.StatInactiveFile, 2*gib+mib), stat(oom.StatFileDirty, dirty), func(r *oom.Record) {
+		r.Memory.TotalBytes = b(4000 * mib)
+		set(&r.Memory.Stat, oom.StatSlabUnrecl, 0)
+	})
+}
+
+// lowSlab is a machine of 4000 MiB with little beside so much slab in the zones below HighMem,
+// for a request of the kernel's. These have high marks of 10 MiB.
+func lowSlab(slab, managed, free uint64) *oom.Record {
+	return system(swap(0, 0), cmaMask, stat(oom.StatSlabUnrecl, slab), func(r *oom.Record) {
+		r.Memory.TotalBytes, r.Memory.FreeBytes = b(4000*mib), b(free+3*mib)
+		r.Memory.Zones = []oom.Zone{zone(0, "Normal", free, 7*mib, 10*mib), zone(0, "HighMem", 3*mib, 2*mib, 4*mib)}
+		r.Memory.Zones[0].ManagedBytes, r.Memory.Zones[1].ManagedBytes = b(managed), b(4000*mib-managed)
+	})
 }

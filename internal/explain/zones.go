@@ -25,6 +25,8 @@ type zoneSum struct {
 	free, high, min  uint64
 	reserved         uint64 // what is free above the high marks, and within the reserves
 	noMin            bool   // a zone's low mark is not known
+	managed          uint64
+	noManaged        bool   // or what it manages
 	cma              uint64 // of what is free; not for all requests
 	spare            uint64
 	fit              uint64 // of spare, what is in blocks of the order or higher
@@ -76,9 +78,39 @@ func (e *explanation) zones() {
 	if usable.n > 0 && (e.zonesShort || guess || e.wasShort(&usable, &rest)) {
 		e.shortZones(&usable, &rest)
 	}
+	e.onlyCMA(&usable)
+	e.slabInZones(&usable)
 	if !guess {
 		e.notShort(&usable)
 	}
+}
+
+// onlyCMA: a tenth of the memory is free and CMA's, which is for movable requests, and there
+// is no more where this one may take it. A live record has the machine's sum of CMA only.
+func (e *explanation) onlyCMA(z *zoneSum) {
+	cma, free, short := z.cma, z.free, e.zonesShort
+	if cma == 0 {
+		cma, free, short = e.freeCMA.Value, sub(z.free, e.freeCMA.Value), z.spare <= e.freeCMA.Value
+	}
+	if e.settled() || e.sysrq || z.movable || z.n == 0 || !short || !e.total.Known || e.nodesOnly() || !ratio(cma, e.total.Value, 1, 10) {
+		return
+	}
+	e.add(finding{code: codeNodeZone, text: sprintf("only %s of what is free may serve the allocation: %s is CMA, for movable requests alone", sizeText(free), sizeText(cma))})
+	e.settle(codeNodeZone)
+}
+
+// slabInZones: slab is in the zones of the kernel's own requests alone, neither in HighMem nor
+// in ZONE_MOVABLE. With half of what these have it is what such a request is short of, however
+// much the others hold or have free. What is above the marks may have been given back since. What dominates the machine is for kernelMemory.
+func (e *explanation) slabInZones(z *zoneSum) {
+	slab := first(e.rec.Memory.Stat, oom.StatSlabUnrecl)
+	if z.n == 0 || z.spare > z.high || z.movable || z.noManaged || e.lowOnly() < math.MaxInt || e.nodesOnly() || !e.total.Known || exceeds(slab.Value, z.managed) ||
+		ratio(z.managed, e.total.Value, 7, 8) || dominates(e.kernelFixed.Value, e.total.Value, e.lruAnon) || !ratio(slab.Value, z.managed, 1, 2) {
+		return
+	}
+	text := partText(min(slab.Value, z.managed), z.managed) + " of the zones that the allocation can use is slab, which cannot be swapped"
+	e.add(finding{code: codeMemoryKernel, text: text + e.slabCaches(), lead: e.shortage() + ": " + text, aside: text})
+	e.settle(codeMemoryKernel)
 }
 
 // noUsableZone: the kernel's log lists the zones of the nodes that the request was limited
@@ -94,7 +126,7 @@ func (e *explanation) noUsableZone() {
 	}
 	var free uint64
 	for _, z := range e.rec.Memory.Zones {
-		if !z.Node.Known || !inList(nodes, z.Node.Value) {
+		if !z.Node.Known || !oom.InNodes(nodes, z.Node.Value) {
 			return // the log holds zones of others, so that it need not hold all of these
 		}
 		free = add(free, z.FreeBytes.Value)
@@ -167,6 +199,9 @@ func (e *explanation) notShort(z *zoneSum) {
 	if !pagefault && e.total.Known && !ratio(z.fit, e.total.Value, 1, 32) {
 		return // as much comes back within a moment, and who holds the rest is why
 	}
+	if !pagefault && e.policyHidden() {
+		return
+	}
 	text := sprintf("memory was not short: %s is free where the request may take it, above high watermarks of %s", sizeText(free), sizeText(z.fitHigh))
 	lead, doubt := text, "a shortage that was over when the numbers were taken"
 	if pagefault {
@@ -176,6 +211,38 @@ func (e *explanation) notShort(z *zoneSum) {
 	}
 	e.add(finding{code: codeNotShort, text: text, lead: lead, doubt: doubt})
 	e.settle(codeNotShort)
+}
+
+// policyHidden: up to 4.9 the log does not show the nodemask (82e7d3abec86). A node whose
+// zones are all below their low marks, beside one with room, is what a memory policy of that
+// node alone leaves: others would have been served by the other node before.
+func (e *explanation) policyHidden() bool {
+	t := e.rec.Trigger
+	if e.rec.Source != oom.SourceKmsg || e.rec.Scope != oom.ScopeSystem || t.Order.Value != 0 || !e.before(4, 10) {
+		return false
+	}
+	for i := range e.rec.Memory.Zones {
+		node := e.rec.Memory.Zones[i].Node
+		z := e.nodeSum(node)
+		if !node.Known || z.n == 0 || z.short != z.n || z.noMin || z.free >= z.min {
+			continue
+		}
+		e.add(finding{code: codeNodeMempolicy, doubt: "memory that was given back just before the kill: the log lacks the request's memory policy",
+			text: sprintf("node %d has %s free, below its watermarks, the rest of the machine %s, and a memory policy probably limits the request to that node",
+				node.Value, sizeText(z.free), sizeText(sub(e.free.Value, z.free)))})
+		e.settle(codeNodeMempolicy)
+		return true
+	}
+	return false
+}
+
+// before says whether the kernel is known to be older than this version.
+func (e *explanation) before(major, minor uint64) bool {
+	a, rest, _ := strings.Cut(e.rec.Kernel, ".")
+	b := rest[:len(rest)-len(strings.TrimLeft(rest, "0123456789"))]
+	x, err1 := strconv.ParseUint(a, 10, 16)
+	y, err2 := strconv.ParseUint(b, 10, 16)
+	return err1 == nil && err2 == nil && (x < major || x == major && y < minor)
 }
 
 // nodesUnknown: the kernel says that policy or cpuset limits the nodes, and the
@@ -238,6 +305,7 @@ func (z *zoneSum) add(zone *oom.Zone, reserve uint64) {
 	}
 	z.n++
 	z.free, z.high, z.min = add(z.free, free), add(z.high, mark.Value), add(z.min, zone.MinBytes.Value)
+	z.managed, z.noManaged = add(z.managed, zone.ManagedBytes.Value), z.noManaged || !zone.ManagedBytes.Known
 	z.reserved, z.noMin = add(z.reserved, min(reserve, sub(free, mark.Value))), z.noMin || !zone.MinBytes.Known
 	if free <= add(mark.Value, reserve) {
 		z.short++
@@ -312,7 +380,7 @@ func (e *explanation) usable(z *oom.Zone) bool {
 	case !z.Node.Known || z.Node.Value < 0:
 		return true
 	}
-	return inList(t.Nodemask, z.Node.Value) && inList(t.MemsAllowed, z.Node.Value)
+	return oom.InNodes(t.Nodemask, z.Node.Value) && oom.InNodes(t.MemsAllowed, z.Node.Value)
 }
 
 // zoneRank orders the zones below ZONE_NORMAL.
@@ -402,26 +470,6 @@ func (e *explanation) heldBack() {
 		e.add(f)
 	}
 	e.settle(codeMemoryLow)
-}
-
-// inList reports whether a kernel list such as "0-1,4" holds n. A list that is
-// absent, "(null)" or not a list holds every number.
-func inList(list string, n int32) bool {
-	if list == "" || list[0] < '0' || list[0] > '9' {
-		return true
-	}
-	for part := range strings.SplitSeq(list, ",") {
-		from, to, isRange := strings.Cut(part, "-")
-		if !isRange {
-			to = from
-		}
-		lo, err1 := strconv.ParseUint(from, 10, 20)
-		hi, err2 := strconv.ParseUint(to, 10, 20)
-		if err1 != nil || err2 != nil || lo <= uint64(n) && uint64(n) <= hi {
-			return true
-		}
-	}
-	return false
 }
 
 // fragments: the zones that have memory above their marks have next to none of it in

@@ -332,7 +332,7 @@ func (p *Parser) group(l *lines.Line, path string) bool {
 		if rec.Limit != nil && rec.Limit.Cgroup == path {
 			rec.Limit.OOMGroup = oom.Some(true)
 		}
-		rec.Victim.CgroupLimits = []oom.CgroupLimit{{Cgroup: path, OOMGroup: oom.Some(true)}}
+		rec.Victim.CgroupLimits = grouped(rec.Victim.CgroupLimits, path)
 	}
 	return true
 }

@@ -38,12 +38,14 @@ type memInfo struct {
 	hugeTotal, hugeFree     oom.Opt[uint64] // bytes
 	hugeSurp                oom.Opt[uint64]
 	zones                   []oom.Zone
-	reserves                [][]uint64 // lowmem_reserve in pages, by zone
-	managedKB, presentKB    uint64     // of the zones listed
-	anonKB                  uint64     // of the nodes listed
-	sums                    []oom.Stat // of nodes or zones, bytes
-	nodeSums, zoneSums      []oom.Stat // of counters that the machine's block has too
-	nodes                   []int32    // with a line of their own
+	reserves                [][]uint64        // lowmem_reserve in pages, by zone
+	managedKB, presentKB    uint64            // of the zones listed
+	anonKB                  uint64            // of the nodes listed
+	present                 []oom.Opt[uint64] // by zone, bytes
+	zoneLost                bool              // the line of one of which there is another
+	sums                    []oom.Stat        // of nodes or zones, bytes
+	nodeSums, zoneSums      []oom.Stat        // of counters that the machine's block has too
+	nodes                   []int32           // with a line of their own
 	killAllocating          bool
 	panicOnOOM              oom.Opt[uint32]
 	slabs                   []oom.SlabCache
@@ -236,6 +238,7 @@ func (m *memInfo) parseZone(node oom.Opt[int32], name, b []byte) {
 		return
 	}
 	z := oom.Zone{Node: node, Zone: scan.Keep(name)}
+	var present oom.Opt[uint64]
 	if v, _, ok := scan.Uint(b); ok {
 		z.FreeBytes = m.size(v)
 	}
@@ -248,6 +251,7 @@ func (m *memInfo) parseZone(node oom.Opt[int32], name, b []byte) {
 		case "high":
 			z.HighBytes = m.size(kb)
 		case "present":
+			present = m.size(kb)
 			m.presentKB += min(kb, mostMemory)
 		case "managed":
 			z.ManagedBytes = m.size(kb)
@@ -266,7 +270,7 @@ func (m *memInfo) parseZone(node oom.Opt[int32], name, b []byte) {
 			addSum(&m.zoneSums, kbName(name), kb)
 		}
 	})
-	m.zones = append(m.zones, z)
+	m.zones, m.present = append(m.zones, z), append(m.present, present)
 	m.reserves = append(m.reserves, nil)
 }
 
@@ -403,8 +407,8 @@ func (m *memInfo) parseBlocks(node oom.Opt[int32], name, b []byte) {
 			z = &m.zones[i]
 		}
 	}
-	if z == nil { // the zone's own line is lost
-		z = &oom.Zone{}
+	if z == nil {
+		z, m.zoneLost = &oom.Zone{}, true
 	}
 	if z.FreeBlocks != nil {
 		return

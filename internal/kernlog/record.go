@@ -115,12 +115,10 @@ func (r *report) fill(rec *oom.Record, k *killLine) {
 	rec.Limit = r.finishLimit()
 	rec.Memory = r.memory(page)
 	rec.Holders, rec.HoldersTotal = r.tasks.holders(page)
-	if managed := r.mem.managedPages(); rec.Scope == oom.ScopeSystem && managed > 0 && r.mem.swapTotalKB.Known {
-		// constrained_alloc: all RAM and all swap.
-		if swap := scan.Kilobytes(r.mem.swapTotalKB.Value); swap.Known {
-			rec.DomainBytes = scan.Sum(scan.Times(managed, page), swap)
-		}
+	if scope := r.nodeScope(k, rec.Memory); scope != "" {
+		rec.Scope = scope
 	}
+	rec.DomainBytes = r.domain(rec.Scope, page)
 	rec.Candidates = r.tasks.candidates(page)
 	if r.tasks.headed && !r.rowsLost(k) {
 		rec.CandidatesTotal = oom.Some(r.tasks.total)
@@ -162,8 +160,9 @@ func (r *report) victim(k *killLine) *oom.Victim {
 	if row != nil {
 		row.fill(v, r.pageBytes(k))
 	}
+	v.CgroupLimits = r.protectedLevel(r.pageBytes(k))
 	if r.groupPath != "" {
-		v.CgroupLimits = []oom.CgroupLimit{{Cgroup: r.groupPath, OOMGroup: oom.Some(true)}}
+		v.CgroupLimits = grouped(v.CgroupLimits, r.groupPath)
 	}
 	return v
 }

@@ -117,6 +117,7 @@ type report struct {
 	score      oom.Opt[int64]
 	scored     bool
 	groupPath  string
+	protected  *protection
 	unused     int // lines that are in no record
 	counted    bool
 	// chosenGone: the chosen task has its record; who dies after it is another one.

@@ -34,6 +34,7 @@ const (
 	partSlab
 	partAllocations
 	partAllocation
+	partProtected
 	partTasks
 	partHeading
 	partRow
@@ -54,7 +55,7 @@ func stageOf(k part) stage {
 		return stageStack
 	case k <= partStat:
 		return stageLimit
-	case k <= partAllocation:
+	case k <= partProtected:
 		return stageMemory
 	}
 	return stageTasks
@@ -71,7 +72,9 @@ func named(k part) bool {
 
 // orphan says whether a part is worth keeping without a header: it is told
 // apart from other lines by itself, and useful.
-func orphan(k part) bool { return k >= partTaskIn && k != partStat && k < partOldRow }
+func orphan(k part) bool {
+	return k >= partTaskIn && k != partStat && k != partProtected && k < partOldRow
+}
 
 // certain says whether a part can be nothing else, so that one that fits no
 // report is worth a word.
@@ -177,6 +180,8 @@ func classifyWord(b []byte) part {
 			return partMemInfo
 		case scan.HasPrefix(b, "Memory allocations"):
 			return partAllocations
+		case scan.HasPrefix(b, protectedMark):
+			return partProtected
 		}
 	}
 	return classifyRest(b)
@@ -408,6 +413,8 @@ func (r *report) apply(k part, b []byte) bool {
 		r.mem.apply(k, b)
 	case partSlabs, partSlab, partAllocations, partAllocation:
 		return r.mem.applySite(k, b)
+	case partProtected:
+		return r.parseProtected(b)
 	case partHeading:
 		if r.tasks.total > 0 {
 			return false

@@ -1,0 +1,86 @@
+package kernlog
+
+import (
+	"github.com/oomtrace/oomtrace/internal/kernlog/scan"
+	"github.com/oomtrace/oomtrace/internal/oom"
+)
+
+// gfpHardwall is ___GFP_HARDWALL up to 5.x: the request keeps to its own cpuset.
+const gfpHardwall = 0x20000
+
+// nodeScope is the constraint of a kernel before 5.0, which does not print it, by the rules
+// of constrained_alloc (mm/oom_kill.c): a nodemask (printed from 4.10 on) or a cpuset without
+// some node that has memory. The report lists only nodes that are allowed, of these all zones
+// (SHOW_MEM_FILTER_NODES), so that RAM beyond those listed is on other nodes. Empty where the
+// report does not show it, or is cut.
+func (r *report) nodeScope(k *killLine, m *oom.Memory) oom.Scope {
+	t := &r.trigger
+	if r.hasSummary || r.sysrq || r.scope != "" && r.scope != oom.ScopeSystem || m == nil || !m.TotalBytes.Known ||
+		r.headless || r.doubtful || r.mem.zoneLost || r.missing(k) {
+		return ""
+	}
+	var managed uint64
+	outside := false // a zone is listed that the nodemask does not have
+	for i := range m.Zones {
+		z := &m.Zones[i]
+		if !z.Node.Known || !z.ManagedBytes.Known {
+			return ""
+		}
+		managed += z.ManagedBytes.Value
+		outside = outside || !oom.InNodes(t.Nodemask, z.Node.Value)
+		if t.Nodemask == "" && !oom.InNodes(t.MemsAllowed, z.Node.Value) {
+			return ""
+		}
+	}
+	// The two numbers differ by what was freed since the boot at the most.
+	const slack = 64
+	unlisted := managed < m.TotalBytes.Value-m.TotalBytes.Value/slack
+	switch {
+	case t.Nodemask != "" && (outside || unlisted):
+		return oom.ScopeMempolicy
+	case t.Nodemask == "" && unlisted && t.Cpuset != "" && t.Cpuset != "/" && t.MemsAllowed != "" && t.GFPMask.Value&gfpHardwall != 0:
+		return oom.ScopeCpuset
+	}
+	return ""
+}
+
+// domain is oom_control.totalpages as constrained_alloc has it: all swap, and all RAM or
+// that of the nodes allowed.
+func (r *report) domain(scope oom.Scope, page uint64) oom.Opt[uint64] {
+	swap := scan.Kilobytes(r.mem.swapTotalKB.Value)
+	if !r.mem.swapTotalKB.Known || !swap.Known {
+		return oom.Opt[uint64]{}
+	}
+	nodes := r.trigger.MemsAllowed
+	switch scope {
+	case oom.ScopeSystem:
+		if managed := r.mem.managedPages(); managed > 0 {
+			return scan.Sum(scan.Times(managed, page), swap)
+		}
+		return oom.Opt[uint64]{}
+	case oom.ScopeMempolicy:
+		nodes = r.trigger.Nodemask
+	case oom.ScopeCpuset:
+	default:
+		return oom.Opt[uint64]{}
+	}
+	// From 6.1 on zones that the request may not use are left out (974f4367dd31).
+	const movable = 0x0a // __GFP_HIGHMEM and __GFP_MOVABLE: any zone
+	if nodes == "" || len(r.mem.zones) == 0 || r.from(6, 1) && r.trigger.GFPMask.Value&movable != movable {
+		return oom.Opt[uint64]{}
+	}
+	sum := oom.Some(uint64(0))
+	for i := range r.mem.zones {
+		node := r.mem.zones[i].Node
+		switch {
+		case !node.Known || !r.mem.present[i].Known:
+			return oom.Opt[uint64]{}
+		case oom.InNodes(nodes, node.Value):
+			sum = scan.Sum(sum, r.mem.present[i])
+		}
+	}
+	if sum.Value == 0 {
+		return oom.Opt[uint64]{}
+	}
+	return scan.Sum(sum, swap)
+}
