@@ -124,6 +124,7 @@ func noScenario() map[string]string {
 	return map[string]string{
 		"limit_full":        "the hooks always read memory.stat, and a report without it comes from old logs",
 		"swap_too_slow":     "on one machine with swap on a device that delays writes, who reclaims waits for the device and no OOM comes (seen on 6.12 with 2 s and with for ever)",
+		"memory_dirty":      "writers are held back at a part of what may be dirty: TestPairs of explain",
 		"swap_unexplained":  "it stands where the record does not show the cause",
 		"limit_no_task":     "TestPairs of explain: a process that moves away leaves its charges, which v1 could take along",
 		"memory_balloon":    "a guest's balloon needs a host that inflates it",
