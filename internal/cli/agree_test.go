@@ -255,8 +255,17 @@ func flatten(rec oom.Record) map[string]any {
 		tr.GFPFlags = slices.Sorted(slices.Values(tr.GFPFlags)) // their order is each kernel's own
 		rec.Trigger = &tr
 	}
+	var levels []oom.CgroupLimit
+	if rec.Victim != nil {
+		v := *rec.Victim
+		levels, v.CgroupLimits = v.CgroupLimits, nil
+		rec.Victim = &v
+	}
 	out := map[string]any{}
 	leaves("", rec, out)
+	for _, l := range levels { // the log has the group's and the one at the limit alone
+		leaves("victim.cgroup_limits."+l.Cgroup, l, out)
+	}
 	for _, c := range candidates {
 		leaves(fmt.Sprintf("candidates.%d", c.PID.Value), c, out)
 	}
@@ -340,6 +349,8 @@ func between(path string, v float64) float64 {
 		// report (seen 6.12); 1250 were no longer active in the report (seen 6.1). What
 		// is on all of them is held more closely, see listed.
 		return 8 * machine
+	case strings.HasPrefix(path, "victim.cgroup_limits.") && strings.Contains(path, ".children_"):
+		return machine // as the usage of those that are protected goes
 	case path == "memory.free_bytes":
 		return betweenFree(v)
 	case path == "memory.swap_free_bytes", path == "memory.swap_cache_bytes", strings.HasPrefix(path, "memory.stat."):

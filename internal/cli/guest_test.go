@@ -490,14 +490,15 @@ func (v verdict) check(t *testing.T, r *oom.Record) {
 }
 
 // freeLow says whether no more is free than the zones keep back from a request for
-// user memory: the high watermarks, and of ZONE_DMA what is reserved from DMA32.
+// user memory: the high watermarks, and of what is free above that in ZONE_DMA as much as is
+// reserved from DMA32.
 func freeLow(m *oom.Memory) bool {
 	var free, kept uint64
 	for _, z := range m.Zones {
 		free += z.FreeBytes.Value
 		kept += z.HighBytes.Value
 		if len(z.LowmemReserveBytes) > 0 {
-			kept += slices.Max(z.LowmemReserveBytes)
+			kept += min(slices.Max(z.LowmemReserveBytes), z.FreeBytes.Value-min(z.FreeBytes.Value, z.HighBytes.Value))
 		}
 	}
 	return free <= kept

@@ -126,6 +126,7 @@ func noScenario() map[string]string {
 		"limit_hugetlb":     "cgroup2 is mounted without memory_hugetlb_accounting: TestPairs of explain",
 		"limit_also":        "how much of a limit is left to a second kind is not exact: TestPairs of explain",
 		"swap_too_slow":     "on one machine with swap on a device that delays writes, who reclaims waits for the device and no OOM comes (seen on 6.12 with 2 s and with for ever)",
+		"memory_dirty":      "writers are held back at a part of what may be dirty: TestPairs of explain",
 		"swap_unexplained":  "it stands where the record does not show the cause",
 		"limit_no_task":     "TestPairs of explain: a process that moves away leaves its charges, which v1 could take along",
 		"memory_balloon":    "a guest's balloon needs a host that inflates it",

@@ -205,7 +205,7 @@ func (e *explanation) shortage() string {
 		return e.limitUsedUp()
 	case e.sysrq && e.free.Known && e.total.Known:
 		return partText(e.free.Value, e.total.Value) + " is free"
-	case e.has(codeMemoryLow):
+	case e.has(codeMemoryLow) && !e.muchHeld():
 		return "no free memory"
 	case e.zonesShort && e.rec.Scope == oom.ScopeCpuset:
 		return "the nodes of the cpuset are out of memory"

@@ -76,7 +76,7 @@ func TestZoneKinds(t *testing.T) {
 		{"held back by the reserves", system(reserves, swap(0, 0), stat(oom.StatActiveAnon, 6*gib)), codeMemoryLow, false, "vm.lowmem_reserve_ratio is low", "no free memory"},
 		{"a reserve is no more than its zone", system(reserves, swap(0, 0), stat(oom.StatActiveAnon, 6*gib)), codeMemoryLow, false, "reserves 2 GiB)", "7 GiB"},
 		{"and no more than is free there", system(big, swap(0, 0), stat(oom.StatActiveAnon, 490*gib)), codeSwapNone, false, "out of memory, and no swap is configured", "no free memory"},
-		{"the kernel's memory comes before", system(marks, swap(0, 0), stat(oom.StatSlabUnrecl, 3*gib), stat(oom.StatActiveAnon, 0)), codeMemoryKernel, false, "", "hold it back"},
+		{"the kernel's memory comes before", system(marks, swap(0, 0), stat(oom.StatSlabUnrecl, 3*gib), stat(oom.StatActiveAnon, 0)), codeMemoryKernel, false, "out of memory: 3 GiB of 6 GiB (50 %) is kernel memory", "no free memory"},
 		{"who fills the allowed node", system(onNode(oom.ScopeCpuset, 14*gib, 11*gib)), codeNodeCpuset, false, "of the machine 40 GiB; this process holds 11 GiB; the allowed nodes have 12 GiB", "free little"},
 		{"the nodes that a policy allows", system(onNode(oom.ScopeMempolicy, 14*gib, 200*mib)), codeNodeMempolicy, false, "it releases at most 200 MiB of 12 GiB", "holds"},
 		{"what these nodes have is not known", system(onNode(oom.ScopeCpuset, 14*gib, 100*gib), func(r *oom.Record) { r.DomainBytes = size{} }), codeNodeCpuset, false, "this process holds 100 GiB of 256 GiB", "allowed nodes"},

@@ -421,7 +421,7 @@ func (e *explanation) locked(whole, unevictable, swappable size) bool {
 		// is locked is unevictable.
 		f.code = codeSwapMlocked
 		f.text = partText(bytes, whole.Value) + " is unevictable, most of it private memory locked with mlock"
-	case !e.cgroup && !e.mlocked.Known && !(v != nil && v.LockedVMBytes.Known):
+	case !e.cgroup && !e.mlocked.Known && (v == nil || !v.LockedVMBytes.Known):
 		f.text = partText(bytes, whole.Value) + " is unevictable and stays in memory"
 		f.doubt = "memory locked with mlock: the record does not hold how much is"
 	default:
