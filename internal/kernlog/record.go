@@ -162,7 +162,7 @@ func (r *report) victim(k *killLine) *oom.Victim {
 	if row != nil {
 		row.fill(v, r.pageBytes(k))
 	}
-	if r.groupPath != "" {
+	if r.grouped {
 		v.CgroupLimits = []oom.CgroupLimit{{Cgroup: r.groupPath, OOMGroup: oom.Some(true)}}
 	}
 	return v
@@ -180,7 +180,7 @@ func (r *report) isChosen(k *killLine, row *row) bool {
 		return true
 	case r.assumed:
 		return false
-	case c.comm != k.comm, r.chosenGone, r.groupPath != "":
+	case c.comm != k.comm, r.chosenGone, r.grouped:
 		// Behind the chosen task oom_kill_memcg_member kills the others of an oom.group by
 		// themselves.
 		return false
