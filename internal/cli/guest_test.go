@@ -512,7 +512,7 @@ func logRecords(t *testing.T, lines []string) (records []oom.Record, unplaced ui
 	for {
 		rec, err := r.Next()
 		if errors.Is(err, io.EOF) {
-			return records, uint64(r.Stats().Unplaced)
+			return records, uint64(r.Stats().Unplaced + r.Stats().Reaped)
 		}
 		if err != nil {
 			t.Fatal(err)

@@ -258,6 +258,9 @@ func (e *explanation) panicked() {
 	switch e.rec.Panic {
 	case oom.PanicOnOOM:
 		text = "the kernel panicked instead of killing: vm.panic_on_oom is set"
+		if m := e.rec.Memory; e.cgroup && m != nil && m.PanicOnOOM == oom.Some(uint32(2)) {
+			text = "the kernel panicked instead of killing: vm.panic_on_oom is 2, and that holds at a cgroup's limit too"
+		}
 	case oom.PanicNoKillable:
 		text = "the kernel panicked: it found no killable process"
 	}

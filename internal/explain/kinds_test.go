@@ -314,6 +314,7 @@ func outcomePairs() []pair {
 	panicked := func(why oom.Panic) change {
 		return func(r *oom.Record) { r.Kind, r.Panic = oom.KindPanic, why }
 	}
+	onLimits := func(r *oom.Record) { r.Memory.PanicOnOOM = oom.Some(uint32(2)) }
 	cut := func(r *oom.Record) { r.Kind, r.Victim = oom.KindOOM, nil }
 	sysrq := func(r *oom.Record) { r.Sysrq, r.Trigger.Order = oom.Some(true), oom.Some(int32(-1)) }
 	roomy := func(r *oom.Record) { r.Memory.FreeBytes = b(2 * gib) }
@@ -324,6 +325,7 @@ func outcomePairs() []pair {
 	}
 	daemon := func(r *oom.Record) { r.Sender = &oom.Sender{PID: oom.Some(int32(77)), Comm: "earlyoom"} }
 	return []pair{
+		{codePanic, "at a cgroup's limit", limited(panicked(oom.PanicOnOOM), onLimits), codePanic, "a kill", limited(), codeLimitAnon},
 		{codePanic, "panic_on_oom", system(swap(0, 0), panicked(oom.PanicOnOOM)), codePanic, "a kill", system(swap(0, 0)), codeSwapNone},
 		{codePanic, "nothing to kill", system(swap(0, 0), panicked(oom.PanicNoKillable)), codePanic, "no_victim", system(kind(oom.KindNoVictim)), codeNoVictim},
 		{codeCut, "a whole report", system(swap(0, 0), cut), codeCut, "a kill", system(swap(0, 0)), codeSwapNone},

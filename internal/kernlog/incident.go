@@ -31,11 +31,11 @@ func (p *Parser) kill(l *lines.Line, k *killLine) {
 		r = p.newReport(l, true)
 	}
 	r.note(k.message)
-	if !r.chosen.known && !k.bare && r.groupPath == "" {
+	if !r.chosen.known && !k.bare && !r.grouped {
 		// The only line that names a process, so it is the one that was chosen.
 		r.chosen, r.assumed = chosen{known: true, pid: k.pid, comm: k.comm, uid: k.uid}, true
 	}
-	inc := &incident{rep: r, id: p.incidentID(&r.stamp, k.pid), killed: map[int32]bool{}, message: k.message, grouped: r.groupPath != ""}
+	inc := &incident{rep: r, id: p.incidentID(&r.stamp, k.pid), killed: map[int32]bool{}, message: k.message, grouped: r.grouped}
 	p.remember(inc)
 	rec := p.groupKill(l, inc, k)
 	if fit == fitsOpen && !r.headless {
@@ -310,9 +310,7 @@ func (p *Parser) unsaidGroup(inc *incident, k *killLine, s *stamp) bool {
 // group marks the last incident as an oom.group's. Without one the lines before it are lost:
 // then it is kept for the kills that follow.
 func (p *Parser) group(l *lines.Line, path string) bool {
-	if path = kernelPath(path); path == "" {
-		return false
-	}
+	path = kernelPath(path)
 	var inc *incident
 	s := stampOf(l)
 	for _, i := range p.recent {
@@ -323,13 +321,13 @@ func (p *Parser) group(l *lines.Line, path string) bool {
 	if inc == nil {
 		return p.groupBefore(l, path)
 	}
-	inc.grouped, inc.rep.groupPath = true, path
+	inc.grouped, inc.rep.grouped, inc.rep.groupPath = true, true, path
 	for i := range p.held {
 		rec := p.held[i].rec
 		if rec.Incident != inc.id || p.held[i].out {
 			continue
 		}
-		if rec.Limit != nil && rec.Limit.Cgroup == path {
+		if rec.Limit != nil && path != "" && rec.Limit.Cgroup == path {
 			rec.Limit.OOMGroup = oom.Some(true)
 		}
 		rec.Victim.CgroupLimits = grouped(rec.Victim.CgroupLimits, path)
@@ -340,7 +338,7 @@ func (p *Parser) group(l *lines.Line, path string) bool {
 // groupBefore takes the group's line for a report of which the chosen task's kill is lost.
 func (p *Parser) groupBefore(l *lines.Line, path string) bool {
 	r := p.reportFor(l, message{scope: oom.ScopeCgroup}, func(r *report) int {
-		if r.groupPath != "" {
+		if r.grouped {
 			return fitsNot
 		}
 		return fitsAny
@@ -350,7 +348,7 @@ func (p *Parser) groupBefore(l *lines.Line, path string) bool {
 	}
 	p.touch(r, l)
 	r.count(l, l.Text)
-	r.groupPath, r.scope, r.stage = path, oom.ScopeCgroup, stageScore
+	r.grouped, r.groupPath, r.scope, r.stage = true, path, oom.ScopeCgroup, stageScore
 	return true
 }
 

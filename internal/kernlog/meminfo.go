@@ -242,6 +242,7 @@ func (m *memInfo) parseZone(node oom.Opt[int32], name, b []byte) {
 	if v, _, ok := scan.Uint(b); ok {
 		z.FreeBytes = m.size(v)
 	}
+	whole := m.blockWhole()
 	fieldsKB(b, func(name []byte, kb uint64) {
 		switch string(name) {
 		case "min":
@@ -267,7 +268,9 @@ func (m *memInfo) parseZone(node oom.Opt[int32], name, b []byte) {
 		case "zspages":
 			m.sum("zspages_bytes", kb) // what zram and zswap hold
 		default:
-			addSum(&m.zoneSums, kbName(name), kb)
+			if !whole {
+				addSum(&m.zoneSums, kbName(name), kb)
+			}
 		}
 	})
 	m.zones, m.present = append(m.zones, z), append(m.present, present)
@@ -290,12 +293,14 @@ const mostMemory = 1 << 52
 // parseNode reads a node's line (4.8 and later); the global lines have most of
 // it already.
 func (m *memInfo) parseNode(node oom.Opt[int32], b []byte) {
-	used := false
+	used, whole := false, m.blockWhole()
 	if !slices.Contains(m.nodes, node.Value) && len(m.nodes) < maxZones {
 		m.nodes = append(m.nodes, node.Value)
 	}
 	fieldsKB(b, func(name []byte, kb uint64) {
-		addSum(&m.nodeSums, kbName(name), kb)
+		if !whole {
+			addSum(&m.nodeSums, kbName(name), kb)
+		}
 		switch string(name) {
 		case "active_anon", "inactive_anon":
 			m.anonKB += min(kb, mostMemory)
@@ -350,6 +355,13 @@ func kbName(printed []byte) string {
 		return ""
 	}
 	return pageName(printed)
+}
+
+// blockWhole says whether the machine's own counters are there, from the first to what is free:
+// then nothing need be added up.
+func (m *memInfo) blockWhole() bool {
+	const fewest = 15 // of 2.6.32 and later
+	return m.free.Known && len(m.pages) >= fewest
 }
 
 // allNodes says whether each zone's node has its own line.

@@ -24,6 +24,10 @@ func TestGroupWithoutTable(t *testing.T) {
 				len(v.CgroupLimits) == 1 && v.CgroupLimits[0].Cgroup == "/app" && v.CgroupLimits[0].OOMGroup.Value
 		}
 	}
+	elided := func(r *oom.Record) bool {
+		levels := r.Victim.CgroupLimits
+		return r.Victim.Cgroup == "" && r.Limit.Cgroup == "" && len(levels) == 1 && levels[0].Cgroup == "" && levels[0].OOMGroup.Value
+	}
 	for name, c := range map[string]struct {
 		lines []string
 		want  []wanted
@@ -39,6 +43,9 @@ func TestGroupWithoutTable(t *testing.T) {
 		}},
 		"all before the group's line is lost": {[]string{group, kill("411"), kill("412")}, []wanted{
 			{oom.KindKill, "411 node", "", inGroup(411, 411, "")}, {oom.KindKill, "412 node", "", inGroup(412, 412, "")},
+		}},
+		"a path of which a part is left out": {[]string{strings.Replace(summary, "oom_memcg=/app,task_memcg=/app", "oom_memcg=\u2026/app,task_memcg=\u2026/app", 1), kill("412"), strings.Replace(group, "/app", "\u2026/app", 1), kill("411")}, []wanted{
+			{oom.KindKill, "412 node", "", elided}, {oom.KindKill, "411 node", "", elided},
 		}},
 		"no kill of it": {[]string{group, killedLine}, []wanted{{oom.KindKill, "812 hostapd", "", func(r *oom.Record) bool {
 			return r.Scope == oom.ScopeSystem && len(r.Victim.CgroupLimits) == 0
@@ -95,6 +102,27 @@ func TestRowsLost(t *testing.T) {
 		r := readText(t, stamped(lines...), testOptions())[0]
 		if r.Trigger == nil || r.CandidatesTotal != c.want || r.CandidatesBytes.Known != c.want.Known || len(r.Candidates) != len(c.rows) {
 			t.Errorf("%s: %v, %v", name, r.CandidatesTotal, r.CandidatesBytes)
+		}
+	}
+}
+
+// TestNoRows: a cgroup can have no task to weigh; the machine always has.
+func TestNoRows(t *testing.T) {
+	const heading = "[  pid  ]   uid  tgid total_vm      rss pgtables_bytes swapents oom_score_adj name"
+	const counters = "memory: usage 4kB, limit 4kB, failcnt 1"
+	trace := []string{cpuLine, "Call Trace:", " dump_stack+0x1/0x2"}
+	for name, c := range map[string]struct {
+		lines []string
+		want  bool
+	}{
+		"a cgroup, whole": {append(trace[:3:3], counters, heading), true},
+		"a cgroup, cut":   {[]string{counters, heading}, false},
+		"the machine":     {append(trace[:3:3], "Mem-Info:", " free:2000", heading), false},
+	} {
+		lines := append(append([]string{headerLine}, c.lines...), "Out of memory and no killable processes...")
+		r := readText(t, stamped(lines...), testOptions())[0]
+		if r.Kind != oom.KindNoVictim || r.CandidatesTotal.Known != c.want || r.CandidatesTotal.Value != 0 {
+			t.Errorf("%s: %s, %v", name, r.Kind, r.CandidatesTotal)
 		}
 	}
 }
@@ -184,7 +212,7 @@ func TestPanicAtLimit(t *testing.T) {
 			" [<ffffffff8114d83e>] check_panic_on_oom+0x2e/0x60", c.frame, "Mem-Info:", " free:27898 slab_reclaimable:8884", "294896 pages RAM", "7632 pages reserved",
 			"Kernel panic - not syncing: Out of memory: compulsory panic_on_oom is enabled")
 		all := readText(t, log, testOptions())
-		if len(all) != 1 || all[0].Kind != oom.KindPanic || all[0].Scope != c.scope || all[0].Memory.PanicOnOOM != oom.Some(uint32(2)) || all[0].Memory.FreeBytes.Known != c.memory {
+		if len(all) != 1 || all[0].Kind != oom.KindPanic || all[0].Limit != nil || all[0].Scope != c.scope || all[0].Memory.PanicOnOOM != oom.Some(uint32(2)) || all[0].Memory.FreeBytes.Known != c.memory {
 			t.Errorf("%s: %+v", name, all[0])
 		}
 	}

@@ -161,7 +161,7 @@ func (r *report) victim(k *killLine) *oom.Victim {
 		row.fill(v, r.pageBytes(k))
 	}
 	v.CgroupLimits = r.protectedLevel(r.pageBytes(k))
-	if r.groupPath != "" {
+	if r.grouped {
 		v.CgroupLimits = grouped(v.CgroupLimits, r.groupPath)
 	}
 	return v
@@ -179,7 +179,7 @@ func (r *report) isChosen(k *killLine, row *row) bool {
 		return true
 	case r.assumed:
 		return false
-	case c.comm != k.comm, r.chosenGone, r.groupPath != "":
+	case c.comm != k.comm, r.chosenGone, r.grouped:
 		// Behind the chosen task oom_kill_memcg_member kills the others of an oom.group by
 		// themselves.
 		return false

@@ -116,6 +116,7 @@ type report struct {
 	hasSummary bool
 	score      oom.Opt[int64]
 	scored     bool
+	grouped    bool // an oom.group dies
 	groupPath  string
 	protected  *protection
 	unused     int // lines that are in no record
@@ -199,8 +200,12 @@ func (r *report) stackAtLimit() bool { return r.atLimit && !r.stackMixed }
 // printsMemory says whether the kernel prints Mem-Info for a cgroup's limit: up to 3.8
 // (58cf188ed7), and up to 4.1 where it panics (2415b9f5cb).
 func (r *report) printsMemory() bool {
-	return r.before(3, 9) || r.before(4, 2) && r.mem.panicOnOOM.Known
+	return r.before(3, 9) || r.panicsWithoutLimit()
 }
+
+// panicsWithoutLimit says whether it is a panic of which the kernel prints Mem-Info and no
+// limit, wherever it came from.
+func (r *report) panicsWithoutLimit() bool { return r.before(4, 2) && r.mem.panicOnOOM.Known }
 
 // memory is what Mem-Info says, where it is this report's.
 func (r *report) memory(page uint64) *oom.Memory {
@@ -224,7 +229,7 @@ func (r *report) missing(k *killLine) bool {
 		r.mem.seen && !r.mem.swapTotalKB.Known && r.tasks.swapped() {
 		return true
 	}
-	if r.scope == oom.ScopeCgroup {
+	if r.scope == oom.ScopeCgroup && !r.panicsWithoutLimit() {
 		l := &r.limit
 		if l.Cgroup == "" || !l.UsageBytes.Known || !l.SwapUsageBytes.Known && !l.MemswUsageBytes.Known || len(r.stats) == 0 && !r.before(3, 9) || r.statsCut() ||
 			l.MemswUsageBytes.Known && !l.KmemUsageBytes.Known && r.from(3, 10) {
@@ -245,11 +250,11 @@ func (r *report) missing(k *killLine) bool {
 }
 
 // rowsLost says whether rows of the tasks table are not there: it has at least the task that
-// is killed.
+// is killed. Only a cgroup can have none.
 func (r *report) rowsLost(k *killLine) bool {
 	switch t := &r.tasks; {
 	case t.total == 0:
-		return true
+		return k != nil || r.scope != oom.ScopeCgroup || !r.hasCPU || r.stackState == stackNone
 	case k == nil || t.total > maxRows:
 		return false
 	default:

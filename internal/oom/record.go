@@ -375,7 +375,7 @@ type PressureTime struct {
 
 // CgroupLimit is one cgroup's limits and usage at the kill.
 type CgroupLimit struct {
-	Cgroup     string      `json:"cgroup"`
+	Cgroup     string      `json:"cgroup,omitempty"`
 	CgroupID   Opt[uint64] `json:"cgroup_id,omitzero"`
 	UsageBytes Opt[uint64] `json:"usage_bytes,omitzero"`
 	// MaxBytes, HighBytes and the swap maxima are absent when unlimited.
