@@ -141,6 +141,11 @@ func unfinishedKill(b []byte) bool {
 	case scan.Contains(b, lines.KilledMark):
 		k, ok := parseKilled(b, false)
 		return !ok || k.cut || b[len(b)-1] == ',' || scan.Contains(b, ", UID:") && !k.adj.Known
+	case scan.Contains(b, vzMark):
+		k, ok := parseVZ(b)
+		return !ok || !k.totalVM.Known || b[len(b)-1] == ','
+	case lines.WithinKill(b):
+		return true
 	case killIndex(b) >= 0:
 		return !scan.Contains(b, ") score ") && !scan.Contains(b, "sharing same memory")
 	}
