@@ -12,6 +12,7 @@ func (e *explanation) system() {
 	if !e.minTTL() {
 		e.zones()
 	}
+	e.faultFailed()
 	e.hugepages()
 	private := e.lruAnon // shmem is on these lists too
 	private.Value = sub(private.Value, e.sysShmem.Value)
@@ -134,12 +135,50 @@ func (e *explanation) cacheLeft() {
 // freeUnused: with a tenth of the memory free, and not all zones of the request short, a
 // state of swap does not say why.
 func (e *explanation) freeUnused() {
-	if !e.has(codeMemoryLow) && !e.zonesShort && e.total.Known && ratio(e.free.Value, e.total.Value, 1, 10) {
-		for _, code := range [...]string{codeSwapNone, codeSwapFull} {
-			e.unsure(code, "something that is no shortage: "+sizeText(e.free.Value)+" is free"+
-				aside(ratio(e.freeCMA.Value, e.free.Value, 1, 2), ", "+sizeText(e.freeCMA.Value)+" of it CMA"))
+	free, total := e.freeListed()
+	if e.has(codeMemoryLow) || e.zonesShort || !total.Known || !ratio(free.Value, total.Value, 1, 10) {
+		return
+	}
+	doubt := "something that is no shortage: " + sizeText(free.Value) + " is free" +
+		aside(ratio(e.freeCMA.Value, free.Value, 1, 2), ", "+sizeText(e.freeCMA.Value)+" of it CMA")
+	for _, code := range [...]string{codeSwapNone, codeSwapFull, codeSwapUnexplained} {
+		if f := e.get(code); f != nil {
+			f.doubt = doubt // whatever else it could be
 		}
 	}
+}
+
+// freeListed is what the machine has free, of how much. Where a log is cut so that it lacks how
+// much there is, it is that of the zones that it lists.
+func (e *explanation) freeListed() (free, total size) {
+	if e.total.Known || e.rec.Memory == nil {
+		return e.free, e.total
+	}
+	for i := range e.rec.Memory.Zones {
+		z := &e.rec.Memory.Zones[i]
+		if !z.FreeBytes.Known || !z.ManagedBytes.Known {
+			return size{}, size{}
+		}
+		free, total = sum(free, z.FreeBytes), sum(total, z.ManagedBytes)
+	}
+	return free, total
+}
+
+// faultFailed: a page fault that failed asks for a kill without a mask (mm/oom_kill.c,
+// pagefault_out_of_memory). The page allocator, if it was that, had asked with its own before.
+// With a tenth of the memory free and no zones in the record, it was something else.
+func (e *explanation) faultFailed() {
+	t := e.rec.Trigger
+	if e.settled() || e.sysrq || t == nil || e.rec.Memory == nil || len(e.rec.Memory.Zones) > 0 {
+		return
+	}
+	if t.GFPMask != oom.Some(uint32(0)) || !e.free.Known || !e.total.Known || e.tight() {
+		return
+	}
+	text := "memory was not short: " + partText(e.free.Value, e.total.Value) + " is free"
+	e.add(finding{code: codeNotShort, text: text, lead: text + "; a page fault failed for another reason",
+		doubt: "a shortage of zones or nodes that the record does not hold"})
+	e.settle(codeNotShort)
 }
 
 // tight: with less than a tenth of the memory free, a kill that was asked for has a

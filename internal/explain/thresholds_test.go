@@ -15,6 +15,7 @@ func TestThresholds(t *testing.T) {
 	sure := func(code string) func(*oom.Why) bool {
 		return func(w *oom.Why) bool { return w.Verdict == code && !w.Unsure.Value }
 	}
+	isShort := func(w *oom.Why) bool { return !strings.Contains(w.Summary, "no shortage") }
 	says := func(words string) func(*oom.Why) bool {
 		return func(w *oom.Why) bool {
 			for _, r := range w.Reasons {
@@ -138,6 +139,21 @@ func TestThresholds(t *testing.T) {
 		}},
 		{"below a tenth is free, no zones", 400*mib - 1, 400 * mib, sure(codeSwapNone), func(v uint64) *oom.Record {
 			return system(swap(0, 0), func(r *oom.Record) { r.Memory.Zones, r.Memory.FreeBytes, r.Memory.TotalBytes = nil, b(v), b(4000*mib) })
+		}},
+		{"below a tenth is free, and swap unused", 400*mib - 1, 400 * mib, isShort, func(v uint64) *oom.Record {
+			return system(swap(4*gib, 4*gib), func(r *oom.Record) { r.Memory.Zones, r.Memory.FreeBytes, r.Memory.TotalBytes = nil, b(v), b(4000*mib) })
+		}},
+		{"below a tenth of the only zone is free", 100*mib - 1, 100 * mib, isShort, func(v uint64) *oom.Record {
+			return system(fromLog, swap(0, 0), func(r *oom.Record) {
+				z := zone(0, "Normal", v, 2*mib, 3*mib)
+				z.ManagedBytes = b(1000 * mib)
+				r.Trigger, r.Memory.Zones, r.Memory.FreeBytes, r.Memory.TotalBytes, r.Memory.Stat = nil, []oom.Zone{z}, oom.Opt[uint64]{}, oom.Opt[uint64]{}, nil
+			})
+		}},
+		{"a tenth is free at a page fault that failed", 400 * mib, 400*mib - 1, is(codeNotShort), func(v uint64) *oom.Record {
+			return system(swap(4*gib, 4*gib), func(r *oom.Record) {
+				r.Memory.Zones, r.Memory.FreeBytes, r.Memory.TotalBytes, r.Trigger.GFPMask = nil, b(v), b(4000*mib), oom.Some(uint32(0))
+			})
 		}},
 		{"more is free above the marks than they are", 108*mib + 2, 108 * mib, is(codeNotShort), func(v uint64) *oom.Record { return system(pagefault(v)...) }},
 		{"1/32 of the RAM is free above the marks", 128*mib + 30*mib, 128*mib + 30*mib - 1, is(codeNotShort), func(v uint64) *oom.Record {

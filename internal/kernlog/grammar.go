@@ -90,6 +90,48 @@ func (grammar) Unfinished(b []byte) bool {
 	return false
 }
 
+// Closed says whether a text is a whole line that neither ends in a name nor can be made by one:
+// many lines begin with a process's name, of at most 15 bytes, and have a file's or a cgroup's
+// further on ("a[7]: segfault at 0 … in FILE[…", "a: page allocation failure: …,cpuset=CGROUP,…").
+func (grammar) Closed(b []byte) bool {
+	if len(b) == 0 {
+		return false
+	}
+	if isHeader(b) {
+		_, number, ok := bytes.Cut(b, []byte("oom_score_adj="))
+		_, rest, number2 := scan.Int32(number)
+		return ok && number2 && len(rest) == 0
+	}
+	switch k := classify(b); {
+	case scan.Contains(b, lines.KilledMark):
+		kill, ok := parseKilled(b, true)
+		return ok && !kill.cut
+	case killIndex(b) >= 0:
+		_, ok := parseScore(b, true)
+		return ok && bytes.HasSuffix(b, []byte(" or sacrifice child"))
+	case k == partFrame:
+		return endsFrame(b)
+	case k == partHeading:
+		return bytes.HasSuffix(b, []byte(" name"))
+	case k == partNone, k == partForeign, k == partBadRow, k == partSlab, k == partAllocation, named(k):
+		return false
+	}
+	return !scan.Contains(b, "cpuset=") && !bytes.ContainsAny(bytes.TrimPrefix(b, []byte("lowmem_reserve[]:")), "/[]<>'\"`")
+}
+
+// endsFrame says whether a frame is whole: "f+0x1/0x2", with a module's name behind it or not.
+func endsFrame(b []byte) bool {
+	i := bytes.LastIndex(b, []byte("+0x"))
+	if i < 0 {
+		return false
+	}
+	_, rest, ok := scan.Hex(b[i+1:])
+	rest, ok2 := bytes.CutPrefix(rest, []byte("/"))
+	_, rest, ok3 := scan.Hex(rest)
+	module := len(rest) > 3 && rest[0] == ' ' && rest[1] == '[' && rest[len(rest)-1] == ']' && bytes.Count(rest, []byte(" ")) == 1
+	return ok && ok2 && ok3 && (len(rest) == 0 || module)
+}
+
 // unfinishedKill says it of the lines that name a victim.
 func unfinishedKill(b []byte) bool {
 	switch {
@@ -99,6 +141,11 @@ func unfinishedKill(b []byte) bool {
 	case scan.Contains(b, lines.KilledMark):
 		k, ok := parseKilled(b, false)
 		return !ok || k.cut || b[len(b)-1] == ',' || scan.Contains(b, ", UID:") && !k.adj.Known
+	case scan.Contains(b, vzMark):
+		k, ok := parseVZ(b)
+		return !ok || !k.totalVM.Known || b[len(b)-1] == ','
+	case lines.WithinKill(b):
+		return true
 	case killIndex(b) >= 0:
 		return !scan.Contains(b, ") score ") && !scan.Contains(b, "sharing same memory")
 	}

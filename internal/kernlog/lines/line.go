@@ -87,6 +87,9 @@ type Grammar interface {
 	Class(text []byte) Class
 	// Unfinished says whether a line breaks off where the kernel's does not.
 	Unfinished(text []byte) bool
+	// Closed says whether a text is a whole line of a report that neither ends in a name nor
+	// can be made by one, so that what follows it is another line.
+	Closed(text []byte) bool
 }
 
 // Options say what the log itself does not. The zero value works.

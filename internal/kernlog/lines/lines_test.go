@@ -32,6 +32,8 @@ func (words) Unfinished(b []byte) bool {
 	return bytes.HasPrefix(b, []byte(KilledMark)) && !bytes.HasSuffix(b, []byte("kB"))
 }
 
+func (words) Closed(b []byte) bool { return bytes.HasPrefix(b, []byte("part")) }
+
 func known(ns uint64) oom.Opt[uint64] { return oom.Some(ns) }
 
 // list takes all lines of a log.

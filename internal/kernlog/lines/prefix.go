@@ -486,6 +486,8 @@ func (x *prefixes) bracket(l *Line, b []byte) ([]byte, wrapState) {
 	case x.isoStamp(l, in) && scan.HasPrefix(rest, ": "): // Talos: "[2025-11-24T01:02:03.123456789Z]: "
 		l.Exact = true
 		return rest[2:], wrapText
+	case x.ctimeShort(l, in) && scan.HasPrefix(rest, " "): // not the kernel's own form: a tag may follow
+		return rest[1:], wrapMore
 	case !l.Time.IsZero() && len(in) >= 19 && scan.HasPrefix(rest, " "): // what people's tools put before each line
 		return rest[1:], wrapMore
 	case bytes.IndexByte(in, '/') > 0 && bytes.IndexByte(in, ' ') < 0 && len(rest) > 0 && rest[0] == ' ':

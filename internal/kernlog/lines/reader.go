@@ -359,9 +359,13 @@ func (r *Reader) feedPlain(raw []byte, cut bool, number int) {
 	r.take(raw, cut, number)
 }
 
-// take gives on the line at hand, with what mail has cut off it.
+// take gives on the line at hand, with what mail has cut off it, or each of those that are glued.
 func (r *Reader) take(raw []byte, cut bool, number int) {
 	r.line.Number, r.line.Cut = number, cut
+	if at := r.gluedAt(raw); at > 0 {
+		r.takeGlued(raw, at, cut, number)
+		return
+	}
 	r.rejoin(&r.line, raw)
 	r.ord.push(&r.line)
 }

@@ -247,6 +247,21 @@ func (x *prefixes) ctime(l *Line, b []byte) bool {
 	return true
 }
 
+// ctimeShort reads "Mon Nov 24 01:02:03" and "Nov 24 01:02:03", of which the year is left out.
+func (x *prefixes) ctimeShort(l *Line, b []byte) bool {
+	if len(b) > 32 || bytes.Count(b, []byte(":")) != 2 {
+		return false
+	}
+	for range 2 { // the day of the week
+		if t, rest, known, ok := x.stamp3164(append(bytes.Clone(b), ' ')); ok && known && len(rest) == 0 {
+			l.Time = t
+			return true
+		}
+		_, b = scan.Field(b)
+	}
+	return false
+}
+
 // humanTime reads dmesg -H's "Nov24 01:02" and "  +0.000123" after it.
 func (x *prefixes) humanTime(l *Line, b []byte) bool {
 	b = scan.SkipSpaces(b)

@@ -187,7 +187,16 @@ func (r *Reader) continues(before, raw []byte) ([]byte, bool) {
 	if r.x.trailer != "" {
 		raw = r.x.cutTrailer(raw)
 	}
-	if len(raw) == 0 || len(raw) > longestRest(before) || r.x.page && bytes.IndexByte(raw, '<') >= 0 || endsPaste(raw) || beginsChat(raw) {
+	if len(raw) == 0 || r.x.page && bytes.IndexByte(raw, '<') >= 0 {
+		return nil, false
+	}
+	switch rest, joint := killRest(before, raw, r.g); joint {
+	case jointNone:
+		return nil, false
+	case jointBlank, jointTight: // however far it is indented
+		return rest, true
+	}
+	if len(raw) > longestRest(before) || endsPaste(raw) || beginsChat(raw) {
 		return nil, false
 	}
 	probe := r.x.probe()
@@ -195,12 +204,6 @@ func (r *Reader) continues(before, raw []byte) ([]byte, bool) {
 		return nil, false
 	}
 	b := undecorate(plain(nil, raw), r.g)
-	if in := scan.SkipSpaces(b); killField(in) { // however far it is indented
-		return in, true
-	}
-	if i := bytes.LastIndexByte(before, ' '); scan.HasPrefix(before[i+1:], "UID:") && scan.IsDigit(before[len(before)-1]) {
-		return nil, false // a kill's line, whole without these
-	}
 	if isRowsRest(before, scan.SkipSpaces(b)) { // a column, as wide as those of the table
 		return scan.SkipSpaces(b), true
 	}
@@ -213,11 +216,28 @@ func (r *Reader) continues(before, raw []byte) ([]byte, bool) {
 		return nil, false
 	}
 	before = scan.SkipSpaces(before)
+	if isProse(before, b, r.g) {
+		return nil, false
+	}
 	if scan.HasPrefix(before, "Node ") || scan.Contains(before, " free:") {
 		word, _ := scan.Field(b)
 		return b, word[len(word)-1] != ':' && (scan.Contains(word, "kB") || bytes.ContainsAny(word, ":*=?("))
 	}
 	return b, true
+}
+
+// isProse says whether a text cannot be the rest of a header or of a row: what is in a header
+// behind the name has signs, and the name in a row is short.
+func isProse(before, rest []byte, g Grammar) bool {
+	const longestName = 15
+	switch {
+	case len(before) > 1 && before[0] == '[' && (scan.IsDigit(before[1]) || before[1] == ' '):
+		return len(rest) > longestName && !scan.IsDigit(rest[0]) && rest[0] != '-' && bytes.IndexByte(rest, ']') < 0
+	case g.Class(before).Header:
+		word, _ := scan.Field(rest)
+		return !bytes.ContainsAny(word, "=()|") && !(before[len(before)-1] == '=' && scan.IsDigit(rest[0]))
+	}
+	return false
 }
 
 // isRowsRest says whether a row of the tasks table, which has only numbers so far, goes on so.
@@ -264,7 +284,7 @@ func (r *Reader) rejoin(l *Line, raw []byte) {
 		r.unwrap(l, raw)
 		raw = bytes.Clone(r.joined)
 	}
-	if len(raw) < shortest || !r.g.Unfinished(l.Text) {
+	if len(raw) < shortest || !r.g.Unfinished(l.Text) || cutShort(l.Text) {
 		return
 	}
 	if raw = bytes.TrimRight(raw, " \t"); r.x.trailer != "" {
@@ -285,7 +305,8 @@ func (r *Reader) rejoin(l *Line, raw []byte) {
 		whole := len(r.joined)
 		r.joined = append(append(r.joined, ' '), rest...)
 		joined, ok := r.x.line(r.joined)
-		if ok && (inFlags(l.Text) || (isSolid(joined.Text) || rest[0] == ':') && r.g.Unfinished(joined.Text)) {
+		tight := killJoint(l.Text, rest) == jointTight
+		if ok && (inFlags(l.Text) || tight || (isSolid(joined.Text) || rest[0] == ':') && r.g.Unfinished(joined.Text)) {
 			// A terminal breaks within a word.
 			copy(r.joined[whole:], rest)
 			r.joined = r.joined[:len(r.joined)-1]
@@ -296,25 +317,12 @@ func (r *Reader) rejoin(l *Line, raw []byte) {
 			break
 		}
 		r.src.skipLine()
-		if *l = joined; !r.g.Unfinished(l.Text) {
+		if *l = joined; !r.g.Unfinished(l.Text) || cutShort(l.Text) {
 			break
 		}
 	}
 	*l, _ = r.x.line(r.joined)
 	l.Number, l.Cut = number, cut
-}
-
-// killField says whether a text begins with what stands in kill lines only.
-func killField(b []byte) bool {
-	name, value, ok := bytes.Cut(b[:min(len(b), 24)], []byte(":"))
-	if !ok || len(value) == 0 {
-		return false
-	}
-	switch string(name) {
-	case "total-vm", "anon-rss", "file-rss", "shmem-rss", "pgtables", "UID", "oom_score_adj":
-		return scan.IsDigit(value[0]) || value[0] == '-'
-	}
-	return false
 }
 
 // inFlags says whether a header breaks off within the names of its flags, which have no blanks.
