@@ -147,7 +147,7 @@ func TestHeadingAlone(t *testing.T) {
 	}
 }
 
-// TestOldTables: up to 3.6 a row has the CPU and oom_adj where page tables and swap are now,
+// TestOldTables: up to 3.5 a row has the CPU and oom_adj where page tables and swap are now,
 // and up to 2.6.35 no oom_score_adj.
 func TestOldTables(t *testing.T) {
 	const (
@@ -168,7 +168,8 @@ func TestOldTables(t *testing.T) {
 		"a heading":                          {[]string{heading, row, score, kill}, oom.Opt[uint64]{}, oom.Opt[uint64]{}, adj, 1},
 		"no heading, RHEL 6's kill line":     {[]string{strings.Replace(row, " 20710", " 20710", 1), score, rhel}, oom.Opt[uint64]{}, oom.Opt[uint64]{}, adj, 1},
 		"no heading, a header with oom_adj":  {[]string{header, row, score, kill}, oom.Opt[uint64]{}, oom.Opt[uint64]{}, adj, 1},
-		"no heading, a kernel of old":        {[]string{"perl invoked oom-killer: gfp_mask=0x280da, order=0, oom_score_adj=0", "Pid: 6120, comm: perl Not tainted 3.2.0-4 #1 Debian", row, score, kill}, oom.Opt[uint64]{}, oom.Opt[uint64]{}, adj, 1},
+		"no heading, a kernel of old":        {[]string{"perl invoked oom-killer: gfp_mask=0x280da, order=0, oom_score_adj=0", "Pid: 6120, comm: perl Not tainted 3.5.7 #1 Debian", row, score, kill}, oom.Opt[uint64]{}, oom.Opt[uint64]{}, adj, 1},
+		"no heading, 3.6":                    {[]string{"perl invoked oom-killer: gfp_mask=0x280da, order=0, oom_adj=0, oom_score_adj=0", "Pid: 6120, comm: perl Not tainted 3.6.11 #1 Debian", row, score, kill}, oom.Some(uint64(41 * 4096)), oom.Some(uint64(0)), adj, 1},
 		"no heading, could be tables":        {[]string{row, score, kill}, oom.Some(uint64(41 * 4096)), oom.Some(uint64(0)), adj, 1},
 		"no heading, too few for tables":     {[]string{strings.Replace(row, " 41 ", " 40 ", 1), score, kill}, oom.Opt[uint64]{}, oom.Opt[uint64]{}, adj, 1},
 		"no heading, another row's oom_adj":  {[]string{row, "[  311]     0   311     2800       60   1     -17         -1000 udevd", score, kill}, oom.Opt[uint64]{}, oom.Opt[uint64]{}, adj, 2},

@@ -87,7 +87,7 @@ func (p *Parser) identify(s *stamp, kind string, pid int32) string {
 // fill puts the report's blocks into a record. Each record gets its own copy:
 // who reads them may add to them.
 func (r *report) fill(rec *oom.Record, k *killLine) {
-	if r.tasks.guessed && (k != nil && k.uidFirst || r.before(3, 7)) {
+	if r.tasks.guessed && (k != nil && k.uidFirst || r.before(3, 6) || r.oldAdj && r.kernel == "") {
 		r.tasks.ofCPUs()
 	}
 	page := r.pageBytes(k)

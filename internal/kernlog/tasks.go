@@ -27,7 +27,7 @@ type row struct {
 	totalVM, rss, swap        uint64
 	anon, file, shmem, tables uint64
 	split, tablePages         bool
-	// Up to 3.6 there are no columns of page tables and swap (de34d965a8), and up to 2.6.35
+	// Up to 3.5 there are no columns of page tables and swap (de34d965a8), and up to 2.6.35
 	// none of oom_score_adj (a63d83f427).
 	hasTables, hasSwap, hasAdj bool
 }
@@ -124,7 +124,7 @@ var (
 	columns415 = [...]column{colUID, colTGID, colTotalVM, colRSS, colTableBytes, colSwap, colAdj}
 	columns40  = [...]column{colUID, colTGID, colTotalVM, colRSS, colTablePages, colTablePages, colSwap, colAdj}
 	columns310 = [...]column{colUID, colTGID, colTotalVM, colRSS, colTablePages, colSwap, colAdj}
-	columns36  = [...]column{colUID, colTGID, colTotalVM, colRSS, colIgnore, colIgnore, colAdj} // cpu, oom_adj
+	columns35  = [...]column{colUID, colTGID, colTotalVM, colRSS, colIgnore, colIgnore, colAdj} // cpu, oom_adj
 )
 
 // fewestColumns are those of 2.6.35 and before: uid, tgid, total_vm, rss, cpu, oom_adj.
@@ -206,7 +206,7 @@ func (t *taskTable) parseRow(b []byte) bool {
 	if columns == nil {
 		return false
 	}
-	if t.guessed = true; len(columns) == len(columns36) && columns[4] == colIgnore {
+	if t.guessed = true; len(columns) == len(columns35) && columns[4] == colIgnore {
 		t.ofCPUs()
 		columns = t.columns[:t.width]
 	}
@@ -214,10 +214,10 @@ func (t *taskTable) parseRow(b []byte) bool {
 	return t.add(pid, columns, values[:len(columns)], name)
 }
 
-// ofCPUs takes the table for one of 3.6 and before: what was read as page tables and swap
+// ofCPUs takes the table for one of 3.5 and before: what was read as page tables and swap
 // is the CPU and oom_adj.
 func (t *taskTable) ofCPUs() {
-	t.width = copy(t.columns[:], columns36[:])
+	t.width = copy(t.columns[:], columns35[:])
 	strip := func(r *row) { r.tables, r.swap, r.tablePages, r.hasTables, r.hasSwap = 0, 0, false, false, false }
 	for i := range t.rows {
 		strip(&t.rows[i])
@@ -243,7 +243,7 @@ func guessColumns(v []int64) []column {
 	case adj(7):
 		return columns40[:]
 	case adj(6) && (v[5] < 0 || v[3] > v[4]*entries):
-		return columns36[:]
+		return columns35[:]
 	case adj(6):
 		return columns310[:]
 	}
