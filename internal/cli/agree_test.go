@@ -355,6 +355,8 @@ func between(path string, v float64) float64 {
 		return betweenFree(v)
 	case path == "memory.swap_free_bytes", path == "memory.swap_cache_bytes", strings.HasPrefix(path, "memory.stat."):
 		return machine
+	case strings.HasPrefix(path, "memory.swap_devices."):
+		return machine // /proc/swaps is read just after, and swapoff goes on: 90 pages (seen 6.1)
 	case strings.HasPrefix(path, "zones."):
 		return betweenZones(path, v)
 	case path == "candidates_total":
