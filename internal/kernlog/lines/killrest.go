@@ -184,12 +184,6 @@ func isKillKey(b []byte) bool {
 	return false
 }
 
-// killField says whether a text begins with such a field.
-func killField(b []byte) bool {
-	name, value, ok := bytes.Cut(b[:min(len(b), 24)], []byte(":"))
-	return ok && isKillKey(name) && len(value) > 0 && (scan.IsDigit(value[0]) || value[0] == '-')
-}
-
 // cutShort says whether somebody has cut a line and said so: "anon-rss:4kB, ...".
 func cutShort(b []byte) bool {
 	b = bytes.TrimRight(b, " )]>}\"'")

@@ -235,7 +235,7 @@ func isProse(before, rest []byte, g Grammar) bool {
 		return len(rest) > longestName && !scan.IsDigit(rest[0]) && rest[0] != '-' && bytes.IndexByte(rest, ']') < 0
 	case g.Class(before).Header:
 		word, _ := scan.Field(rest)
-		return !bytes.ContainsAny(word, "=()|") && !(before[len(before)-1] == '=' && scan.IsDigit(rest[0]))
+		return !bytes.ContainsAny(word, "=()|") && (before[len(before)-1] != '=' || !scan.IsDigit(rest[0]))
 	}
 	return false
 }
