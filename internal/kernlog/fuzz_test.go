@@ -55,7 +55,11 @@ func namedIn(all []lines.Line) (most int, pids map[int32]int) {
 			}
 		}
 		// A name may hold a line's end, so that its pid is in the next line.
-		for _, mark := range [...]string{lines.KilledMark, lines.KillMark, "kill process ", ",pid=", "OOM victim ", "pid:"} {
+		for _, pid := range pidsOfKills(all[i].Text) {
+			pids[pid]++
+			most++
+		}
+		for _, mark := range [...]string{"kill process ", ",pid=", "OOM victim ", "pid:"} {
 			for rest := all[i].Text; ; {
 				var ok bool
 				if rest, ok = scan.After(rest, mark); !ok {
@@ -69,6 +73,19 @@ func namedIn(all []lines.Line) (most int, pids map[int32]int) {
 		}
 	}
 	return most, pids
+}
+
+// pidsOfKills are the pids that kill lines name, whatever their blanks.
+func pidsOfKills(text []byte) (pids []int32) {
+	for rest, ok := scan.After(text, "Kill"); ok; rest, ok = scan.After(rest, "Kill") {
+		words := bytes.TrimPrefix(rest, []byte("ed"))
+		if words, ok := bytes.CutPrefix(scan.SkipSpaces(words), []byte("process")); ok {
+			if pid, _, ok := scan.PID(scan.SkipSpaces(words)); ok {
+				pids = append(pids, pid)
+			}
+		}
+	}
+	return pids
 }
 
 func check(t *testing.T, rec *oom.Record, pids map[int32]int) {

@@ -189,6 +189,11 @@ func TestBlanks(t *testing.T) {
 			}
 		}
 	}
+	for text, want := range map[string]int{"Killprocess1()": 0, "Killedprocess1 (a)": 0, "Kill process 1 (a)": 1, "Killprocess1 (a) score 5 or sacrifice child": 1, "Outofmemory: Killprocess1 (a)": 1} {
+		if recs := readText(t, "[    5.000002] "+text+"\n", testOptions()); len(recs) != want {
+			t.Errorf("%q: %d records, want %d", text, len(recs), want)
+		}
+	}
 	for _, comm := range [...]string{"Killed  process", "Kill process 1(", "b  invoked"} {
 		recs := readText(t, "[    5.000001] "+comm+" invoked oom-killer: gfp_mask=0xcc0(GFP_KERNEL), order=0, oom_score_adj=0\n[    5.000002] "+killedLine+"\n", testOptions())
 		if len(recs) != 1 || recs[0].Trigger == nil || recs[0].Trigger.Comm != comm {

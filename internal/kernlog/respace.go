@@ -48,6 +48,9 @@ func respace(b []byte) []byte {
 	}
 	reason := respaceReason(b[:i])
 	name, sizes := cutSizes(rest)
+	if sizes == nil && len(reason) == 0 && !scan.HasPrefix(b[i:], mark) {
+		return b // too little of a kill line to mend
+	}
 	out := append(append(append(bytes.Clone(reason), mark...), number...), ' ')
 	out = append(append(out, name...), spaceKeys(sizes)...)
 	if bytes.Equal(out, b) {
