@@ -299,13 +299,13 @@ func TestCases(t *testing.T) {
 			r.Limit.Changed = &oom.LimitChange{ToBytes: b(256 * mib), AgoNS: oom.Some(uint64(2e9)), PID: oom.Some(int32(5)), Comm: "runc"}
 		}), "", "98 % of it anonymous memory", "lowered"},
 		{"allocations by site", system(stat(oom.StatSlabUnrecl, 3*gib), stat(oom.StatActiveAnon, 0), stat(oom.StatInactiveAnon, 0), sites("mm/slub.c:1 func:x", "fs/dcache.c:7 func:y")),
-			codeMemoryKernel, `slab 3 GiB; "fs/dcache.c:7 func:y" allocated 2 GiB`, "slub"},
+			codeMemoryKernel, `slab 3 GiB; y (fs/dcache.c:7) allocated 2 GiB`, "slub"},
 		{"a site that allocated more than the kernel holds", system(stat(oom.StatSlabUnrecl, 1100*mib), stat(oom.StatActiveAnon, 0), stat(oom.StatInactiveAnon, 0), sites("drivers/x.c:1 func:x")),
 			codeMemoryKernel, "slab 1.1 GiB", "allocated"},
 		{"the site of what is missing", system(stat(oom.StatActiveAnon, 0), stat(oom.StatInactiveAnon, 0), sites("mm/memory.c:1 func:x", "net/x.c:7 func:y")),
-			"", `(94 %) is in none of the kernel's statistics; "net/x.c:7 func:y" allocated 2 GiB; this`, "could"},
+			"", `(94 %) is in none of the kernel's statistics; y (net/x.c:7) allocated 2 GiB; this`, "could"},
 		{"the site of what is missing beside the rest", system(swap(0, 0), stat(oom.StatInactiveAnon, gib), sites("net/x.c:7 func:y")),
-			"", `no swap is configured; 1.8 GiB of 4 GiB (44 %) is in no statistic of this record; "net/x.c:7 func:y" allocated 2 GiB; this`, "could"},
+			"", `no swap is configured; 1.8 GiB of 4 GiB (44 %) is in no statistic of this record; y (net/x.c:7) allocated 2 GiB; this`, "could"},
 		{"GPU drivers", system(stat(oom.StatGPUActive, 2*gib), stat(oom.StatInactiveAnon, 0)), "", "no free memory: 2.1 GiB of 4 GiB (53 %) is kernel memory: GPU drivers 2 GiB", "statistic"},
 		{"pools of drivers", system(swap(0, 0), stat(oom.StatKernelMisc, 900*mib), stat(oom.StatGPUReclaim, gib), stat(oom.StatInactiveAnon, 0)), "", "no swap is configured; 1.9 GiB of 4 GiB (48 %) is kernel memory that counts as reclaimable", "statistic"},
 		{"page tables of KVM", system(stat(oom.StatSecPageTable, 2*gib), stat(oom.StatInactiveAnon, 0)), codeMemoryKernel, "cannot be swapped: page tables of KVM or the IOMMU 2 GiB", "tables 2"},
@@ -418,7 +418,8 @@ func TestGroupHasOneVerdict(t *testing.T) {
 func TestNames(t *testing.T) {
 	for in, want := range map[string]string{
 		"nginx": "nginx", "/a/b-c.slice": "/a/b-c.slice", "": `""`, "a b": `"a b"`, "x\n\x1b[2J": `"x\n\x1b[2J"`, "\xff": `"\xff"`, "größe": `"gr\u00f6\u00dfe"`,
-		strings.Repeat("a", 60): strings.Repeat("a", 47) + "…", "a; no swap": `"a; no swap"`,
+		strings.Repeat("a", 60): strings.Repeat("a", 47) + "…", strings.Repeat("a ", 30): `"` + strings.Repeat("a ", 23) + `a…"`,
+		strings.Repeat("é", 40): `"` + strings.Repeat(`\u00e9`, 9) + `\u00e…"`, "a; no swap": `"a; no swap"`,
 	} {
 		if got := name(in); got != want {
 			t.Errorf("name(%q) is %s, want %s", in, got, want)

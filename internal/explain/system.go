@@ -397,9 +397,14 @@ func (e *explanation) site(fits func(bytes uint64) bool) *oom.Allocation {
 	return nil
 }
 
+// allocated names a site by its function, if the kernel did: FILE:LINE [MODULE] func:NAME.
 func (e *explanation) allocated(a *oom.Allocation) string {
 	if a == nil {
 		return ""
+	}
+	site, rest, _ := strings.Cut(a.Site, " ")
+	if _, function, ok := strings.Cut(rest, "func:"); ok {
+		return sprintf("; %s (%s) allocated %s", name(function), name(site), sizeText(a.Bytes.Value))
 	}
 	return sprintf("; %s allocated %s", name(a.Site), sizeText(a.Bytes.Value))
 }

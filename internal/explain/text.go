@@ -80,19 +80,21 @@ func twoUnits(n, per uint64, big, small string) string {
 // name makes a name that others chose safe and short: what is not plain is quoted.
 func name(s string) string {
 	const most = 48
+	cut := ""
 	if r := []rune(s); len(r) > most {
-		s = string(r[:most-1]) + "…"
+		s, cut = string(r[:most-1]), "…"
 	}
 	plain := func(r rune) bool {
 		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("._-/@:+…", r)
 	}
 	if s != "" && strings.IndexFunc(s, func(r rune) bool { return !plain(r) }) < 0 {
-		return s
+		return s + cut
 	}
-	if s = strconv.QuoteToASCII(s); len(s) > most+16 {
-		s = s[:most+12] + "…" + `"`
+	s = strings.TrimSuffix(strconv.QuoteToASCII(s), `"`)
+	if len(s) > most+15 {
+		s, cut = s[:most+12], "…"
 	}
-	return s
+	return s + cut + `"`
 }
 
 // process names a process by its id and its name.
