@@ -219,8 +219,8 @@ func TestSmallMemory(t *testing.T) {
 	p := newTracee(t, "-o", "json", "--pin", dir, "--metrics", "127.0.0.1:0")
 	p.cmd.Env = append(p.cmd.Env, enterCgroup+"="+small.Procs())
 	p.startReady()
-	// Since what the verifier takes is charged, a start takes 30 MB on 6.12 and 35 MB on 7.3;
-	// after it there are 21 MB.
+	// A start takes 30 MB on 6.12 and 35 on 7.3, where what the verifier takes is charged;
+	// after it there are 21.
 	if err := small.Set("memory.max", strconv.Itoa(32*mib)); err != nil {
 		t.Fatal(err)
 	}

@@ -179,6 +179,10 @@ func (k *killLine) parseSizes(b []byte) bool {
 			continue
 		}
 		last := len(scan.SkipSpaces(b)) == 0
+		if isDots(f) { // a writer left fields out
+			k.cut = true
+			continue
+		}
 		if !ok || !k.set(name, value) {
 			k.cut = k.cut || last
 			return last
@@ -186,6 +190,12 @@ func (k *killLine) parseSizes(b []byte) bool {
 	}
 	k.cut = k.cut || !k.totalVM.Known || !k.anon.Known
 	return true
+}
+
+// isDots reports whether a field stands for others: "...", "[...]".
+func isDots(f []byte) bool {
+	f = bytes.Trim(f, "[]()")
+	return len(f) > 1 && len(bytes.Trim(f, ".")) == 0 || string(f) == "…"
 }
 
 func (k *killLine) set(name, value []byte) bool {

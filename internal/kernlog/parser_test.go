@@ -53,6 +53,8 @@ func TestKillLines(t *testing.T) {
 		{"brackets in the name", "Out of memory: Killed process 77 (a) total-vm:1k) (b)" + sizes, 77, "a) total-vm:1k) (b", oom.ScopeSystem, oom.Opt[uint32]{}, oom.Some(uint64(44 << 10)), false},
 		{"empty name", "Out of memory: Killed process 77 ()" + sizes, 77, "", oom.ScopeSystem, oom.Opt[uint32]{}, oom.Some(uint64(44 << 10)), false},
 		{"Chinese name", "Out of memory: Killed process 77 (内存)" + sizes, 77, "内存", oom.ScopeSystem, oom.Opt[uint32]{}, oom.Some(uint64(44 << 10)), false},
+		{"fields left out", "Out of memory: Killed process 77 (a) total-vm:400kB, anon-rss:40kB, ... UID:5 oom_score_adj:7", 77, "a", oom.ScopeSystem, oom.Some(uint32(5)), oom.Opt[uint64]{}, true},
+		{"and by one character", "Out of memory: Killed process 77 (a) total-vm:400kB, … UID:5 oom_score_adj:7", 77, "a", oom.ScopeSystem, oom.Some(uint32(5)), oom.Opt[uint64]{}, true},
 		{"cut in the numbers", "Out of memory: Killed process 77 (a) total-vm:400kB, anon-rss:4", 77, "a", oom.ScopeSystem, oom.Opt[uint32]{}, oom.Opt[uint64]{}, true},
 		{"cut after the name", "Out of memory: Killed process 77 (a)", 77, "a", oom.ScopeSystem, oom.Opt[uint32]{}, oom.Opt[uint64]{}, true},
 	} {
