@@ -78,6 +78,7 @@ func TestCounters(t *testing.T) {
 		}), "86 % of it huge pages (hugetlb)", "kernel"},
 		{"what the counters hold", limited(limitStat(oom.LimitAnon, 30*mib)), "could also be memory in no counter of the record: those there come to 35 MiB", "memory.stat is not"},
 		{"v1, half of the cache is locked", oldV1(9*mib, 240*mib, 9*mib, 120*mib), "page cache (could also be shared memory locked with SHM_LOCK", "waits"},
+		{"v1, what may be tmpfs is not said to be page cache", oldV1(150*mib, 90*mib, 150*mib, 0), "59 % of it anonymous", "page cache"},
 		{"v1, below half of it is", oldV1(0, 240*mib, 0, 120*mib+1), "could also be cache that waits to be written", "SHM_LOCK"},
 		{"v1, shared memory as far as it is on the lists", oldV1(40*mib, 200*mib, 190*mib, 50*mib), "59 % of it tmpfs and shared memory", ""},
 	} {
@@ -232,6 +233,7 @@ func TestSwapGuesses(t *testing.T) {
 	in := func(cgroup string, pod *oom.Pod) change {
 		return func(r *oom.Record) { r.Victim.Cgroup, r.Victim.Pod = cgroup, pod }
 	}
+	levels := func(l ...oom.CgroupLimit) change { return func(r *oom.Record) { r.Victim.CgroupLimits = l } }
 	pod := &oom.Pod{UID: "u", QoS: "burstable"}
 	for _, tt := range []struct {
 		name string
@@ -242,8 +244,10 @@ func TestSwapGuesses(t *testing.T) {
 		{"below a quarter is", record(gib - 1), "(could also be a swappiness of 0, slow swapping or pages pinned by a device)"},
 		{"a quarter is", record(gib), "(could also be a swappiness of 0, locked memory, slow swapping or pages pinned by a device)"},
 		{"of a pod", record(0, in("/kubepods/u/c", pod)), "(could also be memory.swap.max=0 of the pod's cgroup (kubelet's NoSwap), a swappiness of 0, slow swapping or pages pinned by a device)"},
-		{"of a pod whose limits are known", record(0, in("/kubepods/u/c", pod), func(r *oom.Record) { r.Victim.CgroupLimits = []oom.CgroupLimit{{Cgroup: "/kubepods/u/c"}} }),
+		{"of a pod whose limits are known", record(0, in("/kubepods/u/c", pod), levels(oom.CgroupLimit{Cgroup: "/kubepods/u/c", UsageBytes: b(gib)})),
 			"(could also be a swappiness of 0, slow swapping or pages pinned by a device)"},
+		{"of a pod, with what the log says of memory.min", record(0, in("/kubepods/u/c", pod), levels(oom.CgroupLimit{Cgroup: "/", ChildrenMinBytes: b(mib)})),
+			"(could also be memory.swap.max=0 of the pod's cgroup (kubelet's NoSwap), a swappiness of 0, slow swapping or pages pinned by a device)"},
 		{"of a unit", record(0, in("/system.slice/a.service", nil)), "(could also be a cgroup that may not swap, a swappiness of 0, slow swapping or pages pinned by a device)"},
 	} {
 		if w := Of(tt.rec); w.Verdict != codeSwapUnexplained || !strings.HasSuffix(w.Summary, tt.want) {

@@ -45,6 +45,7 @@ type facts struct {
 	lruAnon, lruFile                 size
 	unevictable, mlocked             size
 	kernelFixed, missing             size
+	elsewhere                        size // missing, on whatever nodes
 	droppable                        size // of the kernel's, what its shrinkers should give back
 	isolatedAnon                     size // among lruAnon
 	hugeIdle, hugeHeld               size
@@ -453,7 +454,7 @@ func (f *facts) gatherNodes() {
 		f.nodes = oom.Some(ram)
 	}
 	if f.rec.Source == oom.SourceKmsg {
-		f.missing = size{}
+		f.elsewhere, f.missing = f.missing, size{}
 	}
 }
 

@@ -20,12 +20,22 @@ func (e *explanation) keeps(z *oom.Zone) uint64 {
 	return add(z.HighBytes.Value, reserve)
 }
 
-// muchHeld: all zones of the request are short, with a tenth of the memory free in them. By
-// default the marks and reserves are a few percent, with THP up to 7.5 % (mm/khugepaged.c,
-// set_recommended_min_free_kbytes): these sysctls were raised.
+// muchHeld: all zones of the request are short, with a tenth of the memory free in them and
+// kept by what is set. By default the marks and reserves are a few percent, with THP up to 7.5 %
+// (mm/khugepaged.c, set_recommended_min_free_kbytes): these sysctls were raised. A boost of the
+// marks, up to 150 % for a moment (mm/page_alloc.c, boost_watermark), is no setting.
 func (e *explanation) muchHeld() bool {
-	whole := e.whole()
-	return e.zonesShort && whole.Known && ratio(e.held.free, whole.Value, 1, 10)
+	whole, h := e.whole(), &e.held
+	return e.zonesShort && whole.Known && ratio(h.free, whole.Value, 1, 10) && ratio(add(sub(h.high, h.boost), h.reserved), whole.Value, 1, 10)
+}
+
+// boost is what kswapd has raised a zone's marks by: below a boost the low one is a quarter
+// or more above the min (__setup_per_zone_wmarks).
+func boost(z *oom.Zone) uint64 {
+	if !z.MinBytes.Known || !z.LowBytes.Known {
+		return 0
+	}
+	return sub(z.MinBytes.Value, 4*sub(z.LowBytes.Value, z.MinBytes.Value)+1<<20)
 }
 
 // heldBack says by what setting much is held.
@@ -52,8 +62,10 @@ func (e *explanation) heldBack() {
 }
 
 // onlyCMA: a tenth of the memory is free and CMA's, which is for movable requests, and there
-// is no more where this one may take it. A live record has the machine's sum of CMA only.
-func (e *explanation) onlyCMA(z *zoneSum) {
+// is no more where this one may take it. What holds the rest comes first. A live record has
+// the machine's sum of CMA only.
+func (e *explanation) onlyCMA() {
+	z := &e.held
 	cma, free, short := z.cma, z.free, e.zonesShort
 	if cma == 0 {
 		cma, free, short = e.freeCMA.Value, sub(z.free, e.freeCMA.Value), z.spare <= e.freeCMA.Value

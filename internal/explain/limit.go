@@ -349,10 +349,10 @@ func (e *explanation) limitKind() {
 	f := e.kindFinding(top.code, top.size.Value, whole.Value)
 	f.lead = sprintf("%s, %s of it %s", e.limitUsedUp(), percentText(min(top.size.Value, whole.Value), whole.Value), f.lead)
 	e.add(f)
-	if !ratio(top.size.Value, whole.Value, 1, 2) {
+	if !ratio(top.size.Value, whole.Value, 1, 2) && !e.maybeShmem(top) {
 		e.unsure(top.code, "a mix of several kinds of memory")
 	}
-	e.cacheDoubts(top.code, top.size.Value)
+	e.cacheDoubts(top)
 	e.settle(top.code)
 	e.otherKinds(kinds[:], top, whole.Value)
 }
@@ -383,7 +383,7 @@ func (e *explanation) otherKinds(kinds []kindOf, top kindOf, whole uint64) {
 		if (k.code == codeLimitFile || k.code == codeLimitDirty) && !e.swapcached.Known {
 			sure = sub(sure, e.limitSwapped()) // before 5.12 the swap cache is in it
 		}
-		if k == top || !ratio(sure, whole, 1, 4) {
+		if k == top || e.maybeShmem(k) || !ratio(sure, whole, 1, 4) {
 			continue
 		}
 		f := e.kindFinding(k.code, k.size.Value, whole)
@@ -395,11 +395,17 @@ func (e *explanation) otherKinds(kinds []kindOf, top kindOf, whole uint64) {
 	}
 }
 
+// maybeShmem: half of the page cache, or more, may be shared memory.
+func (e *explanation) maybeShmem(k kindOf) bool {
+	return k.code == codeLimitFile && ratio(e.cacheOrShmem, k.size.Value, 1, 2)
+}
+
 // cacheDoubts: page cache is there to be dropped, or to be written and dropped.
-func (e *explanation) cacheDoubts(code string, cache uint64) {
+func (e *explanation) cacheDoubts(top kindOf) {
+	code := top.code
 	switch {
-	case code == codeLimitFile && ratio(e.cacheOrShmem, cache, 1, 2):
-		e.unsure(code, "shared memory locked with SHM_LOCK: this kernel does not count it")
+	case e.maybeShmem(top):
+		e.unsure(code, "shared memory locked with SHM_LOCK, or tmpfs beside memory locked with mlock: this kernel does not count it")
 	case code == codeLimitFile && !e.pinnedCache() && !e.clean:
 		e.unsure(code, "cache that waits to be written")
 	case code == codeLimitFile && !e.pinnedCache():

@@ -77,6 +77,18 @@ func TestZoneKinds(t *testing.T) {
 		{"a reserve is no more than its zone", system(reserves, swap(0, 0), stat(oom.StatActiveAnon, 6*gib)), codeMemoryLow, false, "reserves 2 GiB)", "7 GiB"},
 		{"and no more than is free there", system(big, swap(0, 0), stat(oom.StatActiveAnon, 490*gib)), codeSwapNone, false, "out of memory, and no swap is configured", "no free memory"},
 		{"the kernel's memory comes before", system(marks, swap(0, 0), stat(oom.StatSlabUnrecl, 3*gib), stat(oom.StatActiveAnon, 0)), codeMemoryKernel, false, "out of memory: 3 GiB of 6 GiB (50 %) is kernel memory", "no free memory"},
+		{"with swap free", system(marks, swap(2*gib, 2*gib)), codeMemoryLow, false, "vm.min_free_kbytes is high", "state"},
+		{"with page cache left", system(marks, swap(0, 0), stat(oom.StatInactiveFile, 3*gib/2)), codeMemoryLow, true, "could also be page cache that reclaim was too slow to drop: 1.5 GiB", ""},
+		{"a boost of the marks", system(marks, swap(0, 0), func(r *oom.Record) {
+			for i := range r.Memory.Zones {
+				z := &r.Memory.Zones[i]
+				z.LowBytes, z.HighBytes = b(z.MinBytes.Value+8*mib), b(z.MinBytes.Value+16*mib)
+			}
+		}), codeSwapNone, false, "", "held"},
+		{"what holds the rest comes before free CMA", system(swap(0, 0), cmaMask, stat(oom.StatSlabUnrecl, 2*gib), stat(oom.StatActiveAnon, 0), stat(oom.StatInactiveAnon, 0), func(r *oom.Record) {
+			r.Memory.FreeBytes, r.Memory.Zones = b(509*mib), []oom.Zone{zone(0, "Normal", 509*mib, 20*mib, 30*mib)}
+			r.Memory.Zones[0].FreeCMABytes = b(500 * mib)
+		}), codeMemoryKernel, false, "", "CMA"},
 		{"who fills the allowed node", system(onNode(oom.ScopeCpuset, 14*gib, 11*gib)), codeNodeCpuset, false, "of the machine 40 GiB; this process holds 11 GiB; the allowed nodes have 12 GiB", "free little"},
 		{"the nodes that a policy allows", system(onNode(oom.ScopeMempolicy, 14*gib, 200*mib)), codeNodeMempolicy, false, "it releases at most 200 MiB of 12 GiB", "holds"},
 		{"what these nodes have is not known", system(onNode(oom.ScopeCpuset, 14*gib, 100*gib), func(r *oom.Record) { r.DomainBytes = size{} }), codeNodeCpuset, false, "this process holds 100 GiB of 256 GiB", "allowed nodes"},
@@ -84,6 +96,9 @@ func TestZoneKinds(t *testing.T) {
 		{"other nodes' memory is not missing", system(fromLog, swap(0, 0), onNode(oom.ScopeCpuset, 12*gib, 11*gib), func(r *oom.Record) {
 			r.Memory.FreeBytes, r.Memory.Zones = b(40*mib), r.Memory.Zones[:1]
 		}), codeSwapNone, false, "the nodes of the cpuset are out of memory, and no swap is configured", "statistics"},
+		{"missing on some node, and no task has it", system(fromLog, swap(0, 0), onNode(oom.ScopeCpuset, 12*gib, 2*gib), func(r *oom.Record) {
+			r.Memory.FreeBytes, r.Memory.Zones = b(40*mib), r.Memory.Zones[:1]
+		}), codeSwapNone, true, "is in no statistic, on these nodes or on others", ""},
 		{"a policy that the log lacks", system(swap(0, 0), hidden("4.4.0-210-generic", 12*mib)), codeNodeMempolicy, true, "node 1 has 12 MiB free, below its watermarks, the rest of the machine 2 GiB", "not short"},
 		{"one that it would show", system(swap(0, 0), hidden("4.10.0", 12*mib)), codeNotShort, true, "", "policy"},
 		{"the version is not known", system(swap(0, 0), hidden("", 12*mib)), codeNotShort, true, "", "policy"},

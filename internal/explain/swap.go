@@ -1,6 +1,7 @@
 package explain
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/oomtrace/oomtrace/internal/oom"
@@ -214,7 +215,7 @@ func (e *explanation) levelsUp(cgroup string) int {
 	own := e.victimCgroup()
 	below, ok := strings.CutPrefix(own, strings.TrimSuffix(cgroup, "/"))
 	switch {
-	case own == "" || cgroup == "", !ok && len(v.CgroupLimits) == 0:
+	case own == "" || cgroup == "", !ok && !levelsRead(v):
 		return farUp
 	case own == cgroup:
 		return 0
@@ -562,9 +563,15 @@ func (e *explanation) swapBusy() string {
 // swapGuesses are the causes that this record leaves open. The kernel's log has the limits of
 // no cgroup; kubelet's NoSwap, the default, sets memory.swap.max to 0 for each container.
 // Pinned pages stay on the LRU lists, so that nothing counts them here (mm/gup.c, FOLL_PIN).
+// levelsRead says whether the limits of the victim's cgroups are in the record: of a log it may
+// have a level for the little that the log says of it.
+func levelsRead(v *oom.Victim) bool {
+	return slices.ContainsFunc(v.CgroupLimits, func(l oom.CgroupLimit) bool { return l.UsageBytes.Known })
+}
+
 func (e *explanation) swapGuesses() string {
 	var guesses []string
-	if v := e.rec.Victim; v != nil && len(v.CgroupLimits) == 0 {
+	if v := e.rec.Victim; v != nil && !levelsRead(v) {
 		switch {
 		case v.Pod != nil:
 			guesses = append(guesses, "memory.swap.max=0 of the pod's cgroup (kubelet's NoSwap)")

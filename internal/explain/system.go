@@ -26,6 +26,7 @@ func (e *explanation) system() {
 	e.hugeShare(e.total)
 	e.protected(e.total)
 	e.constrained()
+	e.onlyCMA()
 	e.heldBack()
 	e.systemSwap()
 	e.protectedRest()
@@ -90,7 +91,7 @@ func (e *explanation) systemSwap() {
 		e.settle(codeSwapoff)
 	case state == swapFull || state == swapNearlyFull:
 		e.settle(codeSwapFull)
-	case e.has(codeMemoryLow):
+	case state == swapUnknown && e.has(codeMemoryLow):
 		e.settle(codeMemoryLow)
 		e.unsure(codeMemoryLow, "any cause with swap: the record does not hold its state")
 	}
@@ -122,6 +123,8 @@ func (e *explanation) cacheLeft() {
 		doubt = "page cache that reclaim was too slow to drop: " + sizeText(e.lruFile.Value) + " of it is left"
 	case e.total.Known && ratio(e.droppable.Value, e.total.Value, 1, 4):
 		doubt = "kernel memory that reclaim was too slow to drop, or that is in use: " + sizeText(e.droppable.Value) + " counts as reclaimable"
+	case e.total.Known && dominates(e.elsewhere.Value, e.total.Value, e.lruAnon) && !ratio(max(e.victimAnon.Value, e.tasksAnon()), e.nodes.Value, 1, 2):
+		doubt = "memory that swap cannot take: " + sizeText(e.elsewhere.Value) + " is in no statistic, on these nodes or on others"
 	case e.total.Known && dominates(add(e.kernelFixed.Value, e.missing.Value), e.total.Value, e.lruAnon):
 		doubt = sprintf("memory that swap cannot take: %s is the kernel's, and %s in no statistic", sizeText(e.kernelFixed.Value), sizeText(e.missing.Value))
 	default:
@@ -129,6 +132,9 @@ func (e *explanation) cacheLeft() {
 	}
 	for _, code := range [...]string{codeSwapNone, codeSwapFull} {
 		e.unsure(code, doubt)
+	}
+	if e.cause() == codeMemoryLow {
+		e.unsure(codeMemoryLow, doubt)
 	}
 }
 
@@ -476,7 +482,7 @@ func (e *explanation) ballooned() {
 		texts = append(texts, sizeText(e.balloon.Value)+" more belongs to the hypervisor's balloon")
 	case len(texts) == 0 && ratio(e.reserved.Value, add(total, e.reserved.Value), 1, 8):
 		texts = append(texts, partText(e.reserved.Value, add(total, e.reserved.Value))+
-			" of the RAM is not for use: reserved at boot (crashkernel=, firmware), or taken by a balloon of the hypervisor")
+			" of the RAM is not for use: reserved at boot (crashkernel=, firmware, KASAN), or taken by a balloon of the hypervisor")
 	}
 	if len(texts) == 0 {
 		return

@@ -126,6 +126,12 @@ func TestThresholds(t *testing.T) {
 				r.Memory.TotalBytes, r.Memory.FreeBytes, r.Memory.Zones = b(4000*mib), b(v), []oom.Zone{zone(0, "Normal", v, 300*mib, 450*mib)}
 			})
 		}},
+		{"a tenth without a boost", 1099 * mib, 1099*mib - 1, is(codeMemoryLow), func(v uint64) *oom.Record {
+			return system(swap(0, 0), func(r *oom.Record) { // a boost of 699 MiB
+				r.Memory.TotalBytes, r.Memory.FreeBytes, r.Memory.Zones = b(4000*mib), b(800*mib), []oom.Zone{zone(0, "Normal", 800*mib, 800*mib, v)}
+				r.Memory.Zones[0].LowBytes = b(825 * mib)
+			})
+		}},
 		{"most of it by the reserves", 250*mib + 1, 250 * mib, leads("vm.lowmem_reserve_ratio"), func(v uint64) *oom.Record {
 			return system(swap(0, 0), func(r *oom.Record) {
 				r.Memory.FreeBytes, r.Memory.Zones = b(500*mib), []oom.Zone{zone(0, "DMA32", 500*mib, 90*mib, 500*mib-v)}

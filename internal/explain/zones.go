@@ -23,6 +23,7 @@ const (
 type zoneSum struct {
 	n, short         int
 	free, high, min  uint64
+	boost            uint64 // within the marks
 	reserved         uint64 // what is free above the high marks, and within the reserves
 	noMin            bool   // a zone's low mark is not known
 	managed          uint64
@@ -78,7 +79,6 @@ func (e *explanation) zones() {
 	if usable.n > 0 && (e.zonesShort || guess || e.wasShort(&usable, &rest)) {
 		e.shortZones(&usable, &rest)
 	}
-	e.onlyCMA(&usable)
 	e.slabInZones(&usable)
 	if !guess {
 		e.notShort(&usable)
@@ -278,6 +278,7 @@ func (z *zoneSum) add(zone *oom.Zone, reserve uint64) {
 	z.n++
 	z.free, z.high, z.min = add(z.free, free), add(z.high, mark.Value), add(z.min, zone.MinBytes.Value)
 	z.managed, z.noManaged = add(z.managed, zone.ManagedBytes.Value), z.noManaged || !zone.ManagedBytes.Known
+	z.boost = add(z.boost, boost(zone))
 	z.reserved, z.noMin = add(z.reserved, min(reserve, sub(free, mark.Value))), z.noMin || !zone.MinBytes.Known
 	if free <= add(mark.Value, reserve) {
 		z.short++

@@ -1,6 +1,8 @@
 package kernlog
 
 import (
+	"slices"
+
 	"github.com/oomtrace/oomtrace/internal/kernlog/scan"
 	"github.com/oomtrace/oomtrace/internal/oom"
 )
@@ -32,6 +34,9 @@ func (r *report) nodeScope(k *killLine, m *oom.Memory) oom.Scope {
 			return ""
 		}
 	}
+	if t.Nodemask == "" && !allListed(t.MemsAllowed, m.Zones) {
+		return "" // lines of a node are lost, or it has no memory
+	}
 	// The two numbers differ by what was freed since the boot at the most.
 	const slack = 64
 	unlisted := managed < m.TotalBytes.Value-m.TotalBytes.Value/slack
@@ -42,6 +47,17 @@ func (r *report) nodeScope(k *killLine, m *oom.Memory) oom.Scope {
 		return oom.ScopeCpuset
 	}
 	return ""
+}
+
+// allListed says whether there are zones of each node of a list.
+func allListed(nodes string, zones []oom.Zone) bool {
+	const mostNodes = 1 << 10 // MAX_NUMNODES
+	for n := range int32(mostNodes) {
+		if oom.InNodes(nodes, n) && !slices.ContainsFunc(zones, func(z oom.Zone) bool { return z.Node == oom.Some(n) }) {
+			return false
+		}
+	}
+	return true
 }
 
 // domain is oom_control.totalpages as constrained_alloc has it: all swap, and all RAM or

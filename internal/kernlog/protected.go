@@ -30,8 +30,8 @@ func (r *report) parseProtected(b []byte) bool {
 
 // protectedLevel is the level that the line is of; nil without it, or if nothing is protected.
 // Another allocation's report has such a line, too, so that it must not be within this one.
-// The first kernels with it print a page's size times as much (mended in 7.0): no more can be
-// protected than there is in use.
+// The first kernels with it print a page's size times as much (mended in 7.0): what cannot be
+// in use is that, and what can be may be either, unless the kernel is a later one.
 func (r *report) protectedLevel(page uint64) []oom.CgroupLimit {
 	if r.protected == nil || r.doubtful || page == 0 {
 		return nil
@@ -45,8 +45,11 @@ func (r *report) protectedLevel(page uint64) []oom.CgroupLimit {
 		return nil
 	}
 	ceiling := most.Value + most.Value/8 // the two are not read at one moment
-	if max(least.Value, low.Value) > ceiling {
+	switch {
+	case max(least.Value, low.Value) > ceiling:
 		least.Value, low.Value = least.Value/page, low.Value/page
+	case !r.from(7, 0):
+		return nil
 	}
 	if max(least.Value, low.Value) > ceiling {
 		return nil
