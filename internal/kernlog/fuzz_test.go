@@ -50,7 +50,7 @@ func namedIn(all []lines.Line) (most int, pids map[int32]int) {
 	pids = map[int32]int{}
 	for i := range all {
 		for text := range bytes.SplitSeq(all[i].Text, []byte("\n")) {
-			for _, mark := range [...]string{"oom-killer: ", "memory: usage ", "is already exiting", "no killable process", "panic_on_oom is ", "deadlocked on memory"} {
+			for _, mark := range [...]string{"oom-killer:", "memory: usage ", "is already exiting", "no killable process", "panic_on_oom is ", "deadlocked on memory"} {
 				most += bytes.Count(text, []byte(mark))
 			}
 		}
