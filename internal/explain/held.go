@@ -79,7 +79,9 @@ func (e *explanation) onlyCMA() {
 
 // slabInZones: slab is in the zones of the kernel's own requests alone, neither in HighMem nor
 // in ZONE_MOVABLE. With half of what these have it is what such a request is short of, however
-// much the others hold or have free. What is above the marks may have been given back since. What dominates the machine is for kernelMemory.
+// much the others hold or have free; but with swap free the other half could have gone there.
+// What is above the marks may have been given back since. What dominates the machine is for
+// kernelMemory.
 func (e *explanation) slabInZones(z *zoneSum) {
 	slab := first(e.rec.Memory.Stat, oom.StatSlabUnrecl)
 	if z.n == 0 || z.spare > z.high || z.movable || z.noManaged || e.lowOnly() < math.MaxInt || e.nodesOnly() || !e.total.Known || exceeds(slab.Value, z.managed) ||
@@ -87,6 +89,10 @@ func (e *explanation) slabInZones(z *zoneSum) {
 		return
 	}
 	text := partText(min(slab.Value, z.managed), z.managed) + " of the zones that the allocation can use is slab, which cannot be swapped"
-	e.add(finding{code: codeMemoryKernel, text: text + e.slabCaches(), lead: e.shortage() + ": " + text, aside: text})
+	f := finding{code: codeMemoryKernel, text: text + e.slabCaches(), lead: e.shortage() + ": " + text, aside: text}
+	if e.swapFree.Known && e.swapClass(e.swapFree.Value) == swapFree {
+		f.doubt = "swapping of the rest that was too slow: " + sizeText(e.swapFree.Value) + " of swap is free"
+	}
+	e.add(f)
 	e.settle(codeMemoryKernel)
 }

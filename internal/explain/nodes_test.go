@@ -113,6 +113,13 @@ func TestZoneKinds(t *testing.T) {
 			*r = *lowSlab(600*mib, 700*mib, 8*mib)
 			tasks(80, repeated(10, 35*mib)...)(r)
 		}), codeMemoryKernel, false, "no free memory: 600 MiB of 700 MiB", "free little"},
+		{"and swap is free", system(func(r *oom.Record) {
+			*r = *lowSlab(600*mib, 700*mib, 8*mib)
+			swap(2*gib, 2*gib)(r)
+		}), codeMemoryKernel, true, "swapping of the rest that was too slow: 2 GiB of swap is free", ""},
+		{"and a quarter of the machine is the kernel's: one reason", system(func(r *oom.Record) {
+			*r = *lowSlab(1100*mib, 1300*mib, 8*mib)
+		}), codeMemoryKernel, false, "can use is slab, which cannot be swapped; 1.1 GiB of 3.9 GiB (28 %) is kernel memory", "\n1.1 GiB of 3.9 GiB"},
 		{"a movable request is not short of low memory", system(func(r *oom.Record) {
 			*r = *lowSlab(600*mib, 700*mib, 8*mib)
 			movableMask(r)

@@ -303,6 +303,10 @@ func (e *explanation) kernelHolds() {
 		return
 	}
 	text := strings.Join(texts, "; ")
+	if zones := e.get(codeMemoryKernel); zones != nil { // see slabInZones
+		zones.text += "; " + text
+		return
+	}
 	f := finding{code: codeMemoryKernel, text: text + e.allocated(e.kernelSite()), lead: e.shortage() + ": " + texts[0], aside: strings.Join(asides, "; ")}
 	if e.slabBoth {
 		f.doubt = "slab that can be dropped: this kernel counts it with the rest"
