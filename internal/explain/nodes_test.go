@@ -105,6 +105,13 @@ func TestZoneKinds(t *testing.T) {
 		{"the node is above its low mark", system(swap(0, 0), hidden("3.10.0-1160.el7.x86_64", 20*mib)), codeNotShort, true, "", "policy"},
 		{"writeback, of swap or of files", system(swap(2*gib, gib), stat(oom.StatInactiveFile, gib), stat(oom.StatFileWriteback, gib)), codeSwapTooSlow, true, "", "written"},
 		{"without swap it is of files", system(swap(0, 0), stat(oom.StatInactiveFile, gib), stat(oom.StatFileWriteback, gib)), codeSwapNone, true, "1 GiB of 4 GiB (25 %) is page cache that waits to be written", "server"},
+		{"no more waits than there is cache", system(swap(0, 0), stat(oom.StatInactiveFile, 400*mib), stat(oom.StatActiveFile, 0), stat(oom.StatFileDirty, 2*gib)), codeSwapNone, false, "", "written"},
+		{"nor of a request limited to nodes", system(fromLog, swap(0, 0), onNode(oom.ScopeCpuset, 12*gib, 11*gib), stat(oom.StatInactiveFile, 60*gib), stat(oom.StatFileDirty, 60*gib)), codeNodeCpuset, false, "", "written"},
+		{"slab that is most of the machine", system(func(r *oom.Record) {
+			*r = *lowSlab(1800*mib, 2*gib, 8*mib)
+			set(&r.Memory.Stat, oom.StatActiveAnon, 0)
+			set(&r.Memory.Stat, oom.StatInactiveAnon, 0)
+		}), codeMemoryKernel, false, "of 3.9 GiB (46 %) is kernel memory", "can use"},
 		{"low memory is slab, and HighMem has room", system(swap(0, 0), func(r *oom.Record) {
 			*r = *lowSlab(600*mib, 700*mib, 8*mib)
 			r.Memory.FreeBytes, r.Memory.Zones[1].FreeBytes = b(gib+8*mib), b(gib)

@@ -774,12 +774,14 @@ func TestVendorPrefixes(t *testing.T) {
 		trigger string
 		lines   []string
 	}{
-		"the CPU":                   {"[  104.482941] c%d %s", "squid", []string{headerLine, cpuLine, "Mem-Info:", killedLine}},
-		"the CPU, a level, a date":  {"09-22 15:36:44.117 <4>[  104.482941] c%d %s", "squid", []string{headerLine, cpuLine, "Mem-Info:", killedLine}},
-		"the CPU of ten":            {"<4>[  104.482941] c1%d  %s", "squid", []string{headerLine, cpuLine, "Mem-Info:", killedLine}},
-		"a date":                    {"09-22 15:36:44.117 <%d>[  104.482941] %s", "squid", []string{headerLine, cpuLine, killedLine}},
-		"a caller of HiSilicon":     {"<4>[  104.482941s][pid:214,cpu%d,kswapd0]%s", "squid", []string{headerLine, cpuLine, killedLine}},
-		"a name that looks so":      {"[  104.48294%d] %s", "c2 sh", []string{"c2 sh" + headerLine[len("squid"):], cpuLine, killedLine}},
+		"the CPU":                  {"[  104.482941] c%d %s", "squid", []string{headerLine, cpuLine, "Mem-Info:", killedLine}},
+		"the CPU, a level, a date": {"09-22 15:36:44.117 <4>[  104.482941] c%d %s", "squid", []string{headerLine, cpuLine, "Mem-Info:", killedLine}},
+		"the CPU of ten":           {"<4>[  104.482941] c1%d  %s", "squid", []string{headerLine, cpuLine, "Mem-Info:", killedLine}},
+		"a date":                   {"09-22 15:36:44.117 <%d>[  104.482941] %s", "squid", []string{headerLine, cpuLine, killedLine}},
+		"a caller of HiSilicon":    {"<4>[  104.482941s][pid:214,cpu%d,kswapd0]%s", "squid", []string{headerLine, cpuLine, killedLine}},
+		"a name that looks so":     {"[  104.48294%d] %s", "c2 sh", []string{"c2 sh" + headerLine[len("squid"):], cpuLine, killedLine}},
+		"drivers whose names do": {"[  104.48294%d] %s", "c2 sh", []string{"c1 link up", "c2 link up", "c3 link up", "eth0 up", "usb 1 up", "sda up", "md0 up",
+			"c2 sh" + headerLine[len("squid"):], cpuLine, killedLine}},
 		"such a name behind a date": {"09-22 15:36:44.117 <%d>[  104.482941] %s", "c2 sh", []string{"c2 sh" + headerLine[len("squid"):], cpuLine, killedLine}},
 	} {
 		var log strings.Builder

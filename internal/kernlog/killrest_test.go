@@ -2,6 +2,7 @@ package kernlog
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -80,6 +81,12 @@ func TestKillAndProse(t *testing.T) {
 		headerLine + "\n[  812]     0   812     1549      256    45056        0             0\nThis is the one that it took\n" + killedLine + "\n",
 		headerLine + "\nOut of memory: Killed\nprocesses are many.\n" + killedLine + "\n",
 	} {
-		checkWanted(t, log, wanted{oom.KindKill, "812 hostapd", "squid", nil})
+		checkWanted(t, log, wanted{oom.KindKill, "812 hostapd", "squid", func(r *oom.Record) bool {
+			return !slices.ContainsFunc(r.Candidates, func(c oom.Candidate) bool { return strings.Contains(c.Comm, "This") })
+		}})
+	}
+	for end, known := range map[string]bool{"": true, " ...": false} {
+		checkWanted(t, "squid invoked oom-killer: gfp_mask=0xcc0(GFP_KERNEL),"+end+"\norder=3, oom_score_adj=0\n"+killedLine+"\n",
+			wanted{oom.KindKill, "812 hostapd", "squid", func(r *oom.Record) bool { return r.Trigger.Order.Known == known }})
 	}
 }

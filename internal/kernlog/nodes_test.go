@@ -147,4 +147,13 @@ func TestProtected(t *testing.T) {
 			t.Errorf("%s: the group: %+v", name, levels)
 		}
 	}
+	two := mended(system(line("307200", "0")))
+	two = strings.Replace(two, headerLine, "cron"+headerLine[len("squid"):]+"\n"+strings.Replace(mended(cpuLine), "squid", "cron", 1)+"\n"+headerLine, 1)
+	two = strings.Replace(two, "Mem-Info:", "Mem-Info:\nMem-Info:", 1)
+	all, _ := readAll(t, strings.NewReader(two), testOptions())
+	for _, r := range all {
+		if r.Victim != nil && len(r.Victim.CgroupLimits) != 0 {
+			t.Errorf("of one of two OOMs at once: %+v", r.Victim.CgroupLimits)
+		}
+	}
 }
