@@ -119,17 +119,18 @@ vagrant-validate: ## check the Vagrantfile
 vagrant-test: build ## bring the Vagrant VM up, reproduce kills in it: make vagrant-test SUITE=trixie
 	@scripts/vagrant-test.sh $(SUITE)
 
-generate: ## compile bpf/ (clang), write internal/probe and the manual page
+generate: ## compile bpf/ (clang), write internal/probe, the JSON encoder and the manual page
 	@command -v $(CLANG) >/dev/null || scripts/deps.sh generate
 	BPF2GO_CC=$(CLANG) $(GO) generate ./internal/probe
 	$(CLANG) --version | head -n 1 > internal/probe/TOOLCHAIN
+	$(GO) generate ./internal/render
 	@$(MAKE) man
 
 man: ## write the manual page from docs/oomtrace.8.in and the help
 	@$(GO) run ./internal/manpage docs/oomtrace.8.in >docs/oomtrace.8.new
 	@mv docs/oomtrace.8.new docs/oomtrace.8
 
-check-generated: ## prove that internal/probe matches bpf/, and the manual page the help
+check-generated: ## prove that internal/probe matches bpf/, the JSON encoder the record and the manual page the help
 	@scripts/check-generated.sh $(CLANG)
 
 fmt: ## format the Go files

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Makes the manual page and compiles bpf/ anew, and compares: check-generated.sh CLANG. Byte identity holds
-# within one version of clang only. With another one, bpf/ must compile without a
+# Makes the manual page and the JSON encoder and compiles bpf/ anew, and compares: check-generated.sh CLANG.
+# Byte identity of bpf/ holds within one version of clang only. With another one it must compile without a
 # warning and give the same Go bindings: types, maps, programs and variables.
 set -eu
 
@@ -13,6 +13,11 @@ trap 'rm -rf "$dir"' EXIT
 go run ./internal/manpage docs/oomtrace.8.in >"$dir/oomtrace.8"
 cmp docs/oomtrace.8 "$dir/oomtrace.8" || {
 	echo "check-generated: docs/oomtrace.8 does not match the help; run \"make man\"" >&2
+	exit 1
+}
+go run ./internal/render/encodegen >"$dir/encode_gen.go"
+cmp internal/render/encode_gen.go "$dir/encode_gen.go" || {
+	echo "check-generated: internal/render does not match the record; run \"make generate\"" >&2
 	exit 1
 }
 mkdir -p "$dir/internal"

@@ -35,7 +35,7 @@ func (j *JSON) Write(rec *oom.Record) error {
 	if err != nil {
 		return fmt.Errorf("encode record %s: %w", rec.ID, err)
 	}
-	if rec != nil && rec.Unknown != nil {
+	if rec.Unknown != nil {
 		all, err := oom.AddUnknownFields(line, rec.Unknown)
 		if err != nil {
 			return fmt.Errorf("encode record %s: %w", rec.ID, err)
