@@ -50,26 +50,67 @@ func Swaps(text string) []oom.SwapDevice {
 	return out
 }
 
-// Meminfo parses /proc/meminfo (fs/proc/meminfo.c): sizes in bytes, and the
-// numbers of huge pages, which have no unit, as they are.
-func Meminfo(text string) map[string]uint64 {
-	const lines = 64 // about as many as there are
-	out := make(map[string]uint64, lines)
+// Meminfo is what is used of /proc/meminfo (fs/proc/meminfo.c). A line that the kernel
+// does not have is unknown.
+type Meminfo struct {
+	// In bytes.
+	MemTotal, MemFree, MemAvailable, SwapTotal, SwapFree, Percpu, VmallocUsed, Hugetlb, Hugepagesize oom.Opt[uint64]
+	// In huge pages.
+	HugePagesTotal, HugePagesFree, HugePagesRsvd, HugePagesSurp oom.Opt[uint64]
+}
+
+// ParseMeminfo parses /proc/meminfo.
+func ParseMeminfo(text string) (m Meminfo) {
 	for line := range strings.Lines(text) {
-		name, rest, ok := strings.Cut(line, ":")
-		if !ok {
+		name, rest, _ := strings.Cut(line, ":")
+		to := m.line(name)
+		if to == nil {
 			continue
 		}
 		number, unit, _ := strings.Cut(strings.TrimSpace(rest), " ")
-		if unit == "" {
+		switch {
+		case unit == "kB":
+			*to = kib(number)
+		case unit == "":
 			if n, err := strconv.ParseUint(number, 10, 64); err == nil {
-				out[name] = n
+				*to = oom.Some(n)
 			}
-		} else if size := kib(number); size.Known && unit == "kB" {
-			out[name] = size.Value
 		}
 	}
-	return out
+	return m
+}
+
+// line is where the number of a line belongs; nil for one that is not used.
+func (m *Meminfo) line(name string) *oom.Opt[uint64] {
+	switch name {
+	case "MemTotal":
+		return &m.MemTotal
+	case "MemFree":
+		return &m.MemFree
+	case "MemAvailable":
+		return &m.MemAvailable
+	case "SwapTotal":
+		return &m.SwapTotal
+	case "SwapFree":
+		return &m.SwapFree
+	case "Percpu":
+		return &m.Percpu
+	case "VmallocUsed":
+		return &m.VmallocUsed
+	case "Hugetlb":
+		return &m.Hugetlb
+	case "Hugepagesize":
+		return &m.Hugepagesize
+	case "HugePages_Total":
+		return &m.HugePagesTotal
+	case "HugePages_Free":
+		return &m.HugePagesFree
+	case "HugePages_Rsvd":
+		return &m.HugePagesRsvd
+	case "HugePages_Surp":
+		return &m.HugePagesSurp
+	}
+	return nil
 }
 
 // kib reads a number of KiB whose bytes fit into 64 bits.

@@ -40,11 +40,22 @@ func TestSwaps(t *testing.T) {
 }
 
 func TestMeminfo(t *testing.T) {
-	const text = "MemTotal:         455920 kB\nHugePages_Total:     100\nHugepagesize:       2048 kB\nrubbish\n:\nMany: lots\nMore: lots kB\n" +
-		"Other: 1 MB\nBig: 18446744073709551615 kB\nLast: 7 kB"
-	want := map[string]uint64{"MemTotal": 455920 << 10, "HugePages_Total": 100, "Hugepagesize": 2 << 20, "Last": 7 << 10}
-	if got := Meminfo(text); !reflect.DeepEqual(got, want) {
-		t.Errorf("%v", got)
+	const text = "MemTotal:         455920 kB\nHugePages_Total:     100\nHugepagesize:       2048 kB\nrubbish\n:\nMany: lots\nSwapTotal: lots kB\n" +
+		"HugePages_Free: lots\nMemFree: 1 MB\nMemAvailable: 18446744073709551615 kB\nPercpu\nSwapFree: 7 kB"
+	some := oom.Some[uint64]
+	want := Meminfo{MemTotal: some(455920 << 10), HugePagesTotal: some(100), Hugepagesize: some(2 << 20), SwapFree: some(7 << 10)}
+	if got := ParseMeminfo(text); got != want {
+		t.Errorf("%+v", got)
+	}
+	const all = "MemTotal: 1 kB\nMemFree: 2 kB\nMemAvailable: 3 kB\nBuffers: 99 kB\nSwapTotal: 4 kB\nSwapFree: 5 kB\nVmallocUsed: 6 kB\nPercpu: 7 kB\n" +
+		"HugePages_Total: 8\nHugePages_Free: 9\nHugePages_Rsvd: 10\nHugePages_Surp: 11\nHugepagesize: 12 kB\nHugetlb: 13 kB\n"
+	want = Meminfo{
+		MemTotal: some(1 << 10), MemFree: some(2 << 10), MemAvailable: some(3 << 10), SwapTotal: some(4 << 10), SwapFree: some(5 << 10),
+		VmallocUsed: some(6 << 10), Percpu: some(7 << 10), HugePagesTotal: some(8), HugePagesFree: some(9), HugePagesRsvd: some(10),
+		HugePagesSurp: some(11), Hugepagesize: some(12 << 10), Hugetlb: some(13 << 10),
+	}
+	if got := ParseMeminfo(all); got != want {
+		t.Errorf("%+v", got)
 	}
 }
 

@@ -46,7 +46,7 @@ const fresh = uint64(100 * time.Millisecond)
 // machine is what is read for every kill.
 type machine struct {
 	swaps   []oom.SwapDevice
-	meminfo map[string]uint64
+	meminfo procfs.Meminfo
 	huge    oom.Stats // empty where the kernel has no huge pages
 	lruGen  oom.Opt[bool]
 }
@@ -85,11 +85,12 @@ func (s *Sampler) Record(rec *oom.Record) {
 func (s *Sampler) free(rec *oom.Record) {
 	m := rec.Memory
 	for _, f := range [...]struct {
-		to            *oom.Opt[uint64]
-		name, sampled string
-	}{{&m.FreeBytes, "MemFree", oom.SampledFree}, {&m.AvailableBytes, "MemAvailable", oom.SampledAvailable}} {
-		if v, ok := s.last.meminfo[f.name]; ok {
-			*f.to = oom.Some(v)
+		to      *oom.Opt[uint64]
+		read    oom.Opt[uint64]
+		sampled string
+	}{{&m.FreeBytes, s.last.meminfo.MemFree, oom.SampledFree}, {&m.AvailableBytes, s.last.meminfo.MemAvailable, oom.SampledAvailable}} {
+		if f.read.Known {
+			*f.to = f.read
 			rec.Sampled = append(rec.Sampled, f.sampled)
 		}
 	}
@@ -109,12 +110,12 @@ func (s *Sampler) stale(rec *oom.Record, now uint64) bool {
 // read reads what is sampled for every kill.
 func (s *Sampler) read() machine {
 	meminfo, _ := s.meminfo.read(s.proc("meminfo"))
-	m := machine{meminfo: procfs.Meminfo(meminfo)}
-	if total, known := m.meminfo["SwapTotal"]; total > 0 || !known {
+	m := machine{meminfo: procfs.ParseMeminfo(meminfo)}
+	if m.meminfo.SwapTotal.Or(1) > 0 {
 		swaps, _ := s.swaps.readList(s.proc("swaps"))
 		m.swaps = procfs.Swaps(swaps)
 	}
-	m.huge = s.hugepages(m.meminfo)
+	m.huge = s.hugepages(&m.meminfo)
 	m.lruGen = lruGen(s.lruGen.read(s.sys("kernel/mm/lru_gen/enabled")))
 	return m
 }
@@ -139,15 +140,15 @@ func (s *Sampler) fill(rec *oom.Record) {
 	}
 	for _, f := range [...]struct {
 		to      *oom.Opt[uint64]
-		name    string
+		read    oom.Opt[uint64]
 		sampled string
 	}{
-		{&m.TotalBytes, "MemTotal", oom.SampledTotal},
-		{&m.SwapTotalBytes, "SwapTotal", oom.SampledSwapTotal},
-		{&m.SwapFreeBytes, "SwapFree", oom.SampledSwapFree},
+		{&m.TotalBytes, read.meminfo.MemTotal, oom.SampledTotal},
+		{&m.SwapTotalBytes, read.meminfo.SwapTotal, oom.SampledSwapTotal},
+		{&m.SwapFreeBytes, read.meminfo.SwapFree, oom.SampledSwapFree},
 	} {
-		if v, ok := read.meminfo[f.name]; ok && !f.to.Known {
-			*f.to = oom.Some(v)
+		if f.read.Known && !f.to.Known {
+			*f.to = f.read
 			rec.Sampled = append(rec.Sampled, f.sampled)
 		}
 	}
@@ -155,12 +156,15 @@ func (s *Sampler) fill(rec *oom.Record) {
 		m.Stat = append(m.Stat, read.huge...)
 		rec.Sampled = append(rec.Sampled, oom.SampledHugepages)
 	}
-	for _, f := range [...]struct{ name, stat, sampled string }{
-		{"Percpu", oom.StatPercpu, oom.SampledPercpu},
-		{"VmallocUsed", oom.StatVmalloc, oom.SampledVmalloc},
+	for _, f := range [...]struct {
+		read          oom.Opt[uint64]
+		stat, sampled string
+	}{
+		{read.meminfo.Percpu, oom.StatPercpu, oom.SampledPercpu},
+		{read.meminfo.VmallocUsed, oom.StatVmalloc, oom.SampledVmalloc},
 	} {
-		if v, ok := read.meminfo[f.name]; ok {
-			m.Stat = append(m.Stat, oom.Stat{Name: f.stat, Bytes: v})
+		if f.read.Known {
+			m.Stat = append(m.Stat, oom.Stat{Name: f.stat, Bytes: f.read.Value})
 			rec.Sampled = append(rec.Sampled, f.sampled)
 		}
 	}
@@ -186,27 +190,26 @@ func lruGen(text string, err error) oom.Opt[bool] {
 }
 
 // hugeFiles are the counters of a size of huge pages below /sys
-// (Documentation/admin-guide/mm/hugetlbpage.rst), and the same of meminfo.
-var hugeFiles = [...]struct{ file, meminfo, stat string }{
-	{"nr_hugepages", "HugePages_Total", oom.StatHugepagesTotal},
-	{"free_hugepages", "HugePages_Free", oom.StatHugepagesFree},
-	{"resv_hugepages", "HugePages_Rsvd", oom.StatHugepagesRsvd},
-	{"surplus_hugepages", "HugePages_Surp", oom.StatHugepagesSurp},
+// (Documentation/admin-guide/mm/hugetlbpage.rst).
+var hugeFiles = [...]struct{ file, stat string }{
+	{"nr_hugepages", oom.StatHugepagesTotal},
+	{"free_hugepages", oom.StatHugepagesFree},
+	{"resv_hugepages", oom.StatHugepagesRsvd},
+	{"surplus_hugepages", oom.StatHugepagesSurp},
 }
 
 // hugepages are the huge pages of all sizes. Meminfo counts those of one size, and
 // has but the sum of all.
-func (s *Sampler) hugepages(meminfo map[string]uint64) oom.Stats {
-	size := meminfo["Hugepagesize"]
+func (s *Sampler) hugepages(m *procfs.Meminfo) oom.Stats {
+	size := m.Hugepagesize.Value
 	if size == 0 {
 		return nil
 	}
 	var out oom.Stats
-	for _, f := range hugeFiles {
-		out = append(out, oom.Stat{Name: f.stat, Bytes: meminfo[f.meminfo] * size})
+	for i, pages := range [len(hugeFiles)]oom.Opt[uint64]{m.HugePagesTotal, m.HugePagesFree, m.HugePagesRsvd, m.HugePagesSurp} {
+		out = append(out, oom.Stat{Name: hugeFiles[i].stat, Bytes: pages.Value * size})
 	}
-	all, known := meminfo["Hugetlb"]
-	if !known || all == out[0].Bytes {
+	if !m.Hugetlb.Known || m.Hugetlb.Value == out[0].Bytes {
 		return out
 	}
 	clear(out)
@@ -223,7 +226,7 @@ func (s *Sampler) hugepages(meminfo map[string]uint64) oom.Stats {
 			}
 		}
 	}
-	out[0].Bytes = all
+	out[0].Bytes = m.Hugetlb.Value
 	return out
 }
 

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"cmp"
 	"encoding/hex"
-	"fmt"
 	"path"
 	"slices"
 	"strconv"
@@ -93,7 +92,7 @@ func (s *Stacks) ask(pid int32, stack []oom.UserFrame) ([]string, bool) {
 		}
 	}
 	answer := make(chan []string, 1)
-	file := below(s.root, "/proc", fmt.Sprintf("%d/maps", pid))
+	file := below(s.root, "/proc", strconv.Itoa(int(pid))+"/maps")
 	go func() { answer <- s.readMaps(file, stack) }()
 	timer := time.NewTimer(s.wait)
 	defer timer.Stop()
@@ -110,9 +109,9 @@ func (s *Stacks) ask(pid int32, stack []oom.UserFrame) ([]string, bool) {
 // saw there, "build-id:<hex>+0x12", or else by its address.
 func unmapped(f *oom.UserFrame) string {
 	if f.BuildID == ([len(f.BuildID)]byte{}) {
-		return fmt.Sprintf("0x%x", f.Address)
+		return "0x" + strconv.FormatUint(f.Address, 16)
 	}
-	return fmt.Sprintf("build-id:%s+0x%x", hex.EncodeToString(f.BuildID[:]), f.Offset)
+	return "build-id:" + hex.EncodeToString(f.BuildID[:]) + "+0x" + strconv.FormatUint(uint64(f.Offset), 16)
 }
 
 // readMaps names the frames that lie in the files a process has mapped; nil when
@@ -169,7 +168,7 @@ func (m *mapping) nameFrames(names []string, stack []oom.UserFrame) []string {
 			if names == nil {
 				names = make([]string, len(stack))
 			}
-			names[i] = fmt.Sprintf("%s+0x%x", m.module(), a-m.from+m.offset)
+			names[i] = m.module() + "+0x" + strconv.FormatUint(a-m.from+m.offset, 16)
 		}
 	}
 	return names

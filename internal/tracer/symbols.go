@@ -294,19 +294,23 @@ func (s *Symbols) Core(address uint64) bool {
 // code that had no symbol yet when the table was read, such as a BPF program.
 const maxFunction = 1 << 20
 
+// maxName has room for nearly any name and its offset.
+const maxName = 128
+
 // Name is "symbol+0xoffset" for an address, or the bare address where no symbol is
 // known.
 func (s *Symbols) Name(address uint64) string {
-	name, start, ok := s.find(address)
+	var room [maxName]byte
+	name, start, ok := s.find(room[:0], address)
 	if !ok || address-start > maxFunction {
-		return fmt.Sprintf("0x%x", address)
+		return "0x" + strconv.FormatUint(address, 16)
 	}
-	return string(name) + "+0x" + strconv.FormatUint(address-start, 16)
+	return string(strconv.AppendUint(append(name, "+0x"...), address-start, 16))
 }
 
-// find returns the name and the address of the last function at or below an
+// find returns the name, in room, and the address of the last function at or below an
 // address.
-func (s *Symbols) find(address uint64) (name []byte, start uint64, ok bool) {
+func (s *Symbols) find(room []byte, address uint64) (name []byte, start uint64, ok bool) {
 	i := sort.Search(len(s.groups), func(i int) bool { return s.groups[i].address > address }) - 1
 	if i < 0 {
 		return nil, 0, false
@@ -315,7 +319,7 @@ func (s *Symbols) find(address uint64) (name []byte, start uint64, ok bool) {
 	if i+1 < len(s.groups) {
 		packed = s.packed[s.groups[i].at:s.groups[i+1].at]
 	}
-	start = s.groups[i].address
+	name, start = room, s.groups[i].address
 	for len(packed) > 0 {
 		distance, n := binary.Uvarint(packed)
 		if start+distance > address {
