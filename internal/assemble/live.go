@@ -47,6 +47,7 @@ type Live struct {
 	stages  *stages
 	servers []*metrics.Server
 	line    pipeline.Line
+	garbage *harden.Collector
 	health  pipeline.Health
 	repeats uint64 // what the tracer had counted of repeated OOMs before
 	stuck   bool
@@ -85,7 +86,8 @@ func OpenLive(ctx context.Context, tr *tracer.Tracer, log *KernelLog, o LiveOpti
 	}
 	var sink pipeline.Sink
 	sink, l.endOutput = o.sink(o.NoWhy)
-	l.line = pipeline.Line{Source: l.openSource(), Stages: l.stages.list(), Sink: sink, Limit: o.Limit, Health: &l.health}
+	l.line = pipeline.Line{Source: l.openSource(), Stages: l.stages.list(), Sink: sink, Limit: o.Limit, Health: &l.health, After: l.rest}
+	l.garbage = harden.NewCollector()
 	if o.Queue {
 		l.line.Sink = pipeline.Retry(l.line.Sink, &l.health, o.Notify)
 	}
@@ -250,6 +252,13 @@ func (l *Live) Run(ctx context.Context) error {
 	return err
 }
 
+// rest uses the time between kills. Of a log that is the source nobody knows what waits.
+func (l *Live) rest() {
+	if l.tr != nil && !l.tr.Pending() {
+		l.garbage.Rest()
+	}
+}
+
 // Alive is what a watchdog asks.
 func (l *Live) Alive() bool { return l.health.Alive() }
 
@@ -307,6 +316,9 @@ func (l *Live) Close() error {
 	errs = append(errs, l.stages.Close())
 	if l.stuck {
 		return errors.Join(errs...) // the end of the process releases the rest
+	}
+	if l.garbage != nil {
+		l.garbage.Close()
 	}
 	if l.source != nil {
 		errs = append(errs, l.source.Close())

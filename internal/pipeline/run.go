@@ -19,6 +19,8 @@ type Line struct {
 	Limit int
 	// Health may be asked by others while the line runs; RunOrAbandon needs it.
 	Health *Health
+	// After is called once a record was acknowledged; nil is nothing.
+	After func()
 
 	counts Counts
 }
@@ -49,6 +51,9 @@ func (l *Line) Run(ctx context.Context) error {
 		}
 		if err := l.Source.Done(); err != nil {
 			return err
+		}
+		if l.After != nil {
+			l.After()
 		}
 	}
 	return nil

@@ -97,6 +97,31 @@ func TestRun(t *testing.T) {
 	}
 }
 
+// TestAfter: what uses the time between records is called for each that is acknowledged,
+// a dropped one too, and for none that failed.
+func TestAfter(t *testing.T) {
+	source := kills(4)
+	var after []int
+	l := Line{
+		Source: source, After: func() { after = append(after, source.done) },
+		Sink: func(_ context.Context, rec *oom.Record) error {
+			if rec.ID == "3" {
+				return errors.New("broken")
+			}
+			return nil
+		},
+		Stages: []Stage{func(_ context.Context, rec *oom.Record) error {
+			if rec.ID == "1" {
+				return ErrSkip
+			}
+			return nil
+		}},
+	}
+	if err := l.Run(t.Context()); err == nil || !slices.Equal(after, []int{1, 2, 3}) {
+		t.Errorf("%v; after %v", err, after)
+	}
+}
+
 func TestStageFails(t *testing.T) {
 	broken := errors.New("broken")
 	source := kills(2)
