@@ -107,10 +107,10 @@ func newRing(t testing.TB, raw ...[]byte) (*ring, *stages) {
 	}, s
 }
 
-func (r *ring) move(t testing.TB, n int, s *stages, to Output) {
+func (r *ring) move(t testing.TB, n int, s *stages, to pipeline.Sink) {
 	t.Helper()
 	r.n = n
-	line := pipeline.Line{Source: r, Stages: s.list(), Sink: sinkOnly(to, false)}
+	line := pipeline.Line{Source: r, Stages: s.list(), Sink: to}
 	if err := line.Run(context.Background()); err != nil || r.err != nil {
 		t.Fatal(err, r.err)
 	}
@@ -128,7 +128,7 @@ func TestGarbage(t *testing.T) {
 	}
 	defer func() { _ = f.Close() }()
 	r, s := newRing(t, recorded(t, "kill"), recorded(t, "exit"))
-	to := Output{To: f, Format: "json"}
+	to := sinkOnly(Output{To: f, Format: "json"}, false)
 	r.move(t, 2, s, to) // what is made once
 	const kills = 100
 	var before, after runtime.MemStats
@@ -148,7 +148,7 @@ func TestLabelsStay(t *testing.T) {
 	kill := recorded(t, "kill")
 	r, s := newRing(t, kill, []byte(strings.ReplaceAll(string(kill), "00112233", "99887766")))
 	s.enricher = enrich.New(enrich.Options{})
-	r.move(t, 4, s, Output{To: io.Discard, Format: "json"})
+	r.move(t, 4, s, sinkOnly(Output{To: io.Discard, Format: "json"}, false))
 	w := httptest.NewRecorder()
 	s.metrics.Handler().ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
 	for _, id := range []string{"001122334455", "998877664455"} {
@@ -166,9 +166,10 @@ func BenchmarkLine(b *testing.B) {
 	}{{"kill", [][]byte{kill}}, {"kill and exit", [][]byte{kill, exit}}} {
 		b.Run(bb.name, func(b *testing.B) {
 			r, s := newRing(b, bb.raw...)
+			to := sinkOnly(Output{To: io.Discard, Format: "json"}, false)
 			b.ReportAllocs()
 			for b.Loop() {
-				r.move(b, len(bb.raw), s, Output{To: io.Discard, Format: "json"})
+				r.move(b, len(bb.raw), s, to)
 			}
 		})
 	}
