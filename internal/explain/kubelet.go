@@ -7,8 +7,8 @@ import "github.com/oomtrace/oomtrace/internal/oom"
 // LimitedSwap any pod that is not burstable, a critical pod, and a container
 // without a memory request or with one equal to its limit.
 func (e *explanation) kubelet() {
-	v := e.rec.Victim
-	if v == nil || v.Pod == nil || v.Pod.UID == "" && v.Pod.Namespace == "" {
+	v := e.victim
+	if v.Pod == nil || v.Pod.UID == "" && v.Pod.Namespace == "" {
 		return
 	}
 	code, text := codeKubeletUnsure, ""
@@ -21,7 +21,7 @@ func (e *explanation) kubelet() {
 		return
 	case qos != "burstable":
 		code, text = codeKubeletQoS, "kubelet gives "+qos+" pods no swap, under NoSwap and LimitedSwap alike"
-	case e.rec.Limit != nil && e.rec.Limit.MemswMaxBytes.Known:
+	case e.limit.MemswMaxBytes.Known:
 		text = "on cgroup v1 kubelet sets the limit on memory and swap to the memory limit, under NoSwap and LimitedSwap alike"
 	case behavior == "LimitedSwap":
 		code, text = kubeletRequest(v.Container)
@@ -49,11 +49,9 @@ func kubeletRequest(c *oom.Container) (code, text string) {
 // kubeletShare: a finite share of swap is LimitedSwap's, in proportion to the
 // memory request.
 func (e *explanation) kubeletShare(share uint64) {
-	v := e.rec.Victim
-	if v == nil || v.Pod == nil || v.Pod.SwapBehavior != "LimitedSwap" || v.Pod.QoS != "burstable" {
-		return
+	if p := e.victim.Pod; p != nil && p.SwapBehavior == "LimitedSwap" && p.QoS == "burstable" {
+		e.add(finding{code: codeKubeletLimited, text: "LimitedSwap gave the container " + sizeText(share) + " of swap, in proportion to its memory request"})
 	}
-	e.add(finding{code: codeKubeletLimited, text: "LimitedSwap gave the container " + sizeText(share) + " of swap, in proportion to its memory request"})
 }
 
 // qosWord keeps text of a pod's annotation out of the explanation.

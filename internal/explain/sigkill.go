@@ -43,8 +43,7 @@ func (e *explanation) sigkill() {
 	if e.rec.Incident != "" {
 		text += ", following an OOM kill"
 	}
-	e.add(finding{code: code, text: text, doubt: doubt})
-	e.settle(code)
+	e.add(finding{code: code, text: text, doubt: doubt, settles: true})
 	e.memoryThen()
 }
 
@@ -70,12 +69,9 @@ func (e *explanation) memoryThen() {
 			usage, limit = u.Value, m.Value
 		}
 	}
-	if l := e.rec.Limit; l != nil {
+	consider(e.limit.UsageBytes, e.limit.MaxBytes)
+	for _, l := range e.victim.CgroupLimits {
 		consider(l.UsageBytes, l.MaxBytes)
-	}
-	levels := victimLevels(e.rec.Victim)
-	for i := range levels {
-		consider(levels[i].UsageBytes, levels[i].MaxBytes)
 	}
 	e.memoryLow()
 	low := e.has(codeMemoryLow)
@@ -127,17 +123,14 @@ const stalledPercent = 10
 // word against what the usage says. Those who wait on the machine may be in another
 // cgroup, at a limit of its own: that proves nothing of this one.
 func (e *explanation) waiting() (words []string, stalled answer) {
-	p, whose, long := (*oom.Pressure)(nil), "its cgroup's", yes
-	if v := e.rec.Victim; v != nil {
-		p = v.CgroupPressure
-	}
-	if m := e.rec.Memory; p == nil && m != nil {
-		p, whose, long = m.Pressure, "the machine's", unknown
+	p, whose, long := e.victim.CgroupPressure, "its cgroup's", yes
+	if p == nil {
+		p, whose, long = e.memory.Pressure, "the machine's", unknown
 	}
 	if p == nil {
 		return nil, no
 	}
-	some, full := lastTen(p.Some), lastTen(p.Full)
+	some, full := orEmpty(p.Some).Avg10Percent, orEmpty(p.Full).Avg10Percent
 	say := func(who string, percent float64) []string {
 		return []string{sprintf("%s of %s tasks waited for memory %s of the last 10 s", who, whose, shareText(percent))}
 	}
@@ -150,13 +143,6 @@ func (e *explanation) waiting() (words []string, stalled answer) {
 		return say("some", some.Value), long
 	}
 	return say("some", some.Value), no
-}
-
-func lastTen(t *oom.PressureTime) oom.Opt[float64] {
-	if t == nil {
-		return oom.Opt[float64]{}
-	}
-	return t.Avg10Percent
 }
 
 // shareText is a percentage that is not rounded to nothing or to all.
