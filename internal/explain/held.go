@@ -90,7 +90,7 @@ func (e *explanation) slabInZones(z *zoneSum) {
 	}
 	text := partText(min(slab.Value, z.managed), z.managed) + " of the zones that the allocation can use is slab, which cannot be swapped"
 	f := finding{code: codeMemoryKernel, text: text + e.slabCaches(), lead: e.shortage() + ": " + text, aside: text, settles: true}
-	if e.swapFree.Known && e.swapClass(e.swapFree.Value) == swapFree {
+	if e.swapFree.Known && e.swapClass(e.swapFree.Value) == codeSwapIdle {
 		f.doubt = "swapping of the rest that was too slow: " + sizeText(e.swapFree.Value) + " of swap is free"
 	}
 	e.add(f)

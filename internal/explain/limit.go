@@ -34,7 +34,7 @@ func (e *explanation) atLimit() {
 	locked := e.locked(e.usage, e.limitUnevictable, e.limitSwappable())
 	// Swap does not decide the verdict here: the limit is full either way.
 	swappable := e.limitSwappable()
-	if e.swap() != swapFree || locked || e.contradicts || e.swappinessZero(e.limitUnevictable, swappable) || e.limitThrashing() ||
+	if e.swap() != codeSwapIdle || locked || e.contradicts || e.swappinessZero(e.limitUnevictable, swappable) || e.limitThrashing() ||
 		e.has(codeLimitLowered) || e.has(codeLimitNoTask) || e.has(codeLimitFull) {
 		return
 	}

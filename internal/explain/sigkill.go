@@ -1,10 +1,6 @@
 package explain
 
-import (
-	"strings"
-
-	"github.com/oomtrace/oomtrace/internal/oom"
-)
+import "github.com/oomtrace/oomtrace/internal/oom"
 
 // sigkill explains a SIGKILL that did not come from the kernel's OOM killer: who sent
 // it, and whether memory was short.
@@ -74,34 +70,28 @@ func (e *explanation) memoryThen() {
 		consider(l.UsageBytes, l.MaxBytes)
 	}
 	e.memoryLow()
-	low := e.has(codeMemoryLow)
 	waited, stalled := e.waiting()
-	var words []string
+	code, claim, state := codeMemoryWasShort, "memory was short: ", ""
 	switch {
-	case limit > 0 && ratio(usage, limit, 95, 100):
-		words = append(words, sprintf("%s of the limit of %s", percentText(usage, limit), sizeText(limit)))
-	case low:
-		words = append(words, "the machine had "+sizeText(e.free.Value)+" free")
-	}
-	if len(words) > 0 || stalled == yes {
-		e.memoryWas(codeMemoryWasShort, "memory was short: ", append(words, waited...))
-		return
-	}
-	switch {
+	case ratio(usage, limit, 95, 100):
+		state = sprintf("%s of the limit of %s", percentText(usage, limit), sizeText(limit))
+	case e.has(codeMemoryLow):
+		state = "the machine had " + sizeText(e.free.Value) + " free"
+	case stalled == yes:
 	case stalled == unknown:
 		return
-	case limit > 0:
-		words = append(words, percentText(usage, limit)+" of the limit")
-	case e.free.Known && e.total.Known && ratio(e.free.Value, e.total.Value, 1, 10):
-		words = append(words, partText(e.free.Value, e.total.Value)+" is free")
 	default:
-		return
+		code, claim = codeMemoryWasFree, "memory was not short: "
+		switch {
+		case limit > 0:
+			state = percentText(usage, limit) + " of the limit"
+		case ratio(e.free.Value, e.total.Value, 1, 10):
+			state = partText(e.free.Value, e.total.Value) + " is free"
+		default:
+			return
+		}
 	}
-	e.memoryWas(codeMemoryWasFree, "memory was not short: ", append(words, waited...))
-}
-
-func (e *explanation) memoryWas(code, claim string, words []string) {
-	text := claim + strings.Join(words, ", ")
+	text := claim + state + when(state != "" && waited != "", ", ") + waited
 	e.add(finding{code: code, text: text, aside: text})
 }
 
@@ -122,28 +112,25 @@ const stalledPercent = 10
 // the machine's, and whether they waited for long. A kernel without pressure has no
 // word against what the usage says. Those who wait on the machine may be in another
 // cgroup, at a limit of its own: that proves nothing of this one.
-func (e *explanation) waiting() (words []string, stalled answer) {
+func (e *explanation) waiting() (words string, stalled answer) {
 	p, whose, long := e.victim.CgroupPressure, "its cgroup's", yes
 	if p == nil {
 		p, whose, long = e.memory.Pressure, "the machine's", unknown
 	}
 	if p == nil {
-		return nil, no
+		return "", no
 	}
-	some, full := orEmpty(p.Some).Avg10Percent, orEmpty(p.Full).Avg10Percent
-	say := func(who string, percent float64) []string {
-		return []string{sprintf("%s of %s tasks waited for memory %s of the last 10 s", who, whose, shareText(percent))}
+	who, share := "some", orEmpty(p.Some).Avg10Percent
+	if full := orEmpty(p.Full).Avg10Percent; full.Value >= stalledPercent {
+		who, share = "all", full
 	}
 	switch {
-	case full.Known && full.Value >= stalledPercent:
-		return say("all", full.Value), long
-	case !some.Known:
-		return nil, unknown
-	case some.Value >= stalledPercent:
-		return say("some", some.Value), long
+	case !share.Known:
+		return "", unknown
+	case share.Value >= stalledPercent:
+		stalled = long
 	}
-	return say("some", some.Value), no
+	// Not rounded to nothing or to all.
+	percent := percentText(uint64(share.Value*100+0.5), 100*100)
+	return sprintf("%s of %s tasks waited for memory %s of the last 10 s", who, whose, percent), stalled
 }
-
-// shareText is a percentage that is not rounded to nothing or to all.
-func shareText(percent float64) string { return percentText(uint64(percent*100+0.5), 100*100) }

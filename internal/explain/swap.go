@@ -8,25 +8,16 @@ import (
 	"github.com/oomtrace/oomtrace/internal/oom"
 )
 
-// swapState says what stood in the way of swapping, strongest first.
-type swapState int
-
-const (
-	swapUnknown swapState = iota
-	swapNone
-	swapOff
-	swapForbidden
-	swapCgroupFull
-	swapFull
-	swapNearlyFull
-	swapFree
-)
+// swapNearlyFull is a state of swap beside those that have a code: as a verdict it is
+// codeSwapFull.
+const swapNearlyFull = "nearly_full"
 
 // swap gives the reasons on the swap of the machine and, for the limit of a
-// cgroup, of the cgroups on the victim's way up; it returns what they amount to.
-func (e *explanation) swap() swapState {
+// cgroup, of the cgroups on the victim's way up; it returns what stood in the way of
+// swapping as a code, codeSwapIdle for nothing, or none where that is not known.
+func (e *explanation) swap() string {
 	state := e.swapMachine()
-	if !e.cgroup || state == swapNone || state == swapOff {
+	if !e.cgroup || state == codeSwapNone || state == codeSwapoff {
 		return state
 	}
 	return cmp.Or(e.swapCgroup(), state)
@@ -34,41 +25,34 @@ func (e *explanation) swap() swapState {
 
 // swapMachine: swap is full when hardly a slot is left, free from 20 % on, and
 // nearly full between the two, where what is left may be out of reach.
-func (e *explanation) swapMachine() swapState {
+func (e *explanation) swapMachine() string {
 	if e.swapoff() {
-		return swapOff
+		return codeSwapoff
 	}
-	if !e.swapTotal.Known {
-		return swapUnknown
-	}
-	if e.swapTotal.Value == 0 {
+	if isNone(e.swapTotal) {
 		text := "no swap is configured (0 B)"
 		if c := e.memory.SwapChanged; c != nil && c.FromBytes.Known && c.AgoNS.Known {
 			text += "; " + sizeText(c.FromBytes.Value) + " were turned off " + spanText(c.AgoNS.Value) + " before"
 		}
 		e.add(finding{code: codeSwapNone, text: text, lead: e.shortage() + ", and no swap is configured", aside: e.besideSwap("no swap is configured"),
 			doubt: when(e.holdsUnknown(), "memory that swap could not have taken: the log lacks what held it")})
-		return swapNone
+		return codeSwapNone
 	}
-	if !e.swapFree.Known {
-		return swapUnknown
+	if !all(e.swapTotal, e.swapFree).Known {
+		return ""
 	}
 	state, late := e.swapClass(e.swapFree.Value), e.swapReadLate()
 	part, nearly := partText(e.swapFree.Value, e.swapTotal.Value), when(state == swapNearlyFull, "nearly ")
-	if state == swapFree {
+	if state == codeSwapIdle {
 		e.add(finding{code: codeSwapIdle, text: part + " of swap is free" + late})
 		return state
 	}
 	e.add(finding{code: codeSwapFull, text: sprintf("swap is %sused up: %s is free%s", nearly, part, late),
 		lead: sprintf("%s, and swap (%s) is %sused up, %s free", e.shortage(), sizeText(e.swapTotal.Value), nearly,
 			percentText(e.swapFree.Value, e.swapTotal.Value)),
-		aside: e.besideSwap("swap is " + nearly + "used up")})
-	switch {
-	case state == swapNearlyFull && !e.cgroup:
-		e.unsure(codeSwapFull, "swap that could not be reached")
-	case e.lateDecides(state):
-		e.unsure(codeSwapFull, "another state of swap: it was read after the kill")
-	}
+		aside: e.besideSwap("swap is " + nearly + "used up"),
+		doubt: cmp.Or(when(state == swapNearlyFull && !e.cgroup, "swap that could not be reached"),
+			when(e.lateDecides(state), "another state of swap: it was read after the kill"))})
 	return state
 }
 
@@ -105,7 +89,7 @@ func (e *explanation) swapReadLate() string {
 }
 
 // lateDecides: what swap counts as depends on when it was read, so nothing is sure.
-func (e *explanation) lateDecides(state swapState) bool {
+func (e *explanation) lateDecides(state string) bool {
 	return e.swapLate && (!e.swapGiven.Known || e.swapClass(add(e.swapFree.Value, e.swapGiven.Value)) != state)
 }
 
@@ -142,7 +126,7 @@ func (e *explanation) swapoff() bool {
 // swapClass says what so many bytes free make of the machine's swap. Each CPU
 // may hold back 128 slots for itself (mm/swap_slots.c up to 6.13); kernels
 // without that cache miss hardly more than a cluster, for which 1 % stands.
-func (f *facts) swapClass(free uint64) swapState {
+func (f *facts) swapClass(free uint64) string {
 	total := f.swapTotal.Value
 	left := max(total/100, mul(uint64(f.rec.CPUs.Or(mostCPUs)), 128*pageBytes))
 	if !f.rec.CPUs.Known {
@@ -150,9 +134,9 @@ func (f *facts) swapClass(free uint64) swapState {
 	}
 	switch {
 	case free <= min(left, total/5):
-		return swapFull
+		return codeSwapFull
 	case ratio(free, total, 1, 5):
-		return swapFree
+		return codeSwapIdle
 	}
 	return swapNearlyFull
 }
@@ -171,15 +155,15 @@ const mostCPUs = 512
 // swapCgroup looks at the limits on swap. The kernel asks every level from the
 // page's own cgroup to the root (mm/memcontrol.c, mem_cgroup_get_nr_swap_pages),
 // so one 0 on the way is enough.
-func (e *explanation) swapCgroup() swapState {
-	if s := e.swapLevels(); s != swapUnknown {
+func (e *explanation) swapCgroup() string {
+	if s := e.swapLevels(); s != "" {
 		return s
 	}
 	l := e.limit
 	// The limit's own numbers are among the levels but for a deep cgroup.
 	own := oom.CgroupLimit{Cgroup: l.Cgroup, SwapUsageBytes: l.SwapUsageBytes, SwapMaxBytes: l.SwapMaxBytes}
 	n := e.levelsUp(l.Cgroup)
-	if s := e.swapLevel(&own, n); s != swapUnknown {
+	if s := e.swapLevel(&own, n); s != "" {
 		return s
 	}
 	return e.swapV1(n)
@@ -205,50 +189,43 @@ func (e *explanation) levelsUp(cgroup string) int {
 
 // swapLevels asks the levels from the victim's own up, or those that all victims of a
 // memory.oom.group share: one decision has one explanation.
-func (e *explanation) swapLevels() swapState {
+func (e *explanation) swapLevels() string {
 	levels := e.victim.CgroupLimits
 	for i := e.groupLevel; i < len(levels); i++ {
-		if s := e.swapLevel(&levels[i], i); s != swapUnknown {
+		if s := e.swapLevel(&levels[i], i); s != "" {
 			return s
 		}
 	}
-	return swapUnknown
+	return ""
 }
 
 // swapLevel looks at one level, the n-th above the victim's own cgroup.
-func (e *explanation) swapLevel(c *oom.CgroupLimit, n int) swapState {
-	if !c.SwapMaxBytes.Known {
-		return swapUnknown
-	}
-	usage, maximum := c.SwapUsageBytes, c.SwapMaxBytes.Value
-	if maximum == 0 {
+func (e *explanation) swapLevel(c *oom.CgroupLimit, n int) string {
+	usage, maximum := c.SwapUsageBytes.Value, c.SwapMaxBytes.Value
+	if isNone(c.SwapMaxBytes) {
 		text := e.levelName(c.Cgroup, n) + " may not swap (memory.swap.max=0)"
-		e.add(e.refused(codeSwapForbidden, text, text))
+		e.refused(codeSwapForbidden, text, text)
 		if e.isContainer(c.Cgroup, n) {
 			e.kubelet()
 		}
-		return swapForbidden
+		return codeSwapForbidden
 	}
 	// A huge page is charged as a whole, and each CPU may be about to charge a
 	// batch of pages (SWAP_BATCH).
 	left := add(hugePageBytes, mul(uint64(e.rec.CPUs.Value), 64*pageBytes))
-	if usage.Known && sub(maximum, usage.Value) <= left && ratio(usage.Value, maximum, 1, 2) {
-		e.add(e.refused(codeSwapCgroupFull, e.levelName(c.Cgroup, n)+" has used up its swap: "+partText(usage.Value, maximum), "its swap is used up too"))
+	if sub(maximum, usage) <= left && ratio(usage, maximum, 1, 2) {
+		e.refused(codeSwapCgroupFull, e.levelName(c.Cgroup, n)+" has used up its swap: "+partText(usage, maximum), "its swap is used up too")
 		if e.isContainer(c.Cgroup, n) {
 			e.kubeletShare(maximum)
 		}
-		return swapCgroupFull
+		return codeSwapCgroupFull
 	}
-	return swapUnknown
+	return ""
 }
 
-// refused is swap that a cgroup may not use.
-func (e *explanation) refused(code, text, aside string) finding {
-	f := finding{code: code, text: text, lead: e.outOfSwap("could not help: " + text)}
-	if e.cgroup {
-		f.aside = e.besideSwap(aside)
-	}
-	return f
+// refused: swap that a cgroup may not use.
+func (e *explanation) refused(code, text, aside string) {
+	e.add(finding{code: code, text: text, lead: e.outOfSwap("could not help: " + text), aside: when(e.cgroup, e.besideSwap(aside))})
 }
 
 // outOfSwap is a summary that says what became of swap.
@@ -289,32 +266,29 @@ func (e *explanation) levelName(cgroup string, n int) string {
 // cgroup. Swapping a page out does not lower that counter, so where it is no higher than the
 // memory limit, reclaim does not even try (mm/memcontrol.c, try_charge: no MAY_SWAP). What is
 // swapped out all the same is what other reclaim did, the machine's or an ancestor's.
-func (e *explanation) swapV1(n int) swapState {
+func (e *explanation) swapV1(n int) string {
 	l, memsw, who := e.limit, e.limit.MemswMaxBytes, e.levelName(e.limit.Cgroup, n)
-	if !memsw.Known {
-		return swapUnknown
-	}
-	if l.MaxBytes.Known && memsw.Value <= l.MaxBytes.Value && !e.memsw {
+	if all(memsw, l.MaxBytes).Known && memsw.Value <= l.MaxBytes.Value && !e.memsw {
 		it := who
 		if n == 0 {
 			it = "it"
 		}
-		e.add(e.refused(codeSwapForbidden, sprintf("%s may not swap at its limit: memory.memsw.limit_in_bytes is %s, no more than the memory limit of %s",
-			who, sizeText(memsw.Value), sizeText(l.MaxBytes.Value)), it+" may not swap (memsw limit equals memory limit)"))
+		e.refused(codeSwapForbidden, sprintf("%s may not swap at its limit: memory.memsw.limit_in_bytes is %s, no more than the memory limit of %s",
+			who, sizeText(memsw.Value), sizeText(l.MaxBytes.Value)), it+" may not swap (memsw limit equals memory limit)")
 		if l.Level == oom.LevelContainer || l.Level == "" && e.isContainer(l.Cgroup, 0) {
 			e.kubelet()
 		}
-		return swapForbidden
+		return codeSwapForbidden
 	}
 	if u := l.MemswUsageBytes; ratio(u.Value, memsw.Value, 99, 100) {
 		beside := "its swap is used up too"
 		if swapped := e.limitSwapped(); e.memsw && swapped > 0 {
 			beside = sizeText(swapped) + " of it is in swap"
 		}
-		e.add(e.refused(codeSwapCgroupFull, who+" has used up memory and swap together: "+partText(u.Value, memsw.Value), beside))
-		return swapCgroupFull
+		e.refused(codeSwapCgroupFull, who+" has used up memory and swap together: "+partText(u.Value, memsw.Value), beside)
+		return codeSwapCgroupFull
 	}
-	return swapUnknown
+	return ""
 }
 
 // swapUnusedSystem explains why the machine's free swap took nothing.
@@ -330,7 +304,7 @@ func (e *explanation) swapUnusedSystem() string {
 	default:
 		code = e.swapBusy()
 	}
-	if e.lateDecides(swapFree) {
+	if e.lateDecides(codeSwapIdle) {
 		e.unsure(code, "another state of swap: it was read after the kill")
 	}
 	return code
@@ -341,12 +315,7 @@ func (e *explanation) swapUnusedSystem() string {
 // that stays, and explains the kill if it is at least half of what could be
 // swapped. cgroup v1 has no such limit here (mem_cgroup_get_nr_swap_pages).
 func (e *explanation) swapRefused() (code string, most bool) {
-	switch e.swapLevels() {
-	case swapForbidden:
-		code = codeSwapForbidden
-	case swapCgroupFull:
-		code = codeSwapCgroupFull
-	}
+	code = e.swapLevels()
 	return code, code != "" && ratio(e.victim.AnonRSSBytes.Value, e.lruAnon.Value, 1, 2)
 }
 

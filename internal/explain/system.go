@@ -56,44 +56,37 @@ func (e *explanation) minTTL() bool {
 	if swapLeft {
 		f.text += sprintf(", with %s of swap free", partText(e.swapFree.Value, e.swapTotal.Value))
 	}
-	if !swapLeft && e.swapTotal.Known && e.tight() && !ratio(e.lruFile.Value, e.total.Value, 1, 4) {
-		// Without that setting it would have come to a kill a little later.
-		f.aside = "kswapd asked for the kill, as lru_gen/min_ttl_ms has it"
-		if doubt == "" {
-			e.add(f)
-		}
-		return true
+	// Otherwise it would have come to a kill a little later without that setting.
+	f.settles = swapLeft || !e.swapTotal.Known || !e.tight() || ratio(e.lruFile.Value, e.total.Value, 1, 4)
+	f.aside = when(!f.settles, "kswapd asked for the kill, as lru_gen/min_ttl_ms has it")
+	if f.settles || doubt == "" {
+		e.add(f)
 	}
-	f.settles = true
-	e.add(f)
 	return true
 }
 
 // systemSwap says what swap has to do with it. Why free swap was not used is asked
 // only where nothing else explains the kill.
 func (e *explanation) systemSwap() {
-	state := e.swap()
-	if state == swapFree {
+	code := e.swap()
+	if code == codeSwapIdle {
 		e.isolated()
 	}
 	switch {
-	case state == swapFree && !e.settled():
-		e.settle(e.swapUnusedSystem())
-	case state == swapNearlyFull && !e.settled():
-		if code, most := e.swapRefused(); most {
-			e.settle(code)
+	case code == codeSwapIdle && !e.settled():
+		code = e.swapUnusedSystem()
+	case code == swapNearlyFull:
+		code = codeSwapFull
+		if !e.settled() {
+			if refused, most := e.swapRefused(); most {
+				code = refused
+			}
 		}
-		e.settle(codeSwapFull)
-	case state == swapNone:
-		e.settle(codeSwapNone)
-	case state == swapOff:
-		e.settle(codeSwapoff)
-	case state == swapFull || state == swapNearlyFull:
-		e.settle(codeSwapFull)
-	case state == swapUnknown && e.has(codeMemoryLow):
-		e.settle(codeMemoryLow)
-		e.unsure(codeMemoryLow, "any cause with swap: the record does not hold its state")
+	case code == "" && e.has(codeMemoryLow):
+		code = codeMemoryLow
+		e.unsure(code, "any cause with swap: the record does not hold its state")
 	}
+	e.settle(code)
 	e.freeUnused()
 	e.cacheLeft()
 }
@@ -238,7 +231,7 @@ func (e *explanation) moreSwap() string {
 		return ""
 	case e.swapTotal.Value == 0:
 		return "; no swap is configured, and swap would not help"
-	case e.swapClass(e.swapFree.Value) == swapFree:
+	case e.swapClass(e.swapFree.Value) == codeSwapIdle:
 		return sprintf("; swap (%s, %s free) cannot take it", sizeText(e.swapTotal.Value), percentText(e.swapFree.Value, e.swapTotal.Value))
 	}
 	return "; swap is used up, and more of it would not help"
