@@ -12,6 +12,7 @@
 package explain
 
 import (
+	"cmp"
 	"slices"
 
 	"github.com/oomtrace/oomtrace/internal/oom"
@@ -167,12 +168,7 @@ func (e *explanation) childPossible() bool {
 	return r.Kind == oom.KindKill && e.rowsLost() && e.victim.Score.Known && !e.victim.AnonRSSBytes.Known
 }
 
-func (f *finding) summary() string {
-	if f.lead != "" {
-		return f.lead
-	}
-	return f.text
-}
+func (f *finding) summary() string { return cmp.Or(f.lead, f.text) }
 
 // kill explains a kill, and an OOM that ended without one. The order of the
 // rules is the order of strength: what was asked for, what the kernel could
@@ -253,10 +249,9 @@ func (e *explanation) panicked() {
 	text := "the kernel panicked instead of killing"
 	switch e.rec.Panic {
 	case oom.PanicOnOOM:
+		text += ": vm.panic_on_oom is set"
 		if e.cgroup && e.memory.PanicOnOOM == oom.Some(uint32(2)) {
-			text += ": vm.panic_on_oom is 2, and that holds at a cgroup's limit too"
-		} else {
-			text += ": vm.panic_on_oom is set"
+			text = "the kernel panicked instead of killing: vm.panic_on_oom is 2, and that holds at a cgroup's limit too"
 		}
 	case oom.PanicNoKillable:
 		text = "the kernel panicked: it found no killable process"

@@ -218,10 +218,7 @@ func (e *explanation) ancestor() {
 // service may do so for itself; such a limit is still the victim's own.
 func (e *explanation) below() bool {
 	v, l, own := e.victim, e.limit, e.victimCgroup()
-	below := l.Cgroup == "/" && own != "/" && own != ""
-	if rest, ok := strings.CutPrefix(own, l.Cgroup); ok && strings.HasPrefix(rest, "/") {
-		below = true
-	}
+	below := l.Cgroup == "/" && own != "/" && own != "" || strings.HasPrefix(own, l.Cgroup+"/")
 	if v.CgroupCut.Or(false) {
 		// Every victim of a cgroup's OOM lives in it or below.
 		below = v.CgroupID.Known && l.CgroupID.Known && v.CgroupID != l.CgroupID

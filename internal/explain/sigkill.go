@@ -5,36 +5,28 @@ import "github.com/oomtrace/oomtrace/internal/oom"
 // sigkill explains a SIGKILL that did not come from the kernel's OOM killer: who sent
 // it, and whether memory was short.
 func (e *explanation) sigkill() {
-	by := "an unknown sender"
-	if s := e.rec.Sender; s != nil {
-		by = senderName(s)
+	s, by, doubt := orEmpty(e.rec.Sender), "an unknown sender", "any sender: the record does not hold it"
+	if e.rec.Sender != nil {
+		by, doubt = senderName(s), ""
 	}
-	code, text, doubt := codeKilledByUser, "SIGKILL from "+by, ""
+	code, text := codeKilledByUser, "SIGKILL from "+by
+	if s.Role == oom.RoleRuntime || s.Role == oom.RoleServiceManager {
+		code = codeKilledByRuntime
+	}
 	switch e.rec.Cause {
 	case oom.CauseMemoryManager:
-		code, text = codeKilledByManager, "killed by a memory manager: "+by
-		if s := e.rec.Sender; s != nil && s.Program != "" {
-			text = "killed by " + process(s.PID, s.Program)
-			if s.Says != "" {
-				text += ", which says: " + name(s.Says)
-			}
+		code, text, doubt = codeKilledByManager, "killed by a memory manager: "+by, ""
+		if s.Program != "" {
+			text = "killed by " + process(s.PID, s.Program) + when(s.Says != "", ", which says: "+name(s.Says))
 		}
 	case oom.CausePIDNamespace:
-		code, text = codeKilledWith, "its pid namespace's init exited, and the kernel killed the rest of the namespace"
+		code, text, doubt = codeKilledWith, "its pid namespace's init exited, and the kernel killed the rest of the namespace", ""
 	case oom.CauseSharedMM:
-		code, text = codeKilledWith, "it used the memory of the process that the OOM killer killed"
+		code, text, doubt = codeKilledWith, "it used the memory of the process that the OOM killer killed", ""
 	case oom.CauseKernel:
 		code, text, doubt = codeKilledByKernel, "the kernel sent SIGKILL, for a reason other than memory", "any of them: seccomp, RLIMIT_CPU, a failed exec"
 	case oom.CauseCgroupKill:
 		text = "cgroup.kill of its cgroup, written by " + by
-		fallthrough
-	default:
-		switch s := e.rec.Sender; {
-		case s == nil:
-			doubt = "any sender: the record does not hold it"
-		case s.Role == oom.RoleRuntime || s.Role == oom.RoleServiceManager:
-			code = codeKilledByRuntime
-		}
 	}
 	if e.rec.Incident != "" {
 		text += ", following an OOM kill"

@@ -79,13 +79,7 @@ func (e *explanation) besideSwap(s string) string {
 
 // swapReadLate: swap that was read after the kill may hold the victim's already.
 func (e *explanation) swapReadLate() string {
-	switch {
-	case !e.swapLate:
-		return ""
-	case e.swapGiven.Value > 0:
-		return ", read after the kill and less the victim's " + sizeText(e.swapGiven.Value)
-	}
-	return ", read after the kill"
+	return when(e.swapLate, ", read after the kill") + when(e.swapGiven.Value > 0, " and less the victim's "+sizeText(e.swapGiven.Value))
 }
 
 // lateDecides: what swap counts as depends on when it was read, so nothing is sure.

@@ -50,7 +50,6 @@ func (e *explanation) zones() {
 	usable.halves = e.rec.Source == oom.SourceKmsg && len(e.trigger.GFPFlags) == 0
 	guess := e.nodesUnknown()
 	fullest, anyShort := e.fullestNode()
-	var listed uint64
 	for i := range e.memory.Zones {
 		z, of := &e.memory.Zones[i], &rest
 		// By the time of the kill, others may have given some memory back: the
@@ -59,9 +58,8 @@ func (e *explanation) zones() {
 			of = &usable
 		}
 		of.add(z, e.reserve(z))
-		listed = add(listed, z.FreeBytes.Value)
 	}
-	e.unlisted(&rest, listed)
+	e.unlisted(&rest)
 	if usable.n == 0 && rest.n > 0 && e.rec.Source == oom.SourceKmsg && e.rec.Trigger != nil {
 		e.noUsableZone()
 		return
@@ -114,12 +112,12 @@ func (e *explanation) oneNode() bool {
 // unlisted: the kernel's report leaves out the zones that the request may not use
 // (mm/show_mem.c, show_free_areas). What the machine has free beyond those listed is
 // the rest's; of it, 3 % of what is not listed may be the rest's watermarks.
-func (e *explanation) unlisted(rest *zoneSum, listed uint64) {
+func (e *explanation) unlisted(rest *zoneSum) {
 	if e.rec.Source != oom.SourceKmsg || rest.n > 0 || !all(e.free, e.total).Known || len(e.memory.Zones) == 0 {
 		return
 	}
 	managed := sumOf(e.memory.Zones, func(z *oom.Zone) uint64 { return z.ManagedBytes.Value })
-	rest.free = sub(e.free.Value, listed)
+	rest.free = sub(e.free.Value, sumOf(e.memory.Zones, func(z *oom.Zone) uint64 { return z.FreeBytes.Value }))
 	rest.spare = sub(rest.free, mul(sub(e.total.Value, managed), 3)/100)
 }
 
@@ -138,10 +136,8 @@ func (e *explanation) wasShort(usable, rest *zoneSum) bool {
 // tight says of it how much is free.
 func (e *explanation) notShort(z *zoneSum) {
 	t := e.trigger
-	if e.settled() || e.sysrq || z.guessed || !t.GFPMask.Known || !t.Order.Known {
-		return
-	}
-	if z.n == 0 || z.fit <= z.high || z.order > 0 && (z.blocks == 0 || z.noBlocks == z.blocks) {
+	if e.settled() || e.sysrq || z.guessed || !t.GFPMask.Known || !t.Order.Known ||
+		z.n == 0 || z.fit <= z.high || z.order > 0 && (z.blocks == 0 || z.noBlocks == z.blocks) {
 		return
 	}
 	free, cma := z.fitFree, max(e.freeCMA.Value, z.cma)
@@ -258,16 +254,14 @@ func (z *zoneSum) add(zone *oom.Zone, reserve uint64) {
 	}
 	spare := sub(free, add(mark.Value, reserve))
 	z.spare = add(z.spare, spare)
-	if z.order <= 0 || len(zone.FreeBlocks) == 0 {
-		z.fit, z.fitFree, z.fitHigh = add(z.fit, spare), add(z.fitFree, free), add(z.fitHigh, mark.Value)
-		return
-	}
-	z.blocks++
-	z.blockFree = add(z.blockFree, free)
-	in := z.inBlocks(zone)
-	if in == 0 || z.halves && in <= mark.Value>>min(z.order, 63) {
-		z.noBlocks++
-		return
+	in := free
+	if z.order > 0 && len(zone.FreeBlocks) > 0 {
+		z.blocks++
+		z.blockFree = add(z.blockFree, free)
+		if in = z.inBlocks(zone); in == 0 || z.halves && in <= mark.Value>>min(z.order, 63) {
+			z.noBlocks++
+			return
+		}
 	}
 	z.fit, z.fitFree, z.fitHigh = add(z.fit, min(spare, in)), add(z.fitFree, min(free, in)), add(z.fitHigh, mark.Value)
 }
@@ -297,11 +291,7 @@ func (z *zoneSum) mayTake(zone *oom.Zone, order int) bool {
 	if order >= len(zone.FreeBlockTypes) || zone.FreeBlockTypes[order] == "" {
 		return true
 	}
-	others := "HI"
-	if !z.movable {
-		others = "HIC"
-	}
-	return strings.Trim(zone.FreeBlockTypes[order], others) != ""
+	return strings.Trim(zone.FreeBlockTypes[order], "HI"+when(!z.movable, "C")) != ""
 }
 
 // movable: the request may be served from ZONE_MOVABLE and CMA; so may one of which
@@ -413,8 +403,5 @@ func (e *explanation) shrunk() string {
 	if c.PID.Known || c.Comm != "" {
 		text += " by " + process(c.PID, c.Comm)
 	}
-	if c.AgoNS.Known {
-		text += " " + spanText(c.AgoNS.Value) + " before"
-	}
-	return text
+	return text + when(c.AgoNS.Known, " "+spanText(c.AgoNS.Value)+" before")
 }
