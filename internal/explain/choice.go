@@ -51,10 +51,8 @@ func (e *explanation) killedTogether() {
 	if top == nil {
 		return
 	}
-	text := "memory.oom.group=1"
-	if top.UsageBytes.Known {
-		text += " on a cgroup that holds " + sizeText(top.UsageBytes.Value)
-	}
+	text := "memory.oom.group=1" + when(top.UsageBytes.Known, " on a cgroup that holds "+sizeText(top.UsageBytes.Value)) +
+		": its processes are killed together, except those at oom_score_adj -1000"
 	var spared []string
 	for _, c := range e.rec.Candidates {
 		inside := c.Cgroup == "" || c.Cgroup == top.Cgroup || strings.HasPrefix(c.Cgroup, top.Cgroup+"/")
@@ -62,11 +60,7 @@ func (e *explanation) killedTogether() {
 			spared = append(spared, process(c.PID, c.Comm))
 		}
 	}
-	text += ": its processes are killed together, except those at oom_score_adj -1000"
-	if len(spared) > 0 {
-		text += " (" + strings.Join(spared, ", ") + ")"
-	}
-	e.add(finding{code: codeVictimGroup, text: text})
+	e.add(finding{code: codeVictimGroup, text: text + when(len(spared) > 0, " ("+strings.Join(spared, ", ")+")")})
 }
 
 func (e *explanation) allocatingTask() bool {

@@ -10,10 +10,8 @@ func (e *explanation) dirtyCache() {
 	if e.nodesOnly() || !ratio(dirty, e.total.Value, 1, 8) {
 		return
 	}
-	text := partText(dirty, e.total.Value) + " is page cache that waits to be written"
-	if ratio(first(e.memory.Stat, statUnstable).Value, dirty, 1, 2) {
-		text += ", most of it to an NFS server"
-	}
+	text := partText(dirty, e.total.Value) + " is page cache that waits to be written" +
+		when(ratio(first(e.memory.Stat, statUnstable).Value, dirty, 1, 2), ", most of it to an NFS server")
 	e.add(finding{code: codeMemoryDirty, text: text, aside: text, lead: e.shortage() + ": " + text,
 		settles: dominates(dirty, e.total.Value, e.lruAnon)})
 }

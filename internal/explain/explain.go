@@ -307,20 +307,12 @@ func (e *explanation) exit() {
 		e.add(finding{code: codeExitGone, text: text, aside: when(after < slowExit, text)})
 	}
 	if x.ReaperGaveUp.Or(false) {
-		text := "the OOM reaper could not free its memory"
-		if rss, ok := x.RSSBytes.Get(); ok {
-			text += "; " + sizeText(rss) + " were still resident"
-		}
+		text := "the OOM reaper could not free its memory" + when(x.RSSBytes.Known, "; "+sizeText(x.RSSBytes.Value)+" were still resident")
 		e.add(finding{code: codeExitGaveUp, text: text, settles: true})
 	}
 	if x.Reaped.Or(false) {
-		text := "the OOM reaper freed its memory"
-		if ns, ok := x.ReapedAfterNS.Get(); ok {
-			text += " within " + spanText(ns)
-		}
-		if rss, ok := x.RSSBytes.Get(); ok {
-			text += "; " + sizeText(rss) + " resident were left"
-		}
+		text := "the OOM reaper freed its memory" + when(x.ReapedAfterNS.Known, " within "+spanText(x.ReapedAfterNS.Value)) +
+			when(x.RSSBytes.Known, "; "+sizeText(x.RSSBytes.Value)+" resident were left")
 		e.add(finding{code: codeExitReaped, text: text, aside: text})
 	}
 	for _, code := range [...]string{codeExitSlow, codeExitGone, codeExitReaped} {

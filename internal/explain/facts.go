@@ -8,7 +8,8 @@ import (
 	"github.com/oomtrace/oomtrace/internal/oom"
 )
 
-// size is a number of bytes that may be unknown.
+// size is a number of bytes that may be unknown. One that is has the value 0, of which nothing is
+// a share, nor is it one of anything: see ratio.
 type size = oom.Opt[uint64]
 
 // unkillable is the oom_score_adj of tasks that are never killed.

@@ -357,10 +357,7 @@ func (e *explanation) newProcess(g growth, growers []oom.Grower) {
 		if p.StartTime.IsZero() || age < 0 || age.Seconds() > 1.5*g.seconds+1 || float64(p.ChargedBytes.Value) < 0.5*(g.to-g.from) {
 			continue
 		}
-		who := process(p.PID, p.Comm)
-		if p.Exited.Or(false) {
-			who += ", which has exited,"
-		}
+		who := process(p.PID, p.Comm) + when(p.Exited.Or(false), ", which has exited,")
 		text := sprintf("%s charged %s; it had started %s before", who, sizeText(p.ChargedBytes.Value), spanText(uint64(age)))
 		e.add(finding{code: codeGrewNew, text: text, aside: text})
 		return

@@ -119,9 +119,7 @@ func (e *explanation) lowered() {
 	if c != nil && c.AgoNS.Known && !writes {
 		text += " " + spanText(c.AgoNS.Value) + " before"
 	}
-	if l.UsageBytes.Value > l.MaxBytes.Value {
-		text += ", with " + sizeText(l.UsageBytes.Value) + " in use"
-	}
+	text += when(l.UsageBytes.Value > l.MaxBytes.Value, ", with "+sizeText(l.UsageBytes.Value)+" in use")
 	e.add(finding{code: codeLimitLowered, text: text, aside: text, settles: writes || over || recent,
 		doubt: when(!writes && c == nil, "charges that the kernel may not refuse")})
 }
@@ -390,10 +388,7 @@ func (e *explanation) kindUnknown(whole uint64) {
 			doubt: "pages that forked tasks share: each counts them", settles: true})
 		return
 	}
-	text := sizeText(whole) + " in use"
-	if e.max.Known {
-		text += ", limit " + sizeText(e.max.Value)
-	}
+	text := sizeText(whole) + " in use" + when(e.max.Known, ", limit "+sizeText(e.max.Value))
 	doubt := "any kind of memory: memory.stat is not in the record"
 	if known := e.counted(); known.Known {
 		doubt = "memory in no counter of the record: those there come to " + sizeText(known.Value)
@@ -466,9 +461,8 @@ func (e *explanation) kernelDetail(whole uint64) string {
 		case "slab":
 			w += e.slabCaches()
 		case zswapPart:
-			if held := first(e.limit.Stat, oom.LimitZswapped); held.Known {
-				w += " for " + sizeText(held.Value) + " swapped out"
-			}
+			held := first(e.limit.Stat, oom.LimitZswapped)
+			w += when(held.Known, " for "+sizeText(held.Value)+" swapped out")
 		case uncounted, kmemOnly:
 			// The tracer does not read all of memory.stat.
 			w = sizeText(p.Value) + " " + p.name + when(p.name == uncounted && e.rec.Source == oom.SourceBPF, " that was read")

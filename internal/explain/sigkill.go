@@ -28,9 +28,7 @@ func (e *explanation) sigkill() {
 	case oom.CauseCgroupKill:
 		text = "cgroup.kill of its cgroup, written by " + by
 	}
-	if e.rec.Incident != "" {
-		text += ", following an OOM kill"
-	}
+	text += when(e.rec.Incident != "", ", following an OOM kill")
 	e.add(finding{code: code, text: text, doubt: doubt, settles: true})
 	e.memoryThen()
 }

@@ -79,7 +79,10 @@ func (e *explanation) besideSwap(s string) string {
 
 // swapReadLate: swap that was read after the kill may hold the victim's already.
 func (e *explanation) swapReadLate() string {
-	return when(e.swapLate, ", read after the kill") + when(e.swapGiven.Value > 0, " and less the victim's "+sizeText(e.swapGiven.Value))
+	if e.swapGiven.Value > 0 {
+		return ", read after the kill and less the victim's " + sizeText(e.swapGiven.Value)
+	}
+	return when(e.swapLate, ", read after the kill")
 }
 
 // lateDecides: what swap counts as depends on when it was read, so nothing is sure.
@@ -109,10 +112,7 @@ func (e *explanation) swapoff() bool {
 	if by == "" && used == 0 {
 		return false
 	}
-	text := "swap is being turned off" + cmp.Or(by, " (swapoff)")
-	if used > 0 {
-		text += ", with " + sizeText(used) + " still in it"
-	}
+	text := "swap is being turned off" + cmp.Or(by, " (swapoff)") + when(used > 0, ", with "+sizeText(used)+" still in it")
 	e.add(finding{code: codeSwapoff, text: text, aside: text, lead: e.shortage() + ", and " + text, doubt: doubt})
 	return true
 }
@@ -323,11 +323,18 @@ func (e *explanation) locked(whole, unevictable, swappable size) bool {
 		// locked_vm counts address space; what is resident of it is at most rss.
 		own = v.LockedVMBytes.Value
 	}
-	f, bytes := finding{code: codeSwapUnevictable}, unevictable.Value
-	half := bytes/2 + 1
+	bytes := unevictable.Value
+	most := dominates(bytes, whole.Value, swappable)
+	if !unevictable.Known {
+		bytes = min(own, v.RSSBytes.Value)
+		most = ratio(bytes, whole.Value, 2, 5)
+	}
+	if !ratio(bytes, whole.Value, 1, 4) || e.cgroup && !most {
+		return false
+	}
+	f, half := finding{code: codeSwapUnevictable, settles: most && !e.cgroup}, bytes/2+1
 	switch {
 	case !unevictable.Known:
-		bytes = min(own, v.RSSBytes.Value)
 		f.code = codeSwapMlocked
 		f.text = sprintf("this process locked %s with mlock and holds %s of %s", sizeText(own), sizeText(v.RSSBytes.Value), sizeText(whole.Value))
 	case !e.cgroup && e.mlocked.Value >= half:
@@ -347,14 +354,7 @@ func (e *explanation) locked(whole, unevictable, swappable size) bool {
 	default:
 		f.text = partText(bytes, whole.Value) + " is unevictable (ramfs, SHM_LOCK) and stays in memory"
 	}
-	most := ratio(bytes, whole.Value, 2, 5)
-	if unevictable.Known {
-		most = dominates(bytes, whole.Value, swappable)
-	}
-	if !ratio(bytes, whole.Value, 1, 4) || e.cgroup && !most {
-		return false
-	}
-	f.lead, f.aside, f.settles = e.shortage()+": "+f.text+e.moreSwap(), f.text, most && !e.cgroup
+	f.lead, f.aside = e.shortage()+": "+f.text+e.moreSwap(), f.text
 	switch {
 	case e.cgroup && f.code == codeSwapMlocked:
 		f.aside = "locked with mlock, it cannot be swapped"

@@ -50,12 +50,10 @@ func (e *explanation) minTTL() bool {
 	default:
 		return false
 	}
-	f := finding{code: codeMinTTL, doubt: doubt,
-		text: "kswapd asked for the kill: lru_gen/min_ttl_ms keeps what was used lately, and too little else could be reclaimed"}
 	swapLeft := ratio(e.swapFree.Value, e.swapTotal.Value, 1, 5)
-	if swapLeft {
-		f.text += sprintf(", with %s of swap free", partText(e.swapFree.Value, e.swapTotal.Value))
-	}
+	f := finding{code: codeMinTTL, doubt: doubt,
+		text: "kswapd asked for the kill: lru_gen/min_ttl_ms keeps what was used lately, and too little else could be reclaimed" +
+			when(swapLeft, ", with "+partText(e.swapFree.Value, e.swapTotal.Value)+" of swap free")}
 	// Otherwise it would have come to a kill a little later without that setting.
 	f.settles = swapLeft || !e.swapTotal.Known || !e.tight() || ratio(e.lruFile.Value, e.total.Value, 1, 4)
 	f.aside = when(!f.settles, "kswapd asked for the kill, as lru_gen/min_ttl_ms has it")
@@ -162,7 +160,8 @@ func (e *explanation) freeListed() (free, total size) {
 // pagefault_out_of_memory). The page allocator, if it was that, had asked with its own before.
 // With a tenth of the memory free and no zones in the record, it was something else.
 func (e *explanation) faultFailed() {
-	if e.settled() || e.sysrq || len(e.memory.Zones) > 0 || e.trigger.GFPMask != oom.Some(uint32(0)) || !all(e.free, e.total).Known || e.tight() {
+	if e.settled() || e.sysrq || len(e.memory.Zones) > 0 || e.trigger.GFPMask != oom.Some(uint32(0)) ||
+		!all(e.free, e.total).Known || e.tight() {
 		return
 	}
 	text := "memory was not short: " + partText(e.free.Value, e.total.Value) + " is free"
@@ -272,7 +271,8 @@ func (e *explanation) kernelHolds() {
 		zones.text += "; " + text
 		return
 	}
-	e.add(finding{code: codeMemoryKernel, text: text + e.allocated(e.kernelSite()), lead: e.shortage() + ": " + texts[0], aside: strings.Join(asides, "; "),
+	e.add(finding{code: codeMemoryKernel, text: text + e.allocated(e.kernelSite()), lead: e.shortage() + ": " + texts[0],
+		aside:   strings.Join(asides, "; "),
 		settles: dominates(kernel, total, e.lruAnon),
 		doubt:   when(!first(e.memory.Stat, oom.StatSlabUnrecl).Known, "slab that can be dropped: this kernel counts it with the rest")})
 }
@@ -388,10 +388,8 @@ func (e *explanation) compressed() {
 	if !ratio(e.zspages.Value, e.total.Value, 1, 8) {
 		return
 	}
-	text := partText(e.zspages.Value, e.total.Value) + " holds what zram or zswap keeps compressed"
-	if e.gainless() {
-		text += ", for " + sizeText(e.swapped()) + " that is swapped out"
-	}
+	text := partText(e.zspages.Value, e.total.Value) + " holds what zram or zswap keeps compressed" +
+		when(e.gainless(), ", for "+sizeText(e.swapped())+" that is swapped out")
 	e.add(finding{code: codeMemoryZram, text: text, lead: e.outOfSwap("could not take more: " + text),
 		aside: when(ratio(e.zspages.Value, e.total.Value, 1, 4), text+when(e.gainless(), "; more of that swap would not help"))})
 }
@@ -446,5 +444,6 @@ func (e *explanation) constrained() {
 	}
 	code, nodes := e.constraint()
 	text := "the kernel limits the allocation to " + nodes + when(e.free.Known, "; the whole machine has "+sizeText(e.free.Value)+" free")
-	e.add(finding{code: code, text: text + e.shrunk(), doubt: "a shortage of the whole machine: the record does not show how short those nodes are", settles: true})
+	e.add(finding{code: code, text: text + e.shrunk(), settles: true,
+		doubt: "a shortage of the whole machine: the record does not show how short those nodes are"})
 }

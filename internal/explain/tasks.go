@@ -26,7 +26,8 @@ type taskSizes struct {
 func sizeTasks(tasks []oom.Candidate, most uint64) (t taskSizes, ok bool) {
 	t.smallest = ^uint64(0)
 	names, groups := map[string]uint64{}, map[string]uint64{}
-	for _, c := range tasks {
+	for i := range tasks {
+		c := &tasks[i]
 		s := taskSize(c.RSSBytes, c.SwapBytes, c.PgtablesBytes)
 		switch {
 		case !s.Known:
@@ -253,7 +254,8 @@ func (e *explanation) biggestTask() (best holding) {
 	if e.rec.Victim != nil && !e.cgroup && !exceeds(v.RSSBytes.Value, whole) { // a limit's verdict names the victim
 		best = holding{who: "this process holds", bytes: v.RSSBytes.Value}
 	}
-	for _, c := range e.rec.Candidates {
+	for i := range e.rec.Candidates {
+		c := &e.rec.Candidates[i]
 		if e.rec.Victim != nil && c.PID.Known && c.PID == v.PID || c.RSSBytes.Value <= best.bytes || exceeds(c.RSSBytes.Value, whole) {
 			continue
 		}
@@ -275,7 +277,8 @@ func (e *explanation) biggestGroup() (best holding) {
 	}
 	type group struct{ bytes, n uint64 }
 	groups := map[string]group{}
-	for _, c := range e.rec.Candidates {
+	for i := range e.rec.Candidates {
+		c := &e.rec.Candidates[i]
 		key := c.Comm
 		if byCgroup {
 			key = c.Cgroup

@@ -48,8 +48,10 @@ type zoneSum struct {
 func (e *explanation) zones() {
 	usable, rest := zoneSum{movable: e.movable(), oneNode: e.oneNode(), order: e.trigger.Order.Or(0)}, zoneSum{movable: true}
 	usable.halves = e.rec.Source == oom.SourceKmsg && len(e.trigger.GFPFlags) == 0
-	guess := e.nodesUnknown()
-	fullest, anyShort := e.fullestNode()
+	guess, anyShort, fullest := e.nodesUnknown(), true, oom.Opt[int32]{}
+	if guess {
+		fullest, anyShort = e.fullestNode()
+	}
 	for i := range e.memory.Zones {
 		z, of := &e.memory.Zones[i], &rest
 		// By the time of the kill, others may have given some memory back: the
@@ -82,7 +84,8 @@ func (e *explanation) noUsableZone() {
 	if e.rec.Scope == oom.ScopeMempolicy {
 		nodes = e.trigger.Nodemask
 	}
-	if !e.nodesOnly() || slices.ContainsFunc(e.memory.Zones, func(z oom.Zone) bool { return !z.Node.Known || !oom.InNodes(nodes, z.Node.Value) }) {
+	others := func(z oom.Zone) bool { return !z.Node.Known || !oom.InNodes(nodes, z.Node.Value) }
+	if !e.nodesOnly() || slices.ContainsFunc(e.memory.Zones, others) {
 		return // the log holds zones of others, so that it need not hold all of these
 	}
 	code, whose := e.constraint()
@@ -91,8 +94,8 @@ func (e *explanation) noUsableZone() {
 		doubt: when(e.rec.Incomplete.Or(false), "a shortage of zones that the log lacks: it is cut"), settles: true})
 }
 
-// constraint is the code for the nodes that the kernel limits the request to, and what the
-// summary calls them: without such a limit, for its zones.
+// constraint is the code for the nodes that the kernel limits the request to, and what they are
+// called; without such a limit, those for its zones.
 func (f *facts) constraint() (code, whose string) {
 	switch f.rec.Scope {
 	case oom.ScopeCpuset:
@@ -131,8 +134,8 @@ func (e *explanation) wasShort(usable, rest *zoneSum) bool {
 }
 
 // notShort: the zones that the request may use have more above their high watermarks
-// and reserves than these marks are, and 1/32 of the RAM, in blocks of the order. Whatever failed, it was
-// not for want of memory; or much was given back since. SysRq-f comes from no request:
+// and reserves than these marks are, and 1/32 of the RAM, in blocks of the order. Whatever failed,
+// it was not for want of memory; or much was given back since. SysRq-f comes from no request:
 // tight says of it how much is free.
 func (e *explanation) notShort(z *zoneSum) {
 	t := e.trigger
@@ -175,7 +178,8 @@ func (e *explanation) policyHidden() bool {
 		if !node.Known || z.n == 0 || z.short != z.n || z.noMin || z.free >= z.min {
 			continue
 		}
-		e.add(finding{code: codeNodeMempolicy, settles: true, doubt: "memory that was given back just before the kill: the log lacks the request's memory policy",
+		e.add(finding{code: codeNodeMempolicy, settles: true,
+			doubt: "memory that was given back just before the kill: the log lacks the request's memory policy",
 			text: sprintf("node %d has %s free, below its watermarks, the rest of the machine %s, and a memory policy probably limits the request to that node",
 				node.Value, sizeText(z.free), sizeText(sub(e.free.Value, z.free)))})
 		return true
