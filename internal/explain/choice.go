@@ -1,6 +1,7 @@
 package explain
 
 import (
+	"cmp"
 	"strings"
 
 	"github.com/oomtrace/oomtrace/internal/oom"
@@ -9,28 +10,25 @@ import (
 // choice says why it was this victim, and what its exit releases. These reasons
 // never are the verdict: they do not say why memory ran out.
 func (e *explanation) choice() {
-	v := e.rec.Victim
-	if v == nil || e.rec.Kind != oom.KindKill {
+	if e.rec.Victim == nil || e.rec.Kind != oom.KindKill {
 		return
 	}
 	e.killedTogether()
-	trigger, origin := e.allocatingTask(v), e.origin(v)
-	if e.group && !v.BadnessPages.Known || trigger || origin {
+	trigger, origin := e.allocatingTask(), e.origin()
+	if e.group != nil && !e.victim.BadnessPages.Known || trigger || origin {
 		// Not chosen by its size.
 		return
 	}
-	e.spared(v)
-	if !e.group {
-		e.small(v)
-	}
+	e.spared()
+	e.small()
 }
 
 // origin: a task that takes memory out of swap or KSM goes first, unweighed
 // (mm/oom_kill.c, oom_evaluate_task: oom_task_origin).
-func (e *explanation) origin(v *oom.Victim) bool {
-	t := e.rec.Trigger
+func (e *explanation) origin() bool {
+	v := e.victim
 	ksm := e.inStack("unmerge_and_remove_all_rmap_items") || e.inStack("run_store") && e.inStack("unmerge_ksm_pages", "break_ksm", "break_ksm_pmd_entry")
-	if !v.OOMOrigin.Or(false) && (!ksm || v.OOMOrigin.Known || !v.PID.Known || v.PID != t.PID) {
+	if !v.OOMOrigin.Or(false) && (!ksm || v.OOMOrigin.Known || !v.PID.Known || v.PID != e.trigger.PID) {
 		return false
 	}
 	what := "memory out of swap (swapoff) or KSM"
@@ -46,74 +44,52 @@ func (e *explanation) origin(v *oom.Victim) bool {
 	return true
 }
 
-// groupLevel is the topmost cgroup with memory.oom.group, from the victim's up
-// to the one at its limit, as mem_cgroup_get_oom_group has it (mm/memcontrol.c).
-func (f *facts) groupLevel() *oom.CgroupLimit {
-	var top *oom.CgroupLimit
-	levels := victimLevels(f.rec.Victim)
-	for i := range levels {
-		c := &levels[i]
-		if c.OOMGroup.Or(false) {
-			top = c
-		}
-		if l := f.rec.Limit; f.cgroup && l != nil && c.Cgroup == l.Cgroup {
-			break
-		}
-	}
-	return top
-}
-
 // killedTogether: all of the group but init and those at -1000, of which some may be
 // listed.
 func (e *explanation) killedTogether() {
-	top := e.groupLevel()
+	top := e.group
 	if top == nil {
 		return
 	}
-	text := "memory.oom.group=1"
-	if top.UsageBytes.Known {
-		text += " on a cgroup that holds " + sizeText(top.UsageBytes.Value)
-	}
+	text := "memory.oom.group=1" + when(top.UsageBytes.Known, " on a cgroup that holds "+sizeText(top.UsageBytes.Value)) +
+		": its processes are killed together, except those at oom_score_adj -1000"
 	var spared []string
-	for i := range e.rec.Candidates {
-		c := &e.rec.Candidates[i]
+	for _, c := range e.rec.Candidates {
 		inside := c.Cgroup == "" || c.Cgroup == top.Cgroup || strings.HasPrefix(c.Cgroup, top.Cgroup+"/")
-		if c.OOMScoreAdj == oom.Some(int32(unkillable)) && inside && len(spared) < 3 {
+		if c.OOMScoreAdj.Or(0) == unkillable && inside && len(spared) < 3 {
 			spared = append(spared, process(c.PID, c.Comm))
 		}
 	}
-	text += ": its processes are killed together, except those at oom_score_adj -1000"
-	if len(spared) > 0 {
-		text += " (" + strings.Join(spared, ", ") + ")"
-	}
-	e.add(finding{code: codeVictimGroup, text: text})
+	e.add(finding{code: codeVictimGroup, text: text + when(len(spared) > 0, " ("+strings.Join(spared, ", ")+")")})
 }
 
-func (e *explanation) allocatingTask(v *oom.Victim) bool {
-	m, t := e.rec.Memory, e.rec.Trigger
-	if e.cgroup || e.sysrq || m == nil || !m.OOMKillAllocatingTask.Or(false) {
+func (e *explanation) allocatingTask() bool {
+	v, t := e.victim, e.trigger
+	if e.cgroup || e.sysrq || !e.memory.OOMKillAllocatingTask.Or(false) {
 		return false
 	}
-	const set = "vm.oom_kill_allocating_task is 1: "
+	text := ""
 	switch {
-	case t != nil && v.PID.Known && (t.PID == v.PID || !t.PID.Known && t.TID == v.TID):
-		e.add(finding{code: codeVictimTrigger, text: sprintf(set+"pid %d asked for memory and was killed for it", v.PID.Value)})
-	case e.rec.Source == oom.SourceKmsg && t != nil && t.TID.Known && v.TID.Known:
+	case e.rec.Trigger != nil && v.PID.Known && (t.PID == v.PID || !t.PID.Known && t.TID == v.TID):
+		text = sprintf("pid %d asked for memory and was killed for it", v.PID.Value)
+	case e.rec.Source == oom.SourceKmsg && t.TID.Known && v.TID.Known:
 		// The kernel's own line says that it was chosen so: up to 5.0 one of its children dies
 		// for it (oom_kill_process).
-		e.add(finding{code: codeVictimTrigger, text: set + process(t.TID, t.Comm) + " asked for memory and was chosen for it; a child or another thread of it was killed"})
-	case e.rec.Source == oom.SourceKmsg && (t == nil || !t.TID.Known):
-		e.add(finding{code: codeVictimTrigger, text: set + "the task that asked for memory was chosen for it"})
+		text = process(t.TID, t.Comm) + " asked for memory and was chosen for it; a child or another thread of it was killed"
+	case e.rec.Source == oom.SourceKmsg && !t.TID.Known:
+		text = "the task that asked for memory was chosen for it"
 	default:
 		return false
 	}
+	e.add(finding{code: codeVictimTrigger, text: "vm.oom_kill_allocating_task is 1: " + text})
 	return true
 }
 
 // spared looks for a task at least 10 % bigger, for the numbers of two tasks are
 // not read at one moment, with a lower oom_score_adj. One below a tenth of the memory
 // is left out.
-func (e *explanation) spared(v *oom.Victim) {
+func (e *explanation) spared() {
+	v := e.victim
 	if !v.RSSBytes.Known || !v.OOMScoreAdj.Known {
 		return
 	}
@@ -154,16 +130,12 @@ func common(c *oom.Candidate, v *oom.Victim) (candidate, victim uint64) {
 // from being dropped by mlock. Sockets, pipes and other kernel memory of its own go
 // with it too and are not in these numbers, so that nothing is said where they are
 // what fills the memory.
-func (e *explanation) small(v *oom.Victim) {
-	whole := e.max
+func (e *explanation) small() {
+	v, whole := e.victim, e.max.Value
 	if !e.cgroup {
-		whole = e.whole()
-		if !whole.Known {
-			whole = e.rec.DomainBytes
-		}
+		whole = cmp.Or(e.whole(), e.rec.DomainBytes).Value // the first that is known
 	}
-	noSwap := e.swapTotal.Known && e.swapTotal.Value == 0
-	if !v.AnonRSSBytes.Known || !v.SwapBytes.Known && !noSwap || !whole.Known || whole.Value == 0 {
+	if e.group != nil || !v.AnonRSSBytes.Known || !v.SwapBytes.Known && !isNone(e.swapTotal) || whole == 0 {
 		return
 	}
 	switch e.cause() {
@@ -172,8 +144,7 @@ func (e *explanation) small(v *oom.Victim) {
 	}
 	own := add(v.AnonRSSBytes.Value, v.SwapBytes.Value, v.PgtablesBytes.Value, v.ShmemRSSBytes.Value,
 		min(v.LockedVMBytes.Value, v.FileRSSBytes.Value))
-	if ratio(own, whole.Value, 1, 50) {
-		return
+	if !ratio(own, whole, 1, 50) {
+		e.add(finding{code: codeVictimSmall, text: "the kill may free little: it releases at most " + partText(own, whole)})
 	}
-	e.add(finding{code: codeVictimSmall, text: "the kill may free little: it releases at most " + partText(own, whole.Value)})
 }

@@ -1,7 +1,5 @@
 package explain
 
-import "slices"
-
 // Code is one stable code of a reason or a verdict.
 type Code struct {
 	Name string
@@ -104,9 +102,7 @@ func checkOf(code string) string {
 const checkSwap = "swapon --show and grep VmSwap /proc/*/status; trace with BPF for swap's state at the kill"
 
 // Codes returns every code with its meaning, in the order of docs/why.md.
-func Codes() []Code { return slices.Concat(limitCodes(), memoryCodes(), otherCodes()) }
-
-func limitCodes() []Code {
+func Codes() []Code {
 	const stat = "memory.stat of the cgroup at its limit: anon, file, shmem, kernel, sock"
 	return []Code{
 		{codeLimitAnon, "a cgroup's limit is used up, mostly by anonymous memory", stat},
@@ -136,11 +132,6 @@ func limitCodes() []Code {
 		{codeKubeletRequest, "kubelet gives no swap to a container with this memory request", ""},
 		{codeKubeletLimited, "kubelet's LimitedSwap set the size of the swap share", ""},
 		{codeKubeletUnsure, "kubelet forbids the pod to swap, by a rule that the record does not show", ""},
-	}
-}
-
-func memoryCodes() []Code {
-	return []Code{
 		{codeMemoryLow, "the machine has no free memory above its watermarks", checkSwap},
 		{codeNotShort, "memory was free above the watermarks: the machine was not short of it", "trigger.kernel_stack: a page fault may fail for want of a cgroup's charge or in a driver; dmesg just before"},
 		{codeMinTTL, "kswapd asked for the kill: min_ttl_ms keeps what was used lately from reclaim", "cat /sys/kernel/mm/lru_gen/min_ttl_ms"},
@@ -166,11 +157,6 @@ func memoryCodes() []Code {
 		{codeGrewSawtooth, "memory rose and fell, and the last rise met the limit", ""},
 		{codeGrewNew, "what grew is a process, or a whole cgroup, that had just started", ""},
 		{codeFullForLong, "the limit had been used up for long", ""},
-	}
-}
-
-func otherCodes() []Code {
-	return []Code{
 		{codeVictimAdj, "a bigger task was spared for its lower oom_score_adj", ""},
 		{codeVictimTrigger, "vm.oom_kill_allocating_task: the task that asked was killed", ""},
 		{codeVictimSmall, "the kill may free little: what it releases is small", ""},

@@ -12,7 +12,8 @@
 package explain
 
 import (
-	"strings"
+	"cmp"
+	"slices"
 
 	"github.com/oomtrace/oomtrace/internal/oom"
 )
@@ -28,6 +29,8 @@ type finding struct {
 	aside string
 	// doubt is what the verdict could also be.
 	doubt string
+	// settles makes it the verdict, unless a stronger one stands.
+	settles bool
 }
 
 // explanation collects the findings on one record.
@@ -35,9 +38,9 @@ type explanation struct {
 	facts
 	found   []finding
 	verdict string
-	// memory is the verdict on the memory where the record's own is another: that the
+	// beside is the verdict on the memory where the record's own is another: that the
 	// kill was asked for, or that nothing was killed.
-	memory  string
+	beside  string
 	special bool
 	// zonesShort: all zones that the request may use, whose sums are in held, are at or
 	// below their marks.
@@ -51,7 +54,7 @@ func Explain(rec *oom.Record) { rec.Why = Of(rec) }
 
 // Of returns the explanation of rec.
 func Of(rec *oom.Record) *oom.Why {
-	e := explanation{facts: gather(rec)}
+	e := explanation{facts: gather(rec), found: make([]finding, 0, 4)}
 	switch rec.Kind {
 	case oom.KindLost:
 		e.lost()
@@ -65,7 +68,12 @@ func Of(rec *oom.Record) *oom.Why {
 	return e.why()
 }
 
-func (e *explanation) add(f finding) { e.found = append(e.found, f) }
+func (e *explanation) add(f finding) {
+	e.found = append(e.found, f)
+	if f.settles {
+		e.settle(f.code)
+	}
+}
 
 func (e *explanation) get(code string) *finding {
 	for i := range e.found {
@@ -83,20 +91,18 @@ func (e *explanation) settle(code string) {
 	switch {
 	case e.verdict == "":
 		e.verdict = code
-	case e.special && e.memory == "":
-		e.memory = code
+	case e.special && e.beside == "":
+		e.beside = code
 	}
 }
 
 // settled reports that the memory has its verdict.
-func (e *explanation) settled() bool {
-	return e.verdict != "" && !e.special || e.memory != ""
-}
+func (e *explanation) settled() bool { return e.cause() != "" }
 
 // cause is the verdict on the memory.
 func (e *explanation) cause() string {
 	if e.special {
-		return e.memory
+		return e.beside
 	}
 	return e.verdict
 }
@@ -119,12 +125,11 @@ func (e *explanation) why() *oom.Why {
 			w.Reasons = append(w.Reasons, oom.Reason{Code: f.code, Text: f.text})
 		}
 	}
-	v, memory := e.get(e.verdict), e.get(e.memory)
-	doubted, tail := v, ""
-	if v.doubt == "" && memory != nil {
-		doubted = memory
+	v, beside := e.get(e.verdict), e.get(e.beside)
+	doubt, check, tail := v.doubt, v.code, ""
+	if doubt == "" && beside != nil {
+		doubt, check = beside.doubt, beside.code
 	}
-	doubt, check := doubted.doubt, doubted.code
 	if e.childPossible() {
 		const child = "a child of it that was killed: the log lacks that line or its end"
 		if doubt == "" {
@@ -138,24 +143,21 @@ func (e *explanation) why() *oom.Why {
 		w.Unsure = oom.Some(true)
 		w.Check = checkOf(check)
 	}
-	parts := []string{v.summary()}
-	room := maxSummary - len(tail) - len(parts[0])
+	w.Summary = v.summary()
 	try := func(s string) {
-		if room -= len(s) + 2; s != "" && room >= 0 {
-			parts = append(parts, s)
-		} else {
-			room += len(s) + 2
+		if s != "" && len(w.Summary)+len("; ")+len(s)+len(tail) <= maxSummary {
+			w.Summary += "; " + s
 		}
 	}
-	if memory != nil {
-		try(memory.summary())
+	if beside != nil {
+		try(beside.summary())
 	}
 	for i := range e.found {
-		if f := &e.found[i]; f != v && f != memory {
+		if f := &e.found[i]; f != v && f != beside {
 			try(f.aside)
 		}
 	}
-	w.Summary = strings.Join(parts, "; ") + tail
+	w.Summary += tail
 	return w
 }
 
@@ -163,15 +165,10 @@ func (e *explanation) why() *oom.Why {
 // next line whom it killed. That line has the sizes.
 func (e *explanation) childPossible() bool {
 	r := e.rec
-	return r.Kind == oom.KindKill && r.Source == oom.SourceKmsg && r.Incomplete.Or(false) && r.Victim != nil && r.Victim.Score.Known && !r.Victim.AnonRSSBytes.Known
+	return r.Kind == oom.KindKill && e.rowsLost() && e.victim.Score.Known && !e.victim.AnonRSSBytes.Known
 }
 
-func (f *finding) summary() string {
-	if f.lead != "" {
-		return f.lead
-	}
-	return f.text
-}
+func (f *finding) summary() string { return cmp.Or(f.lead, f.text) }
 
 // kill explains a kill, and an OOM that ended without one. The order of the
 // rules is the order of strength: what was asked for, what the kernel could
@@ -181,7 +178,7 @@ func (e *explanation) kill() {
 	switch {
 	case e.rec.Kind == oom.KindAlreadyExiting || e.rec.Kind == oom.KindNoVictim && e.over():
 	case e.cgroup:
-		e.limit()
+		e.atLimit()
 	case e.sysrq && !e.tight():
 		e.roomy()
 	default:
@@ -190,11 +187,10 @@ func (e *explanation) kill() {
 	e.choice()
 	if e.verdict == "" {
 		lead := e.shortage()
-		if s := e.victimSize; s.Known {
+		if s := taskSize(e.victim.RSSBytes, e.victim.SwapBytes, e.victim.PgtablesBytes); s.Known {
 			lead += "; this process held " + sizeText(s.Value)
 		}
-		e.add(finding{code: codeUnknown, lead: lead, doubt: "any cause: the record does not hold the memory's state"})
-		e.settle(codeUnknown)
+		e.add(finding{code: codeUnknown, lead: lead, doubt: "any cause: the record does not hold the memory's state", settles: true})
 	}
 }
 
@@ -207,10 +203,9 @@ func (e *explanation) shortage() string {
 		return partText(e.free.Value, e.total.Value) + " is free"
 	case e.has(codeMemoryLow) && !e.muchHeld():
 		return "no free memory"
-	case e.zonesShort && e.rec.Scope == oom.ScopeCpuset:
-		return "the nodes of the cpuset are out of memory"
-	case e.zonesShort && e.rec.Scope == oom.ScopeMempolicy:
-		return "the nodes of the memory policy are out of memory"
+	case e.zonesShort && e.nodesOnly():
+		_, nodes := e.constraint()
+		return nodes + " are out of memory"
 	}
 	return "out of memory"
 }
@@ -221,8 +216,7 @@ func (e *explanation) outcome() {
 	switch e.rec.Kind {
 	case oom.KindAlreadyExiting:
 		e.add(finding{code: codeAlreadyExiting, text: "the task was exiting already: the kernel marked it and sent no signal",
-			lead: "the process was exiting already: the kernel marked it, without a kill, so that it can finish"})
-		e.settle(codeAlreadyExiting)
+			lead: "the process was exiting already: the kernel marked it, without a kill, so that it can finish", settles: true})
 	case oom.KindNoVictim:
 		e.noVictim()
 	case oom.KindPanic:
@@ -232,8 +226,7 @@ func (e *explanation) outcome() {
 		if e.rec.Trigger == nil {
 			text = "an OOM happened here; the log holds neither how it began nor how it ended"
 		}
-		e.add(finding{code: codeCut, text: text})
-		e.settle(codeCut)
+		e.add(finding{code: codeCut, text: text, settles: true})
 	}
 	if e.sysrq && e.rec.Kind != oom.KindAlreadyExiting {
 		e.sysrqf()
@@ -249,23 +242,21 @@ func (e *explanation) sysrqf() {
 	if s := e.rec.Sender; s != nil {
 		text = process(s.PID, s.Comm) + " wrote f to /proc/sysrq-trigger"
 	}
-	e.add(finding{code: codeSysrq, text: text, aside: text})
-	e.settle(codeSysrq)
+	e.add(finding{code: codeSysrq, text: text, aside: text, settles: true})
 }
 
 func (e *explanation) panicked() {
 	text := "the kernel panicked instead of killing"
 	switch e.rec.Panic {
 	case oom.PanicOnOOM:
-		text = "the kernel panicked instead of killing: vm.panic_on_oom is set"
-		if m := e.rec.Memory; e.cgroup && m != nil && m.PanicOnOOM == oom.Some(uint32(2)) {
+		text += ": vm.panic_on_oom is set"
+		if e.cgroup && e.memory.PanicOnOOM == oom.Some(uint32(2)) {
 			text = "the kernel panicked instead of killing: vm.panic_on_oom is 2, and that holds at a cgroup's limit too"
 		}
 	case oom.PanicNoKillable:
 		text = "the kernel panicked: it found no killable process"
 	}
-	e.add(finding{code: codePanic, text: text})
-	e.settle(codePanic)
+	e.add(finding{code: codePanic, text: text, settles: true})
 }
 
 // over: by the time that nothing was found to kill, an earlier victim had given back
@@ -275,12 +266,6 @@ func (e *explanation) over() bool {
 }
 
 func (e *explanation) noVictim() {
-	spared, n := int64(0), int64(len(e.rec.Candidates))
-	for i := range e.rec.Candidates {
-		if e.rec.Candidates[i].OOMScoreAdj == oom.Some(int32(unkillable)) {
-			spared++
-		}
-	}
 	text := "the kernel found no killable process"
 	lead := text
 	switch {
@@ -289,14 +274,13 @@ func (e *explanation) noVictim() {
 	case e.over() && all(e.usage, e.max).Known:
 		lead = sprintf("%s limit was met (%s of %s in use by now), and %s", e.levelWord(), sizeText(e.usage.Value), sizeText(e.max.Value), text)
 	}
-	switch total, ok := e.rec.CandidatesTotal.Get(); {
-	case spared > 0 && spared == n:
-		text += sprintf(": each task listed (%d) has oom_score_adj -1000", spared)
-	case ok && total == 0:
+	switch n := len(e.rec.Candidates); {
+	case n > 0 && !slices.ContainsFunc(e.rec.Candidates, func(c oom.Candidate) bool { return c.OOMScoreAdj.Or(0) != unkillable }):
+		text += sprintf(": each task listed (%d) has oom_score_adj -1000", n)
+	case e.rec.CandidatesTotal == oom.Some(uint64(0)):
 		text += ": 0 tasks weighed"
 	}
-	e.add(finding{code: codeNoVictim, text: text, lead: lead})
-	e.settle(codeNoVictim)
+	e.add(finding{code: codeNoVictim, text: text, lead: lead, settles: true})
 }
 
 func (e *explanation) lost() {
@@ -304,8 +288,7 @@ func (e *explanation) lost() {
 	if v, ok := e.rec.Lost.Get(); ok {
 		n = sprintf("%d", v)
 	}
-	e.add(finding{code: codeLost, text: n + " records were lost here"})
-	e.settle(codeLost)
+	e.add(finding{code: codeLost, text: n + " records were lost here", settles: true})
 }
 
 // slowExit is when a victim is late: the reaper runs 2 s after the mark since
@@ -315,33 +298,21 @@ const slowExit = 5e9
 
 // exit explains the exit of a victim: the verdict is the weightiest of what happened.
 func (e *explanation) exit() {
-	x := e.rec.Exit
-	if x == nil {
-		x = &oom.Exit{}
-	}
+	x := orEmpty(e.rec.Exit)
 	if after, ok := x.AfterNS.Get(); ok {
 		text := "exited " + spanText(after) + " after the kill"
 		if after >= slowExit {
 			e.add(finding{code: codeExitSlow, text: text + ", 5 s or more"})
 		}
-		e.add(finding{code: codeExitGone, text: text, aside: aside(after < slowExit, text)})
+		e.add(finding{code: codeExitGone, text: text, aside: when(after < slowExit, text)})
 	}
 	if x.ReaperGaveUp.Or(false) {
-		text := "the OOM reaper could not free its memory"
-		if rss, ok := x.RSSBytes.Get(); ok {
-			text += "; " + sizeText(rss) + " were still resident"
-		}
-		e.add(finding{code: codeExitGaveUp, text: text})
-		e.settle(codeExitGaveUp)
+		text := "the OOM reaper could not free its memory" + when(x.RSSBytes.Known, "; "+sizeText(x.RSSBytes.Value)+" were still resident")
+		e.add(finding{code: codeExitGaveUp, text: text, settles: true})
 	}
 	if x.Reaped.Or(false) {
-		text := "the OOM reaper freed its memory"
-		if ns, ok := x.ReapedAfterNS.Get(); ok {
-			text += " within " + spanText(ns)
-		}
-		if rss, ok := x.RSSBytes.Get(); ok {
-			text += "; " + sizeText(rss) + " resident were left"
-		}
+		text := "the OOM reaper freed its memory" + when(x.ReapedAfterNS.Known, " within "+spanText(x.ReapedAfterNS.Value)) +
+			when(x.RSSBytes.Known, "; "+sizeText(x.RSSBytes.Value)+" resident were left")
 		e.add(finding{code: codeExitReaped, text: text, aside: text})
 	}
 	for _, code := range [...]string{codeExitSlow, codeExitGone, codeExitReaped} {
@@ -350,13 +321,12 @@ func (e *explanation) exit() {
 		}
 	}
 	if e.verdict == "" {
-		e.add(finding{code: codeUnknown, lead: "the record does not show how the victim exited", doubt: "a victim that is still alive"})
-		e.settle(codeUnknown)
+		e.add(finding{code: codeUnknown, lead: "the record does not show how the victim exited", doubt: "a victim that is still alive", settles: true})
 	}
 }
 
-// aside is text where it is to be said.
-func aside(say bool, text string) string {
+// when is text where it is to be said.
+func when(say bool, text string) string {
 	if say {
 		return text
 	}

@@ -1,13 +1,15 @@
 package explain
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 
 	"github.com/oomtrace/oomtrace/internal/oom"
 )
 
-// size is a number of bytes that may be unknown.
+// size is a number of bytes that may be unknown. One that is has the value 0, of which nothing is
+// a share, nor is it one of anything: see ratio.
 type size = oom.Opt[uint64]
 
 // unkillable is the oom_score_adj of tasks that are never killed.
@@ -16,32 +18,33 @@ const unkillable = -1000
 // facts are the numbers of one record, brought to one form: names of cgroup v1
 // and v2, and of the log and BPF, made alike.
 type facts struct {
-	rec    *oom.Record
-	cgroup bool
-	sysrq  bool
+	rec *oom.Record
+	// What the record lacks of these is empty here. Where it matters whether it does, rec says.
+	victim  *oom.Victim
+	trigger *oom.Trigger
+	limit   *oom.Limit
+	memory  *oom.Memory
+	cgroup  bool
+	sysrq   bool
 
 	// The cgroup at its limit.
-	usage, max                       size
-	memsw                            bool
-	clean                            bool // dirty holds all there is, so the rest is clean
-	anon, shmem, cache, dirty        size
-	hugetlb                          size
-	cacheOrShmem                     uint64 // in cache, yet may be shared memory
-	kernel                           size   // sockets included
-	kernelParts                      []part
-	limitUnevictable                 size
-	swapcached, limitWriteback, thps size
+	usage, max                   size
+	memsw                        bool
+	clean                        bool // dirty holds all there is, so the rest is clean
+	anon, shmem, cache, dirty    size
+	hugetlb                      size
+	cacheOrShmem                 uint64 // in cache, yet may be shared memory
+	kernel                       size   // sockets included
+	kernelParts                  []part // or of the machine's
+	limitUnevictable, swapcached size
 
 	// nodes is the RAM of the nodes that a cpuset or a memory policy allows.
 	nodes size
 
 	// The machine.
 	total, free, swapTotal, swapFree size
-	swapLate                         bool   // read after the kill
-	swapGiven                        uint64 // of the victim's, taken off swapFree
-	swapGivenKnown                   bool
-	swappiness                       oom.Opt[uint32]
-	lruGen                           oom.Opt[bool]
+	swapLate                         bool // read after the kill
+	swapGiven                        size // of the victim's, taken off swapFree
 	lruAnon, lruFile                 size
 	unevictable, mlocked             size
 	kernelFixed, missing             size
@@ -50,19 +53,14 @@ type facts struct {
 	isolatedAnon                     size // among lruAnon
 	hugeIdle, hugeHeld               size
 	sysShmem, writeback              size // of the latter, what may be swap's
-	fileDirty, unstable              size // page cache that waits to be written, and of it NFS's without a commit
-	hugeKnown, hugeRsvdKnown         bool
-	hugeLate                         bool // counted after the kill
-	vmallocKnown, stacksKnown        bool
-	percpuKnown                      bool
-	slabBoth                         bool // what can be dropped of slab is in kernelFixed
+	fileDirty                        size // page cache that waits to be written
 	zspages, freeCMA, gpu            size
-	balloon, reserved                size
+	balloon                          size
 	balloonIn                        bool // the total has the balloon's pages
 
-	// The victim: rss, swap and page tables are what the kernel's points count.
-	victimSize, victimAnon size
-	group                  bool // killed by memory.oom.group
+	// group is the cgroup whose memory.oom.group killed, at groupLevel of the victim's.
+	group      *oom.CgroupLimit
+	groupLevel int
 
 	// contradicts: the parts are more than the whole, so that they are not of one OOM.
 	contradicts bool
@@ -77,12 +75,15 @@ const (
 
 const zswapPart = "zswap"
 
+// statUnstable is what NFS wrote and the server has not committed: page cache, up to 5.7.
+const statUnstable = "unstable_bytes"
+
 const secondTables = "page tables of KVM or the IOMMU"
 
 // part is a named share of the kernel's memory.
 type part struct {
-	name  string
-	bytes uint64
+	name string
+	size
 }
 
 // sum adds those of the values that are known; it is unknown if none is.
@@ -96,6 +97,9 @@ func sum(v ...size) size {
 	return s
 }
 
+// isNone says that there is none, which is not to say that it is unknown.
+func isNone(v size) bool { return v.Known && v.Value == 0 }
+
 // all adds the values; it is unknown if one of them is.
 func all(v ...size) size {
 	for _, x := range v {
@@ -104,6 +108,14 @@ func all(v ...size) size {
 		}
 	}
 	return sum(v...)
+}
+
+// sumOf adds a number of each item.
+func sumOf[T any](list []T, number func(*T) uint64) (s uint64) {
+	for i := range list {
+		s = add(s, number(&list[i]))
+	}
+	return s
 }
 
 // first returns the first of the names that the statistics hold.
@@ -117,22 +129,36 @@ func first(s oom.Stats, names ...string) size {
 }
 
 func gather(rec *oom.Record) facts {
-	f := facts{rec: rec}
+	f := facts{rec: rec, victim: orEmpty(rec.Victim), trigger: orEmpty(rec.Trigger), limit: orEmpty(rec.Limit), memory: orEmpty(rec.Memory)}
 	f.cgroup = rec.Scope == oom.ScopeCgroup || rec.Scope == "" && rec.Limit != nil
-	f.sysrq = rec.Sysrq.Or(false) || rec.Trigger != nil && rec.Trigger.Order.Or(0) == -1
-	if rec.Limit != nil {
-		f.gatherLimit(rec.Limit)
-	}
-	if rec.Memory != nil {
-		f.gatherMemory(rec.Memory)
-		f.gatherNodes()
-	}
-	if v := rec.Victim; v != nil {
-		f.victimAnon = v.AnonRSSBytes
-		f.victimSize = taskSize(v.RSSBytes, v.SwapBytes, v.PgtablesBytes)
-		f.group = f.groupLevel() != nil
-	}
+	f.sysrq = rec.Sysrq.Or(false) || f.trigger.Order.Or(0) == -1
+	f.gatherGroup()
+	f.gatherLimit()
+	f.gatherMemory()
+	f.gatherNodes()
 	return f
+}
+
+// orEmpty is what p points to, or else nothing known.
+func orEmpty[T any](p *T) *T {
+	if p == nil {
+		p = new(T)
+	}
+	return p
+}
+
+// gatherGroup finds the topmost cgroup with memory.oom.group, from the victim's up
+// to the one at its limit, as mem_cgroup_get_oom_group has it (mm/memcontrol.c).
+func (f *facts) gatherGroup() {
+	for i := range f.victim.CgroupLimits {
+		c := &f.victim.CgroupLimits[i]
+		if c.OOMGroup.Or(false) {
+			f.group, f.groupLevel = c, i
+		}
+		if f.cgroup && f.rec.Limit != nil && c.Cgroup == f.limit.Cgroup {
+			return
+		}
+	}
 }
 
 // taskSize is what oom_badness counts. Without the resident size there is none;
@@ -144,13 +170,12 @@ func taskSize(rss, swap, tables size) size {
 	return sum(rss, swap, tables)
 }
 
-func (f *facts) gatherLimit(l *oom.Limit) {
-	st := l.Stat
+func (f *facts) gatherLimit() {
+	l, st := f.limit, f.limit.Stat
 	f.usage, f.max = l.UsageBytes, l.MaxBytes
 	f.anon = first(st, oom.LimitAnon, oom.LimitV1RSS)
 	f.gatherCache(st)
 	f.hugetlb = first(st, oom.LimitHugetlb)
-	f.thps = first(st, oom.LimitAnonTHP, "rss_huge_bytes")
 	f.limitUnevictable = first(st, oom.LimitUnevictable)
 	sock, known := first(st, oom.LimitSock), f.gatherKernelParts(st)
 	f.kernel = first(st, oom.LimitKernel)
@@ -176,12 +201,20 @@ func (f *facts) gatherLimit(l *oom.Limit) {
 		rest := sub(sub(f.usage.Value, user), add(sock.Value, f.hugetlb.Value))
 		f.kernel = oom.Some(max(f.kernel.Value, rest))
 	}
-	f.gatherUncounted(name, sub(f.kernel.Value, known.Value), st)
-	if sock.Value > 0 {
-		f.kernelParts = append(f.kernelParts, part{"sockets", sock.Value})
-	}
+	f.gatherUncounted(name, sub(f.kernel.Value, known.Value))
+	f.addParts(part{"sockets", sock})
 	f.kernel = sum(f.kernel, sock)
-	f.gatherMemsw(l)
+	f.gatherMemsw()
+}
+
+// addParts adds what is not 0 to the parts of the kernel's memory, and returns the sum.
+func (f *facts) addParts(parts ...part) (known size) {
+	for _, p := range parts {
+		if known = sum(known, p.size); p.Value > 0 {
+			f.kernelParts = append(f.kernelParts, p)
+		}
+	}
+	return known
 }
 
 // gatherCache tells page cache from tmpfs and shared memory, which is in the same counter.
@@ -213,34 +246,24 @@ func (f *facts) gatherKernelParts(st oom.Stats) size {
 	if !slab.Known {
 		slab = sum(first(st, oom.LimitSlabUnrecl), first(st, oom.LimitSlabReclaimable))
 	}
-	var known size
-	for _, p := range []struct {
-		name  string
-		bytes size
-	}{
-		{"slab", slab}, {"page tables", first(st, oom.LimitPagetables)}, {"kernel stacks", first(st, oom.LimitKernelStack)},
-		{"per-CPU memory", first(st, oom.LimitPercpu)}, {"vmalloc", first(st, oom.LimitVmalloc)},
-		{secondTables, first(st, oom.LimitSecPagetables)},
-		{zswapPart, first(st, oom.LimitZswap)}, // mm/memcontrol.c, obj_cgroup_charge_zswap
-	} {
-		if known = sum(known, p.bytes); p.bytes.Value > 0 {
-			f.kernelParts = append(f.kernelParts, part{p.name, p.bytes.Value})
-		}
-	}
-	return known
+	return f.addParts(
+		part{"slab", slab}, part{"page tables", first(st, oom.LimitPagetables)}, part{"kernel stacks", first(st, oom.LimitKernelStack)},
+		part{"per-CPU memory", first(st, oom.LimitPercpu)}, part{"vmalloc", first(st, oom.LimitVmalloc)},
+		part{secondTables, first(st, oom.LimitSecPagetables)},
+		part{zswapPart, first(st, oom.LimitZswap)}, // mm/memcontrol.c, obj_cgroup_charge_zswap
+	)
 }
 
 // gatherUncounted is for kernel memory that no counter has. Before 5.11 that is where
 // page tables are, of which the victim's are known.
-func (f *facts) gatherUncounted(name string, rest uint64, st oom.Stats) {
-	if v := f.rec.Victim; v != nil && !first(st, oom.LimitPagetables).Known {
-		if tables := min(v.PgtablesBytes.Value, rest); tables > 0 {
-			f.kernelParts = append(f.kernelParts, part{"page tables of this process", tables})
-			rest -= tables
-		}
+func (f *facts) gatherUncounted(name string, rest uint64) {
+	if !first(f.limit.Stat, oom.LimitPagetables).Known {
+		tables := min(f.victim.PgtablesBytes.Value, rest)
+		f.addParts(part{"page tables of this process", oom.Some(tables)})
+		rest -= tables
 	}
-	if rest > 0 && len(st) > 0 {
-		f.kernelParts = append(f.kernelParts, part{name, rest})
+	if len(f.limit.Stat) > 0 {
+		f.addParts(part{name, oom.Some(rest)})
 	}
 }
 
@@ -251,39 +274,37 @@ func (f *facts) gatherUncounted(name string, rest uint64, st oom.Stats) {
 func (f *facts) gatherDirty(st oom.Stats, kernel size) {
 	dirty, writeback := first(st, oom.LimitFileDirty, oom.LimitV1Dirty), first(st, oom.LimitFileWriteback, oom.LimitV1Writeback)
 	f.clean = all(dirty, writeback).Known
-	f.limitWriteback = writeback
 	f.swapcached = first(st, oom.LimitSwapcached)
 	if cached := f.swapcached.Value; cached > 0 {
 		// Some kernels count it with the files; where all kinds leave room for it, it is not.
-		if !f.usage.Known || add(f.anon.Value, f.cache.Value, f.shmem.Value, kernel.Value, cached) > f.usage.Value {
+		if add(f.anon.Value, f.cache.Value, f.shmem.Value, kernel.Value, cached) > f.usage.Value {
 			f.cache.Value = sub(f.cache.Value, cached)
 		}
-		f.anon = f.withSwapcached(cached, kernel)
+		f.addSwapcached(cached, kernel)
 		writeback.Value = sub(writeback.Value, cached)
 	}
 	f.dirty = sum(dirty, writeback)
 }
 
-// withSwapcached is the anonymous memory with what the swap cache alone holds.
+// addSwapcached adds to the anonymous memory what the swap cache alone holds.
 // What is mapped as well counts as anonymous already, while each page is charged
 // once: both together are no more than what the other kinds leave of the usage.
-func (f *facts) withSwapcached(cached uint64, kernel size) size {
+func (f *facts) addSwapcached(cached uint64, kernel size) {
 	if !f.anon.Known {
-		return f.anon
+		return
 	}
 	both := add(f.anon.Value, cached)
 	if f.usage.Known {
 		rest := sub(f.usage.Value, add(f.cache.Value, f.shmem.Value, kernel.Value))
 		both = min(both, max(f.anon.Value, rest))
 	}
-	return oom.Some(both)
+	f.anon.Value = both
 }
 
-func (f *facts) gatherMemory(m *oom.Memory) {
-	st := m.Stat
+func (f *facts) gatherMemory() {
+	m, st := f.memory, f.memory.Stat
 	f.total, f.free = m.TotalBytes, m.FreeBytes
 	f.swapTotal, f.swapFree = m.SwapTotalBytes, m.SwapFreeBytes
-	f.swappiness, f.lruGen = m.Swappiness, m.LRUGen
 	if f.swapTotal.Known && f.swapFree.Value > f.swapTotal.Value {
 		f.swapFree = size{}
 	}
@@ -296,12 +317,10 @@ func (f *facts) gatherMemory(m *oom.Memory) {
 	f.unevictable, f.mlocked = first(st, oom.StatUnevictable), first(st, oom.StatMlocked)
 	f.sysShmem = first(st, oom.StatShmem)
 	f.gatherWriteback(m)
-	f.freeCMA, f.balloon, f.reserved = first(st, oom.StatFreeCMA), first(st, oom.StatBalloon), first(st, oom.StatReserved)
-	f.zspages = first(st, oom.StatZspages)
+	f.freeCMA, f.balloon, f.zspages = first(st, oom.StatFreeCMA), first(st, oom.StatBalloon), first(st, oom.StatZspages)
 	f.gatherKernel(st)
 	f.gatherHuge(st)
-	known := f.gatherMissing(st)
-	f.leaveOut(known)
+	f.leaveOut(f.gatherMissing(st))
 }
 
 // gatherKernel takes the kernel's own memory: what stays, and what it should drop by itself.
@@ -310,13 +329,12 @@ func (f *facts) gatherKernel(st oom.Stats) {
 	slab, vmalloc, second := first(st, oom.StatSlabUnrecl), first(st, oom.StatVmalloc), first(st, oom.StatSecPageTable)
 	f.gpu, f.droppable = first(st, oom.StatGPUActive), first(st, oom.StatSlabReclaimable)
 	if both := first(st, "slab_bytes"); !slab.Known && both.Known { // up to 2.6.31
-		slab, f.droppable, f.slabBoth = both, oom.Some(uint64(0)), true
+		slab, f.droppable = both, oom.Some(uint64(0))
 	}
 	if f.droppable.Known {
 		f.droppable = sum(f.droppable, first(st, oom.StatKernelMisc), first(st, oom.StatGPUReclaim))
 	}
 	if f.kernelFixed = slab; slab.Known {
-		f.vmallocKnown, f.stacksKnown, f.percpuKnown = vmalloc.Known, stacks.Known, first(st, oom.StatPercpu).Known
 		// Most kernels have their stacks there too (CONFIG_VMAP_STACK).
 		vmalloc.Value = sub(vmalloc.Value, stacks.Value)
 		f.kernelFixed = sum(slab, stacks, tables, second, first(st, oom.StatPercpu), first(st, oom.StatBounce), vmalloc, f.gpu)
@@ -324,14 +342,10 @@ func (f *facts) gatherKernel(st oom.Stats) {
 	if f.cgroup {
 		return
 	}
-	for _, p := range []part{
-		{"slab", slab.Value}, {"kernel stacks", stacks.Value}, {"page tables", tables.Value}, {secondTables, second.Value},
-		{"per-CPU memory", first(st, oom.StatPercpu).Value}, {"vmalloc", vmalloc.Value}, {"GPU drivers", f.gpu.Value},
-	} {
-		if p.bytes > 0 {
-			f.kernelParts = append(f.kernelParts, p)
-		}
-	}
+	f.addParts(
+		part{"slab", slab}, part{"kernel stacks", stacks}, part{"page tables", tables}, part{secondTables, second},
+		part{"per-CPU memory", first(st, oom.StatPercpu)}, part{"vmalloc", vmalloc}, part{"GPU drivers", f.gpu},
+	)
 }
 
 // gatherMissing finds what is left of the RAM after everything that the kernel counts, which it
@@ -358,16 +372,15 @@ func (f *facts) gatherMissing(st oom.Stats) (known size) {
 func (f *facts) gatherWriteback(m *oom.Memory) {
 	f.writeback = first(m.Stat, oom.StatFileWriteback, "writeback_bytes")
 	dirty := first(m.Stat, oom.StatFileDirty, "dirty_bytes")
-	f.unstable = first(m.Stat, "unstable_bytes")
 	files := f.writeback
 	switch {
 	case m.SwapCacheBytes.Known:
 		files.Value = sub(files.Value, m.SwapCacheBytes.Value)
 		f.writeback.Value = min(f.writeback.Value, m.SwapCacheBytes.Value)
-	case m.SwapTotalBytes != oom.Some(uint64(0)):
+	case !isNone(m.SwapTotalBytes):
 		files.Value = 0
 	}
-	f.fileDirty = sum(dirty, files, f.unstable)
+	f.fileDirty = sum(dirty, files, first(m.Stat, statUnstable))
 }
 
 // exceeds says whether parts are more than the whole by an eighth and 1 MiB: counters are read
@@ -382,27 +395,24 @@ func (f *facts) leaveOut(known size) {
 	}
 	f.contradicts = f.rowsLost() && exceeds(known.Value, f.total.Value)
 	for _, part := range [...]*size{
-		&f.free, &f.lruAnon, &f.lruFile, &f.unevictable, &f.mlocked, &f.kernelFixed, &f.hugeIdle, &f.hugeHeld, &f.sysShmem, &f.zspages, &f.writeback, &f.droppable, &f.gpu, &f.isolatedAnon,
+		&f.free, &f.lruAnon, &f.lruFile, &f.unevictable, &f.mlocked, &f.kernelFixed, &f.hugeIdle, &f.hugeHeld, &f.sysShmem,
+		&f.zspages, &f.writeback, &f.droppable, &f.gpu, &f.isolatedAnon,
 	} {
 		if exceeds(part.Value, f.total.Value) {
 			f.contradicts, *part = true, size{}
 		}
 	}
 	if f.contradicts && !f.cgroup {
-		f.kernelFixed, f.missing, f.hugeIdle, f.hugeHeld, f.unevictable = size{}, size{}, size{}, size{}, size{}
-		f.droppable = size{}
+		var no size
+		f.kernelFixed, f.missing, f.hugeIdle, f.hugeHeld, f.unevictable, f.droppable = no, no, no, no, no, no
 	}
 }
 
 func (f *facts) gatherHuge(st oom.Stats) {
 	huge, free := first(st, oom.StatHugepagesTotal), first(st, oom.StatHugepagesFree)
-	f.hugeKnown = huge.Known
-	f.hugeLate = slices.Contains(f.rec.Sampled, oom.SampledHugepages)
 	if free.Known {
 		// Reserved pages are promised to a mapping: free, but not unused.
-		reserved := first(st, oom.StatHugepagesRsvd)
-		f.hugeRsvdKnown = reserved.Known
-		f.hugeIdle = oom.Some(sub(free.Value, reserved.Value))
+		f.hugeIdle = oom.Some(sub(free.Value, first(st, oom.StatHugepagesRsvd).Value))
 		f.hugeHeld = size{Value: sub(huge.Value, f.hugeIdle.Value), Known: huge.Known}
 	}
 }
@@ -411,21 +421,19 @@ func (f *facts) gatherHuge(st oom.Stats) {
 // kill has happened, and what the victim had there may be free by then. It is
 // taken off, for the question is what was free before.
 func (f *facts) gatherLateSwap() {
-	if f.swapLate = slices.Contains(f.rec.Sampled, oom.SampledSwapFree); !f.swapLate || !f.swapFree.Known {
-		return
-	}
-	if v := f.rec.Victim; v != nil && v.SwapBytes.Known {
-		f.swapGivenKnown, f.swapGiven = true, min(v.SwapBytes.Value, f.swapFree.Value)
-		f.swapFree.Value -= f.swapGiven
+	f.swapLate = slices.Contains(f.rec.Sampled, oom.SampledSwapFree)
+	if swapped := f.victim.SwapBytes; f.swapLate && f.swapFree.Known && swapped.Known {
+		f.swapGiven = oom.Some(min(swapped.Value, f.swapFree.Value))
+		f.swapFree.Value -= f.swapGiven.Value
 	}
 }
 
 // gatherMemsw is for v1, where the limit that was hit may be the one on memory and swap
 // together: a charge asks it first (mm/memcontrol.c, try_charge_memcg), also where it is no
 // higher than that on memory. What is swapped out is anonymous memory then.
-func (f *facts) gatherMemsw(l *oom.Limit) {
-	usage, maximum := l.MemswUsageBytes, l.MemswMaxBytes
-	if !usage.Known || !maximum.Known || !ratio(usage.Value, maximum.Value, 99, 100) {
+func (f *facts) gatherMemsw() {
+	l, usage, maximum := f.limit, f.limit.MemswUsageBytes, f.limit.MemswMaxBytes
+	if !ratio(usage.Value, maximum.Value, 99, 100) {
 		return
 	}
 	if l.MaxBytes.Known && (maximum.Value < l.MaxBytes.Value || ratio(l.UsageBytes.Value, l.MaxBytes.Value, 99, 100)) {
@@ -460,23 +468,15 @@ func (f *facts) gatherNodes() {
 
 // whole is the memory that ran out: the cgroup's, or the machine's, or some nodes'.
 func (f *facts) whole() size {
-	switch {
-	case !f.cgroup && f.nodes.Known:
-		return f.nodes
-	case !f.cgroup:
-		return f.total
-	case f.usage.Known:
-		return f.usage
+	if f.cgroup {
+		return cmp.Or(f.usage, f.max) // the first that is known
 	}
-	return f.max
+	return cmp.Or(f.nodes, f.total)
 }
 
 // inStack reports that one of the functions is in the trigger's kernel stack.
 func (f *facts) inStack(names ...string) bool {
-	if f.rec.Trigger == nil {
-		return false
-	}
-	for _, frame := range f.rec.Trigger.KernelStack {
+	for _, frame := range f.trigger.KernelStack {
 		frame, _, _ = strings.Cut(frame, "+")
 		frame, _, _ = strings.Cut(frame, ".") // .isra.0 and the like
 		if slices.Contains(names, frame) {

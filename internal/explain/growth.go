@@ -1,6 +1,7 @@
 package explain
 
 import (
+	"cmp"
 	"math"
 	"slices"
 
@@ -49,15 +50,7 @@ func curveOf(points []oom.HistoryPoint) curve {
 	for _, p := range points {
 		c = append(c, point{float64(p.AgoNS) / 1e9, float64(p.Bytes)})
 	}
-	slices.SortStableFunc(c, func(a, b point) int {
-		switch {
-		case a.ago > b.ago:
-			return -1
-		case a.ago < b.ago:
-			return 1
-		}
-		return 0
-	})
+	slices.SortStableFunc(c, func(a, b point) int { return cmp.Compare(b.ago, a.ago) })
 	return c
 }
 
@@ -264,22 +257,13 @@ func (c curve) bend() (most float64) {
 // grew says how the memory came to be used up: that of the cgroup at its limit, or
 // the machine's.
 func (e *explanation) grew() {
-	var c curve
-	limit := 0.0
+	c, limit, h := e.machineCurve(), 0.0, orEmpty(e.rec.History)
 	if e.cgroup {
-		if e.rec.History == nil {
-			return
-		}
-		c, limit = curveOf(e.rec.History.Points), float64(e.max.Value)
-	} else {
-		c = e.machineCurve()
+		c, limit = curveOf(h.Points), float64(e.max.Value)
 	}
 	g := shapeOf(c, limit)
-	if h := e.rec.History; h != nil && g.code == codeFullForLong && h.NearLimitNS.Known {
-		g.seconds = max(g.seconds, float64(h.NearLimitNS.Value)/1e9)
-	}
 	if g.code == codeFullForLong {
-		g.seconds = min(g.seconds, e.sinceLowered())
+		g.seconds = min(max(g.seconds, float64(h.NearLimitNS.Value)/1e9), e.sinceLowered())
 		if g.seconds < fullSeconds || e.cause() == codeLimitLowered {
 			return
 		}
@@ -287,14 +271,14 @@ func (e *explanation) grew() {
 	if text := g.text(limit); text != "" {
 		e.add(finding{code: g.code, text: text, aside: text})
 	}
-	e.newProcess(g)
+	e.newProcess(g, h.Growers)
 }
 
 // sinceLowered is how long the limit has been what it is, in seconds: without end where
 // it was not lowered.
 func (e *explanation) sinceLowered() float64 {
-	if l := e.rec.Limit; l != nil && l.Changed != nil && l.Changed.FromBytes.Known && l.Changed.AgoNS.Known {
-		return float64(l.Changed.AgoNS.Value) / 1e9
+	if c := e.limit.Changed; c != nil && c.FromBytes.Known && c.AgoNS.Known {
+		return float64(c.AgoNS.Value) / 1e9
 	}
 	return math.Inf(1)
 }
@@ -302,11 +286,11 @@ func (e *explanation) sinceLowered() float64 {
 // machineCurve is what the machine's memory and swap held that is not dropped: anonymous
 // memory, slab and swap in use.
 func (e *explanation) machineCurve() curve {
-	if e.rec.Memory == nil || e.rec.Memory.History == nil {
+	if e.cgroup || e.memory.History == nil {
 		return nil
 	}
 	var points []oom.HistoryPoint
-	for _, p := range e.rec.Memory.History.Points {
+	for _, p := range e.memory.History.Points {
 		used := add(p.AnonBytes.Value, p.SlabUnreclaimableBytes.Value)
 		if !p.AnonBytes.Known {
 			continue
@@ -339,10 +323,11 @@ func (g growth) text(limit float64) string {
 	case codeGrewSteps:
 		return sprintf("grew in steps from %s to %s in %s", size(g.from), to, span(g.seconds))
 	case codeGrewSawtooth:
-		return sprintf("rose and fell between %s and %s for %s; the last rise met %s", size(g.lo), size(g.hi), span(g.seconds), aside(limit > 0, "the limit")+aside(limit == 0, "the end"))
+		return sprintf("rose and fell between %s and %s for %s; the last rise met %s", size(g.lo), size(g.hi), span(g.seconds),
+			cmp.Or(when(limit > 0, "the limit"), "the end"))
 	case codeGrewNew:
 		return sprintf("grew from %s to %s in %s, all that is recorded%s: a start, or a leak from the start", size(g.from), to, span(g.seconds),
-			aside(g.steps > 0, " since it fell"))
+			when(g.steps > 0, " since it fell"))
 	case codeFullForLong:
 		return sprintf("the limit had been full (95 %% or more) for %s", span(g.seconds))
 	}
@@ -362,21 +347,17 @@ func rateText(perSecond float64) string {
 }
 
 // newProcess names a process that began within the growth and charged half of it.
-func (e *explanation) newProcess(g growth) {
-	h := e.rec.History
-	if !e.cgroup || h == nil || g.code == "" || g.to <= g.from || e.rec.Time.IsZero() || e.has(codeGrewNew) {
+func (e *explanation) newProcess(g growth, growers []oom.Grower) {
+	if !e.cgroup || g.code == "" || g.to <= g.from || e.rec.Time.IsZero() || e.has(codeGrewNew) {
 		return
 	}
-	for i := range h.Growers {
-		p := &h.Growers[i]
+	for i := range growers {
+		p := &growers[i]
 		age := e.rec.Time.Sub(p.StartTime)
 		if p.StartTime.IsZero() || age < 0 || age.Seconds() > 1.5*g.seconds+1 || float64(p.ChargedBytes.Value) < 0.5*(g.to-g.from) {
 			continue
 		}
-		who := process(p.PID, p.Comm)
-		if p.Exited.Or(false) {
-			who += ", which has exited,"
-		}
+		who := process(p.PID, p.Comm) + when(p.Exited.Or(false), ", which has exited,")
 		text := sprintf("%s charged %s; it had started %s before", who, sizeText(p.ChargedBytes.Value), spanText(uint64(age)))
 		e.add(finding{code: codeGrewNew, text: text, aside: text})
 		return

@@ -25,8 +25,8 @@ func (e *explanation) keeps(z *oom.Zone) uint64 {
 // (mm/khugepaged.c, set_recommended_min_free_kbytes): these sysctls were raised. A boost of the
 // marks, up to 150 % for a moment (mm/page_alloc.c, boost_watermark), is no setting.
 func (e *explanation) muchHeld() bool {
-	whole, h := e.whole(), &e.held
-	return e.zonesShort && whole.Known && ratio(h.free, whole.Value, 1, 10) && ratio(add(sub(h.high, h.boost), h.reserved), whole.Value, 1, 10)
+	whole, h := e.whole().Value, &e.held
+	return e.zonesShort && ratio(h.free, whole, 1, 10) && ratio(add(sub(h.high, h.boost), h.reserved), whole, 1, 10)
 }
 
 // boost is what kswapd has raised a zone's marks by: below a boost the low one is a quarter
@@ -70,11 +70,11 @@ func (e *explanation) onlyCMA() {
 	if cma == 0 {
 		cma, free, short = e.freeCMA.Value, sub(z.free, e.freeCMA.Value), z.spare <= e.freeCMA.Value
 	}
-	if e.settled() || e.sysrq || z.movable || z.n == 0 || !short || !e.total.Known || e.nodesOnly() || !ratio(cma, e.total.Value, 1, 10) {
+	if e.settled() || e.sysrq || z.movable || z.n == 0 || !short || e.nodesOnly() || !ratio(cma, e.total.Value, 1, 10) {
 		return
 	}
-	e.add(finding{code: codeNodeZone, text: sprintf("only %s of what is free may serve the allocation: %s is CMA, for movable requests alone", sizeText(free), sizeText(cma))})
-	e.settle(codeNodeZone)
+	e.add(finding{code: codeNodeZone, settles: true,
+		text: sprintf("only %s of what is free may serve the allocation: %s is CMA, for movable requests alone", sizeText(free), sizeText(cma))})
 }
 
 // slabInZones: slab is in the zones of the kernel's own requests alone, neither in HighMem nor
@@ -83,16 +83,15 @@ func (e *explanation) onlyCMA() {
 // What is above the marks may have been given back since. What dominates the machine is for
 // kernelMemory.
 func (e *explanation) slabInZones(z *zoneSum) {
-	slab := first(e.rec.Memory.Stat, oom.StatSlabUnrecl)
+	slab := first(e.memory.Stat, oom.StatSlabUnrecl)
 	if z.n == 0 || z.spare > z.high || z.movable || z.noManaged || e.lowOnly() < math.MaxInt || e.nodesOnly() || !e.total.Known || exceeds(slab.Value, z.managed) ||
 		ratio(z.managed, e.total.Value, 7, 8) || dominates(e.kernelFixed.Value, e.total.Value, e.lruAnon) || !ratio(slab.Value, z.managed, 1, 2) {
 		return
 	}
 	text := partText(min(slab.Value, z.managed), z.managed) + " of the zones that the allocation can use is slab, which cannot be swapped"
-	f := finding{code: codeMemoryKernel, text: text + e.slabCaches(), lead: e.shortage() + ": " + text, aside: text}
-	if e.swapFree.Known && e.swapClass(e.swapFree.Value) == swapFree {
+	f := finding{code: codeMemoryKernel, text: text + e.slabCaches(), lead: e.shortage() + ": " + text, aside: text, settles: true}
+	if e.swapFree.Known && e.swapClass(e.swapFree.Value) == codeSwapIdle {
 		f.doubt = "swapping of the rest that was too slow: " + sizeText(e.swapFree.Value) + " of swap is free"
 	}
 	e.add(f)
-	e.settle(codeMemoryKernel)
 }

@@ -8,9 +8,9 @@ import (
 	"github.com/oomtrace/oomtrace/internal/oom"
 )
 
-// limit explains an OOM at a cgroup's limit: what fills it, its owner, and why
+// atLimit explains an OOM at a cgroup's limit: what fills it, its owner, and why
 // swap did not make room.
-func (e *explanation) limit() {
+func (e *explanation) atLimit() {
 	e.lowered()
 	e.ancestor()
 	e.manyTasks(e.max, e.kernel, e.anon)
@@ -21,7 +21,7 @@ func (e *explanation) limit() {
 	if e.forced() && e.cause() != codeLimitLowered {
 		e.unsure(e.cause(), "a limit that was lowered below what is in use")
 	}
-	e.hugeShare(e.usage)
+	e.hugeShare(e.usage.Value)
 	e.noTask()
 	e.grew()
 	if e.has(codeLimitAncestor) {
@@ -32,12 +32,10 @@ func (e *explanation) limit() {
 		return
 	}
 	locked := e.locked(e.usage, e.limitUnevictable, e.limitSwappable())
-	if e.swap() != swapFree || locked || e.contradicts {
-		return
-	}
 	// Swap does not decide the verdict here: the limit is full either way.
 	swappable := e.limitSwappable()
-	if e.swappinessZero(e.limitUnevictable, swappable) || e.limitThrashing() || e.has(codeLimitLowered) || e.has(codeLimitNoTask) || e.has(codeLimitFull) {
+	if e.swap() != codeSwapIdle || locked || e.contradicts || e.swappinessZero(e.limitUnevictable, swappable) || e.limitThrashing() ||
+		e.has(codeLimitLowered) || e.has(codeLimitNoTask) || e.has(codeLimitFull) {
 		return
 	}
 	if swappable.Known {
@@ -94,8 +92,8 @@ const (
 )
 
 func (e *explanation) lowered() {
-	l := e.rec.Limit
-	if l == nil || !l.MaxBytes.Known {
+	l := e.limit
+	if !l.MaxBytes.Known {
 		return
 	}
 	c, writes := l.Changed, e.writesLimit()
@@ -111,26 +109,19 @@ func (e *explanation) lowered() {
 		text += " from " + sizeText(c.FromBytes.Value)
 	}
 	text += " to " + sizeText(l.MaxBytes.Value)
-	switch t := e.rec.Trigger; {
+	switch {
 	case c != nil && (c.PID.Known || c.Comm != ""):
 		text += " by " + process(c.PID, c.Comm)
-	case writes && t != nil:
-		text += " by " + process(t.PID, t.Comm)
+	case writes:
+		text += " by " + process(e.trigger.PID, e.trigger.Comm)
 	}
 	recent := c != nil && c.AgoNS.Known && c.AgoNS.Value <= loweredNS
 	if c != nil && c.AgoNS.Known && !writes {
 		text += " " + spanText(c.AgoNS.Value) + " before"
 	}
-	if l.UsageBytes.Known && l.UsageBytes.Value > l.MaxBytes.Value {
-		text += ", with " + sizeText(l.UsageBytes.Value) + " in use"
-	}
-	e.add(finding{code: codeLimitLowered, text: text, aside: text})
-	if writes || over || recent {
-		e.settle(codeLimitLowered)
-	}
-	if !writes && c == nil {
-		e.unsure(codeLimitLowered, "charges that the kernel may not refuse")
-	}
+	text += when(l.UsageBytes.Value > l.MaxBytes.Value, ", with "+sizeText(l.UsageBytes.Value)+" in use")
+	e.add(finding{code: codeLimitLowered, text: text, aside: text, settles: writes || over || recent,
+		doubt: when(!writes && c == nil, "charges that the kernel may not refuse")})
 }
 
 // exceeded: no charge passes a limit, but for a few that the kernel may not refuse.
@@ -141,14 +132,14 @@ func (f *facts) exceeded() bool {
 // forced: sockets hold what is in use above the limit. The network charges them past it where
 // it may not fail (mm/memcontrol.c, mem_cgroup_charge_skmem: __GFP_NOFAIL).
 func (f *facts) forced() bool {
-	sock := first(f.limitStats(), oom.LimitSock)
+	sock := first(f.limit.Stat, oom.LimitSock)
 	return f.exceeded() && sock.Value >= sub(f.usage.Value, f.max.Value)
 }
 
 // limitThrashing: part of the cgroup's memory is in swap, and more is on its way
 // there: reclaim was at it. As with swapBusy, that is likely and never sure.
 func (e *explanation) limitThrashing() bool {
-	used, moving := e.limitSwapped(), max(e.limitWriteback.Value, e.swapcached.Value)
+	used, moving := e.limitSwapped(), max(first(e.limit.Stat, oom.LimitFileWriteback, oom.LimitV1Writeback).Value, e.swapcached.Value)
 	if !ratio(used, e.usage.Value, 1, 20) || !ratio(moving, e.usage.Value, 1, 64) {
 		return false
 	}
@@ -158,24 +149,10 @@ func (e *explanation) limitThrashing() bool {
 	return true
 }
 
-// limitStats is memory.stat of the cgroup at its limit.
-func (f *facts) limitStats() oom.Stats {
-	if f.rec.Limit == nil {
-		return nil
-	}
-	return f.rec.Limit.Stat
-}
-
 // limitSwapped is what the cgroup at its limit has in swap.
 func (f *facts) limitSwapped() uint64 {
-	l := f.rec.Limit
-	if l == nil {
-		return 0
-	}
-	if l.SwapUsageBytes.Known {
-		return l.SwapUsageBytes.Value
-	}
-	if swapped := first(l.Stat, oom.LimitSwap); swapped.Known {
+	l := f.limit
+	if swapped := cmp.Or(l.SwapUsageBytes, first(l.Stat, oom.LimitSwap)); swapped.Known {
 		return swapped.Value
 	}
 	return sub(l.MemswUsageBytes.Value, l.UsageBytes.Value)
@@ -184,18 +161,9 @@ func (f *facts) limitSwapped() uint64 {
 // limitSwappable is what is on the LRU lists of anonymous memory (shmem is on
 // them too), or else what is not unevictable.
 func (e *explanation) limitSwappable() size {
-	if e.rec.Limit == nil {
-		return size{}
-	}
-	st := e.rec.Limit.Stat
-	if lru := all(first(st, oom.LimitActiveAnon), first(st, oom.LimitInactiveAnon)); lru.Known {
-		return lru
-	}
-	s := sum(e.anon, e.shmem)
-	if s.Known {
-		s.Value = sub(s.Value, e.limitUnevictable.Value)
-	}
-	return s
+	st, s := e.limit.Stat, sum(e.anon, e.shmem)
+	s.Value = sub(s.Value, e.limitUnevictable.Value)
+	return cmp.Or(all(first(st, oom.LimitActiveAnon), first(st, oom.LimitInactiveAnon)), s)
 }
 
 // anyLevel is the cgroup at its limit where its kind is not known.
@@ -203,26 +171,13 @@ const anyLevel = "the cgroup's"
 
 // levelWord names the cgroup at its limit by its kind, never by its name.
 func (f *facts) levelWord() string {
-	if f.rec.Limit == nil {
-		return anyLevel
-	}
-	switch f.rec.Limit.Level {
-	case oom.LevelContainer:
-		return "the container's"
-	case oom.LevelPod:
-		return "the pod's"
+	switch l := f.limit.Level; l {
+	case oom.LevelContainer, oom.LevelPod, oom.LevelService, oom.LevelScope, oom.LevelSlice:
+		return "the " + string(l) + "'s"
+	case oom.LevelKubepods, oom.LevelRoot:
+		return "the " + string(l) + " cgroup's"
 	case oom.LevelQoS:
 		return "the QoS class's"
-	case oom.LevelKubepods:
-		return "the kubepods cgroup's"
-	case oom.LevelService:
-		return "the service's"
-	case oom.LevelScope:
-		return "the scope's"
-	case oom.LevelSlice:
-		return "the slice's"
-	case oom.LevelRoot:
-		return "the root cgroup's"
 	}
 	return anyLevel
 }
@@ -230,16 +185,14 @@ func (f *facts) levelWord() string {
 // ancestor distinguishes the limit of a pod or slice from the victim's own. Where the
 // processes of a memory.oom.group die together, the group stands for the victim.
 func (e *explanation) ancestor() {
-	v, l := e.rec.Victim, e.rec.Limit
-	if v == nil || l == nil || l.Cgroup == "" || l.CgroupCut.Or(false) || !e.max.Known || !e.below(v, l) {
+	l := e.limit
+	if e.rec.Victim == nil || l.Cgroup == "" || l.CgroupCut.Or(false) || !e.max.Known || !e.below() {
 		return
 	}
 	text := sprintf("the limit of %s is %s, above the victim's own cgroup", sizeText(e.max.Value), e.levelWord())
-	own := ownLevel(v, l.Cgroup)
-	if g := e.groupLevel(); g != nil {
-		if own = g; g.Cgroup == l.Cgroup {
-			return
-		}
+	own := cmp.Or(e.group, ownLevel(e.victim, l.Cgroup))
+	if e.group != nil && own.Cgroup == l.Cgroup {
+		return
 	}
 	if own == nil || !own.UsageBytes.Known {
 		e.add(finding{code: codeLimitAncestor, text: text})
@@ -252,23 +205,18 @@ func (e *explanation) ancestor() {
 		text += " and has no limit"
 	}
 	e.add(finding{code: codeLimitAncestor, text: text,
-		lead: sprintf("%s, mostly by others than the victim's own cgroup (%s)", e.limitUsedUp(), sizeText(own.UsageBytes.Value))})
-	// With less than half, it is the neighbours that fill the limit; unless no process
-	// does, such as files on tmpfs, which stay charged when their cgroup is removed.
-	if e.usage.Known && !ratio(own.UsageBytes.Value, e.usage.Value, 1, 2) && !e.heldByNoTask() {
-		e.settle(codeLimitAncestor)
-	}
+		lead: sprintf("%s, mostly by others than the victim's own cgroup (%s)", e.limitUsedUp(), sizeText(own.UsageBytes.Value)),
+		// With less than half, it is the neighbours that fill the limit; unless no process
+		// does, such as files on tmpfs, which stay charged when their cgroup is removed.
+		settles: e.usage.Known && !ratio(own.UsageBytes.Value, e.usage.Value, 1, 2) && !e.heldByNoTask()})
 }
 
 // below reports that the victim lives below the cgroup at its limit. A runtime
 // may put the process one level below the container's cgroup (crun does), and a
 // service may do so for itself; such a limit is still the victim's own.
-func (e *explanation) below(v *oom.Victim, l *oom.Limit) bool {
-	own := e.victimCgroup()
-	below := l.Cgroup == "/" && own != "/" && own != ""
-	if rest, ok := strings.CutPrefix(own, l.Cgroup); ok && strings.HasPrefix(rest, "/") {
-		below = true
-	}
+func (e *explanation) below() bool {
+	v, l, own := e.victim, e.limit, e.victimCgroup()
+	below := l.Cgroup == "/" && own != "/" && own != "" || strings.HasPrefix(own, l.Cgroup+"/")
 	if v.CgroupCut.Or(false) {
 		// Every victim of a cgroup's OOM lives in it or below.
 		below = v.CgroupID.Known && l.CgroupID.Known && v.CgroupID != l.CgroupID
@@ -285,19 +233,16 @@ func (e *explanation) below(v *oom.Victim, l *oom.Limit) bool {
 // victimCgroup is the victim's cgroup or, where the kernel's log names only the first victim's
 // of a memory.oom.group, the group's: one decision has one explanation.
 func (f *facts) victimCgroup() string {
-	switch g := f.groupLevel(); {
-	case f.rec.Victim == nil:
-		return ""
-	case f.rec.Victim.Cgroup == "" && g != nil:
-		return g.Cgroup
+	if f.victim.Cgroup == "" && f.group != nil {
+		return f.group.Cgroup
 	}
-	return f.rec.Victim.Cgroup
+	return f.victim.Cgroup
 }
 
 // heldByNoTask: half of the usage is tmpfs and shared memory, while all tasks that
 // were weighed hold less than half of it.
 func (f *facts) heldByNoTask() bool {
-	return !f.rowsLost() && f.usage.Known && ratio(f.shmem.Value, f.usage.Value, 1, 2) &&
+	return !f.rowsLost() && ratio(f.shmem.Value, f.usage.Value, 1, 2) &&
 		f.rec.CandidatesBytes.Known && !ratio(f.rec.CandidatesBytes.Value, f.usage.Value, 1, 2)
 }
 
@@ -333,34 +278,25 @@ func (e *explanation) limitKind() {
 		return
 	}
 	kinds := e.kinds()
-	top := kinds[0]
-	for _, k := range kinds[1:] {
-		if k.size.Known && k.size.Value > top.size.Value {
-			top = k
-		}
-	}
+	top := slices.MaxFunc(kinds[:], func(a, b kindOf) int { return cmp.Compare(a.Value, b.Value) })
 	// What no kind accounts for may be more than the largest of those known.
 	known := e.counted().Value
 	rest := sub(whole.Value, known)
-	if e.contradicts = exceeds(known, whole.Value); e.contradicts || top.size.Value == 0 || top.size.Value < rest {
+	if e.contradicts = exceeds(known, whole.Value); e.contradicts || top.Value == 0 || top.Value < rest {
 		e.kindUnknown(whole.Value)
 		return
 	}
-	f := e.kindFinding(top.code, top.size.Value, whole.Value)
-	f.lead = sprintf("%s, %s of it %s", e.limitUsedUp(), percentText(min(top.size.Value, whole.Value), whole.Value), f.lead)
+	f := e.kindFinding(top, whole.Value)
+	f.lead = sprintf("%s, %s of it %s", e.limitUsedUp(), percentText(min(top.Value, whole.Value), whole.Value), f.lead)
+	f.doubt, f.settles = e.kindDoubt(top, whole.Value), true
 	e.add(f)
-	if !ratio(top.size.Value, whole.Value, 1, 2) && !e.maybeShmem(top) {
-		e.unsure(top.code, "a mix of several kinds of memory")
-	}
-	e.cacheDoubts(top)
-	e.settle(top.code)
 	e.otherKinds(kinds[:], top, whole.Value)
 }
 
 // kindOf is a kind of memory at a limit: its code, and how much there is.
 type kindOf struct {
 	code string
-	size size
+	size
 }
 
 func (e *explanation) kinds() [5]kindOf {
@@ -379,17 +315,17 @@ func (f *facts) counted() size { return sum(f.anon, f.shmem, f.cache, f.kernel, 
 // would have been room.
 func (e *explanation) otherKinds(kinds []kindOf, top kindOf, whole uint64) {
 	for _, k := range kinds {
-		sure := k.size.Value
+		sure := k.Value
 		if (k.code == codeLimitFile || k.code == codeLimitDirty) && !e.swapcached.Known {
 			sure = sub(sure, e.limitSwapped()) // before 5.12 the swap cache is in it
 		}
 		if k == top || e.maybeShmem(k) || !ratio(sure, whole, 1, 4) {
 			continue
 		}
-		f := e.kindFinding(k.code, k.size.Value, whole)
+		f := e.kindFinding(k, whole)
 		other := finding{code: codeLimitAlso, text: f.text}
 		if e.cause() == top.code {
-			other.aside = percentText(min(k.size.Value, whole), whole) + " is " + f.lead
+			other.aside = percentText(min(k.Value, whole), whole) + " is " + f.lead
 		}
 		e.add(other)
 	}
@@ -397,31 +333,34 @@ func (e *explanation) otherKinds(kinds []kindOf, top kindOf, whole uint64) {
 
 // maybeShmem: half of the page cache, or more, may be shared memory.
 func (e *explanation) maybeShmem(k kindOf) bool {
-	return k.code == codeLimitFile && ratio(e.cacheOrShmem, k.size.Value, 1, 2)
+	return k.code == codeLimitFile && ratio(e.cacheOrShmem, k.Value, 1, 2)
 }
 
-// cacheDoubts: page cache is there to be dropped, or to be written and dropped.
-func (e *explanation) cacheDoubts(top kindOf) {
-	code := top.code
+// kindDoubt is what a limit could be full of beside the largest kind. Page cache is there to
+// be dropped, or to be written and dropped.
+func (e *explanation) kindDoubt(top kindOf, whole uint64) string {
 	switch {
 	case e.maybeShmem(top):
-		e.unsure(code, "shared memory locked with SHM_LOCK, or tmpfs beside memory locked with mlock: this kernel does not count it")
-	case code == codeLimitFile && !e.pinnedCache() && !e.clean:
-		e.unsure(code, "cache that waits to be written")
-	case code == codeLimitFile && !e.pinnedCache():
+		return "shared memory locked with SHM_LOCK, or tmpfs beside memory locked with mlock: this kernel does not count it"
+	case !ratio(top.Value, whole, 1, 2):
+		return "a mix of several kinds of memory"
+	case top.code == codeLimitFile && e.pinnedCache():
+	case top.code == codeLimitFile && !e.clean:
+		return "cache that waits to be written"
+	case top.code == codeLimitFile:
 		// Clean cache is dropped before the kernel kills, unless it cannot be.
-		e.unsure(code, "cache that reclaim was too slow to drop")
-	case code == codeLimitDirty && !e.swapcached.Known && e.limitSwapped() > 0:
+		return "cache that reclaim was too slow to drop"
+	case top.code == codeLimitDirty && !e.swapcached.Known && e.limitSwapped() > 0:
 		// NR_SWAPCACHE is there since 5.12.
-		e.unsure(code, "memory on its way to swap: this kernel counts it as page cache")
+		return "memory on its way to swap: this kernel counts it as page cache"
 	}
+	return ""
 }
 
 // pinnedCache says that at least half of the cache cannot be dropped: what is
 // unevictable, less all anonymous memory, which mlock may have put there.
 func (f *facts) pinnedCache() bool {
-	u := f.limitUnevictable
-	return u.Known && f.anon.Known && f.cache.Known && ratio(sub(u.Value, f.anon.Value), f.cache.Value, 1, 2)
+	return f.anon.Known && ratio(sub(f.limitUnevictable.Value, f.anon.Value), f.cache.Value, 1, 2)
 }
 
 const countedTooMuch = "what memory.stat counts is more than is in use"
@@ -430,69 +369,56 @@ const countedTooMuch = "what memory.stat counts is more than is in use"
 // fill half of the limit alone.
 func (e *explanation) kindUnknown(whole uint64) {
 	lead := e.limitUsedUp()
-	if a := e.victimAnon; !e.group && ratio(a.Value, whole, 1, 2) {
-		f := finding{code: codeLimitAnon, text: "anonymous memory of this process: " + partText(a.Value, whole),
-			lead: sprintf("%s, %s of it anonymous memory of this process", lead, percentText(min(a.Value, whole), whole))}
+	if a := e.victim.AnonRSSBytes.Value; e.group == nil && ratio(a, whole, 1, 2) {
+		f := finding{code: codeLimitAnon, text: "anonymous memory of this process: " + partText(a, whole),
+			lead: sprintf("%s, %s of it anonymous memory of this process", lead, percentText(min(a, whole), whole)), settles: true}
 		switch {
-		case exceeds(a.Value, whole):
-			f.text = "this process holds " + sizeText(a.Value) + " of anonymous memory, more than the " + sizeText(whole) + " in use"
+		case exceeds(a, whole):
+			f.text = "this process holds " + sizeText(a) + " of anonymous memory, more than the " + sizeText(whole) + " in use"
 			f.lead, f.doubt = lead+"; "+f.text, "another kind of memory: this process has some that is charged elsewhere"
 		case e.contradicts:
 			f.doubt = "another kind of memory: " + countedTooMuch
 		}
 		e.add(f)
-		e.settle(codeLimitAnon)
 		return
 	}
 	if a := e.tasksAnon(); ratio(a, whole, 1, 2) {
 		e.add(finding{code: codeLimitAnon, text: "anonymous memory of the tasks listed: " + partText(a, whole),
 			lead:  sprintf("%s, %s of it anonymous memory", lead, percentText(min(a, whole), whole)),
-			doubt: "pages that forked tasks share: each counts them"})
-		e.settle(codeLimitAnon)
+			doubt: "pages that forked tasks share: each counts them", settles: true})
 		return
 	}
-	text := sizeText(whole) + " in use"
-	if e.max.Known {
-		text += ", limit " + sizeText(e.max.Value)
-	}
+	text := sizeText(whole) + " in use" + when(e.max.Known, ", limit "+sizeText(e.max.Value))
 	doubt := "any kind of memory: memory.stat is not in the record"
 	if known := e.counted(); known.Known {
 		doubt = "memory in no counter of the record: those there come to " + sizeText(known.Value)
 	}
-	if v := e.rec.Victim; v != nil && !e.group && ratio(v.RSSBytes.Value, whole, 1, 2) {
+	if rss := e.victim.RSSBytes.Value; e.group == nil && ratio(rss, whole, 1, 2) {
 		// Not all of it need be charged here: pages of files are whose read them first.
-		own := "this process alone has " + sizeText(v.RSSBytes.Value) + " resident"
+		own := "this process alone has " + sizeText(rss) + " resident"
 		text, lead = text+"; "+own, lead+"; "+own
 	}
 	if e.contradicts {
 		doubt = "any kind of memory: " + countedTooMuch
 	}
-	e.add(finding{code: codeLimitFull, text: text, lead: lead, doubt: doubt})
-	e.settle(codeLimitFull)
+	e.add(finding{code: codeLimitFull, text: text, lead: lead, doubt: doubt, settles: true})
 }
 
 // tasksAnon is the anonymous memory of the candidates together.
 func (f *facts) tasksAnon() uint64 {
-	var s uint64
-	for i := range f.rec.Candidates {
-		s = add(s, f.rec.Candidates[i].AnonRSSBytes.Value)
-	}
-	return s
+	return sumOf(f.rec.Candidates, func(c *oom.Candidate) uint64 { return c.AnonRSSBytes.Value })
 }
 
 // kindFinding says the kind once as a reason and once, in few words, for the summary.
-func (e *explanation) kindFinding(code string, part, whole uint64) finding {
+func (e *explanation) kindFinding(k kindOf, whole uint64) finding {
 	words, more, after := "", "", ""
-	switch code {
+	switch k.code {
 	case codeLimitAnon:
 		words = "anonymous memory"
-		if e.victimAnon.Value > 0 {
-			more = ", this process holds " + sizeText(e.victimAnon.Value)
-		}
+		own := e.victim.AnonRSSBytes.Value
+		more = when(own > 0, ", this process holds "+sizeText(own))
 		// 90 %: what is left are the small ones beside it, a shell or a pause.
-		if !e.group && ratio(e.victimAnon.Value, part, 9, 10) {
-			after = " of this process"
-		}
+		after = when(e.group == nil && ratio(own, k.Value, 9, 10), " of this process")
 	case codeLimitShmem:
 		words, more = "tmpfs and shared memory", ", which only swap could hold instead"
 		if e.heldByNoTask() {
@@ -504,9 +430,7 @@ func (e *explanation) kindFinding(code string, part, whole uint64) finding {
 		more = sprintf(", %s of it dirty or under writeback", sizeText(e.dirty.Value))
 	case codeLimitFile:
 		words = "page cache"
-		if e.clean {
-			more = sprintf(", only %s of it dirty or under writeback", sizeText(e.dirty.Value))
-		}
+		more = when(e.clean, ", only "+sizeText(e.dirty.Value)+" of it dirty or under writeback")
 		if e.pinnedCache() {
 			more += sprintf("; %s is unevictable (ramfs, or locked with mlock)", sizeText(e.limitUnevictable.Value))
 			after = ", which is unevictable (ramfs, or locked with mlock)"
@@ -515,37 +439,33 @@ func (e *explanation) kindFinding(code string, part, whole uint64) finding {
 		words, more = "huge pages (hugetlb)", ", which can be neither swapped nor reclaimed"
 	case codeLimitKernel:
 		words = "kernel memory"
-		detail := e.kernelDetail(part)
-		if detail != "" {
+		if detail := e.kernelDetail(k.Value); detail != "" {
 			more, after = ", most of it "+detail, " ("+detail+")"
 		}
 	}
-	return finding{code: code, text: words + ": " + partText(part, whole) + more, lead: words + after}
+	return finding{code: k.code, text: words + ": " + partText(k.Value, whole) + more, lead: words + after}
 }
 
 // kernelDetail names the biggest parts of the kernel's memory, worst first: those of
 // 1/8 of it, three at most; of slab its biggest caches where they are known.
 func (e *explanation) kernelDetail(whole uint64) string {
 	parts := slices.Clone(e.kernelParts)
-	slices.SortStableFunc(parts, func(a, b part) int { return cmp.Compare(b.bytes, a.bytes) })
+	slices.SortStableFunc(parts, func(a, b part) int { return cmp.Compare(b.Value, a.Value) })
 	var words []string
 	for _, p := range parts {
-		if len(words) == 3 || !ratio(p.bytes, whole, 1, 8) {
+		if len(words) == 3 || !ratio(p.Value, whole, 1, 8) {
 			break
 		}
-		w := p.name + " " + sizeText(p.bytes)
+		w := p.name + " " + sizeText(p.Value)
 		switch p.name {
 		case "slab":
 			w += e.slabCaches()
 		case zswapPart:
-			if held := first(e.limitStats(), oom.LimitZswapped); held.Known {
-				w += " for " + sizeText(held.Value) + " swapped out"
-			}
+			held := first(e.limit.Stat, oom.LimitZswapped)
+			w += when(held.Known, " for "+sizeText(held.Value)+" swapped out")
 		case uncounted, kmemOnly:
-			w = sizeText(p.bytes) + " " + p.name
-			if p.name == uncounted && e.rec.Source == oom.SourceBPF {
-				w += " that was read" // the tracer does not read all of memory.stat
-			}
+			// The tracer does not read all of memory.stat.
+			w = sizeText(p.Value) + " " + p.name + when(p.name == uncounted && e.rec.Source == oom.SourceBPF, " that was read")
 			if hint := e.kernelHint(); hint != "" {
 				w += ", probably " + hint
 			}
@@ -557,44 +477,36 @@ func (e *explanation) kernelDetail(whole uint64) string {
 
 // slabCaches names the three biggest caches.
 func (e *explanation) slabCaches() string {
-	m := e.rec.Memory
-	if m == nil || len(m.SlabCaches) == 0 {
-		return ""
-	}
-	caches := slices.Clone(m.SlabCaches)
+	caches := slices.Clone(e.memory.SlabCaches)
 	held := func(c oom.SlabCache) uint64 { return max(c.TotalBytes.Value, c.UsedBytes.Value) }
 	slices.SortStableFunc(caches, func(a, b oom.SlabCache) int { return cmp.Compare(held(b), held(a)) })
 	var words []string
 	for _, c := range caches[:min(len(caches), 3)] {
 		words = append(words, name(c.Name)+" "+sizeText(held(c)))
 	}
-	return ": " + strings.Join(words, ", ")
+	return when(len(words) > 0, ": "+strings.Join(words, ", "))
 }
 
 // hugeShare: transparent huge pages are charged as a whole, even where a process
 // touched little of each.
-func (e *explanation) hugeShare(whole size) {
-	if !e.thps.Known || !whole.Known || !ratio(e.thps.Value, whole.Value, 1, 2) {
-		return
+func (e *explanation) hugeShare(whole uint64) {
+	if thps := first(e.limit.Stat, oom.LimitAnonTHP, "rss_huge_bytes").Value; ratio(thps, whole, 1, 2) {
+		e.add(finding{code: codeTHP, text: partText(thps, whole) + " is in transparent huge pages, each held as a whole however little of it was touched",
+			aside: percentText(thps, whole) + " is in transparent huge pages"})
 	}
-	e.add(finding{code: codeTHP, text: partText(e.thps.Value, whole.Value) + " is in transparent huge pages, each held as a whole however little of it was touched",
-		aside: percentText(e.thps.Value, whole.Value) + " is in transparent huge pages"})
 }
 
 // noTask: anonymous memory that is more than what all tasks hold that were weighed, by
 // a quarter of the usage. It stays charged when a process moves to another cgroup.
 func (e *explanation) noTask() {
 	held := e.rec.CandidatesBytes
-	if !e.anon.Known || !e.usage.Known || !held.Known || e.memsw || e.rowsLost() {
-		return
-	}
 	rest := sub(e.anon.Value, held.Value)
-	if !ratio(rest, e.usage.Value, 1, 4) {
+	if !held.Known || e.memsw || e.rowsLost() || !ratio(rest, e.usage.Value, 1, 4) {
 		return
 	}
 	e.add(finding{code: codeLimitNoTask,
 		text: sprintf("%s of anonymous memory is of no task that could be killed: of %sprocesses that moved away or are exiting",
-			partText(rest, e.usage.Value), aside(!e.killableAll(), "tasks at oom_score_adj -1000, or of ")),
+			partText(rest, e.usage.Value), when(!e.killableAll(), "tasks at oom_score_adj -1000, or of ")),
 		aside: percentText(rest, e.usage.Value) + " is held by no process that could be killed"})
 }
 

@@ -1,50 +1,35 @@
 package explain
 
-import (
-	"strings"
-
-	"github.com/oomtrace/oomtrace/internal/oom"
-)
+import "github.com/oomtrace/oomtrace/internal/oom"
 
 // sigkill explains a SIGKILL that did not come from the kernel's OOM killer: who sent
 // it, and whether memory was short.
 func (e *explanation) sigkill() {
-	by := "an unknown sender"
-	if s := e.rec.Sender; s != nil {
-		by = senderName(s)
+	s, by, doubt := orEmpty(e.rec.Sender), "an unknown sender", "any sender: the record does not hold it"
+	if e.rec.Sender != nil {
+		by, doubt = senderName(s), ""
 	}
-	code, text, doubt := codeKilledByUser, "SIGKILL from "+by, ""
+	code, text := codeKilledByUser, "SIGKILL from "+by
+	if s.Role == oom.RoleRuntime || s.Role == oom.RoleServiceManager {
+		code = codeKilledByRuntime
+	}
 	switch e.rec.Cause {
 	case oom.CauseMemoryManager:
-		code, text = codeKilledByManager, "killed by a memory manager: "+by
-		if s := e.rec.Sender; s != nil && s.Program != "" {
-			text = "killed by " + process(s.PID, s.Program)
-			if s.Says != "" {
-				text += ", which says: " + name(s.Says)
-			}
+		code, text, doubt = codeKilledByManager, "killed by a memory manager: "+by, ""
+		if s.Program != "" {
+			text = "killed by " + process(s.PID, s.Program) + when(s.Says != "", ", which says: "+name(s.Says))
 		}
 	case oom.CausePIDNamespace:
-		code, text = codeKilledWith, "its pid namespace's init exited, and the kernel killed the rest of the namespace"
+		code, text, doubt = codeKilledWith, "its pid namespace's init exited, and the kernel killed the rest of the namespace", ""
 	case oom.CauseSharedMM:
-		code, text = codeKilledWith, "it used the memory of the process that the OOM killer killed"
+		code, text, doubt = codeKilledWith, "it used the memory of the process that the OOM killer killed", ""
 	case oom.CauseKernel:
 		code, text, doubt = codeKilledByKernel, "the kernel sent SIGKILL, for a reason other than memory", "any of them: seccomp, RLIMIT_CPU, a failed exec"
 	case oom.CauseCgroupKill:
 		text = "cgroup.kill of its cgroup, written by " + by
-		fallthrough
-	default:
-		switch s := e.rec.Sender; {
-		case s == nil:
-			doubt = "any sender: the record does not hold it"
-		case s.Role == oom.RoleRuntime || s.Role == oom.RoleServiceManager:
-			code = codeKilledByRuntime
-		}
 	}
-	if e.rec.Incident != "" {
-		text += ", following an OOM kill"
-	}
-	e.add(finding{code: code, text: text, doubt: doubt})
-	e.settle(code)
+	text += when(e.rec.Incident != "", ", following an OOM kill")
+	e.add(finding{code: code, text: text, doubt: doubt, settles: true})
 	e.memoryThen()
 }
 
@@ -70,42 +55,33 @@ func (e *explanation) memoryThen() {
 			usage, limit = u.Value, m.Value
 		}
 	}
-	if l := e.rec.Limit; l != nil {
+	consider(e.limit.UsageBytes, e.limit.MaxBytes)
+	for _, l := range e.victim.CgroupLimits {
 		consider(l.UsageBytes, l.MaxBytes)
 	}
-	levels := victimLevels(e.rec.Victim)
-	for i := range levels {
-		consider(levels[i].UsageBytes, levels[i].MaxBytes)
-	}
 	e.memoryLow()
-	low := e.has(codeMemoryLow)
 	waited, stalled := e.waiting()
-	var words []string
+	code, claim, state := codeMemoryWasShort, "memory was short: ", ""
 	switch {
-	case limit > 0 && ratio(usage, limit, 95, 100):
-		words = append(words, sprintf("%s of the limit of %s", percentText(usage, limit), sizeText(limit)))
-	case low:
-		words = append(words, "the machine had "+sizeText(e.free.Value)+" free")
-	}
-	if len(words) > 0 || stalled == yes {
-		e.memoryWas(codeMemoryWasShort, "memory was short: ", append(words, waited...))
-		return
-	}
-	switch {
+	case ratio(usage, limit, 95, 100):
+		state = sprintf("%s of the limit of %s", percentText(usage, limit), sizeText(limit))
+	case e.has(codeMemoryLow):
+		state = "the machine had " + sizeText(e.free.Value) + " free"
+	case stalled == yes:
 	case stalled == unknown:
 		return
-	case limit > 0:
-		words = append(words, percentText(usage, limit)+" of the limit")
-	case e.free.Known && e.total.Known && ratio(e.free.Value, e.total.Value, 1, 10):
-		words = append(words, partText(e.free.Value, e.total.Value)+" is free")
 	default:
-		return
+		code, claim = codeMemoryWasFree, "memory was not short: "
+		switch {
+		case limit > 0:
+			state = percentText(usage, limit) + " of the limit"
+		case ratio(e.free.Value, e.total.Value, 1, 10):
+			state = partText(e.free.Value, e.total.Value) + " is free"
+		default:
+			return
+		}
 	}
-	e.memoryWas(codeMemoryWasFree, "memory was not short: ", append(words, waited...))
-}
-
-func (e *explanation) memoryWas(code, claim string, words []string) {
-	text := claim + strings.Join(words, ", ")
+	text := claim + state + when(state != "" && waited != "", ", ") + waited
 	e.add(finding{code: code, text: text, aside: text})
 }
 
@@ -126,38 +102,25 @@ const stalledPercent = 10
 // the machine's, and whether they waited for long. A kernel without pressure has no
 // word against what the usage says. Those who wait on the machine may be in another
 // cgroup, at a limit of its own: that proves nothing of this one.
-func (e *explanation) waiting() (words []string, stalled answer) {
-	p, whose, long := (*oom.Pressure)(nil), "its cgroup's", yes
-	if v := e.rec.Victim; v != nil {
-		p = v.CgroupPressure
-	}
-	if m := e.rec.Memory; p == nil && m != nil {
-		p, whose, long = m.Pressure, "the machine's", unknown
+func (e *explanation) waiting() (words string, stalled answer) {
+	p, whose, long := e.victim.CgroupPressure, "its cgroup's", yes
+	if p == nil {
+		p, whose, long = e.memory.Pressure, "the machine's", unknown
 	}
 	if p == nil {
-		return nil, no
+		return "", no
 	}
-	some, full := lastTen(p.Some), lastTen(p.Full)
-	say := func(who string, percent float64) []string {
-		return []string{sprintf("%s of %s tasks waited for memory %s of the last 10 s", who, whose, shareText(percent))}
+	who, share := "some", orEmpty(p.Some).Avg10Percent
+	if full := orEmpty(p.Full).Avg10Percent; full.Value >= stalledPercent {
+		who, share = "all", full
 	}
 	switch {
-	case full.Known && full.Value >= stalledPercent:
-		return say("all", full.Value), long
-	case !some.Known:
-		return nil, unknown
-	case some.Value >= stalledPercent:
-		return say("some", some.Value), long
+	case !share.Known:
+		return "", unknown
+	case share.Value >= stalledPercent:
+		stalled = long
 	}
-	return say("some", some.Value), no
+	// Not rounded to nothing or to all.
+	percent := percentText(uint64(share.Value*100+0.5), 100*100)
+	return sprintf("%s of %s tasks waited for memory %s of the last 10 s", who, whose, percent), stalled
 }
-
-func lastTen(t *oom.PressureTime) oom.Opt[float64] {
-	if t == nil {
-		return oom.Opt[float64]{}
-	}
-	return t.Avg10Percent
-}
-
-// shareText is a percentage that is not rounded to nothing or to all.
-func shareText(percent float64) string { return percentText(uint64(percent*100+0.5), 100*100) }

@@ -1,6 +1,7 @@
 package explain
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/oomtrace/oomtrace/internal/oom"
@@ -23,7 +24,7 @@ func (e *explanation) system() {
 	e.dirtyCache()
 	e.compressed()
 	e.ballooned()
-	e.hugeShare(e.total)
+	e.hugeShare(e.total.Value)
 	e.protected(e.total)
 	e.constrained()
 	e.onlyCMA()
@@ -38,12 +39,10 @@ func (e *explanation) system() {
 // older than min_ttl_ms (mm/vmscan.c, lru_gen_age_node), whatever is free, in any zone. For its
 // own requests it never does: they may take the reserves.
 func (e *explanation) minTTL() bool {
-	t := e.rec.Trigger
-	if t == nil || e.sysrq {
-		return false
-	}
-	doubt := ""
+	t, doubt := e.trigger, ""
 	switch node, kswapd := strings.CutPrefix(t.Comm, "kswapd"); {
+	case e.sysrq:
+		return false
 	case e.inStack("lru_gen_age_node", "balance_pgdat"):
 	case kswapd && node != "" && strings.Trim(node, "0123456789") == "" && len(t.KernelStack) == 0 &&
 		t.Order == oom.Some(int32(0)) && t.GFPMask.Known && t.GFPMask.Value&(gfpHighmem|gfpMovable) == 0:
@@ -51,50 +50,41 @@ func (e *explanation) minTTL() bool {
 	default:
 		return false
 	}
+	swapLeft := ratio(e.swapFree.Value, e.swapTotal.Value, 1, 5)
 	f := finding{code: codeMinTTL, doubt: doubt,
-		text: "kswapd asked for the kill: lru_gen/min_ttl_ms keeps what was used lately, and too little else could be reclaimed"}
-	swapLeft := e.swapFree.Known && ratio(e.swapFree.Value, e.swapTotal.Value, 1, 5)
-	if swapLeft {
-		f.text += sprintf(", with %s of swap free", partText(e.swapFree.Value, e.swapTotal.Value))
+		text: "kswapd asked for the kill: lru_gen/min_ttl_ms keeps what was used lately, and too little else could be reclaimed" +
+			when(swapLeft, ", with "+partText(e.swapFree.Value, e.swapTotal.Value)+" of swap free")}
+	// Otherwise it would have come to a kill a little later without that setting.
+	f.settles = swapLeft || !e.swapTotal.Known || !e.tight() || ratio(e.lruFile.Value, e.total.Value, 1, 4)
+	f.aside = when(!f.settles, "kswapd asked for the kill, as lru_gen/min_ttl_ms has it")
+	if f.settles || doubt == "" {
+		e.add(f)
 	}
-	if !swapLeft && e.swapTotal.Known && e.tight() && !ratio(e.lruFile.Value, e.total.Value, 1, 4) {
-		// Without that setting it would have come to a kill a little later.
-		f.aside = "kswapd asked for the kill, as lru_gen/min_ttl_ms has it"
-		if doubt == "" {
-			e.add(f)
-		}
-		return true
-	}
-	e.add(f)
-	e.settle(codeMinTTL)
 	return true
 }
 
 // systemSwap says what swap has to do with it. Why free swap was not used is asked
 // only where nothing else explains the kill.
 func (e *explanation) systemSwap() {
-	state := e.swap()
-	if state == swapFree {
+	code := e.swap()
+	if code == codeSwapIdle {
 		e.isolated()
 	}
 	switch {
-	case state == swapFree && !e.settled():
-		e.settle(e.swapUnusedSystem())
-	case state == swapNearlyFull && !e.settled():
-		if code, most := e.swapRefused(); most {
-			e.settle(code)
+	case code == codeSwapIdle && !e.settled():
+		code = e.swapUnusedSystem()
+	case code == swapNearlyFull:
+		code = codeSwapFull
+		if !e.settled() {
+			if refused, most := e.swapRefused(); most {
+				code = refused
+			}
 		}
-		e.settle(codeSwapFull)
-	case state == swapNone:
-		e.settle(codeSwapNone)
-	case state == swapOff:
-		e.settle(codeSwapoff)
-	case state == swapFull || state == swapNearlyFull:
-		e.settle(codeSwapFull)
-	case state == swapUnknown && e.has(codeMemoryLow):
-		e.settle(codeMemoryLow)
-		e.unsure(codeMemoryLow, "any cause with swap: the record does not hold its state")
+	case code == "" && e.has(codeMemoryLow):
+		code = codeMemoryLow
+		e.unsure(code, "any cause with swap: the record does not hold its state")
 	}
+	e.settle(code)
 	e.freeUnused()
 	e.cacheLeft()
 }
@@ -103,7 +93,7 @@ func (e *explanation) systemSwap() {
 // many huge ones at a time, and others wait once there are too many (mm/vmscan.c,
 // too_many_isolated). With a quarter of the RAM off the lists, swap did not keep up.
 func (e *explanation) isolated() {
-	if !e.total.Known || !ratio(e.isolatedAnon.Value, e.total.Value, 1, 4) {
+	if !ratio(e.isolatedAnon.Value, e.total.Value, 1, 4) {
 		return
 	}
 	text := partText(e.isolatedAnon.Value, e.total.Value) + " is anonymous memory off the LRU lists (isolated), as reclaim has it on the way to swap"
@@ -119,22 +109,20 @@ func (e *explanation) cacheLeft() {
 	switch {
 	case e.contradicts:
 		doubt = "another cause: what the record counts is more than the machine has"
-	case e.total.Known && ratio(e.lruFile.Value, e.total.Value, 1, 4):
+	case ratio(e.lruFile.Value, e.total.Value, 1, 4):
 		doubt = "page cache that reclaim was too slow to drop: " + sizeText(e.lruFile.Value) + " of it is left"
-	case e.total.Known && ratio(e.droppable.Value, e.total.Value, 1, 4):
+	case ratio(e.droppable.Value, e.total.Value, 1, 4):
 		doubt = "kernel memory that reclaim was too slow to drop, or that is in use: " + sizeText(e.droppable.Value) + " counts as reclaimable"
-	case e.total.Known && dominates(e.elsewhere.Value, e.total.Value, e.lruAnon) && !ratio(max(e.victimAnon.Value, e.tasksAnon()), e.nodes.Value, 1, 2):
+	case dominates(e.elsewhere.Value, e.total.Value, e.lruAnon) && !ratio(max(e.victim.AnonRSSBytes.Value, e.tasksAnon()), e.nodes.Value, 1, 2):
 		doubt = "memory that swap cannot take: " + sizeText(e.elsewhere.Value) + " is in no statistic, on these nodes or on others"
-	case e.total.Known && dominates(add(e.kernelFixed.Value, e.missing.Value), e.total.Value, e.lruAnon):
+	case dominates(add(e.kernelFixed.Value, e.missing.Value), e.total.Value, e.lruAnon):
 		doubt = sprintf("memory that swap cannot take: %s is the kernel's, and %s in no statistic", sizeText(e.kernelFixed.Value), sizeText(e.missing.Value))
 	default:
 		return
 	}
-	for _, code := range [...]string{codeSwapNone, codeSwapFull} {
+	switch code := e.cause(); code {
+	case codeSwapNone, codeSwapFull, codeMemoryLow:
 		e.unsure(code, doubt)
-	}
-	if e.cause() == codeMemoryLow {
-		e.unsure(codeMemoryLow, doubt)
 	}
 }
 
@@ -142,26 +130,24 @@ func (e *explanation) cacheLeft() {
 // state of swap does not say why.
 func (e *explanation) freeUnused() {
 	free, total := e.freeListed()
-	if e.has(codeMemoryLow) || e.zonesShort || !total.Known || !ratio(free.Value, total.Value, 1, 10) {
+	if e.has(codeMemoryLow) || e.zonesShort || !ratio(free.Value, total.Value, 1, 10) {
 		return
 	}
 	doubt := "something that is no shortage: " + sizeText(free.Value) + " is free" +
-		aside(ratio(e.freeCMA.Value, free.Value, 1, 2), ", "+sizeText(e.freeCMA.Value)+" of it CMA")
-	for _, code := range [...]string{codeSwapNone, codeSwapFull, codeSwapUnexplained} {
-		if f := e.get(code); f != nil {
-			f.doubt = doubt // whatever else it could be
-		}
+		when(ratio(e.freeCMA.Value, free.Value, 1, 2), ", "+sizeText(e.freeCMA.Value)+" of it CMA")
+	switch code := e.cause(); code {
+	case codeSwapNone, codeSwapFull, codeSwapUnexplained:
+		e.get(code).doubt = doubt // whatever else it could be
 	}
 }
 
 // freeListed is what the machine has free, of how much. Where a log is cut so that it lacks how
 // much there is, it is that of the zones that it lists.
 func (e *explanation) freeListed() (free, total size) {
-	if e.total.Known || e.rec.Memory == nil {
+	if e.total.Known {
 		return e.free, e.total
 	}
-	for i := range e.rec.Memory.Zones {
-		z := &e.rec.Memory.Zones[i]
+	for _, z := range e.memory.Zones {
 		if !z.FreeBytes.Known || !z.ManagedBytes.Known {
 			return size{}, size{}
 		}
@@ -174,46 +160,36 @@ func (e *explanation) freeListed() (free, total size) {
 // pagefault_out_of_memory). The page allocator, if it was that, had asked with its own before.
 // With a tenth of the memory free and no zones in the record, it was something else.
 func (e *explanation) faultFailed() {
-	t := e.rec.Trigger
-	if e.settled() || e.sysrq || t == nil || e.rec.Memory == nil || len(e.rec.Memory.Zones) > 0 {
-		return
-	}
-	if t.GFPMask != oom.Some(uint32(0)) || !e.free.Known || !e.total.Known || e.tight() {
+	if e.settled() || e.sysrq || len(e.memory.Zones) > 0 || e.trigger.GFPMask != oom.Some(uint32(0)) ||
+		!all(e.free, e.total).Known || e.tight() {
 		return
 	}
 	text := "memory was not short: " + partText(e.free.Value, e.total.Value) + " is free"
 	e.add(finding{code: codeNotShort, text: text, lead: text + "; a page fault failed for another reason",
-		doubt: "a shortage of zones or nodes that the record does not hold"})
-	e.settle(codeNotShort)
+		doubt: "a shortage of zones or nodes that the record does not hold", settles: true})
 }
 
 // tight: with less than a tenth of the memory free, a kill that was asked for has a
 // shortage behind it, as daemons see one.
 func (e *explanation) tight() bool {
-	return e.free.Known && e.total.Known && !ratio(e.free.Value, e.total.Value, 1, 10)
+	return all(e.free, e.total).Known && !ratio(e.free.Value, e.total.Value, 1, 10)
 }
 
 // roomy is for a kill that was asked for with memory left.
 func (e *explanation) roomy() {
-	if !e.free.Known || !e.total.Known {
-		return
+	if all(e.free, e.total).Known {
+		e.add(finding{code: codeNotShort, text: "memory was not short: " + partText(e.free.Value, e.total.Value) + " is free", settles: true})
 	}
-	text := "memory was not short: " + partText(e.free.Value, e.total.Value) + " is free"
-	e.add(finding{code: codeNotShort, text: text})
-	e.settle(codeNotShort)
 }
 
 // memoryLow: the machine's free memory is no more than its zones' high
 // watermarks and reserves, or, without zones, 3 %: the high watermarks of a
 // machine of 512 MiB or more add up to less (init_per_zone_wmark_min).
 func (e *explanation) memoryLow() {
-	if !e.free.Known || e.rec.Memory == nil {
+	if !e.free.Known {
 		return
 	}
-	var marks uint64
-	for i := range e.rec.Memory.Zones {
-		marks = add(marks, e.keeps(&e.rec.Memory.Zones[i]))
-	}
+	marks := sumOf(e.memory.Zones, e.keeps)
 	lead := "no memory is free beyond what the zones reserve (" + sizeText(e.free.Value) + ")"
 	switch {
 	case marks > 0 && e.free.Value <= marks:
@@ -228,33 +204,22 @@ func (e *explanation) memoryLow() {
 // verdict from 1/4 on: with that much back, nothing would have died yet. Those in use
 // are as good as locked.
 func (e *explanation) hugepages() {
-	if !e.total.Known {
-		return
-	}
+	late := slices.Contains(e.rec.Sampled, oom.SampledHugepages) // counted after the kill
 	if ratio(e.hugeIdle.Value, e.total.Value, 1, 8) {
 		text := partText(e.hugeIdle.Value, e.total.Value) + " is set aside as huge pages that "
-		if e.hugeRsvdKnown {
+		if first(e.memory.Stat, oom.StatHugepagesRsvd).Known {
 			text += "no process uses"
 		} else { // the kernel's log has no count of those that are promised to a mapping
 			text += "are free or reserved"
 		}
-		e.add(finding{code: codeMemoryHugepages, text: text, lead: e.shortage() + ": " + text})
-		if ratio(e.hugeIdle.Value, e.total.Value, 1, 4) {
-			e.settle(codeMemoryHugepages)
-		}
-		if e.hugeLate {
-			e.unsure(codeMemoryHugepages, "huge pages that the victim gave back: they were counted after the kill")
-		}
+		e.add(finding{code: codeMemoryHugepages, text: text, lead: e.shortage() + ": " + text, settles: ratio(e.hugeIdle.Value, e.total.Value, 1, 4),
+			doubt: when(late, "huge pages that the victim gave back: they were counted after the kill")})
 	}
 	if ratio(e.hugeHeld.Value, e.total.Value, 1, 4) {
 		text := partText(e.hugeHeld.Value, e.total.Value) + " is huge pages (hugetlb) in use or reserved"
-		e.add(finding{code: codeHugepagesUsed, text: text, aside: text, lead: e.shortage() + ": " + text + e.moreSwap()})
-		if dominates(e.hugeHeld.Value, e.total.Value, e.lruAnon) {
-			e.settle(codeHugepagesUsed)
-		}
-		if e.hugeLate {
-			e.unsure(codeHugepagesUsed, "another number of them: they were counted after the kill")
-		}
+		e.add(finding{code: codeHugepagesUsed, text: text, aside: text, lead: e.shortage() + ": " + text + e.moreSwap(),
+			settles: dominates(e.hugeHeld.Value, e.total.Value, e.lruAnon),
+			doubt:   when(late, "another number of them: they were counted after the kill")})
 	}
 }
 
@@ -265,7 +230,7 @@ func (e *explanation) moreSwap() string {
 		return ""
 	case e.swapTotal.Value == 0:
 		return "; no swap is configured, and swap would not help"
-	case e.swapClass(e.swapFree.Value) == swapFree:
+	case e.swapClass(e.swapFree.Value) == codeSwapIdle:
 		return sprintf("; swap (%s, %s free) cannot take it", sizeText(e.swapTotal.Value), percentText(e.swapFree.Value, e.swapTotal.Value))
 	}
 	return "; swap is used up, and more of it would not help"
@@ -275,11 +240,10 @@ func (e *explanation) moreSwap() string {
 // on. The verdict it is from 40 % on, if that is more than what could be swapped; with less, swap
 // would have made room. Where that part is not known, half.
 func (e *explanation) kernelMemory() {
-	if !e.total.Known || !e.kernelFixed.Known {
-		return
+	if e.kernelFixed.Known {
+		e.kernelHolds()
+		e.nothingCounts()
 	}
-	e.kernelHolds()
-	e.nothingCounts()
 }
 
 func (e *explanation) kernelHolds() {
@@ -287,7 +251,7 @@ func (e *explanation) kernelHolds() {
 	var texts, asides []string
 	if ratio(kernel, total, 1, 4) {
 		// Of what GPU drivers hold, some can go to swap.
-		text := partText(kernel, total) + " is kernel memory" + aside(!ratio(e.gpu.Value, kernel, 1, 2), ", which cannot be swapped")
+		text := partText(kernel, total) + " is kernel memory" + when(!ratio(e.gpu.Value, kernel, 1, 2), ", which cannot be swapped")
 		short := text
 		if d := e.kernelDetail(kernel); d != "" {
 			text += ": " + d
@@ -307,21 +271,17 @@ func (e *explanation) kernelHolds() {
 		zones.text += "; " + text
 		return
 	}
-	f := finding{code: codeMemoryKernel, text: text + e.allocated(e.kernelSite()), lead: e.shortage() + ": " + texts[0], aside: strings.Join(asides, "; ")}
-	if e.slabBoth {
-		f.doubt = "slab that can be dropped: this kernel counts it with the rest"
-	}
-	e.add(f)
-	if dominates(kernel, total, e.lruAnon) {
-		e.settle(codeMemoryKernel)
-	}
+	e.add(finding{code: codeMemoryKernel, text: text + e.allocated(e.kernelSite()), lead: e.shortage() + ": " + texts[0],
+		aside:   strings.Join(asides, "; "),
+		settles: dominates(kernel, total, e.lruAnon),
+		doubt:   when(!first(e.memory.Stat, oom.StatSlabUnrecl).Known, "slab that can be dropped: this kernel counts it with the rest")})
 }
 
 // biggestPart names the part that is most of the kernel's memory.
 func (e *explanation) biggestPart(kernel uint64) string {
 	for _, p := range e.kernelParts {
-		if p.bytes > kernel/2 {
-			return " (" + p.name + " " + sizeText(p.bytes) + ")"
+		if p.Value > kernel/2 {
+			return " (" + p.name + " " + sizeText(p.Value) + ")"
 		}
 	}
 	return ""
@@ -334,26 +294,15 @@ func (e *explanation) nothingCounts() {
 		return
 	}
 	if !dominates(m, total, e.lruAnon) {
-		text := partText(m, total) + " is in no statistic of this record"
-		f := finding{code: codeMemoryMissing, text: text + e.allocated(site), aside: text + e.allocated(site)}
-		if site == nil {
-			f.text += ": it may be " + e.uncounted()
-		}
-		e.add(f)
+		text := partText(m, total) + " is in no statistic of this record" + e.allocated(site)
+		e.add(finding{code: codeMemoryMissing, text: text + when(site == nil, ": it may be "+e.uncounted()), aside: text})
 		return
 	}
-	text := partText(m, total) + " is in none of the kernel's statistics"
-	f := finding{code: codeMemoryMissing, doubt: e.uncounted()}
-	switch hint := e.kernelHint(); {
-	case site != nil:
-		f.doubt = ""
-		text += e.allocated(site)
-	case hint != "":
+	text := partText(m, total) + " is in none of the kernel's statistics" + e.allocated(site)
+	if hint := e.kernelHint(); site == nil && hint != "" {
 		text += ", probably " + hint + ", which the trigger was adding to"
 	}
-	f.text, f.lead = text, e.shortage()+": "+text
-	e.add(f)
-	e.settle(codeMemoryMissing)
+	e.add(finding{code: codeMemoryMissing, text: text, lead: e.shortage() + ": " + text, doubt: when(site == nil, e.uncounted()), settles: true})
 }
 
 // uncounted are the guesses at memory that no statistic of this record holds.
@@ -362,21 +311,16 @@ func (e *explanation) uncounted() string {
 	if e.kernelHint() != "" {
 		s = "pages of drivers, ZFS or a balloon"
 	}
-	if !e.stacksKnown {
-		s += ", kernel stacks"
-	}
 	// What is swapped out is the most that zram and zswap hold.
-	if swapped := e.swapped(); e.swapTotal.Value > 0 && !e.zspages.Known && (!e.swapFree.Known || ratio(swapped, e.missing.Value, 1, 2)) {
+	if e.swapTotal.Value > 0 && !e.zspages.Known && (!e.swapFree.Known || ratio(e.swapped(), e.missing.Value, 1, 2)) {
 		s = "what zram or zswap holds, " + s
 	}
-	if !e.vmallocKnown {
-		s += ", vmalloc"
-	}
-	if !e.percpuKnown {
-		s += ", per-CPU memory"
-	}
-	if !e.hugeKnown {
-		s += ", huge pages"
+	for _, counter := range [...][2]string{
+		{oom.StatKernelStack, "kernel stacks"}, {oom.StatVmalloc, "vmalloc"}, {oom.StatPercpu, "per-CPU memory"}, {oom.StatHugepagesTotal, "huge pages"},
+	} {
+		if !first(e.memory.Stat, counter[0]).Known {
+			s += ", " + counter[1]
+		}
 	}
 	return s
 }
@@ -398,7 +342,7 @@ func (e *explanation) missingSite() *oom.Allocation {
 // site is the biggest allocation site that fits. Those below mm/ are for memory of processes, page
 // cache and slab, whoever asked.
 func (e *explanation) site(fits func(bytes uint64) bool) *oom.Allocation {
-	list := e.rec.Memory.Allocations
+	list := e.memory.Allocations
 	for i := range list {
 		if !strings.HasPrefix(list[i].Site, "mm/") && fits(list[i].Bytes.Value) {
 			return &list[i]
@@ -431,29 +375,23 @@ func dominates(part, whole uint64, swappable size) bool {
 // sharedMemory is a reason from 1/4 of the RAM on: it outlives its processes, so
 // that a kill need not free it.
 func (e *explanation) sharedMemory() {
-	if !e.total.Known || !ratio(e.sysShmem.Value, e.total.Value, 1, 4) {
-		return
+	if ratio(e.sysShmem.Value, e.total.Value, 1, 4) {
+		text := partText(e.sysShmem.Value, e.total.Value) + " is tmpfs or shared memory"
+		e.add(finding{code: codeMemoryShmem, text: text, aside: text})
 	}
-	text := partText(e.sysShmem.Value, e.total.Value) + " is tmpfs or shared memory"
-	e.add(finding{code: codeMemoryShmem, text: text, aside: text})
 }
 
 // compressed: zram and zswap keep swap in the RAM. From 1/8 on that is a
 // reason; from 1/4 on it is what swap needs most itself. From 3/4 of what is
 // swapped out on hardly any of that has left the RAM.
 func (e *explanation) compressed() {
-	if !e.total.Known || !ratio(e.zspages.Value, e.total.Value, 1, 8) {
+	if !ratio(e.zspages.Value, e.total.Value, 1, 8) {
 		return
 	}
-	text := partText(e.zspages.Value, e.total.Value) + " holds what zram or zswap keeps compressed"
-	if e.gainless() {
-		text += ", for " + sizeText(e.swapped()) + " that is swapped out"
-	}
-	f := finding{code: codeMemoryZram, text: text, lead: e.outOfSwap("could not take more: " + text)}
-	if ratio(e.zspages.Value, e.total.Value, 1, 4) {
-		f.aside = text + aside(e.gainless(), "; more of that swap would not help")
-	}
-	e.add(f)
+	text := partText(e.zspages.Value, e.total.Value) + " holds what zram or zswap keeps compressed" +
+		when(e.gainless(), ", for "+sizeText(e.swapped())+" that is swapped out")
+	e.add(finding{code: codeMemoryZram, text: text, lead: e.outOfSwap("could not take more: " + text),
+		aside: when(ratio(e.zspages.Value, e.total.Value, 1, 4), text+when(e.gainless(), "; more of that swap would not help"))})
 }
 
 // gainless: what is swapped out stays in the RAM nearly whole. A zram that holds more than that
@@ -469,56 +407,43 @@ func (e *explanation) ballooned() {
 	if !e.total.Known {
 		return
 	}
-	total, doubt := e.total.Value, ""
+	total, reserved, doubt := e.total.Value, first(e.memory.Stat, oom.StatReserved).Value, ""
 	var texts []string
-	if c := e.rec.Memory.TotalChanged; c != nil && ratio(sub(c.FromBytes.Value, c.ToBytes.Value), c.FromBytes.Value, 1, 8) {
+	if c := e.memory.TotalChanged; c != nil && ratio(sub(c.FromBytes.Value, c.ToBytes.Value), c.FromBytes.Value, 1, 8) {
 		texts = append(texts, sprintf("the machine's memory shrank from %s to %s within %s", sizeText(c.FromBytes.Value), sizeText(c.ToBytes.Value), spanText(c.AgoNS.Value))+
-			aside(!e.balloon.Known, ": a balloon of the hypervisor took it, or it was taken offline")+
-			aside(e.balloon.Known && e.balloon.Value == 0, ": it was taken offline"))
+			when(!e.balloon.Known, ": a balloon of the hypervisor took it, or it was taken offline")+
+			when(isNone(e.balloon), ": it was taken offline"))
 	}
 	switch {
 	case e.balloonIn && ratio(e.balloon.Value, total, 1, 8):
 		texts = append(texts, partText(e.balloon.Value, total)+" belongs to the hypervisor's balloon")
-		if e.reserved.Value >= e.balloon.Value {
-			doubt = "pages of drivers or ZFS: the balloon's may be among those that the total is without"
-		}
+		doubt = when(reserved >= e.balloon.Value, "pages of drivers or ZFS: the balloon's may be among those that the total is without")
 	case !e.balloonIn && ratio(e.balloon.Value, add(total, e.balloon.Value), 1, 8):
 		texts = append(texts, sizeText(e.balloon.Value)+" more belongs to the hypervisor's balloon")
-	case len(texts) == 0 && ratio(e.reserved.Value, add(total, e.reserved.Value), 1, 8):
-		texts = append(texts, partText(e.reserved.Value, add(total, e.reserved.Value))+
+	case len(texts) == 0 && ratio(reserved, add(total, reserved), 1, 8):
+		texts = append(texts, partText(reserved, add(total, reserved))+
 			" of the RAM is not for use: reserved at boot (crashkernel=, firmware, KASAN), or taken by a balloon of the hypervisor")
 	}
 	if len(texts) == 0 {
 		return
 	}
 	text := strings.Join(texts, "; ")
-	e.add(finding{code: codeMemoryBalloon, text: text, aside: text, lead: e.shortage() + ": " + text, doubt: doubt})
-	if e.balloonIn && dominates(e.balloon.Value, total, e.lruAnon) {
-		e.settle(codeMemoryBalloon)
-	}
+	e.add(finding{code: codeMemoryBalloon, text: text, aside: text, lead: e.shortage() + ": " + text, doubt: doubt,
+		settles: e.balloonIn && dominates(e.balloon.Value, total, e.lruAnon)})
 }
 
 // constrained: the kernel says that cpuset or policy limits the nodes, and the
 // machine as a whole is not short. What is true of the whole machine, such as
 // that it has no swap, is then not why.
 func (e *explanation) constrained() {
-	if e.settled() || e.has(codeMemoryLow) {
+	if !e.nodesOnly() || e.settled() || e.has(codeMemoryLow) {
 		return
 	}
-	if m := e.rec.Memory; m != nil && len(m.Zones) > 0 && e.total.Known && e.rec.Source == oom.SourceKmsg {
+	if len(e.memory.Zones) > 0 && e.total.Known && e.rec.Source == oom.SourceKmsg {
 		return // those that the log lists are those nodes', and they are as short as the rest
 	}
-	code, words := codeNodeCpuset, "the kernel limits the allocation to the nodes of the cpuset"
-	switch e.rec.Scope {
-	case oom.ScopeCpuset:
-	case oom.ScopeMempolicy:
-		code, words = codeNodeMempolicy, "the kernel limits the allocation to the nodes of the memory policy"
-	default:
-		return
-	}
-	if e.free.Known {
-		words += "; the whole machine has " + sizeText(e.free.Value) + " free"
-	}
-	e.add(finding{code: code, text: words + e.shrunk(), doubt: "a shortage of the whole machine: the record does not show how short those nodes are"})
-	e.settle(code)
+	code, nodes := e.constraint()
+	text := "the kernel limits the allocation to " + nodes + when(e.free.Known, "; the whole machine has "+sizeText(e.free.Value)+" free")
+	e.add(finding{code: code, text: text + e.shrunk(), settles: true,
+		doubt: "a shortage of the whole machine: the record does not show how short those nodes are"})
 }

@@ -1,6 +1,10 @@
 package explain
 
-import "github.com/oomtrace/oomtrace/internal/oom"
+import (
+	"slices"
+
+	"github.com/oomtrace/oomtrace/internal/oom"
+)
 
 // A fork bomb is distinguished from a busy machine by arithmetic: at least manyTasks of
 // them, none above 1/32 of the memory, and yet together they hold half of it, and
@@ -75,18 +79,18 @@ func (e *explanation) manyTasks(whole, kernel, anonymous size) {
 	}
 	lead := e.shortage() + ": many small tasks hold it, " + text
 	if e.cgroup {
-		lead = sprintf("%s%s by many small tasks (%d)", e.limitUsedUp(), aside(e.givenBack(), ", held"), small)
+		lead = sprintf("%s%s by many small tasks (%d)", e.limitUsedUp(), when(e.givenBack(), ", held"), small)
 	}
-	e.add(finding{code: codeManyTasks, text: text, lead: lead})
-	e.settle(codeManyTasks)
+	doubt := ""
 	switch {
 	case !e.rec.CandidatesBytes.Known:
-		e.unsure(codeManyTasks, "something else: the record does not hold the tasks' sum")
+		doubt = "something else: the record does not hold the tasks' sum"
 	case !anonymous.Known:
-		e.unsure(codeManyTasks, "memory that they share, counted for each of them")
+		doubt = "memory that they share, counted for each of them"
 	case t.alike*2 < t.n:
-		e.unsure(codeManyTasks, "ordinary tasks that add up: they have different names")
+		doubt = "ordinary tasks that add up: they have different names"
 	}
+	e.add(finding{code: codeManyTasks, text: text, lead: lead, doubt: doubt, settles: true})
 }
 
 // tasksSum is what the small tasks hold together. Where the sum of all is not known:
@@ -137,7 +141,7 @@ func (e *explanation) holder() {
 	f := finding{code: codeHolder, text: text, aside: text}
 	switch e.cause() {
 	case codeNodeCpuset, codeNodeMempolicy:
-		f.aside = aside(e.nodes.Known, text) // of the machine it is not why
+		f.aside = when(e.nodes.Known, text) // of the machine it is not why
 	case codeNotShort, codeMemoryFragments, codeNodeZone:
 		f.aside = ""
 	}
@@ -185,7 +189,7 @@ func (e *explanation) biggestOwner() holding {
 		switch {
 		case h.Tasks.Value == 1:
 			out.who = name(h.Comm) + " holds"
-			out.victim = e.rec.Victim != nil && e.rec.Victim.Comm == h.Comm
+			out.victim = e.victim.Comm == h.Comm
 		case twice > 0 && listed == h.Tasks.Value:
 			out.words = ", what they share counted once"
 		case twice > 0:
@@ -199,13 +203,11 @@ func (e *explanation) biggestOwner() holding {
 	if h.RequestBytes.Known {
 		out.words += " (requested " + sizeText(h.RequestBytes.Value) + ")"
 	}
-	if grew := h.GrewBytes; grew.Known && grew.Value > 0 && e.rec.Memory != nil && e.rec.Memory.History != nil {
-		if span := e.rec.Memory.History.SpanNS.Value; span > 0 && ratio(uint64(grew.Value), h.UsageBytes.Value, 1, 20) {
-			out.words += sprintf(", %s for %s", rateText(float64(grew.Value)/(float64(span)/1e9)), spanText(span))
-			if e.has(codeGrewLeak) {
-				out.words += ", a leak"
-				e.get(codeGrewLeak).aside = ""
-			}
+	if grew, span := h.GrewBytes.Value, orEmpty(e.memory.History).SpanNS.Value; grew > 0 && span > 0 && ratio(uint64(grew), h.UsageBytes.Value, 1, 20) {
+		out.words += sprintf(", %s for %s", rateText(float64(grew)/(float64(span)/1e9)), spanText(span))
+		if leak := e.get(codeGrewLeak); leak != nil {
+			out.words += ", a leak"
+			leak.aside = ""
 		}
 	}
 	return out
@@ -248,13 +250,13 @@ func ownerName(h *oom.Holder) string {
 
 // biggestTask is the biggest of the victim and the candidates, and why it lives on.
 func (e *explanation) biggestTask() (best holding) {
-	v, whole := e.rec.Victim, e.whole().Value
-	if v != nil && !e.cgroup && !exceeds(v.RSSBytes.Value, whole) { // a limit's verdict names the victim
+	v, whole := e.victim, e.whole().Value
+	if e.rec.Victim != nil && !e.cgroup && !exceeds(v.RSSBytes.Value, whole) { // a limit's verdict names the victim
 		best = holding{who: "this process holds", bytes: v.RSSBytes.Value}
 	}
 	for i := range e.rec.Candidates {
 		c := &e.rec.Candidates[i]
-		if v != nil && c.PID.Known && c.PID == v.PID || c.RSSBytes.Value <= best.bytes || exceeds(c.RSSBytes.Value, whole) {
+		if e.rec.Victim != nil && c.PID.Known && c.PID == v.PID || c.RSSBytes.Value <= best.bytes || exceeds(c.RSSBytes.Value, whole) {
 			continue
 		}
 		best = holding{who: process(c.PID, c.Comm) + " holds", bytes: c.RSSBytes.Value}
@@ -269,9 +271,9 @@ func (e *explanation) biggestTask() (best holding) {
 // their anonymous memory, since what they share would count for each of them. They are
 // not all tasks, so that a sum is the least that the group holds.
 func (e *explanation) biggestGroup() (best holding) {
-	byCgroup := true
-	for i := range e.rec.Candidates {
-		byCgroup = byCgroup && e.rec.Candidates[i].Cgroup != ""
+	by, byCgroup := "named", !slices.ContainsFunc(e.rec.Candidates, func(c oom.Candidate) bool { return c.Cgroup == "" })
+	if byCgroup {
+		by = "of"
 	}
 	type group struct{ bytes, n uint64 }
 	groups := map[string]group{}
@@ -295,18 +297,9 @@ func (e *explanation) biggestGroup() (best holding) {
 	if best.bytes == 0 {
 		return best
 	}
-	least := ""
-	if e.rec.CandidatesTotal.Value != uint64(len(e.rec.Candidates)) {
-		least = " at least"
-	}
-	if byCgroup {
-		best.who, best.words = sprintf("the tasks of %s hold%s", best.words, least), ""
-	} else {
-		best.who, best.words = sprintf("the tasks named %s hold%s", best.words, least), ""
-	}
-	if best.bytes > e.whole().Value {
-		best.words = sharedForEach
-	}
+	least := when(e.rec.CandidatesTotal.Value != uint64(len(e.rec.Candidates)), " at least")
+	best.who = sprintf("the tasks %s %s hold%s", by, best.words, least)
+	best.words = when(best.bytes > e.whole().Value, sharedForEach)
 	return best
 }
 
@@ -314,9 +307,7 @@ func (e *explanation) biggestGroup() (best holding) {
 // protects only once nothing else is left (mm/vmscan.c, memcg_low_reclaim): the cgroups
 // below the level that ran out of memory, or one on the victim's way up.
 func (e *explanation) protected(whole size) {
-	levels := victimLevels(e.rec.Victim)
-	for i := len(levels) - 1; i >= 0 && whole.Known; i-- {
-		c := &levels[i]
+	for _, c := range slices.Backward(e.victim.CgroupLimits) {
 		least, low, whose := min(c.MinBytes.Value, c.UsageBytes.Value), min(c.LowBytes.Value, c.UsageBytes.Value), "of the victim's cgroups"
 		if e.cgroup && e.rec.Limit != nil && c.Cgroup == e.rec.Limit.Cgroup || !e.cgroup && c.Cgroup == "/" {
 			least, low, whose = c.ChildrenMinBytes.Value, c.ChildrenLowBytes.Value, "in cgroups"

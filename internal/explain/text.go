@@ -143,8 +143,5 @@ func mul(a, b uint64) uint64 {
 
 // sub is a - b, or 0 where the counters, read one after the other, cross.
 func sub(a, b uint64) uint64 {
-	if b > a {
-		return 0
-	}
-	return a - b
+	return a - min(a, b)
 }

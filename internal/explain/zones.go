@@ -46,35 +46,27 @@ type zoneSum struct {
 // __alloc_pages_may_oom, __zone_watermark_ok): a zone above it was refused for
 // something else, such as the order.
 func (e *explanation) zones() {
-	m := e.rec.Memory
-	if m == nil {
-		return
+	usable, rest := zoneSum{movable: e.movable(), oneNode: e.oneNode(), order: e.trigger.Order.Or(0)}, zoneSum{movable: true}
+	usable.halves = e.rec.Source == oom.SourceKmsg && len(e.trigger.GFPFlags) == 0
+	guess, anyShort, fullest := e.nodesUnknown(), true, oom.Opt[int32]{}
+	if guess {
+		fullest, anyShort = e.fullestNode()
 	}
-	usable, rest := zoneSum{movable: e.movable()}, zoneSum{movable: true}
-	if t := e.rec.Trigger; t != nil {
-		usable.order = t.Order.Or(0)
-		usable.halves = e.rec.Source == oom.SourceKmsg && len(t.GFPFlags) == 0
-	}
-	usable.oneNode = e.oneNode()
-	guess := e.nodesUnknown()
-	fullest, anyShort := e.fullestNode()
-	var listed uint64
-	for i := range m.Zones {
-		z, of := &m.Zones[i], &rest
+	for i := range e.memory.Zones {
+		z, of := &e.memory.Zones[i], &rest
 		// By the time of the kill, others may have given some memory back: the
 		// kernel's word on the constraint stands, the node is the fullest then.
-		if e.usable(z) && (!guess || e.nodeShort(z.Node) || !anyShort && z.Node == fullest) {
+		if e.usable(z) && (!guess || e.nodeSum(z.Node).allShort() || !anyShort && z.Node == fullest) {
 			of = &usable
 		}
 		of.add(z, e.reserve(z))
-		listed = add(listed, z.FreeBytes.Value)
 	}
-	e.unlisted(&rest, listed)
+	e.unlisted(&rest)
 	if usable.n == 0 && rest.n > 0 && e.rec.Source == oom.SourceKmsg && e.rec.Trigger != nil {
 		e.noUsableZone()
 		return
 	}
-	e.zonesShort, e.held = usable.n > 0 && usable.short == usable.n, usable
+	e.zonesShort, e.held = usable.allShort(), usable
 	e.fragments(&usable)
 	if usable.n > 0 && (e.zonesShort || guess || e.wasShort(&usable, &rest)) {
 		e.shortZones(&usable, &rest)
@@ -88,49 +80,47 @@ func (e *explanation) zones() {
 // noUsableZone: the kernel's log lists the zones of the nodes that the request was limited
 // to, and it may use none of them: nodes of ZONE_MOVABLE alone, for the kernel's own memory.
 func (e *explanation) noUsableZone() {
-	code, whose, nodes := codeNodeCpuset, "the nodes of the cpuset have ", e.rec.Trigger.MemsAllowed
-	switch e.rec.Scope {
+	nodes := e.trigger.MemsAllowed
+	if e.rec.Scope == oom.ScopeMempolicy {
+		nodes = e.trigger.Nodemask
+	}
+	others := func(z oom.Zone) bool { return !z.Node.Known || !oom.InNodes(nodes, z.Node.Value) }
+	if !e.nodesOnly() || slices.ContainsFunc(e.memory.Zones, others) {
+		return // the log holds zones of others, so that it need not hold all of these
+	}
+	code, whose := e.constraint()
+	free := sumOf(e.memory.Zones, func(z *oom.Zone) uint64 { return z.FreeBytes.Value })
+	e.add(finding{code: code, text: whose + " have no zone that the request may use; the zones that they have hold " + sizeText(free) + " free",
+		doubt: when(e.rec.Incomplete.Or(false), "a shortage of zones that the log lacks: it is cut"), settles: true})
+}
+
+// constraint is the code for the nodes that the kernel limits the request to, and what they are
+// called; without such a limit, those for its zones.
+func (f *facts) constraint() (code, whose string) {
+	switch f.rec.Scope {
 	case oom.ScopeCpuset:
+		return codeNodeCpuset, "the nodes of the cpuset"
 	case oom.ScopeMempolicy:
-		code, whose, nodes = codeNodeMempolicy, "the nodes of the memory policy have ", e.rec.Trigger.Nodemask
-	default:
-		return
+		return codeNodeMempolicy, "the nodes of the memory policy"
 	}
-	var free uint64
-	for _, z := range e.rec.Memory.Zones {
-		if !z.Node.Known || !oom.InNodes(nodes, z.Node.Value) {
-			return // the log holds zones of others, so that it need not hold all of these
-		}
-		free = add(free, z.FreeBytes.Value)
-	}
-	f := finding{code: code, text: whose + "no zone that the request may use; the zones that they have hold " + sizeText(free) + " free"}
-	if e.rec.Incomplete.Or(false) {
-		f.doubt = "a shortage of zones that the log lacks: it is cut"
-	}
-	e.add(f)
-	e.settle(code)
+	return codeNodeZone, "the zones that the allocation can use"
 }
 
 // oneNode: a kernel without NUMA names no node in its log.
 func (e *explanation) oneNode() bool {
-	if e.rec.Source != oom.SourceKmsg || e.rec.Scope == oom.ScopeCpuset || e.rec.Scope == oom.ScopeMempolicy {
-		return false
-	}
-	return !slices.ContainsFunc(e.rec.Memory.Zones, func(z oom.Zone) bool { return z.Node.Known })
+	return e.rec.Source == oom.SourceKmsg && !e.nodesOnly() &&
+		!slices.ContainsFunc(e.memory.Zones, func(z oom.Zone) bool { return z.Node.Known })
 }
 
 // unlisted: the kernel's report leaves out the zones that the request may not use
 // (mm/show_mem.c, show_free_areas). What the machine has free beyond those listed is
 // the rest's; of it, 3 % of what is not listed may be the rest's watermarks.
-func (e *explanation) unlisted(rest *zoneSum, listed uint64) {
-	if e.rec.Source != oom.SourceKmsg || rest.n > 0 || !e.free.Known || !e.total.Known || len(e.rec.Memory.Zones) == 0 {
+func (e *explanation) unlisted(rest *zoneSum) {
+	if e.rec.Source != oom.SourceKmsg || rest.n > 0 || !all(e.free, e.total).Known || len(e.memory.Zones) == 0 {
 		return
 	}
-	var managed uint64
-	for i := range e.rec.Memory.Zones {
-		managed = add(managed, e.rec.Memory.Zones[i].ManagedBytes.Value)
-	}
-	rest.free = sub(e.free.Value, listed)
+	managed := sumOf(e.memory.Zones, func(z *oom.Zone) uint64 { return z.ManagedBytes.Value })
+	rest.free = sub(e.free.Value, sumOf(e.memory.Zones, func(z *oom.Zone) uint64 { return z.FreeBytes.Value }))
 	rest.spare = sub(rest.free, mul(sub(e.total.Value, managed), 3)/100)
 }
 
@@ -140,23 +130,17 @@ func (e *explanation) unlisted(rest *zoneSum, listed uint64) {
 // record shows. Without an order or mask (0 for some page faults, mm/memory.c)
 // no such try is known of. Seen on 5.10, 0.8 MiB in ZONE_DMA.
 func (e *explanation) wasShort(usable, rest *zoneSum) bool {
-	t := e.rec.Trigger
-	if t == nil || t.Order != oom.Some(int32(0)) || t.GFPMask.Or(0) == 0 {
-		return false
-	}
-	return ratio(rest.spare, usable.spare, 8, 1)
+	return e.trigger.Order == oom.Some(int32(0)) && e.trigger.GFPMask.Or(0) != 0 && ratio(rest.spare, usable.spare, 8, 1)
 }
 
 // notShort: the zones that the request may use have more above their high watermarks
-// and reserves than these marks are, and 1/32 of the RAM, in blocks of the order. Whatever failed, it was
-// not for want of memory; or much was given back since. SysRq-f comes from no request:
+// and reserves than these marks are, and 1/32 of the RAM, in blocks of the order. Whatever failed,
+// it was not for want of memory; or much was given back since. SysRq-f comes from no request:
 // tight says of it how much is free.
 func (e *explanation) notShort(z *zoneSum) {
-	t := e.rec.Trigger
-	if e.settled() || e.sysrq || z.guessed || t == nil || !t.GFPMask.Known || !t.Order.Known {
-		return
-	}
-	if z.n == 0 || z.fit <= z.high || z.order > 0 && (z.blocks == 0 || z.noBlocks == z.blocks) {
+	t := e.trigger
+	if e.settled() || e.sysrq || z.guessed || !t.GFPMask.Known || !t.Order.Known ||
+		z.n == 0 || z.fit <= z.high || z.order > 0 && (z.blocks == 0 || z.noBlocks == z.blocks) {
 		return
 	}
 	free, cma := z.fitFree, max(e.freeCMA.Value, z.cma)
@@ -174,35 +158,30 @@ func (e *explanation) notShort(z *zoneSum) {
 	if !pagefault && e.policyHidden() {
 		return
 	}
-	text := sprintf("memory was not short: %s is free where the request may take it, above high watermarks of %s", sizeText(free), sizeText(z.fitHigh))
-	lead, doubt := text, "a shortage that was over when the numbers were taken"
+	f := finding{code: codeNotShort, doubt: "memory that was given back just before the kill", settles: true,
+		text: sprintf("memory was not short: %s is free where the request may take it, above high watermarks of %s", sizeText(free), sizeText(z.fitHigh))}
 	if pagefault {
-		lead += "; a page fault failed for another reason"
-	} else {
-		doubt = "memory that was given back just before the kill"
+		f.lead, f.doubt = f.text+"; a page fault failed for another reason", "a shortage that was over when the numbers were taken"
 	}
-	e.add(finding{code: codeNotShort, text: text, lead: lead, doubt: doubt})
-	e.settle(codeNotShort)
+	e.add(f)
 }
 
 // policyHidden: up to 4.9 the log does not show the nodemask (82e7d3abec86). A node whose
 // zones are all below their low marks, beside one with room, is what a memory policy of that
 // node alone leaves: others would have been served by the other node before.
 func (e *explanation) policyHidden() bool {
-	t := e.rec.Trigger
-	if e.rec.Source != oom.SourceKmsg || e.rec.Scope != oom.ScopeSystem || t.Order.Value != 0 || !e.before(4, 10) {
+	if e.rec.Source != oom.SourceKmsg || e.rec.Scope != oom.ScopeSystem || e.trigger.Order.Value != 0 || !e.before(4, 10) {
 		return false
 	}
-	for i := range e.rec.Memory.Zones {
-		node := e.rec.Memory.Zones[i].Node
-		z := e.nodeSum(node)
+	for _, zone := range e.memory.Zones {
+		node, z := zone.Node, e.nodeSum(zone.Node)
 		if !node.Known || z.n == 0 || z.short != z.n || z.noMin || z.free >= z.min {
 			continue
 		}
-		e.add(finding{code: codeNodeMempolicy, doubt: "memory that was given back just before the kill: the log lacks the request's memory policy",
+		e.add(finding{code: codeNodeMempolicy, settles: true,
+			doubt: "memory that was given back just before the kill: the log lacks the request's memory policy",
 			text: sprintf("node %d has %s free, below its watermarks, the rest of the machine %s, and a memory policy probably limits the request to that node",
 				node.Value, sizeText(z.free), sizeText(sub(e.free.Value, z.free)))})
-		e.settle(codeNodeMempolicy)
 		return true
 	}
 	return false
@@ -221,17 +200,13 @@ func (e *explanation) before(major, minor uint64) bool {
 // record does not hold which. They are then among those that are short. In the
 // kernel's log they are those that it lists (show_free_areas skips the others).
 func (e *explanation) nodesUnknown() bool {
-	if e.rec.Scope != oom.ScopeCpuset && e.rec.Scope != oom.ScopeMempolicy || e.rec.Source == oom.SourceKmsg {
-		return false
-	}
-	t := e.rec.Trigger
-	return t == nil || t.Nodemask == "" && t.MemsAllowed == ""
+	return e.nodesOnly() && e.rec.Source != oom.SourceKmsg && e.trigger.Nodemask == "" && e.trigger.MemsAllowed == ""
 }
 
 // nodeSum sums up the usable zones of a node.
 func (e *explanation) nodeSum(node oom.Opt[int32]) zoneSum {
 	z := zoneSum{movable: e.movable()}
-	zones := e.rec.Memory.Zones
+	zones := e.memory.Zones
 	for i := range zones {
 		if zones[i].Node == node && e.usable(&zones[i]) {
 			z.add(&zones[i], e.reserve(&zones[i]))
@@ -240,22 +215,19 @@ func (e *explanation) nodeSum(node oom.Opt[int32]) zoneSum {
 	return z
 }
 
-// nodeShort reports that all zones of the node are below their marks.
-func (e *explanation) nodeShort(node oom.Opt[int32]) bool {
-	z := e.nodeSum(node)
-	return z.n > 0 && z.short == z.n
-}
+// allShort reports that all of the zones, and there are some, are below their marks.
+func (z zoneSum) allShort() bool { return z.n > 0 && z.short == z.n }
 
 // fullestNode is the node with the least memory free; short says that there is
 // one whose zones all are.
 func (e *explanation) fullestNode() (fullest oom.Opt[int32], short bool) {
 	var least zoneSum
-	for i := range e.rec.Memory.Zones {
-		node := e.nodeSum(e.rec.Memory.Zones[i].Node)
+	for _, z := range e.memory.Zones {
+		node := e.nodeSum(z.Node)
 		if node.n > 0 && (least.n == 0 || node.free < least.free) {
-			fullest, least = e.rec.Memory.Zones[i].Node, node
+			fullest, least = z.Node, node
 		}
-		short = short || node.n > 0 && node.short == node.n
+		short = short || node.allShort()
 	}
 	return fullest, short
 }
@@ -286,16 +258,14 @@ func (z *zoneSum) add(zone *oom.Zone, reserve uint64) {
 	}
 	spare := sub(free, add(mark.Value, reserve))
 	z.spare = add(z.spare, spare)
-	if z.order <= 0 || len(zone.FreeBlocks) == 0 {
-		z.fit, z.fitFree, z.fitHigh = add(z.fit, spare), add(z.fitFree, free), add(z.fitHigh, mark.Value)
-		return
-	}
-	z.blocks++
-	z.blockFree = add(z.blockFree, free)
-	in := z.inBlocks(zone)
-	if in == 0 || z.halves && in <= mark.Value>>min(z.order, 63) {
-		z.noBlocks++
-		return
+	in := free
+	if z.order > 0 && len(zone.FreeBlocks) > 0 {
+		z.blocks++
+		z.blockFree = add(z.blockFree, free)
+		if in = z.inBlocks(zone); in == 0 || z.halves && in <= mark.Value>>min(z.order, 63) {
+			z.noBlocks++
+			return
+		}
 	}
 	z.fit, z.fitFree, z.fitHigh = add(z.fit, min(spare, in)), add(z.fitFree, min(free, in)), add(z.fitHigh, mark.Value)
 }
@@ -325,29 +295,23 @@ func (z *zoneSum) mayTake(zone *oom.Zone, order int) bool {
 	if order >= len(zone.FreeBlockTypes) || zone.FreeBlockTypes[order] == "" {
 		return true
 	}
-	others := "HI"
-	if !z.movable {
-		others = "HIC"
-	}
-	return strings.Trim(zone.FreeBlockTypes[order], others) != ""
+	return strings.Trim(zone.FreeBlockTypes[order], "HI"+when(!z.movable, "C")) != ""
 }
 
 // movable: the request may be served from ZONE_MOVABLE and CMA; so may one of which
 // nothing is known.
 func (e *explanation) movable() bool {
-	t := e.rec.Trigger
-	return t == nil || !t.GFPMask.Known || t.GFPMask.Value&(gfpHighmem|gfpMovable) == gfpHighmem|gfpMovable
+	mask := e.trigger.GFPMask
+	return !mask.Known || mask.Value&(gfpHighmem|gfpMovable) == gfpHighmem|gfpMovable
 }
 
 // usable reports whether the allocation may take from the zone: ZONE_MOVABLE
 // only for movable memory, and only nodes that policy and cpuset name.
 func (e *explanation) usable(z *oom.Zone) bool {
-	t := e.rec.Trigger
+	t := e.trigger
 	switch {
 	case z.Zone == "Device" || z.Zone == "Movable" && !e.movable():
 		return false
-	case t == nil:
-		return true
 	case z.Zone == "HighMem" && t.GFPMask.Known && t.GFPMask.Value&gfpHighmem == 0, e.lowOnly() < zoneRank(z.Zone):
 		return false
 	case !z.Node.Known || z.Node.Value < 0:
@@ -367,15 +331,14 @@ func zoneRank(zone string) int {
 // lowOnly is the rank of the zone that a request for low memory is confined to, where the
 // machine has that zone. Old kernels kill for these too.
 func (e *explanation) lowOnly() int {
-	t, zone := e.rec.Trigger, ""
+	mask, zone := e.trigger.GFPMask.Value, ""
 	switch {
-	case t == nil:
-	case t.GFPMask.Value&gfpDMA != 0:
+	case mask&gfpDMA != 0:
 		zone = "DMA"
-	case t.GFPMask.Value&gfpDMA32 != 0:
+	case mask&gfpDMA32 != 0:
 		zone = "DMA32"
 	}
-	if zone == "" || !slices.ContainsFunc(e.rec.Memory.Zones, func(z oom.Zone) bool { return z.Zone == zone }) {
+	if zone == "" || !slices.ContainsFunc(e.memory.Zones, func(z oom.Zone) bool { return z.Zone == zone }) {
 		return math.MaxInt
 	}
 	return zoneRank(zone)
@@ -391,8 +354,7 @@ func (e *explanation) reserve(z *oom.Zone) uint64 {
 		r = r[:min(low+1, len(r))]
 	} else if !e.movable() {
 		normal := min(2, len(r)-1)
-		for i := range e.rec.Memory.Zones {
-			row := e.rec.Memory.Zones[i]
+		for _, row := range e.memory.Zones {
 			if at := slices.IndexFunc(row.LowmemReserveBytes, func(v uint64) bool { return v > 0 }); row.Zone == "Normal" && at > 0 {
 				normal = at - 1
 			}
@@ -418,11 +380,8 @@ func (e *explanation) fragments(z *zoneSum) {
 	case z.halves:
 		in = "too little of it in blocks of order %d or higher"
 	}
-	e.add(finding{code: codeMemoryFragments, text: sprintf("%s is free, above the watermarks, but "+in, sizeText(z.blockFree), z.order)})
-	e.settle(codeMemoryFragments)
-	if z.fit > 0 {
-		e.unsure(codeMemoryFragments, "a shortage: blocks of that order came back just before the kill")
-	}
+	e.add(finding{code: codeMemoryFragments, text: sprintf("%s is free, above the watermarks, but "+in, sizeText(z.blockFree), z.order), settles: true,
+		doubt: when(z.fit > 0, "a shortage: blocks of that order came back just before the kill")})
 }
 
 // shortZones: all zones that the allocation could use are short, and the others
@@ -432,36 +391,21 @@ func (e *explanation) shortZones(z, rest *zoneSum) {
 	if rest.spare <= z.high {
 		return
 	}
-	code, words := codeNodeZone, "the zones that the allocation can use have "
-	switch e.rec.Scope {
-	case oom.ScopeCpuset:
-		code, words = codeNodeCpuset, "the nodes of the cpuset have "
-	case oom.ScopeMempolicy:
-		code, words = codeNodeMempolicy, "the nodes of the memory policy have "
-	}
-	words += sizeText(z.free) + " free" + aside(!z.movable && z.cma > z.free, " beside "+sizeText(z.cma)+" of CMA, which it may not use")
-	e.add(finding{code: code, text: words + ", the rest of the machine " + sizeText(rest.free) + e.shrunk()})
-	e.settle(code)
-	if e.nodesUnknown() {
-		e.unsure(code, "a shortage of other nodes: which ones are allowed is not in the record")
-	}
+	code, words := e.constraint()
+	words += " have " + sizeText(z.free) + " free" + when(!z.movable && z.cma > z.free, " beside "+sizeText(z.cma)+" of CMA, which it may not use")
+	e.add(finding{code: code, text: words + ", the rest of the machine " + sizeText(rest.free) + e.shrunk(), settles: true,
+		doubt: when(e.nodesUnknown(), "a shortage of other nodes: which ones are allowed is not in the record")})
 }
 
 // shrunk says who took nodes from the cpuset that limits the allocation.
 func (e *explanation) shrunk() string {
-	if e.rec.Scope != oom.ScopeCpuset || e.rec.Trigger == nil || e.rec.Trigger.MemsChanged == nil {
-		return ""
-	}
-	c := e.rec.Trigger.MemsChanged
-	if c.From == "" || c.To == "" {
+	c := orEmpty(e.trigger.MemsChanged)
+	if e.rec.Scope != oom.ScopeCpuset || c.From == "" || c.To == "" {
 		return ""
 	}
 	text := "; the cpuset was shrunk from nodes " + c.From + " to " + c.To
 	if c.PID.Known || c.Comm != "" {
 		text += " by " + process(c.PID, c.Comm)
 	}
-	if c.AgoNS.Known {
-		text += " " + spanText(c.AgoNS.Value) + " before"
-	}
-	return text
+	return text + when(c.AgoNS.Known, " "+spanText(c.AgoNS.Value)+" before")
 }

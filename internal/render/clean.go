@@ -1,17 +1,18 @@
 package render
 
 import (
-	"strconv"
+	"fmt"
 	"strings"
 	"unicode"
 	"unicode/utf8"
 )
 
-// appendClean appends s with everything neutralised that could act on a
+// clean is s with everything neutralised that could act on a
 // terminal or break a line: control characters, bidirectional overrides and
 // other format characters, and bytes that are no UTF-8 appear as \xNN or \u....
 // Names of processes and cgroups are chosen by those who run them.
-func appendClean(dst []byte, s string) []byte {
+func clean(s string) string {
+	dst := make([]byte, 0, len(s))
 	for len(s) > 0 {
 		r, n := utf8.DecodeRuneInString(s)
 		if r == '\\' {
@@ -20,23 +21,18 @@ func appendClean(dst []byte, s string) []byte {
 		dst = appendCleanRune(dst, r, s[:n])
 		s = s[n:]
 	}
-	return dst
+	return string(dst)
 }
 
 // appendCleanRune appends one character, of which raw are the bytes.
 func appendCleanRune(dst []byte, r rune, raw string) []byte {
 	switch {
 	case r == utf8.RuneError && len(raw) == 1, r < ' ', r == 0x7f:
-		return append(dst, '\\', 'x', hexDigit(raw[0]>>4), hexDigit(raw[0]))
+		return fmt.Appendf(dst, `\x%02x`, raw[0])
 	case r < utf8.RuneSelf || (unicode.IsPrint(r) && !unicode.Is(unicode.Cf, r)):
 		return append(dst, raw...)
 	}
-	dst = append(dst, '\\', 'u')
-	h := strconv.FormatInt(int64(r), 16)
-	for i := len(h); i < 4; i++ {
-		dst = append(dst, '0')
-	}
-	return append(dst, h...)
+	return fmt.Appendf(dst, `\u%04x`, r)
 }
 
 // Message makes one line of a text for people that has words of others in it:
@@ -55,10 +51,6 @@ func Message(s string) string {
 	}
 	return string(dst)
 }
-
-func hexDigit(b byte) byte { return "0123456789abcdef"[b&15] }
-
-func clean(s string) string { return string(appendClean(nil, s)) }
 
 // width is the number of columns that cleaned text takes: East Asian wide
 // characters take two.

@@ -1,6 +1,7 @@
 package render
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 	"time"
@@ -26,16 +27,14 @@ func (t *Text) grew(r *oom.Record) {
 	if t.opts.ASCII {
 		text = strings.ReplaceAll(text, "…", "..")
 	}
-	for i, g := range growers[:min(len(growers), 3)] {
-		sep := "; "
-		if i == 0 {
-			sep = ": "
-		}
-		exited := ""
+	sep := ": "
+	for _, g := range growers[:min(len(growers), 3)] {
+		text += sep + named(g.Comm, g.PID, 24)
 		if g.Exited.Value {
-			exited = " (exited)"
+			text += " (exited)"
 		}
-		text += sep + named(g.Comm, g.PID, 24) + exited + " charged " + shortOpt(g.ChargedBytes)
+		text += " charged " + shortOpt(g.ChargedBytes)
+		sep = "; "
 	}
 	t.below("grew", text, dim)
 }
@@ -232,16 +231,11 @@ func (t *Text) diedWith(r *oom.Record) {
 	if of.shown++; of.shown > maxCollateral+1 {
 		return
 	}
-	whose := of.victim
-	if whose == "" {
-		whose = "an OOM kill"
-	}
-	s := fmt.Sprintf("%s  with %s: ", t.time(r), whose)
+	who := victim(r, 40) + " (" + causeWord(r) + ")"
 	if of.shown > maxCollateral {
-		t.styled(cutRight(s+"more of them; -o json lists each", t.opts.Width), dim)
-		return
+		who = "more of them; -o json lists each"
 	}
-	t.styled(cutRight(s+victim(r, 40)+" ("+causeWord(r)+")", t.opts.Width), dim)
+	t.styled(cutRight(fmt.Sprintf("%s  with %s: %s", t.time(r), cmp.Or(of.victim, "an OOM kill"), who), t.opts.Width), dim)
 }
 
 func causeWord(r *oom.Record) string {

@@ -1,6 +1,7 @@
 package render
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"strings"
@@ -32,12 +33,7 @@ type List struct {
 
 // NewList returns a List that writes to w.
 func NewList(w io.Writer, opts ListOptions) *List {
-	if opts.Location == nil {
-		opts.Location = time.Local
-	}
-	if opts.Width == 0 {
-		opts.Width = Columns
-	}
+	opts.Location, opts.Width = cmp.Or(opts.Location, time.Local), cmp.Or(opts.Width, Columns)
 	return &List{w: w, opts: opts}
 }
 
@@ -83,11 +79,7 @@ func (l *List) Write(rec *oom.Record) error {
 func (l *List) record(rec *oom.Record) string {
 	pid, comm, rss, limit, cause := "-", "-", "-", "-", string(rec.Kind)
 	if v := rec.Victim; v != nil {
-		id := v.PID
-		if !id.Known {
-			id = v.TID
-		}
-		pid, comm, rss = number(id, "-"), clean(v.Comm), shortOpt(v.RSSBytes)
+		pid, comm, rss = number(pidOf(v), "-"), clean(v.Comm), shortOpt(v.RSSBytes)
 	}
 	if rec.Limit != nil {
 		limit = shortOpt(rec.Limit.MaxBytes)

@@ -1,6 +1,7 @@
 package render
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"strconv"
@@ -45,13 +46,7 @@ type Text struct {
 
 // NewText returns a Text that writes to w.
 func NewText(w io.Writer, opts TextOptions) *Text {
-	if opts.Location == nil {
-		opts.Location = time.Local
-	}
-	if opts.Width == 0 {
-		opts.Width = Columns
-	}
-	opts.Width = max(opts.Width, minColumns)
+	opts.Location, opts.Width = cmp.Or(opts.Location, time.Local), max(cmp.Or(opts.Width, Columns), minColumns)
 	return &Text{w: w, opts: opts}
 }
 
@@ -71,8 +66,8 @@ func columns() [8]column {
 		{name: "TIME", width: 8, value: (*Text).time},
 		{name: "SCOPE", width: 9, value: func(_ *Text, r *oom.Record) string { return scope(r) }},
 		{name: "VICTIM", width: 19, value: func(_ *Text, r *oom.Record) string { return victim(r, 19) }},
-		{name: "RSS", width: 5, right: true, value: func(_ *Text, r *oom.Record) string { return size(r, rss) }},
-		{name: "SWAP", width: 5, right: true, value: func(_ *Text, r *oom.Record) string { return size(r, swap) }},
+		{name: "RSS", width: 5, right: true, value: func(_ *Text, r *oom.Record) string { return shortOpt(victimOf(r).RSSBytes) }},
+		{name: "SWAP", width: 5, right: true, value: func(_ *Text, r *oom.Record) string { return shortOpt(victimOf(r).SwapBytes) }},
 		{name: "LIMIT HIT", width: 21, value: func(_ *Text, r *oom.Record) string { return limit(r) }},
 		{name: "INVOKED BY", width: 16, value: func(_ *Text, r *oom.Record) string { return trigger(r, 16) }},
 		{name: "OWNER", width: ownerWidth, left: true, value: func(_ *Text, r *oom.Record) string { return clean(owner(r)) }},
@@ -113,7 +108,7 @@ func (t *Text) kill(rec *oom.Record) {
 	t.cells(func(c column) string { return c.value(t, rec) }, "")
 	t.rest(rec)
 	if rec.Why != nil && !t.opts.NoWhy {
-		t.why(rec)
+		t.below("why", clean(rec.Why.Summary), yellow)
 	}
 	if rec.Incomplete.Value {
 		t.below("note", "the log holds only part of this report: what is missing is left out", dim)
@@ -201,13 +196,11 @@ func (t *Text) line(s string) {
 // indent is where the lines below a kill start: under SCOPE.
 const indent = "          "
 
-func (t *Text) why(rec *oom.Record) {
-	t.below("why", clean(rec.Why.Summary), yellow)
-}
-
 // below writes "name: text" below the kill, on as many lines as it takes.
-func (t *Text) below(name, text, style string) {
-	head := name + ": "
+func (t *Text) below(name, text, style string) { t.block(name+": ", text, style) }
+
+// block writes text behind a head, with as much room before the lines that follow.
+func (t *Text) block(head, text, style string) {
 	for _, part := range wrap(text, t.opts.Width-len(indent)-len(head)) {
 		t.styled(indent+head+part, style)
 		head = strings.Repeat(" ", len(head))
@@ -273,10 +266,7 @@ func victim(r *oom.Record, n int) string {
 	case r.Victim == nil:
 		return "-"
 	}
-	pid := r.Victim.PID
-	if !pid.Known {
-		pid = r.Victim.TID
-	}
+	pid := pidOf(r.Victim)
 	const exiting = " exiting"
 	if r.Kind == oom.KindAlreadyExiting {
 		return named(r.Victim.Comm, pid, n-len(exiting)) + exiting
@@ -287,24 +277,22 @@ func victim(r *oom.Record, n int) string {
 // named is a name and a process id in n columns. It is the name that is cut: a
 // number without its end is another number.
 func named(comm string, pid oom.Opt[int32], n int) string {
-	if comm == "" {
-		comm = "?"
+	id := ""
+	if pid.Known {
+		id = " " + strconv.Itoa(int(pid.Value))
 	}
-	if !pid.Known {
-		return cutRight(clean(comm), n)
-	}
-	id := " " + strconv.Itoa(int(pid.Value))
-	return cutRight(clean(comm), n-len(id)) + id
+	return cutRight(clean(cmp.Or(comm, "?")), n-len(id)) + id
 }
 
-func rss(v *oom.Victim) oom.Opt[uint64]  { return v.RSSBytes }
-func swap(v *oom.Victim) oom.Opt[uint64] { return v.SwapBytes }
+// pidOf is the victim's process, or at least the thread that was marked.
+func pidOf(v *oom.Victim) oom.Opt[int32] { return cmp.Or(v.PID, v.TID) }
 
-func size(r *oom.Record, of func(*oom.Victim) oom.Opt[uint64]) string {
+// victimOf is the victim, of which nothing is known where there is none.
+func victimOf(r *oom.Record) *oom.Victim {
 	if r.Victim == nil {
-		return "-"
+		return new(oom.Victim)
 	}
-	return shortOpt(of(r.Victim))
+	return r.Victim
 }
 
 func limit(r *oom.Record) string {
@@ -312,10 +300,7 @@ func limit(r *oom.Record) string {
 	if l == nil {
 		return "-"
 	}
-	what := clean(string(l.Level))
-	if what == "" {
-		what = "cgroup"
-	}
+	what := clean(cmp.Or(string(l.Level), "cgroup"))
 	most := l.MaxBytes
 	switch {
 	case most.Known && l.UsageBytes.Known && full(l.UsageBytes.Value, most.Value):

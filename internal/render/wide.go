@@ -37,17 +37,7 @@ func (t *Text) wide(r *oom.Record) {
 
 // details writes "name: text" below the kill, on as many lines as it takes.
 func (t *Text) details(name, text string) {
-	if text == "" {
-		return
-	}
-	t.styledDetails(fmt.Sprintf("%-11s ", name+":"), clean(text))
-}
-
-func (t *Text) styledDetails(head, text string) {
-	for _, part := range wrap(text, t.opts.Width-len(indent)-len(head)) {
-		t.line(indent + head + part)
-		head = strings.Repeat(" ", len(head))
-	}
+	t.block(fmt.Sprintf("%-11s ", name+":"), clean(text), "")
 }
 
 // row writes an aligned line; one that does not fit is wrapped.
@@ -150,12 +140,12 @@ func allocating(stack []string) []string {
 
 func (t *Text) limits(r *oom.Record) {
 	if l := r.Limit; l != nil {
-		text := fmt.Sprintf("usage %s of %s", exact(l.UsageBytes), maximum(l.MaxBytes, l.UsageBytes))
+		text := fmt.Sprintf("usage %s of %s", exact(l.UsageBytes), maximum(l.MaxBytes, l.UsageBytes, exact))
 		if l.SwapUsageBytes.Known || l.SwapMaxBytes.Known {
-			text += fmt.Sprintf(", swap %s of %s", exact(l.SwapUsageBytes), maximum(l.SwapMaxBytes, l.SwapUsageBytes))
+			text += fmt.Sprintf(", swap %s of %s", exact(l.SwapUsageBytes), maximum(l.SwapMaxBytes, l.SwapUsageBytes, exact))
 		}
 		if l.MemswUsageBytes.Known {
-			text += fmt.Sprintf(", with swap %s of %s", exact(l.MemswUsageBytes), maximum(l.MemswMaxBytes, l.MemswUsageBytes))
+			text += fmt.Sprintf(", with swap %s of %s", exact(l.MemswUsageBytes), maximum(l.MemswMaxBytes, l.MemswUsageBytes, exact))
 		}
 		if l.Cgroup != "" {
 			text += ": " + l.Cgroup // last, for it can fill the line
@@ -170,7 +160,7 @@ func (t *Text) limits(r *oom.Record) {
 		if !c.UsageBytes.Known && !c.MaxBytes.Known {
 			continue // the root has neither
 		}
-		t.row(fmt.Sprintf("%5s of %8s  %s%s", shortOpt(c.UsageBytes), shortMaximum(c.MaxBytes, c.UsageBytes), swapOf(&c), clean(c.Cgroup)))
+		t.row(fmt.Sprintf("%5s of %8s  %s%s", shortOpt(c.UsageBytes), maximum(c.MaxBytes, c.UsageBytes, shortOpt), swapOf(&c), clean(c.Cgroup)))
 	}
 }
 
@@ -200,18 +190,11 @@ func stats(s oom.Stats) string {
 
 // maximum is a limit. An absent one means that there is none, but only where
 // the counter it goes with was read.
-func maximum(v, usage oom.Opt[uint64]) string {
+func maximum(v, usage oom.Opt[uint64], words func(oom.Opt[uint64]) string) string {
 	if !v.Known && usage.Known {
 		return "no limit"
 	}
-	return exact(v)
-}
-
-func shortMaximum(v, usage oom.Opt[uint64]) string {
-	if !v.Known && usage.Known {
-		return "no limit"
-	}
-	return shortOpt(v)
+	return words(v)
 }
 
 const barWidth = 20
@@ -295,22 +278,19 @@ func (t *Text) zones(r *oom.Record) {
 		t.row(fmt.Sprintf("node %s %s  free %5s  min %5s  low %5s  high %5s  managed %5s", number(z.Node, "-"),
 			pad(clean(z.Zone), 8), shortOpt(z.FreeBytes), shortOpt(z.MinBytes), shortOpt(z.LowBytes), shortOpt(z.HighBytes),
 			shortOpt(z.ManagedBytes)))
-		if len(z.LowmemReserveBytes) > 0 {
-			t.zoneList("reserved", z.LowmemReserveBytes, short)
-		}
-		if len(z.FreeBlocks) > 0 {
-			t.zoneList("blocks", z.FreeBlocks, func(n uint64) string { return fmt.Sprint(n) })
-		}
+		t.zoneList("reserved", z.LowmemReserveBytes, short)
+		t.zoneList("blocks", z.FreeBlocks, func(n uint64) string { return fmt.Sprint(n) })
 	}
 }
 
 // zoneList is a zone's numbers in the kernel's order: what it keeps from requests
 // that could use a higher zone, by the type of that; its free blocks, by order.
 func (t *Text) zoneList(name string, values []uint64, word func(uint64) string) {
-	var b strings.Builder
+	row := fmt.Sprintf("       %-8s", name)
 	for _, v := range values {
-		b.WriteByte(' ')
-		b.WriteString(word(v))
+		row += " " + word(v)
 	}
-	t.row(fmt.Sprintf("       %-8s%s", name, b.String()))
+	if len(values) > 0 {
+		t.row(row)
+	}
 }

@@ -5,6 +5,8 @@ import (
 	"html/template"
 	"math"
 	"strings"
+
+	"github.com/oomtrace/oomtrace/internal/oom"
 )
 
 // The plot's heights in pixels; its width is that of the page. Lines are drawn in a box
@@ -21,10 +23,8 @@ type series struct {
 	name   string
 	class  string
 	area   bool
-	points []point
+	points []oom.HistoryPoint
 }
-
-type point struct{ agoNS, bytes uint64 }
 
 // mark is a horizontal line that holds from one time before the kill to another.
 type mark struct {
@@ -63,7 +63,7 @@ func (c *chart) draw(title, desc string) {
 	c.Title, c.Desc = visible(title), visible(desc)
 	for _, s := range c.series {
 		for _, p := range s.points {
-			c.spanNS, c.top = max(c.spanNS, p.agoNS), max(c.top, p.bytes)
+			c.spanNS, c.top = max(c.spanNS, p.AgoNS), max(c.top, p.Bytes)
 		}
 	}
 	for _, m := range c.marks {
@@ -121,11 +121,11 @@ func (c *chart) line(b *strings.Builder, s series) {
 		if i == 0 {
 			op = "M"
 		}
-		d.WriteString(op + coord(c.x(p.agoNS)) + " " + coord(c.y(p.bytes)))
+		d.WriteString(op + coord(c.x(p.AgoNS)) + " " + coord(c.y(p.Bytes)))
 	}
 	first, last := s.points[0], s.points[len(s.points)-1]
 	if s.area {
-		fmt.Fprintf(b, `<path class="area %s" d="%sL%s %dL%s %dZ"/>`, s.class, d.String(), coord(c.x(last.agoNS)), plotHeight, coord(c.x(first.agoNS)), plotHeight)
+		fmt.Fprintf(b, `<path class="area %s" d="%sL%s %dL%s %dZ"/>`, s.class, d.String(), coord(c.x(last.AgoNS)), plotHeight, coord(c.x(first.AgoNS)), plotHeight)
 	}
 	fmt.Fprintf(b, `<path class="line %s" vector-effect="non-scaling-stroke" d="%s"/>`, s.class, d.String())
 }

@@ -27,12 +27,12 @@ type kill struct {
 	When     string
 	WhenISO  string
 	RSS      template.HTML
-	rss      uint64
 	Limit    template.HTML
-	limit    uint64
-	Facts    []fact
-	More     []fact
-	Reasons  []reason
+	// SortRSS and SortLimit are what the table sorts by.
+	SortRSS, SortLimit uint64
+	Facts              []fact
+	More               []fact
+	Reasons            []reason
 	// Directory is the cgroup that C stands for in the advice.
 	Directory string
 	Growth    *growth
@@ -81,12 +81,12 @@ func (p *Page) kill(rec *oom.Record, line []byte) *kill {
 	k.Log = logText(rec.LogText)
 	k.When, k.WhenISO = p.when(rec)
 	if v := rec.Victim; v != nil {
-		k.Victim = visible(process(v.Comm, pid(v.PID, v.TID)))
+		k.Victim = visible(process(v.Comm, cmp.Or(v.PID, v.TID)))
 		k.Owner = visible(cmp.Or(v.Name(), v.Cgroup))
-		k.RSS, k.rss = sizeOpt(v.RSSBytes), v.RSSBytes.Value
+		k.RSS, k.SortRSS = sizeOpt(v.RSSBytes), v.RSSBytes.Value
 	}
 	if l := rec.Limit; l != nil {
-		k.Limit, k.limit = sizeOpt(l.MaxBytes), l.MaxBytes.Value
+		k.Limit, k.SortLimit = sizeOpt(l.MaxBytes), l.MaxBytes.Value
 		if k.Owner == "" {
 			k.Owner = visible(l.Cgroup)
 		}
@@ -116,7 +116,7 @@ func logText(text string) string {
 func heading(rec *oom.Record) string {
 	who := "A process"
 	if v := rec.Victim; v != nil {
-		who = process(v.Comm, pid(v.PID, v.TID))
+		who = process(v.Comm, cmp.Or(v.PID, v.TID))
 	}
 	switch rec.Kind {
 	case oom.KindAlreadyExiting:
@@ -129,7 +129,7 @@ func heading(rec *oom.Record) string {
 		return "The kernel panicked on an OOM"
 	case oom.KindSigkill:
 		if s := rec.Sender; s != nil && s.Comm != "" {
-			return who + " was killed by " + process(s.Comm, pid(s.PID, s.TID))
+			return who + " was killed by " + process(s.Comm, cmp.Or(s.PID, s.TID))
 		}
 		return who + " was killed by SIGKILL"
 	}
@@ -230,7 +230,7 @@ func (k *kill) facts() (first, more []fact) {
 		victimFacts(&l, &m, v)
 	}
 	if g := rec.Trigger; g != nil && g.Comm != "" {
-		by := text(process(g.Comm, pid(g.PID, g.TID)))
+		by := text(process(g.Comm, cmp.Or(g.PID, g.TID)))
 		if o := cmp.Or(g.Name(), g.Cgroup); o != "" && visible(o) != k.Owner {
 			by += " of " + text(o)
 		}
@@ -249,24 +249,23 @@ func (k *kill) facts() (first, more []fact) {
 	if !v.StartTime.IsZero() && rec.Time.After(v.StartTime) {
 		l.text("Had run for", span(uint64(rec.Time.Sub(v.StartTime))))
 	}
-	if v.Cmdline != "" {
-		l = append(l, fact{"Command", mono(v.Cmdline), len(v.Cmdline) > 24})
-	}
+	l.code("Command", v.Cmdline)
 	return l, m
 }
 
 func victimFacts(l, m *list, v *oom.Victim) {
 	if v.RSSBytes.Known {
-		var parts []template.HTML
+		var parts []string
 		for _, p := range []struct {
-			name template.HTML
+			name string
 			v    oom.Opt[uint64]
 		}{{" anonymous", v.AnonRSSBytes}, {" file", v.FileRSSBytes}, {" shared", v.ShmemRSSBytes}} {
 			if p.v.Value > 0 {
-				parts = append(parts, size(p.v.Value)+p.name)
+				parts = append(parts, string(size(p.v.Value))+p.name)
 			}
 		}
-		l.add("Resident", "<b>"+size(v.RSSBytes.Value)+"</b>"+bracketed(parts))
+		resident := "<b>" + string(size(v.RSSBytes.Value)) + "</b> " + bracket(strings.Join(parts, ", "))
+		l.add("Resident", template.HTML(strings.TrimSpace(resident))) //nolint:gosec // sizes
 	}
 	l.add("Swapped out", sizeOpt(v.SwapBytes))
 	m.code("Cgroup", v.Cgroup)
@@ -312,26 +311,8 @@ func containerFacts(l *list, o *oom.Owner) {
 	l.text("Unit", o.Unit)
 }
 
-func bracketed(parts []template.HTML) template.HTML {
-	if len(parts) == 0 {
-		return ""
-	}
-	out := template.HTML(" (")
-	for i, p := range parts {
-		if i > 0 {
-			out += ", "
-		}
-		out += p
-	}
-	return out + ")"
-}
-
 func (k *kill) limitFacts(l, m *list, r *oom.Limit) {
-	level := string(r.Level)
-	if level == "" {
-		level = "cgroup"
-	}
-	what := text(level)
+	what := text(cmp.Or(string(r.Level), "cgroup"))
 	switch {
 	case r.UsageBytes.Known && r.MaxBytes.Known:
 		what += ", " + sizeOpt(r.UsageBytes) + " of <b>" + sizeOpt(r.MaxBytes) + "</b>"
@@ -398,7 +379,7 @@ func (k *kill) setExit(e *oom.Exit) {
 func (k *kill) processes() {
 	if g := k.rec.Trigger; g != nil {
 		var l list
-		l.text("Process", process(g.Comm, pid(g.PID, g.TID)))
+		l.text("Process", process(g.Comm, cmp.Or(g.PID, g.TID)))
 		l.text("Owner", g.Name())
 		l.code("Cgroup", g.Cgroup)
 		l.code("Command", g.Cmdline)
@@ -425,7 +406,7 @@ func (k *kill) processes() {
 	var l list
 	l.text("Cause", strings.ReplaceAll(string(k.rec.Cause), "_", " "))
 	if s != nil {
-		l.text("Process", process(s.Comm, pid(s.PID, s.TID)))
+		l.text("Process", process(s.Comm, cmp.Or(s.PID, s.TID)))
 		l.text("Owner", s.Name())
 		l.code("Cgroup", s.Cgroup)
 		l.code("Command", s.Cmdline)
@@ -514,19 +495,13 @@ func (k *kill) SourceWords() string {
 	return "source unknown"
 }
 
-// SortTime, SortRSS and SortLimit are what the table sorts by.
+// SortTime is what the table sorts by.
 func (k *kill) SortTime() string {
 	if k.rec.Time.IsZero() {
 		return fmt.Sprint(k.rec.UptimeNS.Value / 1e6)
 	}
 	return fmt.Sprint(k.rec.Time.UnixMilli())
 }
-
-// SortRSS is the victim's resident size.
-func (k *kill) SortRSS() uint64 { return k.rss }
-
-// SortLimit is the limit.
-func (k *kill) SortLimit() uint64 { return k.limit }
 
 // AskedOrder is the order of a request for more than a page.
 func (k *kill) AskedOrder() int32 {

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"html/template"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -62,11 +63,7 @@ func (p *Page) overview(kills []*kill) *overview {
 		name := cmp.Or(k.laneName(), "no owner known")
 		byOwner[name] = append(byOwner[name], k)
 	}
-	names := make([]string, 0, len(byOwner))
-	for n := range byOwner {
-		names = append(names, n)
-	}
-	slices.SortFunc(names, func(a, b string) int {
+	names := slices.SortedFunc(maps.Keys(byOwner), func(a, b string) int {
 		return cmp.Or(cmp.Compare(len(byOwner[b]), len(byOwner[a])), cmp.Compare(a, b))
 	})
 	if len(names) > maxLanes {
@@ -96,27 +93,21 @@ func (k *kill) laneName() string {
 }
 
 func (o *overview) counts(kills []*kill) {
-	kinds := map[string]int{}
+	kinds, nodes, owners := map[string]int{}, map[string]bool{}, map[string]bool{}
 	var l list
 	for _, k := range kills {
 		kinds[string(k.rec.Kind)]++
+		nodes[k.rec.Node] = true
+		owners[k.laneName()] = true
 	}
+	delete(nodes, "")
+	delete(owners, "")
 	for _, kind := range []struct{ kind, name string }{
 		{"kill", "Kills"}, {"already_exiting", "Marked while exiting"}, {"no_victim", "Without a victim"}, {"oom", "Cut reports"},
 		{"panic", "Panics"}, {"sigkill", "Other SIGKILLs"},
 	} {
 		if n := kinds[kind.kind]; n > 0 {
 			l.text(kind.name, fmt.Sprint(n))
-		}
-	}
-	nodes := map[string]bool{}
-	owners := map[string]bool{}
-	for _, k := range kills {
-		if k.rec.Node != "" {
-			nodes[k.rec.Node] = true
-		}
-		if n := k.laneName(); n != "" {
-			owners[n] = true
 		}
 	}
 	if len(nodes) > 1 {
@@ -134,11 +125,7 @@ func (o *overview) verdicts(kills []*kill) map[string]string {
 	for _, k := range kills {
 		count[k.verdictName()]++
 	}
-	names := make([]string, 0, len(count))
-	for n := range count {
-		names = append(names, n)
-	}
-	slices.SortFunc(names, func(a, b string) int { return cmp.Or(cmp.Compare(count[b], count[a]), cmp.Compare(a, b)) })
+	names := slices.SortedFunc(maps.Keys(count), func(a, b string) int { return cmp.Or(cmp.Compare(count[b], count[a]), cmp.Compare(a, b)) })
 	classes := map[string]string{}
 	others := 0
 	for i, n := range names {
@@ -218,13 +205,8 @@ func drawLane(name string, kills []*kill, classes map[string]string, at func(*ki
 		most = max(most, sum)
 	}
 	for i, column := range columns {
-		names := make([]string, 0, len(column))
-		for n := range column {
-			names = append(names, n)
-		}
-		slices.Sort(names)
 		y := float64(laneHeight)
-		for _, n := range names {
+		for _, n := range slices.Sorted(maps.Keys(column)) {
 			h := float64(laneHeight) * float64(column[n]) / float64(max(most, 2))
 			y -= h
 			l.Bars = append(l.Bars, tick{

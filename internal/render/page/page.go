@@ -8,6 +8,7 @@ package page
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/sha256"
 	"embed"
 	"encoding/base64"
@@ -42,9 +43,7 @@ type Page struct {
 
 // New returns a Page that Close writes to w.
 func New(w io.Writer, opts Options) *Page {
-	if opts.Location == nil {
-		opts.Location = time.Local
-	}
+	opts.Location = cmp.Or(opts.Location, time.Local)
 	return &Page{w: w, opts: opts}
 }
 

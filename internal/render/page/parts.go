@@ -9,6 +9,7 @@ import (
 	"math"
 	"slices"
 	"strings"
+	"unicode/utf16"
 
 	"github.com/oomtrace/oomtrace/internal/oom"
 )
@@ -42,14 +43,6 @@ func growthOf(rec *oom.Record) *growth {
 	return g
 }
 
-func points(in []oom.HistoryPoint) []point {
-	out := make([]point, len(in))
-	for i, p := range in {
-		out[i] = point{p.AgoNS, p.Bytes}
-	}
-	return out
-}
-
 func (g *growth) cgroup(rec *oom.Record, h *oom.History) {
 	c := &chart{}
 	name, cgroup := "the cgroup", ""
@@ -60,11 +53,11 @@ func (g *growth) cgroup(rec *oom.Record, h *oom.History) {
 		}
 	}
 	if len(h.Points) > 1 {
-		c.add(name, "c0", true, points(h.Points))
+		c.add(name, "c0", true, h.Points)
 	}
 	for i, p := range h.Growers {
 		if len(p.Points) > 1 && i < 5 {
-			c.add(process(p.Comm, p.PID), fmt.Sprintf("c%d", i+1), false, points(p.Points))
+			c.add(process(p.Comm, p.PID), fmt.Sprintf("c%d", i+1), false, p.Points)
 		}
 	}
 	if len(c.series) > 0 {
@@ -111,9 +104,9 @@ func (g *growth) cgroupFacts(h *oom.History) {
 	g.Facts = l
 }
 
-func (c *chart) add(name, class string, area bool, pts []point) {
+func (c *chart) add(name, class string, area bool, pts []oom.HistoryPoint) {
 	c.series = append(c.series, series{name, class, area, pts})
-	c.Legend = append(c.Legend, legend{class, visible(name), size(pts[len(pts)-1].bytes)})
+	c.Legend = append(c.Legend, legend{class, visible(name), size(pts[len(pts)-1].Bytes)})
 }
 
 // limit marks the limit, and where it was lowered.
@@ -141,10 +134,10 @@ func (g *growth) machine(h *oom.MemoryHistory) {
 		{"free", func(p *oom.MemoryPoint) oom.Opt[uint64] { return p.FreeBytes }},
 		{"swap free", func(p *oom.MemoryPoint) oom.Opt[uint64] { return p.SwapFreeBytes }},
 	} {
-		var pts []point
+		var pts []oom.HistoryPoint
 		for j := range h.Points {
 			if v := kind.of(&h.Points[j]); v.Known {
-				pts = append(pts, point{h.Points[j].AgoNS, v.Value})
+				pts = append(pts, oom.HistoryPoint{AgoNS: h.Points[j].AgoNS, Bytes: v.Value})
 			}
 		}
 		if len(pts) > 1 {
@@ -353,10 +346,7 @@ func holdersOf(rec *oom.Record) *holders {
 	}
 	for i := range rec.Holders {
 		o := &rec.Holders[i]
-		name, detail := o.Name(), o.Cgroup
-		if name == "" && o.Comm != "" {
-			name = o.Comm
-		}
+		name, detail := cmp.Or(o.Name(), o.Comm), o.Cgroup
 		if name == "" {
 			name, detail = o.Cgroup, ""
 		}
@@ -416,18 +406,13 @@ func tasksOf(rec *oom.Record) *tasks {
 			Name: visible(process(c.Comm, c.PID)), Cgroup: visible(c.Cgroup), RSS: sizeOpt(c.RSSBytes), Swap: sizeOpt(c.SwapBytes),
 			Tables: sizeOpt(c.PgtablesBytes), Virtual: sizeOpt(c.TotalVMBytes), Adj: number(c.OOMScoreAdj), Pts: number(c.BadnessPages), UID: number(c.UID),
 			Bars:   []bar{barAt("k-anon", "", 0, rss, most), barAt("k-swap", "", rss, rss+sw, most), barAt("k-tables", "", rss+sw, held(c), most)},
-			Victim: rec.Victim != nil && c.PID.Known && c.PID == pid(rec.Victim.PID, rec.Victim.TID),
+			Victim: rec.Victim != nil && c.PID.Known && c.PID == cmp.Or(rec.Victim.PID, rec.Victim.TID),
 		}
 		t.Rows = append(t.Rows, row)
 	}
-	t.Cgroup = t.Rows[0].Cgroup
-	for i := range t.Rows {
-		if t.Rows[i].Cgroup != t.Rows[0].Cgroup {
-			t.Cgroup = ""
-		}
-	}
-	for i := range t.Rows {
-		if t.Cgroup != "" {
+	if same := t.Rows[0].Cgroup; !slices.ContainsFunc(t.Rows, func(r task) bool { return r.Cgroup != same }) {
+		t.Cgroup = same
+		for i := range t.Rows {
 			t.Rows[i].Cgroup = ""
 		}
 	}
@@ -584,12 +569,9 @@ func jsonText(line []byte) template.HTML {
 	var out strings.Builder
 	for _, r := range s {
 		if r != '\n' && invisible(r) {
-			if r > 0xffff {
-				r -= 0x10000
-				fmt.Fprintf(&out, "\\u%04x\\u%04x", 0xd800+r>>10, 0xdc00+r&0x3ff)
-				continue
+			for _, u := range utf16.AppendRune(nil, r) {
+				fmt.Fprintf(&out, "\\u%04x", u)
 			}
-			fmt.Fprintf(&out, "\\u%04x", r)
 		} else {
 			out.WriteRune(r)
 		}

@@ -1,6 +1,7 @@
 package page
 
 import (
+	"cmp"
 	"fmt"
 	"html/template"
 	"math"
@@ -156,18 +157,9 @@ func percent(part, whole uint64) string {
 
 // process is a name with its id.
 func process(comm string, pid oom.Opt[int32]) string {
-	if comm == "" {
-		comm = "?"
-	}
+	comm = cmp.Or(comm, "?")
 	if pid.Known {
 		return fmt.Sprintf("%s (%d)", comm, pid.Value)
 	}
 	return comm
-}
-
-func pid(p, t oom.Opt[int32]) oom.Opt[int32] {
-	if p.Known {
-		return p
-	}
-	return t
 }
