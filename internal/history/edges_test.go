@@ -172,6 +172,62 @@ func TestNotCounted(t *testing.T) {
 	}
 }
 
+// TestReadRarely: what stands still, and a limit, is read once in a while.
+func TestReadRarely(t *testing.T) {
+	root := fakeRoot(t, map[string]uint64{"/a": 10})
+	r := sampledOnce(t, root)
+	for range 3 * slowest {
+		r.sample()
+	}
+	n := r.tree.nodes["/a"]
+	reads, due := 0, n.due
+	for range 4 * slowest {
+		if r.sample(); n.due != due {
+			reads, due = reads+1, n.due
+		}
+	}
+	if reads != 4 {
+		t.Errorf("%d readings in %d ticks, want one in %d", reads, 4*slowest, slowest)
+	}
+	write(t, root, "sys/fs/cgroup/a/memory.max", "100")
+	old, began := n.maxDue, r.tree.tick
+	for n.max == unlimited && r.tree.tick < began+2*maxLevelAge {
+		r.sample()
+	}
+	if n.max != 100 || r.tree.tick < old || r.tree.tick > old+slowest {
+		t.Errorf("limit %d at tick %d, which was due at %d", n.max, r.tree.tick, old)
+	}
+	if n.maxDue != r.tree.tick+maxLevelAge {
+		t.Errorf("due at %d next, want %d ticks after %d", n.maxDue, maxLevelAge, r.tree.tick)
+	}
+}
+
+// TestMoves: a cgroup whose usage changes by enough is read at the next tick.
+func TestMoves(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		by   int64
+		want bool
+	}{
+		{"a little less than enough", stillBytes - 1, false},
+		{"enough", stillBytes, true},
+		{"enough, down", -stillBytes, true},
+		{"a little less, down", 1 - stillBytes, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			root := fakeRoot(t, map[string]uint64{"/a": 10})
+			r := sampledOnce(t, root)
+			setUsage(t, root, "/a", uint64(10*mib+tt.by))
+			for range atStart {
+				r.sample()
+			}
+			if n := r.tree.nodes["/a"]; n.last != uint64(10*mib+tt.by) || (n.every == 1) != tt.want {
+				t.Errorf("usage %d, read every %d ticks", n.last, n.every)
+			}
+		})
+	}
+}
+
 // TestNoticedAgain: a cgroup that is known keeps its samples; one that was found removed
 // and is there again begins anew.
 func TestNoticedAgain(t *testing.T) {
@@ -188,6 +244,31 @@ func TestNoticedAgain(t *testing.T) {
 	r.sample()
 	if n := r.tree.nodes["/a"]; n == known || n.gone != 0 || known.gone == 0 {
 		t.Errorf("the old node: %v, gone at %d", n == known, n.gone)
+	}
+}
+
+// TestKept: a removed cgroup is known for a while, as a kill's record may still come, and
+// one that has its path by then stays.
+func TestKept(t *testing.T) {
+	root := fakeRoot(t, map[string]uint64{"/a": 10})
+	r := sampledOnce(t, root)
+	first := r.tree.nodes["/a"]
+	if err := os.Rename(filepath.Join(root, "sys/fs/cgroup/a"), filepath.Join(root, "elsewhere")); err != nil {
+		t.Fatal(err)
+	}
+	r.tree.remove(first)
+	setUsage(t, root, "/a", 20*mib)
+	r.Notice("/a")
+	ticks := 0
+	for r.tree.pathOf(first.id) != "" && ticks < 2*keepGone {
+		r.sample()
+		ticks++
+	}
+	if ticks != keepGone {
+		t.Errorf("known for %d ticks, want %d", ticks, keepGone)
+	}
+	if n := r.tree.nodes["/a"]; n == nil || n == first || n.gone != 0 {
+		t.Errorf("its path is that of %+v", n)
 	}
 }
 

@@ -65,6 +65,100 @@ func TestMarks(t *testing.T) {
 		{"cut behind its colons", "x std::", "x std::"},
 		{"two colons, and no path", "x password::12hunter", "x password::***"},
 		{"a comma at the start", ",x y", ",x y"},
+		{"an assignment at the start", "LANG=C app", "LANG=C app"},
+		{"= at the start", "=x y", "=x y"},
+		{"a blank and = at the start", " = x", " = x"},
+		{"a bracket at the start", "]=x y", "]=x y"},
+		{"a quote at the start", `"=x y`, `"=x y`},
+		{"a section of settings", "app --Auth:Authority=https://h/x", "app --Auth:Authority=https://h/x"},
+		{"one that is cut", "app --Auth:", "app --Auth:"},
+		{"a token that ends as a section begins", "app --Token:Abcdefgh=", "app --Token:***"},
+		{"Perl's environment", "perl -e $ENV{DB_PASSWORD} = 'S1'", "perl -e $ENV{DB_PASSWORD} = '***'"},
+		{"Perl's environment in quotes", "perl -e $ENV{'DB_PASSWORD'} = 'S1'", "perl -e $ENV{'DB_PASSWORD'} = '***'"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			if got := New().Cmdline(tt.in); got != tt.want {
+				t.Errorf("%q\n got %q\nwant %q", tt.in, got, tt.want)
+			}
+		})
+	}
+}
+
+// TestPlaces: NAME:VALUE may be an image with its tag, or USER:PASSWORD before a host.
+func TestPlaces(t *testing.T) {
+	for _, tt := range []struct{ name, in, want string }{
+		{"an image at the start", "library/token:1.2 x", "library/token:1.2 x"},
+		{"an image", "run token:1.25", "run token:1.25"},
+		{"the longest tag", "run token:1.234567890", "run token:1.234567890"},
+		{"longer than a tag", "run token:1.2345678901", "run token:***"},
+		{"a port", "run token:8080", "run token:8080"},
+		{"longer than a port", "run token:80801", "run token:***"},
+		{"a host", "x bob:S1@db.example.com", "x bob:***@db.example.com"},
+		{"a host and a path", "x bob:S1@db.example.com/shop", "x bob:***@db.example.com/shop"},
+		{"this host", "x bob:S1@localhost", "x bob:***@localhost"},
+		{"a host and a port", "x bob:S1@db:5432", "x bob:***@db:5432"},
+		{"a port alone", "x bob:c@:5432", "x bob:c@:5432"},
+		{"an address", "x bob:S1@10.0.0.1", "x bob:***@10.0.0.1"},
+		{"a version", "x bob:c@1.5", "x bob:c@1.5"},
+		{"a word", "x bob:c@db", "x bob:c@db"},
+		{"no name of a host", "x bob:c@d_b.c", "x bob:c@d_b.c"},
+		{"Go's driver", "x bob:S1@tcp(db:3306)/shop", "x bob:***@tcp(db:3306)/shop"},
+		{"a target", "psexec.py CORP/bob:S1@h", "psexec.py CORP/bob:***@h"},
+		{"a target without a host", "psexec.py CORP/bob:S1 x", "psexec.py CORP/bob:*** x"},
+		{"a target's password that begins with @", "psexec.py CORP/bob:@S1", "psexec.py CORP/bob:***"},
+		{"a target without a domain", "mysqlsh bob:S1@db x", "mysqlsh bob:***@db x"},
+		{"neither domain nor host", "mysqlsh bob:c x", "mysqlsh bob:c x"},
+		{"a flag before a target", "psexec.py -x:a@b h", "psexec.py -x:a@b h"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			if got := New().Cmdline(tt.in); got != tt.want {
+				t.Errorf("%q\n got %q\nwant %q", tt.in, got, tt.want)
+			}
+		})
+	}
+}
+
+// TestHabits: what a program takes as a secret, and no more.
+func TestHabits(t *testing.T) {
+	for _, tt := range []struct{ name, in, want string }{
+		{"pairs, and a query", "vault kv put secret/a?b=c d=S1", "vault kv put secret/a?b=c d=***"},
+		{"echo with a flag", "sh -c echo -n S1 | chpasswd", "sh -c echo -n *** | chpasswd"},
+		{"echo, cut", "sh -c echo -n", "sh -c echo -n"},
+		{"echo of nothing", "sh -c echo | chpasswd", "sh -c echo | chpasswd"},
+		{"echo, or another command", "sh -c echo x || docker login --password-stdin", "sh -c echo x || docker login --password-stdin"},
+		{"a lone dash is no flag", "curl -o - redis-cli -a S1", "curl -o - redis-cli -a ***"},
+		{"a program ends with its command", "redis-cli ping; x -a y", "redis-cli ping; x -a y"},
+		{"a lone dash is no verb", "htpasswd - x y", "htpasswd - x y"},
+		{"curl, flags in one word", "curl -sSLkfu bob:S1 url", "curl -sSLkfu bob:*** url"},
+		{"a word, not flags", "curl -sSLkfiu bob:c url", "curl -sSLkfiu bob:c url"},
+		{"flags without a user", "curl -sSf bob:c url", "curl -sSf bob:c url"},
+		{"what follows a mark", "qemu-img create --object tls,id=s,data=S1 x", "qemu-img create --object tls,id=s,data=*** x"},
+		{"what follows a mark at once", "qemu-img create --object data=S1 x", "qemu-img create --object data=*** x"},
+		{"a password without a user", "curl -u :S1 url", "curl -u :*** url"},
+		{"a token in the user's place", "curl -u T0KEN: url", "curl -u ***: url"},
+		{"a name without a password", "curl -u bob: url", "curl -u bob: url"},
+		{"a user and a group", "curl -u 1000:1000 url", "curl -u 1000:1000 url"},
+		{"a number for a password", "sqlplus scott/1234", "sqlplus scott/***"},
+		{"the word behind a share", "smbclient //h/s S1 more", "smbclient //h/s *** more"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			if got := New().Cmdline(tt.in); got != tt.want {
+				t.Errorf("%q\n got %q\nwant %q", tt.in, got, tt.want)
+			}
+		})
+	}
+}
+
+// TestValues: where a value ends.
+func TestValues(t *testing.T) {
+	for _, tt := range []struct{ name, in, want string }{
+		{"in brackets", "x password=('a', 'S1') y", "x password=*** y"},
+		{"a call", "x auth=HTTPBasicAuth('bob', 'S1') y", "x auth=*** y"},
+		{"a list with an open quote", `"curl -H Cookie: a='S1; b`, `"curl -H Cookie: ***`},
+		{"quoted, then a mark", "x token='S1',b y", "x token='***',b y"},
+		{"a URL's, though it begins as a path does", "x redis:///S1@h", "x redis://***@h"},
+		{"a URL that is cut behind its user", "x postgres://bob:", "x postgres://bob:"},
+		{"quoted, then a blank", "x token='S1' y", "x token='***' y"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			if got := New().Cmdline(tt.in); got != tt.want {

@@ -123,6 +123,7 @@ func TestArgs(t *testing.T) {
 		{"a value that begins with a blank", "app|--password| x SECRET2|-v", "app --password *** -v"},
 		{"an empty value", "app|--password||--port|80", "app --password  --port 80"},
 		{"an empty value, then an argument", "app|--password||run", "app --password  run"},
+		{"an empty value of a tool's flag", "sshpass|-p||ssh|h", "sshpass -p  ssh h"},
 		{"flag with =", "app|--password=x SECRET2|-v", "app --password=*** -v"},
 		{"flag with = and nothing", "app|--password=|run", "app --password= run"},
 		{"quotes of its own", `app|--password|"x SECRET2|-v`, "app --password *** -v"},
