@@ -1153,8 +1153,7 @@ func (p *pass) hook(i, end int) int {
 		}
 		from, to := slash+n+len(h.path), len(s)
 		if h.to != "" {
-			// Discord: the number, then the token.
-			if n := strings.Index(s[from:], h.to); n >= 0 && h.path != "/webhooks/" {
+			if n := strings.Index(s[from:], h.to); n >= 0 {
 				to = from + n
 			}
 		}

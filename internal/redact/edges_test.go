@@ -154,11 +154,44 @@ func TestValues(t *testing.T) {
 	for _, tt := range []struct{ name, in, want string }{
 		{"in brackets", "x password=('a', 'S1') y", "x password=*** y"},
 		{"a call", "x auth=HTTPBasicAuth('bob', 'S1') y", "x auth=*** y"},
+		{"a function's", "x password('S1') y", "x password(***) y"},
+		{"a place in a call", "x login('bob', 'S1') y", "x login('bob', '***') y"},
+		{"a place behind another call", "x login(f(a, b), 'S1') y", "x login(f(a, b), '***') y"},
+		{"a definition", "x define('DB_PASSWORD', 'S1') y", "x define('DB_PASSWORD', '***') y"},
+		{"a definition that is cut", "x define('DB_PASSWORD',", "x define('DB_PASSWORD',"},
+		{"a call that is cut", "x login(", "x login("},
+		{"a call that is cut in its first argument", "x login(bob", "x login(bob"},
 		{"a list with an open quote", `"curl -H Cookie: a='S1; b`, `"curl -H Cookie: ***`},
 		{"quoted, then a mark", "x token='S1',b y", "x token='***',b y"},
 		{"a URL's, though it begins as a path does", "x redis:///S1@h", "x redis://***@h"},
 		{"a URL that is cut behind its user", "x postgres://bob:", "x postgres://bob:"},
 		{"quoted, then a blank", "x token='S1' y", "x token='***' y"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			if got := New().Cmdline(tt.in); got != tt.want {
+				t.Errorf("%q\n got %q\nwant %q", tt.in, got, tt.want)
+			}
+		})
+	}
+}
+
+// TestURLs: what is a secret in an address.
+func TestURLs(t *testing.T) {
+	for _, tt := range []struct{ name, in, want string }{
+		{"cut in its password", "x postgres://bob:S1x", "x postgres://bob:***"},
+		{"a user with a mark", "x amqp://~a:S1@h", "x amqp://~a:***@h"},
+		{"the longest name", "git clone https://aaaaaaaaaabbbbbbbbbb@h/x", "git clone https://aaaaaaaaaabbbbbbbbbb@h/x"},
+		{"longer than a name", "git clone https://aaaaaaaaaabbbbbbbbbbc@h/x", "git clone https://***@h/x"},
+		{"a token without TLS", "git clone http://T0KEN9@h/x", "git clone http://***@h/x"},
+		{"a user of ssh", "git clone ssh://Deploy9@h/x", "git clone ssh://Deploy9@h/x"},
+		{"a stream's key", "ffmpeg x rtmp://h/live/S1", "ffmpeg x rtmp://h/live/***"},
+		{"a stream without a key", "ffmpeg x rtmp://h/live", "ffmpeg x rtmp://h/live"},
+		{"a stream with an empty key", "ffmpeg x rtmp://h/live/", "ffmpeg x rtmp://h/live/"},
+		{"a webhook of two parts", "curl https://discord.com/api/webhooks/123/S1", "curl https://discord.com/api/webhooks/***"},
+		{"a bot, and what it is to do", "curl https://api.telegram.org/bot1:S1/send?x=1", "curl https://api.telegram.org/bot***/send?x=1"},
+		{"no bot", "curl https://api.telegram.org/bot/send", "curl https://api.telegram.org/bot/send"},
+		{"any host's hook", "curl https://h/hooks/abcdefghij0123456789", "curl https://h/hooks/***"},
+		{"too short for a hook's secret", "curl https://h/hooks/abcdefghij012345678", "curl https://h/hooks/abcdefghij012345678"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			if got := New().Cmdline(tt.in); got != tt.want {
