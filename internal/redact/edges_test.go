@@ -11,6 +11,8 @@ func TestStrict(t *testing.T) {
 	for _, tt := range []struct{ name, in, want string }{
 		{"flags", "/usr/bin/mysql -uroot -pS1 --host=db shop", "/usr/bin/mysql -u -p --host"},
 		{"flags whose values are arguments", "app --port 80 -v x", "app --port -v"},
+		{"the longest flag", "app --" + strings.Repeat("x", 38) + "=1", "app --" + strings.Repeat("x", 38)},
+		{"longer than a flag", "app --" + strings.Repeat("x", 39) + "=1", "app --***"},
 		{"a letter that is no blank, though its last byte is", "Ġapp --port 80", "Ġapp --port"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -126,6 +128,10 @@ func TestHabits(t *testing.T) {
 		{"echo, cut", "sh -c echo -n", "sh -c echo -n"},
 		{"echo of nothing", "sh -c echo | chpasswd", "sh -c echo | chpasswd"},
 		{"echo, or another command", "sh -c echo x || docker login --password-stdin", "sh -c echo x || docker login --password-stdin"},
+		{"a here string behind another command", "sh -c true && passwd <<< S1", "sh -c true && passwd <<< ***"},
+		{"a here string that is cut", "sh -c passwd <<<", "sh -c passwd <<<"},
+		{"a file of what echo writes", "x <(echo -n S1) y", "x <(echo -n ***) y"},
+		{"one that is cut", "x <(echo -n", "x <(echo -n"},
 		{"a lone dash is no flag", "curl -o - redis-cli -a S1", "curl -o - redis-cli -a ***"},
 		{"a program ends with its command", "redis-cli ping; x -a y", "redis-cli ping; x -a y"},
 		{"a lone dash is no verb", "htpasswd - x y", "htpasswd - x y"},
@@ -161,6 +167,10 @@ func TestValues(t *testing.T) {
 		{"a definition that is cut", "x define('DB_PASSWORD',", "x define('DB_PASSWORD',"},
 		{"a call that is cut", "x login(", "x login("},
 		{"a call that is cut in its first argument", "x login(bob", "x login(bob"},
+		{"a call that is cut in its value", "x password('S1", "x password(***"},
+		{"an element", "x <password>S1</password> y", "x <password>***</password> y"},
+		{"an element that is cut", "x <password>S1", "x <password>***"},
+		{"an empty element", "x <password></password>", "x <password></password>"},
 		{"a list with an open quote", `"curl -H Cookie: a='S1; b`, `"curl -H Cookie: ***`},
 		{"quoted, then a mark", "x token='S1',b y", "x token='***',b y"},
 		{"a URL's, though it begins as a path does", "x redis:///S1@h", "x redis://***@h"},
@@ -170,6 +180,57 @@ func TestValues(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			if got := New().Cmdline(tt.in); got != tt.want {
 				t.Errorf("%q\n got %q\nwant %q", tt.in, got, tt.want)
+			}
+		})
+	}
+}
+
+// TestNames: which names are those of secrets.
+func TestNames(t *testing.T) {
+	for _, tt := range []struct{ name, in, want string }{
+		{"words that begin as a secret one", "x --secretary=bob --cookie-cutter=a", "x --secretary=bob --cookie-cutter=a"},
+		{"more than one of a harmless word", "x --stop-tokens a --api-tokens S1", "x --stop-tokens a --api-tokens ***"},
+		{"capitals begin a word behind small letters", "x githubPAT=S1 comPAT=S2 COMPAT=a", "x githubPAT=*** comPAT=*** COMPAT=a"},
+		{"capitals end one", "x tokenXY=S1 tokenizer=a", "x tokenXY=*** tokenizer=a"},
+		{"a lone dollar is no variable", "x --password $", "x --password ***"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			if got := New().Cmdline(tt.in); got != tt.want {
+				t.Errorf("%q\n got %q\nwant %q", tt.in, got, tt.want)
+			}
+		})
+	}
+}
+
+// TestRandom: the value of a name that may be another thing is hidden where a machine may
+// have made it.
+func TestRandom(t *testing.T) {
+	for _, tt := range []struct {
+		name, value string
+		hidden      bool
+	}{
+		{"letters and two digits", "abcdefghijklmn12", true},
+		{"shorter", "abcdefghijklm12", false},
+		{"one digit", "abcdefghijklmno1", false},
+		{"digits", "1234567890123456", false},
+		{"base64", "abcdefghijkl+/12", true},
+		{"a mark in four", "ab-cd-ef-gh-ij12", true},
+		{"more marks", "ab-cd-ef-gh-i-12", false},
+		{"a path", "/abcdefghijklm12", false},
+		{"a sentence's", "abcdefghijklm,12", false},
+		{"a UUID", "123e4567-e89b-12d3-a456-426614174000", false},
+		{"as long as a UUID", "123e4567ae89b-12d3-a456-426614174000", true},
+		{"a UUID's first part is longer", "123e45678-e89b12d3-a456-426614174000", true},
+		{"a UUID's letters are not hexadecimal", "123e4567-e89b-12d3-a456-42661417400z", true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			in := "x --signature=" + tt.value
+			want := in
+			if tt.hidden {
+				want = "x --signature=***"
+			}
+			if got := New().Cmdline(in); got != want {
+				t.Errorf("%q\n got %q\nwant %q", in, got, want)
 			}
 		})
 	}
