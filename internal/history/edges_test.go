@@ -259,7 +259,8 @@ func TestKept(t *testing.T) {
 	r.tree.remove(first)
 	setUsage(t, root, "/a", 20*mib)
 	r.Notice("/a")
-	ticks := 0
+	r.sample()
+	second, ticks := r.tree.nodes["/a"], 1
 	for r.tree.pathOf(first.id) != "" && ticks < 2*keepGone {
 		r.sample()
 		ticks++
@@ -267,7 +268,7 @@ func TestKept(t *testing.T) {
 	if ticks != keepGone {
 		t.Errorf("known for %d ticks, want %d", ticks, keepGone)
 	}
-	if n := r.tree.nodes["/a"]; n == nil || n == first || n.gone != 0 {
+	if n := r.tree.nodes["/a"]; n == first || n != second || n.gone != 0 {
 		t.Errorf("its path is that of %+v", n)
 	}
 }

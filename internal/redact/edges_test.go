@@ -125,6 +125,7 @@ func TestHabits(t *testing.T) {
 	for _, tt := range []struct{ name, in, want string }{
 		{"pairs, and a query", "vault kv put secret/a?b=c d=S1", "vault kv put secret/a?b=c d=***"},
 		{"echo with a flag", "sh -c echo -n S1 | chpasswd", "sh -c echo -n *** | chpasswd"},
+		{"echo without a blank before the pipe", "sh -c echo S1| chpasswd", "sh -c echo ***| chpasswd"},
 		{"echo, cut", "sh -c echo -n", "sh -c echo -n"},
 		{"echo of nothing", "sh -c echo | chpasswd", "sh -c echo | chpasswd"},
 		{"echo, or another command", "sh -c echo x || docker login --password-stdin", "sh -c echo x || docker login --password-stdin"},
