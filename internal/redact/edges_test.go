@@ -189,7 +189,7 @@ func TestValues(t *testing.T) {
 // TestNames: which names are those of secrets.
 func TestNames(t *testing.T) {
 	for _, tt := range []struct{ name, in, want string }{
-		{"words that begin as a secret one", "x --secretary=bob --cookie-cutter=a", "x --secretary=bob --cookie-cutter=a"},
+		{"words that begin as a secret one", "x --secretary=bob --cookie-cutter=a secretary=bob", "x --secretary=bob --cookie-cutter=a secretary=bob"},
 		{"more than one of a harmless word", "x --stop-tokens a --api-tokens S1", "x --stop-tokens a --api-tokens ***"},
 		{"capitals begin a word behind small letters", "x githubPAT=S1 comPAT=S2 COMPAT=a", "x githubPAT=*** comPAT=*** COMPAT=a"},
 		{"capitals end one", "x tokenXY=S1 tokenizer=a", "x tokenXY=*** tokenizer=a"},

@@ -157,12 +157,12 @@ func TestArgs(t *testing.T) {
 }
 
 func TestExtraNames(t *testing.T) {
-	const in = "x --Session-ID=abc --pin abc --schlüssel=xyz --pin-file=f"
+	const in = "x --Session-ID=abc --pin abc --schlüssel=xyz --pin-file=f --port=1"
 	if got := New().Cmdline(in); got != in {
 		t.Errorf("without extra names: %q", got)
 	}
 	// Who names a pattern means it, whatever follows.
-	const want = "x --Session-ID=*** --pin *** --schlüssel=*** --pin-file=***"
+	const want = "x --Session-ID=*** --pin *** --schlüssel=*** --pin-file=*** --port=1"
 	if got := New("session_id", "PIN", "Schlüssel", "", "-_").Cmdline(in); got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
