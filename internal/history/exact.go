@@ -43,7 +43,8 @@ func (e *exact) find(cgroup uint64, tid int32, ns uint64) *probe.HistoryKilled {
 	s := &e.slot
 	all := unsafe.Slice((*byte)(unsafe.Pointer(s)), unsafe.Sizeof(*s))
 	head := all[:unsafe.Offsetof(s.MaxWrites)]
-	found, at := int64(-1), uint64(0)
+	var found int64
+	var at uint64 // 0: none is found
 	for off := int64(0); ; off += int64(len(all)) {
 		if _, err := e.killed.ReadAt(head, off); err != nil {
 			break
@@ -52,7 +53,7 @@ func (e *exact) find(cgroup uint64, tid int32, ns uint64) *probe.HistoryKilled {
 			found, at = off, s.BootNs
 		}
 	}
-	if found < 0 {
+	if at == 0 {
 		return nil
 	}
 	if _, err := e.killed.ReadAt(all, found); err != nil || s.BootNs != at {
@@ -99,8 +100,9 @@ func (e *exact) growers(k *probe.HistoryKilled) []oom.Grower {
 	for i := range k.Growth.Chargers {
 		c := &k.Growth.Chargers[i]
 		pages := uint64(c.Pages) + uint64(c.Before)
-		// Two windows without a charge: nothing is known of how long they are over.
-		if c.Tgid == 0 && c.StartBootNs == 0 || pages == 0 {
+		// A free place, or two windows without a charge: nothing is known of how long they
+		// are over.
+		if c.Tgid == 0 || pages == 0 {
 			continue
 		}
 		g := oom.Grower{
@@ -122,15 +124,15 @@ func (e *exact) growers(k *probe.HistoryKilled) []oom.Grower {
 }
 
 // cmdline is what a process was started as, though it may be gone.
-func (e *exact) cmdline(pid int32) (args string, cut bool) {
+func (e *exact) cmdline(pid int32) string {
 	if e == nil || e.cmdlines == nil {
-		return "", false
+		return ""
 	}
 	var line probe.OomtraceCmdline
 	if e.cmdlines.Lookup(uint32(pid), &line) != nil {
-		return "", false
+		return ""
 	}
-	return string(line.Text[:min(int(line.Len), len(line.Text))]), line.Cut != 0
+	return string(line.Text[:min(int(line.Len), len(line.Text))])
 }
 
 // changed is the last write that lowered a limit to what it is; nil where none did, or

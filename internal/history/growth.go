@@ -16,7 +16,7 @@ func finish(h *oom.History, usage uint64) {
 }
 
 // rate is the growth over the last rise: back from the kill as long as, apart from
-// dips of less than a tenth of it, it goes down. Unknown where all is one point.
+// dips of at most a tenth of it, it goes down. Unknown where all is one point.
 func rate(points []oom.HistoryPoint) oom.Opt[int64] {
 	n := len(points) - 1
 	if n < 1 {
@@ -42,7 +42,7 @@ func rate(points []oom.HistoryPoint) oom.Opt[int64] {
 	for low < n-1 && int64(points[low+1].Bytes)-int64(points[low].Bytes) <= (int64(end.Bytes)-int64(points[low].Bytes))/100 {
 		low++
 	}
-	took := points[low].AgoNS - end.AgoNS
+	took := points[low].AgoNS // end is at the kill
 	if took == 0 {
 		return oom.Opt[int64]{}
 	}

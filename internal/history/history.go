@@ -5,6 +5,7 @@
 package history
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -64,7 +65,7 @@ type Options struct {
 	// Top is how many holders and growers a record carries; 0 means 10, a
 	// negative number none.
 	Top int
-	// Interval is the time between two samples; 0 means a second.
+	// Interval is the time between two samples, none below 0; 0 means a second.
 	Interval time.Duration
 	// Root is the machine's root directory; empty means "/".
 	Root string
@@ -108,18 +109,9 @@ func Open(opts Options) (*Recorder, error) {
 }
 
 func newRecorder(opts Options) (*Recorder, error) {
-	switch {
-	case opts.Top == 0:
-		opts.Top = 10
-	case opts.Top < 0:
-		opts.Top = 0
-	}
-	if opts.Interval <= 0 {
-		opts.Interval = time.Second
-	}
-	if opts.Root == "" {
-		opts.Root = "/"
-	}
+	opts.Top = max(cmp.Or(opts.Top, 10), 0)
+	opts.Interval = cmp.Or(opts.Interval, time.Second)
+	opts.Root = cmp.Or(opts.Root, "/")
 	r := &Recorder{
 		opts: opts, proc: filepath.Join(opts.Root, "proc"), pageSize: uint64(os.Getpagesize()), started: bootNS(),
 		done: make(chan struct{}), jobs: make(chan func()), askWait: askWait, processes: map[int32]*process{},

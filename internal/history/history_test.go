@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -63,6 +64,16 @@ func TestSeries(t *testing.T) {
 			}
 		})
 	}
+	t.Run("stamps that come round", func(t *testing.T) {
+		var s series[int]
+		const day = 24 * 3600 * second
+		s.add(stampAt(3*second), 1)
+		s.add(stampAt(30*day), 2)
+		round := uint64(1) << (32 + unitShift) // 52 days
+		if got := s.before(nil, round+13*second); len(got) != 1 || got[0].value != 2 {
+			t.Errorf("%v", got)
+		}
+	})
 	t.Run("nothing after", func(t *testing.T) {
 		var s series[int]
 		s.add(stampAt(10*second), 1)
@@ -95,6 +106,14 @@ func TestRate(t *testing.T) {
 		{"a sawtooth", points(40, 10, 30, 300, 20, 10, 10, 300, 5, 10, 0, 300), oom.Some[int64](58)},
 		{"it shrank", points(20, 300, 10, 300, 0, 200), oom.Some[int64](-10)},
 		{"it stood", points(20, 300, 10, 300, 0, 300), oom.Some[int64](0)},
+		{"two points", points(10, 10, 0, 40), oom.Some[int64](3)},
+		{"low twice, with a dip between", points(30, 10, 20, 20, 10, 10, 0, 310), oom.Some[int64](10)},
+		{"a dip of a tenth", points(30, 10, 20, 50, 8, 20, 0, 320), oom.Some[int64](10)},
+		{"a dip of more", points(30, 10, 20, 51, 8, 20, 0, 320), oom.Some[int64](37)},
+		{"a dip that is small beside all of it", points(20, 50, 10, 120, 5, 100, 0, 200), oom.Some[int64](20)},
+		{"a hundredth at first", points(20, 0, 10, 1, 0, 100), oom.Some[int64](9)},
+		{"more than a hundredth at first", points(20, 0, 10, 2, 0, 100), oom.Some[int64](5)},
+		{"a hundredth of all of it at first", points(20, 1000, 10, 1010, 0, 1100), oom.Some[int64](5)},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			got := rate(tt.points)
@@ -120,7 +139,8 @@ func killedAt(ns uint64) *probe.HistoryKilled {
 	g.Chargers[3].Tgid, g.Chargers[3].StartBootNs, g.Chargers[3].Pages, g.Chargers[3].Before = 11, 2*second, 500, 400
 	copy(g.Chargers[3].Comm[:], "big")
 	g.Chargers[5].Tgid, g.Chargers[5].Pages, g.Chargers[5].Flags = 12, 70, uint32(probe.HistoryGrowthFlagGROWTH_KERNEL|probe.HistoryGrowthFlagGROWTH_OUTSIDE)
-	g.Chargers[6].Tgid = 13 // charged nothing for long
+	g.Chargers[6].Tgid = 13  // charged nothing for long
+	g.Chargers[7].Pages = 80 // a free place
 	return k
 }
 
@@ -173,6 +193,7 @@ func TestLimitChanged(t *testing.T) {
 		{name: "lowered, then raised", max: 100, lastFrom: 50, beforeOf: 500},
 		{name: "lowered, then the same again", max: 100, lastFrom: 100, beforeOf: 500, from: oom.Some[uint64](500), to: oom.Some[uint64](100), found: true},
 		{name: "the same alone", max: 100, lastFrom: 100},
+		{name: "the same twice", max: 100, lastFrom: 100, beforeOf: 100},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			k := &probe.HistoryKilled{BootNs: 100 * second, MaxPages: tt.max}
@@ -186,11 +207,15 @@ func TestLimitChanged(t *testing.T) {
 					copy(w.Comm[:], "kubelet")
 				}
 			}
-			c := (&exact{pageSize: 1}).changed(&k.MaxWrites, k.MaxPages, k.BootNs, func(id uint64) string { return "/writer" + strconv.FormatUint(id, 10) })
+			c := (&exact{pageSize: 4096}).changed(&k.MaxWrites, k.MaxPages, k.BootNs, func(id uint64) string { return "/writer" + strconv.FormatUint(id, 10) })
 			if (c != nil) != tt.found {
 				t.Fatalf("%+v", c)
 			}
-			if c != nil && (c.FromBytes != tt.from || c.ToBytes != tt.to || c.Comm != "kubelet" || c.PID != oom.Some[int32](42) || c.Cgroup != "/writer7" || c.AgoNS.Value < 10*second) {
+			ago := 10 * second
+			if tt.lastFrom == tt.max { // the write before is meant
+				ago = 11 * second
+			}
+			if c != nil && (c.FromBytes.Value != tt.from.Value*4096 || c.FromBytes.Known != tt.from.Known || c.ToBytes != oom.Some(tt.to.Value*4096) || c.Comm != "kubelet" || c.PID != oom.Some[int32](42) || c.Cgroup != "/writer7" || c.AgoNS != oom.Some(ago)) {
 				t.Errorf("%+v", c)
 			}
 		})
@@ -228,7 +253,11 @@ func TestMemsChanged(t *testing.T) {
 			if (c != nil) != (tt.to != "") {
 				t.Fatalf("%+v", c)
 			}
-			if c != nil && (c.From != tt.from || c.To != tt.to || c.Comm != "runc" || c.PID != oom.Some[int32](42) || c.Cgroup != "/writer" || c.AgoNS.Value < 10*second) {
+			ago := 10 * second
+			if tt.last == tt.is { // the write before is meant
+				ago = 11 * second
+			}
+			if c != nil && (c.From != tt.from || c.To != tt.to || c.Comm != "runc" || c.PID != oom.Some[int32](42) || c.Cgroup != "/writer" || c.AgoNS != oom.Some(ago)) {
 				t.Errorf("%+v", c)
 			}
 		})
@@ -244,6 +273,9 @@ func TestAdjChange(t *testing.T) {
 	}{
 		{name: "none", adj: 0, age: 50, kill: 100},
 		{name: "written", written: 500, adj: 500, at: 90, age: 50, kill: 100, found: true},
+		{name: "as the process began", written: 500, adj: 500, at: 50, age: 50, kill: 100, found: true},
+		{name: "just before it began", written: 500, adj: 500, at: 49, age: 50, kill: 100},
+		{name: "at the kill", written: 500, adj: 500, at: 100, age: 50, kill: 100, found: true},
 		{name: "another value since, as a parent's", written: 500, adj: 0, at: 90, age: 50, kill: 100},
 		{name: "of an earlier process with this pid", written: 500, adj: 500, at: 40, age: 50, kill: 100},
 		{name: "after the kill", written: 500, adj: 500, at: 101, age: 50, kill: 100},
@@ -255,7 +287,7 @@ func TestAdjChange(t *testing.T) {
 			if (got != nil) != tt.found {
 				t.Fatalf("%+v", got)
 			}
-			if want := (oom.AdjChange{AgoNS: oom.Some[uint64](10), PID: oom.Some[int32](42), Comm: "kubelet", Cgroup: "/writer7"}); got != nil && *got != want {
+			if want := (oom.AdjChange{AgoNS: oom.Some(tt.kill - tt.at), PID: oom.Some[int32](42), Comm: "kubelet", Cgroup: "/writer7"}); got != nil && *got != want {
 				t.Errorf("%+v", got)
 			}
 		})
@@ -283,6 +315,7 @@ func TestSwapTotal(t *testing.T) {
 		{name: "one after the other", totals: []uint64{8, 3, 0}, ns: 9, want: lowered(3, 0, 6)},
 		{name: "on again", totals: []uint64{8, 0, 8}, ns: 9},
 		{name: "after the kill", totals: []uint64{8, 8, 8, 0}, ns: 3},
+		{name: "at the kill", totals: []uint64{8, 8, 8, 0}, ns: 4, want: lowered(8, 0, 0)},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			var s swapTotal
@@ -336,7 +369,10 @@ func TestStat(t *testing.T) {
 	if s, ok := parseStat(b); !ok || s.comm != "a) b (c" || s.ticks != 4711 || s.pages != 321 {
 		t.Errorf("%+v %v", s, ok)
 	}
-	for _, b := range []string{"", ")(", "1 (x) S", "1 (x) S 1 12 12 0 -1 4194560 100 0 0 0 1 2 0 0 20 0 1 0 x 1000 y"} {
+	if s, ok := parseStat([]byte("1 (x) S 1 12 12 0 -1 4194560 100 0 0 0 1 2 0 0 20 0 1 0 4711 1000 321")); !ok || s.pages != 321 {
+		t.Errorf("cut behind what is read: %+v %v", s, ok)
+	}
+	for _, b := range []string{"", ")(", "1 (x) S", "1 (x) S 1 12 12 0 -1 4194560 100 0 0 0 1 2 0 0 20 0 1 0 4711 1000", "1 (x) S 1 12 12 0 -1 4194560 100 0 0 0 1 2 0 0 20 0 1 0 x 1000 y"} {
 		if _, ok := parseStat([]byte(b)); ok {
 			t.Errorf("%q is read", b)
 		}
@@ -706,22 +742,38 @@ func TestJSON(t *testing.T) {
 func TestNearest(t *testing.T) {
 	r := openFake(t, Options{Root: fakeRoot(t, map[string]uint64{"/a": 1})})
 	now := bootNS()
-	grow := func(path string, from, to, most uint64) {
-		n := &node{path: path, last: to * mib, lastAt: stampAt(now), max: most * mib}
-		n.usageAt.add(stampAt(now-100*second), from*mib)
+	// grow makes a cgroup that grew over a time up to its last reading.
+	grow := func(path string, over, lastAgo, from, to, most uint64) {
+		n := &node{path: path, last: to * mib, lastAt: stampAt(now - lastAgo*second), max: unlimited}
+		if most != unlimited {
+			n.max = most * mib
+		}
+		n.usageAt.add(stampAt(now-(lastAgo+over)*second), from*mib)
 		n.usageAt.add(n.lastAt, n.last)
 		r.tree.order = append(r.tree.order, n)
 	}
 	r.tree.mu.Lock()
-	grow("/soon", 10, 110, 210)
-	grow("/late", 10, 20, 1000)
-	grow("/shrinks", 20, 10, 30)
-	grow("/free", 10, 20, unlimited/mib)
-	r.tree.order[len(r.tree.order)-1].max = unlimited
+	grow("/late", 100, 0, 10, 20, 1000)
+	grow("/soon", 100, 0, 10, 110, 210)
+	grow("/read a while ago", 100, 100, 10, 110, 160)
+	grow("/for too short a time", 20, 20, 10, 110, 160)
+	grow("/long ago", 100, 250, 10, 110, 160)
+	grow("/shrinks", 100, 0, 20, 10, 30)
+	grow("/stands", 100, 0, 20, 20, 30)
+	grow("/free", 100, 0, 10, 20, unlimited)
 	r.tree.mu.Unlock()
-	got := r.Nearest(2)
-	if len(got) != 2 || got[0].Cgroup != "/soon" || got[1].Cgroup != "/late" || got[0].Seconds < 99 || got[0].Seconds > 101 {
-		t.Errorf("%+v", got)
+	want := []struct {
+		cgroup  string
+		seconds float64
+	}{{"/read a while ago", 50}, {"/soon", 100}, {"/late", 9800}}
+	got := r.Nearest(5)
+	if len(got) != len(want) {
+		t.Fatalf("%+v", got)
+	}
+	for i, w := range want {
+		if g := got[i]; g.Cgroup != w.cgroup || math.Abs(g.Seconds/w.seconds-1) > 0.01 {
+			t.Errorf("%d: %+v, want %+v", i, g, w)
+		}
 	}
 	if n := len(r.Nearest(1)); n != 1 {
 		t.Errorf("%d, one was asked for", n)

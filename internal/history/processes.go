@@ -3,8 +3,10 @@ package history
 import (
 	"bytes"
 	"cmp"
+	"math"
 	"slices"
 	"strconv"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -77,7 +79,7 @@ func (r *Recorder) sampleProcesses(n *node, now uint32) {
 	}
 	pids := make([]int32, 0, processesEach)
 	for line := range bytes.Lines(procs) {
-		if v, ok := number(line); ok && v > 0 && v <= 1<<31-1 && len(pids) < processesEach {
+		if v, ok := number(line); ok && v > 0 && v <= math.MaxInt32 && len(pids) < processesEach {
 			pids = append(pids, int32(v))
 		}
 	}
@@ -118,15 +120,10 @@ func (r *Recorder) forgetProcesses() {
 func (t *tree) near(n *node) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	for dir := n.path; dir != ""; {
+	for dir := n.path; dir != ""; dir = dir[:max(strings.LastIndexByte(dir, '/'), 0)] {
 		if up := t.nodes[dir]; up != nil && up.max != unlimited && up.last/100 >= up.max/10000*nearPercent {
 			return true
 		}
-		i := bytes.LastIndexByte([]byte(dir), '/')
-		if i <= 0 {
-			return false
-		}
-		dir = dir[:i]
 	}
 	return false
 }

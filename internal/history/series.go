@@ -47,7 +47,7 @@ func (s *series[T]) add(when uint32, value T) {
 		*p = at[T]{when, value}
 	}
 	for i := range s.points {
-		if p := &s.points[i]; p.when != 0 && int32(when-p.when) < 0 {
+		if p := &s.points[i]; int32(when-p.when) < 0 {
 			p.when = 0
 		}
 	}

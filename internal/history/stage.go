@@ -170,9 +170,8 @@ func (r *Recorder) growers(h *oom.History, rec *oom.Record, ns uint64) {
 		if there && !same {
 			continue // the pid is another's now, and so is its command line
 		}
-		args, _ := r.exact.cmdline(g.PID.Value)
-		g.Args = args
-		g.Cmdline = strings.TrimRight(strings.ReplaceAll(args, "\x00", " "), " ")
+		g.Args = r.exact.cmdline(g.PID.Value)
+		g.Cmdline = strings.TrimRight(strings.ReplaceAll(g.Args, "\x00", " "), " ")
 	}
 }
 

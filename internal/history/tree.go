@@ -142,7 +142,6 @@ type tree struct {
 	still   int // the same of those that stand still
 	filling bool
 	tick    uint32
-	missing uint64 // cgroups beyond maxNodes
 
 	due []*node // of one tick
 }
@@ -164,7 +163,6 @@ func (t *tree) add(dir string) {
 		return
 	}
 	if have == nil && len(t.nodes) >= maxNodes {
-		t.missing++
 		return
 	}
 	if have != nil && have.gone == 0 {

@@ -557,10 +557,7 @@ func (p *pass) piped(echo, i int) int {
 	for i < len(s) && s[i] == '-' { // echo -n
 		i = p.afterBlank(wordEnd(s, i))
 	}
-	pipe := -1
-	if i < len(s) {
-		pipe = strings.IndexByte(s[i:], '|')
-	}
+	pipe := strings.IndexByte(s[min(i, len(s)):], '|')
 	if pipe < 0 {
 		return i
 	}
@@ -911,7 +908,7 @@ func (p *pass) value(from int, v value) int {
 			return p.value(next, v)
 		}
 	}
-	if key := from + len(quoteAt(p.s, from)); key < len(p.s) && p.privateKey(key) > 0 {
+	if key := from + len(quoteAt(p.s, from)); p.privateKey(key) > 0 {
 		return key // see shape
 	}
 	if v.whole {
@@ -921,14 +918,14 @@ func (p *pass) value(from int, v value) int {
 		}
 		return end
 	}
-	if end := p.callEnd(from); end > from+1 {
+	if end := p.callEnd(from); end > 0 {
 		return p.hideIn(from+1, end-1)
 	}
 	open := from
 	for open < len(p.s) && isName(p.s[open]) {
 		open++
 	}
-	if end := p.callEnd(open); end > open+1 { // auth=HTTPBasicAuth('bob', 'x')
+	if end := p.callEnd(open); end > 0 { // auth=HTTPBasicAuth('bob', 'x')
 		return p.hideIn(from, end-1)
 	}
 	return p.words(from, v.list)
@@ -1023,10 +1020,7 @@ func valueEnd(s string, i int) int {
 		return len(s)
 	}
 	if end < len(s) && strings.IndexByte(",;}])&|", s[end]) < 0 {
-		// A shell joins 'a'b to one word.
-		if to := wordEnd(s, end); to > end {
-			return to
-		}
+		return wordEnd(s, end) // a shell joins 'a'b to one word
 	}
 	return end
 }
@@ -1159,8 +1153,7 @@ func (p *pass) hook(i, end int) int {
 		}
 		from, to := slash+n+len(h.path), len(s)
 		if h.to != "" {
-			// Discord: the number, then the token.
-			if n := strings.Index(s[from:], h.to); n >= 0 && h.path != "/webhooks/" {
+			if n := strings.Index(s[from:], h.to); n >= 0 {
 				to = from + n
 			}
 		}

@@ -8,8 +8,8 @@ import "strings"
 // bracket at i.
 func (p *pass) call(i int) int {
 	end := p.callEnd(i)
-	key, start := p.nameBefore(i)
-	if end <= i+1 || key == "" || start < p.done || !p.r.secret(key, p.s[i+1:end-1], true) {
+	key, _ := p.nameBefore(i)
+	if end == 0 || key == "" || !p.r.secret(key, p.s[i+1:end-1], true) {
 		return p.placed(i, passwordAt(key))
 	}
 	return p.hideIn(i+1, end-1)

@@ -299,7 +299,7 @@ type hook struct {
 func hooks() []hook {
 	return []hook{
 		{"hooks.slack.com", "/services/", ""}, {"hooks.slack.com", "/workflows/", ""}, {"hooks.slack.com", "/triggers/", ""},
-		{"discord.com", "/webhooks/", "/"}, {"discordapp.com", "/webhooks/", "/"},
+		{"discord.com", "/webhooks/", ""}, {"discordapp.com", "/webhooks/", ""}, // the number, then the token
 		{"webhook.office.com", "/webhookb2/", ""}, {"outlook.office.com", "/webhook/", ""}, {"outlook.office365.com", "/webhook/", ""},
 		{"api.telegram.org", "/bot", "/"}, {"hooks.zapier.com", "/hooks/catch/", ""}, {"maker.ifttt.com", "/with/key/", "/"},
 		{"open.feishu.cn", "/bot/v2/hook/", ""}, {"open.larksuite.com", "/bot/v2/hook/", ""},

@@ -150,7 +150,7 @@ func (r *Redactor) isHarmless(s string, start, end int) bool {
 	const longest = 32 // of a harmless word, with its joints
 	for i := max(0, start-longest); i <= start; i++ {
 		for _, n := range r.harmless {
-			if m := n.match(s, i); startsWord(s, i) && (m >= end || m > 0 && m == end-1 && lower(s[m]) == 's') {
+			if m := n.match(s, i); startsWord(s, i) && (m >= end || m == end-1 && lower(s[m]) == 's') {
 				return true
 			}
 		}

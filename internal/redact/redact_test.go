@@ -123,6 +123,7 @@ func TestArgs(t *testing.T) {
 		{"a value that begins with a blank", "app|--password| x SECRET2|-v", "app --password *** -v"},
 		{"an empty value", "app|--password||--port|80", "app --password  --port 80"},
 		{"an empty value, then an argument", "app|--password||run", "app --password  run"},
+		{"an empty value of a tool's flag", "sshpass|-p||ssh|h", "sshpass -p  ssh h"},
 		{"flag with =", "app|--password=x SECRET2|-v", "app --password=*** -v"},
 		{"flag with = and nothing", "app|--password=|run", "app --password= run"},
 		{"quotes of its own", `app|--password|"x SECRET2|-v`, "app --password *** -v"},
@@ -156,12 +157,12 @@ func TestArgs(t *testing.T) {
 }
 
 func TestExtraNames(t *testing.T) {
-	const in = "x --Session-ID=abc --pin abc --schlüssel=xyz --pin-file=f"
+	const in = "x --Session-ID=abc --pin abc --schlüssel=xyz --pin-file=f --port=1"
 	if got := New().Cmdline(in); got != in {
 		t.Errorf("without extra names: %q", got)
 	}
 	// Who names a pattern means it, whatever follows.
-	const want = "x --Session-ID=*** --pin *** --schlüssel=*** --pin-file=***"
+	const want = "x --Session-ID=*** --pin *** --schlüssel=*** --pin-file=*** --port=1"
 	if got := New("session_id", "PIN", "Schlüssel", "", "-_").Cmdline(in); got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}

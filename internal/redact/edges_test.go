@@ -1,0 +1,264 @@
+package redact
+
+import (
+	"strings"
+	"testing"
+)
+
+// TestStrict: of a command line the program and the names of flags are kept.
+func TestStrict(t *testing.T) {
+	r := NewStrict()
+	for _, tt := range []struct{ name, in, want string }{
+		{"flags", "/usr/bin/mysql -uroot -pS1 --host=db shop", "/usr/bin/mysql -u -p --host"},
+		{"flags whose values are arguments", "app --port 80 -v x", "app --port -v"},
+		{"the longest flag", "app --" + strings.Repeat("x", 38) + "=1", "app --" + strings.Repeat("x", 38)},
+		{"longer than a flag", "app --" + strings.Repeat("x", 39) + "=1", "app --***"},
+		{"a letter that is no blank, though its last byte is", "Ġapp --port 80", "Ġapp --port"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			if got := r.Cmdline(tt.in); got != tt.want {
+				t.Errorf("text %q\n got %q\nwant %q", tt.in, got, tt.want)
+			}
+			if got := r.Args(strings.ReplaceAll(tt.in, " ", "\x00"), tt.in); got != tt.want {
+				t.Errorf("arguments %q\n got %q\nwant %q", tt.in, got, tt.want)
+			}
+		})
+	}
+}
+
+// TestKinds: a secret of a well-known kind is known by its form, and what is a little
+// shorter or otherwise is none.
+func TestKinds(t *testing.T) {
+	key := func(n int) string { return ":AA" + strings.Repeat("k", n-2) }
+	const pem, end = "-----BEGIN PRIVATE KEY-----", "-----END PRIVATE KEY-----"
+	for _, tt := range []struct{ name, in, want string }{
+		{"a bot's token", "x 123456789" + key(35) + " y", "x *** y"},
+		{"a bot's number of eight digits", "x 12345678" + key(35), "x ***"},
+		{"of seven", "x 1234567" + key(35), "x 1234567" + key(35)},
+		{"of twelve", "x 123456789012" + key(35), "x ***"},
+		{"of thirteen", "x 1234567890123" + key(35), "x 1234567890123" + key(35)},
+		{"the least key of a bot", "x 12345678" + key(33), "x ***"},
+		{"a shorter one", "x 12345678" + key(32), "x 12345678" + key(32)},
+		{"a random key with two digits", "x sk-abcdefghij1klmnopqr2", "x ***"},
+		{"with one", "x sk-abcdefghij1klmnopqrs", "x sk-abcdefghij1klmnopqrs"},
+		{"a private key", "x " + pem + " S1 " + end + " y", "x *** y"},
+		{"a private key whose end has no name", "x " + pem + " S1 -----END----- y", "x *** y"},
+		{"a private key, cut in its end", "x " + pem + " S1 -----END PRI", "x ***"},
+		{"a private key, cut in its text", "x " + pem + " S1", "x ***"},
+		{"a private key, cut in its name", "x -----BEGIN RSA PRI", "x ***"},
+		{"a certificate", "x -----BEGIN CERTIFICATE----- MII -----END CERTIFICATE----- y", "x -----BEGIN CERTIFICATE----- MII -----END CERTIFICATE----- y"},
+		{"the least JWT", "x eyJa.bbbb.c y", "x *** y"},
+		{"a shorter first part", "x eyJ.bbbb.c y", "x eyJ.bbbb.c y"},
+		{"a shorter second part", "x eyJa.bbb.c y", "x eyJa.bbb.c y"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			if got := New().Cmdline(tt.in); got != tt.want {
+				t.Errorf("%q\n got %q\nwant %q", tt.in, got, tt.want)
+			}
+		})
+	}
+}
+
+// TestMarks: what a mark means where it begins or ends a command line.
+func TestMarks(t *testing.T) {
+	for _, tt := range []struct{ name, in, want string }{
+		{"a path in C++", "x std::vector", "x std::vector"},
+		{"at the start", "::vector x", "::vector x"},
+		{"cut behind its colons", "x std::", "x std::"},
+		{"two colons, and no path", "x password::12hunter", "x password::***"},
+		{"a comma at the start", ",x y", ",x y"},
+		{"an assignment at the start", "LANG=C app", "LANG=C app"},
+		{"= at the start", "=x y", "=x y"},
+		{"a blank and = at the start", " = x", " = x"},
+		{"a bracket at the start", "]=x y", "]=x y"},
+		{"a quote at the start", `"=x y`, `"=x y`},
+		{"a section of settings", "app --Auth:Authority=https://h/x", "app --Auth:Authority=https://h/x"},
+		{"one that is cut", "app --Auth:", "app --Auth:"},
+		{"a token that ends as a section begins", "app --Token:Abcdefgh=", "app --Token:***"},
+		{"Perl's environment", "perl -e $ENV{DB_PASSWORD} = 'S1'", "perl -e $ENV{DB_PASSWORD} = '***'"},
+		{"Perl's environment in quotes", "perl -e $ENV{'DB_PASSWORD'} = 'S1'", "perl -e $ENV{'DB_PASSWORD'} = '***'"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			if got := New().Cmdline(tt.in); got != tt.want {
+				t.Errorf("%q\n got %q\nwant %q", tt.in, got, tt.want)
+			}
+		})
+	}
+}
+
+// TestPlaces: NAME:VALUE may be an image with its tag, or USER:PASSWORD before a host.
+func TestPlaces(t *testing.T) {
+	for _, tt := range []struct{ name, in, want string }{
+		{"an image at the start", "library/token:1.2 x", "library/token:1.2 x"},
+		{"an image", "run token:1.25", "run token:1.25"},
+		{"the longest tag", "run token:1.234567890", "run token:1.234567890"},
+		{"longer than a tag", "run token:1.2345678901", "run token:***"},
+		{"a port", "run token:8080", "run token:8080"},
+		{"longer than a port", "run token:80801", "run token:***"},
+		{"a host", "x bob:S1@db.example.com", "x bob:***@db.example.com"},
+		{"a host and a path", "x bob:S1@db.example.com/shop", "x bob:***@db.example.com/shop"},
+		{"this host", "x bob:S1@localhost", "x bob:***@localhost"},
+		{"a host and a port", "x bob:S1@db:5432", "x bob:***@db:5432"},
+		{"a port alone", "x bob:c@:5432", "x bob:c@:5432"},
+		{"an address", "x bob:S1@10.0.0.1", "x bob:***@10.0.0.1"},
+		{"a version", "x bob:c@1.5", "x bob:c@1.5"},
+		{"a word", "x bob:c@db", "x bob:c@db"},
+		{"no name of a host", "x bob:c@d_b.c", "x bob:c@d_b.c"},
+		{"Go's driver", "x bob:S1@tcp(db:3306)/shop", "x bob:***@tcp(db:3306)/shop"},
+		{"a target", "psexec.py CORP/bob:S1@h", "psexec.py CORP/bob:***@h"},
+		{"a target without a host", "psexec.py CORP/bob:S1 x", "psexec.py CORP/bob:*** x"},
+		{"a target's password that begins with @", "psexec.py CORP/bob:@S1", "psexec.py CORP/bob:***"},
+		{"a target without a domain", "mysqlsh bob:S1@db x", "mysqlsh bob:***@db x"},
+		{"neither domain nor host", "mysqlsh bob:c x", "mysqlsh bob:c x"},
+		{"a flag before a target", "psexec.py -x:a@b h", "psexec.py -x:a@b h"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			if got := New().Cmdline(tt.in); got != tt.want {
+				t.Errorf("%q\n got %q\nwant %q", tt.in, got, tt.want)
+			}
+		})
+	}
+}
+
+// TestHabits: what a program takes as a secret, and no more.
+func TestHabits(t *testing.T) {
+	for _, tt := range []struct{ name, in, want string }{
+		{"pairs, and a query", "vault kv put secret/a?b=c d=S1", "vault kv put secret/a?b=c d=***"},
+		{"echo with a flag", "sh -c echo -n S1 | chpasswd", "sh -c echo -n *** | chpasswd"},
+		{"echo without a blank before the pipe", "sh -c echo S1| chpasswd", "sh -c echo ***| chpasswd"},
+		{"echo, cut", "sh -c echo -n", "sh -c echo -n"},
+		{"echo of nothing", "sh -c echo | chpasswd", "sh -c echo | chpasswd"},
+		{"echo, or another command", "sh -c echo x || docker login --password-stdin", "sh -c echo x || docker login --password-stdin"},
+		{"a here string behind another command", "sh -c true && passwd <<< S1", "sh -c true && passwd <<< ***"},
+		{"a here string that is cut", "sh -c passwd <<<", "sh -c passwd <<<"},
+		{"a file of what echo writes", "x <(echo -n S1) y", "x <(echo -n ***) y"},
+		{"one that is cut", "x <(echo -n", "x <(echo -n"},
+		{"a lone dash is no flag", "curl -o - redis-cli -a S1", "curl -o - redis-cli -a ***"},
+		{"a program ends with its command", "redis-cli ping; x -a y", "redis-cli ping; x -a y"},
+		{"a lone dash is no verb", "htpasswd - x y", "htpasswd - x y"},
+		{"curl, flags in one word", "curl -sSLkfu bob:S1 url", "curl -sSLkfu bob:*** url"},
+		{"a word, not flags", "curl -sSLkfiu bob:c url", "curl -sSLkfiu bob:c url"},
+		{"flags without a user", "curl -sSf bob:c url", "curl -sSf bob:c url"},
+		{"what follows a mark", "qemu-img create --object tls,id=s,data=S1 x", "qemu-img create --object tls,id=s,data=*** x"},
+		{"what follows a mark at once", "qemu-img create --object data=S1 x", "qemu-img create --object data=*** x"},
+		{"a password without a user", "curl -u :S1 url", "curl -u :*** url"},
+		{"a token in the user's place", "curl -u T0KEN: url", "curl -u ***: url"},
+		{"a name without a password", "curl -u bob: url", "curl -u bob: url"},
+		{"a user and a group", "curl -u 1000:1000 url", "curl -u 1000:1000 url"},
+		{"a number for a password", "sqlplus scott/1234", "sqlplus scott/***"},
+		{"the word behind a share", "smbclient //h/s S1 more", "smbclient //h/s *** more"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			if got := New().Cmdline(tt.in); got != tt.want {
+				t.Errorf("%q\n got %q\nwant %q", tt.in, got, tt.want)
+			}
+		})
+	}
+}
+
+// TestValues: where a value ends.
+func TestValues(t *testing.T) {
+	for _, tt := range []struct{ name, in, want string }{
+		{"in brackets", "x password=('a', 'S1') y", "x password=*** y"},
+		{"a call", "x auth=HTTPBasicAuth('bob', 'S1') y", "x auth=*** y"},
+		{"a function's", "x password('S1') y", "x password(***) y"},
+		{"a place in a call", "x login('bob', 'S1') y", "x login('bob', '***') y"},
+		{"a place behind another call", "x login(f(a, b), 'S1') y", "x login(f(a, b), '***') y"},
+		{"a definition", "x define('DB_PASSWORD', 'S1') y", "x define('DB_PASSWORD', '***') y"},
+		{"a definition that is cut", "x define('DB_PASSWORD',", "x define('DB_PASSWORD',"},
+		{"a call that is cut", "x login(", "x login("},
+		{"a call that is cut in its first argument", "x login(bob", "x login(bob"},
+		{"a call that is cut in its value", "x password('S1", "x password(***"},
+		{"an element", "x <password>S1</password> y", "x <password>***</password> y"},
+		{"an element that is cut", "x <password>S1", "x <password>***"},
+		{"an empty element", "x <password></password>", "x <password></password>"},
+		{"a list with an open quote", `"curl -H Cookie: a='S1; b`, `"curl -H Cookie: ***`},
+		{"quoted, then a mark", "x token='S1',b y", "x token='***',b y"},
+		{"a URL's, though it begins as a path does", "x redis:///S1@h", "x redis://***@h"},
+		{"a URL that is cut behind its user", "x postgres://bob:", "x postgres://bob:"},
+		{"quoted, then a blank", "x token='S1' y", "x token='***' y"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			if got := New().Cmdline(tt.in); got != tt.want {
+				t.Errorf("%q\n got %q\nwant %q", tt.in, got, tt.want)
+			}
+		})
+	}
+}
+
+// TestNames: which names are those of secrets.
+func TestNames(t *testing.T) {
+	for _, tt := range []struct{ name, in, want string }{
+		{"words that begin as a secret one", "x --secretary=bob --cookie-cutter=a secretary=bob", "x --secretary=bob --cookie-cutter=a secretary=bob"},
+		{"more than one of a harmless word", "x --stop-tokens a --api-tokens S1", "x --stop-tokens a --api-tokens ***"},
+		{"capitals begin a word behind small letters", "x githubPAT=S1 comPAT=S2 COMPAT=a", "x githubPAT=*** comPAT=*** COMPAT=a"},
+		{"capitals end one", "x tokenXY=S1 tokenizer=a", "x tokenXY=*** tokenizer=a"},
+		{"a lone dollar is no variable", "x --password $", "x --password ***"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			if got := New().Cmdline(tt.in); got != tt.want {
+				t.Errorf("%q\n got %q\nwant %q", tt.in, got, tt.want)
+			}
+		})
+	}
+}
+
+// TestRandom: the value of a name that may be another thing is hidden where a machine may
+// have made it.
+func TestRandom(t *testing.T) {
+	for _, tt := range []struct {
+		name, value string
+		hidden      bool
+	}{
+		{"letters and two digits", "abcdefghijklmn12", true},
+		{"shorter", "abcdefghijklm12", false},
+		{"one digit", "abcdefghijklmno1", false},
+		{"digits", "1234567890123456", false},
+		{"base64", "abcdefghijkl+/12", true},
+		{"a mark in four", "ab-cd-ef-gh-ij12", true},
+		{"more marks", "ab-cd-ef-gh-i-12", false},
+		{"a path", "/abcdefghijklm12", false},
+		{"a sentence's", "abcdefghijklm,12", false},
+		{"a UUID", "123e4567-e89b-12d3-a456-426614174000", false},
+		{"as long as a UUID", "123e4567ae89b-12d3-a456-426614174000", true},
+		{"a UUID's first part is longer", "123e45678-e89b12d3-a456-426614174000", true},
+		{"a UUID's letters are not hexadecimal", "123e4567-e89b-12d3-a456-42661417400z", true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			in := "x --signature=" + tt.value
+			want := in
+			if tt.hidden {
+				want = "x --signature=***"
+			}
+			if got := New().Cmdline(in); got != want {
+				t.Errorf("%q\n got %q\nwant %q", in, got, want)
+			}
+		})
+	}
+}
+
+// TestURLs: what is a secret in an address.
+func TestURLs(t *testing.T) {
+	for _, tt := range []struct{ name, in, want string }{
+		{"cut in its password", "x postgres://bob:S1x", "x postgres://bob:***"},
+		{"a user with a mark", "x amqp://~a:S1@h", "x amqp://~a:***@h"},
+		{"the longest name", "git clone https://aaaaaaaaaabbbbbbbbbb@h/x", "git clone https://aaaaaaaaaabbbbbbbbbb@h/x"},
+		{"longer than a name", "git clone https://aaaaaaaaaabbbbbbbbbbc@h/x", "git clone https://***@h/x"},
+		{"a token without TLS", "git clone http://T0KEN9@h/x", "git clone http://***@h/x"},
+		{"a user of ssh", "git clone ssh://Deploy9@h/x", "git clone ssh://Deploy9@h/x"},
+		{"a stream's key", "ffmpeg x rtmp://h/live/S1", "ffmpeg x rtmp://h/live/***"},
+		{"a stream without a key", "ffmpeg x rtmp://h/live", "ffmpeg x rtmp://h/live"},
+		{"a stream with an empty key", "ffmpeg x rtmp://h/live/", "ffmpeg x rtmp://h/live/"},
+		{"a webhook of two parts", "curl https://discord.com/api/webhooks/123/S1", "curl https://discord.com/api/webhooks/***"},
+		{"a bot, and what it is to do", "curl https://api.telegram.org/bot1:S1/send?x=1", "curl https://api.telegram.org/bot***/send?x=1"},
+		{"no bot", "curl https://api.telegram.org/bot/send", "curl https://api.telegram.org/bot/send"},
+		{"any host's hook", "curl https://h/hooks/abcdefghij0123456789", "curl https://h/hooks/***"},
+		{"too short for a hook's secret", "curl https://h/hooks/abcdefghij012345678", "curl https://h/hooks/abcdefghij012345678"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			if got := New().Cmdline(tt.in); got != tt.want {
+				t.Errorf("%q\n got %q\nwant %q", tt.in, got, tt.want)
+			}
+		})
+	}
+}
