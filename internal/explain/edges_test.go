@@ -1,0 +1,713 @@
+package explain
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/oomtrace/oomtrace/internal/oom"
+)
+
+// edge is a condition of a rule: a record that meets it, and one that differs in it alone.
+type edge struct {
+	name    string
+	code    string // of the reason; verdict for the verdict, "" for the summary
+	words   string // that the first says and the second does not; "" for the reason itself
+	yes, no *oom.Record
+}
+
+const verdict = "verdict"
+
+// told is what an explanation says under a code.
+func told(w *oom.Why, code string) string {
+	switch code {
+	case "":
+		return w.Summary
+	case verdict:
+		if w.Unsure.Value {
+			return w.Verdict + ", unsure"
+		}
+		return w.Verdict + ", sure"
+	}
+	var texts []string
+	for _, r := range w.Reasons {
+		if r.Code == code {
+			texts = append(texts, r.Text)
+		}
+	}
+	return strings.Join(texts, "\n")
+}
+
+// TestEdges holds the conditions of the rules one by one.
+func TestEdges(t *testing.T) {
+	for _, tt := range slices.Concat(choiceEdges(), limitEdges(), swapEdges(), lockedEdges(), kubeletEdges(), systemEdges(), heldEdges()) {
+		t.Run(tt.name, func(t *testing.T) {
+			says := func(rec *oom.Record) (*oom.Why, bool) {
+				w := Of(rec)
+				check(t, w)
+				text := told(w, tt.code)
+				return w, text != "" && strings.Contains(text, tt.words)
+			}
+			if w, ok := says(tt.yes); !ok {
+				t.Errorf("%s lacks %q: %+v", tt.code, tt.words, w)
+			}
+			if w, ok := says(tt.no); ok {
+				t.Errorf("%s has %q all the same: %+v", tt.code, tt.words, w)
+			}
+		})
+	}
+}
+
+func choiceEdges() []edge {
+	small := func(r *oom.Record) {
+		r.Victim.RSSBytes, r.Victim.AnonRSSBytes, r.Victim.SwapBytes = b(mib), b(mib), b(0)
+	}
+	groups := func(on ...string) change { // of the victim's /a/b/c, at the limit of /a/b
+		return func(r *oom.Record) {
+			r.Limit.Cgroup, r.Victim.Cgroup, r.Victim.CgroupLimits = "/a/b", "/a/b/c", nil
+			for _, c := range []string{"/a/b/c", "/a/b", "/a"} {
+				level := oom.CgroupLimit{Cgroup: c}
+				for _, o := range on {
+					if o == c {
+						level.OOMGroup = oom.Some(true)
+					}
+				}
+				r.Victim.CgroupLimits = append(r.Victim.CgroupLimits, level)
+			}
+		}
+	}
+	ofGroup := func(r *oom.Record) { r.Victim.CgroupLimits[0].OOMGroup = oom.Some(true) }
+	notWeighed := func(r *oom.Record) { r.Victim.BadnessPages = oom.Opt[int64]{} }
+	asked := func(pid int32) change {
+		return func(r *oom.Record) {
+			r.Memory.OOMKillAllocatingTask, r.Trigger.PID = oom.Some(true), oom.Some(pid)
+		}
+	}
+	inThread := func(r *oom.Record) { r.Victim.TID = oom.Some(int32(100)) }
+	isOrigin := func(on bool) change { return func(r *oom.Record) { r.Victim.OOMOrigin = oom.Some(on) } }
+	noPIDs := func(r *oom.Record) { r.Victim.PID, r.Trigger.PID = oom.Opt[int32]{}, oom.Opt[int32]{} }
+	ksm := stack("unmerge_and_remove_all_rmap_items+0x2")
+	spared := func(cgroups ...string) change {
+		return func(r *oom.Record) {
+			for i, c := range cgroups {
+				r.Candidates = append(r.Candidates, oom.Candidate{PID: oom.Some(int32(i + 1)), Comm: "init", OOMScoreAdj: oom.Some(int32(-1000)), Cgroup: c})
+			}
+		}
+	}
+	big := func(r *oom.Record, change func(*oom.Candidate)) { change(&r.Candidates[1]) }
+	sized := func(rss, swap, tables, theirs, theirSwap, theirTables size) change {
+		return func(r *oom.Record) {
+			spareBig(0, -998)(r)
+			r.Victim.RSSBytes, r.Victim.SwapBytes, r.Victim.PgtablesBytes = rss, swap, tables
+			big(r, func(c *oom.Candidate) { c.RSSBytes, c.SwapBytes, c.PgtablesBytes = theirs, theirSwap, theirTables })
+		}
+	}
+	noSize := size{}
+	inUse := func(v uint64) change { return func(r *oom.Record) { r.Limit.UsageBytes = b(v) } }
+	noTotal := func(r *oom.Record) { r.Memory.TotalBytes = size{} }
+	noSwapSize := func(r *oom.Record) { r.Victim.SwapBytes = size{} }
+	return []edge{
+		{"only a kill is a choice", codeVictimSmall, "", system(small), system(small, kind(oom.KindAlreadyExiting))},
+		{"a group that was weighed", codeVictimAdj, "was spared", limited(ofGroup, spareBig(8*gib, -998)), limited(ofGroup, notWeighed, spareBig(8*gib, -998))},
+		{"the task that asked was not chosen by its size", codeVictimAdj, "was spared", system(spareBig(8*gib, -998), asked(9)), system(spareBig(8*gib, -998), asked(100))},
+		{"nor one that takes memory out of swap", codeVictimAdj, "was spared", system(spareBig(8*gib, -998), isOrigin(false)), system(spareBig(8*gib, -998), isOrigin(true))},
+		{"KSM by the function that turns it off", codeVictimOrigin, "shared pages apart (KSM is being turned off)", system(fromLog, ksm), system(fromLog)},
+		{"KSM by its file and what it calls", codeVictimOrigin, "KSM is being turned off", system(fromLog, stack("break_ksm_pmd_entry+0x1", "run_store+0x3")), system(fromLog, stack("run_store+0x3"))},
+		{"KSM by its file and another that it calls", codeVictimOrigin, "KSM is being turned off", system(fromLog, stack("unmerge_ksm_pages+0x1", "run_store+0x3")), system(fromLog, stack("unmerge_ksm_pages+0x1"))},
+		{"KSM by its file and a third", codeVictimOrigin, "KSM is being turned off", system(fromLog, stack("break_ksm+0x1", "run_store+0x3")), system(fromLog, stack("break_ksm+0x1"))},
+		{"KSM, and the kernel's word that it was not so", codeVictimOrigin, "", system(ksm), system(ksm, isOrigin(false))},
+		{"KSM, and who asked is not known", codeVictimOrigin, "", system(ksm), system(ksm, noPIDs)},
+		{"KSM or swap, without a stack", codeVictimOrigin, "(swapoff) or KSM", system(isOrigin(true)), system(isOrigin(true), ksm)},
+		{"KSM of one process", codeVictimOrigin, "KSM is being turned off", system(isOrigin(true), stack("unmerge_ksm_pages+0x1")), system(isOrigin(true), stack("ksm_madvise+0x1"))},
+		{"KSM of one process, within a page table", codeVictimOrigin, "KSM is being turned off", system(isOrigin(true), stack("break_ksm+0x1")), system(isOrigin(true))},
+		{"its origin in the summary", "", "the task that takes memory out of swap (swapoff) or KSM is killed first", system(isOrigin(true)), system()},
+		{"a group at the limit", codeVictimGroup, "", limited(groups("/a/b")), limited(groups("/a"))},
+		{"a group above the machine's victim", codeVictimGroup, "", system(func(r *oom.Record) { r.Limit = &oom.Limit{}; groups("/a")(r) }), system(func(r *oom.Record) { r.Limit = &oom.Limit{}; groups()(r) })},
+		{"a group of which no usage is known", codeVictimGroup, "memory.oom.group=1:", limited(groups("/a/b")), limited(ofGroup)},
+		{"a group's spared task below it", codeVictimGroup, "(init (pid 1))", limited(ofGroup, spared("/a/x")), limited(ofGroup, spared("/ax"))},
+		{"a group's spared task of no known cgroup", codeVictimGroup, "(init (pid 1))", limited(ofGroup, spared("")), limited(ofGroup, spared("/"))},
+		{"three spared tasks of a group are named", codeVictimGroup, "(init (pid 1), init (pid 2), init (pid 3))", limited(ofGroup, spared("/a", "/a", "/a", "/a")), limited(ofGroup, spared("/a", "/a"))},
+		{"a spared task without a size", codeVictimAdj, "", system(spareBig(8*gib, -998)), system(spareBig(8*gib, -998), func(r *oom.Record) { r.Victim.RSSBytes = size{} })},
+		{"the victim is no spared task", codeVictimAdj, "", system(spareBig(8*gib, -998)), system(spareBig(8*gib, -998), func(r *oom.Record) { r.Candidates[1].PID = r.Victim.PID })},
+		{"a task without an id may be spared", codeVictimAdj, "a bigger task, a process, was spared: 8 GiB with oom_score_adj -998; the victim has 3 GiB and 0", system(spareBig(8*gib, -998), func(r *oom.Record) { r.Candidates[1].PID = oom.Opt[int32]{} }), system()},
+		{"a task whose adjustment is not known", codeVictimAdj, "", system(spareBig(8*gib, -998)), system(spareBig(8*gib, -998), func(r *oom.Record) { r.Candidates[1].OOMScoreAdj = oom.Opt[int32]{} })},
+		{"the biggest of those spared", codeVictimAdj, "pid 8, was spared: 9 GiB", system(spareBig(8*gib, -998), func(r *oom.Record) {
+			c := r.Candidates[1]
+			c.PID, c.RSSBytes = oom.Some(int32(8)), b(9*gib)
+			r.Candidates = append(r.Candidates, c, r.Candidates[1])
+		}), system(spareBig(8*gib, -998))},
+		{"spared where the RAM is not known", codeVictimAdj, "", system(spareBig(8*gib, -998), func(r *oom.Record) { r.Memory = nil }), system(func(r *oom.Record) { r.Memory = nil })},
+		{"a log that does not say who asked", codeVictimTrigger, "vm.oom_kill_allocating_task is 1: the task that asked for memory was chosen for it", system(fromLog, asked(9), inThread, func(r *oom.Record) { r.Trigger.PID = oom.Opt[int32]{} }), system(fromLog, asked(100), inThread)},
+		{"small by the limit, whatever is in use", codeVictimSmall, "4 MiB of 256 MiB", limited(func(r *oom.Record) { r.Victim.AnonRSSBytes, r.Victim.SwapBytes = b(4*mib), b(0) }, inUse(128*mib)), limited(func(r *oom.Record) { r.Victim.AnonRSSBytes, r.Victim.SwapBytes = b(6*mib), b(0) }, inUse(256*mib))},
+		{"small by what could be used, where the RAM is not known", codeVictimSmall, "1 MiB of 6 GiB", system(small, noTotal, func(r *oom.Record) { r.DomainBytes = b(6 * gib) }), system(small, noTotal)},
+		{"a small one whose swap is not known", codeVictimSmall, "", system(small, swap(0, 0), noSwapSize), system(small, noSwapSize)},
+		{"swap makes a task bigger", codeVictimAdj, "1.3 GiB with oom_score_adj -998; the victim has 1 GiB", system(sized(b(gib), b(0), noSize, b(gib), b(300*mib), noSize)), system(sized(b(gib), noSize, noSize, b(gib), b(300*mib), noSize))},
+		{"page tables make a task bigger", codeVictimAdj, "1.3 GiB with oom_score_adj -998; the victim has 1 GiB", system(sized(b(gib), noSize, b(0), b(gib), noSize, b(300*mib))), system(sized(b(gib), noSize, noSize, b(gib), noSize, b(300*mib)))},
+		{"swap makes the victim bigger", codeVictimAdj, "", system(sized(b(gib), b(300*mib), noSize, b(1200*mib), noSize, noSize)), system(sized(b(gib), b(300*mib), noSize, b(1200*mib), b(0), noSize))},
+		{"page tables make the victim bigger", codeVictimAdj, "", system(sized(b(gib), noSize, b(300*mib), b(1200*mib), noSize, noSize)), system(sized(b(gib), noSize, b(300*mib), b(1200*mib), noSize, b(0)))},
+	}
+}
+
+func limitEdges() []edge {
+	lowered := func(edit func(*oom.LimitChange)) change {
+		return func(r *oom.Record) {
+			r.Trigger = &oom.Trigger{PID: oom.Some(int32(9)), Comm: "sh"}
+			r.Limit.Changed = &oom.LimitChange{FromBytes: b(gib), ToBytes: b(256 * mib), AgoNS: oom.Some(uint64(1e9)), PID: oom.Some(int32(5)), Comm: "runc"}
+			if edit != nil {
+				edit(r.Limit.Changed)
+			}
+		}
+	}
+	writes := func(r *oom.Record) {
+		r.Trigger = &oom.Trigger{PID: oom.Some(int32(9)), Comm: "sh", KernelStack: []string{"memory_max_write+0x1"}}
+	}
+	cut := func(victim, limit oom.Opt[uint64]) change {
+		return func(r *oom.Record) {
+			inPod(30 * mib)(r)
+			r.Victim.CgroupCut, r.Victim.CgroupID, r.Limit.CgroupID = oom.Some(true), victim, limit
+		}
+	}
+	at := func(limit, victim string, level oom.Level, inContainer bool) change {
+		return func(r *oom.Record) {
+			r.Limit.Cgroup, r.Limit.Level, r.Victim.Cgroup, r.Victim.CgroupLimits = limit, level, victim, nil
+			if inContainer {
+				r.Victim.Container = &oom.Container{Name: "db"}
+			}
+		}
+	}
+	bare := func(anon uint64, stat ...oom.Stat) change { // without memory.stat but these
+		return func(r *oom.Record) {
+			victimAnon(anon)(r)
+			r.Limit.Stat = stat
+		}
+	}
+	listed := func(anon ...uint64) change {
+		return func(r *oom.Record) {
+			for _, v := range anon {
+				r.Candidates = append(r.Candidates, oom.Candidate{Comm: "x", RSSBytes: b(v), AnonRSSBytes: b(v)})
+			}
+		}
+	}
+	adjusted := func(adj oom.Opt[int32]) change {
+		return func(r *oom.Record) {
+			r.CandidatesBytes = b(20 * mib)
+			for i := range r.Candidates {
+				r.Candidates[i].OOMScoreAdj = adj
+			}
+		}
+	}
+	swapped := func(v uint64) change { return func(r *oom.Record) { r.Limit.SwapUsageBytes = b(v) } }
+	noSwapUsage := func(r *oom.Record) { r.Limit.SwapUsageBytes = size{} }
+	v1Swapped := func(v uint64) change {
+		return func(r *oom.Record) { r.Limit.MemswUsageBytes = b(256*mib + v) }
+	}
+	writing := limitStat(oom.LimitFileWriteback, 100*mib)
+	levels := func(l ...oom.CgroupLimit) change {
+		return func(r *oom.Record) {
+			inPod(30 * mib)(r)
+			r.Victim.Cgroup, r.Victim.CgroupLimits = "/pod/app/x", append(l, r.Victim.CgroupLimits[1])
+		}
+	}
+	v1Limits := func(usage, both uint64) change {
+		return func(r *oom.Record) {
+			r.Limit.UsageBytes, r.Limit.MaxBytes, r.Limit.MemswUsageBytes, r.Limit.MemswMaxBytes = b(usage), b(100*mib), b(both), b(100*mib)
+		}
+	}
+	unevictable := oom.Stat{Name: oom.LimitUnevictable, Bytes: 190 * mib}
+	noMax := func(r *oom.Record) { r.Limit.MaxBytes = size{} }
+	noUsage := func(r *oom.Record) { r.Limit.UsageBytes = size{} }
+	cache := []change{limitStat(oom.LimitAnon, 40*mib), limitStat(oom.LimitFile, 210*mib)}
+	with := func(more ...change) *oom.Record { return limited(append(cache[:2:2], more...)...) }
+	return []edge{
+		{"what is left is the kernel's only where page cache is known", verdict, codeLimitKernel, limited(bare(9*mib, oom.Stat{Name: oom.LimitAnon, Bytes: 20 * mib}, oom.Stat{Name: oom.LimitFile}, oom.Stat{Name: oom.LimitShmem})), limited(bare(9*mib, oom.Stat{Name: oom.LimitAnon, Bytes: 20 * mib}))},
+		{"who lowered a limit", codeLimitLowered, "by runc (pid 5)", limited(lowered(nil)), limited(lowered(func(c *oom.LimitChange) { c.PID, c.Comm = oom.Opt[int32]{}, "" }))},
+		{"who asked for memory did not", codeLimitLowered, " by sh", limited(writes), limited(lowered(func(c *oom.LimitChange) { c.PID, c.Comm = oom.Opt[int32]{}, "" }))},
+		{"who lowered a limit, by name alone", codeLimitLowered, "by runc 1 s before", limited(lowered(func(c *oom.LimitChange) { c.PID = oom.Opt[int32]{} })), limited(lowered(nil))},
+		{"to what a limit was lowered", codeLimitLowered, "", limited(lowered(nil)), limited(lowered(func(c *oom.LimitChange) { c.ToBytes = size{} }))},
+		{"when it was lowered", verdict, "limit_lowered, sure", limited(lowered(nil)), limited(lowered(func(c *oom.LimitChange) { c.AgoNS = size{} }))},
+		{"what is in use above a lowered limit", codeLimitLowered, ", with 257 MiB in use", limited(lowered(nil), func(r *oom.Record) { r.Limit.UsageBytes = b(257 * mib) }), limited(lowered(nil))},
+		{"as much as the limit is in use", codeLimitLowered, "in use", limited(lowered(nil), func(r *oom.Record) { r.Limit.UsageBytes = b(256*mib + 1) }), limited(lowered(nil))},
+		{"a victim's cgroup that is cut, by its id", codeLimitAncestor, "", limited(cut(oom.Some(uint64(1)), oom.Some(uint64(2)))), limited(cut(oom.Some(uint64(2)), oom.Some(uint64(2))))},
+		{"the same without the victim's", codeLimitAncestor, "", limited(cut(oom.Some(uint64(1)), oom.Some(uint64(2)))), limited(cut(oom.Opt[uint64]{}, oom.Some(uint64(2))))},
+		{"the same without the limit's", codeLimitAncestor, "", limited(cut(oom.Some(uint64(1)), oom.Some(uint64(2)))), limited(cut(oom.Some(uint64(1)), oom.Opt[uint64]{}))},
+		{"a limit's cgroup that is cut", codeLimitAncestor, "", limited(inPod(30 * mib)), limited(inPod(30*mib), func(r *oom.Record) { r.Limit.CgroupCut = oom.Some(true) })},
+		{"a service with a container below it", codeLimitAncestor, "", limited(at("/s", "/s/c", oom.LevelService, true)), limited(at("/s", "/s/c", oom.LevelService, false))},
+		{"a scope with a container below it", codeLimitAncestor, "", limited(at("/s", "/s/c", oom.LevelScope, true)), limited(at("/s", "/s/c", oom.LevelScope, false))},
+		{"a container's own limit", codeLimitAncestor, "", limited(at("/s", "/s/c", oom.LevelPod, true)), limited(at("/s", "/s/c", oom.LevelContainer, true))},
+		{"a service's own limit", codeLimitAncestor, "", limited(at("/s", "/s/c", oom.LevelService, true)), limited(at("/s", "/s", oom.LevelService, true))},
+		{"the root's limit", codeLimitAncestor, "", limited(at("/", "/s", oom.LevelRoot, false)), limited(at("/", "/", oom.LevelRoot, false))},
+		{"the root's limit, and the victim's cgroup is not known", codeLimitAncestor, "", limited(at("/", "/s", oom.LevelRoot, false)), limited(at("/", "", oom.LevelRoot, false))},
+		{"a cgroup with a longer name", codeLimitAncestor, "", limited(at("/s", "/s/c", oom.LevelSlice, false)), limited(at("/s", "/sc", oom.LevelSlice, false))},
+		{"an ancestor without a limit", codeLimitAncestor, "", limited(inPod(30 * mib)), limited(inPod(30*mib), noMax)},
+		{"the victim's own cgroup of no known usage", codeLimitAncestor, ", which holds 30 MiB and has no limit", limited(inPod(30 * mib)), limited(inPod(30*mib), func(r *oom.Record) { r.Victim.CgroupLimits[0].UsageBytes = size{} })},
+		{"the innermost limit below an ancestor's", codeLimitAncestor, ", which holds 40 MiB of its limit of 50 MiB",
+			limited(levels(oom.CgroupLimit{Cgroup: "/pod/app/x", UsageBytes: b(30 * mib)}, oom.CgroupLimit{Cgroup: "/pod/app", UsageBytes: b(40 * mib), MaxBytes: b(50 * mib)})),
+			limited(levels(oom.CgroupLimit{Cgroup: "/pod/app/x", UsageBytes: b(30 * mib)}, oom.CgroupLimit{Cgroup: "/pod/app", UsageBytes: b(40 * mib)}))},
+		{"kernel memory beside the largest, whatever is in swap", codeLimitAlso, "kernel memory: 64 MiB", limited(limitStat(oom.LimitAnon, 180*mib), limitStat(oom.LimitKernel, 64*mib), swapped(60*mib)), limited(limitStat(oom.LimitAnon, 180*mib), limitStat(oom.LimitKernel, 64*mib-1), swapped(60*mib))},
+		{"dirty cache less what is in swap", codeLimitAlso, "", limited(limitStat(oom.LimitAnon, 150*mib), limitStat(oom.LimitFile, 90*mib), limitStat(oom.LimitFileDirty, 90*mib), swapped(26*mib)),
+			limited(limitStat(oom.LimitAnon, 150*mib), limitStat(oom.LimitFile, 90*mib), limitStat(oom.LimitFileDirty, 90*mib), swapped(26*mib+1))},
+		{"cache, and the swap cache is counted", codeLimitAlso, "", limited(limitStat(oom.LimitAnon, 150*mib), limitStat(oom.LimitFile, 90*mib), limitStat(oom.LimitSwapcached, 0), swapped(60*mib)),
+			limited(limitStat(oom.LimitAnon, 150*mib), limitStat(oom.LimitFile, 90*mib), swapped(60*mib))},
+		{"the tasks listed hold half", codeLimitAnon, "anonymous memory of the tasks listed: 128 MiB of 256 MiB (50 %)", limited(bare(9*mib), listed(64*mib, 64*mib)), limited(bare(9*mib), listed(64*mib, 64*mib-1))},
+		{"what forked tasks share", "", ", 50 % of it anonymous memory (could also be pages that forked tasks share: each counts them)", limited(bare(9*mib), listed(64*mib, 64*mib)), limited(bare(9*mib), listed(64*mib, 64*mib-1))},
+		{"tasks that could be killed, of no known adjustment", codeLimitNoTask, "tasks at oom_score_adj -1000", limited(fromLog, tasks(2, mib, mib), adjusted(oom.Opt[int32]{})), limited(fromLog, tasks(2, mib, mib), adjusted(oom.Some(int32(-999))))},
+		{"a task's memory in a log that is cut", codeLimitNoTask, "", limited(fromLog, tasks(2, mib, mib), adjusted(oom.Some(int32(0)))), limited(fromLog, tasks(2, mib, mib), adjusted(oom.Some(int32(0))), func(r *oom.Record) { r.Incomplete = oom.Some(true) })},
+		{"a BPF program, and what is in use", "", "a BPF program asked for the kill", limited(stack("bpf_out_of_memory+0x1")), limited(stack("bpf_out_of_memory+0x1"), noUsage)},
+		{"the limit without memory.stat", codeLimitFull, ", limit 256 MiB", limited(bare(9 * mib)), limited(bare(9*mib), noMax)},
+		{"swap of a cgroup by its statistics", codeSwapTooSlow, "60 MiB of it is in swap and 100 MiB on the way there or back", limited(writing, noSwapUsage, limitStat(oom.LimitSwap, 60*mib)), limited(writing, noSwapUsage)},
+		{"swap of a cgroup by its usage first", codeSwapTooSlow, "50 MiB of it is in swap", limited(writing, swapped(50*mib), limitStat(oom.LimitSwap, 60*mib)), limited(writing, noSwapUsage, limitStat(oom.LimitSwap, 60*mib))},
+		{"swap of a v1 cgroup", codeSwapTooSlow, "60 MiB of it is in swap", limitedV1(limitStat(oom.LimitV1Writeback, 100*mib), v1Swapped(60*mib)), limitedV1(limitStat(oom.LimitV1Writeback, 100*mib), v1Swapped(0))},
+		{"the swap cache is on its way too", codeSwapTooSlow, "4 MiB on the way there or back", limited(swapped(60*mib), limitStat(oom.LimitSwapcached, 4*mib)), limited(swapped(60*mib), limitStat(oom.LimitSwapcached, 4*mib-1))},
+		{"what stayed, by the lists", codeSwapUnexplained, "yet 70 MiB of anonymous memory stayed", limited(limitStat(oom.LimitActiveAnon, 30*mib), limitStat(oom.LimitInactiveAnon, 40*mib)), limited(limitStat(oom.LimitActiveAnon, 70*mib))},
+		{"what stayed, without lists", codeSwapUnexplained, "yet 231 MiB of anonymous memory stayed", limited(limitStat(oom.LimitUnevictable, 20*mib)), limited()},
+		{"and shared memory", codeSwapUnexplained, "yet 211 MiB of anonymous memory stayed", limited(limitStat(oom.LimitAnon, 151*mib), limitStat(oom.LimitFile, 80*mib), limitStat(oom.LimitShmem, 60*mib)), limited(limitStat(oom.LimitAnon, 151*mib), limitStat(oom.LimitFile, 80*mib))},
+		{"why swap was free is not asked of a full limit of no known kind", codeSwapUnexplained, "", limited(), limited(limitStat(oom.LimitAnon, 30*mib))},
+		{"nor where a limit was lowered", codeSwapUnexplained, "", limited(), limited(lowered(nil))},
+		{"nor where no task holds it", codeSwapUnexplained, "", limited(), limited(func(r *oom.Record) { r.CandidatesBytes = b(20 * mib) })},
+		{"clean cache", "", "could also be cache that reclaim was too slow to drop", with(limitStat(oom.LimitFileDirty, 0), limitStat(oom.LimitFileWriteback, 0)), with(limitStat(oom.LimitFileDirty, 0))},
+		{"cache that may be dirty", "", "could also be cache that waits to be written", with(limitStat(oom.LimitFileWriteback, 0)), with(limitStat(oom.LimitFileDirty, 0), limitStat(oom.LimitFileWriteback, 0))},
+		{"how much of the cache is dirty", codeLimitFile, ", only 8 MiB of it dirty or under writeback", with(limitStat(oom.LimitFileDirty, 5*mib), limitStat(oom.LimitFileWriteback, 3*mib)), with(limitStat(oom.LimitFileDirty, 8*mib))},
+		{"what is swapped out to zswap", codeLimitKernel, "zswap 150 MiB for 460 MiB swapped out", limited(limitStat(oom.LimitAnon, 80*mib), limitStat(oom.LimitKernel, 172*mib), limitStat(oom.LimitZswap, 150*mib), limitStat(oom.LimitZswapped, 460*mib)),
+			limited(limitStat(oom.LimitAnon, 80*mib), limitStat(oom.LimitKernel, 172*mib), limitStat(oom.LimitZswap, 150*mib))},
+		{"memory at 99 % of its own limit", "", "on memory and swap", limitedV1(v1Limits(99*mib-1, 100*mib)), limitedV1(v1Limits(99*mib, 100*mib))},
+		{"what is swapped out at a limit on both is anonymous", codeLimitAnon, "anonymous memory: 96 MiB of 100 MiB", limitedV1(v1Limits(60*mib, 100*mib), limitStat(oom.LimitV1RSS, 56*mib)), limitedV1(v1Limits(60*mib, 98*mib), limitStat(oom.LimitV1RSS, 56*mib))},
+		{"unevictable cache, and what is anonymous is not known", codeLimitFile, "is unevictable", limited(bare(9*mib, unevictable, oom.Stat{Name: oom.LimitFile, Bytes: 200 * mib}, oom.Stat{Name: oom.LimitShmem}, oom.Stat{Name: oom.LimitAnon})),
+			limited(bare(9*mib, unevictable, oom.Stat{Name: oom.LimitFile, Bytes: 200 * mib}, oom.Stat{Name: oom.LimitShmem}))},
+		{"a process of a group does not stand for it", codeLimitFull, "this process alone has", limited(bare(9*mib), func(r *oom.Record) { r.Victim.RSSBytes = b(200 * mib) }),
+			limited(bare(9*mib), func(r *oom.Record) {
+				r.Victim.RSSBytes, r.Victim.CgroupLimits[0].OOMGroup = b(200*mib), oom.Some(true)
+			})},
+		{"the first of two kinds that are equal", verdict, codeLimitAnon, limited(limitStat(oom.LimitAnon, 125*mib), limitStat(oom.LimitFile, 125*mib)), limited(limitStat(oom.LimitAnon, 125*mib), limitStat(oom.LimitFile, 125*mib+1))},
+		{"as much as the largest kind is in no counter", verdict, codeLimitAnon, limited(limitStat(oom.LimitAnon, 100*mib), limitStat(oom.LimitFile, 0), limitStat(oom.LimitKernel, 56*mib)), limited(limitStat(oom.LimitAnon, 100*mib), limitStat(oom.LimitFile, 0), limitStat(oom.LimitKernel, 56*mib-1))},
+		{"the victim's own cgroup is the innermost", codeLimitAncestor, ", which holds 30 MiB and has no limit", limited(levels(oom.CgroupLimit{Cgroup: "/pod/app/x", UsageBytes: b(30 * mib)}, oom.CgroupLimit{Cgroup: "/pod/app", UsageBytes: b(40 * mib)})),
+			limited(levels(oom.CgroupLimit{Cgroup: "/pod/app", UsageBytes: b(40 * mib)}))},
+		{"half in huge pages, in the summary", "", "; 50 % is in transparent huge pages", limited(limitStat(oom.LimitAnonTHP, 128*mib)), limited(limitStat(oom.LimitAnonTHP, 128*mib-1))},
+		{"huge pages of v1", codeTHP, "128 MiB of 256 MiB (50 %) is in transparent huge pages", limitedV1(limitStat("rss_huge_bytes", 128*mib)), limitedV1(limitStat("rss_huge_bytes", 128*mib-1))},
+	}
+}
+
+// TestLevels: the cgroup at its limit is named by its kind.
+func TestLevels(t *testing.T) {
+	for level, want := range map[oom.Level]string{
+		oom.LevelContainer: "the container's", oom.LevelPod: "the pod's", oom.LevelQoS: "the QoS class's", oom.LevelKubepods: "the kubepods cgroup's",
+		oom.LevelService: "the service's", oom.LevelScope: "the scope's", oom.LevelSlice: "the slice's", oom.LevelRoot: "the root cgroup's",
+		oom.LevelCgroup: "the cgroup's", "": "the cgroup's",
+	} {
+		w := Of(limited(func(r *oom.Record) { r.Limit.Level = level }))
+		if want += " limit of 256 MiB is used up"; !strings.HasPrefix(w.Summary, want) {
+			t.Errorf("%q: %q, want %q", level, w.Summary, want)
+		}
+	}
+}
+
+// TestKernelParts: each counter of the kernel's memory has its name in a text.
+func TestKernelParts(t *testing.T) {
+	const tables = "page tables of KVM or the IOMMU"
+	for counter, want := range map[string]string{
+		oom.LimitSlab: "slab", oom.LimitPagetables: "page tables", oom.LimitKernelStack: "kernel stacks", oom.LimitPercpu: "per-CPU memory",
+		oom.LimitVmalloc: "vmalloc", oom.LimitSecPagetables: tables, oom.LimitZswap: "zswap",
+	} {
+		w := Of(limited(limitStat(oom.LimitAnon, 10*mib), limitStat(oom.LimitKernel, 240*mib), limitStat(counter, 200*mib)))
+		if want = "most of it " + want + " 200 MiB, 40 MiB in no counter"; !strings.Contains(reasonText(w, codeLimitKernel), want) {
+			t.Errorf("%s: not %q: %+v", counter, want, w)
+		}
+	}
+	for counter, want := range map[string]string{
+		oom.StatSlabUnrecl: "slab", oom.StatKernelStack: "kernel stacks", oom.StatPageTable: "page tables", oom.StatSecPageTable: tables,
+		oom.StatPercpu: "per-CPU memory", oom.StatVmalloc: "vmalloc", oom.StatGPUActive: "GPU drivers",
+	} {
+		w := Of(system(swap(0, 0), stat(oom.StatInactiveAnon, 0), stat(counter, 2*gib)))
+		if want = ": " + want + " 2 GiB"; w.Verdict != codeMemoryKernel || !strings.Contains(reasonText(w, codeMemoryKernel), want) {
+			t.Errorf("%s: not %q: %+v", counter, want, w)
+		}
+	}
+}
+
+// TestKernelHints: what the trigger was doing says what kernel memory no counter has.
+func TestKernelHints(t *testing.T) {
+	for words, names := range map[string][]string{
+		"data in pipes":   {"pipe_write", "anon_pipe_write", "alloc_pipe_info", "pipe_fcntl", "pipe_resize_ring"},
+		"data in sockets": {"unix_dgram_sendmsg", "unix_stream_sendmsg", "tcp_sendmsg", "udp_sendmsg", "sock_alloc_send_pskb", "netlink_sendmsg"},
+		"BPF maps":        {"map_create", "bpf_map_area_alloc", "__bpf_map_area_alloc", "htab_map_alloc"},
+		"io_uring":        {"io_uring_setup", "__do_sys_io_uring_setup"},
+		"":                {"vfs_write"},
+	} {
+		for _, n := range names {
+			text := reasonText(Of(limited(limitStat(oom.LimitAnon, 6*mib), limitStat(oom.LimitKernel, 240*mib), stack("x+0x1", n+".isra.0+0x2"))), codeLimitKernel)
+			if _, hint, _ := strings.Cut(text, "240 MiB in no counter"); hint != strings.TrimSuffix(", probably "+words, ", probably ") {
+				t.Errorf("%s: %q", n, text)
+			}
+		}
+	}
+}
+
+func swapEdges() []edge {
+	free := swap(2*gib, 2*gib)
+	lateUnknown := func(r *oom.Record) {
+		late(0)(r)
+		r.Victim.SwapBytes = size{}
+	}
+	by := func(trigger, victim string) change {
+		return func(r *oom.Record) { r.Trigger.Comm, r.Victim.Comm = trigger, victim }
+	}
+	noTotal := func(r *oom.Record) { r.Memory.SwapTotalBytes, r.Memory.SwapFreeBytes = size{}, size{} }
+	noVictim := func(r *oom.Record) { r.Kind, r.Victim = oom.KindPanic, nil }
+	noSwap := func(r *oom.Record) { r.Limit.SwapMaxBytes = b(0) }
+	above := func(maximum ...size) change { // of the victim's /a/b/c, /a/b and /a, at the limit of /
+		return func(r *oom.Record) {
+			r.Limit.Cgroup, r.Victim.Cgroup, r.Victim.CgroupLimits = "/", "/a/b/c", nil
+			for i, c := range []string{"/a/b/c", "/a/b", "/a"} {
+				r.Victim.CgroupLimits = append(r.Victim.CgroupLimits, oom.CgroupLimit{Cgroup: c, UsageBytes: b(9 * mib), SwapMaxBytes: maximum[i]})
+			}
+		}
+	}
+	memsw := func(usage, both uint64, level oom.Level) change {
+		return func(r *oom.Record) {
+			r.Limit.UsageBytes, r.Limit.MaxBytes, r.Limit.MemswUsageBytes, r.Limit.MemswMaxBytes, r.Limit.Level = b(usage), size{}, b(both), b(100*mib), level
+			set(&r.Limit.Stat, oom.LimitV1RSS, usage)
+		}
+	}
+	swappiness := func(version uint32, limit, vm oom.Opt[uint32]) change {
+		return func(r *oom.Record) {
+			r.Limit.Version, r.Limit.Swappiness, r.Memory.Swappiness = oom.Some(version), limit, vm
+			if version == 0 {
+				r.Limit.Version = oom.Opt[uint32]{}
+			}
+		}
+	}
+	zero, sixty, unknown := oom.Some(uint32(0)), oom.Some(uint32(60)), oom.Opt[uint32]{}
+	ofVictim := func(value oom.Opt[uint32], anon uint64) change {
+		return func(r *oom.Record) {
+			victimAnon(anon)(r)
+			r.Victim.CgroupLimits = []oom.CgroupLimit{{Cgroup: "/a", UsageBytes: b(anon), Swappiness: value}}
+		}
+	}
+	noLocked := func(r *oom.Record) { r.Victim.LockedVMBytes = size{} }
+	noFree := func(r *oom.Record) { r.Memory.SwapFreeBytes = size{} }
+	return []edge{
+		{"swap that was read late", codeSwapFull, "less the victim's", system(swap(2*gib, 3*mib), late(mib)), system(swap(2*gib, 3*mib), late(0))},
+		{"swap that was read late, and what the victim had is not known", verdict, "swap_full, unsure", system(swap(2*gib, 3*mib), lateUnknown), system(swap(2*gib, 3*mib), late(0))},
+		{"free swap that was read late", "", "could also be another state of swap: it was read after the kill", system(free, swappinessZero, lruGen(true), lateUnknown), system(free, swappinessZero, lruGen(true), late(0))},
+		{"swapoff by name, in a log without swap", verdict, "swapoff, unsure", system(fromLog, swap(0, 0), by("swapoff", "x")), system(fromLog, by("swapoff", "x"))},
+		{"swapoff by name, live", codeSwapoff, "", system(fromLog, swap(0, 0), by("swapoff", "x")), system(swap(0, 0), by("swapoff", "x"))},
+		{"swapoff by both names, in a log that lacks swap", codeSwapoff, "", system(fromLog, noTotal, by("swapoff", "swapoff")), system(fromLog, noTotal, by("swapoff", "x"))},
+		{"swapoff by both names, and swap is left", codeSwapoff, "", system(fromLog, noTotal, by("swapoff", "swapoff")), system(fromLog, by("swapoff", "swapoff"))},
+		{"swapoff by both names, in a log that lacks the memory", codeSwapoff, "", system(fromLog, by("swapoff", "swapoff"), func(r *oom.Record) { r.Memory = nil }), system(fromLog, by("swapoff", "x"), func(r *oom.Record) { r.Memory = nil })},
+		{"what many CPUs hold back of a little swap", verdict, "swap_full, sure", system(swap(400*mib, 32*mib), cpus(64)), system(swap(400*mib, 32*mib))},
+		{"it is no more than a fifth", verdict, "swap_full, sure", system(swap(1000*mib, 200*mib), cpus(512)), system(swap(1000*mib, 200*mib+1), cpus(512))},
+		{"how much of swap is free is not known", codeSwapFull, "", system(), system(noFree)},
+		{"a limit on swap, and no victim", codeSwapForbidden, "the cgroup at its limit may not swap", limited(noVictim, noSwap), limited(noSwap)},
+		{"a cgroup below the limit that may not swap", codeSwapForbidden, "the cgroup above its own may not swap", limited(above(size{}, b(0), size{})), limited(above(size{}, size{}, b(0)))},
+		{"and one above that", codeSwapForbidden, "a cgroup 2 levels above its own may not swap", limited(above(size{}, size{}, b(0))), limited(above(size{}, b(0), size{}))},
+		{"a level of a memory.oom.group", codeSwapForbidden, "the cgroup above its own", limited(above(b(0), b(0), size{}), func(r *oom.Record) { r.Victim.CgroupLimits[1].OOMGroup = oom.Some(true) }), limited(above(b(0), b(0), size{}))},
+		{"what the machine's victim may not swap", "", "may not swap", system(free, levels(b(0)), victimAnon(gib)), system(free, levels(b(0)), victimAnon(gib), swappinessZero)},
+		{"the rest may", "", "could also be another cause: most of what could be swapped is not this process's", system(free, levels(b(0)), victimAnon(gib)), system(free, levels(b(0)), victimAnon(3*gib/2))},
+		{"swap that is being turned off is not asked for", codeSwapForbidden, "", limited(noSwap), limited(noSwap, stack("try_to_unuse+0x1"))},
+		{"no swap is not asked for either", codeSwapForbidden, "", limited(noSwap), limited(noSwap, swap(0, 0))},
+		{"v1, with some of it in swap", "", "; 10 MiB of it is in swap", limitedV1(memsw(90*mib, 100*mib, "")), limitedV1(memsw(100*mib, 100*mib, ""))},
+		{"v1, with none of it in swap", "", "; its swap is used up too", limitedV1(memsw(100*mib, 100*mib, "")), limitedV1(memsw(90*mib, 100*mib, ""))},
+		{"a fact of swappiness, with the LRU", codeSwapSwappiness, "so 3 GiB of anonymous memory stays in memory (multi-generational LRU)", system(free, swappinessZero, lruGen(true)), system(free, swappinessZero, lruGen(false))},
+		{"which LRU is not known", codeSwapSwappiness, "LRU", system(free, swappinessZero, lruGen(true)), system(free, swappinessZero)},
+		{"the LRU, and what could be swapped is not known", codeSwapSwappiness, "LRU", system(free, swappinessZero, lruGen(true)), system(free, swappinessZero, lruGen(true), noStats)},
+		{"the LRU of a cgroup", codeSwapSwappiness, "LRU", system(free, swappinessZero, lruGen(true)), limited(swappinessZero, lruGen(true))},
+		{"the older LRU with little page cache", codeSwapSwappiness, "; yet with so little page cache the kernel swaps all the same (file_is_tiny)", system(free, swappinessZero, lruGen(false)), system(free, swappinessZero, lruGen(false), stat(oom.StatActiveFile, 300*mib))},
+		{"how much page cache is not known", "", "with little page cache the older LRU swaps at 0 too", system(free, swappinessZero), system(free, swappinessZero, noStats)},
+		{"v1 has a swappiness of its own", codeSwapSwappiness, "the cgroup's memory.swappiness is 0", limited(swappiness(1, zero, sixty)), limited(swappiness(2, zero, zero))},
+		{"v1's is the one that counts", codeSwapSwappiness, "", limited(swappiness(1, zero, sixty)), limited(swappiness(1, unknown, zero))},
+		{"v2 has the machine's", codeSwapSwappiness, "vm.swappiness is 0", limited(swappiness(2, sixty, zero)), limited(swappiness(1, zero, zero))},
+		{"a version that is not known", codeSwapSwappiness, "the cgroup's", limited(swappiness(0, zero, sixty)), limited(swappiness(0, unknown, zero))},
+		{"and without one the machine's", codeSwapSwappiness, "vm.swappiness is 0", limited(swappiness(0, unknown, zero)), limited(swappiness(0, zero, sixty))},
+		{"the victim's cgroup has one", verdict, "swap_swappiness_zero, sure", system(free, lruGen(true), ofVictim(zero, 3*gib/2)), system(free, lruGen(true), ofVictim(zero, 3*gib/2-1))},
+		{"and others may have another", "", "could also be another swappiness of the cgroups that hold more", system(free, lruGen(true), ofVictim(zero, gib)), system(free, swappinessZero, lruGen(true), ofVictim(unknown, gib))},
+		{"as much could be swapped as could not", "", "could also be memory that cannot be swapped: there is more of it", swapless(kernelHeavy(970*mib, 1000*mib)), swapless(kernelHeavy(970*mib-1, 1000*mib))},
+		{"locked memory, at a swappiness of 0", "", "could also be memory that is mlocked", system(free, swappinessZero, lruGen(true), noStats, noLocked), system(free, swappinessZero, lruGen(true), noStats)},
+		{"locked memory is counted", "", "could also be memory that is mlocked", system(free, swappinessZero, lruGen(true), noStats, noLocked), system(free, swappinessZero, lruGen(true), noLocked)},
+		{"a whole log without statistics", "", "could also be memory that swap could not have taken", system(swap(0, 0), fromLog, noStats, func(r *oom.Record) { r.Incomplete = oom.Some(true) }), system(swap(0, 0), fromLog, noStats)},
+		{"why swap was not used, without a victim", "", "(could also be slow swapping or pages pinned by a device)", system(free, noVictim), system(free, func(r *oom.Record) { r.Victim.Cgroup = "/x" })},
+		{"swappiness where nothing explains it", codeSwapUnexplained, "2 GiB free, vm.swappiness 60", system(free), system(free, func(r *oom.Record) { r.Memory.Swappiness = unknown })},
+	}
+}
+
+// swapless is rec with free swap that a swappiness of 0 keeps from use.
+func swapless(rec *oom.Record) *oom.Record {
+	swap(2*gib, 2*gib)(rec)
+	swappinessZero(rec)
+	lruGen(true)(rec)
+	return rec
+}
+
+// TestSwapoffStacks: each name of the system call says that swap is being turned off.
+func TestSwapoffStacks(t *testing.T) {
+	for _, n := range []string{"__do_sys_swapoff", "__se_sys_swapoff", "__x64_sys_swapoff", "__arm64_sys_swapoff", "SyS_swapoff", "sys_swapoff", "try_to_unuse", "shmem_unuse"} {
+		w := Of(system(swap(0, 0), stack(n+"+0x1")))
+		if got, want := w.Verdict == codeSwapoff && !w.Unsure.Value, n != "shmem_unuse"; got != want {
+			t.Errorf("%s: %+v", n, w)
+		}
+	}
+}
+
+func lockedEdges() []edge {
+	own := func(v uint64) change { return func(r *oom.Record) { r.Victim.LockedVMBytes = b(v) } }
+	noOwn := func(r *oom.Record) { r.Victim.LockedVMBytes = size{} }
+	noRSS := func(r *oom.Record) { r.Victim.RSSBytes = size{} }
+	noVictim := func(r *oom.Record) { r.Kind, r.Victim = oom.KindPanic, nil }
+	noMlocked := func(r *oom.Record) { without(r, oom.StatMlocked) }
+	of4000 := func(r *oom.Record) { r.Memory.TotalBytes = b(4000 * mib) }
+	half := []change{stat(oom.StatUnevictable, 2*gib), stat(oom.StatActiveAnon, 0), stat(oom.StatInactiveAnon, gib)}
+	with := func(more ...change) *oom.Record { return system(append(half[:3:3], more...)...) }
+	// limitLocked is a limit with so much unevictable, and that on its lists.
+	limitLocked := func(unevictable, lists, cache uint64, more ...change) *oom.Record {
+		return limited(append([]change{
+			limitStat(oom.LimitAnon, 251*mib-cache), limitStat(oom.LimitFile, cache), limitStat(oom.LimitUnevictable, unevictable),
+			limitStat(oom.LimitActiveAnon, lists), limitStat(oom.LimitInactiveAnon, 0),
+		}, more...)...)
+	}
+	return []edge{
+		{"locked by the victim, who is not there", codeSwapMlocked, "", system(noStats, own(gib)), system(noStats, noVictim)},
+		{"locked by the victim, of no known size", codeSwapMlocked, "this process locked 1 GiB with mlock and holds 3 GiB of 4 GiB", system(noStats, own(gib)), system(noStats, own(gib), noRSS)},
+		{"unevictable, and the victim's size is not known", codeSwapMlocked, "; this process locked 2 GiB with mlock", with(own(2*gib), noRSS), with(noRSS)},
+		{"locked by a victim of that size", codeSwapMlocked, "2 GiB of 4 GiB (50 %) is unevictable; this process locked 2 GiB with mlock", with(own(2 * gib)), with(own(gib))},
+		{"40 % is locked by the victim, no statistics", verdict, "swap_mlocked", system(noStats, of4000, own(1600*mib)), system(noStats, of4000, own(1600*mib-1))},
+		{"unevictable, and no word on locks", verdict, "swap_unevictable, unsure", with(noMlocked, noOwn), with(noMlocked)},
+		{"unevictable, and no victim either", "", "the record does not hold how much is", with(noMlocked, noVictim), with(noVictim)},
+		{"how much is locked", "", "could also be memory locked with mlock: the record does not hold how much is", with(noMlocked, noOwn), with(noMlocked)},
+		{"most of it is neither file nor shared", codeSwapMlocked, " is unevictable, most of it private memory locked with mlock", limitLocked(200*mib, 0, 100*mib-1), limitLocked(200*mib, 0, 100*mib)},
+		{"most of it is of files", codeSwapUnevictable, "200 MiB of 256 MiB (78 %) is unevictable (ramfs, SHM_LOCK) and stays in memory", limitLocked(200*mib, 0, 100*mib), limitLocked(200*mib, 0, 100*mib-1)},
+		{"below 40 % of a limit is locked", codeSwapMlocked, "", limitLocked(103*mib, 0, 0), limitLocked(102*mib, 0, 0)},
+		{"no more than could be swapped of it", codeSwapMlocked, "", limitLocked(120*mib+1, 120*mib, 0), limitLocked(120*mib, 120*mib, 0)},
+		{"no swap beside unevictable files", "", "no swap is configured", limited(swap(0, 0)), limitLocked(200*mib, 0, 100*mib, swap(0, 0))},
+	}
+}
+
+func kubeletEdges() []edge {
+	named := func(namespace, uid, qos, behavior string) change {
+		return func(r *oom.Record) {
+			pod(qos, behavior, b(128*mib), b(256*mib))(r)
+			r.Victim.Pod.Namespace, r.Victim.Pod.UID = namespace, uid
+		}
+	}
+	docker := func(r *oom.Record) {
+		r.Victim.Container, r.Victim.CgroupLimits[0].SwapMaxBytes = &oom.Container{ID: "a"}, b(0)
+	}
+	share := func(qos, behavior string) *oom.Record {
+		return limited(pod(qos, behavior, b(128*mib), b(256*mib)), func(r *oom.Record) {
+			c := &r.Victim.CgroupLimits[0]
+			c.SwapMaxBytes, c.SwapUsageBytes = b(64*mib), b(64*mib)
+		})
+	}
+	request := func(v size) *oom.Record { return limited(pod("burstable", "LimitedSwap", v, b(256*mib))) }
+	return []edge{
+		{"a pod by its namespace", codeKubeletNoSwap, "", limited(named("shop", "", "burstable", "NoSwap")), limited(named("", "", "burstable", "NoSwap"))},
+		{"a pod by its id", codeKubeletNoSwap, "", limited(named("", "u", "burstable", "NoSwap")), limited(named("", "", "burstable", "NoSwap"))},
+		{"a container without a pod", codeSwapForbidden, "", limited(docker), limited()},
+		{"the machine's kill of a burstable pod", codeKubeletUnsure, "memory.swap.max=0 of this burstable pod comes from NoSwap, or from LimitedSwap with a request equal to the limit",
+			system(swap(2*gib, 2*gib), levels(b(0)), pod("burstable", "", size{}, size{})), system(swap(2*gib, 2*gib), levels(b(0)), pod("burstable", "LimitedSwap", size{}, size{}))},
+		{"a request of 0", codeKubeletRequest, "a memory request of 0", request(b(0)), request(size{})},
+		{"a request that is the limit", codeKubeletRequest, "whose memory request equals its limit (256 MiB)", request(b(256 * mib)), request(b(256*mib - 1))},
+		{"a request that is not known", codeKubeletUnsure, "comes from a request equal to the limit", request(size{}), request(b(0))},
+		{"a share of LimitedSwap", codeKubeletLimited, "gave the container 64 MiB of swap", share("burstable", "LimitedSwap"), share("burstable", "")},
+		{"a share of a pod that gets none", codeKubeletLimited, "", share("burstable", "LimitedSwap"), share("guaranteed", "LimitedSwap")},
+		{"what another QoS class gets", codeKubeletQoS, "kubelet gives besteffort pods no swap", limited(named("shop", "u", "besteffort", "")), limited(named("shop", "u", "odd", ""))},
+	}
+}
+
+func systemEdges() []edge {
+	free, none := swap(2*gib, 2*gib), swap(0, 0)
+	noZones := func(r *oom.Record) { r.Memory.Zones = nil }
+	has := func(free, total size) change {
+		return func(r *oom.Record) { r.Memory.Zones, r.Memory.FreeBytes, r.Memory.TotalBytes = nil, free, total }
+	}
+	sysrq := func(r *oom.Record) { r.Sysrq, r.Trigger.Order = oom.Some(true), oom.Some(int32(-1)) }
+	noAnon := []change{stat(oom.StatActiveAnon, 0), stat(oom.StatInactiveAnon, 0)}
+	missing := func(more ...change) *oom.Record { return system(append(noAnon[:2:2], more...)...) }
+	unevictable := func(more ...change) *oom.Record {
+		return system(append([]change{stat(oom.StatUnevictable, 2*gib), stat(oom.StatActiveAnon, 0), stat(oom.StatInactiveAnon, gib)}, more...)...)
+	}
+	site := func(name string, bytes uint64) change {
+		return func(r *oom.Record) { r.Memory.Allocations = []oom.Allocation{{Site: name, Bytes: b(bytes)}} }
+	}
+	fault := lowMask(0)
+	noFree := func(r *oom.Record) { r.Memory.SwapFreeBytes = size{} }
+	noTotal := func(r *oom.Record) { r.Memory.SwapTotalBytes, r.Memory.SwapFreeBytes = size{}, size{} }
+	asks := func(comm string, edit func(*oom.Trigger)) change {
+		return func(r *oom.Record) {
+			kswapd(r)
+			r.Trigger.Comm = comm
+			if edit != nil {
+				edit(r.Trigger)
+			}
+		}
+	}
+	isolated := stat(oom.StatIsolatedAnon, gib)
+	hugeUsed := func(late bool) *oom.Record {
+		return system(stat(oom.StatHugepagesTotal, 2*gib), stat(oom.StatHugepagesFree, 0), stat(oom.StatActiveAnon, 0), func(r *oom.Record) {
+			set(&r.Memory.Stat, oom.StatInactiveAnon, gib)
+			if late {
+				r.Sampled = []string{"memory.stat.hugepages"}
+			}
+		})
+	}
+	onNode := func(anon uint64) *oom.Record { // node 0 of two, with 4 GiB of 16 GiB
+		return system(fromLog, none, stat(oom.StatActiveAnon, 0), stat(oom.StatInactiveAnon, gib), victimAnon(anon), func(r *oom.Record) {
+			r.Scope, r.Trigger.MemsAllowed, r.DomainBytes = oom.ScopeCpuset, "0", b(4*gib)
+			r.Memory.TotalBytes, r.Memory.Zones = b(16*gib), r.Memory.Zones[:1]
+			r.Memory.FreeBytes = b(20 * mib)
+		})
+	}
+	zones := func(second size) *oom.Record { // of a log without the machine's size
+		return system(fromLog, none, func(r *oom.Record) {
+			r.Memory.Zones = []oom.Zone{zone(0, "DMA32", 200*mib, 2*mib, 3*mib), zone(0, "Normal", 2*mib, 2*mib, 3*mib)}
+			r.Memory.Zones[0].ManagedBytes, r.Memory.Zones[1].ManagedBytes = b(gib), second
+			r.Trigger, r.Memory.FreeBytes, r.Memory.TotalBytes, r.Memory.Stat = nil, size{}, size{}, nil
+		})
+	}
+	cma := func(v uint64) *oom.Record {
+		return system(none, has(b(400*mib), b(4000*mib)), stat(oom.StatFreeCMA, v))
+	}
+	reclaimable := func(v uint64) *oom.Record {
+		return system(stat(oom.StatSlabReclaimable, v), func(r *oom.Record) { r.Memory.TotalBytes = b(4000 * mib) })
+	}
+	shrunk := func(r *oom.Record) { shrank(r) }
+	nodes := func(changes ...change) *oom.Record { // as short as the rest, with free memory in zones that are not listed
+		return system(append([]change{none, numa(oom.ScopeCpuset, "0", 25*mib), func(r *oom.Record) { r.Memory.FreeBytes = b(500 * mib) }}, changes...)...)
+	}
+	roomy := func(r *oom.Record) {
+		r.Memory.FreeBytes, r.Memory.Zones = b(300*mib), []oom.Zone{zone(0, "Normal", 300*mib, 20*mib, 30*mib)}
+	}
+	return []edge{
+		{"a counter that is more than the machine has", "", "could also be another cause: what the record counts is more than the machine has", system(stat(oom.StatActiveFile, 9*gib)), system()},
+		{"tasks hold below half of the allowed nodes", "", "is in no statistic, on these nodes or on others", onNode(2*gib - 1), onNode(2 * gib)},
+		{"half of what is free is CMA", "", "400 MiB is free, 200 MiB of it CMA", cma(200 * mib), cma(200*mib - 1)},
+		{"zones of a log without the machine's size", "", "could also be something that is no shortage: 202 MiB is free", zones(b(100 * mib)), zones(size{})},
+		{"a page fault that failed, without zones", codeNotShort, "memory was not short: 512 MiB of 4 GiB (13 %) is free", system(free, fault, has(b(512*mib), b(4*gib))), system(free, fault, has(b(512*mib), size{}))},
+		{"and how much was free is not known", codeNotShort, "", system(free, fault, has(b(512*mib), b(4*gib))), system(free, fault, has(size{}, b(4*gib)))},
+		{"a zone is in the record, and what it has free is not", codeNotShort, "", system(free, fault, has(b(512*mib), b(4*gib))), system(free, fault, has(b(512*mib), b(4*gib)), func(r *oom.Record) { r.Memory.Zones = []oom.Zone{{Zone: "Normal"}} })},
+		{"who asked is not known", codeNotShort, "", system(free, fault, has(b(512*mib), b(4*gib))), system(free, has(b(512*mib), b(4*gib)), func(r *oom.Record) { r.Trigger = nil })},
+		{"why a page fault failed", "", "; a page fault failed for another reason (could also be a shortage of zones or nodes that the record does not hold)", system(free, fault, has(b(512*mib), b(4*gib))), system(free, has(b(512*mib), b(4*gib)))},
+		{"SysRq-f, and what is free is not known", "", "no swap is configured", system(none, sysrq), system(none, sysrq, has(size{}, b(4*gib)))},
+		{"SysRq-f, and the RAM is not known", "", "no swap is configured", system(none, sysrq), system(none, sysrq, has(b(40*mib), size{}))},
+		{"SysRq-f with memory free", codeNotShort, "", system(none, sysrq, has(b(gib), b(4*gib))), system(none, sysrq, has(size{}, b(4*gib)))},
+		{"SysRq-f with memory free, of how much is not known", codeNotShort, "", system(none, sysrq, has(b(gib), b(4*gib))), system(none, sysrq, has(b(gib), size{}))},
+		{"nothing is free, and no zones", codeMemoryLow, "0 B of 4 GiB (0 %) is free", system(has(b(0), b(4*gib))), system(has(b(gib), b(4*gib)))},
+		{"no zones, and the RAM is not known", codeMemoryLow, "", system(has(b(0), b(4*gib))), system(has(b(0), size{}))},
+		{"huge pages in use that were counted late", verdict, "memory_hugepages_used, unsure", hugeUsed(true), hugeUsed(false)},
+		{"why late", "", "could also be another number of them: they were counted after the kill", hugeUsed(true), hugeUsed(false)},
+		{"locked, and there is no swap", "", "; no swap is configured, and swap would not help", unevictable(none), unevictable(noTotal)},
+		{"locked, and swap is used up", "", "; swap is used up, and more of it would not help", unevictable(), unevictable(noFree)},
+		{"locked, and swap is free", "", "; swap (2 GiB, 50 % free) cannot take it", unevictable(swap(2*gib, gib)), unevictable(swap(2*gib, gib/4))},
+		{"locked, and swap is not known", "", "; swap", unevictable(), unevictable(noTotal)},
+		{"locked, and free swap is not known", "", "; swap", unevictable(), unevictable(noFree)},
+		{"a quarter counts as reclaimable", codeMemoryKernel, "1000 MiB of 3.9 GiB (25 %) is kernel memory that counts as reclaimable", reclaimable(1000 * mib), reclaimable(1000*mib - 1)},
+		{"what is missing is a guess", codeMemoryMissing, " is in no statistic of this record: it may be what zram", system(stat(oom.StatInactiveAnon, gib)), system(stat(oom.StatInactiveAnon, gib), site("net/x.c:7 func:y", 2*gib))},
+		{"the guesses beside a hint", "", "pages of drivers, ZFS or a balloon, pipes, sockets", missing(), missing(stack("unix_dgram_sendmsg+0x9"))},
+		{"zram, where free swap is not known", "", "what zram or zswap holds", missing(noFree), missing(free)},
+		{"zram, where swap is not known", "", "what zram or zswap holds", missing(noFree), missing(noTotal)},
+		{"a site without a function", codeMemoryMissing, `; "drivers/x.c:1 [x]" allocated 2 GiB`, missing(site("drivers/x.c:1 [x]", 2*gib)), missing(site("drivers/x.c:1 [x] func:y", 2*gib))},
+		{"what shrank was not there at boot", codeMemoryBalloon, "is not for use", system(stat(oom.StatReserved, gib)), system(stat(oom.StatReserved, gib), shrunk)},
+		{"a balloon that is not in the total is no verdict", verdict, codeMemoryBalloon, ballooned(1600*mib, 1400*mib, gib), ballooned(1600*mib, 1399*mib, gib)},
+		{"nor is it what is missing", codeMemoryMissing, "1.4 GiB of 3.9 GiB", ballooned(1600*mib, 1399*mib, gib), ballooned(1600*mib, 1400*mib, gib)},
+		{"kswapd by its name", verdict, "memory_min_ttl, unsure", system(free, asks("kswapd12", nil)), system(free, asks("12", nil))},
+		{"a name without a node", codeMinTTL, "", system(free, asks("kswapd0", nil)), system(free, asks("kswapd", nil))},
+		{"a name with more", codeMinTTL, "", system(free, asks("kswapd0", nil)), system(free, asks("kswapd0x", nil))},
+		{"another stack", codeMinTTL, "", system(free, asks("kswapd0", nil)), system(free, asks("kswapd0", func(t *oom.Trigger) { t.KernelStack = []string{"x+0x1"} }))},
+		{"another order", codeMinTTL, "", system(free, asks("kswapd0", nil)), system(free, asks("kswapd0", func(t *oom.Trigger) { t.Order = oom.Some(int32(1)) }))},
+		{"a request for HighMem", codeMinTTL, "", system(free, asks("kswapd0", nil)), system(free, asks("kswapd0", func(t *oom.Trigger) { t.GFPMask = oom.Some(uint32(0xcc2)) }))},
+		{"a movable request", codeMinTTL, "", system(free, asks("kswapd0", nil)), system(free, asks("kswapd0", func(t *oom.Trigger) { t.GFPMask = oom.Some(uint32(0xcc8)) }))},
+		{"a request for DMA is of kswapd's kind", codeMinTTL, "", system(free, asks("kswapd0", func(t *oom.Trigger) { t.GFPMask = oom.Some(uint32(0xcc1)) })), system(free)},
+		{"a request that is not known", codeMinTTL, "", system(free, asks("kswapd0", nil)), system(free, asks("kswapd0", func(t *oom.Trigger) { t.GFPMask = oom.Opt[uint32]{} }))},
+		{"free swap at kswapd's kill", codeMinTTL, ", with 2 GiB of 2 GiB (100 %) of swap free", system(free, asks("kswapd0", nil)), system(noFree, asks("kswapd0", nil))},
+		{"kswapd asks for no memory of its own", codeNotShort, "", system(roomy), system(roomy, kswapd, balance)},
+		{"isolated, and swap is used up", codeSwapTooSlow, "", system(free, isolated, stat(oom.StatActiveAnon, 0)), system(isolated, stat(oom.StatActiveAnon, 0))},
+		{"nearly full, and the victim may not swap", verdict, codeSwapForbidden, system(swap(2*gib, 300*mib), levels(b(0)), victimAnon(3*gib/2)), system(swap(2*gib, 300*mib), levels(b(0)), victimAnon(3*gib/2-1))},
+		{"that is not asked where the kernel holds it", codeSwapForbidden, "", system(swap(2*gib, 300*mib), levels(b(0))), system(swap(2*gib, 300*mib), levels(b(0)), stat(oom.StatSlabUnrecl, 3*gib), stat(oom.StatActiveAnon, 0))},
+		{"a cpuset in a log without zones", verdict, codeNodeCpuset, nodes(fromLog, noZones), nodes(fromLog)},
+		{"a cpuset whose listed zones are as short as the rest", verdict, "node_cpuset, unsure", nodes(), nodes(fromLog)},
+		{"what the machine has free beside a cpuset", codeNodeCpuset, "; the whole machine has 500 MiB free", nodes(), nodes(func(r *oom.Record) { r.Memory.FreeBytes = size{} })},
+		{"memory.min at a panic", "", "memory.min keeps 2 GiB of 4 GiB (50 %) in cgroups from reclaim; swap was free", system(free, kind(oom.KindPanic), protectedBy(2*gib)), system(free, kind(oom.KindPanic), protectedBy(2*gib-1))},
+		{"what is isolated, and what else is anonymous is not known", verdict, codeMemoryKernel, isolatedOnly(2000*mib - 130*mib), isolatedOnly(2000*mib - 130*mib - 1)},
+		{"what is missing, and the page cache is not known", codeMemoryMissing, "", missing(), missing(func(r *oom.Record) { without(r, oom.StatActiveFile) })},
+		{"what no statistic has in a log of some nodes", codeMemoryMissing, "", nodes(stat(oom.StatInactiveAnon, 0)), nodes(fromLog, stat(oom.StatInactiveAnon, 0))},
+		{"what the allowed nodes have", codeHolder, "the allowed nodes have 3 GiB", inDomain(3*gib, b(4*gib)), inDomain(5*gib, b(4*gib))},
+		{"which the RAM that is not known does not bound", codeHolder, "the allowed nodes have 5 GiB", inDomain(5*gib, size{}), inDomain(5*gib, b(4*gib))},
+	}
+}
+
+func protectedBy(v uint64) change {
+	return func(r *oom.Record) { r.Victim.CgroupLimits = []oom.CgroupLimit{{Cgroup: "/", ChildrenMinBytes: b(v)}} }
+}
+
+// isolatedOnly is a machine of 4000 MiB with so much slab, of which the anonymous lists are not
+// known, but 100 MiB that are off them.
+func isolatedOnly(slab uint64) *oom.Record {
+	return system(func(r *oom.Record) {
+		r.Memory.TotalBytes = b(4000 * mib)
+		r.Memory.Stat = oom.Stats{{Name: oom.StatSlabUnrecl, Bytes: slab}, {Name: oom.StatKernelStack, Bytes: 130 * mib}, {Name: oom.StatIsolatedAnon, Bytes: 100 * mib}}
+	})
+}
+
+// inDomain is a kill on node 0 of two, with so much RAM of its own.
+func inDomain(ram uint64, total size) *oom.Record {
+	return system(numa(oom.ScopeCpuset, "0", 2*gib), func(r *oom.Record) {
+		r.DomainBytes, r.Memory.TotalBytes = b(ram+2*gib), total
+	})
+}
+
+func heldEdges() []edge {
+	none := swap(0, 0)
+	// held is a zone of which the marks hold 1 GiB back.
+	held := func(edit func(*oom.Record)) *oom.Record {
+		return system(none, func(r *oom.Record) {
+			r.Memory.FreeBytes, r.Memory.Zones = b(gib), []oom.Zone{zone(0, "Normal", gib, gib, gib)}
+			if edit != nil {
+				edit(r)
+			}
+		})
+	}
+	scaled := func(edit func(*oom.Zone)) *oom.Record {
+		return held(func(r *oom.Record) {
+			z := &r.Memory.Zones[0]
+			z.MinBytes = b(100 * mib)
+			if edit != nil {
+				edit(z)
+			}
+		})
+	}
+	managed := func(v size) *oom.Record {
+		return system(func(r *oom.Record) {
+			z := &r.Memory.Zones[0]
+			z.FreeBytes, z.ManagedBytes, z.LowmemReserveBytes = size{}, v, []uint64{0, 0, 2 * gib}
+		})
+	}
+	movableCMA := func(mask uint32) *oom.Record {
+		return system(none, lowMask(mask), stat(oom.StatFreeCMA, gib), func(r *oom.Record) {
+			r.Memory.FreeBytes, r.Memory.Zones = b(gib+30*mib), []oom.Zone{zone(0, "Normal", gib+30*mib, 20*mib, 30*mib)}
+		})
+	}
+	low := func(mask uint32, edit func(*oom.Record)) *oom.Record { // slab in the one zone that is listed
+		rec := lowSlab(400*mib, 700*mib, 8*mib)
+		rec.Memory.Zones = rec.Memory.Zones[:1]
+		rec.Trigger.GFPMask = oom.Some(mask)
+		if edit != nil {
+			edit(rec)
+		}
+		return rec
+	}
+	kernels := func(r *oom.Record) {
+		set(&r.Memory.Stat, oom.StatActiveAnon, 0)
+		set(&r.Memory.Stat, oom.StatInactiveAnon, 0)
+		set(&r.Memory.Stat, oom.StatSlabUnrecl, 3*gib)
+	}
+	return []edge{
+		{"a reserve is no more than what a zone manages", codeMemoryLow, "the zones reserve up to 130 MiB", managed(b(100 * mib)), managed(b(200 * mib))},
+		{"what a zone manages is not known", codeMemoryLow, "the zones reserve up to 2.1 GiB", managed(size{}), managed(b(100 * mib))},
+		{"held back, where nothing else holds it", codeMemoryLow, "but the zones hold it back", held(nil), held(kernels)},
+		{"held back, and what the machine has free is not known", codeMemoryLow, "1 GiB of 4 GiB (25 %) is free, but the zones hold it back from this request (high watermarks 1 GiB, reserves 0 B)", held(func(r *oom.Record) { r.Memory.FreeBytes = size{} }), system(none)},
+		{"held back by the scale of the marks", "", "vm.watermark_scale_factor is high", scaled(nil), scaled(func(z *oom.Zone) { z.MinBytes = size{} })},
+		{"a min mark that is not known", "", "vm.min_free_kbytes is high", scaled(func(z *oom.Zone) { z.MinBytes = size{} }), scaled(nil)},
+		{"CMA is for a movable request", codeNodeZone, "is CMA, for movable requests alone", movableCMA(0xcc0), movableCMA(0x140dca)},
+		{"slab of the zones, for the kernel", codeMemoryKernel, "of the zones that the allocation can use is slab", low(0xcc0, nil), low(0x140dca, nil)},
+		{"what they manage is not known", codeMemoryKernel, "of the zones", low(0xcc0, nil), low(0xcc0, func(r *oom.Record) { r.Memory.Zones[0].ManagedBytes = size{} })},
+		{"for a request below 16 MiB", codeMemoryKernel, "of the zones", low(0xcc1, nil), low(0xcc1, func(r *oom.Record) { r.Memory.Zones[0].Zone = "DMA" })},
+		{"no more slab than they manage", codeMemoryKernel, "700 MiB of 700 MiB (100 %) of the zones", low(0xcc0, func(r *oom.Record) { set(&r.Memory.Stat, oom.StatSlabUnrecl, 700*mib+700*mib/8+mib) }), low(0xcc0, func(r *oom.Record) { set(&r.Memory.Stat, oom.StatSlabUnrecl, 700*mib+700*mib/8+mib+1) })},
+	}
+}
