@@ -224,6 +224,8 @@ func limitEdges() []edge {
 		{"who lowered a limit", codeLimitLowered, "by runc (pid 5)", limited(lowered(nil)), limited(lowered(func(c *oom.LimitChange) { c.PID, c.Comm = oom.Opt[int32]{}, "" }))},
 		{"who asked for memory did not", codeLimitLowered, " by sh", limited(writes), limited(lowered(func(c *oom.LimitChange) { c.PID, c.Comm = oom.Opt[int32]{}, "" }))},
 		{"who lowered a limit, by name alone", codeLimitLowered, "by runc 1 s before", limited(lowered(func(c *oom.LimitChange) { c.PID = oom.Opt[int32]{} })), limited(lowered(nil))},
+		{"who lowered a limit, by id alone", codeLimitLowered, "by pid 5 1 s before", limited(lowered(func(c *oom.LimitChange) { c.Comm = "" })), limited(lowered(nil))},
+		{"when it was lowered is not known", codeLimitLowered, " before", limited(lowered(nil)), limited(lowered(func(c *oom.LimitChange) { c.AgoNS = size{} }))},
 		{"to what a limit was lowered", codeLimitLowered, "", limited(lowered(nil)), limited(lowered(func(c *oom.LimitChange) { c.ToBytes = size{} }))},
 		{"when it was lowered", verdict, "limit_lowered, sure", limited(lowered(nil)), limited(lowered(func(c *oom.LimitChange) { c.AgoNS = size{} }))},
 		{"what is in use above a lowered limit", codeLimitLowered, ", with 257 MiB in use", limited(lowered(nil), func(r *oom.Record) { r.Limit.UsageBytes = b(257 * mib) }), limited(lowered(nil))},
@@ -397,6 +399,8 @@ func swapEdges() []edge {
 		{"what many CPUs hold back of a little swap", verdict, "swap_full, sure", system(swap(400*mib, 32*mib), cpus(64)), system(swap(400*mib, 32*mib))},
 		{"it is no more than a fifth", verdict, "swap_full, sure", system(swap(1000*mib, 200*mib), cpus(512)), system(swap(1000*mib, 200*mib+1), cpus(512))},
 		{"how much of swap is free is not known", codeSwapFull, "", system(), system(noFree)},
+		{"swap that was turned off", codeSwapNone, "were turned off", turnedOff(b(gib), b(1e9)), turnedOff(size{}, b(1e9))},
+		{"when swap was turned off", codeSwapNone, "were turned off", turnedOff(b(gib), b(1e9)), turnedOff(b(gib), size{})},
 		{"a limit on swap, and no victim", codeSwapForbidden, "the cgroup at its limit may not swap", limited(noVictim, noSwap), limited(noSwap)},
 		{"a cgroup below the limit that may not swap", codeSwapForbidden, "the cgroup above its own may not swap", limited(above(size{}, b(0), size{})), limited(above(size{}, size{}, b(0)))},
 		{"and one above that", codeSwapForbidden, "a cgroup 2 levels above its own may not swap", limited(above(size{}, size{}, b(0))), limited(above(size{}, b(0), size{}))},
@@ -427,6 +431,12 @@ func swapEdges() []edge {
 		{"why swap was not used, without a victim", "", "(could also be slow swapping or pages pinned by a device)", system(free, noVictim), system(free, func(r *oom.Record) { r.Victim.Cgroup = "/x" })},
 		{"swappiness where nothing explains it", codeSwapUnexplained, "2 GiB free, vm.swappiness 60", system(free), system(free, func(r *oom.Record) { r.Memory.Swappiness = unknown })},
 	}
+}
+
+func turnedOff(from, ago size) *oom.Record {
+	return system(swap(0, 0), func(r *oom.Record) {
+		r.Memory.SwapChanged = &oom.LimitChange{FromBytes: from, ToBytes: b(0), AgoNS: ago}
+	})
 }
 
 // swapless is rec with free swap that a swappiness of 0 keeps from use.
@@ -472,6 +482,7 @@ func lockedEdges() []edge {
 		{"unevictable, and no word on locks", verdict, "swap_unevictable, unsure", with(noMlocked, noOwn), with(noMlocked)},
 		{"unevictable, and no victim either", "", "the record does not hold how much is", with(noMlocked, noVictim), with(noVictim)},
 		{"how much is locked", "", "could also be memory locked with mlock: the record does not hold how much is", with(noMlocked, noOwn), with(noMlocked)},
+		{"what one of a group locked", codeSwapMlocked, "; this process locked 200 MiB with mlock", limitLocked(200*mib, 0, 0, own(200*mib)), limitLocked(200*mib, 0, 0, own(200*mib), func(r *oom.Record) { r.Victim.CgroupLimits[0].OOMGroup = oom.Some(true) })},
 		{"most of it is neither file nor shared", codeSwapMlocked, " is unevictable, most of it private memory locked with mlock", limitLocked(200*mib, 0, 100*mib-1), limitLocked(200*mib, 0, 100*mib)},
 		{"most of it is of files", codeSwapUnevictable, "200 MiB of 256 MiB (78 %) is unevictable (ramfs, SHM_LOCK) and stays in memory", limitLocked(200*mib, 0, 100*mib), limitLocked(200*mib, 0, 100*mib-1)},
 		{"below 40 % of a limit is locked", codeSwapMlocked, "", limitLocked(103*mib, 0, 0), limitLocked(102*mib, 0, 0)},
@@ -605,6 +616,9 @@ func systemEdges() []edge {
 		{"zram, where swap is not known", "", "what zram or zswap holds", missing(noFree), missing(noTotal)},
 		{"a site without a function", codeMemoryMissing, `; "drivers/x.c:1 [x]" allocated 2 GiB`, missing(site("drivers/x.c:1 [x]", 2*gib)), missing(site("drivers/x.c:1 [x] func:y", 2*gib))},
 		{"what shrank was not there at boot", codeMemoryBalloon, "is not for use", system(stat(oom.StatReserved, gib)), system(stat(oom.StatReserved, gib), shrunk)},
+		{"memory that was taken offline", codeMemoryBalloon, "within 12 min: it was taken offline", system(shrunk, stat(oom.StatBalloon, 0)), system(shrunk)},
+		{"what took memory", codeMemoryBalloon, ": a balloon of the hypervisor took it, or it was taken offline", system(shrunk), system(shrunk, stat(oom.StatBalloon, 0))},
+		{"memory that a balloon took", codeMemoryBalloon, "offline", system(shrunk), system(shrunk, stat(oom.StatBalloon, gib))},
 		{"a balloon that is not in the total is no verdict", verdict, codeMemoryBalloon, ballooned(1600*mib, 1400*mib, gib), ballooned(1600*mib, 1399*mib, gib)},
 		{"nor is it what is missing", codeMemoryMissing, "1.4 GiB of 3.9 GiB", ballooned(1600*mib, 1399*mib, gib), ballooned(1600*mib, 1400*mib, gib)},
 		{"kswapd by its name", verdict, "memory_min_ttl, unsure", system(free, asks("kswapd12", nil)), system(free, asks("12", nil))},
@@ -1012,7 +1026,7 @@ func holderEdges() []edge {
 	}
 	return []edge{
 		{"no more than the limit is held", codeHolder, "a.service holds 256 MiB", atPod(256 * mib), atPod(256*mib + 1)},
-		{"nobody holds more than the allowed nodes have", codeHolder, "a.service holds 3 GiB", system(numa(oom.ScopeCpuset, "0", 2*gib), holders(unit("a.service", 3*gib))), inDomainHeld(100 * gib)},
+		{"nobody holds more than the allowed nodes have", codeHolder, "a.service holds", system(numa(oom.ScopeCpuset, "0", 2*gib), holders(unit("a.service", 3*gib))), inDomainHeld(100 * gib)},
 		{"the bigger of two holders", codeHolder, "a.service holds 2 GiB", system(none, holders(unit("a.service", 2*gib), unit("b.service", gib))), system(none, holders(unit("a.service", 2*gib), unit("b.service", 2*gib+1)))},
 		{"a name without its tasks", codeHolder, "x holds 2 GiB of 4 GiB", byName(size{}, 2*gib), byName(b(3), 2*gib)},
 		{"one task of a name, and no victim", codeHolder, "x holds 2 GiB", byName(b(1), 2*gib, noVictim), byName(b(2), 2*gib, noVictim)},
@@ -1029,7 +1043,7 @@ func holderEdges() []edge {
 		{"a pod in its namespace", codeHolder, "shop/p holds", owned(oom.Owner{Pod: &oom.Pod{Name: "p", Namespace: "shop"}, Unit: "a.service"}, ""), owned(oom.Owner{Pod: &oom.Pod{Name: "p"}}, "")},
 		{"a container without a name", codeHolder, "/x holds", owned(oom.Owner{Container: &oom.Container{ID: "1"}}, "/x"), owned(oom.Owner{Container: &oom.Container{Name: "db"}}, "/x")},
 		{"a victim that is more than there is", codeHolder, "this process holds 4.5 GiB", system(none, victimAnon(4*gib+gib/2+mib)), system(none, victimAnon(4*gib+gib/2+mib+1))},
-		{"the victim among the tasks", codeHolder, "db (pid 7) holds 3.5 GiB", system(none, other(oom.Some(int32(7)), 3584*mib, zero)), system(none, other(oom.Some(int32(100)), 3584*mib, zero))},
+		{"the victim among the tasks", codeHolder, "db (pid", system(none, other(oom.Some(int32(7)), 3584*mib, zero)), system(none, other(oom.Some(int32(100)), 3584*mib, zero))},
 		{"a task without an id", codeHolder, "db holds 3.5 GiB", system(none, other(unknown, 3584*mib, zero)), system(none, other(unknown, 3*gib, zero))},
 		{"a task without an id, and a victim without one", codeHolder, "db holds 3.5 GiB", system(none, other(unknown, 3584*mib, zero), func(r *oom.Record) { r.Victim.PID = unknown }), system(none)},
 		{"a task, and no victim", codeHolder, "db (pid 7) holds 2 GiB", system(none, noVictim, other(oom.Some(int32(7)), 2*gib, zero)), system(none, noVictim)},
@@ -1169,6 +1183,7 @@ func outcomeEdges() []edge {
 		{"short zones of a memory policy", "", "the nodes of the memory policy are out of memory, and no swap", nodesOut(oom.ScopeMempolicy, 20*mib), nodesOut(oom.ScopeCpuset, 20*mib)},
 		{"short zones of a cpuset", "", "the nodes of the cpuset are out of memory, and no swap", nodesOut(oom.ScopeCpuset, 20*mib), nodesOut(oom.ScopeMempolicy, 20*mib)},
 		{"zones of a cpuset that are not short", "", "the nodes of the cpuset are out of memory", nodesOut(oom.ScopeCpuset, 20*mib), nodesOut(oom.ScopeCpuset, 50*mib)},
+		{"zones of a policy that are not short", "", "the nodes of the memory policy are out of memory", nodesOut(oom.ScopeMempolicy, 20*mib), nodesOut(oom.ScopeMempolicy, 50*mib)},
 		{"free memory beside nodes that are as short", verdict, codeNodeCpuset, marks(oom.ScopeCpuset), marks(oom.ScopeMempolicy)},
 		{"panic_on_oom at a limit", codePanic, "vm.panic_on_oom is 2, and that holds at a cgroup's limit too", limited(panicked(2)), limited(panicked(1))},
 		{"panic_on_oom of the machine", codePanic, "vm.panic_on_oom is set", system(panicked(2)), limited(panicked(2))},
@@ -1177,12 +1192,13 @@ func outcomeEdges() []edge {
 		{"no victim of the machine", codeSwapFull, "", system(none), limited(none)},
 		{"no victim while a limit is written", codeLimitAnon, "", limited(none), limited(none, stack("memory_max_write+0x1"))},
 		{"no victim at a limit that was met", "", "the cgroup's limit was met (52 MiB of 256 MiB in use by now), and the kernel found no killable process", limited(none, func(r *oom.Record) { r.Limit.UsageBytes = b(52 * mib) }), limited(none)},
+		{"no victim, and what is in use is not known", "", "was met", limited(none, func(r *oom.Record) { r.Limit.UsageBytes = b(52 * mib) }), limited(none, noUsage)},
 		{"each task listed is spared", codeNoVictim, "each task listed (2) has oom_score_adj -1000", system(listed(-1000, -1000)), system(listed(-1000, -999))},
 		{"no task was weighed", codeNoVictim, ": 0 tasks weighed", system(listed(), total(0)), system(listed(), total(1))},
 		{"how many were weighed is not known", codeNoVictim, ": 0 tasks weighed", system(listed(), total(0)), system(listed())},
-		{"an exit after the reaper gave up", "", "; exited 4.9 s after the kill", exit(oom.Exit{AfterNS: b(4.9e9), ReaperGaveUp: yes}), exit(oom.Exit{AfterNS: b(5e9), ReaperGaveUp: yes})},
-		{"what the reaper left", codeExitReaped, "; 4 KiB resident were left", exit(oom.Exit{Reaped: yes, RSSBytes: b(4 * kib)}), exit(oom.Exit{Reaped: yes})},
-		{"what the reaper could not free", codeExitGaveUp, "; 4 KiB were still resident", exit(oom.Exit{ReaperGaveUp: yes, RSSBytes: b(4 * kib)}), exit(oom.Exit{ReaperGaveUp: yes})},
+		{"an exit after the reaper gave up", "", "; exited ", exit(oom.Exit{AfterNS: b(4.9e9), ReaperGaveUp: yes}), exit(oom.Exit{AfterNS: b(5e9), ReaperGaveUp: yes})},
+		{"what the reaper left", codeExitReaped, "resident were left", exit(oom.Exit{Reaped: yes, RSSBytes: b(4 * kib)}), exit(oom.Exit{Reaped: yes})},
+		{"what the reaper could not free", codeExitGaveUp, "were still resident", exit(oom.Exit{ReaperGaveUp: yes, RSSBytes: b(4 * kib)}), exit(oom.Exit{ReaperGaveUp: yes})},
 		{"how many records were lost", codeLost, "3 records were lost here", &oom.Record{Kind: oom.KindLost, Lost: oom.Some(uint64(3))}, &oom.Record{Kind: oom.KindLost}},
 	}
 }
@@ -1227,6 +1243,9 @@ func growthEdges() []edge {
 	four := func(changes ...change) *oom.Record {
 		return system(append([]change{none, machine(line(2000, 3200, 300e3, 200e3, 100e3, 0)...)}, changes...)...)
 	}
+	five := func(changes ...change) *oom.Record {
+		return system(append([]change{none, machine(line(2000, 3200, 400e3, 300e3, 200e3, 100e3, 0)...)}, changes...)...)
+	}
 	saw := [][2]uint64{{400e3, 60}, {350e3, 200}, {340e3, 60}, {200e3, 220}, {190e3, 60}, {60e3, 150}, {0, 256}}
 	fell := limited(history([2]uint64{1000e3, 200}, [2]uint64{900e3, 200}, [2]uint64{600e3, 10}, [2]uint64{400e3, 92}, [2]uint64{200e3, 174}, [2]uint64{0, 256}))
 	start := func(onset uint64) *oom.Record {
@@ -1246,19 +1265,31 @@ func growthEdges() []edge {
 			}
 		})
 	}
+	// slows grows by 100 MiB in so many ms, and by the last 12 MiB in 90 s.
+	slows := func(ms uint64) *oom.Record {
+		return limited(history([2]uint64{90e3 + ms, 143}, [2]uint64{90e3 + ms/2, 193}, [2]uint64{90e3, 244}, [2]uint64{60e3, 248}, [2]uint64{30e3, 252}, [2]uint64{0, 256}))
+	}
+	pauses := func(ms uint64) *oom.Record { // the same, with all of it in the last two thirds of that
+		return limited(history([2]uint64{90e3 + ms, 143}, [2]uint64{90e3 + ms/2, 193}, [2]uint64{90e3, 244}, [2]uint64{60e3, 244}, [2]uint64{30e3, 250}, [2]uint64{0, 256}))
+	}
 	flat := func(v uint64) *oom.Record {
 		return limited(history([2]uint64{400e3, v}, [2]uint64{300e3, v}, [2]uint64{200e3, v}, [2]uint64{0, v}))
 	}
 	return []edge{
-		{"how long it was near the limit", codeFullForLong, "for 1 h", long(b(3600e9)), long(size{})},
+		{"how long it was near the limit", codeFullForLong, "for 58 min", long(b(3500e9)), long(size{})},
 		{"less than the points say", codeFullForLong, "for 1 min 40 s", long(b(1e9)), long(b(3600e9))},
 		{"95 % of the limit", codeFullForLong, "for 6 min 40 s", flat(244), flat(243)},
+		{"below 35 % of the fastest growth", codeFullForLong, "for 1 min 32 s", slows(265e3), slows(267e3)},
+		{"in the last two thirds of that time", codeFullForLong, "for 1 min 32 s", pauses(265e3), pauses(267e3)},
 		{"what grew is in swap", codeGrewLeak, "grew steadily from 2 GiB to 4 GiB, +5 MiB/s for 6 min 40 s", swapped(true), swapped(false)},
 		{"what is in swap of how much is not known", codeGrewLeak, "", swapped(true), system(machine([2]uint64{400e3, 2000}), func(r *oom.Record) {
 			*r = *swapped(true)
 			r.Memory.SwapTotalBytes = size{}
 		})},
 		{"three points are no shape", codeGrewLeak, "", four(), four(unknownAnon)},
+		{"a point of no known size is left out", codeGrewLeak, "for 6 min 40 s, a leak", five(unknownAnon), four(unknownAnon)},
+		{"points in any order", codeGrewLeak, "grew steadily from 100 MiB to 200 MiB", backwards(leak(100, 200, 400e3, 300e3, 200e3, 100e3, 0)), leak(100, 101, 400e3, 300e3, 200e3, 100e3, 0)},
+		{"full, and when the limit was lowered is not known", codeFullForLong, "", sinceLowered(long(b(3500e9)), size{}), sinceLowered(long(b(3500e9)), b(30e9))},
 		{"a growth of 5 %", codeGrewLeak, "", ofMachine(950, 1000), ofMachine(951, 1000)},
 		{"to 95 % of the limit", codeGrewLeak, "from 100 MiB to the limit", leak(100, 244, 400e3, 300e3, 200e3, 100e3, 0), leak(100, 243, 400e3, 300e3, 200e3, 100e3, 0)},
 		{"the machine has no limit", codeGrewSawtooth, "; the last rise met the end", system(none, machine(saw...)), limited(history(saw...))},
@@ -1281,6 +1312,26 @@ func growthEdges() []edge {
 		{"when the kill was is not known", codeGrewNew, "", began(time.Second, nil), began(time.Second, func(r *oom.Record) { r.Time = time.Time{} })},
 		{"a start, and who charged it", codeGrewNew, " charged ", began(time.Second, nil), limited(history([2]uint64{200e3, 2}, [2]uint64{150e3, 64}, [2]uint64{100e3, 128}, [2]uint64{50e3, 192}, [2]uint64{0, 256}), grower(time.Second, 200*mib))},
 		{"a machine's kill names no process", codeGrewNew, "", began(time.Second, nil), system(none, machine([2]uint64{3600e3, 1000}, [2]uint64{60e3, 1000}, [2]uint64{4e3, 1000}, [2]uint64{0, 2560}), history([2]uint64{0, 1}), grower(time.Second, 2000*mib))},
+	}
+}
+
+func backwards(rec *oom.Record) *oom.Record {
+	slices.Reverse(rec.History.Points)
+	return rec
+}
+
+func sinceLowered(rec *oom.Record, ago size) *oom.Record {
+	rec.Limit.Changed = &oom.LimitChange{FromBytes: b(512 * mib), ToBytes: b(256 * mib), AgoNS: ago}
+	return rec
+}
+
+// TestRoom: what does not fit into a summary is left to the reasons, and what follows it and
+// fits is not.
+func TestRoom(t *testing.T) {
+	w := Of(system(swap(0, 0), stat(oom.StatShmem, gib), stat("unstable_bytes", 600*mib), stat(oom.StatInactiveFile, 600*mib), stat(oom.StatReserved, 12*gib)))
+	const reserved, holder = "is not for use", "this process holds 3 GiB of 4 GiB"
+	if len(w.Summary) > 300 || strings.Contains(w.Summary, reserved) || !strings.Contains(told(w, codeMemoryBalloon), reserved) || !strings.Contains(w.Summary, holder) {
+		t.Errorf("%d bytes: %+v", len(w.Summary), w)
 	}
 }
 
