@@ -215,6 +215,8 @@ func limitEdges() []edge {
 		}
 	}
 	unevictable := oom.Stat{Name: oom.LimitUnevictable, Bytes: 190 * mib}
+	used := func(v uint64) change { return func(r *oom.Record) { r.Limit.UsageBytes = b(v) } }
+	weighs := func(v uint64) change { return func(r *oom.Record) { r.CandidatesBytes = b(v) } }
 	noMax := func(r *oom.Record) { r.Limit.MaxBytes = size{} }
 	noUsage := func(r *oom.Record) { r.Limit.UsageBytes = size{} }
 	cache := []change{limitStat(oom.LimitAnon, 40*mib), limitStat(oom.LimitFile, 210*mib)}
@@ -284,6 +286,10 @@ func limitEdges() []edge {
 		{"as much as the largest kind is in no counter", verdict, codeLimitAnon, limited(limitStat(oom.LimitAnon, 100*mib), limitStat(oom.LimitFile, 0), limitStat(oom.LimitKernel, 56*mib)), limited(limitStat(oom.LimitAnon, 100*mib), limitStat(oom.LimitFile, 0), limitStat(oom.LimitKernel, 56*mib-1))},
 		{"the victim's own cgroup is the innermost", codeLimitAncestor, ", which holds 30 MiB and has no limit", limited(levels(oom.CgroupLimit{Cgroup: "/pod/app/x", UsageBytes: b(30 * mib)}, oom.CgroupLimit{Cgroup: "/pod/app", UsageBytes: b(40 * mib)})),
 			limited(levels(oom.CgroupLimit{Cgroup: "/pod/app", UsageBytes: b(40 * mib)}))},
+		{"below nine tenths of the limit", "", "could also be what has been given back since", limited(limitStat(oom.LimitAnon, 200*mib), used(230*mib)), limited(limitStat(oom.LimitAnon, 200*mib), used(231*mib))},
+		{"a BPF program does not wait for a limit", "", "given back", limited(limitStat(oom.LimitAnon, 200*mib), used(230*mib)), limited(limitStat(oom.LimitAnon, 200*mib), used(230*mib), stack("bpf_out_of_memory+0x1"))},
+		{"what one of a group holds", codeLimitAnon, "anonymous memory of this process", limited(bare(), victimAnon(200*mib)), limited(bare(), victimAnon(200*mib), func(r *oom.Record) { r.Victim.CgroupLimits[0].OOMGroup = oom.Some(true) })},
+		{"what of memory and swap is of no task", codeLimitNoTask, "", limitedV1(v1Limits(100*mib, 98*mib), weighs(20*mib)), limitedV1(v1Limits(90*mib, 100*mib), weighs(20*mib))},
 		{"half in huge pages, in the summary", "", "; 50 % is in transparent huge pages", limited(limitStat(oom.LimitAnonTHP, 128*mib)), limited(limitStat(oom.LimitAnonTHP, 128*mib-1))},
 		{"huge pages of v1", codeTHP, "128 MiB of 256 MiB (50 %) is in transparent huge pages", limitedV1(limitStat("rss_huge_bytes", 128*mib)), limitedV1(limitStat("rss_huge_bytes", 128*mib-1))},
 	}
@@ -487,6 +493,9 @@ func lockedEdges() []edge {
 		{"most of it is of files", codeSwapUnevictable, "200 MiB of 256 MiB (78 %) is unevictable (ramfs, SHM_LOCK) and stays in memory", limitLocked(200*mib, 0, 100*mib), limitLocked(200*mib, 0, 100*mib-1)},
 		{"below 40 % of a limit is locked", codeSwapMlocked, "", limitLocked(103*mib, 0, 0), limitLocked(102*mib, 0, 0)},
 		{"no more than could be swapped of it", codeSwapMlocked, "", limitLocked(120*mib+1, 120*mib, 0), limitLocked(120*mib, 120*mib, 0)},
+		{"why the rest of a limit was not swapped", codeSwapUnexplained, "", limitLocked(102*mib, 0, 0), limitLocked(103*mib, 0, 0)},
+		{"what the machine has locked is not the cgroup's", codeSwapUnevictable, "", limitLocked(200*mib, 0, 100*mib, stat(oom.StatMlocked, 3*gib)), limitLocked(200*mib, 0, 100*mib-1, stat(oom.StatMlocked, 3*gib))},
+		{"half of it is locked by the victim", codeSwapMlocked, "this process locked 1 GiB", with(own(gib + 1)), with(own(gib))},
 		{"no swap beside unevictable files", "", "no swap is configured", limited(swap(0, 0)), limitLocked(200*mib, 0, 100*mib, swap(0, 0))},
 	}
 }
@@ -616,7 +625,7 @@ func systemEdges() []edge {
 		{"zram, where swap is not known", "", "what zram or zswap holds", missing(noFree), missing(noTotal)},
 		{"a site without a function", codeMemoryMissing, `; "drivers/x.c:1 [x]" allocated 2 GiB`, missing(site("drivers/x.c:1 [x]", 2*gib)), missing(site("drivers/x.c:1 [x] func:y", 2*gib))},
 		{"what shrank was not there at boot", codeMemoryBalloon, "is not for use", system(stat(oom.StatReserved, gib)), system(stat(oom.StatReserved, gib), shrunk)},
-		{"memory that was taken offline", codeMemoryBalloon, "within 12 min: it was taken offline", system(shrunk, stat(oom.StatBalloon, 0)), system(shrunk)},
+		{"memory that was taken offline", codeMemoryBalloon, ": it was taken offline", system(shrunk, stat(oom.StatBalloon, 0)), system(shrunk)},
 		{"what took memory", codeMemoryBalloon, ": a balloon of the hypervisor took it, or it was taken offline", system(shrunk), system(shrunk, stat(oom.StatBalloon, 0))},
 		{"memory that a balloon took", codeMemoryBalloon, "offline", system(shrunk), system(shrunk, stat(oom.StatBalloon, gib))},
 		{"a balloon that is not in the total is no verdict", verdict, codeMemoryBalloon, ballooned(1600*mib, 1400*mib, gib), ballooned(1600*mib, 1399*mib, gib)},
@@ -639,6 +648,8 @@ func systemEdges() []edge {
 		{"a cpuset whose listed zones are as short as the rest", verdict, "node_cpuset, unsure", nodes(), nodes(fromLog)},
 		{"what the machine has free beside a cpuset", codeNodeCpuset, "; the whole machine has", nodes(), nodes(func(r *oom.Record) { r.Memory.FreeBytes = size{} })},
 		{"memory.min at a panic", "", "memory.min keeps 2 GiB of 4 GiB (50 %) in cgroups from reclaim; swap was free", system(free, kind(oom.KindPanic), protectedBy(2*gib)), system(free, kind(oom.KindPanic), protectedBy(2*gib-1))},
+		{"a panic is the verdict all the same", verdict, codePanic, system(free, kind(oom.KindPanic), protectedBy(2*gib)), system(free, protectedBy(2*gib))},
+		{"memory.min without a panic", verdict, codeMemoryProtected, system(free, protectedBy(2*gib)), system(free, kind(oom.KindPanic), protectedBy(2*gib))},
 		{"what is isolated, and what else is anonymous is not known", verdict, codeMemoryKernel, isolatedOnly(2000*mib - 130*mib), isolatedOnly(2000*mib - 130*mib - 1)},
 		{"what is missing, and the page cache is not known", codeMemoryMissing, "", missing(), missing(func(r *oom.Record) { without(r, oom.StatActiveFile) })},
 		{"what no statistic has in a log of some nodes", codeMemoryMissing, "", nodes(stat(oom.StatInactiveAnon, 0)), nodes(fromLog, stat(oom.StatInactiveAnon, 0))},
@@ -720,11 +731,17 @@ func heldEdges() []edge {
 		{"held back by the scale of the marks", "", "vm.watermark_scale_factor is high", scaled(nil), scaled(func(z *oom.Zone) { z.MinBytes = size{} })},
 		{"a min mark that is not known", "", "vm.min_free_kbytes is high", scaled(func(z *oom.Zone) { z.MinBytes = size{} }), scaled(nil)},
 		{"CMA is for a movable request", codeNodeZone, "is CMA, for movable requests alone", movableCMA(0xcc0), movableCMA(0x140dca)},
+		{"CMA, and the zones are not known", codeNodeZone, "", movableCMA(0xcc0), noZonesOf(movableCMA(0xcc0))},
 		{"slab of the zones, for the kernel", codeMemoryKernel, "of the zones that the allocation can use is slab", low(0xcc0, nil), low(0x140dca, nil)},
 		{"what they manage is not known", codeMemoryKernel, "of the zones", low(0xcc0, nil), low(0xcc0, func(r *oom.Record) { r.Memory.Zones[0].ManagedBytes = size{} })},
 		{"for a request below 16 MiB", codeMemoryKernel, "of the zones", low(0xcc1, nil), low(0xcc1, func(r *oom.Record) { r.Memory.Zones[0].Zone = "DMA" })},
 		{"no more slab than they manage", codeMemoryKernel, "700 MiB of 700 MiB (100 %) of the zones", low(0xcc0, func(r *oom.Record) { set(&r.Memory.Stat, oom.StatSlabUnrecl, 700*mib+700*mib/8+mib) }), low(0xcc0, func(r *oom.Record) { set(&r.Memory.Stat, oom.StatSlabUnrecl, 700*mib+700*mib/8+mib+1) })},
 	}
+}
+
+func noZonesOf(rec *oom.Record) *oom.Record {
+	rec.Memory.Zones = nil
+	return rec
 }
 
 func factEdges() []edge {
@@ -744,6 +761,15 @@ func factEdges() []edge {
 			r.Limit.Stat = append(oom.Stats{{Name: oom.LimitV1RSS, Bytes: 60 * mib}, {Name: oom.LimitV1Cache, Bytes: 4 * mib}, {Name: oom.LimitShmem}}, more...)
 			r.Limit.KmemUsageBytes = b(192 * mib)
 		})
+	}
+	kmemOf := func(v uint64) *oom.Record {
+		rec := kmem()
+		rec.Limit.KmemUsageBytes = b(v)
+		return rec
+	}
+	live := func(rec *oom.Record) *oom.Record {
+		rec.Source = oom.SourceBPF
+		return rec
 	}
 	cached := func(kernel uint64) *oom.Record {
 		return limited(limitStat(oom.LimitAnon, 90*mib), limitStat(oom.LimitFile, 70*mib), limitStat(oom.LimitSwapcached, 92*mib), limitStat(oom.LimitKernel, kernel))
@@ -770,6 +796,8 @@ func factEdges() []edge {
 		{"what it held, with swap", "", "; this process held 3 GiB", alone(b(gib), b(2*gib)), alone(b(gib), size{})},
 		{"what it held without its resident size", "", "this process held", alone(b(gib), b(2*gib)), alone(size{}, b(2*gib))},
 		{"v1's kmem, with a part", codeLimitKernel, "most of it slab 100 MiB, 92 MiB in no counter", kmem(oom.Stat{Name: oom.LimitSlab, Bytes: 100 * mib}), kmem()},
+		{"v1's kmem comes before what is left", codeLimitKernel, "kernel memory: 150 MiB", kmemOf(150 * mib), kmem()},
+		{"v1's kmem is read as a whole", codeLimitKernel, "that was read", limited(limitStat(oom.LimitAnon, 10*mib), limitStat(oom.LimitKernel, 240*mib), func(r *oom.Record) { r.Source = oom.SourceBPF }), live(kmem())},
 		{"what is left is the kernel's only where anonymous memory is known", verdict, codeLimitKernel, stats(oom.Stat{Name: oom.LimitAnon}, oom.Stat{Name: oom.LimitFile}, oom.Stat{Name: oom.LimitShmem}), stats(oom.Stat{Name: oom.LimitFile}, oom.Stat{Name: oom.LimitShmem})},
 		{"v1 without lists does not tell cache from tmpfs", verdict, codeLimitFile,
 			v1(oom.Stat{Name: oom.LimitV1RSS, Bytes: mib}, oom.Stat{Name: oom.LimitV1Cache, Bytes: 250 * mib}, oom.Stat{Name: oom.LimitActiveAnon}, oom.Stat{Name: oom.LimitInactiveAnon, Bytes: mib}, oom.Stat{Name: oom.LimitActiveFile}, oom.Stat{Name: oom.LimitInactiveFile, Bytes: 250 * mib}),
@@ -879,6 +907,7 @@ func zoneEdges() []edge {
 		{"a kernel that is none", codeNodeMempolicy, "", hidden("4.4"), hidden("4.x")},
 		{"a live record has the policy", codeNodeMempolicy, "", hidden("4.4"), hidden("4.4", live)},
 		{"a request for more than a page", codeNodeMempolicy, "", hidden("4.4"), hidden("4.4", order(oom.Some(int32(1))))},
+		{"the kernel's word that it is a cpuset", codeNodeMempolicy, "", hidden("4.4"), hidden("4.4", func(r *oom.Record) { r.Scope = oom.ScopeCpuset })},
 		{"a node whose min is not known", codeNodeMempolicy, "", hidden("4.4"), hidden("4.4", second(func(z *oom.Zone) { z.MinBytes = size{} }))},
 		{"a node with another zone that is not short", codeNodeMempolicy, "", hidden("4.4"), hidden("4.4", func(r *oom.Record) { r.Memory.Zones = append(r.Memory.Zones, zone(1, "Movable", 10*mib, mib, 2*mib)) })},
 		{"a policy whose nodes are not known", verdict, "node_mempolicy, unsure", unknownNodes(oom.ScopeMempolicy, ""), unknownNodes(oom.ScopeMempolicy, "0")},
@@ -1016,6 +1045,11 @@ func holderEdges() []edge {
 			victimAnon(mib)(r)
 		}
 	}
+	group2 := func(r *oom.Record) {
+		for range 4 {
+			r.Candidates = append(r.Candidates, oom.Candidate{Comm: "x", RSSBytes: b(300 * mib), Cgroup: "/other"})
+		}
+	}
 	noCgroup := func(r *oom.Record) { r.Candidates[0].Cgroup = "" }
 	owned := func(o oom.Owner, cgroup string) *oom.Record {
 		return system(none, holders(oom.Holder{Owner: o, Cgroup: cgroup, UsageBytes: b(2 * gib)}))
@@ -1049,6 +1083,8 @@ func holderEdges() []edge {
 		{"a task, and no victim", codeHolder, "db (pid 7) holds 2 GiB", system(none, noVictim, other(oom.Some(int32(7)), 2*gib, zero)), system(none, noVictim)},
 		{"a task as big as the victim", codeHolder, "db (pid 7) holds", system(none, other(oom.Some(int32(7)), 3*gib+1, zero)), system(none, other(oom.Some(int32(7)), 3*gib, zero))},
 		{"a task that was spared", codeHolder, " and was spared (oom_score_adj -1)", system(none, other(oom.Some(int32(7)), 3584*mib, oom.Some(int32(-1)))), system(none, other(oom.Some(int32(7)), 3584*mib, zero))},
+		{"a task with an adjustment of 0 was not", codeHolder, "spared", system(none, other(oom.Some(int32(7)), 3584*mib, oom.Some(int32(-1)))), system(none, other(oom.Some(int32(7)), 3584*mib, zero))},
+		{"the bigger of two cgroups, the first", codeHolder, "the tasks of /build hold", system(none, group(8, 300*mib), group2), system(none, group(2, 300*mib), group2)},
 		{"whether it was spared is not known", codeHolder, "spared", system(none, other(oom.Some(int32(7)), 3584*mib, oom.Some(int32(-1)))), system(none, other(oom.Some(int32(7)), 3584*mib, unknown))},
 		{"tasks by their cgroup", codeHolder, "the tasks of /build hold 2.3 GiB", system(none, group(8, 300*mib)), system(none, group(8, 300*mib), noCgroup)},
 		{"a cgroup of one of them is not known", codeHolder, "the tasks named tool hold 2.3 GiB", system(none, group(8, 300*mib), noCgroup), system(none, group(8, 300*mib))},
@@ -1120,7 +1156,7 @@ func sigkillEdges() []edge {
 		{"the machine was short", codeMemoryWasShort, "the machine had 29 B free", kill(memory(b(29), b(1000))), kill(memory(b(30), b(1000)))},
 		{"a manager of no known program", codeKilledByManager, "killed by a memory manager: oomd (pid 7)", manager(&oom.Sender{PID: oom.Some(int32(7)), Comm: "oomd"}), manager(&oom.Sender{PID: oom.Some(int32(7)), Comm: "oomd", Program: "systemd-oomd"})},
 		{"a manager that is not known", codeKilledByManager, "killed by a memory manager: an unknown sender", manager(nil), manager(&oom.Sender{Comm: "oomd"})},
-		{"what a manager says", codeKilledByManager, ", which says: pressure", manager(&oom.Sender{Program: "oomd", Says: "pressure"}), manager(&oom.Sender{Program: "oomd"})},
+		{"what a manager says", codeKilledByManager, "which says", manager(&oom.Sender{Program: "oomd", Says: "pressure"}), manager(&oom.Sender{Program: "oomd"})},
 		{"a sender's owner", codeKilledByUser, "SIGKILL from sh of a.service", sender(oom.Sender{Comm: "sh", Owner: oom.Owner{Unit: "a.service"}, Parents: parents}), sender(oom.Sender{Comm: "sh", Parents: parents})},
 		{"a sender's parent", codeKilledByUser, "SIGKILL from sh, started by cron (pid 8)", sender(oom.Sender{Comm: "sh", Parents: parents}), sender(oom.Sender{Comm: "sh"})},
 		{"no sender", verdict, "killed_by_user, unsure", kill(func(r *oom.Record) { r.Sender = nil }), kill()},
@@ -1193,7 +1229,7 @@ func outcomeEdges() []edge {
 		{"no victim while a limit is written", codeLimitAnon, "", limited(none), limited(none, stack("memory_max_write+0x1"))},
 		{"no victim at a limit that was met", "", "the cgroup's limit was met (52 MiB of 256 MiB in use by now), and the kernel found no killable process", limited(none, func(r *oom.Record) { r.Limit.UsageBytes = b(52 * mib) }), limited(none)},
 		{"no victim, and what is in use is not known", "", "was met", limited(none, func(r *oom.Record) { r.Limit.UsageBytes = b(52 * mib) }), limited(none, noUsage)},
-		{"each task listed is spared", codeNoVictim, "each task listed (2) has oom_score_adj -1000", system(listed(-1000, -1000)), system(listed(-1000, -999))},
+		{"each task listed is spared", codeNoVictim, "each task listed", system(listed(-1000, -1000)), system(listed(-1000, -999))},
 		{"no task was weighed", codeNoVictim, ": 0 tasks weighed", system(listed(), total(0)), system(listed(), total(1))},
 		{"how many were weighed is not known", codeNoVictim, ": 0 tasks weighed", system(listed(), total(0)), system(listed())},
 		{"an exit after the reaper gave up", "", "; exited ", exit(oom.Exit{AfterNS: b(4.9e9), ReaperGaveUp: yes}), exit(oom.Exit{AfterNS: b(5e9), ReaperGaveUp: yes})},
