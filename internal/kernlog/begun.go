@@ -69,7 +69,7 @@ func (p *Parser) decided(r *report, rec *oom.Record) bool {
 	old := p.before(r)
 	if old == nil {
 		if len(p.begun) == maxBegun {
-			p.begun = append(p.begun[:0], p.begun[1:]...)
+			p.begun = slices.Delete(p.begun, 0, 1)
 		}
 		p.begun = append(p.begun, now)
 		return true

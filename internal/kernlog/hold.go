@@ -2,7 +2,6 @@ package kernlog
 
 import (
 	"github.com/oomtrace/oomtrace/internal/kernlog/lines"
-	"github.com/oomtrace/oomtrace/internal/kernlog/scan"
 	"github.com/oomtrace/oomtrace/internal/oom"
 )
 
@@ -13,23 +12,15 @@ func (p *Parser) reaper(l *lines.Line, b []byte) {
 		p.unplaced(l, b)
 		return
 	}
-	s := stampOf(l)
-	exit := &oom.Exit{
-		Reaped: oom.Some(!x.gaveUp), AnonRSSBytes: x.anon, FileRSSBytes: x.file, ShmemRSSBytes: x.shmem,
-		RSSBytes: scan.Sum(x.anon, x.file, x.shmem),
-	}
-	if x.gaveUp {
-		exit.ReaperGaveUp = oom.Some(true)
-	}
-	h := p.heldKill(x.pid, &s)
+	exit, h := &x.exit, p.heldKill(x.pid)
 	if h != nil {
-		if gap, ok := s.since(&h.at); ok && gap >= 0 && s.fine() && h.at.fine() {
+		if gap, ok := p.now.since(&h.at); ok && gap >= 0 && p.now.fine() && h.at.fine() {
 			exit.ReapedAfterNS = oom.Some(uint64(gap))
 		}
 	}
 	switch {
 	case p.o.ExitRecords:
-		p.exitRecord(&s, &x, exit, h)
+		p.exitRecord(&x, h)
 	case h == nil:
 		p.stats.Reaped++
 	default:
@@ -42,18 +33,18 @@ func (p *Parser) reaper(l *lines.Line, b []byte) {
 }
 
 // heldKill finds the kill that the reaper speaks of, by the thread.
-func (p *Parser) heldKill(tid int32, s *stamp) *held {
+func (p *Parser) heldKill(tid int32) *held {
 	for i := len(p.held) - 1; i >= 0; i-- {
-		if h := &p.held[i]; h.tid == tid && !h.done && s.sameOrigin(&h.at) {
+		if h := &p.held[i]; h.tid == tid && !h.done && p.now.sameOrigin(&h.at) {
 			return h
 		}
 	}
 	return nil
 }
 
-func (p *Parser) exitRecord(s *stamp, x *reaperLine, exit *oom.Exit, h *held) {
-	rec := p.base(oom.KindExit, s, x.pid)
-	rec.Exit = exit
+func (p *Parser) exitRecord(x *reaperLine, h *held) {
+	rec := p.base(oom.KindExit, &p.now, x.pid)
+	rec.Exit = &x.exit
 	rec.Victim = &oom.Victim{PID: oom.Some(x.pid), TID: oom.Some(x.pid), Comm: x.comm}
 	if h != nil {
 		rec.Incident, rec.Victim.PID = h.rec.Incident, h.rec.Victim.PID
@@ -110,8 +101,7 @@ func (p *Parser) release(now *stamp) {
 	n := 0
 	for ; n < len(p.held); n++ {
 		h := &p.held[n]
-		gap, ok := now.since(&h.at)
-		late := p.tick-h.tick > reaperLines || ok && now.sameOrigin(&h.at) && (gap > reaperWait || gap < -clockSlack)
+		late := p.tick-h.tick > reaperLines || now.sameOrigin(&h.at) && !now.within(&h.at, -clockSlack, reaperWait)
 		if !late && (!h.done || p.o.ExitRecords) {
 			break
 		}

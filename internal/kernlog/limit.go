@@ -210,15 +210,15 @@ func (s *limitStats) add(name []byte, v uint64) (again bool) {
 		room[n+1] = limitStat{} // not behind this one
 	}
 	st := limitStat{printed: string(name), v: v}
-	if base := strings.TrimPrefix(st.printed, oom.LimitV1TotalPrefix); inBytes(base) {
+	if base := strings.TrimPrefix(st.printed, oom.LimitV1TotalPrefix); isSize(base) {
 		st.record = base + "_bytes"
 	}
 	*s = append(*s, st)
 	return false
 }
 
-// inBytes says which keys of memory.stat are sizes; the others count events.
-func inBytes(name string) bool {
+// isSize says which keys of memory.stat are sizes; the others count events.
+func isSize(name string) bool {
 	switch name {
 	case "anon", "file", "kernel", "kernel_stack", "pagetables", "sec_pagetables", "percpu", "sock", "vmalloc",
 		"shmem", "zswap", "zswapped", "file_mapped", "file_dirty", "file_writeback", "swapcached", "anon_thp",

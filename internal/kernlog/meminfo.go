@@ -504,21 +504,21 @@ const maxSites = 10
 
 // addSlab keeps the biggest caches.
 func (m *memInfo) addSlab(s oom.SlabCache) {
-	m.slabs = insertTop(m.slabs, s, func(a, b oom.SlabCache) bool { return a.TotalBytes.Value > b.TotalBytes.Value })
+	m.slabs = insertTop(m.slabs, s, maxSites, func(a, b *oom.SlabCache) bool { return a.TotalBytes.Value > b.TotalBytes.Value })
 }
 
 func (m *memInfo) addAllocation(a oom.Allocation) {
-	m.allocations = insertTop(m.allocations, a, func(a, b oom.Allocation) bool { return a.Bytes.Value > b.Bytes.Value })
+	m.allocations = insertTop(m.allocations, a, maxSites, func(a, b *oom.Allocation) bool { return a.Bytes.Value > b.Bytes.Value })
 }
 
-// insertTop keeps the first maxSites in order.
-func insertTop[T any](list []T, v T, before func(a, b T) bool) []T {
+// insertTop keeps so many, the first ones, in order.
+func insertTop[T any](list []T, v T, most int, before func(a, b *T) bool) []T {
 	i := len(list)
-	for i > 0 && before(v, list[i-1]) {
+	for i > 0 && before(&v, &list[i-1]) {
 		i--
 	}
 	list = slices.Insert(list, i, v)
-	return list[:min(len(list), maxSites)]
+	return list[:min(len(list), most)]
 }
 
 // parseHuge reads "hugepages_total=4 hugepages_free=1 hugepages_surp=0
@@ -621,13 +621,7 @@ func (m *memInfo) finish(page uint64) *oom.Memory {
 	if !m.seen && !m.killAllocating && !m.panicOnOOM.Known {
 		return nil
 	}
-	size := func(pages oom.Opt[uint64]) oom.Opt[uint64] {
-		if !pages.Known {
-			return pages
-		}
-		return scan.Times(pages.Value, page)
-	}
-	out := &oom.Memory{FreeBytes: size(m.free), SwapCacheBytes: size(m.swapCache), PanicOnOOM: m.panicOnOOM}
+	out := &oom.Memory{FreeBytes: inBytes(m.free, page), SwapCacheBytes: inBytes(m.swapCache, page), PanicOnOOM: m.panicOnOOM}
 	if !m.free.Known && m.allListed(page) {
 		out.FreeBytes = m.zonesFree()
 	}

@@ -314,10 +314,9 @@ func (r *report) count(l *lines.Line, b []byte) {
 
 // foreign handles the first line of another allocation's report.
 func (p *Parser) foreign(l *lines.Line) {
-	s := stampOf(l)
 	p.foreignSeen, p.foreignTick = true, p.tick
 	for _, r := range p.open {
-		if s.sameOrigin(&r.stamp) && r.stage <= stageMemory && (l.Caller == 0 || r.caller == 0 || l.Caller == r.caller) {
+		if p.now.sameOrigin(&r.stamp) && r.stage <= stageMemory && !otherCaller(l.Caller, r.caller) {
 			r.interrupt()
 		}
 	}

@@ -36,27 +36,20 @@ func (p *Parser) keepBack(l *lines.Line, b []byte) bool {
 
 // openName says whether a kill line ends within its name.
 func openName(b []byte, exact bool) bool {
-	i := bytes.Index(b, []byte(lines.KilledMark))
-	if _, ok := parseMessage(b[:i], exact); !ok {
-		return false
-	}
-	_, _, ok := scan.PID(b[i+len(lines.KilledMark):])
-	return ok && bytes.IndexByte(b[i:], '(') > 0
+	_, _, rest, ok := killHead(b, bytes.Index(b, []byte(lines.KilledMark)), lines.KilledMark, exact)
+	return ok && bytes.IndexByte(rest, '(') >= 0
 }
 
 // tornKill reads the second of two lines where it ends within the name: "Killed process 7 (".
 // The task is one that the report's table lists, up to 5.0 a child of the one that was chosen.
 func (p *Parser) tornKill(l *lines.Line, b []byte) (k killLine, ok bool) {
-	i := bytes.Index(b, []byte(lines.KilledMark))
-	if k.message, ok = parseMessage(b[:i], l.Exact); !ok || !k.bare {
-		return k, false
-	}
-	pid, rest, ok := scan.PID(b[i+len(lines.KilledMark):])
-	if !ok || !scan.HasPrefix(rest, " (") {
+	var rest []byte
+	k.message, k.pid, rest, ok = killHead(b, bytes.Index(b, []byte(lines.KilledMark)), lines.KilledMark, l.Exact)
+	if !ok || !k.bare || !scan.HasPrefix(rest, " (") {
 		return k, false
 	}
 	r := p.reportFor(l, k.message, func(r *report) int {
-		if r.scored && r.tasks.find(pid) != nil {
+		if r.scored && r.tasks.find(k.pid) != nil {
 			return fitsTable
 		}
 		return fitsNot
@@ -64,9 +57,9 @@ func (p *Parser) tornKill(l *lines.Line, b []byte) (k killLine, ok bool) {
 	if r == nil {
 		return k, false
 	}
-	k.pid, k.comm, k.cut, k.noSizes = pid, r.tasks.name(pid), true, true
-	if k.comm == "" && r.chosen.pid == pid {
-		k.comm = r.chosen.comm
+	k.v.Comm, k.cut, k.noSizes = r.tasks.name(k.pid), true, true
+	if k.v.Comm == "" && r.chosen.pid == k.pid {
+		k.v.Comm = r.chosen.comm
 	}
 	return k, true
 }
@@ -86,8 +79,8 @@ const maxPartials = 64
 
 // join adds a line to the one kept back. False when it is a line of its own.
 func (p *Parser) join(l *lines.Line) bool {
-	text, from := l.Text, stampOf(&p.partialLine)
-	if at := stampOf(l); !at.sameOrigin(&from) {
+	text, at := l.Text, stamp{node: l.Node, bootID: l.BootID}
+	if !at.sameOrigin(&p.now) { // of the line kept back
 		p.giveUpPartial()
 		return false
 	}
