@@ -9,9 +9,7 @@ import (
 	"github.com/oomtrace/oomtrace/internal/oom"
 )
 
-const (
-	maxFrames = 64
-)
+const maxFrames = 64
 
 // parseHeader reads what stands right of the comm: "gfp_mask=0x14200ca(NAMES),
 // nodemask=(null), order=0, oom_score_adj=0". The names come with 4.6, the
@@ -62,17 +60,10 @@ func (r *report) parseOrder(b []byte) {
 		}
 		t.Nodemask = nodeList(mask)
 	}
-	if s, ok := scan.After(b, "order="); ok {
-		if v, _, ok := scan.Int32(s); ok {
-			t.Order = oom.Some(v)
-			r.sysrq = v == -1
-		}
+	if order := keyed(b, "order=", scan.Int32); order.Known {
+		t.Order, r.sysrq = order, order.Value == -1
 	}
-	if s, ok := scan.After(b, "oom_score_adj="); ok {
-		if v, _, ok := scan.Int32(s); ok {
-			t.OOMScoreAdj = oom.Some(v)
-		}
-	}
+	t.OOMScoreAdj = either(keyed(b, "oom_score_adj=", scan.Int32), t.OOMScoreAdj)
 }
 
 // nodeList is the kernel's list of nodes; a null mask means no restriction.
@@ -112,19 +103,13 @@ func (r *report) parseCPU(b []byte) bool {
 	if comm := r.trigger.Comm; !r.headless && comm != "" && !strings.HasPrefix(scan.Keep(tail), comm) {
 		return false
 	}
-	s, ok := scan.After(head, "PID: ")
-	if !ok {
-		s, ok = scan.After(head, "Pid: ")
+	key := "PID: "
+	if !scan.Contains(head, key) {
+		key = "Pid: "
 	}
-	if ok {
-		if v, _, ok := scan.PID(s); ok {
-			r.trigger.TID = oom.Some(v)
-		}
-	}
-	if s, ok := scan.After(head, "UID: "); ok {
-		if v, _, ok := scan.Uint(s); ok && v <= math.MaxUint32 {
-			r.trigger.UID = oom.Some(uint32(v))
-		}
+	r.trigger.TID = either(keyed(head, key, scan.PID), r.trigger.TID)
+	if uid := keyed(head, "UID: ", scan.Uint); uid.Known {
+		r.trigger.UID = either(uidOf(uid.Value), r.trigger.UID)
 	}
 	r.kernel, r.hasCPU = release(b), true
 	return true
@@ -261,12 +246,8 @@ func printing(name []byte) bool {
 // chargesCgroup says whether a frame is one that only a cgroup's limit leads to an OOM through
 // (mem_cgroup_handle_oom up to 3.11).
 func chargesCgroup(name []byte) bool {
-	symbol, _, _ := bytes.Cut(name, []byte("+"))
-	switch string(symbol) {
-	case "mem_cgroup_out_of_memory", "mem_cgroup_oom_synchronize", "mem_cgroup_handle_oom":
-		return true
-	}
-	return false
+	return scan.HasPrefix(name, "mem_cgroup_out_of_memory+") || scan.HasPrefix(name, "mem_cgroup_oom_synchronize+") ||
+		scan.HasPrefix(name, "mem_cgroup_handle_oom+")
 }
 
 // addFrame adds a frame that says something of the way into the allocator.

@@ -14,7 +14,6 @@ func (p *Parser) kill(l *lines.Line, k *killLine) {
 		return
 	}
 	if h := p.repeated(k); h != nil && !p.replace(l, k, h) {
-		p.reportAgain(l, k, h)
 		return
 	}
 	r, fit := p.bestReport(l, k.message, func(r *report) int { return killFits(r, k) })
@@ -84,17 +83,6 @@ func (p *Parser) dropClaimed() {
 	p.open = slices.DeleteFunc(p.open, func(r *report) bool { return r.claim != nil && p.now.sameOrigin(&r.stamp) })
 }
 
-// reportAgain closes the report of a kill that has a record already: the log has both
-// twice. An oom.group's other victims follow that too.
-func (p *Parser) reportAgain(l *lines.Line, k *killLine, h *held) {
-	r, fit := p.bestReport(l, k.message, func(r *report) int { return killFits(r, k) })
-	if r == nil || fit < fitsTrigger || r.began <= h.tick && ownReport(r, k) == fitsNot {
-		return
-	}
-	p.remember(&incident{rep: r, id: h.rec.Incident, killed: map[int32]bool{k.pid: true}, message: k.message, last: p.now, lastTick: p.tick})
-	p.remove(r)
-}
-
 // secondLine takes an oom.group's chosen task, once more: the first line is printed before the
 // task dies, the second while it does. Another log may hold one of them.
 func (p *Parser) secondLine(inc *incident, k *killLine) {
@@ -131,16 +119,22 @@ func (h *held) sameKill(k *killLine, s *stamp) bool {
 	return (!ok || gap <= loggedWithin) && (k.agrees(v) || h.second != nil && k.agrees(&h.second.v))
 }
 
-// replace drops the record of a kill line alone, of which the report comes now.
+// replace drops the record of a kill line alone, of which the report comes now. Else the log has
+// both twice, and the report is closed: an oom.group's other victims follow that too.
 func (p *Parser) replace(l *lines.Line, k *killLine, h *held) bool {
 	r, fit := p.bestReport(l, k.message, func(r *report) int { return killFits(r, k) })
-	if r == nil || fit < fitsTrigger || r.began <= h.tick || !h.bare() {
-		return false
+	switch {
+	case r == nil || fit < fitsTrigger:
+	case r.began > h.tick && h.bare():
+		p.stats.Kills--
+		i := slices.IndexFunc(p.held, func(o held) bool { return o.rec == h.rec })
+		p.held = slices.Delete(p.held, i, i+1)
+		return true
+	case r.began > h.tick || ownReport(r, k) != fitsNot:
+		p.remember(&incident{rep: r, id: h.rec.Incident, killed: map[int32]bool{k.pid: true}, message: k.message, last: p.now, lastTick: p.tick})
+		p.remove(r)
 	}
-	p.stats.Kills--
-	i := slices.IndexFunc(p.held, func(o held) bool { return o.rec == h.rec })
-	p.held = slices.Delete(p.held, i, i+1)
-	return true
+	return false
 }
 
 // repeated handles a kill line that is there twice; one of the two may be cut. What it

@@ -2,6 +2,7 @@ package kernlog
 
 import (
 	"bytes"
+	"slices"
 	"strings"
 
 	"github.com/oomtrace/oomtrace/internal/kernlog/scan"
@@ -52,11 +53,7 @@ func (r *report) parseCounter(name string, b []byte) bool {
 	switch name {
 	case "memory":
 		l.UsageBytes, l.MaxBytes = scan.Kilobytes(usage), maximumKB(limit)
-		if s, ok := scan.After(rest, "failcnt "); ok {
-			if v, _, ok := scan.Uint(s); ok {
-				l.Failures = oom.Some(v)
-			}
-		}
+		l.Failures = either(keyed(rest, "failcnt ", scan.Uint), l.Failures)
 	case "swap":
 		l.Version = oom.Some(uint32(2))
 		l.SwapUsageBytes, l.SwapMaxBytes = scan.Kilobytes(usage), maximumKB(limit)
@@ -233,23 +230,14 @@ func isSize(name string) bool {
 
 // totals says whether v1 printed totals with children.
 func (s limitStats) totals() bool {
-	for i := range s {
-		if strings.HasPrefix(s[i].printed, oom.LimitV1TotalPrefix) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(s, func(st limitStat) bool { return strings.HasPrefix(st.printed, oom.LimitV1TotalPrefix) })
 }
 
 // kept says whether a counter goes into the record. Where there are totals with children,
 // their plain twins are left out.
 func (st *limitStat) kept(totals bool) bool {
-	if st.record != "" && !totals && st.v < unlimited {
-		return true
-	}
 	hierarchical := strings.HasPrefix(st.printed, "hierarchical_")
-	switch {
-	case st.record == "", hierarchical && st.v >= unlimited:
+	if st.record == "" || hierarchical && st.v >= unlimited {
 		return false
 	}
 	return !totals || hierarchical || strings.HasPrefix(st.printed, oom.LimitV1TotalPrefix)
@@ -257,12 +245,7 @@ func (st *limitStat) kept(totals bool) bool {
 
 // finish gives the counters the names that all sources share.
 func (s limitStats) finish() oom.Stats {
-	totals, n := s.totals(), 0
-	for i := range s {
-		if s[i].kept(totals) {
-			n++
-		}
-	}
+	totals, n := s.totals(), len(s)-s.unused()
 	if n == 0 {
 		return nil
 	}
@@ -287,12 +270,7 @@ func (s limitStats) unused() (n int) {
 }
 
 func (s limitStats) has(name string) bool {
-	for i := range s {
-		if s[i].printed == name {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(s, func(st limitStat) bool { return st.printed == name })
 }
 
 // finishLimit returns the limit block, or nil on an OOM of the whole system.

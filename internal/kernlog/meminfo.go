@@ -502,15 +502,6 @@ func allocationRow(b []byte) (a oom.Allocation, ok bool) {
 // maxSites is how many slab caches and allocation sites a record has.
 const maxSites = 10
 
-// addSlab keeps the biggest caches.
-func (m *memInfo) addSlab(s oom.SlabCache) {
-	m.slabs = insertTop(m.slabs, s, maxSites, func(a, b *oom.SlabCache) bool { return a.TotalBytes.Value > b.TotalBytes.Value })
-}
-
-func (m *memInfo) addAllocation(a oom.Allocation) {
-	m.allocations = insertTop(m.allocations, a, maxSites, func(a, b *oom.Allocation) bool { return a.Bytes.Value > b.Bytes.Value })
-}
-
 // insertTop keeps so many, the first ones, in order.
 func insertTop[T any](list []T, v T, most int, before func(a, b *T) bool) []T {
 	i := len(list)

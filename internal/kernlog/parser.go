@@ -160,9 +160,6 @@ func (p *Parser) Take() *oom.Record {
 	rec := p.out[0]
 	p.out[0] = nil
 	p.out = p.out[1:]
-	if len(p.out) == 0 {
-		p.out = nil
-	}
 	return rec
 }
 
@@ -246,11 +243,7 @@ func (p *Parser) text(l *lines.Line, text []byte) {
 
 // ordinary says whether a line of this kind stands for no decision, whatever is in it.
 func ordinary(k part) bool {
-	switch k {
-	case partFrame, partStat, partPages, partNode, partReserve, partCount, partSwap, partCounter, partRow, partOldRow, partSlab:
-		return true
-	}
-	return false
+	return k == partFrame || k >= partStat && k <= partSwap && k != partMemInfo || k == partCounter || k == partRow || k == partOldRow || k == partSlab
 }
 
 // startsReport is a quick test for a header, whose name may look like any part.
@@ -317,15 +310,15 @@ func (p *Parser) anchor(l *lines.Line, b []byte, k part) bool {
 	case scan.HasPrefix(b, reaperMark):
 		p.reaper(l, b)
 	case scan.Contains(b, lines.KilledMark):
-		if k, ok := parseKilled(b, l.Exact); ok {
-			p.kill(l, &k)
+		k, ok := parseKilled(b, l.Exact)
+		if !ok {
+			k, ok = p.tornKill(l, b)
+		}
+		if !ok {
+			p.unplaced(l, b)
 			break
 		}
-		if k, ok := p.tornKill(l, b); ok {
-			p.kill(l, &k)
-			break
-		}
-		p.unplaced(l, b)
+		p.kill(l, &k)
 	case killIndex(b) >= 0:
 		p.scoreOrShared(l, b)
 	case scan.HasPrefix(b, "Out of memory in UB ") && scan.Contains(b, vzMark):
@@ -838,7 +831,9 @@ func (p *Parser) end(r *report) {
 	p.remove(r)
 	switch {
 	case r.claim != nil: // its kill has a record
-	case !r.headless && p.again(r):
+	case p.before(r) != nil:
+		p.stats.Duplicates++
+		p.reuse(r)
 	case r.chosen.known && p.killedBefore(r): // the lines came in another order
 	case r.chosen.known:
 		k := killLine{pid: r.chosen.pid, v: oom.Victim{Comm: r.chosen.comm, UID: r.chosen.uid}}

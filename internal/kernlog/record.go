@@ -217,3 +217,12 @@ func either[T oom.Scalar](a, b oom.Opt[T]) oom.Opt[T] {
 	}
 	return b
 }
+
+// keyed is the number behind the first of a key.
+func keyed[T oom.Scalar](b []byte, key string, read func([]byte) (T, []byte, bool)) (number oom.Opt[T]) {
+	b, _ = scan.After(b, key)
+	if v, _, ok := read(b); ok {
+		number = oom.Some(v)
+	}
+	return number
+}

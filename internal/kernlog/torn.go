@@ -11,20 +11,9 @@ import (
 // gives them, dmesg's for one, write a newline in a name as a new line with the
 // same stamp.
 func (p *Parser) keepBack(l *lines.Line, b []byte) bool {
-	switch {
-	case scan.HasPrefix(b, lines.SummaryMark):
-		if _, ok := parseSummary(b); ok {
-			return false
-		}
-	case scan.HasPrefix(b, statsMark):
-		if b[len(b)-1] == ':' || scan.Contains(b, ": cache:") {
-			return false
-		}
-	case scan.Contains(b, lines.KilledMark):
-		if k, ok := parseKilled(b, l.Exact); ok && !k.noSizes || !ok && !openName(b, l.Exact) {
-			return false
-		}
-	default:
+	summary, stats := scan.HasPrefix(b, lines.SummaryMark), scan.HasPrefix(b, statsMark)
+	switch kill := scan.Contains(b, lines.KilledMark); {
+	case !summary && !stats && !kill, goesOn(b, l.Exact), stats && scan.Contains(b, ": cache:"), !summary && !stats && !openName(b, l.Exact):
 		return false
 	}
 	p.partial = append(p.partial[:0], b...)
@@ -32,6 +21,19 @@ func (p *Parser) keepBack(l *lines.Line, b []byte) bool {
 	p.partialLine.Text = nil
 	p.partials = 1
 	return true
+}
+
+// goesOn says whether such a line goes on behind the name.
+func goesOn(b []byte, exact bool) bool {
+	switch {
+	case scan.HasPrefix(b, lines.SummaryMark):
+		_, ok := parseSummary(b)
+		return ok
+	case scan.HasPrefix(b, statsMark):
+		return b[len(b)-1] == ':'
+	}
+	k, ok := parseKilled(b, exact)
+	return ok && !k.noSizes
 }
 
 // openName says whether a kill line ends within its name.
@@ -102,18 +104,7 @@ func (p *Parser) join(l *lines.Line) bool {
 	}
 	p.partial = append(p.partial, text...)
 	p.partials++
-	b := p.partial
-	whole := false
-	switch {
-	case scan.HasPrefix(b, lines.SummaryMark):
-		_, whole = parseSummary(b)
-	case scan.HasPrefix(b, statsMark):
-		whole = b[len(b)-1] == ':'
-	default:
-		k, ok := parseKilled(b, p.partialLine.Exact)
-		whole = ok && !k.noSizes
-	}
-	if whole {
+	if b := p.partial; goesOn(b, p.partialLine.Exact) {
 		p.partial = nil
 		p.text(&p.partialLine, b)
 	}
