@@ -3,6 +3,7 @@ package kernlog
 import (
 	"bytes"
 	"math"
+	"slices"
 	"strings"
 
 	"github.com/oomtrace/oomtrace/internal/kernlog/scan"
@@ -13,23 +14,12 @@ const maxFrames = 64
 
 // parseHeader reads what stands right of the comm: "gfp_mask=0x14200ca(NAMES),
 // nodemask=(null), order=0, oom_score_adj=0". The names come with 4.6, the
-// nodemask stands here from 4.10 to 4.20. False when there is not even a mask.
-func (r *report) parseHeader(comm, b []byte) bool {
-	head := b
-	b, ok := scan.After(b, "gfp_mask=")
-	if !ok {
-		return false
-	}
-	mask, rest, ok := scan.Hex(b)
-	if !ok {
-		return false
-	}
+// nodemask stands here from 4.10 to 4.20.
+func (r *report) parseHeader(comm, b []byte) {
+	before, b, _ := bytes.Cut(b, []byte("gfp_mask=")) // linux-next has had it last
+	mask, rest, _ := scan.Hex(b)
 	t := &r.trigger
 	t.Comm = scan.Keep(bytes.TrimRight(comm, " "))
-	before := b[:0]
-	if i := bytes.Index(head, []byte("gfp_mask=")); i > 0 {
-		before = head[:i] // linux-next has had it last
-	}
 	if hidden := len(rest) > 0 && rest[0] != '(' && rest[0] != ',' && rest[0] != ' '; hidden {
 		rest = rest[max(0, bytes.IndexByte(rest, '(')):] // "0x62****": people hide digits
 	} else if mask <= math.MaxUint32 {
@@ -45,7 +35,6 @@ func (r *report) parseHeader(comm, b []byte) bool {
 	r.parseOrder(rest)
 	r.oldAdj = scan.Contains(rest, " oom_adj=")
 	r.old = len(comm) == 0 || scan.Contains(rest, "oomkilladj=")
-	return true
 }
 
 // parseOrder reads the header's end, which can come as a line of its own when
@@ -223,12 +212,10 @@ func asksForKill(b []byte) bool {
 }
 
 func allHex(b []byte) bool {
-	for _, c := range b {
-		if _, ok := scan.HexDigit(c); !ok {
-			return false
-		}
-	}
-	return true
+	return !slices.ContainsFunc(b, func(c byte) bool {
+		_, ok := scan.HexDigit(c)
+		return !ok
+	})
 }
 
 // printing says whether a frame belongs to the printing of the report.

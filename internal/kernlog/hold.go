@@ -1,18 +1,27 @@
 package kernlog
 
 import (
+	"slices"
+
 	"github.com/oomtrace/oomtrace/internal/kernlog/lines"
+	"github.com/oomtrace/oomtrace/internal/kernlog/scan"
 	"github.com/oomtrace/oomtrace/internal/oom"
 )
 
 // reaper handles the outcome of the OOM reaper.
 func (p *Parser) reaper(l *lines.Line, b []byte) {
-	x, ok := parseReaper(b)
+	k, gaveUp, ok := parseReaper(b)
 	if !ok {
 		p.unplaced(l, b)
 		return
 	}
-	exit, h := &x.exit, p.heldKill(x.pid)
+	exit, h := &oom.Exit{
+		Reaped: oom.Some(!gaveUp), AnonRSSBytes: k.v.AnonRSSBytes, FileRSSBytes: k.v.FileRSSBytes, ShmemRSSBytes: k.v.ShmemRSSBytes,
+		RSSBytes: scan.Sum(k.v.AnonRSSBytes, k.v.FileRSSBytes, k.v.ShmemRSSBytes),
+	}, p.heldKill(k.pid)
+	if gaveUp {
+		exit.ReaperGaveUp = oom.Some(true)
+	}
 	if h != nil {
 		if gap, ok := p.now.since(&h.at); ok && gap >= 0 && p.now.fine() && h.at.fine() {
 			exit.ReapedAfterNS = oom.Some(uint64(gap))
@@ -20,7 +29,7 @@ func (p *Parser) reaper(l *lines.Line, b []byte) {
 	}
 	switch {
 	case p.o.ExitRecords:
-		p.exitRecord(&x, h)
+		p.exitRecord(&k, exit, h)
 	case h == nil:
 		p.stats.Reaped++
 	default:
@@ -42,10 +51,10 @@ func (p *Parser) heldKill(tid int32) *held {
 	return nil
 }
 
-func (p *Parser) exitRecord(x *reaperLine, h *held) {
-	rec := p.base(oom.KindExit, &p.now, x.pid)
-	rec.Exit = &x.exit
-	rec.Victim = &oom.Victim{PID: oom.Some(x.pid), TID: oom.Some(x.pid), Comm: x.comm}
+func (p *Parser) exitRecord(k *killLine, exit *oom.Exit, h *held) {
+	rec := p.base(oom.KindExit, &p.now, k.pid)
+	rec.Exit = exit
+	rec.Victim = &oom.Victim{PID: oom.Some(k.pid), TID: oom.Some(k.pid), Comm: k.v.Comm}
 	if h != nil {
 		rec.Incident, rec.Victim.PID = h.rec.Incident, h.rec.Victim.PID
 		h.done = true
@@ -68,9 +77,7 @@ func (p *Parser) emit(rec *oom.Record) {
 // line has shown whether it was an oom.group's.
 func (p *Parser) hold(h held) {
 	p.held = append(p.held, h)
-	if len(p.held) > maxHeld {
-		p.drop(len(p.held) - maxHeld)
-	}
+	p.drop(max(0, len(p.held)-maxHeld))
 }
 
 // settle gives out the kills that wait for no more than the next line. What is
@@ -91,9 +98,7 @@ func (p *Parser) drop(n int) {
 			p.giveHeld(&p.held[i])
 		}
 	}
-	rest := copy(p.held, p.held[n:])
-	clear(p.held[rest:])
-	p.held = p.held[:rest]
+	p.held = slices.Delete(p.held, 0, n)
 }
 
 // release drops, in order, what need not wait any longer.
@@ -106,7 +111,5 @@ func (p *Parser) release(now *stamp) {
 			break
 		}
 	}
-	if n > 0 {
-		p.drop(n)
-	}
+	p.drop(n)
 }

@@ -16,7 +16,7 @@ func (p *Parser) kill(l *lines.Line, k *killLine) {
 	if h := p.repeated(k); h != nil && !p.replace(l, k, h) {
 		return
 	}
-	r, fit := p.bestReport(l, k.message, func(r *report) int { return killFits(r, k) })
+	r, fit := p.reportFor(l, k.message, func(r *report) int { return killFits(r, k) })
 	if fit < fitsPID && p.late(k) {
 		return
 	}
@@ -90,7 +90,8 @@ func (p *Parser) secondLine(inc *incident, k *killLine) {
 	if own < 0 {
 		return
 	}
-	p.held[own].second = k
+	second := *k
+	p.held[own].second = &second
 	for i := range p.held[:own] {
 		if h := &p.held[i]; h.bare() && h.sameKill(k, &p.now) && p.tick-h.tick <= interleaved {
 			p.stats.Duplicates++
@@ -122,7 +123,7 @@ func (h *held) sameKill(k *killLine, s *stamp) bool {
 // replace drops the record of a kill line alone, of which the report comes now. Else the log has
 // both twice, and the report is closed: an oom.group's other victims follow that too.
 func (p *Parser) replace(l *lines.Line, k *killLine, h *held) bool {
-	r, fit := p.bestReport(l, k.message, func(r *report) int { return killFits(r, k) })
+	r, fit := p.reportFor(l, k.message, func(r *report) int { return killFits(r, k) })
 	switch {
 	case r == nil || fit < fitsTrigger:
 	case r.began > h.tick && h.bare():
@@ -233,7 +234,7 @@ func (p *Parser) groupOf(l *lines.Line, k *killLine) *incident {
 			otherCaller(l.Caller, inc.rep.caller) || k.scope != "" && inc.message.scope != "" && k.scope != inc.message.scope {
 			continue
 		}
-		if p.reportFor(l, k.message, func(r *report) int { return ownReport(r, k) }) != nil {
+		if r, _ := p.reportFor(l, k.message, func(r *report) int { return ownReport(r, k) }); r != nil {
 			continue // a report of its own
 		}
 		t := &inc.rep.tasks
@@ -265,7 +266,7 @@ func (p *Parser) unsaidGroup(inc *incident, k *killLine) bool {
 
 // group marks the last incident as an oom.group's. Without one the lines before it are lost:
 // then it is kept for the kills that follow.
-func (p *Parser) group(l *lines.Line, path string) bool {
+func (p *Parser) group(l *lines.Line, path string) {
 	path = kernelPath(path)
 	var inc *incident
 	for _, i := range p.recent {
@@ -274,7 +275,8 @@ func (p *Parser) group(l *lines.Line, path string) bool {
 		}
 	}
 	if inc == nil {
-		return p.groupBefore(l, path)
+		p.groupBefore(l, path)
+		return
 	}
 	inc.grouped, inc.rep.grouped, inc.rep.groupPath = true, true, path
 	for i := range p.held {
@@ -287,12 +289,11 @@ func (p *Parser) group(l *lines.Line, path string) bool {
 		}
 		rec.Victim.CgroupLimits = grouped(rec.Victim.CgroupLimits, path)
 	}
-	return true
 }
 
 // groupBefore takes the group's line for a report of which the chosen task's kill is lost.
-func (p *Parser) groupBefore(l *lines.Line, path string) bool {
-	r := p.reportFor(l, message{scope: oom.ScopeCgroup}, func(r *report) int {
+func (p *Parser) groupBefore(l *lines.Line, path string) {
+	r, _ := p.reportFor(l, message{scope: oom.ScopeCgroup}, func(r *report) int {
 		if r.grouped {
 			return fitsNot
 		}
@@ -304,7 +305,6 @@ func (p *Parser) groupBefore(l *lines.Line, path string) bool {
 	p.touch(r, l)
 	r.count(l, l.Text)
 	r.grouped, r.groupPath, r.scope, r.stage = true, path, oom.ScopeCgroup, stageScore
-	return true
 }
 
 func (p *Parser) remember(inc *incident) {

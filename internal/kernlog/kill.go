@@ -216,21 +216,28 @@ func (k *killLine) set(name, value []byte) bool {
 	if !ok || !scan.HasPrefix(unit, "kB") && !scan.HasPrefix(unit, "lkB") {
 		return false
 	}
+	to := k.size(name)
+	if to != nil {
+		*to = scan.Kilobytes(v)
+	}
+	return to != nil
+}
+
+// size is where a size of this name goes; nil for another name.
+func (k *killLine) size(name []byte) *oom.Opt[uint64] {
 	switch string(name) {
 	case "total-vm", "vsz":
-		k.v.TotalVMBytes = scan.Kilobytes(v)
+		return &k.v.TotalVMBytes
 	case "anon-rss":
-		k.v.AnonRSSBytes = scan.Kilobytes(v)
+		return &k.v.AnonRSSBytes
 	case "file-rss":
-		k.v.FileRSSBytes = scan.Kilobytes(v)
+		return &k.v.FileRSSBytes
 	case "shmem-rss":
-		k.v.ShmemRSSBytes = scan.Kilobytes(v)
+		return &k.v.ShmemRSSBytes
 	case "pgtables":
-		k.v.PgtablesBytes = scan.Kilobytes(v)
-	default:
-		return false
+		return &k.v.PgtablesBytes
 	}
-	return true
+	return nil
 }
 
 // tablesBytes is the size of the page tables. 5.4 and 5.5 print bytes and call
@@ -260,16 +267,6 @@ func (k *killLine) rss() oom.Opt[uint64] {
 	return scan.Sum(k.v.AnonRSSBytes, k.v.FileRSSBytes, oom.Some(k.v.ShmemRSSBytes.Value))
 }
 
-// scoreLine is "REASON: Kill process PID (COMM) score N or sacrifice child", the
-// first of two lines up to 5.0: the kernel's choice, of which a child may be
-// killed instead.
-type scoreLine struct {
-	message
-	pid   int32
-	comm  string
-	score oom.Opt[int64]
-}
-
 // maxScore is the highest score that an oom_score_adj can make of a task's share of
 // all memory (oom_badness, 2.6.36 to 5.0).
 const maxScore = 2000
@@ -283,30 +280,33 @@ func killIndex(b []byte) int {
 	return i
 }
 
-func parseScore(b []byte, exact bool) (s scoreLine, ok bool) {
+// parseScore reads "REASON: Kill process PID (COMM) score N or sacrifice child", the
+// first of two lines up to 5.0: the kernel's choice, of which a child may be
+// killed instead.
+func parseScore(b []byte, exact bool) (k killLine, ok bool) {
 	var rest []byte
-	if s.message, s.pid, rest, ok = killHead(b, killIndex(b), lines.KillMark, exact); !ok {
-		return s, false
+	if k.message, k.pid, rest, ok = killHead(b, killIndex(b), lines.KillMark, exact); !ok {
+		return k, false
 	}
 	if rest, ok = openBracket(rest); !ok {
-		return s, false
+		return k, false
 	}
 	end := bytes.LastIndex(rest, []byte(") score "))
 	if end < 0 {
-		s.comm = scan.Keep(bytes.TrimSuffix(rest, []byte(")")))
-		return s, bytes.HasSuffix(rest, []byte(")")) // cut behind the name
+		k.v.Comm = scan.Keep(bytes.TrimSuffix(rest, []byte(")")))
+		return k, bytes.HasSuffix(rest, []byte(")")) // cut behind the name
 	}
 	v, after, ok := scan.Uint(rest[end+len(") score "):])
 	if !ok {
-		return s, false
+		return k, false
 	}
-	s.comm = scan.Keep(rest[:end])
+	k.v.Comm = scan.Keep(rest[:end])
 	// Up to 2.6.35, which ends in "or a child", the score is no share of a thousand, but the
 	// badness itself. Words follow it: at the end of a line it may be cut.
 	if v <= maxScore && len(after) > 0 && !scan.HasPrefix(after, " or a child") {
-		s.score = oom.Some(int64(v))
+		k.v.Score = oom.Some(int64(v))
 	}
-	return s, true
+	return k, true
 }
 
 // summary is the "oom-kill:" line (5.0 and later).
@@ -417,17 +417,13 @@ func (s *summary) parseTask(b []byte) bool {
 	}
 	s.uid, s.pid = uint32(uid), pid
 	const mark = ",task="
-	at := -1
-	for i := max(0, len(b)-maxComm-len(mark)); i < len(b); i++ {
-		if scan.HasPrefix(b[i:], mark) {
-			at = i
-			break
-		}
+	near := max(0, len(b)-maxComm-len(mark))
+	at := near + bytes.Index(b[near:], []byte(mark))
+	if at < near {
+		at = bytes.LastIndex(b, []byte(mark))
 	}
 	if at < 0 {
-		if at = bytes.LastIndex(b, []byte(mark)); at < 0 {
-			return false
-		}
+		return false
 	}
 	s.victimCgroup, s.comm = scan.Keep(b[:at]), scan.Keep(b[at+len(mark):])
 	return true
@@ -448,55 +444,38 @@ func scopeOf(constraint []byte) oom.Scope {
 	return ""
 }
 
-// reaperLine is what the OOM reaper says of a victim (oom_reap_task).
-type reaperLine struct {
-	pid  int32
-	comm string
-	exit oom.Exit
-}
-
 const reaperMark = "oom_reaper: "
 
 // parseReaper reads "oom_reaper: reaped process PID (COMM), now anon-rss:0kB, …"
 // and "oom_reaper: unable to reap pid:PID (COMM)".
-func parseReaper(b []byte) (x reaperLine, ok bool) {
+func parseReaper(b []byte) (k killLine, gaveUp, ok bool) {
 	b = b[len(reaperMark):]
-	if s, found := bytes.CutPrefix(b, []byte("unable to reap pid:")); found {
-		x.exit.ReaperGaveUp, b = oom.Some(true), s
-	} else if b, found = bytes.CutPrefix(b, []byte("reaped process ")); !found {
-		return x, false
+	if b, gaveUp = bytes.CutPrefix(b, []byte("unable to reap pid:")); !gaveUp {
+		if b, ok = bytes.CutPrefix(b, []byte("reaped process ")); !ok {
+			return k, false, false
+		}
 	}
-	if x.pid, b, ok = scan.PID(b); !ok || !scan.HasPrefix(b, " (") {
-		return x, false
+	if k.pid, b, ok = scan.PID(b); !ok || !scan.HasPrefix(b, " (") {
+		return k, gaveUp, false
 	}
 	b = b[2:]
 	end := bytes.LastIndex(b, []byte("), now "))
 	if end < 0 {
 		if end = bytes.LastIndexByte(b, ')'); end < 0 {
-			return x, false
+			return k, gaveUp, false
 		}
 	}
-	x.comm = scan.Keep(b[:end])
+	k.v.Comm = scan.Keep(b[:end])
 	for b = b[end+1:]; len(b) > 0; {
 		var f []byte
 		f, b = scan.Field(b)
 		name, value, _ := bytes.Cut(f, []byte(":"))
 		v, unit, ok := scan.Uint(value)
-		if !ok || !scan.HasPrefix(unit, "kB") && !scan.HasPrefix(unit, "lkB") && !scan.HasPrefix(unit, "lulB") {
-			continue
-		}
-		switch string(name) {
-		case "anon-rss":
-			x.exit.AnonRSSBytes = scan.Kilobytes(v)
-		case "file-rss":
-			x.exit.FileRSSBytes = scan.Kilobytes(v)
-		case "shmem-rss":
-			x.exit.ShmemRSSBytes = scan.Kilobytes(v)
+		if to := k.size(name); to != nil && ok && (scan.HasPrefix(unit, "kB") || scan.HasPrefix(unit, "lkB") || scan.HasPrefix(unit, "lulB")) {
+			*to = scan.Kilobytes(v)
 		}
 	}
-	x.exit.Reaped = oom.Some(!x.exit.ReaperGaveUp.Known)
-	x.exit.RSSBytes = scan.Sum(x.exit.AnonRSSBytes, x.exit.FileRSSBytes, x.exit.ShmemRSSBytes)
-	return x, true
+	return k, gaveUp, true
 }
 
 // parseExiting reads "REASON: OOM victim PID (COMM) is already exiting. Skip

@@ -159,15 +159,13 @@ func (k *Kmsg) Read(ctx context.Context) (*oom.Record, error) {
 		case err == nil:
 		case errors.Is(err, io.EOF):
 			k.ended = true
-			k.tellOverrun()
-			k.p.Flush()
+			k.finish()
 		case ctx.Err() != nil:
 			if !unwatch() { // else its deadline would come into what is read now
 				<-woken
 			}
 			k.drain()
-			k.tellOverrun()
-			k.p.Flush()
+			k.finish()
 			if rec := k.p.Take(); rec != nil {
 				return rec, nil
 			}
@@ -299,12 +297,13 @@ func (k *Kmsg) wall(uptime oom.Opt[uint64]) time.Time {
 	return time.Now().Add(-time.Duration(ago)).Round(0)
 }
 
-// tellOverrun writes what was lost with no record behind it.
-func (k *Kmsg) tellOverrun() {
+// finish gives out all that is open, after what was lost with no record behind it.
+func (k *Kmsg) finish() {
 	if k.overrun {
 		k.overrun = false
 		k.lostRecord(&stamp{}, 0)
 	}
+	k.p.Flush()
 }
 
 func (k *Kmsg) lostRecord(s *stamp, missing uint64) {

@@ -41,11 +41,9 @@ func limitCounter(b []byte) string {
 // parseCounter reads "memory: usage 32768kB, limit 32768kB, failcnt 251".
 func (r *report) parseCounter(name string, b []byte) bool {
 	usage, rest, ok := scan.Uint(b[len(name)+len(": usage "):])
-	if !ok || !scan.HasPrefix(rest, "kB, limit ") {
-		return false
-	}
-	limit, rest, ok := scan.Uint(rest[len("kB, limit "):])
-	if !ok || !scan.HasPrefix(rest, "kB") {
+	rest, ok2 := bytes.CutPrefix(rest, []byte("kB, limit "))
+	limit, rest, ok3 := scan.Uint(rest)
+	if !ok || !ok2 || !ok3 || !scan.HasPrefix(rest, "kB") {
 		return false
 	}
 	l := &r.limit

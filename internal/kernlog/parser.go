@@ -58,8 +58,7 @@ type Parser struct {
 	// The most memory that a record showed, and when.
 	most   uint64
 	mostAt stamp
-	// The last beginning of another allocation's report.
-	foreignSeen bool
+	// The last beginning of another allocation's report; 0 for none.
 	foreignTick uint64
 	picked      [maxOpen]*report // scratch of pick
 	// partial is a line that ended within a name, see join.
@@ -221,8 +220,7 @@ func (p *Parser) text(l *lines.Line, text []byte) {
 		p.part(l, first, k)
 		return
 	}
-	first, rest, more := scan.SkipSpaces(scan.TrimEnd(text[:end])), text[end+1:], true
-	whole := scan.SkipSpaces(text)
+	first, whole := scan.SkipSpaces(scan.TrimEnd(text[:end])), scan.SkipSpaces(text)
 	if p.wholeAnchor(l, whole) {
 		return
 	}
@@ -230,14 +228,10 @@ func (p *Parser) text(l *lines.Line, text []byte) {
 		p.section(l, whole)
 		return
 	}
-	for line := first; ; {
+	for line := range bytes.SplitSeq(text, []byte("\n")) {
 		if line = scan.SkipSpaces(scan.TrimEnd(line)); len(line) > 0 {
 			p.section(l, line)
 		}
-		if !more {
-			return
-		}
-		line, rest, more = bytes.Cut(rest, []byte("\n"))
 	}
 }
 
@@ -249,9 +243,6 @@ func ordinary(k part) bool {
 // startsReport is a quick test for a header, whose name may look like any part.
 func startsReport(b []byte) bool {
 	const blanks = 8 // that may be too many
-	if len(b) < len(lines.HeaderMark) {
-		return false
-	}
 	b = b[:min(len(b), maxComm+len(lines.HeaderMark)+blanks)]
 	if bytes.IndexByte(b, '-') < 0 {
 		return false
@@ -299,7 +290,11 @@ func (p *Parser) anchor(l *lines.Line, b []byte, k part) bool {
 		p.header(l, b)
 		return true
 	case scan.HasPrefix(b, "Tasks in "):
-		p.grouping(l, b)
+		if path, ok := parseGroup(b); ok {
+			p.group(l, path)
+		} else {
+			p.unplaced(l, b)
+		}
 		return true
 	case named(k):
 		return false
@@ -387,14 +382,6 @@ func panicOf(b []byte, exact bool) oom.Panic {
 	return ""
 }
 
-// grouping handles "Tasks in PATH are going to be killed …".
-func (p *Parser) grouping(l *lines.Line, b []byte) {
-	path, ok := parseGroup(b)
-	if !ok || !p.group(l, path) {
-		p.unplaced(l, b)
-	}
-}
-
 func (p *Parser) unplaced(l *lines.Line, b []byte) {
 	p.stats.Unplaced++
 	if p.stats.UnknownForm == "" {
@@ -460,8 +447,7 @@ func (p *Parser) remove(r *report) {
 
 func (p *Parser) header(l *lines.Line, b []byte) {
 	i, _ := headerAt(b)
-	probe := report{}
-	if !probe.parseHeader(b[:i], b[i:]) {
+	if !keyed(b[i:], "gfp_mask=", scan.Hex).Known {
 		p.unplaced(l, b)
 		return
 	}
@@ -473,8 +459,7 @@ func (p *Parser) header(l *lines.Line, b []byte) {
 	p.dropClaimed()
 	p.endHeadless()
 	r := p.newReport(l, false)
-	probe.trigger.KernelStack = r.trigger.KernelStack // its room
-	r.trigger, r.sysrq, r.old, r.oldAdj = probe.trigger, probe.sysrq, probe.old, probe.oldAdj
+	r.parseHeader(b[:i], b[i:])
 	p.overtake(l, r)
 }
 
@@ -507,22 +492,22 @@ func (p *Parser) overtake(l *lines.Line, by *report) {
 // scoreOrShared handles "Kill process N (c) score S or sacrifice child" and
 // "Kill process N (c) sharing same memory" (up to 4.5), which follows a kill.
 func (p *Parser) scoreOrShared(l *lines.Line, b []byte) {
-	s, ok := parseScore(b, l.Exact)
+	k, ok := parseScore(b, l.Exact)
 	if !ok {
 		if !scan.Contains(b, ") sharing same memory") || !p.shared(b) {
 			p.unplaced(l, b)
 		}
 		return
 	}
-	r := p.reportFor(l, s.message, func(r *report) int { return scoreFits(r, &s) })
+	r, _ := p.reportFor(l, k.message, func(r *report) int { return scoreFits(r, &k) })
 	if r == nil {
 		p.endHeadless()
 		r = p.newReport(l, true)
 	}
 	p.touch(r, l)
-	r.stage, r.scored, r.score = stageScore, true, s.score
-	r.chosen = chosen{known: true, pid: s.pid, comm: s.comm, uid: r.chosen.uid}
-	r.note(s.message)
+	r.stage, r.scored, r.score = stageScore, true, k.v.Score
+	r.chosen = chosen{known: true, pid: k.pid, comm: k.v.Comm, uid: r.chosen.uid}
+	r.note(k.message)
 }
 
 // note takes over what the reason says of the scope. "Out of memory" is also
@@ -538,11 +523,8 @@ func (r *report) note(m message) {
 // shared adds a process that dies along with the last victim.
 func (p *Parser) shared(b []byte) bool {
 	pid, rest, ok := scan.PID(b[bytes.Index(b, []byte(lines.KillMark))+len(lines.KillMark):])
-	if !ok || !scan.HasPrefix(rest, " (") || len(p.held) == 0 {
-		return false
-	}
 	end := bytes.LastIndex(rest, []byte(") sharing same memory"))
-	if end < 2 {
+	if !ok || !scan.HasPrefix(rest, " (") || end < 2 || len(p.held) == 0 {
 		return false
 	}
 	last := &p.held[len(p.held)-1]
@@ -560,14 +542,9 @@ func (p *Parser) shared(b []byte) bool {
 }
 
 // reportFor finds the open report that a decision belongs to: by caller where
-// the log has it, else the one that fits best, of equals the one touched last.
-func (p *Parser) reportFor(l *lines.Line, m message, fits func(*report) int) *report {
-	best, _ := p.bestReport(l, m, fits)
-	return best
-}
-
-// bestReport also says how well it fits.
-func (p *Parser) bestReport(l *lines.Line, m message, fits func(*report) int) (best *report, most int) {
+// the log has it, else the one that fits best, of equals the one touched last. It also
+// says how well that fits.
+func (p *Parser) reportFor(l *lines.Line, m message, fits func(*report) int) (best *report, most int) {
 	for i := len(p.open) - 1; i >= 0; i-- {
 		r := p.open[i]
 		cgroup := r.scope == oom.ScopeCgroup
@@ -596,15 +573,15 @@ const (
 	fitsPID
 )
 
-func scoreFits(r *report, s *scoreLine) int {
+func scoreFits(r *report, k *killLine) int {
 	switch {
-	case r.scored || r.chosen.known && r.chosen.pid != s.pid:
+	case r.scored || r.chosen.known && r.chosen.pid != k.pid:
 		return fitsNot
 	case r.chosen.known:
 		return fitsPID
-	case r.tasks.find(s.pid) != nil:
+	case r.tasks.find(k.pid) != nil:
 		return fitsTable
-	case r.trigger.Comm == s.comm:
+	case r.trigger.Comm == k.v.Comm:
 		return fitsTrigger
 	}
 	return fitsAny
@@ -634,14 +611,14 @@ func killFits(r *report, k *killLine) int {
 func (p *Parser) summary(l *lines.Line, b []byte) {
 	s, ok := parseSummary(b)
 	if !ok {
-		if r := p.reportFor(l, message{}, withoutChoice); r != nil && r.takeCut(&s) {
+		if r, _ := p.reportFor(l, message{}, withoutChoice); r != nil && r.takeCut(&s) {
 			p.touch(r, l)
 			return
 		}
 		p.unplaced(l, b)
 		return
 	}
-	r := p.reportFor(l, message{}, func(r *report) int { return summaryFits(r, &s) })
+	r, _ := p.reportFor(l, message{}, func(r *report) int { return summaryFits(r, &s) })
 	if r == nil {
 		p.endHeadless()
 		r = p.newReport(l, true)
@@ -706,7 +683,7 @@ func summaryFits(r *report, s *summary) int {
 
 // exiting handles a victim that was dying before it could be killed.
 func (p *Parser) exiting(l *lines.Line, k *killLine) {
-	r := p.reportFor(l, k.message, func(r *report) int { return killFits(r, k) })
+	r, _ := p.reportFor(l, k.message, func(r *report) int { return killFits(r, k) })
 	if r == nil {
 		r = p.newReport(l, true)
 	}
@@ -800,7 +777,7 @@ func triggerTID(rec *oom.Record) int32 {
 
 // withoutVictim takes the report that ends without a kill.
 func (p *Parser) withoutVictim(l *lines.Line) *report {
-	r := p.reportFor(l, message{}, withoutChoice)
+	r, _ := p.reportFor(l, message{}, withoutChoice)
 	if r == nil {
 		r = p.newReport(l, true)
 	}
@@ -808,7 +785,7 @@ func (p *Parser) withoutVictim(l *lines.Line) *report {
 	case r.scope != "":
 	case r.hasLimit, r.stackAtLimit():
 		r.scope = oom.ScopeCgroup
-	case r.mem.seen:
+	case r.mem.lines > 0:
 		r.scope = oom.ScopeSystem
 	}
 	p.keepText(r, l, p.o.KeepText)
@@ -860,12 +837,9 @@ func (p *Parser) end(r *report) {
 // killedSince says whether a kill came so close before a report without a header that these
 // may be its own lines, in another order.
 func (p *Parser) killedSince(r *report) bool {
-	for _, inc := range p.recent {
-		if r.within(&inc.last, -reportWait, reportWait) && p.tick-inc.lastTick <= reportLines {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(p.recent, func(inc *incident) bool {
+		return r.within(&inc.last, -reportWait, reportWait) && p.tick-inc.lastTick <= reportLines
+	})
 }
 
 // killedBefore says whether the kill that a report decided on was given just before it. That
@@ -910,7 +884,7 @@ func (p *Parser) endedWithout(r *report, rec *oom.Record, pid int32) {
 // unplacedReport tells of lines that no decision came to. A page allocation's
 // failure ends in the same ones.
 func (p *Parser) unplacedReport(r *report) {
-	if r.lines == 0 || r.stage <= stageMemory && p.foreignSeen && p.tick-p.foreignTick <= interleaved {
+	if r.lines == 0 || r.stage <= stageMemory && p.foreignTick > 0 && p.tick-p.foreignTick <= interleaved {
 		return
 	}
 	p.stats.Unplaced += uint64(r.lines)
@@ -966,10 +940,5 @@ func (p *Parser) lost() {
 
 // waiting says whether a kill waits for the next line.
 func (p *Parser) waiting() bool {
-	for i := range p.held {
-		if !p.held[i].out {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(p.held, func(h held) bool { return !h.out })
 }

@@ -150,18 +150,14 @@ func (r *report) fill(rec *oom.Record, k *killLine) {
 func (r *report) victim(k *killLine) *oom.Victim {
 	v, row := k.v, r.tasks.find(k.pid)
 	v.PID, v.TID, v.RSSBytes, v.PgtablesBytes = oom.Some(k.pid), oom.Some(k.pid), k.rss(), k.tablesBytes(row)
-	isChosen := r.isChosen(k, row)
-	if isChosen {
+	if r.isChosen(k, row) {
 		// The summary names the process, the kill line the thread that still
 		// has the memory.
-		if !r.scored {
+		if v.Score = r.score; !r.scored {
 			v.PID = oom.Some(r.chosen.pid)
 		}
 		v.Cgroup, r.chosenGone = r.victimCgroup, true
 		v.UID = either(v.UID, r.chosen.uid)
-	}
-	if r.scored && isChosen {
-		v.Score = r.score
 	}
 	if row != nil {
 		row.fill(&v, r.pageBytes(k))

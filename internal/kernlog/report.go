@@ -211,7 +211,7 @@ func (r *report) panicsWithoutLimit() bool { return r.before(4, 2) && r.mem.pani
 
 // memory is what Mem-Info says, where it is this report's.
 func (r *report) memory(page uint64) *oom.Memory {
-	if r.scope == oom.ScopeCgroup && r.mem.seen && !r.printsMemory() {
+	if r.scope == oom.ScopeCgroup && r.mem.lines > 0 && !r.printsMemory() {
 		r.doubtful, r.mem.mixed = true, true
 	}
 	if r.mem.mixed || r.mem.foreign {
@@ -228,7 +228,7 @@ func (r *report) missing(k *killLine) bool {
 		return r.stackState == stackNone || r.stackState == stackForeign || r.stackMixed || r.mem.missingOld()
 	}
 	if !r.hasCPU || r.stackState == stackNone || r.stackState == stackForeign || r.stackMixed || !r.tasks.headed ||
-		r.mem.seen && !r.mem.swapTotalKB.Known && r.tasks.swapped() {
+		r.mem.lines > 0 && !r.mem.swapTotalKB.Known && r.tasks.swapped() {
 		return true
 	}
 	if r.scope == oom.ScopeCgroup && !r.panicsWithoutLimit() {

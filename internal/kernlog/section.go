@@ -301,7 +301,7 @@ func (r *report) count(l *lines.Line, b []byte) {
 
 // foreign handles the first line of another allocation's report.
 func (p *Parser) foreign(l *lines.Line) {
-	p.foreignSeen, p.foreignTick = true, p.tick
+	p.foreignTick = p.tick
 	for _, r := range p.open {
 		if p.now.sameOrigin(&r.stamp) && r.stage <= stageMemory && !otherCaller(l.Caller, r.caller) {
 			r.interrupt()
@@ -311,12 +311,7 @@ func (p *Parser) foreign(l *lines.Line) {
 
 // openHere says whether a report of the same machine is open.
 func (p *Parser) openHere() bool {
-	for _, r := range p.open {
-		if p.now.sameOrigin(&r.stamp) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(p.open, func(r *report) bool { return p.now.sameOrigin(&r.stamp) })
 }
 
 // pick finds the reports that a line can belong to, best first. With the caller
@@ -449,7 +444,6 @@ func (r *report) applyStat(b []byte) bool {
 }
 
 func (m *memInfo) apply(k part, b []byte) {
-	m.seen = true
 	m.lines++
 	switch k {
 	case partPages:
@@ -497,7 +491,6 @@ func (m *memInfo) applySite(k part, b []byte) bool {
 	default:
 		return false
 	}
-	m.seen = true
 	m.lines++
 	return true
 }

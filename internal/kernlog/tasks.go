@@ -169,11 +169,7 @@ func rowPart(b []byte) part {
 func numbers(b []byte, into []int64) (int, []byte) {
 	for i := range into {
 		f, rest := scan.Field(b)
-		neg := len(f) > 0 && f[0] == '-'
-		digits := f
-		if neg {
-			digits = f[1:]
-		}
+		digits, neg := bytes.CutPrefix(f, []byte("-"))
 		v, tail, ok := scan.Uint(digits)
 		if !ok || len(tail) > 0 || v > math.MaxInt64 {
 			return i, b
@@ -419,10 +415,8 @@ func (t *taskTable) find(pid int32) *row {
 
 // name is a task's, if it is among those whose names are kept.
 func (t *taskTable) name(pid int32) string {
-	for i := range t.top {
-		if t.top[i].pid == pid {
-			return t.top[i].name
-		}
+	if i := slices.IndexFunc(t.top, func(w worst) bool { return w.pid == pid }); i >= 0 {
+		return t.top[i].name
 	}
 	return ""
 }

@@ -50,7 +50,7 @@ func (p *Parser) tornKill(l *lines.Line, b []byte) (k killLine, ok bool) {
 	if !ok || !k.bare || !scan.HasPrefix(rest, " (") {
 		return k, false
 	}
-	r := p.reportFor(l, k.message, func(r *report) int {
+	r, _ := p.reportFor(l, k.message, func(r *report) int {
 		if r.scored && r.tasks.find(k.pid) != nil {
 			return fitsTable
 		}
