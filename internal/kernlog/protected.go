@@ -52,7 +52,7 @@ func (r *report) protectedLevel(page uint64) []oom.CgroupLimit {
 	case !r.from(7, 0):
 		return nil
 	}
-	if most := max(least.Value, low.Value); most > ceiling || most == 0 {
+	if biggest := max(least.Value, low.Value); biggest > ceiling || biggest == 0 {
 		return nil
 	}
 	if least.Value > 0 {
