@@ -42,16 +42,6 @@ func (p *Parser) before(r *report) *begun {
 	return nil
 }
 
-// again says whether a report without its end was read before.
-func (p *Parser) again(r *report) bool {
-	if p.before(r) == nil {
-		return false
-	}
-	p.stats.Duplicates++
-	p.reuse(r)
-	return true
-}
-
 // worth orders what a report may come to by how much it says.
 func worth(rec *oom.Record) int {
 	n := 2 * slices.Index([]oom.Kind{oom.KindOOM, oom.KindNoVictim, oom.KindPanic, oom.KindKill}, rec.Kind)
@@ -69,7 +59,7 @@ func (p *Parser) decided(r *report, rec *oom.Record) bool {
 	old := p.before(r)
 	if old == nil {
 		if len(p.begun) == maxBegun {
-			p.begun = append(p.begun[:0], p.begun[1:]...)
+			p.begun = slices.Delete(p.begun, 0, 1)
 		}
 		p.begun = append(p.begun, now)
 		return true

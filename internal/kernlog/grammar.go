@@ -140,10 +140,10 @@ func unfinishedKill(b []byte) bool {
 		return !ok
 	case scan.Contains(b, lines.KilledMark):
 		k, ok := parseKilled(b, false)
-		return !ok || k.cut || b[len(b)-1] == ',' || scan.Contains(b, ", UID:") && !k.adj.Known
+		return !ok || k.cut || b[len(b)-1] == ',' || scan.Contains(b, ", UID:") && !k.v.OOMScoreAdj.Known
 	case scan.Contains(b, vzMark):
 		k, ok := parseVZ(b)
-		return !ok || !k.totalVM.Known || b[len(b)-1] == ','
+		return !ok || !k.v.TotalVMBytes.Known || b[len(b)-1] == ','
 	case lines.WithinKill(b):
 		return true
 	case killIndex(b) >= 0:

@@ -3,35 +3,23 @@ package kernlog
 import (
 	"bytes"
 	"math"
+	"slices"
 	"strings"
 
 	"github.com/oomtrace/oomtrace/internal/kernlog/scan"
 	"github.com/oomtrace/oomtrace/internal/oom"
 )
 
-const (
-	maxFrames = 64
-)
+const maxFrames = 64
 
 // parseHeader reads what stands right of the comm: "gfp_mask=0x14200ca(NAMES),
 // nodemask=(null), order=0, oom_score_adj=0". The names come with 4.6, the
-// nodemask stands here from 4.10 to 4.20. False when there is not even a mask.
-func (r *report) parseHeader(comm, b []byte) bool {
-	head := b
-	b, ok := scan.After(b, "gfp_mask=")
-	if !ok {
-		return false
-	}
-	mask, rest, ok := scan.Hex(b)
-	if !ok {
-		return false
-	}
+// nodemask stands here from 4.10 to 4.20.
+func (r *report) parseHeader(comm, b []byte) {
+	before, b, _ := bytes.Cut(b, []byte("gfp_mask=")) // linux-next has had it last
+	mask, rest, _ := scan.Hex(b)
 	t := &r.trigger
 	t.Comm = scan.Keep(bytes.TrimRight(comm, " "))
-	before := b[:0]
-	if i := bytes.Index(head, []byte("gfp_mask=")); i > 0 {
-		before = head[:i] // linux-next has had it last
-	}
 	if hidden := len(rest) > 0 && rest[0] != '(' && rest[0] != ',' && rest[0] != ' '; hidden {
 		rest = rest[max(0, bytes.IndexByte(rest, '(')):] // "0x62****": people hide digits
 	} else if mask <= math.MaxUint32 {
@@ -47,7 +35,6 @@ func (r *report) parseHeader(comm, b []byte) bool {
 	r.parseOrder(rest)
 	r.oldAdj = scan.Contains(rest, " oom_adj=")
 	r.old = len(comm) == 0 || scan.Contains(rest, "oomkilladj=")
-	return true
 }
 
 // parseOrder reads the header's end, which can come as a line of its own when
@@ -62,17 +49,10 @@ func (r *report) parseOrder(b []byte) {
 		}
 		t.Nodemask = nodeList(mask)
 	}
-	if s, ok := scan.After(b, "order="); ok {
-		if v, _, ok := scan.Int32(s); ok {
-			t.Order = oom.Some(v)
-			r.sysrq = v == -1
-		}
+	if order := keyed(b, "order=", scan.Int32); order.Known {
+		t.Order, r.sysrq = order, order.Value == -1
 	}
-	if s, ok := scan.After(b, "oom_score_adj="); ok {
-		if v, _, ok := scan.Int32(s); ok {
-			t.OOMScoreAdj = oom.Some(v)
-		}
-	}
+	t.OOMScoreAdj = either(keyed(b, "oom_score_adj=", scan.Int32), t.OOMScoreAdj)
 }
 
 // nodeList is the kernel's list of nodes; a null mask means no restriction.
@@ -112,19 +92,13 @@ func (r *report) parseCPU(b []byte) bool {
 	if comm := r.trigger.Comm; !r.headless && comm != "" && !strings.HasPrefix(scan.Keep(tail), comm) {
 		return false
 	}
-	s, ok := scan.After(head, "PID: ")
-	if !ok {
-		s, ok = scan.After(head, "Pid: ")
+	key := "PID: "
+	if !scan.Contains(head, key) {
+		key = "Pid: "
 	}
-	if ok {
-		if v, _, ok := scan.PID(s); ok {
-			r.trigger.TID = oom.Some(v)
-		}
-	}
-	if s, ok := scan.After(head, "UID: "); ok {
-		if v, _, ok := scan.Uint(s); ok && v <= math.MaxUint32 {
-			r.trigger.UID = oom.Some(uint32(v))
-		}
+	r.trigger.TID = either(keyed(head, key, scan.PID), r.trigger.TID)
+	if uid := keyed(head, "UID: ", scan.Uint); uid.Known {
+		r.trigger.UID = either(uidOf(uid.Value), r.trigger.UID)
 	}
 	r.kernel, r.hasCPU = release(b), true
 	return true
@@ -238,12 +212,10 @@ func asksForKill(b []byte) bool {
 }
 
 func allHex(b []byte) bool {
-	for _, c := range b {
-		if _, ok := scan.HexDigit(c); !ok {
-			return false
-		}
-	}
-	return true
+	return !slices.ContainsFunc(b, func(c byte) bool {
+		_, ok := scan.HexDigit(c)
+		return !ok
+	})
 }
 
 // printing says whether a frame belongs to the printing of the report.
@@ -261,12 +233,8 @@ func printing(name []byte) bool {
 // chargesCgroup says whether a frame is one that only a cgroup's limit leads to an OOM through
 // (mem_cgroup_handle_oom up to 3.11).
 func chargesCgroup(name []byte) bool {
-	symbol, _, _ := bytes.Cut(name, []byte("+"))
-	switch string(symbol) {
-	case "mem_cgroup_out_of_memory", "mem_cgroup_oom_synchronize", "mem_cgroup_handle_oom":
-		return true
-	}
-	return false
+	return scan.HasPrefix(name, "mem_cgroup_out_of_memory+") || scan.HasPrefix(name, "mem_cgroup_oom_synchronize+") ||
+		scan.HasPrefix(name, "mem_cgroup_handle_oom+")
 }
 
 // addFrame adds a frame that says something of the way into the allocator.

@@ -1,6 +1,8 @@
 package kernlog
 
 import (
+	"slices"
+
 	"github.com/oomtrace/oomtrace/internal/kernlog/lines"
 	"github.com/oomtrace/oomtrace/internal/kernlog/scan"
 	"github.com/oomtrace/oomtrace/internal/oom"
@@ -8,28 +10,26 @@ import (
 
 // reaper handles the outcome of the OOM reaper.
 func (p *Parser) reaper(l *lines.Line, b []byte) {
-	x, ok := parseReaper(b)
+	k, gaveUp, ok := parseReaper(b)
 	if !ok {
 		p.unplaced(l, b)
 		return
 	}
-	s := stampOf(l)
-	exit := &oom.Exit{
-		Reaped: oom.Some(!x.gaveUp), AnonRSSBytes: x.anon, FileRSSBytes: x.file, ShmemRSSBytes: x.shmem,
-		RSSBytes: scan.Sum(x.anon, x.file, x.shmem),
-	}
-	if x.gaveUp {
+	exit, h := &oom.Exit{
+		Reaped: oom.Some(!gaveUp), AnonRSSBytes: k.v.AnonRSSBytes, FileRSSBytes: k.v.FileRSSBytes, ShmemRSSBytes: k.v.ShmemRSSBytes,
+		RSSBytes: scan.Sum(k.v.AnonRSSBytes, k.v.FileRSSBytes, k.v.ShmemRSSBytes),
+	}, p.heldKill(k.pid)
+	if gaveUp {
 		exit.ReaperGaveUp = oom.Some(true)
 	}
-	h := p.heldKill(x.pid, &s)
 	if h != nil {
-		if gap, ok := s.since(&h.at); ok && gap >= 0 && s.fine() && h.at.fine() {
+		if gap, ok := p.now.since(&h.at); ok && gap >= 0 && p.now.fine() && h.at.fine() {
 			exit.ReapedAfterNS = oom.Some(uint64(gap))
 		}
 	}
 	switch {
 	case p.o.ExitRecords:
-		p.exitRecord(&s, &x, exit, h)
+		p.exitRecord(&k, exit, h)
 	case h == nil:
 		p.stats.Reaped++
 	default:
@@ -42,19 +42,19 @@ func (p *Parser) reaper(l *lines.Line, b []byte) {
 }
 
 // heldKill finds the kill that the reaper speaks of, by the thread.
-func (p *Parser) heldKill(tid int32, s *stamp) *held {
+func (p *Parser) heldKill(tid int32) *held {
 	for i := len(p.held) - 1; i >= 0; i-- {
-		if h := &p.held[i]; h.tid == tid && !h.done && s.sameOrigin(&h.at) {
+		if h := &p.held[i]; h.tid == tid && !h.done && p.now.sameOrigin(&h.at) {
 			return h
 		}
 	}
 	return nil
 }
 
-func (p *Parser) exitRecord(s *stamp, x *reaperLine, exit *oom.Exit, h *held) {
-	rec := p.base(oom.KindExit, s, x.pid)
+func (p *Parser) exitRecord(k *killLine, exit *oom.Exit, h *held) {
+	rec := p.base(oom.KindExit, &p.now, k.pid)
 	rec.Exit = exit
-	rec.Victim = &oom.Victim{PID: oom.Some(x.pid), TID: oom.Some(x.pid), Comm: x.comm}
+	rec.Victim = &oom.Victim{PID: oom.Some(k.pid), TID: oom.Some(k.pid), Comm: k.v.Comm}
 	if h != nil {
 		rec.Incident, rec.Victim.PID = h.rec.Incident, h.rec.Victim.PID
 		h.done = true
@@ -77,9 +77,7 @@ func (p *Parser) emit(rec *oom.Record) {
 // line has shown whether it was an oom.group's.
 func (p *Parser) hold(h held) {
 	p.held = append(p.held, h)
-	if len(p.held) > maxHeld {
-		p.drop(len(p.held) - maxHeld)
-	}
+	p.drop(max(0, len(p.held)-maxHeld))
 }
 
 // settle gives out the kills that wait for no more than the next line. What is
@@ -100,9 +98,7 @@ func (p *Parser) drop(n int) {
 			p.giveHeld(&p.held[i])
 		}
 	}
-	rest := copy(p.held, p.held[n:])
-	clear(p.held[rest:])
-	p.held = p.held[:rest]
+	p.held = slices.Delete(p.held, 0, n)
 }
 
 // release drops, in order, what need not wait any longer.
@@ -110,13 +106,10 @@ func (p *Parser) release(now *stamp) {
 	n := 0
 	for ; n < len(p.held); n++ {
 		h := &p.held[n]
-		gap, ok := now.since(&h.at)
-		late := p.tick-h.tick > reaperLines || ok && now.sameOrigin(&h.at) && (gap > reaperWait || gap < -clockSlack)
+		late := p.tick-h.tick > reaperLines || now.sameOrigin(&h.at) && !now.within(&h.at, -clockSlack, reaperWait)
 		if !late && (!h.done || p.o.ExitRecords) {
 			break
 		}
 	}
-	if n > 0 {
-		p.drop(n)
-	}
+	p.drop(n)
 }

@@ -9,17 +9,15 @@ import (
 )
 
 func (p *Parser) kill(l *lines.Line, k *killLine) {
-	s := stampOf(l)
-	if inc := p.groupOf(l, k, &s); inc != nil {
+	if inc := p.groupOf(l, k); inc != nil {
 		p.groupKill(l, inc, k)
 		return
 	}
-	if h := p.repeated(k, &s); h != nil && !p.replace(l, k, h) {
-		p.reportAgain(l, k, h)
+	if h := p.repeated(k); h != nil && !p.replace(l, k, h) {
 		return
 	}
-	r, fit := p.bestReport(l, k.message, func(r *report) int { return killFits(r, k) })
-	if fit < fitsPID && p.late(k, &s) {
+	r, fit := p.reportFor(l, k.message, func(r *report) int { return killFits(r, k) })
+	if fit < fitsPID && p.late(k) {
 		return
 	}
 	if r != nil && r.headless && r.stage < stageTasks && !r.limitMet() {
@@ -33,13 +31,13 @@ func (p *Parser) kill(l *lines.Line, k *killLine) {
 	r.note(k.message)
 	if !r.chosen.known && !k.bare && !r.grouped {
 		// The only line that names a process, so it is the one that was chosen.
-		r.chosen, r.assumed = chosen{known: true, pid: k.pid, comm: k.comm, uid: k.uid}, true
+		r.chosen, r.assumed = chosen{known: true, pid: k.pid, comm: k.v.Comm, uid: k.v.UID}, true
 	}
 	inc := &incident{rep: r, id: p.incidentID(&r.stamp, k.pid), killed: map[int32]bool{}, message: k.message, grouped: r.grouped}
 	p.remember(inc)
 	rec := p.groupKill(l, inc, k)
 	if fit == fitsOpen && !r.headless {
-		r.claim = &claim{rec: rec, inc: inc, kill: *k, at: s}
+		r.claim = &claim{rec: rec, inc: inc, kill: *k, at: p.now}
 		return
 	}
 	p.decided(r, rec)
@@ -74,45 +72,28 @@ func (p *Parser) unclaim(r *report) {
 			Schema: h.rec.Schema, ID: h.rec.ID, Kind: h.rec.Kind, Source: h.rec.Source, Hooks: h.rec.Hooks, UptimeNS: h.rec.UptimeNS,
 			Time: h.rec.Time, Node: h.rec.Node, BootID: h.rec.BootID, Kernel: p.o.Kernel,
 		}
-		alone.fill(&rec, &c.kill)
-		rec.Victim = alone.victim(&c.kill)
+		p.fill(alone, &rec, &c.kill)
 		rec.Incident = p.incidentID(&c.at, c.kill.pid)
 		*h.rec, c.inc.rep, c.inc.id = rec, alone, rec.Incident
 	}
 }
 
 // dropClaimed closes the reports that a kill has taken: another one begins.
-func (p *Parser) dropClaimed(s *stamp) {
-	for i := 0; i < len(p.open); {
-		if r := p.open[i]; r.claim != nil && s.sameOrigin(&r.stamp) {
-			p.remove(r)
-			continue
-		}
-		i++
-	}
-}
-
-// reportAgain closes the report of a kill that has a record already: the log has both
-// twice. An oom.group's other victims follow that too.
-func (p *Parser) reportAgain(l *lines.Line, k *killLine, h *held) {
-	r, fit := p.bestReport(l, k.message, func(r *report) int { return killFits(r, k) })
-	if r == nil || fit < fitsTrigger || r.began <= h.tick && ownReport(r, k) == fitsNot {
-		return
-	}
-	p.remember(&incident{rep: r, id: h.rec.Incident, killed: map[int32]bool{k.pid: true}, message: k.message, last: stampOf(l), lastTick: p.tick})
-	p.remove(r)
+func (p *Parser) dropClaimed() {
+	p.open = slices.DeleteFunc(p.open, func(r *report) bool { return r.claim != nil && p.now.sameOrigin(&r.stamp) })
 }
 
 // secondLine takes an oom.group's chosen task, once more: the first line is printed before the
 // task dies, the second while it does. Another log may hold one of them.
-func (p *Parser) secondLine(inc *incident, k *killLine, s *stamp) {
+func (p *Parser) secondLine(inc *incident, k *killLine) {
 	own := slices.IndexFunc(p.held, func(h held) bool { return h.tid == k.pid && h.rec.Incident == inc.id && !h.out })
 	if own < 0 {
 		return
 	}
-	p.held[own].second = k
+	second := *k
+	p.held[own].second = &second
 	for i := range p.held[:own] {
-		if h := &p.held[i]; h.bare() && h.sameKill(k, s) && p.tick-h.tick <= interleaved {
+		if h := &p.held[i]; h.bare() && h.sameKill(k, &p.now) && p.tick-h.tick <= interleaved {
 			p.stats.Duplicates++
 			p.stats.Kills--
 			p.held = slices.Delete(p.held, i, i+1)
@@ -129,34 +110,40 @@ func (h *held) bare() bool {
 // sameKill says whether a kill line can be that of a record.
 func (h *held) sameKill(k *killLine, s *stamp) bool {
 	v := h.rec.Victim
-	if h.tid != k.pid || h.rec.Kind != oom.KindKill || v.Comm != k.comm || !s.sameOrigin(&h.at) {
+	if h.tid != k.pid || h.rec.Kind != oom.KindKill || v.Comm != k.v.Comm || !s.sameOrigin(&h.at) {
 		return false
 	}
 	gap, ok := s.since(&h.at)
 	if ok && s.fine() && h.at.fine() {
 		return gap.Abs() <= clockSlack // none is killed twice so soon: an oom.group's chosen task
 	}
-	return (!ok || gap <= loggedWithin) && (k.agrees(v) || h.second != nil && k.agrees(h.second.victim()))
+	return (!ok || gap <= loggedWithin) && (k.agrees(v) || h.second != nil && k.agrees(&h.second.v))
 }
 
-// replace drops the record of a kill line alone, of which the report comes now.
+// replace drops the record of a kill line alone, of which the report comes now. Else the log has
+// both twice, and the report is closed: an oom.group's other victims follow that too.
 func (p *Parser) replace(l *lines.Line, k *killLine, h *held) bool {
-	r, fit := p.bestReport(l, k.message, func(r *report) int { return killFits(r, k) })
-	if r == nil || fit < fitsTrigger || r.began <= h.tick || !h.bare() {
-		return false
+	r, fit := p.reportFor(l, k.message, func(r *report) int { return killFits(r, k) })
+	switch {
+	case r == nil || fit < fitsTrigger:
+	case r.began > h.tick && h.bare():
+		p.stats.Kills--
+		i := slices.IndexFunc(p.held, func(o held) bool { return o.rec == h.rec })
+		p.held = slices.Delete(p.held, i, i+1)
+		return true
+	case r.began > h.tick || ownReport(r, k) != fitsNot:
+		p.remember(&incident{rep: r, id: h.rec.Incident, killed: map[int32]bool{k.pid: true}, message: k.message, last: p.now, lastTick: p.tick})
+		p.remove(r)
 	}
-	p.stats.Kills--
-	i := slices.IndexFunc(p.held, func(o held) bool { return o.rec == h.rec })
-	p.held = slices.Delete(p.held, i, i+1)
-	return true
+	return false
 }
 
 // repeated handles a kill line that is there twice; one of the two may be cut. What it
 // says more is taken over by the kill's first record, which is returned.
-func (p *Parser) repeated(k *killLine, s *stamp) *held {
+func (p *Parser) repeated(k *killLine) *held {
 	for i := len(p.held) - 1; i >= 0; i-- {
 		h := &p.held[i]
-		if !h.sameKill(k, s) || p.tick-h.tick > interleaved {
+		if !h.sameKill(k, &p.now) || p.tick-h.tick > interleaved {
 			continue
 		}
 		if !h.out && (h.second == nil || k.agrees(h.rec.Victim)) {
@@ -168,15 +155,11 @@ func (p *Parser) repeated(k *killLine, s *stamp) *held {
 	return nil
 }
 
-// victim has the line's sizes alone.
-func (k *killLine) victim() *oom.Victim {
-	return &oom.Victim{TotalVMBytes: k.totalVM, AnonRSSBytes: k.anon, FileRSSBytes: k.file, ShmemRSSBytes: k.shmem}
-}
-
 // agrees says whether no number of a kill line is another one than a record's.
 func (k *killLine) agrees(v *oom.Victim) bool {
 	for _, f := range [...]struct{ a, b oom.Opt[uint64] }{
-		{k.totalVM, v.TotalVMBytes}, {k.anon, v.AnonRSSBytes}, {k.file, v.FileRSSBytes}, {k.shmem, v.ShmemRSSBytes},
+		{k.v.TotalVMBytes, v.TotalVMBytes}, {k.v.AnonRSSBytes, v.AnonRSSBytes},
+		{k.v.FileRSSBytes, v.FileRSSBytes}, {k.v.ShmemRSSBytes, v.ShmemRSSBytes},
 	} {
 		if f.a.Known && f.b.Known && f.a != f.b {
 			return false
@@ -187,11 +170,10 @@ func (k *killLine) agrees(v *oom.Victim) bool {
 
 // late handles the line of a kill that was given already, from the kernel's
 // choice. False when there is none such.
-func (p *Parser) late(k *killLine, s *stamp) bool {
+func (p *Parser) late(k *killLine) bool {
 	for i := range p.ended {
 		e := &p.ended[i]
-		gap, ok := s.since(&e.at)
-		if e.pid != k.pid || !s.sameOrigin(&e.at) || p.tick-e.tick > reportLines || ok && (gap > reportWait || gap < -clockSlack) {
+		if e.pid != k.pid || p.tick-e.tick > reportLines || !p.now.within(&e.at, -clockSlack, reportWait) {
 			continue
 		}
 		for j := range p.held {
@@ -199,7 +181,7 @@ func (p *Parser) late(k *killLine, s *stamp) bool {
 				k.complete(h.rec, e.row)
 			}
 		}
-		p.ended = append(p.ended[:i], p.ended[i+1:]...)
+		p.ended = slices.Delete(p.ended, i, i+1)
 		return true
 	}
 	return false
@@ -211,73 +193,48 @@ func (k *killLine) complete(rec *oom.Record, row *row) {
 	if rec.Scope == "" {
 		rec.Scope = k.scope
 	}
-	for _, f := range [...]struct{ to, from *oom.Opt[uint64] }{
-		{&v.TotalVMBytes, &k.totalVM}, {&v.AnonRSSBytes, &k.anon}, {&v.FileRSSBytes, &k.file}, {&v.ShmemRSSBytes, &k.shmem},
-	} {
-		if f.from.Known {
-			*f.to = *f.from
-		}
-	}
-	if rss := k.rss(); rss.Known {
-		v.RSSBytes = rss
-	}
-	if tables := k.tablesBytes(row); tables.Known {
-		v.PgtablesBytes = tables
-	}
-	if k.uid.Known {
-		v.UID = k.uid
-	}
-	if k.adj.Known {
-		v.OOMScoreAdj = k.adj
-	}
+	v.TotalVMBytes = either(k.v.TotalVMBytes, v.TotalVMBytes)
+	v.AnonRSSBytes = either(k.v.AnonRSSBytes, v.AnonRSSBytes)
+	v.FileRSSBytes = either(k.v.FileRSSBytes, v.FileRSSBytes)
+	v.ShmemRSSBytes = either(k.v.ShmemRSSBytes, v.ShmemRSSBytes)
+	v.RSSBytes = either(k.rss(), v.RSSBytes)
+	v.PgtablesBytes = either(k.tablesBytes(row), v.PgtablesBytes)
+	v.UID = either(k.v.UID, v.UID)
+	v.OOMScoreAdj = either(k.v.OOMScoreAdj, v.OOMScoreAdj)
 }
 
 // groupKill writes one victim of an incident; nil if it has a record.
 func (p *Parser) groupKill(l *lines.Line, inc *incident, k *killLine) *oom.Record {
-	s := stampOf(l)
-	inc.last, inc.lastTick = s, p.tick
+	inc.last, inc.lastTick = p.now, p.tick
 	if inc.killed[k.pid] {
-		p.secondLine(inc, k, &s)
+		p.secondLine(inc, k)
 		return nil
 	}
 	if len(inc.killed) < maxRows {
 		inc.killed[k.pid] = true
 	}
-	rec := p.base(oom.KindKill, &s, k.pid)
+	rec := p.base(oom.KindKill, &p.now, k.pid)
 	rec.Incident = inc.id
 	p.keepText(inc.rep, l, p.o.KeepText)
-	inc.rep.fill(rec, k)
-	p.count(inc.rep)
-	rec.Victim = inc.rep.victim(k)
+	p.fill(inc.rep, rec, k)
 	if k.cut && (!inc.rep.old || !k.named) {
 		rec.Incomplete = oom.Some(true)
 	}
 	p.stats.Kills++
-	p.hold(held{rec: rec, at: s, tick: p.tick, tid: k.pid})
+	p.hold(held{rec: rec, at: p.now, tick: p.tick, tid: k.pid})
 	return rec
 }
 
 // groupOf returns the oom.group incident that a kill belongs to, if any: the
 // group's line was seen, the kill came right after, and the task was weighed.
-func (p *Parser) groupOf(l *lines.Line, k *killLine, s *stamp) *incident {
+func (p *Parser) groupOf(l *lines.Line, k *killLine) *incident {
 	for i := len(p.recent) - 1; i >= 0; i-- {
 		inc := p.recent[i]
-		if !inc.grouped && !p.unsaidGroup(inc, k, s) || p.tick-inc.lastTick > reportLines {
+		if !inc.grouped && !p.unsaidGroup(inc, k) || p.tick-inc.lastTick > reportLines || !p.now.within(&inc.last, -clockSlack, groupWait) ||
+			otherCaller(l.Caller, inc.rep.caller) || k.scope != "" && inc.message.scope != "" && k.scope != inc.message.scope {
 			continue
 		}
-		if !s.sameOrigin(&inc.last) {
-			continue
-		}
-		if gap, ok := s.since(&inc.last); ok && (gap < -clockSlack || gap > groupWait) {
-			continue
-		}
-		if l.Caller != 0 && inc.rep.caller != 0 && l.Caller != inc.rep.caller {
-			continue
-		}
-		if k.scope != "" && inc.message.scope != "" && k.scope != inc.message.scope {
-			continue
-		}
-		if p.reportFor(l, k.message, func(r *report) int { return ownReport(r, k) }) != nil {
+		if r, _ := p.reportFor(l, k.message, func(r *report) int { return ownReport(r, k) }); r != nil {
 			continue // a report of its own
 		}
 		t := &inc.rep.tasks
@@ -295,31 +252,31 @@ func (p *Parser) groupOf(l *lines.Line, k *killLine, s *stamp) *incident {
 // unsaidGroup says whether a kill is of an oom.group whose line is lost: one of the tasks
 // that were weighed dies at once after the chosen one, without a report of its own, which
 // the kernel leaves out only after ten in 5 s (oom_rs).
-func (p *Parser) unsaidGroup(inc *incident, k *killLine, s *stamp) bool {
+func (p *Parser) unsaidGroup(inc *incident, k *killLine) bool {
 	if inc != p.recent[len(p.recent)-1] || inc.message.scope != oom.ScopeCgroup || k.scope != oom.ScopeCgroup || inc.rep.tasks.find(k.pid) == nil {
 		return false
 	}
-	gap, ok := s.since(&inc.last)
+	gap, ok := p.now.since(&inc.last)
 	if !ok || gap > time.Second || p.tick-inc.lastTick > interleaved {
 		return false
 	}
-	burst, ok := s.since(&p.headers[p.stats.Reports%uint64(len(p.headers))])
+	burst, ok := p.now.since(&p.headers[p.stats.Reports%uint64(len(p.headers))])
 	return !ok || burst > groupWait
 }
 
 // group marks the last incident as an oom.group's. Without one the lines before it are lost:
 // then it is kept for the kills that follow.
-func (p *Parser) group(l *lines.Line, path string) bool {
+func (p *Parser) group(l *lines.Line, path string) {
 	path = kernelPath(path)
 	var inc *incident
-	s := stampOf(l)
 	for _, i := range p.recent {
-		if s.sameOrigin(&i.last) {
+		if p.now.sameOrigin(&i.last) {
 			inc = i
 		}
 	}
 	if inc == nil {
-		return p.groupBefore(l, path)
+		p.groupBefore(l, path)
+		return
 	}
 	inc.grouped, inc.rep.grouped, inc.rep.groupPath = true, true, path
 	for i := range p.held {
@@ -332,12 +289,11 @@ func (p *Parser) group(l *lines.Line, path string) bool {
 		}
 		rec.Victim.CgroupLimits = grouped(rec.Victim.CgroupLimits, path)
 	}
-	return true
 }
 
 // groupBefore takes the group's line for a report of which the chosen task's kill is lost.
-func (p *Parser) groupBefore(l *lines.Line, path string) bool {
-	r := p.reportFor(l, message{scope: oom.ScopeCgroup}, func(r *report) int {
+func (p *Parser) groupBefore(l *lines.Line, path string) {
+	r, _ := p.reportFor(l, message{scope: oom.ScopeCgroup}, func(r *report) int {
 		if r.grouped {
 			return fitsNot
 		}
@@ -349,13 +305,12 @@ func (p *Parser) groupBefore(l *lines.Line, path string) bool {
 	p.touch(r, l)
 	r.count(l, l.Text)
 	r.grouped, r.groupPath, r.scope, r.stage = true, path, oom.ScopeCgroup, stageScore
-	return true
 }
 
 func (p *Parser) remember(inc *incident) {
 	if len(p.recent) == maxRecent {
 		p.reuse(p.recent[0].rep)
-		p.recent = append(p.recent[:0], p.recent[1:]...)
+		p.recent = slices.Delete(p.recent, 0, 1)
 	}
 	p.recent = append(p.recent, inc)
 }

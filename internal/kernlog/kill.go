@@ -11,13 +11,8 @@ import (
 
 // killLine is what a "Killed process" line says; sizes in bytes.
 type killLine struct {
-	pid  int32
-	comm string
-	uid  oom.Opt[uint32]
-	adj  oom.Opt[int32]
-
-	totalVM, anon, file, shmem, tables oom.Opt[uint64]
-	undivided, swap                    oom.Opt[uint64] // of OpenVZ, which has no parts
+	pid int32
+	v   oom.Victim // as far as it is printed; only OpenVZ prints the resident memory as a whole
 
 	message
 	cut     bool
@@ -63,35 +58,39 @@ var messages = [...]struct {
 	{"] ", message{bare: true}},
 }
 
+// killHead reads "REASON: MARK PID", with the mark at i, and returns what follows.
+func killHead(b []byte, i int, mark string, exact bool) (m message, pid int32, rest []byte, ok bool) {
+	if i < 0 {
+		return m, 0, nil, false
+	}
+	if m, ok = parseMessage(b[:i], exact); !ok {
+		return m, 0, nil, false
+	}
+	pid, rest, ok = scan.PID(b[i+len(mark):])
+	return m, pid, rest, ok
+}
+
 // parseKilled reads "REASON: Killed process PID (COMM) total-vm:1kB, …". The
 // name may hold anything, brackets too: it ends at the last place where the
 // fixed text begins. RHEL 7 and 8 put ", UID n" after the name, RHEL 6 before.
 func parseKilled(b []byte, exact bool) (k killLine, ok bool) {
-	i := bytes.Index(b, []byte(lines.KilledMark))
-	if i < 0 {
+	var rest []byte
+	if k.message, k.pid, rest, ok = killHead(b, bytes.Index(b, []byte(lines.KilledMark)), lines.KilledMark, exact); !ok {
 		return k, false
 	}
-	if k.message, ok = parseMessage(b[:i], exact); !ok {
-		return k, false
-	}
-	pid, rest, ok := scan.PID(b[i+len(lines.KilledMark):])
-	if !ok {
-		return k, false
-	}
-	k.pid = pid
 	if s, found := bytes.CutPrefix(rest, []byte(", UID ")); found {
 		uid, s, ok := scan.Uint(s)
 		if !ok || !scan.HasPrefix(s, ",") {
 			return k, false
 		}
-		k.uid, rest, k.uidFirst = uidOf(uid), s[1:], true
+		k.v.UID, rest, k.uidFirst = uidOf(uid), s[1:], true
 	}
 	if rest, ok = openBracket(rest); !ok {
 		return k, false
 	}
 	for _, mark := range [...]string{") total-vm:", "), UID ", ") vsz:"} {
 		if end := bytes.LastIndex(rest, []byte(mark)); end >= 0 {
-			k.comm = scan.Keep(rest[:end])
+			k.v.Comm = scan.Keep(rest[:end])
 			return k, k.parseSizes(rest[end+1:])
 		}
 	}
@@ -101,7 +100,7 @@ func parseKilled(b []byte, exact bool) (k killLine, ok bool) {
 	if end < 0 {
 		return k, false
 	}
-	k.comm = scan.Keep(rest[:end])
+	k.v.Comm = scan.Keep(rest[:end])
 	// Up to 2.6.32 the line ends here, with a full stop up to 2.6.23.
 	k.noSizes, k.named = string(rest[end+1:]) != ".", len(rest) == end+1
 	k.cut = k.noSizes
@@ -134,15 +133,15 @@ func parseVZ(b []byte) (k killLine, ok bool) {
 	if end < 0 {
 		return k, false
 	}
-	k.comm = scan.Keep(b[2:end])
+	k.v.Comm = scan.Keep(b[2:end])
 	fieldsKB(bytes.ReplaceAll(b[end:], []byte(","), nil), func(name []byte, kb uint64) {
 		switch string(name) {
 		case "vm":
-			k.totalVM = scan.Kilobytes(kb)
+			k.v.TotalVMBytes = scan.Kilobytes(kb)
 		case "rss":
-			k.undivided = scan.Kilobytes(kb)
+			k.v.RSSBytes = scan.Kilobytes(kb)
 		case "swap":
-			k.swap = scan.Kilobytes(kb)
+			k.v.SwapBytes = scan.Kilobytes(kb)
 		}
 	})
 	return k, true
@@ -164,7 +163,7 @@ func (k *killLine) parseSizes(b []byte) bool {
 		if !ok {
 			return false
 		}
-		k.uid, b = uidOf(v), rest
+		k.v.UID, b = uidOf(v), rest
 	}
 	for len(b) > 0 {
 		var f []byte
@@ -188,7 +187,7 @@ func (k *killLine) parseSizes(b []byte) bool {
 			return last
 		}
 	}
-	k.cut = k.cut || !k.totalVM.Known || !k.anon.Known
+	k.cut = k.cut || !k.v.TotalVMBytes.Known || !k.v.AnonRSSBytes.Known
 	return true
 }
 
@@ -203,13 +202,13 @@ func (k *killLine) set(name, value []byte) bool {
 	case "UID":
 		v, rest, ok := scan.Uint(value)
 		if ok && len(rest) == 0 {
-			k.uid = uidOf(v)
+			k.v.UID = uidOf(v)
 		}
 		return ok && len(rest) == 0
 	case "oom_score_adj":
 		v, rest, ok := scan.Int32(value)
 		if ok && len(rest) == 0 && v >= -1000 && v <= 1000 {
-			k.adj = oom.Some(v)
+			k.v.OOMScoreAdj = oom.Some(v)
 		}
 		return ok && len(rest) == 0
 	}
@@ -217,61 +216,55 @@ func (k *killLine) set(name, value []byte) bool {
 	if !ok || !scan.HasPrefix(unit, "kB") && !scan.HasPrefix(unit, "lkB") {
 		return false
 	}
+	to := k.size(name)
+	if to != nil {
+		*to = scan.Kilobytes(v)
+	}
+	return to != nil
+}
+
+// size is where a size of this name goes; nil for another name.
+func (k *killLine) size(name []byte) *oom.Opt[uint64] {
 	switch string(name) {
 	case "total-vm", "vsz":
-		k.totalVM = scan.Kilobytes(v)
+		return &k.v.TotalVMBytes
 	case "anon-rss":
-		k.anon = scan.Kilobytes(v)
+		return &k.v.AnonRSSBytes
 	case "file-rss":
-		k.file = scan.Kilobytes(v)
+		return &k.v.FileRSSBytes
 	case "shmem-rss":
-		k.shmem = scan.Kilobytes(v)
+		return &k.v.ShmemRSSBytes
 	case "pgtables":
-		k.tables = scan.Kilobytes(v)
-	default:
-		return false
+		return &k.v.PgtablesBytes
 	}
-	return true
+	return nil
 }
 
 // tablesBytes is the size of the page tables. 5.4 and 5.5 print bytes and call
 // them kB (fixed by "mm/oom: fix pgtables units mismatch"); where the tasks
 // table or the size of the address space do not decide, it stays unknown.
 func (k *killLine) tablesBytes(r *row) oom.Opt[uint64] {
-	if !k.tables.Known {
-		return k.tables
+	if !k.v.PgtablesBytes.Known {
+		return k.v.PgtablesBytes
 	}
-	printed := k.tables.Value / 1024
+	printed := k.v.PgtablesBytes.Value / 1024
 	switch {
-	case r != nil && !r.tablePages && r.tables == k.tables.Value:
-		return k.tables
-	case r != nil && !r.tablePages && r.tables == printed, printed%defaultPageBytes == 0 && printed > 0 && k.totalVM.Known && k.tables.Value > k.totalVM.Value:
+	case r != nil && !r.tablePages && r.tables.Value == k.v.PgtablesBytes.Value:
+		return k.v.PgtablesBytes
+	case r != nil && !r.tablePages && r.tables.Value == printed, printed%defaultPageBytes == 0 && printed > 0 && k.v.TotalVMBytes.Known && k.v.PgtablesBytes.Value > k.v.TotalVMBytes.Value:
 		return oom.Some(printed)
-	case printed%defaultPageBytes == 0 && printed > 0 && k.tables.Value > scan.Sum(k.anon, k.file).Or(0):
+	case printed%defaultPageBytes == 0 && printed > 0 && k.v.PgtablesBytes.Value > scan.Sum(k.v.AnonRSSBytes, k.v.FileRSSBytes).Or(0):
 		return oom.Opt[uint64]{}
 	}
-	return k.tables
+	return k.v.PgtablesBytes
 }
 
 // rss is the sum of its parts; before 4.5 shared memory counts as file.
 func (k *killLine) rss() oom.Opt[uint64] {
-	if k.undivided.Known {
-		return k.undivided
+	if k.v.RSSBytes.Known {
+		return k.v.RSSBytes
 	}
-	if !k.shmem.Known {
-		return scan.Sum(k.anon, k.file)
-	}
-	return scan.Sum(k.anon, k.file, k.shmem)
-}
-
-// scoreLine is "REASON: Kill process PID (COMM) score N or sacrifice child", the
-// first of two lines up to 5.0: the kernel's choice, of which a child may be
-// killed instead.
-type scoreLine struct {
-	message
-	pid   int32
-	comm  string
-	score oom.Opt[int64]
+	return scan.Sum(k.v.AnonRSSBytes, k.v.FileRSSBytes, oom.Some(k.v.ShmemRSSBytes.Value))
 }
 
 // maxScore is the highest score that an oom_score_adj can make of a task's share of
@@ -287,37 +280,33 @@ func killIndex(b []byte) int {
 	return i
 }
 
-func parseScore(b []byte, exact bool) (s scoreLine, ok bool) {
-	i := killIndex(b)
-	if i < 0 {
-		return s, false
-	}
-	if s.message, ok = parseMessage(b[:i], exact); !ok {
-		return s, false
-	}
-	pid, rest, ok := scan.PID(b[i+len(lines.KillMark):])
-	if !ok {
-		return s, false
+// parseScore reads "REASON: Kill process PID (COMM) score N or sacrifice child", the
+// first of two lines up to 5.0: the kernel's choice, of which a child may be
+// killed instead.
+func parseScore(b []byte, exact bool) (k killLine, ok bool) {
+	var rest []byte
+	if k.message, k.pid, rest, ok = killHead(b, killIndex(b), lines.KillMark, exact); !ok {
+		return k, false
 	}
 	if rest, ok = openBracket(rest); !ok {
-		return s, false
+		return k, false
 	}
 	end := bytes.LastIndex(rest, []byte(") score "))
 	if end < 0 {
-		s.pid, s.comm = pid, scan.Keep(bytes.TrimSuffix(rest, []byte(")")))
-		return s, bytes.HasSuffix(rest, []byte(")")) // cut behind the name
+		k.v.Comm = scan.Keep(bytes.TrimSuffix(rest, []byte(")")))
+		return k, bytes.HasSuffix(rest, []byte(")")) // cut behind the name
 	}
 	v, after, ok := scan.Uint(rest[end+len(") score "):])
 	if !ok {
-		return s, false
+		return k, false
 	}
-	s.pid, s.comm = pid, scan.Keep(rest[:end])
+	k.v.Comm = scan.Keep(rest[:end])
 	// Up to 2.6.35, which ends in "or a child", the score is no share of a thousand, but the
 	// badness itself. Words follow it: at the end of a line it may be cut.
 	if v <= maxScore && len(after) > 0 && !scan.HasPrefix(after, " or a child") {
-		s.score = oom.Some(int64(v))
+		k.v.Score = oom.Some(int64(v))
 	}
-	return s, true
+	return k, true
 }
 
 // summary is the "oom-kill:" line (5.0 and later).
@@ -428,17 +417,13 @@ func (s *summary) parseTask(b []byte) bool {
 	}
 	s.uid, s.pid = uint32(uid), pid
 	const mark = ",task="
-	at := -1
-	for i := max(0, len(b)-maxComm-len(mark)); i < len(b); i++ {
-		if scan.HasPrefix(b[i:], mark) {
-			at = i
-			break
-		}
+	near := max(0, len(b)-maxComm-len(mark))
+	at := near + bytes.Index(b[near:], []byte(mark))
+	if at < near {
+		at = bytes.LastIndex(b, []byte(mark))
 	}
 	if at < 0 {
-		if at = bytes.LastIndex(b, []byte(mark)); at < 0 {
-			return false
-		}
+		return false
 	}
 	s.victimCgroup, s.comm = scan.Keep(b[:at]), scan.Keep(b[at+len(mark):])
 	return true
@@ -459,91 +444,60 @@ func scopeOf(constraint []byte) oom.Scope {
 	return ""
 }
 
-// reaperLine is what the OOM reaper says of a victim (oom_reap_task).
-type reaperLine struct {
-	pid               int32
-	comm              string
-	gaveUp            bool
-	anon, file, shmem oom.Opt[uint64]
-}
-
 const reaperMark = "oom_reaper: "
 
 // parseReaper reads "oom_reaper: reaped process PID (COMM), now anon-rss:0kB, …"
 // and "oom_reaper: unable to reap pid:PID (COMM)".
-func parseReaper(b []byte) (x reaperLine, ok bool) {
+func parseReaper(b []byte) (k killLine, gaveUp, ok bool) {
 	b = b[len(reaperMark):]
-	if s, found := bytes.CutPrefix(b, []byte("unable to reap pid:")); found {
-		x.gaveUp, b = true, s
-	} else if b, found = bytes.CutPrefix(b, []byte("reaped process ")); !found {
-		return x, false
+	if b, gaveUp = bytes.CutPrefix(b, []byte("unable to reap pid:")); !gaveUp {
+		if b, ok = bytes.CutPrefix(b, []byte("reaped process ")); !ok {
+			return k, false, false
+		}
 	}
-	pid, b, ok := scan.PID(b)
-	if !ok || !scan.HasPrefix(b, " (") {
-		return x, false
+	if k.pid, b, ok = scan.PID(b); !ok || !scan.HasPrefix(b, " (") {
+		return k, gaveUp, false
 	}
-	x.pid, b = pid, b[2:]
+	b = b[2:]
 	end := bytes.LastIndex(b, []byte("), now "))
 	if end < 0 {
 		if end = bytes.LastIndexByte(b, ')'); end < 0 {
-			return x, false
+			return k, gaveUp, false
 		}
 	}
-	x.comm = scan.Keep(b[:end])
+	k.v.Comm = scan.Keep(b[:end])
 	for b = b[end+1:]; len(b) > 0; {
 		var f []byte
 		f, b = scan.Field(b)
 		name, value, _ := bytes.Cut(f, []byte(":"))
 		v, unit, ok := scan.Uint(value)
-		if !ok || !scan.HasPrefix(unit, "kB") && !scan.HasPrefix(unit, "lkB") && !scan.HasPrefix(unit, "lulB") {
-			continue
-		}
-		switch string(name) {
-		case "anon-rss":
-			x.anon = scan.Kilobytes(v)
-		case "file-rss":
-			x.file = scan.Kilobytes(v)
-		case "shmem-rss":
-			x.shmem = scan.Kilobytes(v)
+		if to := k.size(name); to != nil && ok && (scan.HasPrefix(unit, "kB") || scan.HasPrefix(unit, "lkB") || scan.HasPrefix(unit, "lulB")) {
+			*to = scan.Kilobytes(v)
 		}
 	}
-	return x, true
+	return k, gaveUp, true
 }
 
 // parseExiting reads "REASON: OOM victim PID (COMM) is already exiting. Skip
 // killing the task" (5.9 and later).
 func parseExiting(b []byte, exact bool) (k killLine, ok bool) {
 	const mark = "OOM victim "
-	i := bytes.Index(b, []byte(mark))
-	end := bytes.LastIndex(b, []byte(") is already exiting"))
-	if i < 0 || end < 0 {
+	var rest []byte
+	k.message, k.pid, rest, ok = killHead(b, bytes.Index(b, []byte(mark)), mark, exact)
+	end := bytes.LastIndex(rest, []byte(") is already exiting"))
+	if !ok || !scan.HasPrefix(rest, " (") || end < len(" (") {
 		return k, false
 	}
-	if k.message, ok = parseMessage(b[:i], exact); !ok {
-		return k, false
-	}
-	pid, rest, ok := scan.PID(b[i+len(mark):])
-	if !ok || !scan.HasPrefix(rest, " (") {
-		return k, false
-	}
-	start := len(b) - len(rest) + 2
-	if start > end {
-		return k, false
-	}
-	k.pid, k.comm = pid, scan.Keep(b[start:end])
+	k.v.Comm = scan.Keep(rest[len(" ("):end])
 	return k, true
 }
 
 // parseGroup reads "Tasks in PATH are going to be killed due to
 // memory.oom.group set" (4.19 and later).
 func parseGroup(b []byte) (path string, ok bool) {
-	b, ok = bytes.CutPrefix(b, []byte("Tasks in "))
-	if !ok {
-		return "", false
-	}
 	i := bytes.LastIndex(b, []byte(" are going to be killed due to memory.oom.group set"))
-	if i < 0 {
+	if b, ok = bytes.CutPrefix(b[:max(i, 0)], []byte("Tasks in ")); !ok {
 		return "", false
 	}
-	return scan.Keep(b[:i]), true
+	return scan.Keep(b), true
 }

@@ -1,6 +1,7 @@
 package kernlog
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -94,11 +95,7 @@ type Kmsg struct {
 // Unless it is to end by itself, records of kind exit come apart from their
 // kills, as with Options.ExitRecords: a kill is not held back for them.
 func OpenKmsg(o KmsgOptions) (*Kmsg, error) {
-	path := o.Path
-	if path == "" {
-		path = kmsgPath
-	}
-	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0)
+	f, err := os.OpenFile(cmp.Or(o.Path, kmsgPath), os.O_RDONLY|unix.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, fmt.Errorf("kernel log: %w", err)
 	}
@@ -116,9 +113,7 @@ func OpenKmsg(o KmsgOptions) (*Kmsg, error) {
 
 func newKmsg(f device, o KmsgOptions) *Kmsg {
 	o.ExitRecords = !o.UntilNow
-	k := &Kmsg{f: f, o: o, buf: make([]byte, kmsgRecord)}
-	k.p = NewParser(k.o.Options)
-	return k
+	return &Kmsg{f: f, o: o, buf: make([]byte, kmsgRecord), p: NewParser(o.Options)}
 }
 
 // Close ends reading; a Read that waits returns an error that wraps
@@ -164,15 +159,13 @@ func (k *Kmsg) Read(ctx context.Context) (*oom.Record, error) {
 		case err == nil:
 		case errors.Is(err, io.EOF):
 			k.ended = true
-			k.tellOverrun()
-			k.p.Flush()
+			k.finish()
 		case ctx.Err() != nil:
 			if !unwatch() { // else its deadline would come into what is read now
 				<-woken
 			}
 			k.drain()
-			k.tellOverrun()
-			k.p.Flush()
+			k.finish()
 			if rec := k.p.Take(); rec != nil {
 				return rec, nil
 			}
@@ -200,18 +193,26 @@ func (k *Kmsg) drain() {
 		if k.f.SetReadDeadline(time.Now().Add(drainFor)) != nil {
 			return
 		}
-		n, err := k.f.Read(k.buf)
-		switch {
-		case errors.Is(err, unix.EPIPE):
-			k.overrun = true
-			k.p.lost()
-		case errors.Is(err, unix.EINTR):
-		case err != nil:
+		if k.next() != nil {
 			return
-		default:
-			k.record(k.buf[:n])
 		}
 	}
+}
+
+// next reads a record, or learns that some were overwritten.
+func (k *Kmsg) next() error {
+	n, err := k.f.Read(k.buf)
+	switch {
+	case errors.Is(err, unix.EPIPE):
+		k.overrun = true
+		k.p.lost()
+	case errors.Is(err, unix.EINTR), errors.Is(err, unix.EAGAIN):
+	case err != nil:
+		return err
+	default:
+		k.record(k.buf[:n])
+	}
+	return nil
 }
 
 // step reads one record of the log.
@@ -227,26 +228,16 @@ func (k *Kmsg) step(ctx context.Context) error {
 	if err := ctx.Err(); err != nil { // it may have ended before the deadline was set
 		return err
 	}
-	n, err := k.f.Read(k.buf)
-	switch {
-	case errors.Is(err, os.ErrDeadlineExceeded):
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		if k.timed = true; waiting { // else it is of a context of before
-			k.p.settle()
-		}
-		return nil
-	case errors.Is(err, unix.EPIPE):
-		k.overrun = true
-		k.p.lost()
-		return nil
-	case errors.Is(err, unix.EINTR), errors.Is(err, unix.EAGAIN):
-		return nil
-	case err != nil:
+	err := k.next()
+	if !errors.Is(err, os.ErrDeadlineExceeded) {
 		return err
 	}
-	k.record(k.buf[:n])
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if k.timed = true; waiting { // else it is of a context of before
+		k.p.settle()
+	}
 	return nil
 }
 
@@ -269,10 +260,12 @@ func (k *Kmsg) record(b []byte) {
 		return
 	}
 	// Before the first record nothing says how many are missing.
-	if missing := h.Seq - k.nextSeq; k.started && h.Seq >= k.nextSeq && (k.overrun || missing > 0) {
+	missing := uint64(0)
+	if k.started && h.Seq > k.nextSeq {
+		missing = h.Seq - k.nextSeq
+	}
+	if k.overrun || missing > 0 {
 		k.lostRecord(&stamp{uptime: h.Uptime}, missing)
-	} else if k.overrun {
-		k.lostRecord(&stamp{uptime: h.Uptime}, 0)
 	}
 	k.started, k.overrun, k.nextSeq = true, false, h.Seq+1
 	if h.Prio>>3 != 0 || !k.p.Busy() && !lines.MayMatter(h.Text) && !orphanStart(h.Text) {
@@ -304,12 +297,13 @@ func (k *Kmsg) wall(uptime oom.Opt[uint64]) time.Time {
 	return time.Now().Add(-time.Duration(ago)).Round(0)
 }
 
-// tellOverrun writes what was lost with no record behind it.
-func (k *Kmsg) tellOverrun() {
+// finish gives out all that is open, after what was lost with no record behind it.
+func (k *Kmsg) finish() {
 	if k.overrun {
 		k.overrun = false
 		k.lostRecord(&stamp{}, 0)
 	}
+	k.p.Flush()
 }
 
 func (k *Kmsg) lostRecord(s *stamp, missing uint64) {
@@ -317,9 +311,6 @@ func (k *Kmsg) lostRecord(s *stamp, missing uint64) {
 	rec := k.p.base(oom.KindLost, s, 0)
 	if missing > 0 {
 		rec.Lost = oom.Some(missing)
-	}
-	if k.p.o.ExitRecords {
-		k.p.settle()
 	}
 	k.p.emit(rec)
 }

@@ -2,6 +2,7 @@ package kernlog
 
 import (
 	"bytes"
+	"slices"
 	"strings"
 
 	"github.com/oomtrace/oomtrace/internal/kernlog/scan"
@@ -40,11 +41,9 @@ func limitCounter(b []byte) string {
 // parseCounter reads "memory: usage 32768kB, limit 32768kB, failcnt 251".
 func (r *report) parseCounter(name string, b []byte) bool {
 	usage, rest, ok := scan.Uint(b[len(name)+len(": usage "):])
-	if !ok || !scan.HasPrefix(rest, "kB, limit ") {
-		return false
-	}
-	limit, rest, ok := scan.Uint(rest[len("kB, limit "):])
-	if !ok || !scan.HasPrefix(rest, "kB") {
+	rest, ok2 := bytes.CutPrefix(rest, []byte("kB, limit "))
+	limit, rest, ok3 := scan.Uint(rest)
+	if !ok || !ok2 || !ok3 || !scan.HasPrefix(rest, "kB") {
 		return false
 	}
 	l := &r.limit
@@ -52,11 +51,7 @@ func (r *report) parseCounter(name string, b []byte) bool {
 	switch name {
 	case "memory":
 		l.UsageBytes, l.MaxBytes = scan.Kilobytes(usage), maximumKB(limit)
-		if s, ok := scan.After(rest, "failcnt "); ok {
-			if v, _, ok := scan.Uint(s); ok {
-				l.Failures = oom.Some(v)
-			}
-		}
+		l.Failures = either(keyed(rest, "failcnt ", scan.Uint), l.Failures)
 	case "swap":
 		l.Version = oom.Some(uint32(2))
 		l.SwapUsageBytes, l.SwapMaxBytes = scan.Kilobytes(usage), maximumKB(limit)
@@ -210,15 +205,15 @@ func (s *limitStats) add(name []byte, v uint64) (again bool) {
 		room[n+1] = limitStat{} // not behind this one
 	}
 	st := limitStat{printed: string(name), v: v}
-	if base := strings.TrimPrefix(st.printed, oom.LimitV1TotalPrefix); inBytes(base) {
+	if base := strings.TrimPrefix(st.printed, oom.LimitV1TotalPrefix); isSize(base) {
 		st.record = base + "_bytes"
 	}
 	*s = append(*s, st)
 	return false
 }
 
-// inBytes says which keys of memory.stat are sizes; the others count events.
-func inBytes(name string) bool {
+// isSize says which keys of memory.stat are sizes; the others count events.
+func isSize(name string) bool {
 	switch name {
 	case "anon", "file", "kernel", "kernel_stack", "pagetables", "sec_pagetables", "percpu", "sock", "vmalloc",
 		"shmem", "zswap", "zswapped", "file_mapped", "file_dirty", "file_writeback", "swapcached", "anon_thp",
@@ -233,23 +228,14 @@ func inBytes(name string) bool {
 
 // totals says whether v1 printed totals with children.
 func (s limitStats) totals() bool {
-	for i := range s {
-		if strings.HasPrefix(s[i].printed, oom.LimitV1TotalPrefix) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(s, func(st limitStat) bool { return strings.HasPrefix(st.printed, oom.LimitV1TotalPrefix) })
 }
 
 // kept says whether a counter goes into the record. Where there are totals with children,
 // their plain twins are left out.
 func (st *limitStat) kept(totals bool) bool {
-	if st.record != "" && !totals && st.v < unlimited {
-		return true
-	}
 	hierarchical := strings.HasPrefix(st.printed, "hierarchical_")
-	switch {
-	case st.record == "", hierarchical && st.v >= unlimited:
+	if st.record == "" || hierarchical && st.v >= unlimited {
 		return false
 	}
 	return !totals || hierarchical || strings.HasPrefix(st.printed, oom.LimitV1TotalPrefix)
@@ -257,12 +243,7 @@ func (st *limitStat) kept(totals bool) bool {
 
 // finish gives the counters the names that all sources share.
 func (s limitStats) finish() oom.Stats {
-	totals, n := s.totals(), 0
-	for i := range s {
-		if s[i].kept(totals) {
-			n++
-		}
-	}
+	totals, n := s.totals(), len(s)-s.unused()
 	if n == 0 {
 		return nil
 	}
@@ -287,12 +268,7 @@ func (s limitStats) unused() (n int) {
 }
 
 func (s limitStats) has(name string) bool {
-	for i := range s {
-		if s[i].printed == name {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(s, func(st limitStat) bool { return st.printed == name })
 }
 
 // finishLimit returns the limit block, or nil on an OOM of the whole system.

@@ -21,7 +21,6 @@ const (
 
 // memInfo is the Mem-Info part of a report as printed: counters in pages.
 type memInfo struct {
-	seen   bool
 	blocks int // how many "Mem-Info:" lines there were
 	// foreign: the block that comes first is another allocation's; whole: this
 	// report's is read; mixed: two blocks that cannot be told apart.
@@ -37,15 +36,13 @@ type memInfo struct {
 	swapTotalKB, swapFreeKB oom.Opt[uint64]
 	hugeTotal, hugeFree     oom.Opt[uint64] // bytes
 	hugeSurp                oom.Opt[uint64]
-	zones                   []oom.Zone
-	reserves                [][]uint64        // lowmem_reserve in pages, by zone
-	managedKB, presentKB    uint64            // of the zones listed
-	anonKB                  uint64            // of the nodes listed
-	present                 []oom.Opt[uint64] // by zone, bytes
-	zoneLost                bool              // the line of one of which there is another
-	sums                    []oom.Stat        // of nodes or zones, bytes
-	nodeSums, zoneSums      []oom.Stat        // of counters that the machine's block has too
-	nodes                   []int32           // with a line of their own
+	zones                   []zone
+	managedKB, presentKB    uint64     // of the zones listed
+	anonKB                  uint64     // of the nodes listed
+	zoneLost                bool       // the line of one of which there is another
+	sums                    []oom.Stat // of nodes or zones, bytes
+	nodeSums, zoneSums      []oom.Stat // of counters that the machine's block has too
+	nodes                   []int32    // with a line of their own
 	killAllocating          bool
 	panicOnOOM              oom.Opt[uint32]
 	slabs                   []oom.SlabCache
@@ -54,8 +51,15 @@ type memInfo struct {
 	swapInUseKB             oom.Opt[uint64]
 	swapLeaves              bool // swapoff is at work: the free swap is printed below zero
 	unread                  int  // counters that are not known
-	lines                   int  // below its heading
+	lines                   int  // below its heading, or without one
 	sites                   part // the list that is open
+}
+
+// zone is one with what a record has otherwise.
+type zone struct {
+	oom.Zone
+	reserve []uint64 // lowmem_reserve in pages
+	present oom.Opt[uint64]
 }
 
 // begin starts a block; false when it is not this report's.
@@ -86,24 +90,19 @@ func (m *memInfo) missing() bool {
 			return true
 		}
 	}
-	for i := range m.zones {
-		if m.zones[i].FreeBlocks == nil || m.reserves[i] == nil {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(m.zones, func(z zone) bool { return z.FreeBlocks == nil || z.reserve == nil })
 }
 
 // missingOld says it of the lines of kernels up to 2.6.29, which have fewer counters and print
 // "empty" for the blocks of a zone that is.
 func (m *memInfo) missingOld() bool {
-	empty := slices.ContainsFunc(m.zones, func(z oom.Zone) bool { return z.FreeBlocks == nil && z.FreeBytes.Value > 0 })
+	empty := slices.ContainsFunc(m.zones, func(z zone) bool { return z.FreeBlocks == nil && z.FreeBytes.Value > 0 })
 	return m.mixed || m.foreign || !m.free.Known || managedUnknown(m) || !m.swapTotalKB.Known || !m.swapFreeKB.Known || len(m.zones) == 0 || empty
 }
 
 // ofNodes says whether the kernel is one with NUMA, which has cpusets too.
 func (m *memInfo) ofNodes() bool {
-	return !m.seen || slices.ContainsFunc(m.zones, func(z oom.Zone) bool { return z.Node.Known })
+	return m.lines == 0 || slices.ContainsFunc(m.zones, func(z zone) bool { return z.Node.Known })
 }
 
 func managedUnknown(m *memInfo) bool { return !m.ram.Known || !m.reserved.Known }
@@ -237,8 +236,7 @@ func (m *memInfo) parseZone(node oom.Opt[int32], name, b []byte) {
 	if len(m.zones) >= maxZones {
 		return
 	}
-	z := oom.Zone{Node: node, Zone: scan.Keep(name)}
-	var present oom.Opt[uint64]
+	z := zone{Zone: oom.Zone{Node: node, Zone: scan.Keep(name)}}
 	if v, _, ok := scan.Uint(b); ok {
 		z.FreeBytes = m.size(v)
 	}
@@ -252,7 +250,7 @@ func (m *memInfo) parseZone(node oom.Opt[int32], name, b []byte) {
 		case "high":
 			z.HighBytes = m.size(kb)
 		case "present":
-			present = m.size(kb)
+			z.present = m.size(kb)
 			m.presentKB += min(kb, mostMemory)
 		case "managed":
 			z.ManagedBytes = m.size(kb)
@@ -273,8 +271,7 @@ func (m *memInfo) parseZone(node oom.Opt[int32], name, b []byte) {
 			}
 		}
 	})
-	m.zones, m.present = append(m.zones, z), append(m.present, present)
-	m.reserves = append(m.reserves, nil)
+	m.zones = append(m.zones, z)
 }
 
 // size is a number of kB in bytes; what no machine has is left out.
@@ -366,12 +363,8 @@ func (m *memInfo) blockWhole() bool {
 
 // allNodes says whether each zone's node has its own line.
 func (m *memInfo) allNodes() bool {
-	for i := range m.zones {
-		if n := m.zones[i].Node; n.Known && !slices.Contains(m.nodes, n.Value) {
-			return false
-		}
-	}
-	return len(m.nodes) > 0
+	return len(m.nodes) > 0 &&
+		!slices.ContainsFunc(m.zones, func(z zone) bool { return z.Node.Known && !slices.Contains(m.nodes, z.Node.Value) })
 }
 
 // allListed says whether every zone's line is there.
@@ -392,7 +385,7 @@ func (m *memInfo) zonesFree() oom.Opt[uint64] {
 // parseReserve reads "lowmem_reserve[]: 0 2911 3850", in pages, of the zone
 // printed just before.
 func (m *memInfo) parseReserve(b []byte) {
-	if len(m.zones) == 0 || m.reserves[len(m.zones)-1] != nil {
+	if len(m.zones) == 0 || m.zones[len(m.zones)-1].reserve != nil {
 		return
 	}
 	var list []uint64
@@ -408,15 +401,15 @@ func (m *memInfo) parseReserve(b []byte) {
 			list = append(list, v)
 		}
 	}
-	m.reserves[len(m.zones)-1] = list
+	m.zones[len(m.zones)-1].reserve = list
 }
 
 // parseBlocks reads "1*4kB (U) 0*8kB … = 15872kB" for a zone printed before.
 func (m *memInfo) parseBlocks(node oom.Opt[int32], name, b []byte) {
 	var z *oom.Zone
 	for i := range m.zones {
-		if m.zones[i].Node == node && m.zones[i].Zone == string(name) {
-			z = &m.zones[i]
+		if own := &m.zones[i].Zone; own.Node == node && own.Zone == string(name) {
+			z = own
 		}
 	}
 	if z == nil {
@@ -502,48 +495,29 @@ func allocationRow(b []byte) (a oom.Allocation, ok bool) {
 // maxSites is how many slab caches and allocation sites a record has.
 const maxSites = 10
 
-// addSlab keeps the biggest caches.
-func (m *memInfo) addSlab(s oom.SlabCache) {
-	m.slabs = insertTop(m.slabs, s, func(a, b oom.SlabCache) bool { return a.TotalBytes.Value > b.TotalBytes.Value })
-}
-
-func (m *memInfo) addAllocation(a oom.Allocation) {
-	m.allocations = insertTop(m.allocations, a, func(a, b oom.Allocation) bool { return a.Bytes.Value > b.Bytes.Value })
-}
-
-// insertTop keeps the first maxSites in order.
-func insertTop[T any](list []T, v T, before func(a, b T) bool) []T {
+// insertTop keeps so many, the first ones, in order.
+func insertTop[T any](list []T, v T, most int, before func(a, b *T) bool) []T {
 	i := len(list)
-	for i > 0 && before(v, list[i-1]) {
+	for i > 0 && before(&v, &list[i-1]) {
 		i--
 	}
 	list = slices.Insert(list, i, v)
-	return list[:min(len(list), maxSites)]
+	return list[:min(len(list), most)]
 }
 
 // parseHuge reads "hugepages_total=4 hugepages_free=1 hugepages_surp=0
 // hugepages_size=2048kB", one line a node and size.
 func (m *memInfo) parseHuge(b []byte) {
-	value := func(key string) (uint64, bool) {
-		s, ok := scan.After(b, key)
-		if !ok {
-			return 0, false
-		}
-		v, _, ok := scan.Uint(s)
-		return v, ok
-	}
-	size, ok := value("hugepages_size=")
-	if !ok || size > math.MaxUint32 {
+	size := keyed(b, "hugepages_size=", scan.Uint)
+	if !size.Known || size.Value > math.MaxUint32 {
 		return
 	}
 	add := func(sum *oom.Opt[uint64], key string) {
-		if n, ok := value(key); ok {
-			if v := scan.Times(n, size<<10); v.Known {
-				*sum = oom.Some(sum.Or(0) + v.Value)
-			}
+		if v := inBytes(keyed(b, key, scan.Uint), size.Value<<10); v.Known {
+			*sum = oom.Some(sum.Or(0) + v.Value)
 		}
 	}
-	if n, ok := value("hugepages_total="); ok && n == 0 {
+	if keyed(b, "hugepages_total=", scan.Uint) == oom.Some(uint64(0)) {
 		m.unread++
 	}
 	add(&m.hugeTotal, "hugepages_total=")
@@ -618,16 +592,10 @@ func (m *memInfo) derivedPage() uint64 {
 
 // finish turns pages into bytes.
 func (m *memInfo) finish(page uint64) *oom.Memory {
-	if !m.seen && !m.killAllocating && !m.panicOnOOM.Known {
+	if m.lines == 0 && !m.killAllocating && !m.panicOnOOM.Known {
 		return nil
 	}
-	size := func(pages oom.Opt[uint64]) oom.Opt[uint64] {
-		if !pages.Known {
-			return pages
-		}
-		return scan.Times(pages.Value, page)
-	}
-	out := &oom.Memory{FreeBytes: size(m.free), SwapCacheBytes: size(m.swapCache), PanicOnOOM: m.panicOnOOM}
+	out := &oom.Memory{FreeBytes: inBytes(m.free, page), SwapCacheBytes: inBytes(m.swapCache, page), PanicOnOOM: m.panicOnOOM}
 	if !m.free.Known && m.allListed(page) {
 		out.FreeBytes = m.zonesFree()
 	}
@@ -638,23 +606,18 @@ func (m *memInfo) finish(page uint64) *oom.Memory {
 		out.TotalBytes = scan.Times(managed, page)
 	}
 	out.SlabCaches, out.Allocations = slices.Clone(m.slabs), slices.Clone(m.allocations)
-	if m.swapTotalKB.Known {
-		out.SwapTotalBytes = scan.Kilobytes(m.swapTotalKB.Value)
-	}
-	if m.swapFreeKB.Known {
-		out.SwapFreeBytes = scan.Kilobytes(m.swapFreeKB.Value)
-	}
+	out.SwapTotalBytes, out.SwapFreeBytes = inBytes(m.swapTotalKB, 1<<10), inBytes(m.swapFreeKB, 1<<10)
 	m.finishSwapoff(out)
 	out.Stat = m.finishStats(page)
 	for i := range m.zones {
 		z := m.zones[i]
-		for _, v := range m.reserves[i] {
+		for _, v := range z.reserve {
 			if page == 0 {
 				break
 			}
 			z.LowmemReserveBytes = append(z.LowmemReserveBytes, scan.Times(v, page).Or(math.MaxUint64))
 		}
-		out.Zones = append(out.Zones, z)
+		out.Zones = append(out.Zones, z.Zone)
 	}
 	return out
 }
@@ -663,14 +626,11 @@ func (m *memInfo) finish(page uint64) *oom.Memory {
 // brings its pages back (mm/swapfile.c). Where it is the only one, what is free is below zero
 // by what is still in it; beside others it is not known.
 func (m *memInfo) finishSwapoff(out *oom.Memory) {
+	used := inBytes(m.swapInUseKB, 1<<10)
 	switch {
 	case !m.swapLeaves:
-	case m.swapTotalKB == oom.Some(uint64(0)) && m.swapInUseKB.Known:
-		if used := scan.Kilobytes(m.swapInUseKB.Value); used.Known && used.Value < mostMemory {
-			out.SwapDevices = []oom.SwapDevice{{UsedBytes: used}}
-			return
-		}
-		m.leftOut++
+	case m.swapTotalKB == oom.Some(uint64(0)) && used.Known && used.Value < mostMemory:
+		out.SwapDevices = []oom.SwapDevice{{UsedBytes: used}}
 	default:
 		m.leftOut++
 	}
@@ -690,22 +650,15 @@ func (m *memInfo) finishStats(page uint64) oom.Stats {
 	for _, p := range m.pages {
 		add(p.name, scan.Times(p.pages, page))
 	}
-	if m.cache.Known {
-		add(oom.StatFilePages, scan.Times(m.cache.Value, page))
-	}
+	add(oom.StatFilePages, inBytes(m.cache, page))
 	// The report leaves out nodes and zones that the allocation could not use:
 	// sums over what is shown are the machine's only when all are shown.
 	if m.allListed(page) {
-		for _, s := range m.sums {
-			add(s.Name, oom.Some(s.Bytes))
+		ofNodes := m.nodeSums // of a report without the machine's own block
+		if !m.allNodes() {
+			ofNodes = nil
 		}
-		// Of a report without the machine's own block.
-		if m.allNodes() {
-			for _, s := range m.nodeSums {
-				add(s.Name, oom.Some(s.Bytes))
-			}
-		}
-		for _, s := range m.zoneSums {
+		for _, s := range slices.Concat(m.sums, ofNodes, m.zoneSums) {
 			add(s.Name, oom.Some(s.Bytes))
 		}
 	}

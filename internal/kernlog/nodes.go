@@ -63,8 +63,8 @@ func allListed(nodes string, zones []oom.Zone) bool {
 // domain is oom_control.totalpages as constrained_alloc has it: all swap, and all RAM or
 // that of the nodes allowed.
 func (r *report) domain(scope oom.Scope, page uint64) oom.Opt[uint64] {
-	swap := scan.Kilobytes(r.mem.swapTotalKB.Value)
-	if !r.mem.swapTotalKB.Known || !swap.Known {
+	swap := inBytes(r.mem.swapTotalKB, 1<<10)
+	if !swap.Known {
 		return oom.Opt[uint64]{}
 	}
 	nodes := r.trigger.MemsAllowed
@@ -87,12 +87,11 @@ func (r *report) domain(scope oom.Scope, page uint64) oom.Opt[uint64] {
 	}
 	sum := oom.Some(uint64(0))
 	for i := range r.mem.zones {
-		node := r.mem.zones[i].Node
-		switch {
-		case !node.Known || !r.mem.present[i].Known:
+		switch z := &r.mem.zones[i]; {
+		case !z.Node.Known || !z.present.Known:
 			return oom.Opt[uint64]{}
-		case oom.InNodes(nodes, node.Value):
-			sum = scan.Sum(sum, r.mem.present[i])
+		case oom.InNodes(nodes, z.Node.Value):
+			sum = scan.Sum(sum, z.present)
 		}
 	}
 	if sum.Value == 0 {

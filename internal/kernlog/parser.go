@@ -2,6 +2,7 @@ package kernlog
 
 import (
 	"bytes"
+	"slices"
 	"time"
 
 	"github.com/oomtrace/oomtrace/internal/kernlog/lines"
@@ -57,8 +58,7 @@ type Parser struct {
 	// The most memory that a record showed, and when.
 	most   uint64
 	mostAt stamp
-	// The last beginning of another allocation's report.
-	foreignSeen bool
+	// The last beginning of another allocation's report; 0 for none.
 	foreignTick uint64
 	picked      [maxOpen]*report // scratch of pick
 	// partial is a line that ended within a name, see join.
@@ -114,7 +114,7 @@ func NewParser(o Options) *Parser {
 func (p *Parser) put(rec *oom.Record, second *killLine) {
 	var also killed
 	if second != nil {
-		also = second.killed()
+		also, _ = victimOf(second.pid, &second.v)
 	}
 	if p.o.Seen.again(rec, also) {
 		p.stats.Duplicates++
@@ -159,9 +159,6 @@ func (p *Parser) Take() *oom.Record {
 	rec := p.out[0]
 	p.out[0] = nil
 	p.out = p.out[1:]
-	if len(p.out) == 0 {
-		p.out = nil
-	}
 	return rec
 }
 
@@ -223,8 +220,7 @@ func (p *Parser) text(l *lines.Line, text []byte) {
 		p.part(l, first, k)
 		return
 	}
-	first, rest, more := scan.SkipSpaces(scan.TrimEnd(text[:end])), text[end+1:], true
-	whole := scan.SkipSpaces(text)
+	first, whole := scan.SkipSpaces(scan.TrimEnd(text[:end])), scan.SkipSpaces(text)
 	if p.wholeAnchor(l, whole) {
 		return
 	}
@@ -232,32 +228,21 @@ func (p *Parser) text(l *lines.Line, text []byte) {
 		p.section(l, whole)
 		return
 	}
-	for line := first; ; {
+	for line := range bytes.SplitSeq(text, []byte("\n")) {
 		if line = scan.SkipSpaces(scan.TrimEnd(line)); len(line) > 0 {
 			p.section(l, line)
 		}
-		if !more {
-			return
-		}
-		line, rest, more = bytes.Cut(rest, []byte("\n"))
 	}
 }
 
 // ordinary says whether a line of this kind stands for no decision, whatever is in it.
 func ordinary(k part) bool {
-	switch k {
-	case partFrame, partStat, partPages, partNode, partReserve, partCount, partSwap, partCounter, partRow, partOldRow, partSlab:
-		return true
-	}
-	return false
+	return k == partFrame || k >= partStat && k <= partSwap && k != partMemInfo || k == partCounter || k == partRow || k == partOldRow || k == partSlab
 }
 
 // startsReport is a quick test for a header, whose name may look like any part.
 func startsReport(b []byte) bool {
 	const blanks = 8 // that may be too many
-	if len(b) < len(lines.HeaderMark) {
-		return false
-	}
 	b = b[:min(len(b), maxComm+len(lines.HeaderMark)+blanks)]
 	if bytes.IndexByte(b, '-') < 0 {
 		return false
@@ -305,7 +290,11 @@ func (p *Parser) anchor(l *lines.Line, b []byte, k part) bool {
 		p.header(l, b)
 		return true
 	case scan.HasPrefix(b, "Tasks in "):
-		p.grouping(l, b)
+		if path, ok := parseGroup(b); ok {
+			p.group(l, path)
+		} else {
+			p.unplaced(l, b)
+		}
 		return true
 	case named(k):
 		return false
@@ -316,15 +305,15 @@ func (p *Parser) anchor(l *lines.Line, b []byte, k part) bool {
 	case scan.HasPrefix(b, reaperMark):
 		p.reaper(l, b)
 	case scan.Contains(b, lines.KilledMark):
-		if k, ok := parseKilled(b, l.Exact); ok {
-			p.kill(l, &k)
+		k, ok := parseKilled(b, l.Exact)
+		if !ok {
+			k, ok = p.tornKill(l, b)
+		}
+		if !ok {
+			p.unplaced(l, b)
 			break
 		}
-		if k, ok := p.tornKill(l, b); ok {
-			p.kill(l, &k)
-			break
-		}
-		p.unplaced(l, b)
+		p.kill(l, &k)
 	case killIndex(b) >= 0:
 		p.scoreOrShared(l, b)
 	case scan.HasPrefix(b, "Out of memory in UB ") && scan.Contains(b, vzMark):
@@ -393,14 +382,6 @@ func panicOf(b []byte, exact bool) oom.Panic {
 	return ""
 }
 
-// grouping handles "Tasks in PATH are going to be killed …".
-func (p *Parser) grouping(l *lines.Line, b []byte) {
-	path, ok := parseGroup(b)
-	if !ok || !p.group(l, path) {
-		p.unplaced(l, b)
-	}
-}
-
 func (p *Parser) unplaced(l *lines.Line, b []byte) {
 	p.stats.Unplaced++
 	if p.stats.UnknownForm == "" {
@@ -409,16 +390,6 @@ func (p *Parser) unplaced(l *lines.Line, b []byte) {
 	if p.o.OnUnplaced != nil {
 		p.o.OnUnplaced(l.Number, scan.Keep(b))
 	}
-}
-
-// count takes over what a report says of its own lines.
-func (p *Parser) count(r *report) {
-	if r.counted {
-		return
-	}
-	r.counted = true
-	p.stats.Unused += uint64(r.unused + r.mem.unread + r.stats.unused())
-	p.stats.LeftOut += uint64(r.mem.leftOut)
 }
 
 func (p *Parser) newReport(l *lines.Line, headless bool) *report {
@@ -433,7 +404,7 @@ func (p *Parser) newReport(l *lines.Line, headless bool) *report {
 	}
 	rows, top, names, stats, stack := r.tasks.rows[:0], r.tasks.top[:0], r.tasks.names, r.stats[:0], r.trigger.KernelStack[:0]
 	clear(names)
-	*r = report{stamp: stampOf(l), began: p.tick, headless: headless, caller: l.Caller}
+	*r = report{stamp: p.now, began: p.tick, headless: headless, caller: l.Caller}
 	r.tasks.rows, r.tasks.top, r.tasks.names, r.stats, r.trigger.KernelStack = rows, top, names, stats, stack
 	p.open = append(p.open, r)
 	p.touch(r, l)
@@ -469,40 +440,33 @@ func (p *Parser) keepText(r *report, l *lines.Line, most int) {
 }
 
 func (p *Parser) remove(r *report) {
-	for i := range p.open {
-		if p.open[i] == r {
-			p.open = append(p.open[:i], p.open[i+1:]...)
-			return
-		}
+	if i := slices.Index(p.open, r); i >= 0 {
+		p.open = slices.Delete(p.open, i, i+1)
 	}
 }
 
 func (p *Parser) header(l *lines.Line, b []byte) {
 	i, _ := headerAt(b)
-	probe := report{}
-	if !probe.parseHeader(b[:i], b[i:]) {
+	if !keyed(b[i:], "gfp_mask=", scan.Hex).Known {
 		p.unplaced(l, b)
 		return
 	}
 	if scan.Contains(b[i:], lines.KilledMark) { // lines are joined, in a way that is not known
 		p.unplaced(l, b)
 	}
-	at := stampOf(l)
-	p.headers[p.stats.Reports%uint64(len(p.headers))] = at
+	p.headers[p.stats.Reports%uint64(len(p.headers))] = p.now
 	p.stats.Reports++
-	p.dropClaimed(&at)
-	p.endHeadless(l)
+	p.dropClaimed()
+	p.endHeadless()
 	r := p.newReport(l, false)
-	probe.trigger.KernelStack = r.trigger.KernelStack // its room
-	r.trigger, r.sysrq, r.old, r.oldAdj = probe.trigger, probe.sysrq, probe.old, probe.oldAdj
+	r.parseHeader(b[:i], b[i:])
 	p.overtake(l, r)
 }
 
 // endHeadless closes what came before a header: it belongs to an earlier report.
-func (p *Parser) endHeadless(l *lines.Line) {
-	s := stampOf(l)
+func (p *Parser) endHeadless() {
 	for _, r := range p.open {
-		if r.headless && s.sameOrigin(&r.stamp) {
+		if r.headless && p.now.sameOrigin(&r.stamp) {
 			p.end(r)
 			return
 		}
@@ -514,11 +478,10 @@ func (p *Parser) endHeadless(l *lines.Line) {
 // they were about may still be told, where the log is of many machines that it
 // does not name; then the lines are mixed.
 func (p *Parser) overtake(l *lines.Line, by *report) {
-	s := stampOf(l)
 	for _, r := range p.open {
 		one, other := begunAs(r), begunAs(by)
 		same := !r.headless && one.same(&other) // the log has it twice
-		if r == by || r.overtaken || !s.sameOrigin(&r.stamp) || !same && (l.Caller != 0 && r.caller != 0 || !r.from(4, 2) && !by.from(4, 2)) {
+		if r == by || r.overtaken || !p.now.sameOrigin(&r.stamp) || !same && (l.Caller != 0 && r.caller != 0 || !r.from(4, 2) && !by.from(4, 2)) {
 			continue
 		}
 		r.overtaken, r.doubtful = true, true
@@ -529,22 +492,22 @@ func (p *Parser) overtake(l *lines.Line, by *report) {
 // scoreOrShared handles "Kill process N (c) score S or sacrifice child" and
 // "Kill process N (c) sharing same memory" (up to 4.5), which follows a kill.
 func (p *Parser) scoreOrShared(l *lines.Line, b []byte) {
-	s, ok := parseScore(b, l.Exact)
+	k, ok := parseScore(b, l.Exact)
 	if !ok {
-		if !scan.Contains(b, ") sharing same memory") || !p.shared(l, b) {
+		if !scan.Contains(b, ") sharing same memory") || !p.shared(b) {
 			p.unplaced(l, b)
 		}
 		return
 	}
-	r := p.reportFor(l, s.message, func(r *report) int { return scoreFits(r, &s) })
+	r, _ := p.reportFor(l, k.message, func(r *report) int { return scoreFits(r, &k) })
 	if r == nil {
-		p.endHeadless(l)
+		p.endHeadless()
 		r = p.newReport(l, true)
 	}
 	p.touch(r, l)
-	r.stage, r.scored, r.score = stageScore, true, s.score
-	r.chosen = chosen{known: true, pid: s.pid, comm: s.comm, uid: r.chosen.uid}
-	r.note(s.message)
+	r.stage, r.scored, r.score = stageScore, true, k.v.Score
+	r.chosen = chosen{known: true, pid: k.pid, comm: k.v.Comm, uid: r.chosen.uid}
+	r.note(k.message)
 }
 
 // note takes over what the reason says of the scope. "Out of memory" is also
@@ -558,18 +521,15 @@ func (r *report) note(m message) {
 }
 
 // shared adds a process that dies along with the last victim.
-func (p *Parser) shared(l *lines.Line, b []byte) bool {
+func (p *Parser) shared(b []byte) bool {
 	pid, rest, ok := scan.PID(b[bytes.Index(b, []byte(lines.KillMark))+len(lines.KillMark):])
-	if !ok || !scan.HasPrefix(rest, " (") || len(p.held) == 0 {
-		return false
-	}
 	end := bytes.LastIndex(rest, []byte(") sharing same memory"))
-	if end < 2 {
+	if !ok || !scan.HasPrefix(rest, " (") || end < 2 || len(p.held) == 0 {
 		return false
 	}
 	last := &p.held[len(p.held)-1]
-	rec, s := last.rec, stampOf(l)
-	if last.out || !s.sameOrigin(&last.at) || rec.Kind != oom.KindKill {
+	rec := last.rec
+	if last.out || !p.now.sameOrigin(&last.at) || rec.Kind != oom.KindKill {
 		return false
 	}
 	if rec.Exit == nil {
@@ -582,25 +542,14 @@ func (p *Parser) shared(l *lines.Line, b []byte) bool {
 }
 
 // reportFor finds the open report that a decision belongs to: by caller where
-// the log has it, else the one that fits best, of equals the one touched last.
-func (p *Parser) reportFor(l *lines.Line, m message, fits func(*report) int) *report {
-	best, _ := p.bestReport(l, m, fits)
-	return best
-}
-
-// bestReport also says how well it fits.
-func (p *Parser) bestReport(l *lines.Line, m message, fits func(*report) int) (best *report, most int) {
-	at := stampOf(l)
+// the log has it, else the one that fits best, of equals the one touched last. It also
+// says how well that fits.
+func (p *Parser) reportFor(l *lines.Line, m message, fits func(*report) int) (best *report, most int) {
 	for i := len(p.open) - 1; i >= 0; i-- {
 		r := p.open[i]
-		if !at.sameOrigin(&r.stamp) || r.claim != nil {
-			continue
-		}
-		if l.Caller != 0 && r.caller != 0 && l.Caller != r.caller {
-			continue
-		}
 		cgroup := r.scope == oom.ScopeCgroup
-		if m.scope != "" && r.scope != "" && cgroup != (m.scope == oom.ScopeCgroup) {
+		if !p.now.sameOrigin(&r.stamp) || r.claim != nil || otherCaller(l.Caller, r.caller) ||
+			m.scope != "" && r.scope != "" && cgroup != (m.scope == oom.ScopeCgroup) {
 			continue
 		}
 		if n := fits(r); n > most {
@@ -609,6 +558,9 @@ func (p *Parser) bestReport(l *lines.Line, m message, fits func(*report) int) (b
 	}
 	return best, most
 }
+
+// otherCaller says whether two lines are of two tasks or CPUs, as far as they name them.
+func otherCaller(a, b int) bool { return a != 0 && b != 0 && a != b }
 
 // How well a report fits a decision, 0 for not at all.
 const (
@@ -621,15 +573,15 @@ const (
 	fitsPID
 )
 
-func scoreFits(r *report, s *scoreLine) int {
+func scoreFits(r *report, k *killLine) int {
 	switch {
-	case r.scored || r.chosen.known && r.chosen.pid != s.pid:
+	case r.scored || r.chosen.known && r.chosen.pid != k.pid:
 		return fitsNot
 	case r.chosen.known:
 		return fitsPID
-	case r.tasks.find(s.pid) != nil:
+	case r.tasks.find(k.pid) != nil:
 		return fitsTable
-	case r.trigger.Comm == s.comm:
+	case r.trigger.Comm == k.v.Comm:
 		return fitsTrigger
 	}
 	return fitsAny
@@ -640,11 +592,11 @@ func killFits(r *report, k *killLine) int {
 	switch {
 	case r.chosen.known && r.chosen.pid == k.pid:
 		return fitsPID
-	case r.chosen.known && r.chosen.comm == k.comm:
+	case r.chosen.known && r.chosen.comm == k.v.Comm:
 		return fitsName // a thread of the chosen process
 	case r.tasks.find(k.pid) != nil:
 		return fitsTable
-	case !r.chosen.known && (r.trigger.Comm == k.comm || r.trigger.TID == oom.Some(k.pid)):
+	case !r.chosen.known && (r.trigger.Comm == k.v.Comm || r.trigger.TID == oom.Some(k.pid)):
 		return fitsTrigger
 	case r.scored:
 		return fitsAny // up to 5.0 a child
@@ -659,16 +611,16 @@ func killFits(r *report, k *killLine) int {
 func (p *Parser) summary(l *lines.Line, b []byte) {
 	s, ok := parseSummary(b)
 	if !ok {
-		if r := p.reportFor(l, message{}, withoutChoice); r != nil && r.takeCut(&s) {
+		if r, _ := p.reportFor(l, message{}, withoutChoice); r != nil && r.takeCut(&s) {
 			p.touch(r, l)
 			return
 		}
 		p.unplaced(l, b)
 		return
 	}
-	r := p.reportFor(l, message{}, func(r *report) int { return summaryFits(r, &s) })
+	r, _ := p.reportFor(l, message{}, func(r *report) int { return summaryFits(r, &s) })
 	if r == nil {
-		p.endHeadless(l)
+		p.endHeadless()
 		r = p.newReport(l, true)
 	}
 	p.touch(r, l)
@@ -731,42 +683,32 @@ func summaryFits(r *report, s *summary) int {
 
 // exiting handles a victim that was dying before it could be killed.
 func (p *Parser) exiting(l *lines.Line, k *killLine) {
-	r := p.reportFor(l, k.message, func(r *report) int { return killFits(r, k) })
+	r, _ := p.reportFor(l, k.message, func(r *report) int { return killFits(r, k) })
 	if r == nil {
 		r = p.newReport(l, true)
 	}
 	r.note(k.message)
 	p.keepText(r, l, p.o.KeepText)
 	p.remove(r)
-	s := stampOf(l)
-	rec := p.base(oom.KindAlreadyExiting, &s, k.pid)
-	rec.Incident = p.incidentID(&r.stamp, k.pid)
-	r.fill(rec, k)
-	p.count(r)
-	rec.Victim = r.victim(k)
-	p.emit(rec)
-	p.reuse(r)
+	p.emit(p.record(r, oom.KindAlreadyExiting, &p.now, k.pid, k))
 }
 
 // noVictim handles an OOM that the kernel could not solve by a kill. It waits as a kill
 // does: the panic may follow.
 func (p *Parser) noVictim(l *lines.Line) {
 	r := p.withoutVictim(l)
-	s := stampOf(l)
-	rec := p.withoutKill(r, oom.KindNoVictim, &s)
+	rec := p.record(r, oom.KindNoVictim, &p.now, r.trigger.TID.Value, nil)
 	if given := p.decided(r, rec); given || p.holds(p.before(r).id) < 0 {
-		p.hold(held{rec: rec, at: s, tick: p.tick, tid: -1, again: !given})
+		p.hold(held{rec: rec, at: p.now, tick: p.tick, tid: -1, again: !given})
 	}
 }
 
 // panicked handles a panic in place of a kill. Where the kernel found no process to kill
 // it says that first.
 func (p *Parser) panicked(l *lines.Line, b []byte, why oom.Panic) {
-	s := stampOf(l)
 	for i := len(p.held) - 1; i >= 0 && why == oom.PanicNoKillable; i-- {
 		h := &p.held[i]
-		gap, ok := s.since(&h.at)
-		if h.rec.Kind == oom.KindNoVictim && !h.out && s.sameOrigin(&h.at) && (!ok || gap >= -clockSlack && gap <= reportWait) {
+		if h.rec.Kind == oom.KindNoVictim && !h.out && p.now.within(&h.at, -clockSlack, reportWait) {
 			h.rec.Kind, h.rec.Panic, h.done = oom.KindPanic, why, h.rec.Trigger != nil
 			h.tick = p.tick
 			h.rec.ID = p.identify(&h.at, string(oom.KindPanic), triggerTID(h.rec))
@@ -785,14 +727,14 @@ func (p *Parser) panicked(l *lines.Line, b []byte, why oom.Panic) {
 	if r.scope == "" && r.mem.panicOnOOM == oom.Some(uint32(1)) { // for the whole system only
 		r.scope = oom.ScopeSystem
 	}
-	rec := p.withoutKill(r, oom.KindPanic, &s)
+	rec := p.record(r, oom.KindPanic, &p.now, r.trigger.TID.Value, nil)
 	rec.Panic = why
 	if !p.decided(r, rec) {
 		p.stats.Duplicates++
 		return
 	}
 	if rec.Trigger == nil { // the next lines name the task
-		p.hold(held{rec: rec, at: s, tick: p.tick, tid: -1})
+		p.hold(held{rec: rec, at: p.now, tick: p.tick, tid: -1})
 		return
 	}
 	p.emit(rec)
@@ -835,7 +777,7 @@ func triggerTID(rec *oom.Record) int32 {
 
 // withoutVictim takes the report that ends without a kill.
 func (p *Parser) withoutVictim(l *lines.Line) *report {
-	r := p.reportFor(l, message{}, withoutChoice)
+	r, _ := p.reportFor(l, message{}, withoutChoice)
 	if r == nil {
 		r = p.newReport(l, true)
 	}
@@ -843,7 +785,7 @@ func (p *Parser) withoutVictim(l *lines.Line) *report {
 	case r.scope != "":
 	case r.hasLimit, r.stackAtLimit():
 		r.scope = oom.ScopeCgroup
-	case r.mem.seen:
+	case r.mem.lines > 0:
 		r.scope = oom.ScopeSystem
 	}
 	p.keepText(r, l, p.o.KeepText)
@@ -851,12 +793,11 @@ func (p *Parser) withoutVictim(l *lines.Line) *report {
 	return r
 }
 
-// withoutKill makes the record of a report without a victim.
-func (p *Parser) withoutKill(r *report, kind oom.Kind, s *stamp) *oom.Record {
-	rec := p.base(kind, s, r.trigger.TID.Value)
-	rec.Incident = p.incidentID(&r.stamp, r.trigger.TID.Value)
-	r.fill(rec, nil)
-	p.count(r)
+// record makes the one record of a report; without a victim k is nil and the process the trigger.
+func (p *Parser) record(r *report, kind oom.Kind, s *stamp, pid int32, k *killLine) *oom.Record {
+	rec := p.base(kind, s, pid)
+	rec.Incident = p.incidentID(&r.stamp, pid)
+	p.fill(r, rec, k)
 	p.reuse(r)
 	return rec
 }
@@ -867,26 +808,24 @@ func (p *Parser) end(r *report) {
 	p.remove(r)
 	switch {
 	case r.claim != nil: // its kill has a record
-	case !r.headless && p.again(r):
+	case p.before(r) != nil:
+		p.stats.Duplicates++
+		p.reuse(r)
 	case r.chosen.known && p.killedBefore(r): // the lines came in another order
 	case r.chosen.known:
-		k := killLine{pid: r.chosen.pid, comm: r.chosen.comm, uid: r.chosen.uid}
-		rec := p.base(oom.KindKill, &r.last, k.pid)
-		rec.Incident = p.incidentID(&r.stamp, k.pid)
-		r.fill(rec, &k)
-		p.count(r)
-		rec.Victim, rec.Incomplete = r.victim(&k), oom.Some(true)
+		k := killLine{pid: r.chosen.pid, v: oom.Victim{Comm: r.chosen.comm, UID: r.chosen.uid}}
+		rec := p.record(r, oom.KindKill, &r.last, k.pid, &k)
+		rec.Incomplete = oom.Some(true)
 		p.decided(r, rec)
 		p.stats.Kills++
 		p.hold(held{rec: rec, at: r.last, tick: p.tick, tid: k.pid})
 		p.endedWithout(r, rec, k.pid)
-		p.reuse(r)
 	case !r.headless, r.limitMet() && !p.killedSince(r):
 		if r.scope == "" && r.hasLimit {
 			r.scope = oom.ScopeCgroup
 		}
 		r.doubtful = true // marks it incomplete
-		if rec := p.withoutKill(r, oom.KindOOM, &r.stamp); p.decided(r, rec) {
+		if rec := p.record(r, oom.KindOOM, &r.stamp, r.trigger.TID.Value, nil); p.decided(r, rec) {
 			p.emit(rec)
 		}
 	default:
@@ -898,12 +837,9 @@ func (p *Parser) end(r *report) {
 // killedSince says whether a kill came so close before a report without a header that these
 // may be its own lines, in another order.
 func (p *Parser) killedSince(r *report) bool {
-	for _, inc := range p.recent {
-		if gap, ok := r.since(&inc.last); r.sameOrigin(&inc.last) && (!ok || gap.Abs() <= reportWait) && p.tick-inc.lastTick <= reportLines {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(p.recent, func(inc *incident) bool {
+		return r.within(&inc.last, -reportWait, reportWait) && p.tick-inc.lastTick <= reportLines
+	})
 }
 
 // killedBefore says whether the kill that a report decided on was given just before it. That
@@ -916,8 +852,7 @@ func (p *Parser) killedBefore(r *report) bool {
 		}
 	}
 	for _, inc := range p.recent {
-		gap, ok := r.last.since(&inc.last)
-		if !inc.killed[r.chosen.pid] || !r.last.sameOrigin(&inc.last) || p.tick-inc.lastTick > reportLines || ok && gap.Abs() > clockSlack {
+		if !inc.killed[r.chosen.pid] || p.tick-inc.lastTick > reportLines || !r.last.within(&inc.last, -clockSlack, clockSlack) {
 			continue
 		}
 		for i := range p.held {
@@ -941,7 +876,7 @@ func (p *Parser) endedWithout(r *report, rec *oom.Record, pid int32) {
 		e.row = &c
 	}
 	if len(p.ended) == maxEnded {
-		p.ended = append(p.ended[:0], p.ended[1:]...)
+		p.ended = slices.Delete(p.ended, 0, 1)
 	}
 	p.ended = append(p.ended, e)
 }
@@ -949,7 +884,7 @@ func (p *Parser) endedWithout(r *report, rec *oom.Record, pid int32) {
 // unplacedReport tells of lines that no decision came to. A page allocation's
 // failure ends in the same ones.
 func (p *Parser) unplacedReport(r *report) {
-	if r.lines == 0 || r.stage <= stageMemory && p.foreignSeen && p.tick-p.foreignTick <= interleaved {
+	if r.lines == 0 || r.stage <= stageMemory && p.foreignTick > 0 && p.tick-p.foreignTick <= interleaved {
 		return
 	}
 	p.stats.Unplaced += uint64(r.lines)
@@ -973,12 +908,7 @@ func (p *Parser) expire(l *lines.Line) {
 		if r.headless || r.claim != nil {
 			limit = headlessLines
 		}
-		if p.tick-r.touched > limit {
-			p.end(r)
-			continue
-		}
-		gap, ok := now.since(&r.last)
-		if ok && now.sameOrigin(&r.last) && (gap > reportWait || gap < -clockSlack) {
+		if p.tick-r.touched > limit || now.sameOrigin(&r.last) && !now.within(&r.last, -clockSlack, reportWait) {
 			p.end(r)
 			continue
 		}
@@ -1010,10 +940,5 @@ func (p *Parser) lost() {
 
 // waiting says whether a kill waits for the next line.
 func (p *Parser) waiting() bool {
-	for i := range p.held {
-		if !p.held[i].out {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(p.held, func(h held) bool { return !h.out })
 }

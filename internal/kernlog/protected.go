@@ -2,6 +2,7 @@ package kernlog
 
 import (
 	"bytes"
+	"slices"
 
 	"github.com/oomtrace/oomtrace/internal/kernlog/scan"
 	"github.com/oomtrace/oomtrace/internal/oom"
@@ -51,7 +52,7 @@ func (r *report) protectedLevel(page uint64) []oom.CgroupLimit {
 	case !r.from(7, 0):
 		return nil
 	}
-	if max(least.Value, low.Value) > ceiling {
+	if biggest := max(least.Value, low.Value); biggest > ceiling || biggest == 0 {
 		return nil
 	}
 	if least.Value > 0 {
@@ -60,19 +61,14 @@ func (r *report) protectedLevel(page uint64) []oom.CgroupLimit {
 	if low.Value > 0 {
 		level.ChildrenLowBytes = low
 	}
-	if least.Value == 0 && low.Value == 0 {
-		return nil
-	}
 	return []oom.CgroupLimit{level}
 }
 
 // grouped adds that the processes of a cgroup are killed together.
 func grouped(levels []oom.CgroupLimit, path string) []oom.CgroupLimit {
-	for i := range levels {
-		if levels[i].Cgroup == path {
-			levels[i].OOMGroup = oom.Some(true)
-			return levels
-		}
+	if i := slices.IndexFunc(levels, func(l oom.CgroupLimit) bool { return l.Cgroup == path }); i >= 0 {
+		levels[i].OOMGroup = oom.Some(true)
+		return levels
 	}
 	return append([]oom.CgroupLimit{{Cgroup: path, OOMGroup: oom.Some(true)}}, levels...)
 }

@@ -84,6 +84,19 @@ func (p *Parser) identify(s *stamp, kind string, pid int32) string {
 	return identity(s, p.ordinal, kind, pid, n)
 }
 
+// fill puts what a report says into a record; k is nil without a victim.
+func (p *Parser) fill(r *report, rec *oom.Record, k *killLine) {
+	r.fill(rec, k)
+	if !r.counted { // once, however many victims it has
+		r.counted = true
+		p.stats.Unused += uint64(r.unused + r.mem.unread + r.stats.unused())
+		p.stats.LeftOut += uint64(r.mem.leftOut)
+	}
+	if k != nil {
+		rec.Victim = r.victim(k)
+	}
+}
+
 // fill puts the report's blocks into a record. Each record gets its own copy:
 // who reads them may add to them.
 func (r *report) fill(rec *oom.Record, k *killLine) {
@@ -135,36 +148,25 @@ func (r *report) fill(rec *oom.Record, k *killLine) {
 
 // victim joins the kill line, the tasks table and the summary.
 func (r *report) victim(k *killLine) *oom.Victim {
-	v := &oom.Victim{
-		PID: oom.Some(k.pid), TID: oom.Some(k.pid), UID: k.uid, Comm: k.comm, OOMScoreAdj: k.adj,
-		TotalVMBytes: k.totalVM, AnonRSSBytes: k.anon, FileRSSBytes: k.file, ShmemRSSBytes: k.shmem,
-		RSSBytes: k.rss(), SwapBytes: k.swap,
-	}
-	row := r.tasks.find(k.pid)
-	v.PgtablesBytes = k.tablesBytes(row)
-	isChosen := r.isChosen(k, row)
-	if isChosen {
+	v, row := k.v, r.tasks.find(k.pid)
+	v.PID, v.TID, v.RSSBytes, v.PgtablesBytes = oom.Some(k.pid), oom.Some(k.pid), k.rss(), k.tablesBytes(row)
+	if r.isChosen(k, row) {
 		// The summary names the process, the kill line the thread that still
 		// has the memory.
-		if !r.scored {
+		if v.Score = r.score; !r.scored {
 			v.PID = oom.Some(r.chosen.pid)
 		}
 		v.Cgroup, r.chosenGone = r.victimCgroup, true
-		if !v.UID.Known {
-			v.UID = r.chosen.uid
-		}
-	}
-	if r.scored && isChosen {
-		v.Score = r.score
+		v.UID = either(v.UID, r.chosen.uid)
 	}
 	if row != nil {
-		row.fill(v, r.pageBytes(k))
+		row.fill(&v, r.pageBytes(k))
 	}
 	v.CgroupLimits = r.protectedLevel(r.pageBytes(k))
 	if r.grouped {
 		v.CgroupLimits = grouped(v.CgroupLimits, r.groupPath)
 	}
-	return v
+	return &v
 }
 
 // isChosen says whether the killed task is the one that the kernel chose. The
@@ -179,7 +181,7 @@ func (r *report) isChosen(k *killLine, row *row) bool {
 		return true
 	case r.assumed:
 		return false
-	case c.comm != k.comm, r.chosenGone, r.grouped:
+	case c.comm != k.v.Comm, r.chosenGone, r.grouped:
 		// Behind the chosen task oom_kill_memcg_member kills the others of an oom.group by
 		// themselves.
 		return false
@@ -191,26 +193,32 @@ func (r *report) isChosen(k *killLine, row *row) bool {
 
 // fill adds what the kill line does not have.
 func (r *row) fill(v *oom.Victim, page uint64) {
-	v.PID = oom.Some(r.tgid)
-	if !v.SwapBytes.Known {
-		v.SwapBytes = r.swapBytes(page)
-	}
-	if !v.UID.Known {
-		v.UID = oom.Some(r.uid)
-	}
-	if !v.OOMScoreAdj.Known {
-		v.OOMScoreAdj = r.scoreAdj()
-	}
-	if !v.TotalVMBytes.Known {
-		v.TotalVMBytes = scan.Times(r.totalVM, page)
-	}
-	if !v.PgtablesBytes.Known {
-		v.PgtablesBytes = r.tableBytes(page)
-	}
+	c := r.candidate(page)
+	v.PID = c.PID
+	v.SwapBytes = either(v.SwapBytes, c.SwapBytes)
+	v.UID = either(v.UID, c.UID)
+	v.OOMScoreAdj = either(v.OOMScoreAdj, c.OOMScoreAdj)
+	v.TotalVMBytes = either(v.TotalVMBytes, c.TotalVMBytes)
+	v.PgtablesBytes = either(v.PgtablesBytes, c.PgtablesBytes)
 	if r.split && !v.AnonRSSBytes.Known {
-		v.AnonRSSBytes, v.FileRSSBytes, v.ShmemRSSBytes = scan.Times(r.anon, page), scan.Times(r.file, page), scan.Times(r.shmem, page)
+		v.AnonRSSBytes, v.FileRSSBytes, v.ShmemRSSBytes = c.AnonRSSBytes, c.FileRSSBytes, c.ShmemRSSBytes
 	}
-	if !v.RSSBytes.Known {
-		v.RSSBytes = scan.Times(r.rss, page)
+	v.RSSBytes = either(v.RSSBytes, c.RSSBytes)
+}
+
+// either is the first of two values that is known.
+func either[T oom.Scalar](a, b oom.Opt[T]) oom.Opt[T] {
+	if a.Known {
+		return a
 	}
+	return b
+}
+
+// keyed is the number behind the first of a key.
+func keyed[T oom.Scalar](b []byte, key string, read func([]byte) (T, []byte, bool)) (number oom.Opt[T]) {
+	b, _ = scan.After(b, key)
+	if v, _, ok := read(b); ok {
+		number = oom.Some(v)
+	}
+	return number
 }

@@ -4,7 +4,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/oomtrace/oomtrace/internal/kernlog/lines"
 	"github.com/oomtrace/oomtrace/internal/kernlog/scan"
 	"github.com/oomtrace/oomtrace/internal/oom"
 )
@@ -32,10 +31,6 @@ type stamp struct {
 	bootID string
 }
 
-func stampOf(l *lines.Line) stamp {
-	return stamp{uptime: l.Uptime, time: l.Time, node: l.Node, bootID: l.BootID}
-}
-
 // since is how long after an earlier stamp this one is; unknown without a
 // common clock. Only the printk clock goes back when the machine boots anew; a
 // wall clock that went back was set.
@@ -54,6 +49,13 @@ func (s *stamp) since(earlier *stamp) (time.Duration, bool) {
 // their clocks compare only then, and only then are they of one report.
 func (s *stamp) sameOrigin(o *stamp) bool {
 	return (s.bootID == "" || o.bootID == "" || s.bootID == o.bootID) && (s.node == "" || o.node == "" || s.node == o.node)
+}
+
+// within says whether two stamps can be of one boot and the clocks that they have in common, if any, put
+// this one so long after the earlier one.
+func (s *stamp) within(earlier *stamp, least, most time.Duration) bool {
+	gap, ok := s.since(earlier)
+	return s.sameOrigin(earlier) && (!ok || gap >= least && gap <= most)
 }
 
 // fine says whether the stamp is finer than a second.
@@ -145,8 +147,8 @@ func (r *report) pageBytes(k *killLine) uint64 {
 	}
 	if k != nil {
 		// The table has the same number in pages that the kill line has in kB.
-		if row := r.tasks.find(k.pid); row != nil && row.totalVM != 0 && k.totalVM.Known {
-			if kb := k.totalVM.Value / 1024; kb%row.totalVM == 0 {
+		if row := r.tasks.find(k.pid); row != nil && row.totalVM != 0 && k.v.TotalVMBytes.Known {
+			if kb := k.v.TotalVMBytes.Value / 1024; kb%row.totalVM == 0 {
 				if page := kb / row.totalVM * 1024; page >= 4096 && page <= 1<<18 && page&(page-1) == 0 {
 					return page
 				}
@@ -209,7 +211,7 @@ func (r *report) panicsWithoutLimit() bool { return r.before(4, 2) && r.mem.pani
 
 // memory is what Mem-Info says, where it is this report's.
 func (r *report) memory(page uint64) *oom.Memory {
-	if r.scope == oom.ScopeCgroup && r.mem.seen && !r.printsMemory() {
+	if r.scope == oom.ScopeCgroup && r.mem.lines > 0 && !r.printsMemory() {
 		r.doubtful, r.mem.mixed = true, true
 	}
 	if r.mem.mixed || r.mem.foreign {
@@ -226,7 +228,7 @@ func (r *report) missing(k *killLine) bool {
 		return r.stackState == stackNone || r.stackState == stackForeign || r.stackMixed || r.mem.missingOld()
 	}
 	if !r.hasCPU || r.stackState == stackNone || r.stackState == stackForeign || r.stackMixed || !r.tasks.headed ||
-		r.mem.seen && !r.mem.swapTotalKB.Known && r.tasks.swapped() {
+		r.mem.lines > 0 && !r.mem.swapTotalKB.Known && r.tasks.swapped() {
 		return true
 	}
 	if r.scope == oom.ScopeCgroup && !r.panicsWithoutLimit() {

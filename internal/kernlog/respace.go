@@ -2,6 +2,7 @@ package kernlog
 
 import (
 	"bytes"
+	"slices"
 	"strings"
 
 	"github.com/oomtrace/oomtrace/internal/kernlog/lines"
@@ -46,17 +47,15 @@ func respace(b []byte) []byte {
 	if rest = scan.SkipSpaces(rest); scan.First(rest) != '(' { // RHEL 6 has the user here
 		return b
 	}
-	reason := respaceReason(b[:i])
+	reason := b[:i]
+	if _, ok := parseMessage(reason, true); !ok {
+		reason = respaceReason(reason)
+	}
 	name, sizes := cutSizes(rest)
 	if sizes == nil && len(reason) == 0 && !scan.HasPrefix(b[i:], mark) {
 		return b // too little of a kill line to mend
 	}
-	out := append(append(append(bytes.Clone(reason), mark...), number...), ' ')
-	out = append(append(out, name...), spaceKeys(sizes)...)
-	if bytes.Equal(out, b) {
-		return b
-	}
-	return out
+	return slices.Concat(reason, []byte(mark), number, []byte(" "), name, spaceKeys(sizes))
 }
 
 // cutMark takes "Killed process " or "Kill process " off, whatever its blanks.
@@ -74,31 +73,14 @@ func cutMark(b []byte) (mark string, rest []byte, ok bool) {
 	return "", nil, false
 }
 
-// respaceReason gives a reason as the kernel writes it.
+// respaceReason gives a reason of which only the blanks are others as the kernel writes it.
 func respaceReason(b []byte) []byte {
 	for i := range messages {
-		if text := messages[i].text; !messages[i].bare && len(b) > 0 && sameLetters(b, text) {
+		if text := messages[i].text; !messages[i].bare && string(bytes.ReplaceAll(b, []byte(" "), nil)) == strings.ReplaceAll(text, " ", "") {
 			return []byte(text)
 		}
 	}
 	return b
-}
-
-// sameLetters says whether two texts differ in nothing but blanks.
-func sameLetters(b []byte, text string) bool {
-	for _, c := range b {
-		if c == ' ' {
-			continue
-		}
-		for len(text) > 0 && text[0] == ' ' {
-			text = text[1:]
-		}
-		if len(text) == 0 || text[0] != c {
-			return false
-		}
-		text = text[1:]
-	}
-	return strings.TrimLeft(text, " ") == ""
 }
 
 // cutSizes parts what follows the name from the name, with its bracket and the first blank.
@@ -129,7 +111,7 @@ func spaceKeys(b []byte) []byte {
 	out := b
 	for _, key := range [...]string{"anon-rss:", "file-rss:", "shmem-rss:", "UID:", "pgtables:", "oom_score_adj:"} {
 		if i := bytes.Index(out, []byte(key)); i > 0 && out[i-1] != ' ' {
-			out = append(append(append(make([]byte, 0, len(out)+1), out[:i]...), ' '), out[i:]...)
+			out = slices.Concat(out[:i], []byte(" "), out[i:])
 		}
 	}
 	return out

@@ -2,6 +2,7 @@ package kernlog
 
 import (
 	"bytes"
+	"slices"
 
 	"github.com/oomtrace/oomtrace/internal/kernlog/lines"
 	"github.com/oomtrace/oomtrace/internal/kernlog/scan"
@@ -63,11 +64,7 @@ func stageOf(k part) stage {
 
 // named says whether a part holds a name that could have a newline in it.
 func named(k part) bool {
-	switch k {
-	case partCpuset, partCPU, partTaskIn, partStats, partRow, partOldRow:
-		return true
-	}
-	return false
+	return k == partCpuset || k == partCPU || k == partTaskIn || k == partStats || k == partRow || k == partOldRow
 }
 
 // orphan says whether a part is worth keeping without a header: it is told
@@ -79,11 +76,7 @@ func orphan(k part) bool {
 // certain says whether a part can be nothing else, so that one that fits no
 // report is worth a word.
 func certain(k part) bool {
-	switch k {
-	case partTaskIn, partCounter, partStats, partHeading, partRow:
-		return true
-	}
-	return false
+	return k >= partTaskIn && k <= partStats || k == partHeading || k == partRow
 }
 
 // classify says what a line can be, from its first bytes.
@@ -104,13 +97,7 @@ func classify(b []byte) part {
 		}
 		return partNone
 	case c == '<':
-		switch {
-		case scan.HasPrefix(b, "<TASK>"):
-			return partTrace
-		case scan.HasPrefix(b, "</TASK>"):
-			return partTraceEnd
-		}
-		return partNone
+		return begins(b)
 	case scan.IsDigit(c):
 		v, rest, ok := scan.Uint(b)
 		if m := (memInfo{}); ok && m.parseCount(v, rest) {
@@ -141,50 +128,50 @@ func classifyWord(b []byte) part {
 		return partStat
 	}
 	switch b[0] {
-	case 'A', 'a', 'B', 'i', 'f', 'u', 'd', 'w', 's', 'm', 'p', 'b', 'k':
+	case 'B', 'C', 'T', 'U', 'M', 'l':
+		if k := begins(b); k != partNone {
+			return k
+		}
+	}
+	switch b[0] {
+	case 'A', 'a', 'i', 'f', 'u', 'd', 'w', 's', 'm', 'p', 'b', 'k':
 		switch {
 		case limitCounter(b) != "":
 			return partCounter
 		case isPages(b):
 			return partPages
-		case scan.HasPrefix(b, "Backtrace:"):
-			return partTrace
 		}
 	case 'C', 'P':
 		switch {
-		case scan.HasPrefix(b, "CPU: ") && scan.Contains(b, " Comm: "), scan.HasPrefix(b, "Pid: ") && scan.Contains(b, ", comm: "):
+		case scan.HasPrefix(b, "CPU: ") && scan.Contains(b, " Comm: "), scan.HasPrefix(b, "Pid: ") && scan.Contains(b, ", comm: "), isOldCPU(b):
 			return partCPU
-		case isOldCPU(b):
-			return partCPU
-		case scan.HasPrefix(b, "Call Trace:"), scan.HasPrefix(b, "Call trace:"):
-			return partTrace
 		}
-	case 'T', 'F', 'U', 'l':
-		switch {
-		case scan.HasPrefix(b, "Task in "):
-			return partTaskIn
-		case scan.HasPrefix(b, "lowmem_reserve[]:"):
-			return partReserve
-		case isSwap(b):
+	case 'T', 'F':
+		if isSwap(b) {
 			return partSwap
-		case scan.HasPrefix(b, "Unreclaimable slab info:"):
-			return partSlabs
-		case scan.HasPrefix(b, "Tasks state (memory values"):
-			return partTasks
-		}
-	case 'M':
-		switch {
-		case scan.HasPrefix(b, statsMark):
-			return partStats
-		case scan.HasPrefix(b, "Mem-Info:"), scan.HasPrefix(b, "Mem-info:"):
-			return partMemInfo
-		case scan.HasPrefix(b, "Memory allocations"):
-			return partAllocations
-		case scan.HasPrefix(b, protectedMark):
-			return partProtected
 		}
 	}
 	return classifyRest(b)
+}
+
+// beginnings are those that no other line has.
+var beginnings = [...]struct {
+	text string
+	part part
+}{
+	{"<TASK>", partTrace}, {"</TASK>", partTraceEnd}, {"Call Trace:", partTrace}, {"Call trace:", partTrace}, {"Backtrace:", partTrace},
+	{"Task in ", partTaskIn}, {"lowmem_reserve[]:", partReserve}, {statsMark, partStats}, {"Mem-Info:", partMemInfo},
+	{"Mem-info:", partMemInfo}, {"Unreclaimable slab info:", partSlabs}, {"Memory allocations", partAllocations},
+	{protectedMark, partProtected}, {"Tasks state (memory values", partTasks},
+}
+
+func begins(b []byte) part {
+	for i := range beginnings {
+		if scan.HasPrefix(b, beginnings[i].text) {
+			return beginnings[i].part
+		}
+	}
+	return partNone
 }
 
 // classifyRest tells the lines apart that have no beginning of their own.
@@ -314,10 +301,9 @@ func (r *report) count(l *lines.Line, b []byte) {
 
 // foreign handles the first line of another allocation's report.
 func (p *Parser) foreign(l *lines.Line) {
-	s := stampOf(l)
-	p.foreignSeen, p.foreignTick = true, p.tick
+	p.foreignTick = p.tick
 	for _, r := range p.open {
-		if s.sameOrigin(&r.stamp) && r.stage <= stageMemory && (l.Caller == 0 || r.caller == 0 || l.Caller == r.caller) {
+		if p.now.sameOrigin(&r.stamp) && r.stage <= stageMemory && !otherCaller(l.Caller, r.caller) {
 			r.interrupt()
 		}
 	}
@@ -325,12 +311,7 @@ func (p *Parser) foreign(l *lines.Line) {
 
 // openHere says whether a report of the same machine is open.
 func (p *Parser) openHere() bool {
-	for _, r := range p.open {
-		if p.now.sameOrigin(&r.stamp) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(p.open, func(r *report) bool { return p.now.sameOrigin(&r.stamp) })
 }
 
 // pick finds the reports that a line can belong to, best first. With the caller
@@ -354,12 +335,9 @@ func (p *Parser) pick(l *lines.Line, k part) []*report {
 		if r.stage > st || r.overtaken {
 			continue
 		}
-		j := len(order)
-		for order = append(order, r); j > 0 && order[j-1].stage < r.stage; j-- {
-			order[j] = order[j-1]
-		}
-		order[j] = r
+		order = append(order, r)
 	}
+	slices.SortStableFunc(order, func(a, b *report) int { return int(b.stage - a.stage) })
 	if len(order) > 1 && order[0].stage == order[1].stage && order[0].stage == st && p.tick-order[1].touched < interleaved {
 		for _, r := range order[:2] {
 			r.doubtful = true
@@ -458,17 +436,14 @@ func (r *report) applyStat(b []byte) bool {
 	if !r.statLines {
 		return false
 	}
-	name, v, ok := statLine(b)
-	if ok {
-		// Each counter is printed once: one that comes again is another's.
-		again := r.stats.add(name, v)
-		r.statsMixed = r.statsMixed || again && !r.statsEach
-	}
-	return ok
+	name, v, _ := statLine(b)
+	// Each counter is printed once: one that comes again is another's.
+	again := r.stats.add(name, v)
+	r.statsMixed = r.statsMixed || again && !r.statsEach
+	return true
 }
 
 func (m *memInfo) apply(k part, b []byte) {
-	m.seen = true
 	m.lines++
 	switch k {
 	case partPages:
@@ -478,9 +453,8 @@ func (m *memInfo) apply(k part, b []byte) {
 	case partReserve:
 		m.parseReserve(b[len("lowmem_reserve[]:"):])
 	case partCount:
-		if v, rest, ok := scan.Uint(b); ok {
-			m.parseCount(v, rest)
-		}
+		v, rest, _ := scan.Uint(b)
+		m.parseCount(v, rest)
 	case partSwap:
 		number := scan.SkipSpaces(b[bytes.IndexAny(b, "=:")+1:])
 		v, unit, ok := scan.Uint(number)
@@ -504,24 +478,19 @@ func (m *memInfo) apply(k part, b []byte) {
 // applySite reads the slab caches and the allocation sites, which are such only below
 // their headings.
 func (m *memInfo) applySite(k part, b []byte) bool {
-	switch k {
-	case partSlabs, partAllocations:
+	switch {
+	case k == partSlabs || k == partAllocations:
 		m.sites = k
 		m.unread++
-	case partSlab:
-		s, ok := slabRow(b)
-		if !ok || m.sites != partSlabs {
-			return false
-		}
-		m.addSlab(s)
-	case partAllocation:
-		a, ok := allocationRow(b)
-		if !ok || m.sites != partAllocations {
-			return false
-		}
-		m.addAllocation(a)
+	case k == partSlab && m.sites == partSlabs:
+		s, _ := slabRow(b)
+		m.slabs = insertTop(m.slabs, s, maxSites, func(a, b *oom.SlabCache) bool { return a.TotalBytes.Value > b.TotalBytes.Value })
+	case k == partAllocation && m.sites == partAllocations:
+		s, _ := allocationRow(b)
+		m.allocations = insertTop(m.allocations, s, maxSites, func(a, b *oom.Allocation) bool { return a.Bytes.Value > b.Bytes.Value })
+	default:
+		return false
 	}
-	m.seen = true
 	m.lines++
 	return true
 }

@@ -93,24 +93,22 @@ func (s *Seen) again(rec *oom.Record, second killed) bool {
 
 // killOf is a record by its numbers; false where it has too few.
 func killOf(rec *oom.Record) (killed, bool) {
-	v := rec.Victim
-	switch {
-	case rec.Kind != oom.KindKill:
+	if v := rec.Victim; rec.Kind != oom.KindKill {
 		return reportOf(rec)
-	case v == nil || !v.TID.Known || !v.TotalVMBytes.Known || !v.AnonRSSBytes.Known:
+	} else if v != nil && v.TID.Known {
+		return victimOf(v.TID.Value, v)
+	}
+	return killed{}, false
+}
+
+// victimOf is a victim by the numbers of its line; false where that has too few.
+func victimOf(tid int32, v *oom.Victim) (killed, bool) {
+	if !v.TotalVMBytes.Known || !v.AnonRSSBytes.Known {
 		return killed{}, false
 	}
 	return killed{
-		kind: rec.Kind, pid: int64(v.TID.Value), totalVM: v.TotalVMBytes.Value, anon: v.AnonRSSBytes.Value, file: v.FileRSSBytes.Value, comm: v.Comm,
+		kind: oom.KindKill, pid: int64(tid), totalVM: v.TotalVMBytes.Value, anon: v.AnonRSSBytes.Value, file: v.FileRSSBytes.Value, comm: v.Comm,
 	}, true
-}
-
-// killed is the line by its numbers; the zero value where it has too few.
-func (k *killLine) killed() killed {
-	if !k.totalVM.Known || !k.anon.Known {
-		return killed{}
-	}
-	return killed{kind: oom.KindKill, pid: int64(k.pid), totalVM: k.totalVM.Value, anon: k.anon.Value, file: k.file.Value, comm: k.comm}
 }
 
 // reportOf is an OOM without a kill line. Two loggers on one machine stamp it each in its

@@ -22,14 +22,15 @@ const (
 // row is one line of the tasks table (dump_task): sizes in pages, page tables in
 // bytes, or in pages before 4.15.
 type row struct {
-	pid, tgid, adj            int32
-	uid                       uint32
-	totalVM, rss, swap        uint64
-	anon, file, shmem, tables uint64
-	split, tablePages         bool
+	pid, tgid                       int32
+	uid                             uint32
+	totalVM, rss, anon, file, shmem uint64
 	// Up to 3.5 there are no columns of page tables and swap (de34d965a8), and up to 2.6.35
 	// none of oom_score_adj (a63d83f427).
-	hasTables, hasSwap, hasAdj bool
+	tables, swap      oom.Opt[uint64]
+	adj               oom.Opt[int32]
+	split, tablePages bool
+	unkillable        bool // by the adjustment, whichever is printed
 }
 
 // worst is a row with its name, among the biggest.
@@ -168,11 +169,7 @@ func rowPart(b []byte) part {
 func numbers(b []byte, into []int64) (int, []byte) {
 	for i := range into {
 		f, rest := scan.Field(b)
-		neg := len(f) > 0 && f[0] == '-'
-		digits := f
-		if neg {
-			digits = f[1:]
-		}
+		digits, neg := bytes.CutPrefix(f, []byte("-"))
 		v, tail, ok := scan.Uint(digits)
 		if !ok || len(tail) > 0 || v > math.MaxInt64 {
 			return i, b
@@ -193,32 +190,25 @@ func (t *taskTable) parseRow(b []byte) bool {
 	if !ok {
 		return false
 	}
-	var values [maxColumns]int64
-	if t.width > 0 {
-		n, name := numbers(rest, values[:t.width])
-		if n < t.width {
+	columns, values := t.columns[:t.width], [maxColumns]int64{}
+	if t.width == 0 {
+		n, _ := numbers(rest, values[:])
+		if columns = guessColumns(values[:n]); columns == nil {
 			return false
 		}
-		return t.add(pid, t.columns[:t.width], values[:n], name)
+		if t.guessed = true; len(columns) == len(columns35) && columns[4] == colIgnore {
+			t.ofCPUs()
+		}
 	}
-	n, _ := numbers(rest, values[:])
-	columns := guessColumns(values[:n])
-	if columns == nil {
-		return false
-	}
-	if t.guessed = true; len(columns) == len(columns35) && columns[4] == colIgnore {
-		t.ofCPUs()
-		columns = t.columns[:t.width]
-	}
-	_, name := numbers(rest, values[:len(columns)])
-	return t.add(pid, columns, values[:len(columns)], name)
+	n, name := numbers(rest, values[:len(columns)])
+	return n == len(columns) && t.add(pid, columns, values[:n], name)
 }
 
 // ofCPUs takes the table for one of 3.5 and before: what was read as page tables and swap
 // is the CPU and oom_adj.
 func (t *taskTable) ofCPUs() {
 	t.width = copy(t.columns[:], columns35[:])
-	strip := func(r *row) { r.tables, r.swap, r.tablePages, r.hasTables, r.hasSwap = 0, 0, false, false, false }
+	strip := func(r *row) { r.tables, r.swap, r.tablePages = oom.Opt[uint64]{}, oom.Opt[uint64]{}, false }
 	for i := range t.rows {
 		strip(&t.rows[i])
 	}
@@ -251,8 +241,8 @@ func guessColumns(v []int64) []column {
 }
 
 func (t *taskTable) add(pid int32, columns []column, values []int64, name []byte) bool {
-	const oomDisable = -17 // of oom_adj
-	r, unkillable := row{pid: pid, tgid: pid}, false
+	const oomDisable, never = -17, -1000 // of oom_adj and of oom_score_adj
+	r := row{pid: pid, tgid: pid}
 	for i, c := range columns {
 		v := values[i]
 		if v < 0 && c != colAdj && c != colOldAdj && c != colIgnore {
@@ -280,22 +270,19 @@ func (t *taskTable) add(pid int32, columns []column, values []int64, name []byte
 		case colShmem:
 			r.shmem = u
 		case colTablePages:
-			r.tables, r.tablePages, r.hasTables = r.tables+u, true, true
+			r.tables, r.tablePages = oom.Some(r.tables.Value+u), true
 		case colTableBytes:
-			r.tables, r.hasTables = u, true
+			r.tables = oom.Some(u)
 		case colSwap:
-			r.swap, r.hasSwap = u, true
+			r.swap = oom.Some(u)
 		case colOldAdj:
-			unkillable = v == oomDisable
+			r.unkillable = r.unkillable || !r.adj.Known && v == oomDisable
 		case colAdj:
 			if v < math.MinInt16 || v > math.MaxInt16 {
 				return false
 			}
-			r.adj, r.hasAdj = int32(v), true
+			r.adj, r.unkillable = oom.Some(int32(v)), v == never
 		}
-	}
-	if unkillable && !r.hasAdj {
-		r.adj = -1000 // for the order only
 	}
 	t.total++
 	if len(t.rows) < maxRows {
@@ -310,10 +297,10 @@ func (t *taskTable) add(pid int32, columns []column, values []int64, name []byte
 func (t *taskTable) points(r *row) int64 {
 	const lowest = math.MinInt64 / 2
 	p := r.pages(t.pageSize())
-	if r.adj == -1000 {
+	if r.unkillable {
 		return lowest + p // never chosen
 	}
-	return p + int64(r.adj)*int64(min(t.domain/1000, math.MaxInt32<<8))
+	return p + int64(r.adj.Value)*int64(min(t.domain/1000, math.MaxInt32<<8))
 }
 
 func (t *taskTable) pageSize() uint64 {
@@ -325,11 +312,11 @@ func (t *taskTable) pageSize() uint64 {
 
 // pages is what a row's task holds.
 func (r *row) pages(page uint64) int64 {
-	tables := r.tables
+	tables := r.tables.Value
 	if !r.tablePages {
 		tables /= page
 	}
-	return int64(min(r.rss, math.MaxInt32<<8)) + int64(min(r.swap, math.MaxInt32<<8)) + int64(min(tables, math.MaxInt32<<8))
+	return int64(min(r.rss, math.MaxInt32<<8)) + int64(min(r.swap.Value, math.MaxInt32<<8)) + int64(min(tables, math.MaxInt32<<8))
 }
 
 func (t *taskTable) rank(r row, name []byte) {
@@ -341,17 +328,9 @@ func (t *taskTable) rank(r row, name []byte) {
 		t.biggest = worst{r, scan.Keep(name), size}
 	}
 	p := t.points(&r)
-	if len(t.top) == maxCandidates {
-		if p <= t.top[maxCandidates-1].points {
-			return
-		}
-		t.top = t.top[:maxCandidates-1]
+	if len(t.top) < maxCandidates || p > t.top[maxCandidates-1].points {
+		t.top = insertTop(t.top, worst{r, scan.Keep(name), p}, maxCandidates, func(a, b *worst) bool { return a.points > b.points })
 	}
-	i := len(t.top)
-	for i > 0 && t.top[i-1].points < p {
-		i--
-	}
-	t.top = slices.Insert(t.top, i, worst{r, scan.Keep(name), p})
 }
 
 // byName is what all tasks of one name hold together.
@@ -375,9 +354,9 @@ func (t *taskTable) sumName(r *row, name []byte) {
 		if t.names == nil {
 			t.names = map[string]byName{}
 		}
-		s.tablePages, s.hasSwap = r.tablePages, r.hasSwap
+		s.tablePages, s.hasSwap = r.tablePages, r.swap.Known
 	}
-	s.rss, s.swap, s.tables, s.tasks = s.rss+min(r.rss, most), s.swap+min(r.swap, most), s.tables+min(r.tables, most<<16), s.tasks+1
+	s.rss, s.swap, s.tables, s.tasks = s.rss+min(r.rss, most), s.swap+min(r.swap.Value, most), s.tables+min(r.tables.Value, most<<16), s.tasks+1
 	t.names[string(name)] = s
 }
 
@@ -436,36 +415,33 @@ func (t *taskTable) find(pid int32) *row {
 
 // name is a task's, if it is among those whose names are kept.
 func (t *taskTable) name(pid int32) string {
-	for i := range t.top {
-		if t.top[i].pid == pid {
-			return t.top[i].name
-		}
+	if i := slices.IndexFunc(t.top, func(w worst) bool { return w.pid == pid }); i >= 0 {
+		return t.top[i].name
 	}
 	return ""
 }
 
-func (r *row) tableBytes(page uint64) oom.Opt[uint64] {
-	switch {
-	case !r.hasTables:
-		return oom.Opt[uint64]{}
-	case r.tablePages:
-		return scan.Times(r.tables, page)
+// candidate is the row in bytes.
+func (r *row) candidate(page uint64) oom.Candidate {
+	c := oom.Candidate{
+		PID: oom.Some(r.tgid), UID: oom.Some(r.uid), TotalVMBytes: scan.Times(r.totalVM, page), RSSBytes: scan.Times(r.rss, page),
+		SwapBytes: inBytes(r.swap, page), PgtablesBytes: r.tables, OOMScoreAdj: r.adj,
 	}
-	return oom.Some(r.tables)
+	if r.tablePages {
+		c.PgtablesBytes = inBytes(r.tables, page)
+	}
+	if r.split {
+		c.AnonRSSBytes, c.FileRSSBytes, c.ShmemRSSBytes = scan.Times(r.anon, page), scan.Times(r.file, page), scan.Times(r.shmem, page)
+	}
+	return c
 }
 
-func (r *row) swapBytes(page uint64) oom.Opt[uint64] {
-	if !r.hasSwap {
-		return oom.Opt[uint64]{}
+// inBytes is a number of pages in bytes.
+func inBytes(pages oom.Opt[uint64], page uint64) oom.Opt[uint64] {
+	if !pages.Known {
+		return pages
 	}
-	return scan.Times(r.swap, page)
-}
-
-func (r *row) scoreAdj() oom.Opt[int32] {
-	if !r.hasAdj {
-		return oom.Opt[int32]{}
-	}
-	return oom.Some(r.adj)
+	return scan.Times(pages.Value, page)
 }
 
 // candidates are the tasks with the most points, worst first, and the biggest
@@ -480,15 +456,8 @@ func (t *taskTable) candidates(page uint64) []oom.Candidate {
 	}
 	out := make([]oom.Candidate, 0, len(top))
 	for i := range top {
-		w := &top[i]
-		c := oom.Candidate{
-			PID: oom.Some(w.tgid), Comm: w.name, UID: oom.Some(w.uid), TotalVMBytes: scan.Times(w.totalVM, page),
-			RSSBytes: scan.Times(w.rss, page), SwapBytes: w.swapBytes(page), PgtablesBytes: w.tableBytes(page),
-			OOMScoreAdj: w.scoreAdj(),
-		}
-		if w.split {
-			c.AnonRSSBytes, c.FileRSSBytes, c.ShmemRSSBytes = scan.Times(w.anon, page), scan.Times(w.file, page), scan.Times(w.shmem, page)
-		}
+		c := top[i].candidate(page)
+		c.Comm = top[i].name
 		out = append(out, c)
 	}
 	return out

@@ -11,20 +11,9 @@ import (
 // gives them, dmesg's for one, write a newline in a name as a new line with the
 // same stamp.
 func (p *Parser) keepBack(l *lines.Line, b []byte) bool {
-	switch {
-	case scan.HasPrefix(b, lines.SummaryMark):
-		if _, ok := parseSummary(b); ok {
-			return false
-		}
-	case scan.HasPrefix(b, statsMark):
-		if b[len(b)-1] == ':' || scan.Contains(b, ": cache:") {
-			return false
-		}
-	case scan.Contains(b, lines.KilledMark):
-		if k, ok := parseKilled(b, l.Exact); ok && !k.noSizes || !ok && !openName(b, l.Exact) {
-			return false
-		}
-	default:
+	summary, stats := scan.HasPrefix(b, lines.SummaryMark), scan.HasPrefix(b, statsMark)
+	switch kill := scan.Contains(b, lines.KilledMark); {
+	case !summary && !stats && !kill, goesOn(b, l.Exact), stats && scan.Contains(b, ": cache:"), !summary && !stats && !openName(b, l.Exact):
 		return false
 	}
 	p.partial = append(p.partial[:0], b...)
@@ -34,29 +23,35 @@ func (p *Parser) keepBack(l *lines.Line, b []byte) bool {
 	return true
 }
 
+// goesOn says whether such a line goes on behind the name.
+func goesOn(b []byte, exact bool) bool {
+	switch {
+	case scan.HasPrefix(b, lines.SummaryMark):
+		_, ok := parseSummary(b)
+		return ok
+	case scan.HasPrefix(b, statsMark):
+		return b[len(b)-1] == ':'
+	}
+	k, ok := parseKilled(b, exact)
+	return ok && !k.noSizes
+}
+
 // openName says whether a kill line ends within its name.
 func openName(b []byte, exact bool) bool {
-	i := bytes.Index(b, []byte(lines.KilledMark))
-	if _, ok := parseMessage(b[:i], exact); !ok {
-		return false
-	}
-	_, _, ok := scan.PID(b[i+len(lines.KilledMark):])
-	return ok && bytes.IndexByte(b[i:], '(') > 0
+	_, _, rest, ok := killHead(b, bytes.Index(b, []byte(lines.KilledMark)), lines.KilledMark, exact)
+	return ok && bytes.IndexByte(rest, '(') >= 0
 }
 
 // tornKill reads the second of two lines where it ends within the name: "Killed process 7 (".
 // The task is one that the report's table lists, up to 5.0 a child of the one that was chosen.
 func (p *Parser) tornKill(l *lines.Line, b []byte) (k killLine, ok bool) {
-	i := bytes.Index(b, []byte(lines.KilledMark))
-	if k.message, ok = parseMessage(b[:i], l.Exact); !ok || !k.bare {
+	var rest []byte
+	k.message, k.pid, rest, ok = killHead(b, bytes.Index(b, []byte(lines.KilledMark)), lines.KilledMark, l.Exact)
+	if !ok || !k.bare || !scan.HasPrefix(rest, " (") {
 		return k, false
 	}
-	pid, rest, ok := scan.PID(b[i+len(lines.KilledMark):])
-	if !ok || !scan.HasPrefix(rest, " (") {
-		return k, false
-	}
-	r := p.reportFor(l, k.message, func(r *report) int {
-		if r.scored && r.tasks.find(pid) != nil {
+	r, _ := p.reportFor(l, k.message, func(r *report) int {
+		if r.scored && r.tasks.find(k.pid) != nil {
 			return fitsTable
 		}
 		return fitsNot
@@ -64,9 +59,9 @@ func (p *Parser) tornKill(l *lines.Line, b []byte) (k killLine, ok bool) {
 	if r == nil {
 		return k, false
 	}
-	k.pid, k.comm, k.cut, k.noSizes = pid, r.tasks.name(pid), true, true
-	if k.comm == "" && r.chosen.pid == pid {
-		k.comm = r.chosen.comm
+	k.v.Comm, k.cut, k.noSizes = r.tasks.name(k.pid), true, true
+	if k.v.Comm == "" && r.chosen.pid == k.pid {
+		k.v.Comm = r.chosen.comm
 	}
 	return k, true
 }
@@ -86,8 +81,8 @@ const maxPartials = 64
 
 // join adds a line to the one kept back. False when it is a line of its own.
 func (p *Parser) join(l *lines.Line) bool {
-	text, from := l.Text, stampOf(&p.partialLine)
-	if at := stampOf(l); !at.sameOrigin(&from) {
+	text, at := l.Text, stamp{node: l.Node, bootID: l.BootID}
+	if !at.sameOrigin(&p.now) { // of the line kept back
 		p.giveUpPartial()
 		return false
 	}
@@ -109,18 +104,7 @@ func (p *Parser) join(l *lines.Line) bool {
 	}
 	p.partial = append(p.partial, text...)
 	p.partials++
-	b := p.partial
-	whole := false
-	switch {
-	case scan.HasPrefix(b, lines.SummaryMark):
-		_, whole = parseSummary(b)
-	case scan.HasPrefix(b, statsMark):
-		whole = b[len(b)-1] == ':'
-	default:
-		k, ok := parseKilled(b, p.partialLine.Exact)
-		whole = ok && !k.noSizes
-	}
-	if whole {
+	if b := p.partial; goesOn(b, p.partialLine.Exact) {
 		p.partial = nil
 		p.text(&p.partialLine, b)
 	}
