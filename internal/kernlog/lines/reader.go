@@ -194,7 +194,7 @@ func (r *Reader) openText(head []byte) {
 // decoders undo what a whole log was packed or written in. Each looks at its first bytes and
 // returns a reader of what is in it, or nil.
 var decoders = [...]func(g Grammar, head []byte, src *source) (io.Reader, error){
-	unpackGzip, unpackXZ, unpackZstd, decodeWide, decodeBase64, decodeMail, decodePrinted, decodeStrings, decodeFramed, decodeBox, decodeParts, decodeRich,
+	decompress, decodeWide, decodeBase64, decodeMail, decodePrinted, decodeStrings, decodeFramed, decodeBox, decodeParts, decodeRich,
 }
 
 // unpack undoes them, from the outside in. A compressed log may have been compressed again.
@@ -420,11 +420,11 @@ func (r *Reader) string(raw []byte, cut bool, number int) bool {
 	if !ok {
 		return false
 	}
-	all, err := io.ReadAll(&strung{in: bytes.NewReader(raw[first:])})
-	for line := range bytes.Lines(all) {
+	text, _ := unstring(nil, raw[first:], "", true)
+	for line := range bytes.Lines(text) {
 		r.feedPlain(line, cut, number)
 	}
-	return err == nil
+	return true
 }
 
 // another takes note of a line that is not the kernel's.

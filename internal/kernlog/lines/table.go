@@ -3,7 +3,6 @@ package lines
 import (
 	"bytes"
 	"io"
-	"iter"
 	"strings"
 	"time"
 
@@ -24,18 +23,13 @@ func isVerbose(b []byte) bool {
 	return ok && scan.Contains(first, "[s=") && scan.HasPrefix(rest, "    ") && isKey(key)
 }
 
-// boxes is a text in tables that are drawn with lines, which it draws with "|" and "-".
-type boxes struct {
-	in   io.Reader
-	held []byte // what may be the begin of a character
-}
-
 // boxBegin is that of all characters of which boxes are drawn, U+2500 to U+257F.
 const boxBegin = 0xe2
 
 func isBoxed(b []byte) bool { return len(b) > 2 && b[0] == boxBegin && (b[1] == 0x94 || b[1] == 0x95) }
 
-// decodeBox reads a text of which most lines begin so.
+// decodeBox reads a text in tables that are drawn with lines, of which most lines begin so. It
+// draws them with "|" and "-".
 func decodeBox(_ Grammar, _ []byte, src *source) (io.Reader, error) {
 	const fewest = 3
 	boxed, all := 0, 0
@@ -50,30 +44,20 @@ func decodeBox(_ Grammar, _ []byte, src *source) (io.Reader, error) {
 	if boxed < fewest || boxed*2 <= all {
 		return nil, nil
 	}
-	return &boxes{in: &packed{src}}, nil
-}
-
-func (x *boxes) Read(p []byte) (int, error) {
-	have := copy(p, x.held)
-	n, err := x.in.Read(p[have:])
-	b := p[:have+n]
-	out := p[:0]
-	for x.held = nil; len(b) > 0; {
-		switch {
-		case isBoxed(b):
-			c := byte('-')
-			if strings.ContainsRune("│┃║╎╏┆┇┊┋", []rune(string(b[:3]))[0]) {
-				c = '|'
+	return recoded(src, readBytes, func(out, b []byte, err error) ([]byte, int) {
+		used := 0
+		for used < len(b) && (b[used] != boxBegin || len(b)-used >= 3 || err != nil) {
+			c, n := b[used], 1
+			if isBoxed(b[used:]) {
+				if c, n = '-', 3; strings.Contains("│┃║╎╏┆┇┊┋", string(b[used:used+3])) {
+					c = '|'
+				}
 			}
-			out, b = append(out, c), b[3:]
-			continue
-		case b[0] == boxBegin && len(b) < 3 && err == nil:
-			x.held = bytes.Clone(b)
-			return len(out), nil
+			out = append(out, c)
+			used += n
 		}
-		out, b = append(out, b[0]), b[1:]
-	}
-	return len(out), err
+		return out, used
+	}), nil
 }
 
 // isRule says whether a line is drawn between the rows of a table.
@@ -207,79 +191,49 @@ func guessColumns(rows [][]string, g Grammar, quoted bool) []string {
 }
 
 // cells cuts a row; a cell in quotes may hold commas, line ends, and quotes twice.
-func cells(b []byte, comma byte) []string {
+func cells(b []byte, comma byte) (out []string) {
 	if comma == '|' {
 		return piped(b)
 	}
-	var out []string
-	for len(out) <= maxColumnNames {
-		if len(b) > 0 && b[0] == '"' {
-			var cell strings.Builder
-			b = b[1:]
-			for {
-				i := bytes.IndexByte(b, '"')
-				if i < 0 {
-					cell.Write(b)
-					return append(out, cell.String())
-				}
-				cell.Write(b[:i])
-				b = b[i+1:]
-				if len(b) == 0 || b[0] != '"' {
-					break
-				}
-				cell.WriteByte('"')
-				b = b[1:]
+	for more := true; more && len(out) <= maxColumnNames; {
+		var text []byte
+		first, quoted := true, scan.First(b) == '"'
+		for ; scan.First(b) == '"'; first = false {
+			if !first {
+				text = append(text, '"')
 			}
-			out = append(out, cell.String())
-		} else {
-			i := bytes.IndexByte(b, comma)
-			if i < 0 {
-				return append(out, string(b))
-			}
-			out = append(out, string(b[:i]))
-			b = b[i:]
+			part, rest, _ := bytes.Cut(b[1:], []byte(`"`))
+			text, b = append(text, part...), rest
 		}
-		i := bytes.IndexByte(b, comma)
-		if i < 0 {
+		before, rest, found := bytes.Cut(b, []byte{comma})
+		if !quoted {
+			text = before
+		}
+		out, b, more = append(out, string(text)), rest, found
+	}
+	return out
+}
+
+// piped cuts a row as Markdown and database clients draw them, at each "|" that has no
+// backslash before it.
+func piped(b []byte) (out []string) {
+	b = bytes.TrimSpace(b)
+	cell := ""
+	for part := range strings.SplitSeq(string(bytes.TrimSuffix(bytes.TrimPrefix(b, []byte("|")), []byte("|"))), "|") {
+		cell += part
+		if start, ok := strings.CutSuffix(cell, `\`); ok {
+			cell = start + "|"
+			continue
+		}
+		if out = append(out, strings.Trim(cell, " \t`")); len(out) > maxColumnNames {
 			return out
 		}
-		b = b[i+1:]
+		cell = ""
+	}
+	if cell != "" {
+		out = append(out, strings.Trim(cell, " \t`"))
 	}
 	return out
-}
-
-// piped cuts a row as Markdown and database clients draw them.
-func piped(b []byte) []string {
-	b = bytes.TrimSpace(b)
-	b = bytes.TrimSuffix(bytes.TrimPrefix(b, []byte("|")), []byte("|"))
-	var out []string
-	for cell := range pipes(b) {
-		if out = append(out, strings.Trim(string(cell), " \t`")); len(out) > maxColumnNames {
-			break
-		}
-	}
-	return out
-}
-
-// pipes cuts at each "|" that has no backslash before it.
-func pipes(b []byte) iter.Seq[[]byte] {
-	return func(yield func([]byte) bool) {
-		var cell []byte
-		for part := range bytes.SplitSeq(b, []byte("|")) {
-			cell = append(cell, part...)
-			if n := len(cell); n > 0 && cell[n-1] == '\\' {
-				cell[n-1] = '|'
-				continue
-			}
-			if !yield(cell) {
-				return
-			}
-			cell = nil
-		}
-		if cell != nil {
-			yield(cell)
-		}
-	}
 }
 
 // joinText puts together the text of a row that has the mark between cells in it.

@@ -21,40 +21,31 @@ const maxWindow = 32 << 20
 // ErrWindow is the error for a log that takes more memory to unpack.
 var ErrWindow = fmt.Errorf("it takes more than %d MiB of memory to unpack", maxWindow>>20)
 
-func unpackGzip(_ Grammar, head []byte, src *source) (io.Reader, error) {
-	if !scan.HasPrefix(head, "\x1f\x8b") {
-		return nil, nil
+// decompress unpacks what gzip, xz or zstd has packed.
+func decompress(_ Grammar, head []byte, src *source) (z io.Reader, err error) {
+	name := ""
+	switch {
+	case scan.HasPrefix(head, "\x1f\x8b"):
+		name = "gzip"
+		z, err = gzip.NewReader(&packed{src})
+	case scan.HasPrefix(head, "\xfd7zXZ\x00"):
+		name = "xz"
+		guard := newGuard(&packed{src})
+		if z, err = xz.NewReader(guard); err == nil {
+			z = &guarded{z, guard}
+		}
+	case scan.HasPrefix(head, "\x28\xb5\x2f\xfd"):
+		name = "zstd"
+		var d *zstd.Decoder
+		// One goroutine's worth of work in the caller's: nothing to close.
+		d, err = zstd.NewReader(&packed{src}, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true),
+			zstd.WithDecoderMaxWindow(maxWindow))
+		z = &windowed{d}
 	}
-	z, err := gzip.NewReader(&packed{src})
 	if err != nil {
-		return nil, fmt.Errorf("gzip: %w", err)
+		return nil, fmt.Errorf("%s: %w", name, err)
 	}
 	return z, nil
-}
-
-func unpackXZ(_ Grammar, head []byte, src *source) (io.Reader, error) {
-	if !scan.HasPrefix(head, "\xfd7zXZ\x00") {
-		return nil, nil
-	}
-	guard := newGuard(&packed{src})
-	z, err := xz.NewReader(guard)
-	if err != nil {
-		return nil, fmt.Errorf("xz: %w", err)
-	}
-	return &guarded{z, guard}, nil
-}
-
-func unpackZstd(_ Grammar, head []byte, src *source) (io.Reader, error) {
-	if !scan.HasPrefix(head, "\x28\xb5\x2f\xfd") {
-		return nil, nil
-	}
-	// One goroutine's worth of work in the caller's: nothing to close.
-	z, err := zstd.NewReader(&packed{src}, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true),
-		zstd.WithDecoderMaxWindow(maxWindow))
-	if err != nil {
-		return nil, fmt.Errorf("zstd: %w", err)
-	}
-	return &windowed{z}, nil
 }
 
 // windowed says what to do about a window that is too large.
