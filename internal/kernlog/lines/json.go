@@ -5,7 +5,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"github.com/oomtrace/oomtrace/internal/kernlog/scan"
-	"math"
+
 	"strings"
 )
 
@@ -188,21 +188,15 @@ func (r *Reader) stepJSON() bool {
 	if !ok {
 		return false
 	}
-	if r.start <= 0 && !r.close() && !MayMatter(obj) && !scan.Contains(obj, `"[`) {
-		r.sink.Skip(1)
+	if !r.reads(scan.Contains(obj, `"[`), obj) {
 		return true
 	}
-	r.start--
 	r.stats.name(int(r.src.lines), obj)
 	if obj[0] == '[' {
 		r.row(obj)
 		return true
 	}
-	var fields map[string]json.RawMessage
-	if json.Unmarshal(obj, &fields) != nil {
-		r.stats.unknown(int(r.src.lines), obj)
-		return true
-	}
+	fields := objectOf(obj)
 	if console := fields["Output"]; console != nil { // "aws ec2 get-console-output"
 		text := jsonText(console)
 		if plain, err := base64.StdEncoding.DecodeString(text); err == nil && printable(plain) {
@@ -211,7 +205,7 @@ func (r *Reader) stepJSON() bool {
 		r.console(text)
 		return true
 	}
-	if !r.object(fields, entry{}) {
+	if fields == nil || !r.object(fields, entry{}) {
 		r.stats.unknown(int(r.src.lines), obj)
 	}
 	return true
@@ -250,20 +244,30 @@ func (r *Reader) console(text string) {
 	}
 }
 
+// object is one of JSON.
+type object map[string]json.RawMessage
+
+// objectOf reads one; nil for anything else.
+func objectOf(raw []byte) (obj object) {
+	if json.Unmarshal(raw, &obj) != nil {
+		return nil
+	}
+	return obj
+}
+
 // fields flattens an object into an entry: nested keys are joined by a dot.
-func (e *entry) fields(prefix string, obj map[string]json.RawMessage, depth int) {
+func (e *entry) fields(prefix string, obj object, depth int) {
 	for key, raw := range obj {
 		name := strings.ToLower(prefix + key)
-		if len(raw) > 0 && raw[0] == '{' {
-			var inner map[string]json.RawMessage
-			if depth < maxNested && json.Unmarshal(raw, &inner) == nil {
-				e.fields(name+".", inner, depth+1)
+		r, _ := roleOf(name)
+		switch first := scan.First(raw); {
+		case first == '{':
+			if depth < maxNested {
+				e.fields(name+".", objectOf(raw), depth+1)
 			}
-			continue
-		}
-		if r, _ := roleOf(name); r != roleNone {
+		case r != roleNone:
 			e.set(name, jsonText(raw))
-		} else if len(raw) > 0 && raw[0] == '[' && depth < maxNested {
+		case first == '[' && depth < maxNested:
 			e.pairs(raw)
 		}
 	}
@@ -291,19 +295,16 @@ const maxNested = 3
 var wrappers = [2][]string{{"jsonPayload", "_source", "result"}, {"fields", "content", "attributes", "record", "event", "post"}}
 
 // wrapped adds what is in the wrappers.
-func (e *entry) wrapped(names []string, obj map[string]json.RawMessage) {
+func (e *entry) wrapped(names []string, obj object) {
 	for _, key := range names {
-		var inner map[string]json.RawMessage
-		if raw := obj[key]; len(raw) > 0 && raw[0] == '{' && json.Unmarshal(raw, &inner) == nil {
-			e.fields("", inner, 0)
-		}
+		e.fields("", objectOf(obj[key]), 0)
 	}
 }
 
 // object reads an object of dmesg --json, journalctl -o json, or a container's or
 // cloud's log; e is what is known of it besides. False when there is no text in it that is
 // known.
-func (r *Reader) object(obj map[string]json.RawMessage, e entry) bool {
+func (r *Reader) object(obj object, e entry) bool {
 	if obj["field"] != nil && obj["value"] != nil {
 		r.field(strings.ToLower(jsonText(obj["field"])), jsonText(obj["value"]))
 		return true
@@ -326,7 +327,7 @@ func (r *Reader) object(obj map[string]json.RawMessage, e entry) bool {
 		e.set("uptime", jsonText(obj["sec"])+"."+strings.Repeat("0", max(0, 6-len(obj["usec"])))+jsonText(obj["usec"]))
 		e.set("facility", "kern")
 	}
-	if values := obj["values"]; !e.has(roleText) && len(values) > 0 && values[0] == '[' {
+	if values := obj["values"]; !e.has(roleText) && scan.First(values) == '[' {
 		return r.values(values)
 	}
 	if e.docker(obj) && r.dockerPart(&e) || !e.has(roleText) && r.rowObject(obj) {
@@ -336,7 +337,7 @@ func (r *Reader) object(obj map[string]json.RawMessage, e entry) bool {
 }
 
 // docker says whether an object is a container's, whose lines have their ends.
-func (e *entry) docker(obj map[string]json.RawMessage) bool {
+func (e *entry) docker(obj object) bool {
 	return obj["log"] != nil && obj["stream"] != nil && obj["time"] != nil
 }
 
@@ -428,15 +429,10 @@ func jsonParts(raw json.RawMessage) (text string, ok bool) {
 // jsonText reads a string, a number, or the array of bytes that journalctl
 // writes for what is not UTF-8.
 func jsonText(raw json.RawMessage) string {
-	if len(raw) == 0 {
-		return ""
-	}
-	switch raw[0] {
+	switch scan.First(raw) {
 	case '"':
 		var s string
-		if json.Unmarshal(raw, &s) != nil {
-			return ""
-		}
+		_ = json.Unmarshal(raw, &s) // an error leaves it empty
 		return s
 	case '[':
 		var texts []string
@@ -447,15 +443,8 @@ func jsonText(raw json.RawMessage) string {
 			return text
 		}
 		var list []uint8
-		var numbers []uint16
-		if json.Unmarshal(raw, &numbers) != nil {
+		if json.Unmarshal(raw, &list) != nil {
 			return ""
-		}
-		for _, v := range numbers {
-			if v > math.MaxUint8 {
-				return ""
-			}
-			list = append(list, uint8(v))
 		}
 		return string(list)
 	}

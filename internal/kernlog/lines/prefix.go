@@ -375,7 +375,7 @@ func (x *prefixes) priority(l *Line, b []byte) ([]byte, wrapState) {
 		return rest, wrapMore
 	}
 	stampText, fields := scan.Field(rest[2:])
-	t, _, ok := parseISO(stampText, x.o.location())
+	t, _, ok := parseISO(stampText, x.o.Location)
 	if !ok && string(stampText) != "-" {
 		return rest, wrapMore // "<4>1 pages in swap cache"
 	}
@@ -421,27 +421,17 @@ func skipStructured(b []byte) []byte {
 }
 
 func (x *prefixes) setNode(l *Line, host []byte) {
-	if len(host) == 0 || len(host) > 255 || string(host) == "-" {
-		return
-	}
-	if !isHost(host) {
-		return
-	}
 	if x.node != string(host) {
+		if len(host) > 255 || string(host) == "-" || !isHost(host) {
+			return
+		}
 		x.node = scan.Keep(host)
 	}
 	l.Node = x.node
 }
 
 // isHost says whether a word can be a host's name or address.
-func isHost(b []byte) bool {
-	for _, c := range b {
-		if !scan.IsDigit(c) && (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && c != '.' && c != '_' && c != ':' && c != '-' {
-			return false
-		}
-	}
-	return len(b) > 0
-}
+func isHost(b []byte) bool { return only(b, wordParts+".:-") }
 
 // unopened reads the kernel's stamp where its bracket is lost, as at the start of what was
 // selected: "1257.892709] ". It always has six digits behind the point.
@@ -501,7 +491,7 @@ const longestUptime = 20 * 365 * 24 * uint64(time.Hour)
 
 // isoStamp reads a stamp that is nothing else.
 func (x *prefixes) isoStamp(l *Line, b []byte) bool {
-	t, rest, ok := parseISO(b, x.o.location())
+	t, rest, ok := parseISO(b, x.o.Location)
 	if !ok || len(rest) > 0 {
 		return false
 	}
@@ -578,8 +568,7 @@ func (x *prefixes) cpusOf(head []byte) bool {
 	const fewest = 3
 	marked, all := 0, 0
 	for line := range bytes.Lines(head) {
-		probe := x.probe()
-		l, ok := probe.line(line)
+		l, ok := x.probe(line)
 		if !ok || !l.Uptime.Known {
 			continue
 		}
@@ -625,7 +614,7 @@ func vendorCaller(b []byte) (rest []byte, ok bool) {
 // iso reads stamps of journalctl -o short-iso, rsyslog's file format, dmesg
 // --time-format iso, CRI and docker logs.
 func (x *prefixes) iso(l *Line, b []byte) ([]byte, wrapState) {
-	t, rest, ok := parseISO(b, x.o.location())
+	t, rest, ok := parseISO(b, x.o.Location)
 	if !ok {
 		return b, wrapNone
 	}
@@ -737,7 +726,7 @@ func (x *prefixes) syslog(l *Line, b []byte) ([]byte, wrapState) {
 	if len(b) < 24 || b[3] != ' ' {
 		return b, wrapNone
 	}
-	if t, rest, ok := parseISO(b[4:], x.o.location()); ok {
+	if t, rest, ok := parseISO(b[4:], x.o.Location); ok {
 		if zone, after := scan.Field(rest); len(zone) > 0 && len(zone) < 6 {
 			t, rest = inZone(t, zone), after
 		}

@@ -2,7 +2,8 @@ package lines
 
 import (
 	"bytes"
-	"encoding/json"
+	"cmp"
+
 	"fmt"
 	"io"
 	"math"
@@ -69,6 +70,10 @@ const (
 
 // NewReader returns a reader that gives a log's lines to the sink. It does not close in.
 func NewReader(in io.Reader, o Options, g Grammar, to Sink) *Reader {
+	o.Location, o.MaxLine = cmp.Or(o.Location, time.Local), o.Longest()
+	if o.Now == nil {
+		o.Now = time.Now
+	}
 	r := &Reader{o: o, g: g, in: in, sink: to, start: startLines}
 	r.x = prefixes{o: &r.o, g: g}
 	r.ord = order{give: to.Line, g: g}
@@ -137,7 +142,7 @@ func (r *Reader) rest() {
 
 // open undoes what the input was packed and written in, and finds its format.
 func (r *Reader) open() error {
-	r.src = &source{in: r.in, max: r.o.Longest()}
+	r.src = &source{in: r.in, max: r.o.MaxLine}
 	r.src.buf = make([]byte, max(bufferBytes, 4*r.src.max+2*historyBytes))
 	if err := r.unpack(); err != nil {
 		return err
@@ -296,10 +301,19 @@ func (r *Reader) needsPast(line []byte) bool {
 	if scan.Contains(line, KilledMark) || scan.Contains(line, KillMark) || scan.Contains(line, SummaryMark) {
 		return true
 	}
-	probe := r.x.probe()
-	l, ok := probe.line(line)
+	l, ok := r.x.probe(line)
 	text := scan.SkipSpaces(l.Text)
 	return ok && len(text) > 0 && r.g.Class(text).Alone
+}
+
+// reads says whether an entry is to be read; what cannot matter is counted.
+func (r *Reader) reads(may bool, text []byte) bool {
+	may = may || r.start > 0 || r.close() || MayMatter(text)
+	if !may {
+		r.sink.Skip(1)
+	}
+	r.start--
+	return may
 }
 
 // feed takes a line. Where a crash left a hole in it, what is before and behind
@@ -350,21 +364,34 @@ func (r *Reader) feedPlain(raw []byte, cut bool, number int) {
 	if !whole || r.embedded(raw) || r.string(raw, cut, number) {
 		return
 	}
-	var ok bool
-	if r.line, ok = r.x.line(raw); !ok {
-		r.line.Number, r.line.Cut = number, cut
-		r.another(&r.line, raw)
-		return
+	if r.read(raw, cut, number) {
+		r.take(raw, cut, number)
 	}
-	r.take(raw, cut, number)
+}
+
+// read makes a line the one at hand. False when it is not the kernel's.
+func (r *Reader) read(raw []byte, cut bool, number int) (ok bool) {
+	r.line, ok = r.x.line(raw)
+	r.line.Number, r.line.Cut = number, cut
+	if !ok {
+		r.another(&r.line, raw)
+	}
+	return ok
 }
 
 // take gives on the line at hand, with what mail has cut off it, or each of those that are glued.
 func (r *Reader) take(raw []byte, cut bool, number int) {
 	r.line.Number, r.line.Cut = number, cut
-	if at := r.gluedAt(raw); at > 0 {
-		r.takeGlued(raw, at, cut, number)
-		return
+	at := r.gluedAt(raw)
+	if at > 0 {
+		raw = bytes.TrimRight(raw, blanks)
+	}
+	const most = 64
+	for n := 0; at > 0 && n < most; n++ {
+		if raw = r.takeGlued(raw, at); !r.read(raw, cut, number) {
+			return
+		}
+		at = r.gluedAt(raw)
 	}
 	r.rejoin(&r.line, raw)
 	r.ord.push(&r.line)
@@ -384,19 +411,19 @@ func (r *Reader) embedded(raw []byte) bool {
 	if at < 0 {
 		return false
 	}
-	var fields map[string]json.RawMessage
+	fields := objectOf(b[at:])
 	if at == 0 {
-		return json.Unmarshal(b, &fields) == nil && r.object(fields, entry{})
+		return fields != nil && r.object(fields, entry{})
 	}
-	probe := r.x.probe()
-	l, kernel := probe.line(raw[:at])
+	l, kernel := r.x.probe(raw[:at])
 	const most = 8 // that stand before the object: each is read to its end
-	for next, n := 0, 0; next >= 0 && n < most; next, n = bytes.Index(b[at:], []byte(`{"`)), n+1 {
-		at += next
-		if json.Unmarshal(b[at:], &fields) == nil {
+	for n := 1; fields == nil && n < most; n++ {
+		next := bytes.Index(b[at+1:], []byte(`{"`))
+		if next < 0 {
 			break
 		}
-		at++
+		at += next + 1
+		fields = objectOf(b[at:])
 	}
 	if name := kernel && bytes.IndexByte(raw[:at], '/') >= 0 && r.g.Class(scan.SkipSpaces(l.Text)).Own; name || l.Exact || len(fields) == 0 {
 		return false // a cgroup's name that looks like an object

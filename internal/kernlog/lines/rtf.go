@@ -49,10 +49,7 @@ func (r *rich) decode(b []byte) []byte {
 
 // control is what a control word or symbol stands for, and its length.
 func (r *rich) control(b []byte) (text []byte, n int) {
-	n = 1
-	for n < len(b) && (b[n] >= 'a' && b[n] <= 'z' || b[n] >= 'A' && b[n] <= 'Z') {
-		n++
-	}
+	n = len(b) - len(bytes.TrimLeft(b[1:], letters))
 	word := string(b[1:n])
 	number := n
 	for n < len(b) && (scan.IsDigit(b[n]) || b[n] == '-' && n == number) {

@@ -162,7 +162,7 @@ func (x *prefixes) withYear(mon time.Month, day, h, m, s, nanos int) time.Time {
 		t, _ := x.onDay(x.year, mon, day, h, m, s, nanos)
 		return t
 	}
-	now := x.o.now()
+	now := x.o.Now()
 	for back := range leapYears {
 		if t, ok := x.onDay(now.Year()-back, mon, day, h, m, s, nanos); ok && t.Sub(now) <= 24*time.Hour {
 			return t
@@ -176,7 +176,7 @@ const leapYears = 9
 
 // onDay is a time on a day; false when that year has no such day.
 func (x *prefixes) onDay(year int, mon time.Month, day, h, m, s, nanos int) (time.Time, bool) {
-	t := time.Date(year, mon, day, h, m, s, nanos, x.o.location())
+	t := time.Date(year, mon, day, h, m, s, nanos, x.o.Location)
 	if t.Day() != day {
 		return time.Time{}, false
 	}
@@ -213,7 +213,7 @@ func (x *prefixes) ctime(l *Line, b []byte) bool {
 	day, ok := digits(head[len(head)-1])
 	mon, ok2 := month(head[len(head)-2])
 	if ok && ok2 {
-		if l.Time = time.Date(year, mon, day, h, m, s, 0, x.o.location()); len(zone) > 0 {
+		if l.Time = time.Date(year, mon, day, h, m, s, 0, x.o.Location); len(zone) > 0 {
 			l.Time = inZone(l.Time, zone)
 		}
 	}

@@ -166,7 +166,7 @@ func guessColumns(rows [][]string, g Grammar, quoted bool) []string {
 			c := g.Class(cell)
 			if _, _, ok := parseISO(cell, time.UTC); ok {
 				times++
-			} else if len(cell) > 0 && (c.Part || c.Header || c.Own || stamped(cell) && len(cell) > 24) {
+			} else if len(cell) > 0 && (c.any() || stamped(cell) && len(cell) > 24) {
 				texts++
 			}
 			switch strings.ToLower(row[i]) {
@@ -271,11 +271,9 @@ func (r *Reader) stepTable() bool {
 			line, cut = append(append(line, '\n'), more...), cut || cutMore
 		}
 	}
-	if r.start <= 0 && !r.close() && !MayMatter(line) {
-		r.sink.Skip(1)
+	if !r.reads(false, line) {
 		return true
 	}
-	r.start--
 	r.stats.name(number, line)
 	row := cells(bytes.TrimRight(line, "\r"), r.comma)
 	if r.comma == '|' {
@@ -286,10 +284,8 @@ func (r *Reader) stepTable() bool {
 		return true
 	}
 	e := entry{cut: cut}
-	for i, cell := range row {
-		if i < len(r.columns) {
-			e.set(r.columns[i], cell)
-		}
+	for i, cell := range row[:min(len(row), len(r.columns))] {
+		e.set(r.columns[i], cell)
 	}
 	r.takeEntry(&e, number)
 	return true

@@ -102,9 +102,8 @@ func softWidth(all [][]byte, rests []int) (w wrapping, lines int) {
 func (r *Reader) stampedLine(b []byte) bool { return beginsChat(b) || r.logStamp(b) }
 
 func (r *Reader) logStamp(b []byte) bool {
-	probe := r.x.probe()
-	l, _ := probe.line(b)
-	return l.Uptime.Known || !l.Time.IsZero() || l.Exact
+	l, _ := r.x.probe(b)
+	return l.marked()
 }
 
 func (w *wrapping) count(n *[2]int, line, next []byte) {
@@ -131,14 +130,7 @@ func (w *wrapping) full(line, next []byte) (sure, possible bool) {
 }
 
 // hasWord says whether there is a letter or a digit in a line: a console's noise has none.
-func hasWord(b []byte) bool {
-	for _, c := range b {
-		if isWordPart(c) {
-			return true
-		}
-	}
-	return false
-}
+func hasWord(b []byte) bool { return bytes.ContainsAny(b, wordParts) }
 
 // unquote takes off what mail puts before a line.
 func unquote(b []byte) []byte { return bytes.TrimLeft(b, "> \t") }
@@ -199,8 +191,7 @@ func (r *Reader) continues(before, raw []byte) ([]byte, bool) {
 	if len(raw) > longestRest(before) || endsPaste(raw) || beginsChat(raw) {
 		return nil, false
 	}
-	probe := r.x.probe()
-	if l, ok := probe.line(raw); !ok || l.Exact || l.Uptime.Known || !l.Time.IsZero() {
+	if l, ok := r.x.probe(raw); !ok || l.marked() {
 		return nil, false
 	}
 	b := undecorate(plain(nil, raw), r.g)
@@ -280,7 +271,7 @@ func endsPaste(b []byte) bool {
 func (r *Reader) rejoin(l *Line, raw []byte) {
 	const shortest = 16
 	quote := quoteOf(raw)
-	if r.wrapping.width > 0 && (l.Uptime.Known || !l.Time.IsZero() || l.Exact) {
+	if r.wrapping.width > 0 && l.marked() {
 		r.unwrap(l, raw)
 		raw = bytes.Clone(r.joined)
 	}
