@@ -215,6 +215,16 @@ const (
 // only says whether a text has no characters but some.
 func only(b []byte, set string) bool { return len(b) > 0 && len(bytes.TrimLeft(b, set)) == 0 }
 
+// prefixOf is which of them a text begins with; empty for none.
+func prefixOf(b []byte, prefixes ...string) string {
+	for _, prefix := range prefixes {
+		if scan.HasPrefix(b, prefix) {
+			return prefix
+		}
+	}
+	return ""
+}
+
 // digitsOf is how many digits a text begins with.
 func digitsOf(b []byte) int { return len(b) - len(bytes.TrimLeft(b, decimals)) }
 
@@ -420,7 +430,7 @@ func writtenFirst(b []byte) string {
 // colour is how long the rest of a colour is, behind "[": "0;31m".
 func colour(b []byte) int {
 	n := 0
-	for n < len(b) && n < 12 && (scan.IsDigit(b[n]) || b[n] == ';') {
+	for n < min(len(b), 12) && (scan.IsDigit(b[n]) || b[n] == ';') {
 		n++
 	}
 	if n < len(b) && (b[n] == 'm' || n == 0 && b[n] == 'K') && (n+1 == len(b) || b[n+1] != ']') {

@@ -24,18 +24,16 @@ type objects struct {
 	inString  bool
 	escaped   bool
 	newline   bool // the last byte was one
-	begun     bool
-	values    bool   // that key's list is of rows, if it is one of entries
-	rows      bool   // the list's entries are lists
-	head      []byte // what stands before the list, in the object around it
-	broken    uint64 // objects without an end
+
+	values bool   // that key's list is of rows, if it is one of entries
+	rows   bool   // the list's entries are lists
+	head   []byte // what stands before the list, in the object around it
+	broken uint64 // objects without an end
 }
 
 // next returns the next object; false at the end of the input.
 func (o *objects) next(s *source) ([]byte, bool) {
-	if !o.begun {
-		o.begun, o.start = true, -1
-	}
+
 	most := max(s.max, min(4*s.max, len(s.buf)/3))
 	for {
 		b := s.buf[s.pos:s.end]
@@ -213,7 +211,7 @@ func (r *Reader) stepJSON() bool {
 
 // idle says whether no object is open.
 func (o *objects) idle() bool {
-	return !o.begun || o.start < 0 && o.depth == 0 && !o.inString && !o.skipping
+	return o.start < 0 && o.depth == 0 && !o.inString && !o.skipping
 }
 
 // beginsText says whether what comes next is a line that is no part of JSON.

@@ -41,8 +41,8 @@ type order struct {
 	placed       bool
 	ups, downs   int // of a report's parts
 
-	near    [nearLines]Line
-	long    [nearLines]int // their texts
+	near [nearLines]Line
+
 	next    int
 	doubled uint64
 }
@@ -185,9 +185,9 @@ func (o *order) again(l *Line) bool {
 	if len(l.Text) == 0 {
 		return true
 	}
-	for i, long := range &o.long {
+	for i := range o.near {
 		n := &o.near[i]
-		if long != len(l.Text) || !bytes.Equal(n.Text, l.Text) || !sameMoment(n, l) {
+		if !bytes.Equal(n.Text, l.Text) || !sameMoment(n, l) {
 			continue
 		}
 		if last := (o.next + nearLines - 1) % nearLines; i != last && (!n.Uptime.Known || !l.Uptime.Known) {
@@ -203,7 +203,7 @@ func (o *order) again(l *Line) bool {
 	n := &o.near[o.next]
 	n.Text = append(n.Text[:0], l.Text...)
 	n.Uptime, n.Time, n.Caller, n.Node, n.BootID = l.Uptime, l.Time, l.Caller, l.Node, l.BootID
-	o.long[o.next] = len(l.Text)
+
 	o.next = (o.next + 1) % nearLines
 	return false
 }

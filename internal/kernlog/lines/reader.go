@@ -68,13 +68,19 @@ const (
 	formatEvents
 )
 
+// steps read on, by format. False when nothing came.
+var steps = [...]func(*Reader) bool{
+	formatText: (*Reader).stepText, formatJSON: (*Reader).stepJSON, formatExport: (*Reader).stepExport,
+	formatVerbose: (*Reader).stepVerbose, formatTable: (*Reader).stepTable, formatEvents: (*Reader).stepEvents,
+}
+
 // NewReader returns a reader that gives a log's lines to the sink. It does not close in.
 func NewReader(in io.Reader, o Options, g Grammar, to Sink) *Reader {
 	o.Location, o.MaxLine = cmp.Or(o.Location, time.Local), o.Longest()
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	r := &Reader{o: o, g: g, in: in, sink: to, start: startLines}
+	r := &Reader{o: o, g: g, in: in, sink: to, start: startLines, obj: objects{start: -1}}
 	r.x = prefixes{o: &r.o, g: g}
 	r.ord = order{give: to.Line, g: g}
 	return r
@@ -100,22 +106,7 @@ func (r *Reader) Step() error {
 			return err
 		}
 	}
-	more := false
-	switch r.format {
-	case formatJSON:
-		more = r.stepJSON()
-	case formatExport:
-		more = r.stepExport()
-	case formatVerbose:
-		more = r.stepVerbose()
-	case formatTable:
-		more = r.stepTable()
-	case formatEvents:
-		more = r.stepEvents()
-	default:
-		more = r.stepText()
-	}
-	if more && !r.src.quiet {
+	if steps[r.format](r) && !r.src.quiet {
 		return nil
 	}
 	r.rest()
@@ -182,8 +173,7 @@ func (r *Reader) open() error {
 
 // openText finds out what is around the lines of a text.
 func (r *Reader) openText(head []byte) {
-	r.x.page = isPage(head)
-	r.x.xml = !r.x.page && isXML(r.g, head)
+	r.x.page, r.x.xml = markup(r.g, head)
 	r.x.page = r.x.page || r.x.xml
 	r.x.entities = r.x.page
 	if r.columns, r.comma = guessTable(head, r.g); r.columns != nil && !r.x.page {

@@ -181,18 +181,8 @@ func quoted(b []byte, is func([]byte) bool) int {
 
 // lineEscape is a line's end within a string, or between two: n is its length, 0 for none.
 func lineEscape(b []byte) (value []byte, n int) {
-	for _, end := range [...]string{`\r\n`, `\n`} {
-		if scan.HasPrefix(b, end) {
-			n = len(end)
-			break
-		}
-	}
-	for _, end := range [...]string{`", "`, `","`, `', '`, `','`, `', b'`, `", b"`} {
-		if scan.HasPrefix(b[n:], end) {
-			n += len(end)
-			break
-		}
-	}
+	n = len(prefixOf(b, `\r\n`, `\n`))
+	n += len(prefixOf(b[n:], `", "`, `","`, `', '`, `','`, `', b'`, `", b"`))
 	if n == 0 {
 		return nil, 0
 	}
@@ -238,14 +228,9 @@ func decodeBase64(_ Grammar, head []byte, src *source) (io.Reader, error) {
 	if len(head) < enough {
 		return nil, nil
 	}
-	packed64 := make([]byte, 0, len(head))
-	for _, c := range head {
-		switch {
-		case scan.IsDigit(c), c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z', c == '+', c == '/', c == '=':
-			packed64 = append(packed64, c)
-		case c != '\r' && c != '\n':
-			return nil, nil
-		}
+	packed64 := bytes.ReplaceAll(bytes.ReplaceAll(head, []byte("\r"), nil), []byte("\n"), nil)
+	if !only(packed64, letters+decimals+"+/=") {
+		return nil, nil
 	}
 	text := make([]byte, len(packed64))
 	n, err := base64.StdEncoding.Decode(text, bytes.TrimRight(packed64[:len(packed64)/4*4], "="))

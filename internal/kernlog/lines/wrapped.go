@@ -254,16 +254,8 @@ func longestRest(before []byte) int {
 
 // endsPaste says whether a line closes what a forum or a wiki sets a log in.
 func endsPaste(b []byte) bool {
-	b = scan.SkipSpaces(b)
-	if len(b) > 0 && (b[0] == ']' || b[0] == '}') {
-		return true // of a list of strings
-	}
-	for _, end := range [...]string{"```", "~~~", "[/", "</", "{noformat", "{code", "--", "..."} {
-		if scan.HasPrefix(b, end) {
-			return true
-		}
-	}
-	return false
+	// A bracket is the end of a list of strings.
+	return prefixOf(scan.SkipSpaces(b), "]", "}", "```", "~~~", "[/", "</", "{noformat", "{code", "--", "...") != ""
 }
 
 // rejoin puts together what mail has wrapped: l is the line at raw, and the next ones are
