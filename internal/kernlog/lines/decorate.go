@@ -267,7 +267,7 @@ func matchLead(lead string, b []byte) int {
 // cutLead takes it off a line.
 func (x *prefixes) cutLead(b []byte) []byte {
 	n := matchLead(x.lead, b)
-	if n < 0 {
+	if n < 0 || x.lead == "" {
 		return b
 	}
 	if quote := x.lead[len(x.lead)-1]; isQuote(quote) {
@@ -286,6 +286,9 @@ func (x *prefixes) probe(raw []byte) (Line, bool) {
 
 // cutTrailer takes that off a line.
 func (x *prefixes) cutTrailer(b []byte) []byte {
+	if x.trailer == "" {
+		return b
+	}
 	b = bytes.TrimRight(bytes.TrimSuffix(b, []byte(x.trailer)), "\r \t")
 	if x.trailer[len(x.trailer)-1] == '$' && bytes.Contains(b, []byte("^I")) {
 		b = bytes.ReplaceAll(b, []byte("^I"), []byte("\t"))

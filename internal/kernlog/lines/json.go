@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"github.com/oomtrace/oomtrace/internal/kernlog/scan"
+	"slices"
 
 	"strings"
 )
@@ -152,7 +153,7 @@ func (o *objects) skipString(b []byte) bool {
 			if o.depth > 0 && o.depth <= maxNested && o.start >= 0 {
 				key := b[max(0, o.text):o.at]
 				o.values, o.listDepth = string(key) == "values", o.depth
-				o.list = o.values || isList(key)
+				o.list = o.values || slices.Contains(lists[:], string(key))
 			}
 			o.at++
 			o.inString, o.newline = false, c == '\n'
@@ -162,14 +163,10 @@ func (o *objects) skipString(b []byte) bool {
 	return false
 }
 
-// isList says whether a key holds the entries of a log.
-func isList(key []byte) bool {
-	switch string(key) {
-	case "dmesg", "entries", "events", "items", "hits", "result", "results", "logs", "data", "records", "rows", "messages", "comments", "posts", "series", "tables", "Tables", "Rows", "frames",
-		"resourceLogs", "scopeLogs", "logRecords":
-		return true
-	}
-	return false
+// lists are the keys that hold the entries of a log.
+var lists = [...]string{
+	"dmesg", "entries", "events", "items", "hits", "result", "results", "logs", "data", "records", "rows", "messages",
+	"comments", "posts", "series", "tables", "Tables", "Rows", "frames", "resourceLogs", "scopeLogs", "logRecords",
 }
 
 // stepJSON reads an object, or a line of text between two.

@@ -3,6 +3,7 @@ package lines
 import (
 	"bytes"
 	"math"
+	"slices"
 	"time"
 	"unicode/utf8"
 
@@ -46,13 +47,7 @@ func (x *prefixes) line(raw []byte) (l Line, ok bool) {
 	if len(b) > 0 && b[len(b)-1] >= utf8.RuneSelf {
 		b = bytes.TrimRight(b, "\u200b\u200e\u200f\u2069") // what chats put around a text
 	}
-	if x.trailer != "" {
-		b = x.cutTrailer(b)
-	}
-	if x.lead != "" {
-		b = x.cutLead(b)
-	}
-	if len(b) == 0 {
+	if b = x.cutLead(x.cutTrailer(b)); len(b) == 0 {
 		x.afterUser = false
 		return l, true
 	}
@@ -236,19 +231,14 @@ func (x *prefixes) wrap(l *Line, b []byte) ([]byte, wrapState) {
 	case l.Exact:
 		return b, wrapNone // behind the kernel's tag only its own level and stamp
 	case scan.IsDigit(c):
-		if rest, st := x.iso(l, b); st != wrapNone {
-			return rest, st
+		for _, read := range numbered {
+			if rest, st := read(x, l, b); st != wrapNone {
+				return rest, st
+			}
 		}
-		if rest, st := x.logcat(l, b); st != wrapNone {
-			return rest, st
+		if len(b) > 2 && max(b[1], b[2]) >= utf8.RuneSelf {
+			return x.localized(l, b) // "11月"
 		}
-		if rest, st := x.unopened(l, b); st != wrapNone {
-			return rest, st
-		}
-		if rest, st := x.unix(l, b); st != wrapNone || len(b) < 3 || max(b[1], b[2]) < utf8.RuneSelf {
-			return rest, st
-		}
-		return x.localized(l, b) // "11月"
 	case c >= 'A' && c <= 'Z':
 		if len(b) > 2 && b[1] == '/' {
 			return logcatTag(l, b[2:], false)
@@ -271,6 +261,11 @@ func (x *prefixes) wrap(l *Line, b []byte) ([]byte, wrapState) {
 		return x.localized(l, b)
 	}
 	return b, wrapNone
+}
+
+// numbered are the prefixes that begin with a digit.
+var numbered = [...]func(*prefixes, *Line, []byte) ([]byte, wrapState){
+	(*prefixes).iso, (*prefixes).logcat, (*prefixes).unopened, (*prefixes).unix,
 }
 
 // kmsg reads the form of /dev/kmsg: "prio,seq,usec,flags[,caller=T1];text"
@@ -546,14 +541,11 @@ func cutCaller(l *Line, b []byte) []byte {
 
 // cpuMark is how long the CPU is that Unisoc's kernels put before each text: "c2 ".
 func cpuMark(b []byte) int {
-	if len(b) < 3 || b[0] != 'c' || !scan.IsDigit(b[1]) {
+	if scan.First(b) != 'c' {
 		return 0
 	}
-	n := 2
-	if scan.IsDigit(b[2]) {
-		n++
-	}
-	if n == len(b) || b[n] != ' ' {
+	n := 1 + digitsOf(b[1:])
+	if n == 1 || n > 3 || n == len(b) || b[n] != ' ' {
 		return 0
 	}
 	return len(b) - len(scan.SkipSpaces(b[n:]))
@@ -708,11 +700,11 @@ func (x *prefixes) unix(l *Line, b []byte) ([]byte, wrapState) {
 	if !ok || sec < 1e8 || sec > 1e11 || len(frac) != 7 || frac[0] != '.' {
 		return b, wrapNone
 	}
-	usec, tail, ok := scan.Uint(frac[1:])
-	if !ok || len(tail) > 0 {
+	nanos, n := fraction(frac[1:])
+	if n != 6 {
 		return b, wrapNone
 	}
-	l.Time = time.Unix(int64(sec), int64(usec)*1000)
+	l.Time = time.Unix(int64(sec), int64(nanos))
 	return x.tag(l, rest, true)
 }
 
@@ -773,16 +765,14 @@ func inZone(t time.Time, zone []byte) time.Time {
 
 // taggedAway says whether a program's tag stands before a kill's words.
 func taggedAway(b []byte) bool {
-	i := -1
+	before := b
 	for _, mark := range [...]string{"Out of memory", "Out of Memory", "Memory cgroup out of", KilledMark, KillMark} {
-		if j := bytes.Index(b, []byte(mark)); j >= 0 && (i < 0 || j < i) {
-			i = j
-		}
+		before, _, _ = bytes.Cut(before, []byte(mark))
 	}
-	if i <= 0 {
+	if len(before) == len(b) {
 		return false
 	}
-	for before := cutReason(b[:i]); len(before) > 0; {
+	for before = cutReason(before); len(before) > 0; {
 		var word []byte
 		if word, before = scan.Field(before); len(word) > 1 && word[len(word)-1] == ':' && !kernelsWord(word) {
 			return true
@@ -806,11 +796,7 @@ func cutReason(b []byte) []byte {
 
 // kernelsWord says whether a word with a colon may stand before the kernel's text.
 func kernelsWord(b []byte) bool {
-	switch string(b) {
-	case "kernel:", "vmunix:", "kern:", "warning:", "Guest:":
-		return true
-	}
-	return false
+	return slices.Contains([]string{"kernel:", "vmunix:", "kern:", "warning:", "Guest:"}, string(b))
 }
 
 // tag reads "host kernel: ", "kernel: " or "host kern.err kernel: ". Another program's
@@ -885,15 +871,8 @@ func (x *prefixes) tagged(l *Line, host, text []byte) ([]byte, wrapState) {
 
 // isLevel says whether this is syslog's "facility.level".
 func isLevel(b []byte) bool {
-	i := bytes.IndexByte(b, '.')
-	if i <= 0 {
-		return false
-	}
-	switch string(b[i+1:]) {
-	case "emerg", "alert", "crit", "err", "warn", "notice", "info", "debug":
-		return true
-	}
-	return false
+	facility, level, _ := bytes.Cut(b, []byte("."))
+	return len(facility) > 0 && slices.Contains([]string{"emerg", "alert", "crit", "err", "warn", "notice", "info", "debug"}, string(level))
 }
 
 // facility reads dmesg -x's "kern  :warn  : ".
@@ -928,16 +907,13 @@ func (x *prefixes) anywhere(l *Line, b []byte) []byte {
 	if i := bytes.Index(head, []byte(" cpuset=")); i >= 0 {
 		head = head[:i]
 	}
-	for at := 0; ; {
-		i := bytes.IndexByte(head[at:], '[')
-		if i < 0 {
-			break
+	for i, c := range head {
+		if c != '[' {
+			continue
 		}
-		at += i
-		if rest, st := x.bracket(l, b[at:]); st == wrapText {
+		if rest, st := x.bracket(l, b[i:]); st == wrapText {
 			return rest
 		}
-		at++
 	}
 	if i := bytes.Index(head, []byte(" kernel: ")); i >= 0 && isHost(head[bytes.LastIndexByte(head[:i], ' ')+1:i]) {
 		l.Exact, x.escapes = true, escapeOctal

@@ -3,6 +3,7 @@ package lines
 import (
 	"bytes"
 	"encoding/json"
+	"slices"
 	"strings"
 
 	"github.com/oomtrace/oomtrace/internal/kernlog/scan"
@@ -127,13 +128,11 @@ func (r *Reader) cells(cells []string, raw []byte) {
 }
 
 // holdsText says whether one of the columns is known to hold a log's text.
-func holdsText(columns []string) bool {
-	for _, name := range columns {
-		if r, _ := roleOf(strings.ToLower(name)); r == roleText {
-			return true
-		}
-	}
-	return false
+func holdsText(columns []string) bool { return slices.ContainsFunc(columns, isText) }
+
+func isText(column string) bool {
+	r, _ := roleOf(strings.ToLower(column))
+	return r == roleText
 }
 
 // rowObject reads a row of BigQuery's, {"f": [{"v": …}, …]}, and a table of Grafana's, which

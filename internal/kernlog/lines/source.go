@@ -191,10 +191,7 @@ func (s *source) skipRest() bool {
 // written. False at the end of the input.
 func (s *source) skipHole() bool {
 	for {
-		for s.pos < s.end && s.buf[s.pos] == 0 {
-			s.pos++
-		}
-		if s.pos < s.end {
+		if s.pos = s.end - len(bytes.TrimLeft(s.buf[s.pos:s.end], "\x00")); s.pos < s.end {
 			return true
 		}
 		if !s.fill() {

@@ -3,6 +3,7 @@ package lines
 import (
 	"bytes"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -80,18 +81,15 @@ func tableHead(b []byte) (columns []string, comma byte) {
 		if len(fields) < 2 || len(fields) > maxColumnNames {
 			continue
 		}
-		text := false
 		columns = columns[:0]
 		for _, f := range fields {
 			name := strings.ToLower(strings.TrimSpace(f))
 			if len(name) > 64 || strings.ContainsAny(name, "[]{}=") {
 				return nil, 0
 			}
-			r, _ := roleOf(name)
-			text = text || r == roleText
 			columns = append(columns, name)
 		}
-		if text {
+		if holdsText(columns) {
 			return columns, comma
 		}
 	}
@@ -238,14 +236,11 @@ func piped(b []byte) (out []string) {
 
 // joinText puts together the text of a row that has the mark between cells in it.
 func joinText(row, columns []string) []string {
-	more := len(row) - len(columns)
-	for i, name := range columns {
-		if r, _ := roleOf(name); r == roleText && more > 0 {
-			text := strings.Join(row[i:i+more+1], "|")
-			return append(append(row[:i:i], text), row[i+more+1:]...)
-		}
+	i, more := slices.IndexFunc(columns, isText), len(row)-len(columns)
+	if i < 0 || more <= 0 {
+		return row
 	}
-	return row
+	return slices.Concat(row[:i], []string{strings.Join(row[i:i+more+1], "|")}, row[i+more+1:])
 }
 
 // stepTable reads a row.

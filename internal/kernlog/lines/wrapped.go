@@ -173,12 +173,7 @@ func (r *Reader) unwrap(l *Line, raw []byte) {
 // continues says whether a raw line can be the rest of the one before: it has no prefix,
 // is not indented as a text's further lines are, and is nothing by itself.
 func (r *Reader) continues(before, raw []byte) ([]byte, bool) {
-	if raw = bytes.TrimRight(raw, "\r\n \t"); r.x.lead != "" {
-		raw = r.x.cutLead(raw)
-	}
-	if r.x.trailer != "" {
-		raw = r.x.cutTrailer(raw)
-	}
+	raw = r.x.cutTrailer(r.x.cutLead(bytes.TrimRight(raw, "\r\n \t")))
 	if len(raw) == 0 || r.x.page && bytes.IndexByte(raw, '<') >= 0 {
 		return nil, false
 	}
@@ -270,10 +265,7 @@ func (r *Reader) rejoin(l *Line, raw []byte) {
 	if len(raw) < shortest || !r.g.Unfinished(l.Text) || cutShort(l.Text) {
 		return
 	}
-	if raw = bytes.TrimRight(raw, " \t"); r.x.trailer != "" {
-		raw = r.x.cutTrailer(raw)
-	}
-	r.joined = append(r.joined[:0], raw...)
+	r.joined = append(r.joined[:0], r.x.cutTrailer(bytes.TrimRight(raw, " \t"))...)
 	number, cut := l.Number, l.Cut
 	*l, _ = r.x.line(r.joined) // reading on overwrites what was read
 	for range maxWrapped {
