@@ -4,10 +4,10 @@ import (
 	"bytes"
 	"encoding/base64"
 	"encoding/json"
-	"github.com/oomtrace/oomtrace/internal/kernlog/scan"
 	"slices"
-
 	"strings"
+
+	"github.com/oomtrace/oomtrace/internal/kernlog/scan"
 )
 
 // objects cuts JSON into the objects that are one entry of a log each, with all

@@ -231,10 +231,17 @@ func (x *prefixes) wrap(l *Line, b []byte) ([]byte, wrapState) {
 	case l.Exact:
 		return b, wrapNone // behind the kernel's tag only its own level and stamp
 	case scan.IsDigit(c):
-		for _, read := range numbered {
-			if rest, st := read(x, l, b); st != wrapNone {
-				return rest, st
-			}
+		if rest, st := x.iso(l, b); st != wrapNone {
+			return rest, st
+		}
+		if rest, st := x.logcat(l, b); st != wrapNone {
+			return rest, st
+		}
+		if rest, st := x.unopened(l, b); st != wrapNone {
+			return rest, st
+		}
+		if rest, st := x.unix(l, b); st != wrapNone {
+			return rest, st
 		}
 		if len(b) > 2 && max(b[1], b[2]) >= utf8.RuneSelf {
 			return x.localized(l, b) // "11月"
@@ -261,11 +268,6 @@ func (x *prefixes) wrap(l *Line, b []byte) ([]byte, wrapState) {
 		return x.localized(l, b)
 	}
 	return b, wrapNone
-}
-
-// numbered are the prefixes that begin with a digit.
-var numbered = [...]func(*prefixes, *Line, []byte) ([]byte, wrapState){
-	(*prefixes).iso, (*prefixes).logcat, (*prefixes).unopened, (*prefixes).unix,
 }
 
 // kmsg reads the form of /dev/kmsg: "prio,seq,usec,flags[,caller=T1];text"
