@@ -806,7 +806,7 @@ func kernelsWord(b []byte) bool {
 // what stands before the kernel's own stamp without one may be a shipper's words.
 func (x *prefixes) tag(l *Line, b []byte, strict bool) ([]byte, wrapState) {
 	b = scan.SkipSpaces(b)
-	if level, rest, ok := bytes.Cut(b, []byte("> ")); ok && level[0] == '<' && isLevel(level[1:]) { // BSD's syslogd -vv
+	if level, rest, ok := bytes.Cut(b, []byte("> ")); ok && scan.First(level) == '<' && isLevel(level[1:]) { // BSD's syslogd -vv
 		if !scan.HasPrefix(level, "<kern.") {
 			return b, wrapUser
 		}
