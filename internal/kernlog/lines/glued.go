@@ -74,10 +74,10 @@ func (r *Reader) retagged(raw []byte) int {
 
 // takeGlued gives on the line at hand, behind which another one begins there, and returns that.
 // Where it has the stamp only, what was before the first one's is before it too.
-func (r *Reader) takeGlued(raw []byte, at int) []byte {
+func (r *Reader) takeGlued(raw []byte, at int, cut bool, number int) []byte {
 	text, head := r.line.Text, raw[:len(raw)-len(r.line.Text)]
 	r.line.Text = bytes.TrimRight(text[:len(text)-(len(raw)-at)], " ")
-	r.ord.push(&r.line)
+	r.give(cut, number)
 	if raw[at] != '[' {
 		head = nil
 	} else if i := bytes.LastIndexByte(head, '['); i >= 0 && r.line.Uptime.Known {

@@ -24,17 +24,15 @@ type objects struct {
 	skipping  bool // within an object that is too long
 	inString  bool
 	escaped   bool
-	newline   bool // the last byte was one
-
-	values bool   // that key's list is of rows, if it is one of entries
-	rows   bool   // the list's entries are lists
-	head   []byte // what stands before the list, in the object around it
-	broken uint64 // objects without an end
+	newline   bool   // the last byte was one
+	values    bool   // that key's list is of rows, if it is one of entries
+	rows      bool   // the list's entries are lists
+	head      []byte // what stands before the list, in the object around it
+	broken    uint64 // objects without an end
 }
 
 // next returns the next object; false at the end of the input.
 func (o *objects) next(s *source) ([]byte, bool) {
-
 	most := max(s.max, min(4*s.max, len(s.buf)/3))
 	for {
 		b := s.buf[s.pos:s.end]
@@ -325,25 +323,21 @@ func (r *Reader) object(obj object, e entry) bool {
 	if values := obj["values"]; !e.has(roleText) && scan.First(values) == '[' {
 		return r.values(values)
 	}
-	if e.docker(obj) && r.dockerPart(&e) || !e.has(roleText) && r.rowObject(obj) {
+	if r.dockerPart(obj, &e) || !e.has(roleText) && r.rowObject(obj) {
 		return true
 	}
 	return r.takeEntry(&e, int(r.src.lines))
 }
 
-// docker says whether an object is a container's, whose lines have their ends.
-func (e *entry) docker(obj object) bool {
-	return obj["log"] != nil && obj["stream"] != nil && obj["time"] != nil
-}
-
-// dockerPart keeps a text back that has no end where others have: it is a part of a line.
-func (r *Reader) dockerPart(e *entry) bool {
+// dockerPart keeps back a container's text that has no end where others have: it is a part of a
+// line.
+func (r *Reader) dockerPart(obj object, e *entry) bool {
+	if obj["log"] == nil || obj["stream"] == nil || obj["time"] == nil {
+		return false
+	}
 	text := &e.values[roleText]
-	whole := strings.HasSuffix(*text, "\n")
-	if whole {
-		r.ended = true
-		*text = r.part + *text
-		r.part = ""
+	if strings.HasSuffix(*text, "\n") {
+		*text, r.part, r.ended = r.part+*text, "", true
 		return false
 	}
 	if !r.ended || len(r.part)+len(*text) > r.src.max {

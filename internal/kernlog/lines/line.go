@@ -121,13 +121,10 @@ const (
 
 // Longest is the bound of a line in bytes.
 func (o *Options) Longest() int {
-	switch {
-	case o.MaxLine <= 0:
+	if o.MaxLine <= 0 {
 		return defaultMaxLine
-	case o.MaxLine < minMaxLine:
-		return minMaxLine
 	}
-	return o.MaxLine
+	return max(o.MaxLine, minMaxLine)
 }
 
 // Stats count what went by.
@@ -156,31 +153,31 @@ type Stats struct {
 	Reversed bool
 }
 
-// shown is what of a line is shown.
-func shown(text []byte) string {
+// keepFirst keeps a line and its number, if none is there yet.
+func keepFirst(kept *string, at *int, text []byte, number int) {
 	const most = 200
-	return scan.Keep(text[:min(len(text), most)])
+	if *kept == "" {
+		*kept, *at = scan.Keep(text[:min(len(text), most)]), number
+	}
 }
 
 // unknown counts an entry without a text, and keeps the first.
 func (s *Stats) unknown(number int, text []byte) {
 	s.Unknown++
-	if s.UnknownText == "" && MayMatter(text) {
-		s.UnknownText, s.UnknownLine = shown(text), number
+	if MayMatter(text) {
+		keepFirst(&s.UnknownText, &s.UnknownLine, text, number)
 	}
 }
 
 // name keeps the first line with the words of an OOM.
 func (s *Stats) name(number int, text []byte) {
 	if s.Named == "" && (scan.Contains(text, KilledMark) || scan.Contains(text, HeaderMark) || scan.Contains(text, SummaryMark)) {
-		s.Named, s.NamedLine = shown(text), number
+		keepFirst(&s.Named, &s.NamedLine, text, number)
 	}
 }
 
 // foreign counts another program's line, and keeps the first.
 func (s *Stats) foreign(number int, text []byte) {
 	s.Foreign++
-	if s.ForeignText == "" {
-		s.ForeignText, s.ForeignLine = shown(text), number
-	}
+	keepFirst(&s.ForeignText, &s.ForeignLine, text, number)
 }

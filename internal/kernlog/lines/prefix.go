@@ -285,10 +285,7 @@ func (x *prefixes) kmsg(l *Line, b []byte) (text []byte, kernel, ok bool) {
 // Message is the text without escapes, which takes scratch, and without the dictionary's
 // lines behind it.
 func (h *KmsgHeader) Message(scratch *[]byte) []byte {
-	text := h.Text
-	if i := bytes.IndexByte(text, '\n'); i >= 0 {
-		text = text[:i]
-	}
+	text, _, _ := bytes.Cut(h.Text, []byte("\n"))
 	if !bytes.Contains(text, []byte(`\x`)) {
 		return text
 	}
@@ -880,21 +877,16 @@ func isLevel(b []byte) bool {
 // facility reads dmesg -x's "kern  :warn  : ".
 func facility(b []byte) ([]byte, wrapState) {
 	name, rest, ok := bytes.Cut(b, []byte(":"))
-	if !ok || len(name) > 8 || len(name) < 4 || name[len(name)-1] != ' ' {
-		return b, wrapNone
-	}
-	level, rest, ok := bytes.Cut(rest, []byte(": "))
-	if !ok || len(level) > 7 || len(level) < 3 || bytes.IndexByte(bytes.TrimSpace(level), ' ') >= 0 {
-		return b, wrapNone
-	}
-	name = bytes.TrimSpace(name)
-	if bytes.IndexByte(name, ' ') >= 0 {
-		return b, wrapNone
-	}
-	if string(name) != "kern" {
+	level, rest, ok2 := bytes.Cut(rest, []byte(": "))
+	switch word := bytes.TrimSpace(name); {
+	case !ok, len(name) > 8, len(name) < 4, name[len(name)-1] != ' ', bytes.IndexByte(word, ' ') >= 0:
+	case !ok2, len(level) > 7, len(level) < 3, bytes.IndexByte(bytes.TrimSpace(level), ' ') >= 0:
+	case string(word) != "kern":
 		return b, wrapUser
+	default:
+		return rest, wrapMore
 	}
-	return rest, wrapMore
+	return b, wrapNone
 }
 
 // anywhere looks for the kernel's own stamp, or for "kernel: ", behind a prefix

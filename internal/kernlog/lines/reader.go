@@ -309,9 +309,7 @@ func (r *Reader) reads(may bool, text []byte) bool {
 // feed takes a line. Where a crash left a hole in it, what is before and behind
 // that are lines of their own.
 func (r *Reader) feed(raw []byte, cut bool, number int) {
-	if r.stats.Named == "" {
-		r.stats.name(number, raw)
-	}
+	r.stats.name(number, raw)
 	zero := -1
 	if r.src.zeros || r.format != formatText {
 		zero = bytes.IndexByte(raw, 0)
@@ -361,9 +359,8 @@ func (r *Reader) feedPlain(raw []byte, cut bool, number int) {
 
 // read makes a line the one at hand. False when it is not the kernel's.
 func (r *Reader) read(raw []byte, cut bool, number int) (ok bool) {
-	r.line, ok = r.x.line(raw)
-	r.line.Number, r.line.Cut = number, cut
-	if !ok {
+	if r.line, ok = r.x.line(raw); !ok {
+		r.line.Number, r.line.Cut = number, cut
 		r.another(&r.line, raw)
 	}
 	return ok
@@ -371,19 +368,24 @@ func (r *Reader) read(raw []byte, cut bool, number int) (ok bool) {
 
 // take gives on the line at hand, with what mail has cut off it, or each of those that are glued.
 func (r *Reader) take(raw []byte, cut bool, number int) {
-	r.line.Number, r.line.Cut = number, cut
 	at := r.gluedAt(raw)
 	if at > 0 {
 		raw = bytes.TrimRight(raw, blanks)
 	}
 	const most = 64
 	for n := 0; at > 0 && n < most; n++ {
-		if raw = r.takeGlued(raw, at); !r.read(raw, cut, number) {
+		if raw = r.takeGlued(raw, at, cut, number); !r.read(raw, cut, number) {
 			return
 		}
 		at = r.gluedAt(raw)
 	}
-	r.rejoin(&r.line, raw)
+	r.rejoin(raw)
+	r.give(cut, number)
+}
+
+// give gives on the line at hand.
+func (r *Reader) give(cut bool, number int) {
+	r.line.Number, r.line.Cut = number, cut
 	r.ord.push(&r.line)
 }
 

@@ -13,10 +13,7 @@ import (
 // isVerbose says whether this is journalctl -o verbose: a stamp with a cursor, then
 // fields that are indented.
 func isVerbose(b []byte) bool {
-	first, rest, ok := bytes.Cut(b, []byte("\n"))
-	if !ok || !scan.Contains(first, "[s=") && !scan.HasPrefix(first, "-- ") {
-		return false
-	}
+	first, rest, _ := bytes.Cut(b, []byte("\n"))
 	if scan.HasPrefix(first, "-- ") {
 		first, rest, _ = bytes.Cut(rest, []byte("\n"))
 	}

@@ -32,7 +32,12 @@ func decompress(_ Grammar, head []byte, src *source) (z io.Reader, err error) {
 		name = "xz"
 		guard := newGuard(&packed{src})
 		if z, err = xz.NewReader(guard); err == nil {
-			z = &guarded{z, guard}
+			z = &explained{z, func(err error) error {
+				if guard.err != nil { // what the decoder makes of it does not tell
+					err = fmt.Errorf("xz: %w: try xz -dc FILE | oomtrace read", guard.err)
+				}
+				return err
+			}}
 		}
 	case scan.HasPrefix(head, "\x28\xb5\x2f\xfd"):
 		name = "zstd"
@@ -40,7 +45,12 @@ func decompress(_ Grammar, head []byte, src *source) (z io.Reader, err error) {
 		// One goroutine's worth of work in the caller's: nothing to close.
 		d, err = zstd.NewReader(&packed{src}, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true),
 			zstd.WithDecoderMaxWindow(maxWindow))
-		z = &windowed{d}
+		z = &explained{d, func(err error) error {
+			if errors.Is(err, zstd.ErrWindowSizeExceeded) || errors.Is(err, zstd.ErrDecoderSizeExceeded) {
+				err = fmt.Errorf("zstd: %w: try zstd -dcM2GB FILE | oomtrace read", ErrWindow)
+			}
+			return err
+		}}
 	}
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
@@ -48,27 +58,16 @@ func decompress(_ Grammar, head []byte, src *source) (z io.Reader, err error) {
 	return z, nil
 }
 
-// windowed says what to do about a window that is too large.
-type windowed struct{ *zstd.Decoder }
-
-func (w *windowed) Read(b []byte) (int, error) {
-	n, err := w.Decoder.Read(b)
-	if errors.Is(err, zstd.ErrWindowSizeExceeded) || errors.Is(err, zstd.ErrDecoderSizeExceeded) {
-		err = fmt.Errorf("zstd: %w: try zstd -dcM2GB FILE | oomtrace read", ErrWindow)
-	}
-	return n, err
-}
-
-// guarded gives the guard's error in place of what the decoder makes of it.
-type guarded struct {
+// explained is a decoder whose errors are told in other words.
+type explained struct {
 	io.Reader
-	guard *guard
+	explain func(error) error
 }
 
-func (g *guarded) Read(b []byte) (int, error) {
-	n, err := g.Reader.Read(b)
-	if err != nil && g.guard.err != nil {
-		err = fmt.Errorf("xz: %w: try xz -dc FILE | oomtrace read", g.guard.err)
+func (e *explained) Read(b []byte) (int, error) {
+	n, err := e.Reader.Read(b)
+	if err != nil {
+		err = e.explain(err)
 	}
 	return n, err
 }

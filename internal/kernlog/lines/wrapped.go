@@ -98,8 +98,7 @@ func softWidth(all [][]byte, rests []int) (w wrapping, lines int) {
 	return wrapping{width: best}, broken[best]
 }
 
-// stampedLine says whether a line has a stamp, the log's or a chat's.
-func (r *Reader) stampedLine(b []byte) bool { return beginsChat(b) || r.logStamp(b) }
+// logStamp says whether a line has the log's stamp.
 
 func (r *Reader) logStamp(b []byte) bool {
 	l, _ := r.x.probe(b)
@@ -145,16 +144,15 @@ func quoteOf(b []byte) []byte {
 }
 
 // unwrap puts a wrapped line together with the next ones.
-func (r *Reader) unwrap(l *Line, raw []byte) {
-	w, quote := &r.wrapping, quoteOf(raw)
+func (r *Reader) unwrap(raw, quote []byte) {
+	w := &r.wrapping
 	r.joined = append(r.joined[:0], bytes.TrimRight(raw, "\r \t")...)
-	number, cut := l.Number, l.Cut
 	last := bytes.Clone(r.joined)
 	for range maxWrapped {
 		next, ok := r.src.peekLine()
 		next = bytes.TrimRight(next, "\r \t")
 		_, full := w.full(last, next)
-		if !ok || !full || !hasWord(next) || endsPaste(next) || r.stampedLine(next) {
+		if !ok || !full || !hasWord(next) || endsPaste(next) || beginsChat(next) || r.logStamp(next) {
 			break
 		}
 		if w.hard { // blanks at the end are lost
@@ -166,8 +164,7 @@ func (r *Reader) unwrap(l *Line, raw []byte) {
 		last = append(last[:0], next...)
 		r.src.skipLine()
 	}
-	*l, _ = r.x.line(r.joined)
-	l.Number, l.Cut = number, cut
+	r.line, _ = r.x.line(r.joined)
 }
 
 // continues says whether a raw line can be the rest of the one before: it has no prefix,
@@ -253,28 +250,24 @@ func endsPaste(b []byte) bool {
 	return prefixOf(scan.SkipSpaces(b), "]", "}", "```", "~~~", "[/", "</", "{noformat", "{code", "--", "...") != ""
 }
 
-// rejoin puts together what mail has wrapped: l is the line at raw, and the next ones are
+// rejoin puts together what mail has wrapped: raw is the line at hand, and the next ones are
 // still to be read.
-func (r *Reader) rejoin(l *Line, raw []byte) {
+func (r *Reader) rejoin(raw []byte) {
 	const shortest = 16
-	quote := quoteOf(raw)
+	l, quote := &r.line, quoteOf(raw)
 	if r.wrapping.width > 0 && l.marked() {
-		r.unwrap(l, raw)
+		r.unwrap(raw, quote)
 		raw = bytes.Clone(r.joined)
 	}
 	if len(raw) < shortest || !r.g.Unfinished(l.Text) || cutShort(l.Text) {
 		return
 	}
 	r.joined = append(r.joined[:0], r.x.cutTrailer(bytes.TrimRight(raw, " \t"))...)
-	number, cut := l.Number, l.Cut
 	*l, _ = r.x.line(r.joined) // reading on overwrites what was read
 	for range maxWrapped {
-		next, ok := r.src.peekLine()
-		if !ok {
-			break
-		}
+		next, more := r.src.peekLine()
 		rest, ok := r.continues(l.Text, bytes.TrimPrefix(next, quote))
-		if !ok {
+		if !more || !ok {
 			break
 		}
 		whole := len(r.joined)
@@ -297,7 +290,6 @@ func (r *Reader) rejoin(l *Line, raw []byte) {
 		}
 	}
 	*l, _ = r.x.line(r.joined)
-	l.Number, l.Cut = number, cut
 }
 
 // inFlags says whether a header breaks off within the names of its flags, which have no blanks.
