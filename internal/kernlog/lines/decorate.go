@@ -70,11 +70,8 @@ func (x *prefixes) cutFence(b []byte) []byte {
 
 // cutDecoration takes off one of them.
 func cutDecoration(b []byte, g Grammar) []byte {
-	if len(b) < 2 {
-		return b
-	}
 	in := scan.SkipSpaces(b)
-	if len(in) == 0 {
+	if len(b) < 2 || len(in) == 0 {
 		return b
 	}
 	if len(in) < len(b) && in[0] != '[' && stamped(in) { // indented, as code is
@@ -138,18 +135,12 @@ func (x *prefixes) surroundings(head []byte) {
 		if len(line) > 0 && !isRule(line) {
 			all++
 		}
-		for i, t := range trailers {
-			if bytes.HasSuffix(line, []byte(t)) {
-				ends[i]++
-				break
-			}
+		if i := slices.IndexFunc(trailers[:], func(t string) bool { return bytes.HasSuffix(line, []byte(t)) }); i >= 0 {
+			ends[i]++
 		}
 	}
-	for i, n := range ends {
-		if n >= fewest && n*2 > all {
-			x.trailer = trailers[i]
-			break
-		}
+	if i := slices.IndexFunc(ends[:], func(n int) bool { return n >= fewest && n*2 > all }); i >= 0 {
+		x.trailer = trailers[i]
 	}
 	x.lead = x.leadOf(head, all)
 	x.cpus = x.cpusOf(head)

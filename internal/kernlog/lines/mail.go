@@ -4,8 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"io"
-
-	"github.com/oomtrace/oomtrace/internal/kernlog/scan"
 )
 
 // decodePrinted makes a plain text of one in MIME's quoted-printable, as mail archives keep
@@ -57,12 +55,10 @@ func countPrinted(head []byte) (good, bad, signs int) {
 			break
 		}
 		rest = rest[i+1:]
-		hi, ok := scan.HexDigit(rest[0])
-		lo, ok2 := scan.HexDigit(rest[1])
-		switch {
-		case ok && ok2 && rest[0] < 'a' && rest[1] < 'a':
+		switch v, ok := hexByte(rest); {
+		case ok && rest[0] < 'a' && rest[1] < 'a':
 			good++
-			if hi == 3 && lo == 0xd {
+			if v == '=' {
 				signs++
 			}
 		case rest[0] == '\n', rest[0] == '\r' && rest[1] == '\n':
@@ -96,9 +92,7 @@ func escapedPrinted(b []byte, ends bool) (value []byte, n int) {
 	case len(b) > 2 && b[1] == '\r' && b[2] == '\n':
 		return nil, 3
 	case len(b) > 2:
-		hi, ok := scan.HexDigit(b[1])
-		lo, ok2 := scan.HexDigit(b[2])
-		if v := hi<<4 | lo; ok && ok2 && (v != '\n' || ends) {
+		if v, ok := hexByte(b[1:]); ok && (v != '\n' || ends) {
 			return []byte{v}, 3
 		}
 	}

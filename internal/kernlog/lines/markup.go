@@ -3,6 +3,7 @@ package lines
 import (
 	"bytes"
 	"html"
+	"slices"
 	"strings"
 
 	"github.com/oomtrace/oomtrace/internal/kernlog/scan"
@@ -11,8 +12,8 @@ import (
 // markup says whether a text is a web page, or a part of one: a line begins with an element
 // before anything that an OOM's lines would be known by. No line of a kernel's log does but
 // one that begins with a process's name, which is not followed by what follows a tag. Or it is
-// XML, each line of the log in an element: such a line is an element with its end, or begins a
-// CDATA section.
+// XML, a page as well, with each line of the log in an element: such a line is an element with
+// its end, or begins a CDATA section.
 func markup(g Grammar, head []byte) (page, xml bool) {
 	for line := range bytes.Lines(head) {
 		b := bytes.TrimSpace(line)
@@ -25,7 +26,7 @@ func markup(g Grammar, head []byte) (page, xml bool) {
 			break
 		}
 	}
-	return false, xml
+	return xml, xml
 }
 
 const doctype = "<!doctype"
@@ -153,14 +154,10 @@ func (x *prefixes) unescapeEntities(b []byte) []byte {
 	if bytes.IndexByte(b, '&') < 0 || bytes.IndexByte(b, ';') < 0 {
 		return b
 	}
+	x.entities = x.entities || scan.HasPrefix(scan.SkipSpaces(b), "&gt;") ||
+		slices.ContainsFunc(entityMarks[:], func(mark string) bool { return scan.Contains(b, mark) })
 	if !x.entities {
-		x.entities = scan.HasPrefix(scan.SkipSpaces(b), "&gt;")
-		for _, mark := range entityMarks {
-			x.entities = x.entities || scan.Contains(b, mark)
-		}
-		if !x.entities {
-			return b
-		}
+		return b
 	}
 	out := []byte(html.UnescapeString(string(b)))
 	for i, c := range out {
@@ -168,7 +165,7 @@ func (x *prefixes) unescapeEntities(b []byte) []byte {
 			out[i] = ' '
 		}
 	}
-	if bytes.Contains(out, []byte("&lt;")) || bytes.Contains(out, []byte("&gt;")) || bytes.Contains(out, []byte("&quot;")) { // escaped twice
+	if scan.Contains(out, "&lt;") || scan.Contains(out, "&gt;") || scan.Contains(out, "&quot;") { // escaped twice
 		return []byte(html.UnescapeString(string(out)))
 	}
 	return out

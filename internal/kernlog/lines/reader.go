@@ -174,7 +174,6 @@ func (r *Reader) open() error {
 // openText finds out what is around the lines of a text.
 func (r *Reader) openText(head []byte) {
 	r.x.page, r.x.xml = markup(r.g, head)
-	r.x.page = r.x.page || r.x.xml
 	r.x.entities = r.x.page
 	if r.columns, r.comma = guessTable(head, r.g); r.columns != nil && !r.x.page {
 		r.format, r.guessed = formatTable, true
@@ -198,17 +197,14 @@ func (r *Reader) unpack() error {
 	for range most {
 		head := r.src.peek()
 		var in io.Reader
-		var err error
-		for _, decode := range decoders {
-			if in, err = decode(r.g, head, r.src); err != nil {
+		for i := 0; in == nil; i++ {
+			if i == len(decoders) {
+				return nil
+			}
+			var err error
+			if in, err = decoders[i](r.g, head, r.src); err != nil {
 				return err
 			}
-			if in != nil {
-				break
-			}
-		}
-		if in == nil {
-			break
 		}
 		r.src = &source{in: in, max: r.src.max, buf: make([]byte, len(r.src.buf))}
 	}
@@ -392,15 +388,9 @@ func (r *Reader) give(cut bool, number int) {
 // embedded reads a line of text that is an object of JSON, or ends with one behind what a
 // shipper puts there. False when it is none.
 func (r *Reader) embedded(raw []byte) bool {
-	b := raw
-	for len(b) > 0 && (b[len(b)-1] == ']' || b[len(b)-1] <= ' ') {
-		b = b[:len(b)-1]
-	}
-	if len(b) == 0 || b[len(b)-1] != '}' {
-		return false
-	}
+	b := bytes.TrimRightFunc(raw, func(r rune) bool { return r == ']' || r <= ' ' })
 	at := bytes.Index(b, []byte(`{"`))
-	if at < 0 {
+	if !bytes.HasSuffix(b, []byte("}")) || at < 0 {
 		return false
 	}
 	fields := objectOf(b[at:])
