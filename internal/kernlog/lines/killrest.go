@@ -153,9 +153,11 @@ func fieldPart(b []byte) bool {
 	const fewest, unit = len("UI"), "kB,"
 	name, value, ok := bytes.Cut(b, []byte(":"))
 	if !ok {
-		return len(b) >= fewest && slices.ContainsFunc(killKeys[:], func(key string) bool { return strings.HasPrefix(key, string(b)) })
+		begins := func(key string) bool { return strings.HasPrefix(key, string(b)) }
+		return len(b) >= fewest && slices.ContainsFunc(killKeys[:], begins)
 	}
-	if !slices.Contains(killKeys[:], string(name)) && !slices.Contains([]string{"vm", "rss", "swap"}, string(name)) { // OpenVZ's
+	openVZ := [...]string{"vm", "rss", "swap"}
+	if !slices.Contains(killKeys[:], string(name)) && !slices.Contains(openVZ[:], string(name)) {
 		return false
 	}
 	value = bytes.TrimPrefix(value, []byte("-"))

@@ -49,12 +49,8 @@ func isPrinted(head []byte) bool {
 
 // countPrinted counts the "=" that are escapes, those that are none, and those that are escaped.
 func countPrinted(head []byte) (good, bad, signs int) {
-	for rest := head; ; {
-		i := bytes.IndexByte(rest, '=')
-		if i < 0 || i+3 > len(rest) {
-			break
-		}
-		rest = rest[i+1:]
+	sign := []byte("=")
+	for _, rest, ok := bytes.Cut(head, sign); ok && len(rest) > 1; _, rest, ok = bytes.Cut(rest, sign) {
 		switch v, ok := hexByte(rest); {
 		case ok && rest[0] < 'a' && rest[1] < 'a':
 			good++

@@ -152,7 +152,8 @@ func sameOrigin(a, b *Line) bool {
 func (o *order) decide() {
 	kept := o.kept
 	o.kept, o.bytes, o.mode = nil, 0, oldestFirst
-	if o.falls > 4*o.rises && (o.falls >= 2 || o.downs > o.ups) || o.rises == 0 && o.falls == 0 && o.downs >= 2 && o.downs > o.ups {
+	down := o.downs > o.ups
+	if o.falls > 4*o.rises && (o.falls >= 2 || down) || o.rises == 0 && o.falls == 0 && o.downs >= 2 && down {
 		o.mode = newestFirst
 	}
 	for i := range kept {

@@ -871,7 +871,8 @@ func (x *prefixes) tagged(l *Line, host, text []byte) ([]byte, wrapState) {
 // isLevel says whether this is syslog's "facility.level".
 func isLevel(b []byte) bool {
 	facility, level, _ := bytes.Cut(b, []byte("."))
-	return len(facility) > 0 && slices.Contains([]string{"emerg", "alert", "crit", "err", "warn", "notice", "info", "debug"}, string(level))
+	levels := [...]string{"emerg", "alert", "crit", "err", "warn", "notice", "info", "debug"}
+	return len(facility) > 0 && slices.Contains(levels[:], string(level))
 }
 
 // facility reads dmesg -x's "kern  :warn  : ".

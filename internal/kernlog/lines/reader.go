@@ -188,7 +188,8 @@ func (r *Reader) openText(head []byte) {
 // decoders undo what a whole log was packed or written in. Each looks at its first bytes and
 // returns a reader of what is in it, or nil.
 var decoders = [...]func(g Grammar, head []byte, src *source) (io.Reader, error){
-	decompress, decodeWide, decodeBase64, decodeMail, decodePrinted, decodeStrings, decodeFramed, decodeBox, decodeParts, decodeRich,
+	decompress, decodeWide, decodeBase64, decodeMail, decodePrinted, decodeStrings,
+	decodeFramed, decodeBox, decodeParts, decodeRich,
 }
 
 // unpack undoes them, from the outside in. A compressed log may have been compressed again.

@@ -256,19 +256,16 @@ func (s *source) take(n uint64) (b []byte, cut, ok bool) {
 			return nil, false, false
 		}
 	}
-	b = append([]byte(nil), s.buf[s.pos:s.pos+int(keep)]...)
+	b = bytes.Clone(s.buf[s.pos : s.pos+int(keep)])
 	s.pos += int(keep)
+	cut = n > keep
 	for n -= keep; n > 0; {
-		if s.pos == s.end && !s.fill() {
-			if s.again() {
-				continue
-			}
-			return b, true, false
+		if s.pos == s.end && !s.fill() && !s.again() {
+			return b, cut, false
 		}
 		step := min(n, uint64(s.end-s.pos))
 		s.pos += int(step)
 		n -= step
-		cut = true
 	}
 	return b, cut, true
 }

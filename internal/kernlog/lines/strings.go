@@ -89,13 +89,11 @@ type listed struct {
 // again says whether a line is of the list.
 func (l *listed) again(raw []byte) bool {
 	b := bytes.TrimSpace(raw)
-	if c := scan.First(b); !l.within && c != '"' && c != 's' {
-		return false
+	if l.within = l.within && (len(b) == 0 || b[0] == '"' || scan.HasPrefix(b, "- ")); l.within {
+		return true
 	}
-	if l.within {
-		if l.within = len(b) == 0 || b[0] == '"' || scan.HasPrefix(b, "- "); l.within {
-			return true
-		}
+	if c := scan.First(b); c != '"' && c != 's' {
+		return false
 	}
 	name, value, ok := bytes.Cut(b, []byte(":"))
 	if name, value = bytes.Trim(name, `"`), bytes.Trim(value, " ,"); !ok {
