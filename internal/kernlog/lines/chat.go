@@ -2,6 +2,7 @@ package lines
 
 import (
 	"bytes"
+	"strings"
 
 	"github.com/oomtrace/oomtrace/internal/kernlog/scan"
 )
@@ -102,10 +103,8 @@ func isNick(b []byte) bool {
 	if len(b) == 0 || len(b) > longest || isLevel(b) {
 		return false
 	}
-	for _, c := range b {
-		if c <= ' ' || c == '<' || c == '>' || c == ':' || c == '/' || c == '(' || c == ')' {
-			return false
-		}
+	if bytes.ContainsFunc(b, func(r rune) bool { return r <= ' ' || strings.ContainsRune("<>:/()", r) }) {
+		return false
 	}
 	switch string(bytes.ToLower(b)) {
 	case "emerg", "emergency", "alert", "crit", "critical", "err", "error", "warn", "warning", "notice", "info", "debug", "trace", "fatal", "panic":

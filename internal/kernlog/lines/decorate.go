@@ -70,11 +70,8 @@ func (x *prefixes) cutFence(b []byte) []byte {
 
 // cutDecoration takes off one of them.
 func cutDecoration(b []byte, g Grammar) []byte {
-	if len(b) < 2 {
-		return b
-	}
 	in := scan.SkipSpaces(b)
-	if len(in) == 0 {
+	if len(b) < 2 || len(in) == 0 {
 		return b
 	}
 	if len(in) < len(b) && in[0] != '[' && stamped(in) { // indented, as code is
@@ -138,18 +135,12 @@ func (x *prefixes) surroundings(head []byte) {
 		if len(line) > 0 && !isRule(line) {
 			all++
 		}
-		for i, t := range trailers {
-			if bytes.HasSuffix(line, []byte(t)) {
-				ends[i]++
-				break
-			}
+		if i := slices.IndexFunc(trailers[:], func(t string) bool { return bytes.HasSuffix(line, []byte(t)) }); i >= 0 {
+			ends[i]++
 		}
 	}
-	for i, n := range ends {
-		if n >= fewest && n*2 > all {
-			x.trailer = trailers[i]
-			break
-		}
+	if i := slices.IndexFunc(ends[:], func(n int) bool { return n >= fewest && n*2 > all }); i >= 0 {
+		x.trailer = trailers[i]
 	}
 	x.lead = x.leadOf(head, all)
 	x.cpus = x.cpusOf(head)
@@ -162,13 +153,12 @@ func (x *prefixes) leadOf(head []byte, all int) string {
 	leads := map[string]int{}
 	for line := range bytes.Lines(head) {
 		line = bytes.TrimRight(line, "\r\n\t ")
-		probe := x.probe()
-		l, ok := probe.line(line)
-		if l.Exact || l.Uptime.Known || !l.Time.IsZero() {
+		l, ok := x.probe(line)
+		if l.marked() {
 			return ""
 		}
 		text := scan.SkipSpaces(l.Text)
-		if c := x.g.Class(text); ok && (c.Part || c.Header || c.Own) && (len(text) == 0 || text[0] != '[') {
+		if ok && x.g.Class(text).any() && (len(text) == 0 || text[0] != '[') {
 			continue
 		}
 		for i := 1; i < min(len(line), longest) && line[i-1] != '/'; i++ {
@@ -205,6 +195,30 @@ func isWordPart(c byte) bool {
 	return scan.IsDigit(c) || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c == '_'
 }
 
+// Sets of characters.
+const (
+	decimals  = "0123456789"
+	capitals  = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+	letters   = "abcdefghijklmnopqrstuvwxyz" + capitals
+	wordParts = letters + decimals + "_"
+)
+
+// only says whether a text has no characters but some.
+func only(b []byte, set string) bool { return len(b) > 0 && len(bytes.TrimLeft(b, set)) == 0 }
+
+// prefixOf is which of them a text begins with; empty for none.
+func prefixOf(b []byte, prefixes ...string) string {
+	for _, prefix := range prefixes {
+		if scan.HasPrefix(b, prefix) {
+			return prefix
+		}
+	}
+	return ""
+}
+
+// digitsOf is how many digits a text begins with.
+func digitsOf(b []byte) int { return len(b) - len(bytes.TrimLeft(b, decimals)) }
+
 // leadPattern writes each number of a lead, and the blanks before it, as one zero.
 func leadPattern(b []byte) string {
 	var out []byte
@@ -222,33 +236,29 @@ func leadPattern(b []byte) string {
 
 // matchLead returns how long the lead of a line is, by its pattern; negative for none.
 func matchLead(lead string, b []byte) int {
-	at := 0
+	rest := b
 	for i := range len(lead) {
 		if lead[i] == '0' {
-			for at < len(b) && b[at] == ' ' {
-				at++
-			}
-			from := at
-			for at < len(b) && scan.IsDigit(b[at]) {
-				at++
-			}
-			if at == from {
+			rest = bytes.TrimLeft(rest, " ")
+			n := digitsOf(rest)
+			if n == 0 {
 				return -1
 			}
+			rest = rest[n:]
 			continue
 		}
-		if at >= len(b) || b[at] != lead[i] {
+		if len(rest) == 0 || rest[0] != lead[i] {
 			return -1
 		}
-		at++
+		rest = rest[1:]
 	}
-	return at
+	return len(b) - len(rest)
 }
 
 // cutLead takes it off a line.
 func (x *prefixes) cutLead(b []byte) []byte {
 	n := matchLead(x.lead, b)
-	if n < 0 {
+	if n < 0 || x.lead == "" {
 		return b
 	}
 	if quote := x.lead[len(x.lead)-1]; isQuote(quote) {
@@ -257,13 +267,19 @@ func (x *prefixes) cutLead(b []byte) []byte {
 	return b[n:]
 }
 
-// probe reads lines as x does, and leaves x as it is.
-func (x *prefixes) probe() prefixes {
-	return prefixes{o: x.o, g: x.g, page: x.page, entities: x.entities, lead: x.lead, trailer: x.trailer, cpus: x.cpus, marked: x.marked}
+// probe reads a line as x does, and leaves x as it is.
+func (x *prefixes) probe(raw []byte) (Line, bool) {
+	other := prefixes{
+		o: x.o, g: x.g, page: x.page, entities: x.entities, lead: x.lead, trailer: x.trailer, cpus: x.cpus, marked: x.marked,
+	}
+	return other.line(raw)
 }
 
 // cutTrailer takes that off a line.
 func (x *prefixes) cutTrailer(b []byte) []byte {
+	if x.trailer == "" {
+		return b
+	}
 	b = bytes.TrimRight(bytes.TrimSuffix(b, []byte(x.trailer)), "\r \t")
 	if x.trailer[len(x.trailer)-1] == '$' && bytes.Contains(b, []byte("^I")) {
 		b = bytes.ReplaceAll(b, []byte("^I"), []byte("\t"))
@@ -273,10 +289,7 @@ func (x *prefixes) cutTrailer(b []byte) []byte {
 
 // cutNumber takes off a line number as cat -n, grep -n and grep -C write it.
 func cutNumber(b, in []byte, g Grammar) []byte {
-	n := 0
-	for n < len(in) && scan.IsDigit(in[n]) {
-		n++
-	}
+	n := digitsOf(in)
 	if n == len(in) || n > 9 {
 		return b
 	}
@@ -411,7 +424,7 @@ func writtenFirst(b []byte) string {
 // colour is how long the rest of a colour is, behind "[": "0;31m".
 func colour(b []byte) int {
 	n := 0
-	for n < len(b) && n < 12 && (scan.IsDigit(b[n]) || b[n] == ';') {
+	for n < min(len(b), 12) && (scan.IsDigit(b[n]) || b[n] == ';') {
 		n++
 	}
 	if n < len(b) && (b[n] == 'm' || n == 0 && b[n] == 'K') && (n+1 == len(b) || b[n+1] != ']') {

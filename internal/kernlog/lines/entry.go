@@ -2,6 +2,7 @@ package lines
 
 import (
 	"bytes"
+	"cmp"
 	"math"
 	"strconv"
 	"strings"
@@ -130,7 +131,7 @@ func (r *Reader) takeEntry(e *entry, number int) bool {
 	text := e.values[roleText]
 	kernel, other := e.believed()
 	var l Line
-	e.stamp(&l, r.o.location())
+	e.stamp(&l, r.o.Location)
 	switch {
 	case other:
 		l.Number = number
@@ -158,15 +159,8 @@ func (r *Reader) takeText(e *entry, at *Line, kernel bool, number int) {
 		if l.Time.IsZero() {
 			l.Time = at.Time
 		}
-		if !l.Uptime.Known {
-			l.Uptime = at.Uptime
-		}
-		if l.Node == "" {
-			l.Node = at.Node
-		}
-		if l.BootID == "" {
-			l.BootID = at.BootID
-		}
+		l.Uptime = cmp.Or(l.Uptime, at.Uptime)
+		l.Node, l.BootID = cmp.Or(l.Node, at.Node), cmp.Or(l.BootID, at.BootID)
 		l.Number, l.Cut = number, e.cut
 		if !ok || e.embedded && !l.Exact && !kernel {
 			r.another(&l, []byte(raw))

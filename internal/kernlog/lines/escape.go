@@ -11,9 +11,7 @@ import (
 func unescape(dst, b []byte, unprintable bool) []byte {
 	for i := 0; i < len(b); i++ {
 		if b[i] == '\\' && i+3 < len(b) && b[i+1] == 'x' {
-			hi, ok := scan.HexDigit(b[i+2])
-			lo, ok2 := scan.HexDigit(b[i+3])
-			if v := hi<<4 | lo; ok && ok2 && (!unprintable || v < 0x20 || v >= 0x7f) {
+			if v, ok := hexByte(b[i+2:]); ok && (!unprintable || v < 0x20 || v >= 0x7f) {
 				dst = append(dst, v)
 				i += 3
 				continue
@@ -22,6 +20,13 @@ func unescape(dst, b []byte, unprintable bool) []byte {
 		dst = append(dst, b[i])
 	}
 	return dst
+}
+
+// hexByte reads two hexadecimal digits.
+func hexByte(b []byte) (v byte, ok bool) {
+	hi, ok := scan.HexDigit(b[0])
+	lo, ok2 := scan.HexDigit(b[1])
+	return hi<<4 | lo, ok && ok2
 }
 
 // unescapeOctal undoes the #0NN that rsyslog writes for control characters.

@@ -41,7 +41,7 @@ type events struct {
 // step is a key that others are below.
 type step struct {
 	indent int
-	key    string
+	name   string // with those above it, joined by dots
 }
 
 // isEvents says whether a text is such a list.
@@ -51,13 +51,11 @@ func isEvents(b []byte) bool {
 
 // stepEvents reads a line of the list.
 func (r *Reader) stepEvents() bool {
-	raw, cut, ok := r.src.line()
+	raw, cut, ok := r.fieldLine()
 	if !ok {
-		if !r.src.quiet {
-			r.endEntry()
-		}
 		return false
 	}
+	r.src.lines++ // all are counted
 	y := &r.events
 	line := bytes.TrimRight(raw, "\r \t")
 	in := scan.SkipSpaces(line)
@@ -79,17 +77,14 @@ func (r *Reader) stepEvents() bool {
 	for last >= 0 && y.path[last].indent >= indent {
 		last--
 	}
-	y.path = append(y.path[:last+1], step{indent, string(key)})
-	var name strings.Builder
-	for i, s := range y.path {
-		if i > 0 {
-			name.WriteByte('.')
-		}
-		name.WriteString(strings.ToLower(s.key))
+	name := strings.ToLower(string(key))
+	if last >= 0 {
+		name = y.path[last].name + "." + name
 	}
+	y.path = append(y.path[:last+1], step{indent, name})
 	y.name, y.quote = "", 0
 	if value = scan.SkipSpaces(value); len(value) > 0 {
-		y.name = name.String()
+		y.name = name
 		if isQuote(value[0]) {
 			y.quote, value = value[0], value[1:]
 		}
@@ -98,14 +93,7 @@ func (r *Reader) stepEvents() bool {
 	return true
 }
 
-func isYAMLKey(b []byte) bool {
-	for _, c := range b {
-		if !isWordPart(c) && c != '.' && c != '/' && c != '-' {
-			return false
-		}
-	}
-	return len(b) > 0
-}
+func isYAMLKey(b []byte) bool { return only(b, wordParts+"./-") }
 
 // goOn adds a further line to a value.
 func (r *Reader) goOn(in []byte) {

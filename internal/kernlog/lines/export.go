@@ -3,21 +3,18 @@ package lines
 import (
 	"bytes"
 	"encoding/binary"
-	"github.com/oomtrace/oomtrace/internal/kernlog/scan"
 	"strconv"
+	"strings"
+
+	"github.com/oomtrace/oomtrace/internal/kernlog/scan"
 )
 
 // stepExport reads one field of the journal's export format
 // (systemd, JOURNAL_EXPORT_FORMATS): "KEY=value" lines, or a line "KEY", eight
 // bytes of length, that many bytes and a line end; an empty line ends an entry.
 func (r *Reader) stepExport() bool {
-	lines := r.src.lines
-	field, cut, ok := r.src.line()
-	r.src.lines = lines // entries are counted, not fields
+	field, cut, ok := r.fieldLine()
 	if !ok {
-		if !r.src.quiet {
-			r.endEntry()
-		}
 		return false
 	}
 	if len(field) == 0 {
@@ -35,13 +32,13 @@ func (r *Reader) stepExport() bool {
 		r.set(key, value)
 		return true
 	}
-	name := string(key)
+	key = bytes.Clone(key)
 	length, _, ok := r.src.take(8)
 	if !ok {
 		return false
 	}
 	data, cut, ok := r.src.take(binary.LittleEndian.Uint64(length))
-	r.set([]byte(name), data)
+	r.set(key, data)
 	if cut {
 		r.src.cuts++
 		r.entry.cut = true
@@ -50,19 +47,26 @@ func (r *Reader) stepExport() bool {
 	return ok && end
 }
 
-// set keeps the fields that matter. Keys that begin with an underscore are the
-// journal's own: a program cannot forge them.
-func (r *Reader) set(key, value []byte) {
-	if name, ok := journalNames[string(key)]; ok {
-		r.entry.set(name, string(value))
+// fieldLine returns the next line of an entry, and ends that at the end of the input. Entries are
+// counted, not lines.
+func (r *Reader) fieldLine() (line []byte, cut, ok bool) {
+	line, cut, ok = r.src.line()
+	if ok {
+		r.src.lines--
+	} else if !r.src.quiet {
+		r.endEntry()
 	}
+	return line, cut, ok
 }
 
-// journalNames are the fields of the journal that have a role.
-var journalNames = map[string]string{
-	"MESSAGE": "message", "_TRANSPORT": "_transport", "SYSLOG_IDENTIFIER": "syslog_identifier", "SYSLOG_FACILITY": "syslog_facility",
-	"_HOSTNAME": "_hostname", "_BOOT_ID": "_boot_id", "_SOURCE_MONOTONIC_TIMESTAMP": "_source_monotonic_timestamp",
-	"__REALTIME_TIMESTAMP": "__realtime_timestamp", "_SOURCE_REALTIME_TIMESTAMP": "_source_realtime_timestamp",
+// set keeps the fields that have a role. Keys that begin with an underscore are the
+// journal's own: a program cannot forge them.
+func (r *Reader) set(key, value []byte) {
+	switch name := string(key); name {
+	case "MESSAGE", "_TRANSPORT", "SYSLOG_IDENTIFIER", "SYSLOG_FACILITY", "_HOSTNAME", "_BOOT_ID",
+		"_SOURCE_MONOTONIC_TIMESTAMP", "__REALTIME_TIMESTAMP", "_SOURCE_REALTIME_TIMESTAMP":
+		r.entry.set(strings.ToLower(name), string(value))
+	}
 }
 
 // endEntry gives the entry on whose fields are read.
@@ -73,25 +77,17 @@ func (r *Reader) endEntry() {
 	}
 	r.src.lines++
 	message := scan.SkipSpaces([]byte(e.values[roleText]))
-	if r.start > 0 || r.close() || MayMatter(message) || len(message) > 0 && message[0] == '[' {
+	if r.reads(scan.First(message) == '[', message) {
 		r.takeEntry(e, int(r.src.lines))
-	} else {
-		r.sink.Skip(1)
 	}
-	r.start--
 	*e = entry{}
 }
 
 // stepVerbose reads a line of journalctl -o verbose: an entry's stamp, or a field that is
 // indented below it. A value's further lines are indented further.
 func (r *Reader) stepVerbose() bool {
-	lines := r.src.lines
-	raw, cut, ok := r.src.line()
-	r.src.lines = lines
+	raw, cut, ok := r.fieldLine()
 	if !ok {
-		if !r.src.quiet {
-			r.endEntry()
-		}
 		return false
 	}
 	raw = bytes.TrimRight(raw, "\r")
@@ -115,21 +111,14 @@ func (r *Reader) stepVerbose() bool {
 }
 
 // isKey says whether this can be a field's name in the journal.
-func isKey(b []byte) bool {
-	for _, c := range b {
-		if (c < 'A' || c > 'Z') && c != '_' && !scan.IsDigit(c) {
-			return false
-		}
-	}
-	return len(b) > 0
-}
+func isKey(b []byte) bool { return only(b, capitals+decimals+"_") }
 
 // verboseStamp reads "Fri 2025-03-07 04:00:24.123456 UTC [s=…".
 func (r *Reader) verboseStamp(b []byte) {
 	if len(b) < 24 {
 		return
 	}
-	t, rest, ok := parseISO(b[4:], r.o.location())
+	t, rest, ok := parseISO(b[4:], r.o.Location)
 	if !ok {
 		return
 	}

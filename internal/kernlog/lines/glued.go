@@ -52,8 +52,7 @@ func (r *Reader) restamped(b []byte) bool {
 	if own := r.line.Uptime; own.Known && (up < own.Value || up-own.Value > uint64(near)) {
 		return false
 	}
-	c := r.g.Class(scan.SkipSpaces(b[end+1:]))
-	return c.Header || c.Own || c.Part
+	return r.g.Class(scan.SkipSpaces(b[end+1:])).any()
 }
 
 // retagged is where in the text at hand a date of the same length as the line's own stands
@@ -73,30 +72,16 @@ func (r *Reader) retagged(raw []byte) int {
 	return at
 }
 
-// takeGlued gives on lines that are glued, the second of which begins there. Where it has the
-// stamp only, what was before the first one's is before it too.
-func (r *Reader) takeGlued(raw []byte, at int, cut bool, number int) {
-	const most = 64
-	raw = bytes.TrimRight(raw, blanks)
-	for n := 0; at > 0 && n < most; n++ {
-		text, head := r.line.Text, raw[:len(raw)-len(r.line.Text)]
-		r.line.Text = bytes.TrimRight(text[:len(text)-(len(raw)-at)], " ")
-		r.ord.push(&r.line)
-		if raw[at] != '[' {
-			head = nil
-		} else if i := bytes.LastIndexByte(head, '['); i >= 0 && r.line.Uptime.Known {
-			head = head[:i]
-		}
-		raw = append(bytes.Clone(head), raw[at:]...)
-		var ok bool
-		if r.line, ok = r.x.line(raw); !ok {
-			r.line.Number, r.line.Cut = number, cut
-			r.another(&r.line, raw)
-			return
-		}
-		r.line.Number, r.line.Cut = number, cut
-		at = r.gluedAt(raw)
+// takeGlued gives on the line at hand, behind which another one begins there, and returns that.
+// Where it has the stamp only, what was before the first one's is before it too.
+func (r *Reader) takeGlued(raw []byte, at int, cut bool, number int) []byte {
+	text, head := r.line.Text, raw[:len(raw)-len(r.line.Text)]
+	r.line.Text = bytes.TrimRight(text[:len(text)-(len(raw)-at)], " ")
+	r.give(cut, number)
+	if raw[at] != '[' {
+		head = nil
+	} else if i := bytes.LastIndexByte(head, '['); i >= 0 && r.line.Uptime.Known {
+		head = head[:i]
 	}
-	r.rejoin(&r.line, raw)
-	r.ord.push(&r.line)
+	return append(bytes.Clone(head), raw[at:]...)
 }

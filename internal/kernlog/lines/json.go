@@ -4,9 +4,10 @@ import (
 	"bytes"
 	"encoding/base64"
 	"encoding/json"
-	"github.com/oomtrace/oomtrace/internal/kernlog/scan"
-	"math"
+	"slices"
 	"strings"
+
+	"github.com/oomtrace/oomtrace/internal/kernlog/scan"
 )
 
 // objects cuts JSON into the objects that are one entry of a log each, with all
@@ -23,8 +24,7 @@ type objects struct {
 	skipping  bool // within an object that is too long
 	inString  bool
 	escaped   bool
-	newline   bool // the last byte was one
-	begun     bool
+	newline   bool   // the last byte was one
 	values    bool   // that key's list is of rows, if it is one of entries
 	rows      bool   // the list's entries are lists
 	head      []byte // what stands before the list, in the object around it
@@ -33,9 +33,6 @@ type objects struct {
 
 // next returns the next object; false at the end of the input.
 func (o *objects) next(s *source) ([]byte, bool) {
-	if !o.begun {
-		o.begun, o.start = true, -1
-	}
 	most := max(s.max, min(4*s.max, len(s.buf)/3))
 	for {
 		b := s.buf[s.pos:s.end]
@@ -154,7 +151,7 @@ func (o *objects) skipString(b []byte) bool {
 			if o.depth > 0 && o.depth <= maxNested && o.start >= 0 {
 				key := b[max(0, o.text):o.at]
 				o.values, o.listDepth = string(key) == "values", o.depth
-				o.list = o.values || isList(key)
+				o.list = o.values || slices.Contains(lists[:], string(key))
 			}
 			o.at++
 			o.inString, o.newline = false, c == '\n'
@@ -164,14 +161,10 @@ func (o *objects) skipString(b []byte) bool {
 	return false
 }
 
-// isList says whether a key holds the entries of a log.
-func isList(key []byte) bool {
-	switch string(key) {
-	case "dmesg", "entries", "events", "items", "hits", "result", "results", "logs", "data", "records", "rows", "messages", "comments", "posts", "series", "tables", "Tables", "Rows", "frames",
-		"resourceLogs", "scopeLogs", "logRecords":
-		return true
-	}
-	return false
+// lists are the keys that hold the entries of a log.
+var lists = [...]string{
+	"dmesg", "entries", "events", "items", "hits", "result", "results", "logs", "data", "records", "rows", "messages",
+	"comments", "posts", "series", "tables", "Tables", "Rows", "frames", "resourceLogs", "scopeLogs", "logRecords",
 }
 
 // stepJSON reads an object, or a line of text between two.
@@ -188,21 +181,15 @@ func (r *Reader) stepJSON() bool {
 	if !ok {
 		return false
 	}
-	if r.start <= 0 && !r.close() && !MayMatter(obj) && !scan.Contains(obj, `"[`) {
-		r.sink.Skip(1)
+	if !r.reads(scan.Contains(obj, `"[`), obj) {
 		return true
 	}
-	r.start--
 	r.stats.name(int(r.src.lines), obj)
 	if obj[0] == '[' {
 		r.row(obj)
 		return true
 	}
-	var fields map[string]json.RawMessage
-	if json.Unmarshal(obj, &fields) != nil {
-		r.stats.unknown(int(r.src.lines), obj)
-		return true
-	}
+	fields := objectOf(obj)
 	if console := fields["Output"]; console != nil { // "aws ec2 get-console-output"
 		text := jsonText(console)
 		if plain, err := base64.StdEncoding.DecodeString(text); err == nil && printable(plain) {
@@ -211,7 +198,7 @@ func (r *Reader) stepJSON() bool {
 		r.console(text)
 		return true
 	}
-	if !r.object(fields, entry{}) {
+	if fields == nil || !r.object(fields, entry{}) {
 		r.stats.unknown(int(r.src.lines), obj)
 	}
 	return true
@@ -219,7 +206,7 @@ func (r *Reader) stepJSON() bool {
 
 // idle says whether no object is open.
 func (o *objects) idle() bool {
-	return !o.begun || o.start < 0 && o.depth == 0 && !o.inString && !o.skipping
+	return o.start < 0 && o.depth == 0 && !o.inString && !o.skipping
 }
 
 // beginsText says whether what comes next is a line that is no part of JSON.
@@ -250,20 +237,30 @@ func (r *Reader) console(text string) {
 	}
 }
 
+// object is one of JSON.
+type object map[string]json.RawMessage
+
+// objectOf reads one; nil for anything else.
+func objectOf(raw []byte) (obj object) {
+	if json.Unmarshal(raw, &obj) != nil {
+		return nil
+	}
+	return obj
+}
+
 // fields flattens an object into an entry: nested keys are joined by a dot.
-func (e *entry) fields(prefix string, obj map[string]json.RawMessage, depth int) {
+func (e *entry) fields(prefix string, obj object, depth int) {
 	for key, raw := range obj {
 		name := strings.ToLower(prefix + key)
-		if len(raw) > 0 && raw[0] == '{' {
-			var inner map[string]json.RawMessage
-			if depth < maxNested && json.Unmarshal(raw, &inner) == nil {
-				e.fields(name+".", inner, depth+1)
+		r, _ := roleOf(name)
+		switch first := scan.First(raw); {
+		case first == '{':
+			if depth < maxNested {
+				e.fields(name+".", objectOf(raw), depth+1)
 			}
-			continue
-		}
-		if r, _ := roleOf(name); r != roleNone {
+		case r != roleNone:
 			e.set(name, jsonText(raw))
-		} else if len(raw) > 0 && raw[0] == '[' && depth < maxNested {
+		case first == '[' && depth < maxNested:
 			e.pairs(raw)
 		}
 	}
@@ -291,19 +288,16 @@ const maxNested = 3
 var wrappers = [2][]string{{"jsonPayload", "_source", "result"}, {"fields", "content", "attributes", "record", "event", "post"}}
 
 // wrapped adds what is in the wrappers.
-func (e *entry) wrapped(names []string, obj map[string]json.RawMessage) {
+func (e *entry) wrapped(names []string, obj object) {
 	for _, key := range names {
-		var inner map[string]json.RawMessage
-		if raw := obj[key]; len(raw) > 0 && raw[0] == '{' && json.Unmarshal(raw, &inner) == nil {
-			e.fields("", inner, 0)
-		}
+		e.fields("", objectOf(obj[key]), 0)
 	}
 }
 
 // object reads an object of dmesg --json, journalctl -o json, or a container's or
 // cloud's log; e is what is known of it besides. False when there is no text in it that is
 // known.
-func (r *Reader) object(obj map[string]json.RawMessage, e entry) bool {
+func (r *Reader) object(obj object, e entry) bool {
 	if obj["field"] != nil && obj["value"] != nil {
 		r.field(strings.ToLower(jsonText(obj["field"])), jsonText(obj["value"]))
 		return true
@@ -326,28 +320,24 @@ func (r *Reader) object(obj map[string]json.RawMessage, e entry) bool {
 		e.set("uptime", jsonText(obj["sec"])+"."+strings.Repeat("0", max(0, 6-len(obj["usec"])))+jsonText(obj["usec"]))
 		e.set("facility", "kern")
 	}
-	if values := obj["values"]; !e.has(roleText) && len(values) > 0 && values[0] == '[' {
+	if values := obj["values"]; !e.has(roleText) && scan.First(values) == '[' {
 		return r.values(values)
 	}
-	if e.docker(obj) && r.dockerPart(&e) || !e.has(roleText) && r.rowObject(obj) {
+	if r.dockerPart(obj, &e) || !e.has(roleText) && r.rowObject(obj) {
 		return true
 	}
 	return r.takeEntry(&e, int(r.src.lines))
 }
 
-// docker says whether an object is a container's, whose lines have their ends.
-func (e *entry) docker(obj map[string]json.RawMessage) bool {
-	return obj["log"] != nil && obj["stream"] != nil && obj["time"] != nil
-}
-
-// dockerPart keeps a text back that has no end where others have: it is a part of a line.
-func (r *Reader) dockerPart(e *entry) bool {
+// dockerPart keeps back a container's text that has no end where others have: it is a part of a
+// line.
+func (r *Reader) dockerPart(obj object, e *entry) bool {
+	if obj["log"] == nil || obj["stream"] == nil || obj["time"] == nil {
+		return false
+	}
 	text := &e.values[roleText]
-	whole := strings.HasSuffix(*text, "\n")
-	if whole {
-		r.ended = true
-		*text = r.part + *text
-		r.part = ""
+	if strings.HasSuffix(*text, "\n") {
+		*text, r.part, r.ended = r.part+*text, "", true
 		return false
 	}
 	if !r.ended || len(r.part)+len(*text) > r.src.max {
@@ -428,15 +418,10 @@ func jsonParts(raw json.RawMessage) (text string, ok bool) {
 // jsonText reads a string, a number, or the array of bytes that journalctl
 // writes for what is not UTF-8.
 func jsonText(raw json.RawMessage) string {
-	if len(raw) == 0 {
-		return ""
-	}
-	switch raw[0] {
+	switch scan.First(raw) {
 	case '"':
 		var s string
-		if json.Unmarshal(raw, &s) != nil {
-			return ""
-		}
+		_ = json.Unmarshal(raw, &s) // an error leaves it empty
 		return s
 	case '[':
 		var texts []string
@@ -447,15 +432,8 @@ func jsonText(raw json.RawMessage) string {
 			return text
 		}
 		var list []uint8
-		var numbers []uint16
-		if json.Unmarshal(raw, &numbers) != nil {
+		if json.Unmarshal(raw, &list) != nil {
 			return ""
-		}
-		for _, v := range numbers {
-			if v > math.MaxUint8 {
-				return ""
-			}
-			list = append(list, uint8(v))
 		}
 		return string(list)
 	}

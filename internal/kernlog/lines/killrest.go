@@ -2,6 +2,7 @@ package lines
 
 import (
 	"bytes"
+	"slices"
 	"strings"
 
 	"github.com/oomtrace/oomtrace/internal/kernlog/scan"
@@ -141,48 +142,31 @@ func fieldJoint(fields, rest []byte) joint {
 
 // beginsWith is a joint behind a blank where a text begins as one of them.
 func beginsWith(b []byte, begins ...string) joint {
-	for _, begin := range begins {
-		if scan.HasPrefix(b, begin) {
-			return jointBlank
-		}
+	if prefixOf(b, begins...) != "" {
+		return jointBlank
 	}
 	return jointNone
 }
 
 // fieldPart says whether a text is a field of a kill's line, or the begin of one.
 func fieldPart(b []byte) bool {
+	const fewest, unit = len("UI"), "kB,"
 	name, value, ok := bytes.Cut(b, []byte(":"))
 	if !ok {
-		const fewest = len("UI")
-		for _, key := range &killKeys {
-			if len(b) >= fewest && len(b) <= len(key) && key[:len(b)] == string(b) {
-				return true
-			}
-		}
-		return false
+		begins := func(key string) bool { return strings.HasPrefix(key, string(b)) }
+		return len(b) >= fewest && slices.ContainsFunc(killKeys[:], begins)
 	}
-	if !isKillKey(name) && string(name) != "vm" && string(name) != "rss" && string(name) != "swap" { // OpenVZ's
+	openVZ := [...]string{"vm", "rss", "swap"}
+	if !slices.Contains(killKeys[:], string(name)) && !slices.Contains(openVZ[:], string(name)) {
 		return false
 	}
 	value = bytes.TrimPrefix(value, []byte("-"))
-	for len(value) > 0 && scan.IsDigit(value[0]) {
-		value = value[1:]
-	}
-	const unit = "kB,"
-	return len(value) <= len(unit) && unit[:len(value)] == string(value) || string(value) == ","
+	value = value[digitsOf(value):]
+	return strings.HasPrefix(unit, string(value)) || string(value) == ","
 }
 
 // killKeys are the names of fields that stand in kill lines only.
 var killKeys = [...]string{"total-vm", "anon-rss", "file-rss", "shmem-rss", "pgtables", "UID", "oom_score_adj"}
-
-func isKillKey(b []byte) bool {
-	for _, key := range &killKeys {
-		if string(b) == key {
-			return true
-		}
-	}
-	return false
-}
 
 // cutShort says whether somebody has cut a line and said so: "anon-rss:4kB, ...".
 func cutShort(b []byte) bool {

@@ -51,6 +51,9 @@ type Line struct {
 	Indent int
 }
 
+// marked says whether a source has said of the line when it was, or that it is the kernel's.
+func (l *Line) marked() bool { return l.Uptime.Known || !l.Time.IsZero() || l.Exact }
+
 // Sink takes the lines of a log.
 type Sink interface {
 	// Line takes the next line.
@@ -81,6 +84,9 @@ type Class struct {
 	// Weak: it may be the rest of another line as well.
 	Weak bool
 }
+
+// any says whether the text is of a report, or the kernel's.
+func (c Class) any() bool { return c.Part || c.Header || c.Own }
 
 // Grammar knows the kernel's text.
 type Grammar interface {
@@ -115,27 +121,10 @@ const (
 
 // Longest is the bound of a line in bytes.
 func (o *Options) Longest() int {
-	switch {
-	case o.MaxLine <= 0:
+	if o.MaxLine <= 0 {
 		return defaultMaxLine
-	case o.MaxLine < minMaxLine:
-		return minMaxLine
 	}
-	return o.MaxLine
-}
-
-func (o *Options) location() *time.Location {
-	if o.Location == nil {
-		return time.Local
-	}
-	return o.Location
-}
-
-func (o *Options) now() time.Time {
-	if o.Now == nil {
-		return time.Now()
-	}
-	return o.Now()
+	return max(o.MaxLine, minMaxLine)
 }
 
 // Stats count what went by.
@@ -164,28 +153,31 @@ type Stats struct {
 	Reversed bool
 }
 
-// mostShown is how much of a line is shown.
-const mostShown = 200
+// keepFirst keeps a line and its number, if none is there yet.
+func keepFirst(kept *string, at *int, text []byte, number int) {
+	const most = 200
+	if *kept == "" {
+		*kept, *at = scan.Keep(text[:min(len(text), most)]), number
+	}
+}
 
 // unknown counts an entry without a text, and keeps the first.
 func (s *Stats) unknown(number int, text []byte) {
 	s.Unknown++
-	if s.UnknownText == "" && MayMatter(text) {
-		s.UnknownText, s.UnknownLine = scan.Keep(text[:min(len(text), mostShown)]), number
+	if MayMatter(text) {
+		keepFirst(&s.UnknownText, &s.UnknownLine, text, number)
 	}
 }
 
 // name keeps the first line with the words of an OOM.
 func (s *Stats) name(number int, text []byte) {
 	if s.Named == "" && (scan.Contains(text, KilledMark) || scan.Contains(text, HeaderMark) || scan.Contains(text, SummaryMark)) {
-		s.Named, s.NamedLine = scan.Keep(text[:min(len(text), mostShown)]), number
+		keepFirst(&s.Named, &s.NamedLine, text, number)
 	}
 }
 
 // foreign counts another program's line, and keeps the first.
 func (s *Stats) foreign(number int, text []byte) {
 	s.Foreign++
-	if s.ForeignText == "" {
-		s.ForeignText, s.ForeignLine = scan.Keep(text[:min(len(text), mostShown)]), number
-	}
+	keepFirst(&s.ForeignText, &s.ForeignLine, text, number)
 }

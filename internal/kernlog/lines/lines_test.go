@@ -144,6 +144,7 @@ func TestAnothers(t *testing.T) {
 		"3月 07 12:00:09 box app: " + text,
 		"xyz 07 12:00:09 box app: " + text,
 		"03-07 12:00:09.000 app: " + text,
+		"Mar 07 12:00:09 > " + text,
 		"03-07 12:00:09.000  214  214 I app: " + text,
 		"03-07 12:00:09.000 <14>[    5.000001] " + text,
 	} {

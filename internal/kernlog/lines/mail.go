@@ -4,27 +4,24 @@ import (
 	"bytes"
 	"errors"
 	"io"
-
-	"github.com/oomtrace/oomtrace/internal/kernlog/scan"
 )
 
-// printed makes a plain text of one in MIME's quoted-printable, as mail archives keep it.
-// What is none of its escapes stays as it is.
-type printed struct {
-	in   io.Reader
-	ends bool // line ends are escapes as well
-	raw  [4 << 10]byte
-	have int // bytes in raw
-	rest []byte
-	text [4 << 10]byte
-	err  error
-}
-
+// decodePrinted makes a plain text of one in MIME's quoted-printable, as mail archives keep
+// it. What is none of its escapes stays as it is.
 func decodePrinted(_ Grammar, _ []byte, src *source) (io.Reader, error) {
-	if isPrinted(src.begin()) {
-		return &printed{in: &packed{src}, ends: endsPrinted(src.begin())}, nil
+	if !isPrinted(src.begin()) {
+		return nil, nil
 	}
-	return nil, nil
+	ends := endsPrinted(src.begin())
+	return recoded(src, 4<<10, func(out, b []byte, err error) ([]byte, int) {
+		used := 0
+		for used < len(b) && (b[used] != '=' || len(b)-used >= 3 || errors.Is(err, io.EOF)) {
+			value, n := escapedPrinted(b[used:], ends)
+			out = append(out, value...)
+			used += n
+		}
+		return out, used
+	}), nil
 }
 
 // isPrinted says whether a text is quoted-printable: then each "=" in it is escaped or ends
@@ -52,18 +49,12 @@ func isPrinted(head []byte) bool {
 
 // countPrinted counts the "=" that are escapes, those that are none, and those that are escaped.
 func countPrinted(head []byte) (good, bad, signs int) {
-	for rest := head; ; {
-		i := bytes.IndexByte(rest, '=')
-		if i < 0 || i+3 > len(rest) {
-			break
-		}
-		rest = rest[i+1:]
-		hi, ok := scan.HexDigit(rest[0])
-		lo, ok2 := scan.HexDigit(rest[1])
-		switch {
-		case ok && ok2 && rest[0] < 'a' && rest[1] < 'a':
+	sign := []byte("=")
+	for _, rest, ok := bytes.Cut(head, sign); ok && len(rest) > 1; _, rest, ok = bytes.Cut(rest, sign) {
+		switch v, ok := hexByte(rest); {
+		case ok && rest[0] < 'a' && rest[1] < 'a':
 			good++
-			if hi == 3 && lo == 0xd {
+			if v == '=' {
 				signs++
 			}
 		case rest[0] == '\n', rest[0] == '\r' && rest[1] == '\n':
@@ -87,53 +78,17 @@ func endsPrinted(head []byte) bool {
 	return escapes >= fewest && escapes > bytes.Count(head, []byte("\n"))-soft
 }
 
-func (p *printed) Read(b []byte) (int, error) {
-	for len(p.rest) == 0 {
-		if p.err != nil {
-			return 0, p.err
-		}
-		n, err := p.in.Read(p.raw[p.have:])
-		p.have, p.err = p.have+n, err
-		p.decode(errors.Is(err, io.EOF))
-	}
-	n := copy(b, p.rest)
-	p.rest = p.rest[n:]
-	return n, nil
-}
-
-// decode takes what is whole from raw.
-func (p *printed) decode(end bool) {
-	out, i := p.text[:0], 0
-	for i < p.have {
-		b := p.raw[i:p.have]
-		if b[0] != '=' {
-			out = append(out, b[0])
-			i++
-			continue
-		}
-		if len(b) < 3 && !end {
-			break
-		}
-		value, n := p.escaped(b)
-		out = append(out, value...)
-		i += n
-	}
-	p.have = copy(p.raw[:], p.raw[i:p.have])
-	p.rest = out
-}
-
-// escaped is what an escape stands for, and how long it is. None makes a line end where
+// escapedPrinted is what an escape, or another character, stands for, and how long it is. None makes a line end where
 // lines have ends of their own.
-func (p *printed) escaped(b []byte) (value []byte, n int) {
+func escapedPrinted(b []byte, ends bool) (value []byte, n int) {
 	switch {
+	case b[0] != '=':
 	case len(b) > 1 && b[1] == '\n':
 		return nil, 2
 	case len(b) > 2 && b[1] == '\r' && b[2] == '\n':
 		return nil, 3
 	case len(b) > 2:
-		hi, ok := scan.HexDigit(b[1])
-		lo, ok2 := scan.HexDigit(b[2])
-		if v := hi<<4 | lo; ok && ok2 && (v != '\n' || p.ends) {
+		if v, ok := hexByte(b[1:]); ok && (v != '\n' || ends) {
 			return []byte{v}, 3
 		}
 	}

@@ -3,26 +3,33 @@ package lines
 import (
 	"bytes"
 	"html"
+	"slices"
 	"strings"
 
 	"github.com/oomtrace/oomtrace/internal/kernlog/scan"
 )
 
-// isPage says whether a text is a web page, or a part of one: a line begins with an element
+// markup says whether a text is a web page, or a part of one: a line begins with an element
 // before anything that an OOM's lines would be known by. No line of a kernel's log does but
-// one that begins with a process's name, which is not followed by what follows a tag.
-func isPage(head []byte) bool {
+// one that begins with a process's name, which is not followed by what follows a tag. Or it is
+// XML, a page as well, with each line of the log in an element: such a line is an element with
+// its end, or begins a CDATA section.
+func markup(g Grammar, head []byte) (page, xml bool) {
 	for line := range bytes.Lines(head) {
 		b := bytes.TrimSpace(line)
-		if len(b) > 1 && b[0] == '<' && (scan.HasPrefix(bytes.ToLower(b[:min(len(b), 9)]), "<!doctype") || beginsElement(b)) {
-			return true
+		if bytes.EqualFold(b[:min(len(b), len(doctype))], []byte(doctype)) || scan.First(b) == '<' && beginsElement(b) {
+			return true, false
 		}
+		whole := len(b) > 0 && b[len(b)-1] == '>' || len(line) == len(head) && line[len(line)-1] != '\n'
+		xml = xml || scan.HasPrefix(b, "<?xml ") || elements(b) && (whole || !g.Class(b).Header)
 		if MayMatter(line) {
-			return false
+			break
 		}
 	}
-	return false
+	return xml, xml
 }
+
+const doctype = "<!doctype"
 
 // beginsElement says whether a line begins with a tag that stands where one of a page does.
 func beginsElement(b []byte) bool {
@@ -34,22 +41,6 @@ func beginsElement(b []byte) bool {
 		return true
 	}
 	return rest[0] >= 'a' && rest[0] <= 'z' || rest[0] >= 'A' && rest[0] <= 'Z' || scan.IsDigit(rest[0])
-}
-
-// isXML says whether a text is XML, each line of the log in an element: a line before any
-// that an OOM's would be known by is an element with its end, or begins a CDATA section.
-func isXML(g Grammar, head []byte) bool {
-	for line := range bytes.Lines(head) {
-		b := bytes.TrimSpace(line)
-		whole := len(b) > 0 && b[len(b)-1] == '>' || len(line) == len(head) && line[len(line)-1] != '\n'
-		if scan.HasPrefix(b, "<?xml ") || elements(b) && (whole || !g.Class(b).Header) {
-			return true
-		}
-		if MayMatter(line) {
-			return false
-		}
-	}
-	return false
 }
 
 // elements says whether a line is an element with its end, or others within one.
@@ -163,14 +154,10 @@ func (x *prefixes) unescapeEntities(b []byte) []byte {
 	if bytes.IndexByte(b, '&') < 0 || bytes.IndexByte(b, ';') < 0 {
 		return b
 	}
+	x.entities = x.entities || scan.HasPrefix(scan.SkipSpaces(b), "&gt;") ||
+		slices.ContainsFunc(entityMarks[:], func(mark string) bool { return scan.Contains(b, mark) })
 	if !x.entities {
-		x.entities = scan.HasPrefix(scan.SkipSpaces(b), "&gt;")
-		for _, mark := range entityMarks {
-			x.entities = x.entities || scan.Contains(b, mark)
-		}
-		if !x.entities {
-			return b
-		}
+		return b
 	}
 	out := []byte(html.UnescapeString(string(b)))
 	for i, c := range out {
@@ -178,7 +165,7 @@ func (x *prefixes) unescapeEntities(b []byte) []byte {
 			out[i] = ' '
 		}
 	}
-	if bytes.Contains(out, []byte("&lt;")) || bytes.Contains(out, []byte("&gt;")) || bytes.Contains(out, []byte("&quot;")) { // escaped twice
+	if scan.Contains(out, "&lt;") || scan.Contains(out, "&gt;") || scan.Contains(out, "&quot;") { // escaped twice
 		return []byte(html.UnescapeString(string(out)))
 	}
 	return out

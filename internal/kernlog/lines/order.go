@@ -3,9 +3,10 @@ package lines
 import (
 	"bytes"
 	"cmp"
-	"github.com/oomtrace/oomtrace/internal/kernlog/scan"
 	"slices"
 	"time"
+
+	"github.com/oomtrace/oomtrace/internal/kernlog/scan"
 )
 
 const (
@@ -34,14 +35,14 @@ type order struct {
 	bytes int
 	kill  bool // among the kept ones is a line that ends a report
 
-	last         [2]Line // with an uptime, and with a time only
+	upped, timed Line // the last ones with an uptime, and with a time only
 	rises, falls int
 	place        int
 	placed       bool
 	ups, downs   int // of a report's parts
 
-	near    [nearLines]Line
-	long    [nearLines]int // their texts
+	near [nearLines]Line
+
 	next    int
 	doubled uint64
 }
@@ -98,7 +99,10 @@ func (o *order) weigh(l *Line) {
 
 func (o *order) note(l *Line) {
 	if l.Uptime.Known || !l.Time.IsZero() {
-		last := &o.last[clockOf(l)]
+		last := &o.timed
+		if l.Uptime.Known {
+			last = &o.upped
+		}
 		if sameOrigin(last, l) {
 			switch c := compareStamps(last, l); {
 			case c < 0:
@@ -127,14 +131,6 @@ func (o *order) note(l *Line) {
 	o.place = c.Place
 }
 
-// clockOf says whether a line has an uptime, or a time only.
-func clockOf(l *Line) int {
-	if l.Uptime.Known {
-		return 0
-	}
-	return 1
-}
-
 // compareStamps compares two stamps by the finest clock that both have; 0 where that
 // does not tell.
 func compareStamps(a, b *Line) int {
@@ -156,8 +152,8 @@ func sameOrigin(a, b *Line) bool {
 func (o *order) decide() {
 	kept := o.kept
 	o.kept, o.bytes, o.mode = nil, 0, oldestFirst
-	turned := o.falls > 4*o.rises && (o.falls >= 2 || o.downs > o.ups) || o.rises == 0 && o.falls == 0 && o.downs >= 2 && o.downs > o.ups
-	if turned {
+	down := o.downs > o.ups
+	if o.falls > 4*o.rises && (o.falls >= 2 || down) || o.rises == 0 && o.falls == 0 && o.downs >= 2 && down {
 		o.mode = newestFirst
 	}
 	for i := range kept {
@@ -190,16 +186,16 @@ func (o *order) again(l *Line) bool {
 	if len(l.Text) == 0 {
 		return true
 	}
-	for i, long := range &o.long {
+	for i := range o.near {
 		n := &o.near[i]
-		if long != len(l.Text) || !bytes.Equal(n.Text, l.Text) || !sameMoment(n, l) {
+		if !bytes.Equal(n.Text, l.Text) || !sameMoment(n, l) {
 			continue
 		}
 		if last := (o.next + nearLines - 1) % nearLines; i != last && (!n.Uptime.Known || !l.Uptime.Known) {
 			continue
 		}
 		c := o.g.Class(scan.SkipSpaces(l.Text))
-		if c.Recurs && o.doubled < surelyDoubled || !c.Part && !c.Header && !c.Own && bytes.IndexByte(l.Text, '\n') < 0 {
+		if c.Recurs && o.doubled < surelyDoubled || !c.any() && bytes.IndexByte(l.Text, '\n') < 0 {
 			return false
 		}
 		o.doubled++
@@ -208,7 +204,7 @@ func (o *order) again(l *Line) bool {
 	n := &o.near[o.next]
 	n.Text = append(n.Text[:0], l.Text...)
 	n.Uptime, n.Time, n.Caller, n.Node, n.BootID = l.Uptime, l.Time, l.Caller, l.Node, l.BootID
-	o.long[o.next] = len(l.Text)
+
 	o.next = (o.next + 1) % nearLines
 	return false
 }

@@ -82,22 +82,14 @@ func decodeParts(_ Grammar, head []byte, src *source) (io.Reader, error) {
 		return nil, err
 	}
 	var parts [][]byte
-	for rest := text; len(rest) > 0; {
-		end := len(rest)
-		for at := 1; at < len(rest); {
-			i := bytes.IndexByte(rest[at:], '\n')
-			if i < 0 {
-				break
-			}
-			if at += i + 1; at < len(rest) {
-				if _, _, ok := partOf(rest[at:]); ok {
-					end = at
-					break
-				}
-			}
+	at := 0
+	for line := range bytes.Lines(text) {
+		if _, _, ok := partOf(line); ok {
+			parts, text, at = append(parts, text[:at]), text[at:], 0
 		}
-		parts, rest = append(parts, rest[:end]), rest[end:]
+		at += len(line)
 	}
+	parts = append(parts[1:], text)
 	for from, to := 0, 0; from < len(parts); from = to {
 		dump, _, _ := partOf(parts[from])
 		for to = from; to < len(parts) && scan.HasPrefix(parts[to], dump+" Part"); to++ {

@@ -3,6 +3,7 @@ package lines
 import (
 	"bytes"
 	"math"
+	"slices"
 	"time"
 	"unicode/utf8"
 
@@ -46,13 +47,7 @@ func (x *prefixes) line(raw []byte) (l Line, ok bool) {
 	if len(b) > 0 && b[len(b)-1] >= utf8.RuneSelf {
 		b = bytes.TrimRight(b, "\u200b\u200e\u200f\u2069") // what chats put around a text
 	}
-	if x.trailer != "" {
-		b = x.cutTrailer(b)
-	}
-	if x.lead != "" {
-		b = x.cutLead(b)
-	}
-	if len(b) == 0 {
+	if b = x.cutLead(x.cutTrailer(b)); len(b) == 0 {
 		x.afterUser = false
 		return l, true
 	}
@@ -245,10 +240,12 @@ func (x *prefixes) wrap(l *Line, b []byte) ([]byte, wrapState) {
 		if rest, st := x.unopened(l, b); st != wrapNone {
 			return rest, st
 		}
-		if rest, st := x.unix(l, b); st != wrapNone || len(b) < 3 || max(b[1], b[2]) < utf8.RuneSelf {
+		if rest, st := x.unix(l, b); st != wrapNone {
 			return rest, st
 		}
-		return x.localized(l, b) // "11月"
+		if len(b) > 2 && max(b[1], b[2]) >= utf8.RuneSelf {
+			return x.localized(l, b) // "11月"
+		}
 	case c >= 'A' && c <= 'Z':
 		if len(b) > 2 && b[1] == '/' {
 			return logcatTag(l, b[2:], false)
@@ -288,10 +285,7 @@ func (x *prefixes) kmsg(l *Line, b []byte) (text []byte, kernel, ok bool) {
 // Message is the text without escapes, which takes scratch, and without the dictionary's
 // lines behind it.
 func (h *KmsgHeader) Message(scratch *[]byte) []byte {
-	text := h.Text
-	if i := bytes.IndexByte(text, '\n'); i >= 0 {
-		text = text[:i]
-	}
+	text, _, _ := bytes.Cut(h.Text, []byte("\n"))
 	if !bytes.Contains(text, []byte(`\x`)) {
 		return text
 	}
@@ -375,7 +369,7 @@ func (x *prefixes) priority(l *Line, b []byte) ([]byte, wrapState) {
 		return rest, wrapMore
 	}
 	stampText, fields := scan.Field(rest[2:])
-	t, _, ok := parseISO(stampText, x.o.location())
+	t, _, ok := parseISO(stampText, x.o.Location)
 	if !ok && string(stampText) != "-" {
 		return rest, wrapMore // "<4>1 pages in swap cache"
 	}
@@ -421,27 +415,17 @@ func skipStructured(b []byte) []byte {
 }
 
 func (x *prefixes) setNode(l *Line, host []byte) {
-	if len(host) == 0 || len(host) > 255 || string(host) == "-" {
-		return
-	}
-	if !isHost(host) {
-		return
-	}
 	if x.node != string(host) {
+		if len(host) > 255 || string(host) == "-" || !isHost(host) {
+			return
+		}
 		x.node = scan.Keep(host)
 	}
 	l.Node = x.node
 }
 
 // isHost says whether a word can be a host's name or address.
-func isHost(b []byte) bool {
-	for _, c := range b {
-		if !scan.IsDigit(c) && (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && c != '.' && c != '_' && c != ':' && c != '-' {
-			return false
-		}
-	}
-	return len(b) > 0
-}
+func isHost(b []byte) bool { return only(b, wordParts+".:-") }
 
 // unopened reads the kernel's stamp where its bracket is lost, as at the start of what was
 // selected: "1257.892709] ". It always has six digits behind the point.
@@ -501,7 +485,7 @@ const longestUptime = 20 * 365 * 24 * uint64(time.Hour)
 
 // isoStamp reads a stamp that is nothing else.
 func (x *prefixes) isoStamp(l *Line, b []byte) bool {
-	t, rest, ok := parseISO(b, x.o.location())
+	t, rest, ok := parseISO(b, x.o.Location)
 	if !ok || len(rest) > 0 {
 		return false
 	}
@@ -556,14 +540,11 @@ func cutCaller(l *Line, b []byte) []byte {
 
 // cpuMark is how long the CPU is that Unisoc's kernels put before each text: "c2 ".
 func cpuMark(b []byte) int {
-	if len(b) < 3 || b[0] != 'c' || !scan.IsDigit(b[1]) {
+	if scan.First(b) != 'c' {
 		return 0
 	}
-	n := 2
-	if scan.IsDigit(b[2]) {
-		n++
-	}
-	if n == len(b) || b[n] != ' ' {
+	n := 1 + digitsOf(b[1:])
+	if n == 1 || n > 3 || n == len(b) || b[n] != ' ' {
 		return 0
 	}
 	return len(b) - len(scan.SkipSpaces(b[n:]))
@@ -578,8 +559,7 @@ func (x *prefixes) cpusOf(head []byte) bool {
 	const fewest = 3
 	marked, all := 0, 0
 	for line := range bytes.Lines(head) {
-		probe := x.probe()
-		l, ok := probe.line(line)
+		l, ok := x.probe(line)
 		if !ok || !l.Uptime.Known {
 			continue
 		}
@@ -625,7 +605,7 @@ func vendorCaller(b []byte) (rest []byte, ok bool) {
 // iso reads stamps of journalctl -o short-iso, rsyslog's file format, dmesg
 // --time-format iso, CRI and docker logs.
 func (x *prefixes) iso(l *Line, b []byte) ([]byte, wrapState) {
-	t, rest, ok := parseISO(b, x.o.location())
+	t, rest, ok := parseISO(b, x.o.Location)
 	if !ok {
 		return b, wrapNone
 	}
@@ -719,11 +699,11 @@ func (x *prefixes) unix(l *Line, b []byte) ([]byte, wrapState) {
 	if !ok || sec < 1e8 || sec > 1e11 || len(frac) != 7 || frac[0] != '.' {
 		return b, wrapNone
 	}
-	usec, tail, ok := scan.Uint(frac[1:])
-	if !ok || len(tail) > 0 {
+	nanos, n := fraction(frac[1:])
+	if n != 6 {
 		return b, wrapNone
 	}
-	l.Time = time.Unix(int64(sec), int64(usec)*1000)
+	l.Time = time.Unix(int64(sec), int64(nanos))
 	return x.tag(l, rest, true)
 }
 
@@ -737,7 +717,7 @@ func (x *prefixes) syslog(l *Line, b []byte) ([]byte, wrapState) {
 	if len(b) < 24 || b[3] != ' ' {
 		return b, wrapNone
 	}
-	if t, rest, ok := parseISO(b[4:], x.o.location()); ok {
+	if t, rest, ok := parseISO(b[4:], x.o.Location); ok {
 		if zone, after := scan.Field(rest); len(zone) > 0 && len(zone) < 6 {
 			t, rest = inZone(t, zone), after
 		}
@@ -784,16 +764,14 @@ func inZone(t time.Time, zone []byte) time.Time {
 
 // taggedAway says whether a program's tag stands before a kill's words.
 func taggedAway(b []byte) bool {
-	i := -1
+	before := b
 	for _, mark := range [...]string{"Out of memory", "Out of Memory", "Memory cgroup out of", KilledMark, KillMark} {
-		if j := bytes.Index(b, []byte(mark)); j >= 0 && (i < 0 || j < i) {
-			i = j
-		}
+		before, _, _ = bytes.Cut(before, []byte(mark))
 	}
-	if i <= 0 {
+	if len(before) == len(b) {
 		return false
 	}
-	for before := cutReason(b[:i]); len(before) > 0; {
+	for before = cutReason(before); len(before) > 0; {
 		var word []byte
 		if word, before = scan.Field(before); len(word) > 1 && word[len(word)-1] == ':' && !kernelsWord(word) {
 			return true
@@ -817,11 +795,7 @@ func cutReason(b []byte) []byte {
 
 // kernelsWord says whether a word with a colon may stand before the kernel's text.
 func kernelsWord(b []byte) bool {
-	switch string(b) {
-	case "kernel:", "vmunix:", "kern:", "warning:", "Guest:":
-		return true
-	}
-	return false
+	return slices.Contains([]string{"kernel:", "vmunix:", "kern:", "warning:", "Guest:"}, string(b))
 }
 
 // tag reads "host kernel: ", "kernel: " or "host kern.err kernel: ". Another program's
@@ -829,7 +803,7 @@ func kernelsWord(b []byte) bool {
 // what stands before the kernel's own stamp without one may be a shipper's words.
 func (x *prefixes) tag(l *Line, b []byte, strict bool) ([]byte, wrapState) {
 	b = scan.SkipSpaces(b)
-	if level, rest, ok := bytes.Cut(b, []byte("> ")); ok && level[0] == '<' && isLevel(level[1:]) { // BSD's syslogd -vv
+	if level, rest, ok := bytes.Cut(b, []byte("> ")); ok && scan.First(level) == '<' && isLevel(level[1:]) { // BSD's syslogd -vv
 		if !scan.HasPrefix(level, "<kern.") {
 			return b, wrapUser
 		}
@@ -896,35 +870,24 @@ func (x *prefixes) tagged(l *Line, host, text []byte) ([]byte, wrapState) {
 
 // isLevel says whether this is syslog's "facility.level".
 func isLevel(b []byte) bool {
-	i := bytes.IndexByte(b, '.')
-	if i <= 0 {
-		return false
-	}
-	switch string(b[i+1:]) {
-	case "emerg", "alert", "crit", "err", "warn", "notice", "info", "debug":
-		return true
-	}
-	return false
+	facility, level, _ := bytes.Cut(b, []byte("."))
+	levels := [...]string{"emerg", "alert", "crit", "err", "warn", "notice", "info", "debug"}
+	return len(facility) > 0 && slices.Contains(levels[:], string(level))
 }
 
 // facility reads dmesg -x's "kern  :warn  : ".
 func facility(b []byte) ([]byte, wrapState) {
 	name, rest, ok := bytes.Cut(b, []byte(":"))
-	if !ok || len(name) > 8 || len(name) < 4 || name[len(name)-1] != ' ' {
-		return b, wrapNone
-	}
-	level, rest, ok := bytes.Cut(rest, []byte(": "))
-	if !ok || len(level) > 7 || len(level) < 3 || bytes.IndexByte(bytes.TrimSpace(level), ' ') >= 0 {
-		return b, wrapNone
-	}
-	name = bytes.TrimSpace(name)
-	if bytes.IndexByte(name, ' ') >= 0 {
-		return b, wrapNone
-	}
-	if string(name) != "kern" {
+	level, rest, ok2 := bytes.Cut(rest, []byte(": "))
+	switch word := bytes.TrimSpace(name); {
+	case !ok, len(name) > 8, len(name) < 4, name[len(name)-1] != ' ', bytes.IndexByte(word, ' ') >= 0:
+	case !ok2, len(level) > 7, len(level) < 3, bytes.IndexByte(bytes.TrimSpace(level), ' ') >= 0:
+	case string(word) != "kern":
 		return b, wrapUser
+	default:
+		return rest, wrapMore
 	}
-	return rest, wrapMore
+	return b, wrapNone
 }
 
 // anywhere looks for the kernel's own stamp, or for "kernel: ", behind a prefix
@@ -939,16 +902,13 @@ func (x *prefixes) anywhere(l *Line, b []byte) []byte {
 	if i := bytes.Index(head, []byte(" cpuset=")); i >= 0 {
 		head = head[:i]
 	}
-	for at := 0; ; {
-		i := bytes.IndexByte(head[at:], '[')
-		if i < 0 {
-			break
+	for i, c := range head {
+		if c != '[' {
+			continue
 		}
-		at += i
-		if rest, st := x.bracket(l, b[at:]); st == wrapText {
+		if rest, st := x.bracket(l, b[i:]); st == wrapText {
 			return rest
 		}
-		at++
 	}
 	if i := bytes.Index(head, []byte(" kernel: ")); i >= 0 && isHost(head[bytes.LastIndexByte(head[:i], ' ')+1:i]) {
 		l.Exact, x.escapes = true, escapeOctal

@@ -2,7 +2,8 @@ package lines
 
 import (
 	"bytes"
-	"encoding/json"
+	"cmp"
+
 	"fmt"
 	"io"
 	"math"
@@ -67,9 +68,19 @@ const (
 	formatEvents
 )
 
+// steps read on, by format. False when nothing came.
+var steps = [...]func(*Reader) bool{
+	formatText: (*Reader).stepText, formatJSON: (*Reader).stepJSON, formatExport: (*Reader).stepExport,
+	formatVerbose: (*Reader).stepVerbose, formatTable: (*Reader).stepTable, formatEvents: (*Reader).stepEvents,
+}
+
 // NewReader returns a reader that gives a log's lines to the sink. It does not close in.
 func NewReader(in io.Reader, o Options, g Grammar, to Sink) *Reader {
-	r := &Reader{o: o, g: g, in: in, sink: to, start: startLines}
+	o.Location, o.MaxLine = cmp.Or(o.Location, time.Local), o.Longest()
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	r := &Reader{o: o, g: g, in: in, sink: to, start: startLines, obj: objects{start: -1}}
 	r.x = prefixes{o: &r.o, g: g}
 	r.ord = order{give: to.Line, g: g}
 	return r
@@ -95,22 +106,7 @@ func (r *Reader) Step() error {
 			return err
 		}
 	}
-	more := false
-	switch r.format {
-	case formatJSON:
-		more = r.stepJSON()
-	case formatExport:
-		more = r.stepExport()
-	case formatVerbose:
-		more = r.stepVerbose()
-	case formatTable:
-		more = r.stepTable()
-	case formatEvents:
-		more = r.stepEvents()
-	default:
-		more = r.stepText()
-	}
-	if more && !r.src.quiet {
+	if steps[r.format](r) && !r.src.quiet {
 		return nil
 	}
 	r.rest()
@@ -137,7 +133,7 @@ func (r *Reader) rest() {
 
 // open undoes what the input was packed and written in, and finds its format.
 func (r *Reader) open() error {
-	r.src = &source{in: r.in, max: r.o.Longest()}
+	r.src = &source{in: r.in, max: r.o.MaxLine}
 	r.src.buf = make([]byte, max(bufferBytes, 4*r.src.max+2*historyBytes))
 	if err := r.unpack(); err != nil {
 		return err
@@ -177,9 +173,7 @@ func (r *Reader) open() error {
 
 // openText finds out what is around the lines of a text.
 func (r *Reader) openText(head []byte) {
-	r.x.page = isPage(head)
-	r.x.xml = !r.x.page && isXML(r.g, head)
-	r.x.page = r.x.page || r.x.xml
+	r.x.page, r.x.xml = markup(r.g, head)
 	r.x.entities = r.x.page
 	if r.columns, r.comma = guessTable(head, r.g); r.columns != nil && !r.x.page {
 		r.format, r.guessed = formatTable, true
@@ -194,7 +188,8 @@ func (r *Reader) openText(head []byte) {
 // decoders undo what a whole log was packed or written in. Each looks at its first bytes and
 // returns a reader of what is in it, or nil.
 var decoders = [...]func(g Grammar, head []byte, src *source) (io.Reader, error){
-	unpackGzip, unpackXZ, unpackZstd, decodeWide, decodeBase64, decodeMail, decodePrinted, decodeStrings, decodeFramed, decodeBox, decodeParts, decodeRich,
+	decompress, decodeWide, decodeBase64, decodeMail, decodePrinted, decodeStrings,
+	decodeFramed, decodeBox, decodeParts, decodeRich,
 }
 
 // unpack undoes them, from the outside in. A compressed log may have been compressed again.
@@ -203,17 +198,14 @@ func (r *Reader) unpack() error {
 	for range most {
 		head := r.src.peek()
 		var in io.Reader
-		var err error
-		for _, decode := range decoders {
-			if in, err = decode(r.g, head, r.src); err != nil {
+		for i := 0; in == nil; i++ {
+			if i == len(decoders) {
+				return nil
+			}
+			var err error
+			if in, err = decoders[i](r.g, head, r.src); err != nil {
 				return err
 			}
-			if in != nil {
-				break
-			}
-		}
-		if in == nil {
-			break
 		}
 		r.src = &source{in: in, max: r.src.max, buf: make([]byte, len(r.src.buf))}
 	}
@@ -296,18 +288,25 @@ func (r *Reader) needsPast(line []byte) bool {
 	if scan.Contains(line, KilledMark) || scan.Contains(line, KillMark) || scan.Contains(line, SummaryMark) {
 		return true
 	}
-	probe := r.x.probe()
-	l, ok := probe.line(line)
+	l, ok := r.x.probe(line)
 	text := scan.SkipSpaces(l.Text)
 	return ok && len(text) > 0 && r.g.Class(text).Alone
+}
+
+// reads says whether an entry is to be read; what cannot matter is counted.
+func (r *Reader) reads(may bool, text []byte) bool {
+	may = may || r.start > 0 || r.close() || MayMatter(text)
+	if !may {
+		r.sink.Skip(1)
+	}
+	r.start--
+	return may
 }
 
 // feed takes a line. Where a crash left a hole in it, what is before and behind
 // that are lines of their own.
 func (r *Reader) feed(raw []byte, cut bool, number int) {
-	if r.stats.Named == "" {
-		r.stats.name(number, raw)
-	}
+	r.stats.name(number, raw)
 	zero := -1
 	if r.src.zeros || r.format != formatText {
 		zero = bytes.IndexByte(raw, 0)
@@ -350,53 +349,64 @@ func (r *Reader) feedPlain(raw []byte, cut bool, number int) {
 	if !whole || r.embedded(raw) || r.string(raw, cut, number) {
 		return
 	}
-	var ok bool
+	if r.read(raw, cut, number) {
+		r.take(raw, cut, number)
+	}
+}
+
+// read makes a line the one at hand. False when it is not the kernel's.
+func (r *Reader) read(raw []byte, cut bool, number int) (ok bool) {
 	if r.line, ok = r.x.line(raw); !ok {
 		r.line.Number, r.line.Cut = number, cut
 		r.another(&r.line, raw)
-		return
 	}
-	r.take(raw, cut, number)
+	return ok
 }
 
 // take gives on the line at hand, with what mail has cut off it, or each of those that are glued.
 func (r *Reader) take(raw []byte, cut bool, number int) {
-	r.line.Number, r.line.Cut = number, cut
-	if at := r.gluedAt(raw); at > 0 {
-		r.takeGlued(raw, at, cut, number)
-		return
+	at := r.gluedAt(raw)
+	if at > 0 {
+		raw = bytes.TrimRight(raw, blanks)
 	}
-	r.rejoin(&r.line, raw)
+	const most = 64
+	for n := 0; at > 0 && n < most; n++ {
+		if raw = r.takeGlued(raw, at, cut, number); !r.read(raw, cut, number) {
+			return
+		}
+		at = r.gluedAt(raw)
+	}
+	r.rejoin(raw)
+	r.give(cut, number)
+}
+
+// give gives on the line at hand.
+func (r *Reader) give(cut bool, number int) {
+	r.line.Number, r.line.Cut = number, cut
 	r.ord.push(&r.line)
 }
 
 // embedded reads a line of text that is an object of JSON, or ends with one behind what a
 // shipper puts there. False when it is none.
 func (r *Reader) embedded(raw []byte) bool {
-	b := raw
-	for len(b) > 0 && (b[len(b)-1] == ']' || b[len(b)-1] <= ' ') {
-		b = b[:len(b)-1]
-	}
-	if len(b) == 0 || b[len(b)-1] != '}' {
-		return false
-	}
+	b := bytes.TrimRightFunc(raw, func(r rune) bool { return r == ']' || r <= ' ' })
 	at := bytes.Index(b, []byte(`{"`))
-	if at < 0 {
+	if !bytes.HasSuffix(b, []byte("}")) || at < 0 {
 		return false
 	}
-	var fields map[string]json.RawMessage
+	fields := objectOf(b[at:])
 	if at == 0 {
-		return json.Unmarshal(b, &fields) == nil && r.object(fields, entry{})
+		return fields != nil && r.object(fields, entry{})
 	}
-	probe := r.x.probe()
-	l, kernel := probe.line(raw[:at])
+	l, kernel := r.x.probe(raw[:at])
 	const most = 8 // that stand before the object: each is read to its end
-	for next, n := 0, 0; next >= 0 && n < most; next, n = bytes.Index(b[at:], []byte(`{"`)), n+1 {
-		at += next
-		if json.Unmarshal(b[at:], &fields) == nil {
+	for n := 1; fields == nil && n < most; n++ {
+		next := bytes.Index(b[at+1:], []byte(`{"`))
+		if next < 0 {
 			break
 		}
-		at++
+		at += next + 1
+		fields = objectOf(b[at:])
 	}
 	if name := kernel && bytes.IndexByte(raw[:at], '/') >= 0 && r.g.Class(scan.SkipSpaces(l.Text)).Own; name || l.Exact || len(fields) == 0 {
 		return false // a cgroup's name that looks like an object
@@ -420,11 +430,11 @@ func (r *Reader) string(raw []byte, cut bool, number int) bool {
 	if !ok {
 		return false
 	}
-	all, err := io.ReadAll(&strung{in: bytes.NewReader(raw[first:])})
-	for line := range bytes.Lines(all) {
+	text, _ := unstring(nil, raw[first:], "", true)
+	for line := range bytes.Lines(text) {
 		r.feedPlain(line, cut, number)
 	}
-	return err == nil
+	return true
 }
 
 // another takes note of a line that is not the kernel's.

@@ -20,7 +20,7 @@ const (
 type mark struct {
 	rare   byte
 	at     int
-	second [2]byte // the byte before, or at the start the one behind the rare one
+	second [2]byte // of the texts
 	texts  [2]string
 }
 
@@ -34,22 +34,18 @@ var marks = [...]mark{
 
 // index returns where one of the texts is, or -1.
 func (m *mark) index(b []byte) int {
-	second := 1
-	if m.at > 0 {
-		second = -1
-	}
+
 	for from := 0; ; from++ {
 		i := bytes.IndexByte(b[from:], m.rare)
 		if i < 0 {
 			return -1
 		}
 		from += i
-		j := from + second
-		if j < 0 || j >= len(b) || b[j] != m.second[0] && b[j] != m.second[1] {
+		start := from - m.at
+		if start < 0 || start+1 >= len(b) || b[start+1] != m.second[0] && b[start+1] != m.second[1] {
 			continue
 		}
-		start := from - m.at
-		if start >= 0 && (scan.HasPrefix(b[start:], m.texts[0]) || scan.HasPrefix(b[start:], m.texts[1])) {
+		if scan.HasPrefix(b[start:], m.texts[0]) || scan.HasPrefix(b[start:], m.texts[1]) {
 			return start
 		}
 	}

@@ -3,6 +3,7 @@ package lines
 import (
 	"bytes"
 	"encoding/json"
+	"slices"
 	"strings"
 
 	"github.com/oomtrace/oomtrace/internal/kernlog/scan"
@@ -12,7 +13,7 @@ import (
 // list of values.
 
 // headOf is the object around a list, as far as it stands before that.
-func headOf(b []byte) map[string]json.RawMessage {
+func headOf(b []byte) object {
 	var open []byte
 	quoted := false
 	for i := 0; i < len(b); i++ {
@@ -34,19 +35,14 @@ func headOf(b []byte) map[string]json.RawMessage {
 	for i := len(open) - 1; i >= 0; i-- {
 		whole = append(whole, open[i])
 	}
-	var obj map[string]json.RawMessage
-	if json.Unmarshal(whole, &obj) != nil {
-		return nil
-	}
-	return obj
+	return objectOf(whole)
 }
 
 // columnsOf are the names of a table's columns, in small letters: of InfluxDB, Elasticsearch,
 // Trino, pandas, Kusto, ClickHouse, Snowflake, BigQuery, Grafana.
-func columnsOf(obj map[string]json.RawMessage) (names []string) {
+func columnsOf(obj object) (names []string) {
 	for _, key := range [...]string{"schema", "resultSetMetaData"} {
-		var inner map[string]json.RawMessage
-		if json.Unmarshal(obj[key], &inner) == nil && inner != nil {
+		if inner := objectOf(obj[key]); inner != nil {
 			obj = inner
 		}
 	}
@@ -78,11 +74,7 @@ func (r *Reader) table() {
 	head := headOf(r.obj.head)
 	r.obj.head, r.columns, r.labels = nil, columnsOf(head), entry{}
 	for _, key := range [...]string{"stream", "tags"} {
-		var labels map[string]json.RawMessage
-		if json.Unmarshal(head[key], &labels) != nil {
-			continue
-		}
-		for name, raw := range labels {
+		for name, raw := range objectOf(head[key]) {
 			switch role, _ := roleOf(strings.ToLower(name)); role {
 			case roleTransport, roleIdent, roleFacility, roleHost, roleStream:
 				r.labels.set(strings.ToLower(name), jsonText(raw))
@@ -98,11 +90,14 @@ func (r *Reader) row(raw []byte) {
 		r.stats.unknown(int(r.src.lines), raw)
 		return
 	}
-	cells := make([]string, len(list))
-	for i, cell := range list {
-		cells[i] = jsonText(cell)
+	r.cells(jsonTexts(list), raw)
+}
+
+func jsonTexts(list []json.RawMessage) (texts []string) {
+	for _, raw := range list {
+		texts = append(texts, jsonText(raw))
 	}
-	r.cells(cells, raw)
+	return texts
 }
 
 // cells gives the text in a row on. Where the columns have no names that are known, what is in
@@ -133,26 +128,24 @@ func (r *Reader) cells(cells []string, raw []byte) {
 }
 
 // holdsText says whether one of the columns is known to hold a log's text.
-func holdsText(columns []string) bool {
-	for _, name := range columns {
-		if r, _ := roleOf(strings.ToLower(name)); r == roleText {
-			return true
-		}
-	}
-	return false
+func holdsText(columns []string) bool { return slices.ContainsFunc(columns, isText) }
+
+func isText(column string) bool {
+	r, _ := roleOf(strings.ToLower(column))
+	return r == roleText
 }
 
 // rowObject reads a row of BigQuery's, {"f": [{"v": …}, …]}, and a table of Grafana's, which
 // has the values of each column in a list. False for any other object.
-func (r *Reader) rowObject(obj map[string]json.RawMessage) bool {
+func (r *Reader) rowObject(obj object) bool {
 	if fields := obj["f"]; scan.First(fields) == '[' {
 		var list []struct{ V json.RawMessage }
 		if json.Unmarshal(fields, &list) != nil {
 			return false
 		}
-		cells := make([]string, len(list))
-		for i, cell := range list {
-			cells[i] = jsonText(cell.V)
+		var cells []string
+		for _, cell := range list {
+			cells = append(cells, jsonText(cell.V))
 		}
 		r.cells(cells, fields)
 		return true

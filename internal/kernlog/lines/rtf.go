@@ -11,32 +11,15 @@ import (
 
 // rich makes a plain text of one in RTF: paragraphs and lines, no more.
 type rich struct {
-	in    *source
 	depth int
 	skip  int // the depth of a group that is no text
-	rest  []byte
 }
 
 func decodeRich(_ Grammar, head []byte, src *source) (io.Reader, error) {
 	if !scan.HasPrefix(head, `{\rtf`) {
 		return nil, nil
 	}
-	return &rich{in: src}, nil
-}
-
-func (r *rich) Read(p []byte) (int, error) {
-	for len(r.rest) == 0 {
-		line, _, ok := r.in.line()
-		switch {
-		case ok:
-			r.rest = r.decode(line)
-		case !r.in.again():
-			return 0, r.in.err
-		}
-	}
-	n := copy(p, r.rest)
-	r.rest = r.rest[n:]
-	return n, nil
+	return recodedLines(src, new(rich).decode), nil
 }
 
 // decode gives the text of a line of the file; its end is none of the text's, but behind a
@@ -66,10 +49,7 @@ func (r *rich) decode(b []byte) []byte {
 
 // control is what a control word or symbol stands for, and its length.
 func (r *rich) control(b []byte) (text []byte, n int) {
-	n = 1
-	for n < len(b) && (b[n] >= 'a' && b[n] <= 'z' || b[n] >= 'A' && b[n] <= 'Z') {
-		n++
-	}
+	n = len(b) - len(bytes.TrimLeft(b[1:], letters))
 	word := string(b[1:n])
 	number := n
 	for n < len(b) && (scan.IsDigit(b[n]) || b[n] == '-' && n == number) {

@@ -124,44 +124,38 @@ func (s *source) again() bool {
 	return quiet
 }
 
+// reach looks for the end of the next line, and reads more until it is there, or more than
+// a line may have: how much there is before it, or without it.
+func (s *source) reach() (n int, ended bool) {
+	for {
+		if i := bytes.IndexByte(s.buf[s.pos+n:s.end], '\n'); i >= 0 {
+			return n + i, true
+		}
+		if n = s.end - s.pos; n > s.max || !s.fill() {
+			return n, false
+		}
+	}
+}
+
 // line returns the next line without its end. A line longer than max is cut.
 // False at the end of the input.
 func (s *source) line() (line []byte, cut, ok bool) {
 	if !s.skipRest() || !s.skipHole() {
 		return nil, false, false
 	}
-	for from := s.pos; ; {
-		if i := bytes.IndexByte(s.buf[from:s.end], '\n'); i >= 0 {
-			line = s.buf[s.pos : from+i]
-			s.pos = from + i + 1
-			s.lines++
-			if len(line) > s.max {
-				s.cuts++
-				return line[:s.max], true, true
-			}
-			return line, false, true
-		}
-		if s.end-s.pos > s.max {
-			line = s.buf[s.pos : s.pos+s.max]
-			s.pos += s.max
-			s.skipping = true
-			s.lines++
-			s.cuts++
-			return line, true, true
-		}
-		used := s.end - s.pos
-		if !s.fill() {
-			break
-		}
-		from = s.pos + used
-	}
-	if s.pos == s.end || s.quiet {
+	n, ended := s.reach()
+	if cut = n > s.max; cut {
+		s.cuts++
+		s.skipping = !ended
+	} else if !ended && (n == 0 || s.quiet) {
 		return nil, false, false
 	}
-	line = s.buf[s.pos:s.end]
-	s.pos = s.end
+	line = s.buf[s.pos : s.pos+min(n, s.max)]
 	s.lines++
-	return line, false, true
+	if s.pos += len(line); ended {
+		s.pos += n - len(line) + 1
+	}
+	return line, cut, true
 }
 
 // peekLine returns the next line without taking it; false where there is none, or one that
@@ -170,16 +164,8 @@ func (s *source) peekLine() ([]byte, bool) {
 	if s.skipping {
 		return nil, false
 	}
-	for from := s.pos; ; {
-		if i := bytes.IndexByte(s.buf[from:s.end], '\n'); i >= 0 {
-			return s.buf[s.pos : from+i], true
-		}
-		used := s.end - s.pos
-		if used > s.max || !s.fill() {
-			return s.buf[s.pos:s.end], used > 0 && used <= s.max && !s.quiet
-		}
-		from = s.pos + used
-	}
+	n, ended := s.reach()
+	return s.buf[s.pos : s.pos+n], ended || n > 0 && n <= s.max && !s.quiet
 }
 
 // skipLine passes over the line that peekLine returned.
@@ -205,10 +191,7 @@ func (s *source) skipRest() bool {
 // written. False at the end of the input.
 func (s *source) skipHole() bool {
 	for {
-		for s.pos < s.end && s.buf[s.pos] == 0 {
-			s.pos++
-		}
-		if s.pos < s.end {
+		if s.pos = s.end - len(bytes.TrimLeft(s.buf[s.pos:s.end], "\x00")); s.pos < s.end {
 			return true
 		}
 		if !s.fill() {
@@ -273,19 +256,16 @@ func (s *source) take(n uint64) (b []byte, cut, ok bool) {
 			return nil, false, false
 		}
 	}
-	b = append([]byte(nil), s.buf[s.pos:s.pos+int(keep)]...)
+	b = bytes.Clone(s.buf[s.pos : s.pos+int(keep)])
 	s.pos += int(keep)
+	cut = n > keep
 	for n -= keep; n > 0; {
-		if s.pos == s.end && !s.fill() {
-			if s.again() {
-				continue
-			}
-			return b, true, false
+		if s.pos == s.end && !s.fill() && !s.again() {
+			return b, cut, false
 		}
 		step := min(n, uint64(s.end-s.pos))
 		s.pos += int(step)
 		n -= step
-		cut = true
 	}
 	return b, cut, true
 }

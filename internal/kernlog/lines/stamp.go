@@ -16,60 +16,50 @@ func uptime(b []byte) (ns uint64, ok bool) {
 	if !ok || len(rest) < 2 || rest[0] != '.' || sec > math.MaxInt64/1_000_000_000-1 {
 		return 0, false
 	}
-	digits := 0
-	var frac uint64
-	rest = rest[1:]
-	for ; digits < len(rest) && digits < 9 && scan.IsDigit(rest[digits]); digits++ {
-		frac = frac*10 + uint64(rest[digits]-'0')
-	}
-	if digits == 0 {
+	nanos, n := fraction(rest[1:])
+	if n == 0 || n > 9 {
 		return 0, false
 	}
-	for i := digits; i < 9; i++ {
-		frac *= 10
-	}
-	rest = scan.SkipSpaces(rest[digits:])
+	rest = scan.SkipSpaces(rest[1+n:])
 	if len(rest) > 1 && rest[0] == ',' && scan.IsDigit(rest[1]) { // the CPU, as some phones have it
 		_, rest, _ = scan.Uint(rest[1:])
 	}
 	if len(rest) > 0 && rest[0] != '<' && string(rest) != "s" { // HiSilicon's has the unit
 		return 0, false
 	}
-	return sec*1e9 + frac, true
+	return sec*1e9 + uint64(nanos), true
+}
+
+// fraction reads the digits behind a second's point.
+func fraction(b []byte) (nanos, n int) {
+	for unit := 100_000_000; n < len(b) && scan.IsDigit(b[n]); n++ {
+		nanos += int(b[n]-'0') * unit
+		unit /= 10
+	}
+	return nanos, n
 }
 
 // parseISO reads "2025-11-24T01:02:03.123456+01:00" with its usual variants.
 func parseISO(b []byte, loc *time.Location) (t time.Time, rest []byte, ok bool) {
-	if len(b) < 19 || b[4] != '-' || b[7] != '-' || b[10] != 'T' && b[10] != ' ' || b[13] != ':' || b[16] != ':' {
+	if len(b) < 19 || b[4] != '-' || b[7] != '-' || b[10] != 'T' && b[10] != ' ' {
 		return t, b, false
 	}
-	var v [6]int
-	for i, at := range [...]int{0, 5, 8, 11, 14, 17} {
-		n := 2
-		if i == 0 {
-			n = 4
-		}
-		if v[i], ok = digits(b[at : at+n]); !ok {
-			return t, b, false
-		}
+	year, ok := digits(b[:4])
+	mon, ok2 := digits(b[5:7])
+	day, ok3 := digits(b[8:10])
+	h, m, s, ok4 := clock(b[11:])
+	if !ok || !ok2 || !ok3 || !ok4 {
+		return t, b, false
 	}
-	rest = b[19:]
-	nanos := 0
-	if len(rest) > 1 && (rest[0] == '.' || rest[0] == ',') && scan.IsDigit(rest[1]) {
-		rest = rest[1:]
-		n := 0
-		for ; len(rest) > 0 && scan.IsDigit(rest[0]); rest = rest[1:] {
-			if n < 9 {
-				nanos = nanos*10 + int(rest[0]-'0')
-				n++
-			}
-		}
-		for ; n < 9; n++ {
-			nanos *= 10
+	rest, nanos := b[19:], 0
+	if len(rest) > 1 && (rest[0] == '.' || rest[0] == ',') {
+		var n int
+		if nanos, n = fraction(rest[1:]); n > 0 {
+			rest = rest[1+n:]
 		}
 	}
 	loc, rest = zone(rest, loc)
-	return time.Date(v[0], time.Month(v[1]), v[2], v[3], v[4], v[5], nanos, loc), rest, true
+	return time.Date(year, time.Month(mon), day, h, m, s, nanos, loc), rest, true
 }
 
 // zone reads "Z", "+0100" or "+01:00".
@@ -81,15 +71,9 @@ func zone(b []byte, loc *time.Location) (*time.Location, []byte) {
 		return loc, b
 	}
 	hours, ok := digits(b[1:3])
-	rest := b[3:]
-	if rest[0] == ':' {
-		rest = rest[1:]
-	}
-	if !ok || len(rest) < 2 {
-		return loc, b
-	}
-	minutes, ok := digits(rest[:2])
-	if !ok {
+	rest := bytes.TrimPrefix(b[3:], []byte(":"))
+	minutes, ok2 := digits(rest[:min(2, len(rest))])
+	if !ok || !ok2 || len(rest) < 2 {
 		return loc, b
 	}
 	offset := hours*3600 + minutes*60
@@ -146,18 +130,10 @@ func (x *prefixes) stamp3164(b []byte) (t time.Time, rest []byte, known, ok bool
 		return t, b, false, false
 	}
 	rest = rest[len(" 01:02:03"):]
-	nanos := 0
+	nanos, n := 0, 0
 	if rest[0] == '.' {
-		n := 0
-		for rest = rest[1:]; len(rest) > 0 && scan.IsDigit(rest[0]); rest = rest[1:] {
-			if n < 9 {
-				nanos = nanos*10 + int(rest[0]-'0')
-				n++
-			}
-		}
-		for ; n < 9; n++ {
-			nanos *= 10
-		}
+		nanos, n = fraction(rest[1:])
+		rest = rest[1+n:]
 	}
 	if known {
 		t = x.withYear(mon, int(day), h, m, s, nanos)
@@ -167,12 +143,9 @@ func (x *prefixes) stamp3164(b []byte) (t time.Time, rest []byte, known, ok bool
 
 // isWord says whether there are only letters, and perhaps a full stop behind them.
 func isWord(b []byte) bool {
-	for _, c := range bytes.TrimSuffix(b, []byte(".")) {
-		if c < utf8.RuneSelf && (!isWordPart(c) || scan.IsDigit(c) || c == '_') {
-			return false
-		}
-	}
-	return true
+	return !bytes.ContainsFunc(bytes.TrimSuffix(b, []byte(".")), func(r rune) bool {
+		return r < utf8.RuneSelf && !isLetter(byte(r))
+	})
 }
 
 // withYear finds the year of a stamp without one: as given for the first stamp
@@ -189,7 +162,7 @@ func (x *prefixes) withYear(mon time.Month, day, h, m, s, nanos int) time.Time {
 		t, _ := x.onDay(x.year, mon, day, h, m, s, nanos)
 		return t
 	}
-	now := x.o.now()
+	now := x.o.Now()
 	for back := range leapYears {
 		if t, ok := x.onDay(now.Year()-back, mon, day, h, m, s, nanos); ok && t.Sub(now) <= 24*time.Hour {
 			return t
@@ -203,7 +176,7 @@ const leapYears = 9
 
 // onDay is a time on a day; false when that year has no such day.
 func (x *prefixes) onDay(year int, mon time.Month, day, h, m, s, nanos int) (time.Time, bool) {
-	t := time.Date(year, mon, day, h, m, s, nanos, x.o.location())
+	t := time.Date(year, mon, day, h, m, s, nanos, x.o.Location)
 	if t.Day() != day {
 		return time.Time{}, false
 	}
@@ -240,7 +213,7 @@ func (x *prefixes) ctime(l *Line, b []byte) bool {
 	day, ok := digits(head[len(head)-1])
 	mon, ok2 := month(head[len(head)-2])
 	if ok && ok2 {
-		if l.Time = time.Date(year, mon, day, h, m, s, 0, x.o.location()); len(zone) > 0 {
+		if l.Time = time.Date(year, mon, day, h, m, s, 0, x.o.Location); len(zone) > 0 {
 			l.Time = inZone(l.Time, zone)
 		}
 	}

@@ -10,30 +10,47 @@ import (
 	"github.com/oomtrace/oomtrace/internal/kernlog/scan"
 )
 
-// strung makes lines of a log that is one string of a programming language, or a list of
-// them in one line: "…\n…", '…\n…', ["…", "…"], [b'…', b'…']. Or it is one without quotes.
-type strung struct {
-	in   io.Reader
-	raw  [4 << 10]byte
-	have int // bytes in raw
-	rest []byte
-	text [4 << 10]byte
-	err  error
-	end  string // how a line's end is written, without quotes
-}
-
 // longestEscape is how many bytes stand for a character, or for a line's end.
 const longestEscape = len(`\r\n", b"`)
 
+// decodeStrings makes lines of a log that is one string of a programming language, or a list of
+// them in one line: "…\n…", '…\n…', ["…", "…"], [b'…', b'…']. Or it is one without quotes.
 func decodeStrings(g Grammar, _ []byte, src *source) (io.Reader, error) {
+	end := ""
 	if first, ok := isStrung(g, src.begin()); ok {
 		src.pos += first
-		return &strung{in: &packed{src}}, nil
+	} else if end = joinedBy(g, src.begin()); end == "" {
+		return nil, nil
 	}
-	if end := joinedBy(g, src.begin()); end != "" {
-		return &strung{in: &packed{src}, end: end}, nil
+	return recoded(src, 4<<10, func(out, b []byte, err error) ([]byte, int) {
+		return unstring(out, b, end, err != nil)
+	}), nil
+}
+
+// unstring appends what a string stands for, as far as it is whole; newline is how a line's end is
+// written in one without quotes.
+func unstring(out, b []byte, newline string, end bool) ([]byte, int) {
+	used := 0
+	for used < len(b) && (end || len(b)-used >= longestEscape) {
+		value, n := escapedString(b[used:], newline)
+		out = append(out, value...)
+		used += n
 	}
-	return nil, nil
+	return out, used
+}
+
+// escapedString is what a string's escape, or another character, stands for, and its length.
+func escapedString(b []byte, newline string) (value []byte, n int) {
+	switch {
+	case newline != "" && scan.HasPrefix(b, newline):
+		return []byte{'\n'}, len(newline)
+	case newline != "":
+		return b[:1], 1
+	}
+	if value, n = lineEscape(b); n == 0 {
+		value, n = charEscape(b)
+	}
+	return value, n
 }
 
 // joinedBy is how line ends are written in a text that is one line of many, without quotes;
@@ -72,13 +89,11 @@ type listed struct {
 // again says whether a line is of the list.
 func (l *listed) again(raw []byte) bool {
 	b := bytes.TrimSpace(raw)
-	if c := scan.First(b); !l.within && c != '"' && c != 's' {
-		return false
+	if l.within = l.within && (len(b) == 0 || b[0] == '"' || scan.HasPrefix(b, "- ")); l.within {
+		return true
 	}
-	if l.within {
-		if l.within = len(b) == 0 || b[0] == '"' || scan.HasPrefix(b, "- "); l.within {
-			return true
-		}
+	if c := scan.First(b); c != '"' && c != 's' {
+		return false
 	}
 	name, value, ok := bytes.Cut(b, []byte(":"))
 	if name, value = bytes.Trim(name, `"`), bytes.Trim(value, " ,"); !ok {
@@ -162,55 +177,10 @@ func quoted(b []byte, is func([]byte) bool) int {
 	return -1
 }
 
-func (s *strung) Read(b []byte) (int, error) {
-	for len(s.rest) == 0 {
-		if s.err != nil {
-			return 0, s.err
-		}
-		n, err := s.in.Read(s.raw[s.have:])
-		s.have, s.err = s.have+n, err
-		s.decode(err != nil)
-	}
-	n := copy(b, s.rest)
-	s.rest = s.rest[n:]
-	return n, nil
-}
-
-// decode takes what is whole from raw. No escape stands for more bytes than it has.
-func (s *strung) decode(end bool) {
-	out, i := s.text[:0], 0
-	for i < s.have && (end || s.have-i >= longestEscape) {
-		b := s.raw[i:s.have]
-		value, n := lineEscape(b)
-		switch {
-		case s.end != "" && scan.HasPrefix(b, s.end):
-			value, n = []byte{'\n'}, len(s.end)
-		case s.end != "":
-			value, n = b[:1], 1
-		case n == 0:
-			value, n = charEscape(b)
-		}
-		out = append(out, value...)
-		i += n
-	}
-	s.have = copy(s.raw[:], s.raw[i:s.have])
-	s.rest = out
-}
-
 // lineEscape is a line's end within a string, or between two: n is its length, 0 for none.
 func lineEscape(b []byte) (value []byte, n int) {
-	for _, end := range [...]string{`\r\n`, `\n`} {
-		if scan.HasPrefix(b, end) {
-			n = len(end)
-			break
-		}
-	}
-	for _, end := range [...]string{`", "`, `","`, `', '`, `','`, `', b'`, `", b"`} {
-		if scan.HasPrefix(b[n:], end) {
-			n += len(end)
-			break
-		}
-	}
+	n = len(prefixOf(b, `\r\n`, `\n`))
+	n += len(prefixOf(b[n:], `", "`, `","`, `', '`, `','`, `', b'`, `", b"`))
 	if n == 0 {
 		return nil, 0
 	}
@@ -256,14 +226,9 @@ func decodeBase64(_ Grammar, head []byte, src *source) (io.Reader, error) {
 	if len(head) < enough {
 		return nil, nil
 	}
-	packed64 := make([]byte, 0, len(head))
-	for _, c := range head {
-		switch {
-		case scan.IsDigit(c), c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z', c == '+', c == '/', c == '=':
-			packed64 = append(packed64, c)
-		case c != '\r' && c != '\n':
-			return nil, nil
-		}
+	packed64 := bytes.ReplaceAll(bytes.ReplaceAll(head, []byte("\r"), nil), []byte("\n"), nil)
+	if !only(packed64, letters+decimals+"+/=") {
+		return nil, nil
 	}
 	text := make([]byte, len(packed64))
 	n, err := base64.StdEncoding.Decode(text, bytes.TrimRight(packed64[:len(packed64)/4*4], "="))
@@ -275,35 +240,18 @@ func decodeBase64(_ Grammar, head []byte, src *source) (io.Reader, error) {
 
 // parts undoes the base64 of a mail's parts.
 type parts struct {
-	src   *source
 	next  bool // the headers say so
 	coded bool
 	left  []byte // digits that are less than a group
-	rest  []byte
 }
 
 const codedHeader = "content-transfer-encoding: base64"
 
 func decodeMail(_ Grammar, _ []byte, src *source) (io.Reader, error) {
 	if bytes.Contains(bytes.ToLower(src.begin()), []byte("\n"+codedHeader)) {
-		return &parts{src: src}, nil
+		return recodedLines(src, new(parts).decode), nil
 	}
 	return nil, nil
-}
-
-func (p *parts) Read(b []byte) (int, error) {
-	for len(p.rest) == 0 {
-		line, _, ok := p.src.line()
-		switch {
-		case ok:
-			p.rest = p.decode(line)
-		case !p.src.again():
-			return 0, p.src.err
-		}
-	}
-	n := copy(b, p.rest)
-	p.rest = p.rest[n:]
-	return n, nil
 }
 
 // decode gives what a line stands for.
@@ -331,40 +279,33 @@ func (p *parts) decode(line []byte) []byte {
 	return plain
 }
 
-// framed is a stream of syslog over TCP, whose messages have their lengths before them (RFC
-// 6587, 3.4.1) and no line ends.
-type framed struct {
-	src  *source
-	rest []byte
-}
-
+// decodeFramed reads a stream of syslog over TCP, whose messages have their lengths before them
+// (RFC 6587, 3.4.1) and no line ends.
 func decodeFramed(_ Grammar, _ []byte, src *source) (io.Reader, error) {
-	n, rest, ok := scan.Uint(src.begin())
-	if !ok || !scan.HasPrefix(rest, " <") || n+1 >= uint64(len(rest)) || bytes.IndexByte(rest[:n+1], '\n') >= 0 {
+	n, rest, ok := frame(src.begin())
+	if !ok || n+1 >= uint64(len(rest)) || bytes.IndexByte(rest[:n+1], '\n') >= 0 {
 		return nil, nil
 	}
-	if _, next, ok := scan.Uint(rest[n+1:]); !ok || !scan.HasPrefix(next, " <") {
+	if _, _, ok := frame(rest[n+1:]); !ok {
 		return nil, nil
 	}
-	return &framed{src: src}, nil
-}
-
-func (f *framed) Read(b []byte) (int, error) {
-	if len(f.rest) == 0 {
-		head := f.src.peek()
-		n, after, ok := scan.Uint(head)
-		if ok = ok && scan.HasPrefix(after, " <"); ok {
-			f.src.pos += len(head) - len(after) + 1
-			f.rest, _, _ = f.src.take(n)
+	return &made{next: func() ([]byte, error) {
+		head := src.peek()
+		var text []byte
+		if n, after, ok := frame(head); ok {
+			src.pos += len(head) - len(after) + 1
+			text, _, _ = src.take(n)
 		} else { // out of step
-			f.rest, _, ok = f.src.line()
-			if !ok && !f.src.again() {
-				return 0, f.src.err
+			if text, _, ok = src.line(); !ok && !src.again() {
+				return nil, src.err
 			}
 		}
-		f.rest = append(bytes.Clone(f.rest), '\n')
-	}
-	n := copy(b, f.rest)
-	f.rest = f.rest[n:]
-	return n, nil
+		return append(bytes.Clone(text), '\n'), nil
+	}}, nil
+}
+
+// frame reads a message's length; what is behind it begins with a blank.
+func frame(b []byte) (n uint64, rest []byte, ok bool) {
+	n, rest, ok = scan.Uint(b)
+	return n, rest, ok && scan.HasPrefix(rest, " <")
 }

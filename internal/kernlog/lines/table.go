@@ -3,7 +3,7 @@ package lines
 import (
 	"bytes"
 	"io"
-	"iter"
+	"slices"
 	"strings"
 	"time"
 
@@ -13,10 +13,7 @@ import (
 // isVerbose says whether this is journalctl -o verbose: a stamp with a cursor, then
 // fields that are indented.
 func isVerbose(b []byte) bool {
-	first, rest, ok := bytes.Cut(b, []byte("\n"))
-	if !ok || !scan.Contains(first, "[s=") && !scan.HasPrefix(first, "-- ") {
-		return false
-	}
+	first, rest, _ := bytes.Cut(b, []byte("\n"))
 	if scan.HasPrefix(first, "-- ") {
 		first, rest, _ = bytes.Cut(rest, []byte("\n"))
 	}
@@ -24,18 +21,13 @@ func isVerbose(b []byte) bool {
 	return ok && scan.Contains(first, "[s=") && scan.HasPrefix(rest, "    ") && isKey(key)
 }
 
-// boxes is a text in tables that are drawn with lines, which it draws with "|" and "-".
-type boxes struct {
-	in   io.Reader
-	held []byte // what may be the begin of a character
-}
-
 // boxBegin is that of all characters of which boxes are drawn, U+2500 to U+257F.
 const boxBegin = 0xe2
 
 func isBoxed(b []byte) bool { return len(b) > 2 && b[0] == boxBegin && (b[1] == 0x94 || b[1] == 0x95) }
 
-// decodeBox reads a text of which most lines begin so.
+// decodeBox reads a text in tables that are drawn with lines, of which most lines begin so. It
+// draws them with "|" and "-".
 func decodeBox(_ Grammar, _ []byte, src *source) (io.Reader, error) {
 	const fewest = 3
 	boxed, all := 0, 0
@@ -50,30 +42,20 @@ func decodeBox(_ Grammar, _ []byte, src *source) (io.Reader, error) {
 	if boxed < fewest || boxed*2 <= all {
 		return nil, nil
 	}
-	return &boxes{in: &packed{src}}, nil
-}
-
-func (x *boxes) Read(p []byte) (int, error) {
-	have := copy(p, x.held)
-	n, err := x.in.Read(p[have:])
-	b := p[:have+n]
-	out := p[:0]
-	for x.held = nil; len(b) > 0; {
-		switch {
-		case isBoxed(b):
-			c := byte('-')
-			if strings.ContainsRune("│┃║╎╏┆┇┊┋", []rune(string(b[:3]))[0]) {
-				c = '|'
+	return recoded(src, readBytes, func(out, b []byte, err error) ([]byte, int) {
+		used := 0
+		for used < len(b) && (b[used] != boxBegin || len(b)-used >= 3 || err != nil) {
+			c, n := b[used], 1
+			if isBoxed(b[used:]) {
+				if c, n = '-', 3; strings.Contains("│┃║╎╏┆┇┊┋", string(b[used:used+3])) {
+					c = '|'
+				}
 			}
-			out, b = append(out, c), b[3:]
-			continue
-		case b[0] == boxBegin && len(b) < 3 && err == nil:
-			x.held = bytes.Clone(b)
-			return len(out), nil
+			out = append(out, c)
+			used += n
 		}
-		out, b = append(out, b[0]), b[1:]
-	}
-	return len(out), err
+		return out, used
+	}), nil
 }
 
 // isRule says whether a line is drawn between the rows of a table.
@@ -96,18 +78,15 @@ func tableHead(b []byte) (columns []string, comma byte) {
 		if len(fields) < 2 || len(fields) > maxColumnNames {
 			continue
 		}
-		text := false
 		columns = columns[:0]
 		for _, f := range fields {
 			name := strings.ToLower(strings.TrimSpace(f))
 			if len(name) > 64 || strings.ContainsAny(name, "[]{}=") {
 				return nil, 0
 			}
-			r, _ := roleOf(name)
-			text = text || r == roleText
 			columns = append(columns, name)
 		}
-		if text {
+		if holdsText(columns) {
 			return columns, comma
 		}
 	}
@@ -182,7 +161,7 @@ func guessColumns(rows [][]string, g Grammar, quoted bool) []string {
 			c := g.Class(cell)
 			if _, _, ok := parseISO(cell, time.UTC); ok {
 				times++
-			} else if len(cell) > 0 && (c.Part || c.Header || c.Own || stamped(cell) && len(cell) > 24) {
+			} else if len(cell) > 0 && (c.any() || stamped(cell) && len(cell) > 24) {
 				texts++
 			}
 			switch strings.ToLower(row[i]) {
@@ -207,91 +186,58 @@ func guessColumns(rows [][]string, g Grammar, quoted bool) []string {
 }
 
 // cells cuts a row; a cell in quotes may hold commas, line ends, and quotes twice.
-func cells(b []byte, comma byte) []string {
+func cells(b []byte, comma byte) (out []string) {
 	if comma == '|' {
 		return piped(b)
 	}
-	var out []string
-	for len(out) <= maxColumnNames {
-		if len(b) > 0 && b[0] == '"' {
-			var cell strings.Builder
-			b = b[1:]
-			for {
-				i := bytes.IndexByte(b, '"')
-				if i < 0 {
-					cell.Write(b)
-					return append(out, cell.String())
-				}
-				cell.Write(b[:i])
-				b = b[i+1:]
-				if len(b) == 0 || b[0] != '"' {
-					break
-				}
-				cell.WriteByte('"')
-				b = b[1:]
+	for more := true; more && len(out) <= maxColumnNames; {
+		var text []byte
+		first, quoted := true, scan.First(b) == '"'
+		for ; scan.First(b) == '"'; first = false {
+			if !first {
+				text = append(text, '"')
 			}
-			out = append(out, cell.String())
-		} else {
-			i := bytes.IndexByte(b, comma)
-			if i < 0 {
-				return append(out, string(b))
-			}
-			out = append(out, string(b[:i]))
-			b = b[i:]
+			part, rest, _ := bytes.Cut(b[1:], []byte(`"`))
+			text, b = append(text, part...), rest
 		}
-		i := bytes.IndexByte(b, comma)
-		if i < 0 {
+		before, rest, found := bytes.Cut(b, []byte{comma})
+		if !quoted {
+			text = before
+		}
+		out, b, more = append(out, string(text)), rest, found
+	}
+	return out
+}
+
+// piped cuts a row as Markdown and database clients draw them, at each "|" that has no
+// backslash before it.
+func piped(b []byte) (out []string) {
+	b = bytes.TrimSpace(b)
+	cell := ""
+	for part := range strings.SplitSeq(string(bytes.TrimSuffix(bytes.TrimPrefix(b, []byte("|")), []byte("|"))), "|") {
+		cell += part
+		if start, ok := strings.CutSuffix(cell, `\`); ok {
+			cell = start + "|"
+			continue
+		}
+		if out = append(out, strings.Trim(cell, " \t`")); len(out) > maxColumnNames {
 			return out
 		}
-		b = b[i+1:]
+		cell = ""
+	}
+	if cell != "" {
+		out = append(out, strings.Trim(cell, " \t`"))
 	}
 	return out
-}
-
-// piped cuts a row as Markdown and database clients draw them.
-func piped(b []byte) []string {
-	b = bytes.TrimSpace(b)
-	b = bytes.TrimSuffix(bytes.TrimPrefix(b, []byte("|")), []byte("|"))
-	var out []string
-	for cell := range pipes(b) {
-		if out = append(out, strings.Trim(string(cell), " \t`")); len(out) > maxColumnNames {
-			break
-		}
-	}
-	return out
-}
-
-// pipes cuts at each "|" that has no backslash before it.
-func pipes(b []byte) iter.Seq[[]byte] {
-	return func(yield func([]byte) bool) {
-		var cell []byte
-		for part := range bytes.SplitSeq(b, []byte("|")) {
-			cell = append(cell, part...)
-			if n := len(cell); n > 0 && cell[n-1] == '\\' {
-				cell[n-1] = '|'
-				continue
-			}
-			if !yield(cell) {
-				return
-			}
-			cell = nil
-		}
-		if cell != nil {
-			yield(cell)
-		}
-	}
 }
 
 // joinText puts together the text of a row that has the mark between cells in it.
 func joinText(row, columns []string) []string {
-	more := len(row) - len(columns)
-	for i, name := range columns {
-		if r, _ := roleOf(name); r == roleText && more > 0 {
-			text := strings.Join(row[i:i+more+1], "|")
-			return append(append(row[:i:i], text), row[i+more+1:]...)
-		}
+	i, more := slices.IndexFunc(columns, isText), len(row)-len(columns)
+	if i < 0 || more <= 0 {
+		return row
 	}
-	return row
+	return slices.Concat(row[:i], []string{strings.Join(row[i:i+more+1], "|")}, row[i+more+1:])
 }
 
 // stepTable reads a row.
@@ -317,11 +263,9 @@ func (r *Reader) stepTable() bool {
 			line, cut = append(append(line, '\n'), more...), cut || cutMore
 		}
 	}
-	if r.start <= 0 && !r.close() && !MayMatter(line) {
-		r.sink.Skip(1)
+	if !r.reads(false, line) {
 		return true
 	}
-	r.start--
 	r.stats.name(number, line)
 	row := cells(bytes.TrimRight(line, "\r"), r.comma)
 	if r.comma == '|' {
@@ -332,10 +276,8 @@ func (r *Reader) stepTable() bool {
 		return true
 	}
 	e := entry{cut: cut}
-	for i, cell := range row {
-		if i < len(r.columns) {
-			e.set(r.columns[i], cell)
-		}
+	for i, cell := range row[:min(len(row), len(r.columns))] {
+		e.set(r.columns[i], cell)
 	}
 	r.takeEntry(&e, number)
 	return true

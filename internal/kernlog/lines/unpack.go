@@ -21,63 +21,53 @@ const maxWindow = 32 << 20
 // ErrWindow is the error for a log that takes more memory to unpack.
 var ErrWindow = fmt.Errorf("it takes more than %d MiB of memory to unpack", maxWindow>>20)
 
-func unpackGzip(_ Grammar, head []byte, src *source) (io.Reader, error) {
-	if !scan.HasPrefix(head, "\x1f\x8b") {
-		return nil, nil
+// decompress unpacks what gzip, xz or zstd has packed.
+func decompress(_ Grammar, head []byte, src *source) (z io.Reader, err error) {
+	name := ""
+	switch {
+	case scan.HasPrefix(head, "\x1f\x8b"):
+		name = "gzip"
+		z, err = gzip.NewReader(&packed{src})
+	case scan.HasPrefix(head, "\xfd7zXZ\x00"):
+		name = "xz"
+		guard := newGuard(&packed{src})
+		if z, err = xz.NewReader(guard); err == nil {
+			z = &explained{z, func(err error) error {
+				if guard.err != nil { // what the decoder makes of it does not tell
+					err = fmt.Errorf("xz: %w: try xz -dc FILE | oomtrace read", guard.err)
+				}
+				return err
+			}}
+		}
+	case scan.HasPrefix(head, "\x28\xb5\x2f\xfd"):
+		name = "zstd"
+		var d *zstd.Decoder
+		// One goroutine's worth of work in the caller's: nothing to close.
+		d, err = zstd.NewReader(&packed{src}, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true),
+			zstd.WithDecoderMaxWindow(maxWindow))
+		z = &explained{d, func(err error) error {
+			if errors.Is(err, zstd.ErrWindowSizeExceeded) || errors.Is(err, zstd.ErrDecoderSizeExceeded) {
+				err = fmt.Errorf("zstd: %w: try zstd -dcM2GB FILE | oomtrace read", ErrWindow)
+			}
+			return err
+		}}
 	}
-	z, err := gzip.NewReader(&packed{src})
 	if err != nil {
-		return nil, fmt.Errorf("gzip: %w", err)
+		return nil, fmt.Errorf("%s: %w", name, err)
 	}
 	return z, nil
 }
 
-func unpackXZ(_ Grammar, head []byte, src *source) (io.Reader, error) {
-	if !scan.HasPrefix(head, "\xfd7zXZ\x00") {
-		return nil, nil
-	}
-	guard := newGuard(&packed{src})
-	z, err := xz.NewReader(guard)
-	if err != nil {
-		return nil, fmt.Errorf("xz: %w", err)
-	}
-	return &guarded{z, guard}, nil
-}
-
-func unpackZstd(_ Grammar, head []byte, src *source) (io.Reader, error) {
-	if !scan.HasPrefix(head, "\x28\xb5\x2f\xfd") {
-		return nil, nil
-	}
-	// One goroutine's worth of work in the caller's: nothing to close.
-	z, err := zstd.NewReader(&packed{src}, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true),
-		zstd.WithDecoderMaxWindow(maxWindow))
-	if err != nil {
-		return nil, fmt.Errorf("zstd: %w", err)
-	}
-	return &windowed{z}, nil
-}
-
-// windowed says what to do about a window that is too large.
-type windowed struct{ *zstd.Decoder }
-
-func (w *windowed) Read(b []byte) (int, error) {
-	n, err := w.Decoder.Read(b)
-	if errors.Is(err, zstd.ErrWindowSizeExceeded) || errors.Is(err, zstd.ErrDecoderSizeExceeded) {
-		err = fmt.Errorf("zstd: %w: try zstd -dcM2GB FILE | oomtrace read", ErrWindow)
-	}
-	return n, err
-}
-
-// guarded gives the guard's error in place of what the decoder makes of it.
-type guarded struct {
+// explained is a decoder whose errors are told in other words.
+type explained struct {
 	io.Reader
-	guard *guard
+	explain func(error) error
 }
 
-func (g *guarded) Read(b []byte) (int, error) {
-	n, err := g.Reader.Read(b)
-	if err != nil && g.guard.err != nil {
-		err = fmt.Errorf("xz: %w: try xz -dc FILE | oomtrace read", g.guard.err)
+func (e *explained) Read(b []byte) (int, error) {
+	n, err := e.Reader.Read(b)
+	if err != nil {
+		err = e.explain(err)
 	}
 	return n, err
 }

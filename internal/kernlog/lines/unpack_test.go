@@ -31,9 +31,9 @@ func packXZ(t *testing.T, text string, dictionary int, block int64) string {
 }
 
 // unpacked reads all that is in one packed text.
-func unpacked(packed string, open func(Grammar, []byte, *source) (io.Reader, error)) (string, error) {
+func unpacked(packed string) (string, error) {
 	src := &source{in: strings.NewReader(packed), buf: make([]byte, bufferBytes)}
-	r, err := open(nil, src.peek(), src)
+	r, err := decompress(nil, src.peek(), src)
 	if err != nil {
 		return "", err
 	}
@@ -65,7 +65,7 @@ func TestWindow(t *testing.T) {
 		{"a huge dictionary in another block", graft(t, packXZ(t, small, 1<<16, 5000), packXZ(t, small, huge, 1<<30)), "", true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			got, err := unpacked(tt.packed, unpackXZ)
+			got, err := unpacked(tt.packed)
 			if tt.refused != errors.Is(err, ErrWindow) || !tt.refused && (err != nil || got != tt.want) {
 				t.Errorf("%d bytes, %v", len(got), err)
 			}
@@ -118,11 +118,11 @@ func TestWindowOfZstd(t *testing.T) {
 		return b.String()
 	}
 	text := strings.Repeat("a line of a log\n", 1000)
-	if got, err := unpacked(pack(text, maxWindow), unpackZstd); err != nil || got != text {
+	if got, err := unpacked(pack(text, maxWindow)); err != nil || got != text {
 		t.Errorf("%d bytes, %v", len(got), err)
 	}
 	for name, packed := range map[string]string{"first": pack(text, 2*maxWindow), "second": pack(text, 1<<16) + pack(text, 2*maxWindow)} {
-		if got, err := unpacked(packed, unpackZstd); !errors.Is(err, ErrWindow) {
+		if got, err := unpacked(packed); !errors.Is(err, ErrWindow) {
 			t.Errorf("%s frame: %d bytes, %v", name, len(got), err)
 		}
 	}

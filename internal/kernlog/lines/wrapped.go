@@ -98,13 +98,11 @@ func softWidth(all [][]byte, rests []int) (w wrapping, lines int) {
 	return wrapping{width: best}, broken[best]
 }
 
-// stampedLine says whether a line has a stamp, the log's or a chat's.
-func (r *Reader) stampedLine(b []byte) bool { return beginsChat(b) || r.logStamp(b) }
+// logStamp says whether a line has the log's stamp.
 
 func (r *Reader) logStamp(b []byte) bool {
-	probe := r.x.probe()
-	l, _ := probe.line(b)
-	return l.Uptime.Known || !l.Time.IsZero() || l.Exact
+	l, _ := r.x.probe(b)
+	return l.marked()
 }
 
 func (w *wrapping) count(n *[2]int, line, next []byte) {
@@ -131,14 +129,7 @@ func (w *wrapping) full(line, next []byte) (sure, possible bool) {
 }
 
 // hasWord says whether there is a letter or a digit in a line: a console's noise has none.
-func hasWord(b []byte) bool {
-	for _, c := range b {
-		if isWordPart(c) {
-			return true
-		}
-	}
-	return false
-}
+func hasWord(b []byte) bool { return bytes.ContainsAny(b, wordParts) }
 
 // unquote takes off what mail puts before a line.
 func unquote(b []byte) []byte { return bytes.TrimLeft(b, "> \t") }
@@ -153,16 +144,15 @@ func quoteOf(b []byte) []byte {
 }
 
 // unwrap puts a wrapped line together with the next ones.
-func (r *Reader) unwrap(l *Line, raw []byte) {
-	w, quote := &r.wrapping, quoteOf(raw)
+func (r *Reader) unwrap(raw, quote []byte) {
+	w := &r.wrapping
 	r.joined = append(r.joined[:0], bytes.TrimRight(raw, "\r \t")...)
-	number, cut := l.Number, l.Cut
 	last := bytes.Clone(r.joined)
 	for range maxWrapped {
 		next, ok := r.src.peekLine()
 		next = bytes.TrimRight(next, "\r \t")
 		_, full := w.full(last, next)
-		if !ok || !full || !hasWord(next) || endsPaste(next) || r.stampedLine(next) {
+		if !ok || !full || !hasWord(next) || endsPaste(next) || beginsChat(next) || r.logStamp(next) {
 			break
 		}
 		if w.hard { // blanks at the end are lost
@@ -174,19 +164,13 @@ func (r *Reader) unwrap(l *Line, raw []byte) {
 		last = append(last[:0], next...)
 		r.src.skipLine()
 	}
-	*l, _ = r.x.line(r.joined)
-	l.Number, l.Cut = number, cut
+	r.line, _ = r.x.line(r.joined)
 }
 
 // continues says whether a raw line can be the rest of the one before: it has no prefix,
 // is not indented as a text's further lines are, and is nothing by itself.
 func (r *Reader) continues(before, raw []byte) ([]byte, bool) {
-	if raw = bytes.TrimRight(raw, "\r\n \t"); r.x.lead != "" {
-		raw = r.x.cutLead(raw)
-	}
-	if r.x.trailer != "" {
-		raw = r.x.cutTrailer(raw)
-	}
+	raw = r.x.cutTrailer(r.x.cutLead(bytes.TrimRight(raw, "\r\n \t")))
 	if len(raw) == 0 || r.x.page && bytes.IndexByte(raw, '<') >= 0 {
 		return nil, false
 	}
@@ -199,8 +183,7 @@ func (r *Reader) continues(before, raw []byte) ([]byte, bool) {
 	if len(raw) > longestRest(before) || endsPaste(raw) || beginsChat(raw) {
 		return nil, false
 	}
-	probe := r.x.probe()
-	if l, ok := probe.line(raw); !ok || l.Exact || l.Uptime.Known || !l.Time.IsZero() {
+	if l, ok := r.x.probe(raw); !ok || l.marked() {
 		return nil, false
 	}
 	b := undecorate(plain(nil, raw), r.g)
@@ -263,43 +246,28 @@ func longestRest(before []byte) int {
 
 // endsPaste says whether a line closes what a forum or a wiki sets a log in.
 func endsPaste(b []byte) bool {
-	b = scan.SkipSpaces(b)
-	if len(b) > 0 && (b[0] == ']' || b[0] == '}') {
-		return true // of a list of strings
-	}
-	for _, end := range [...]string{"```", "~~~", "[/", "</", "{noformat", "{code", "--", "..."} {
-		if scan.HasPrefix(b, end) {
-			return true
-		}
-	}
-	return false
+	// A bracket is the end of a list of strings.
+	return prefixOf(scan.SkipSpaces(b), "]", "}", "```", "~~~", "[/", "</", "{noformat", "{code", "--", "...") != ""
 }
 
-// rejoin puts together what mail has wrapped: l is the line at raw, and the next ones are
+// rejoin puts together what mail has wrapped: raw is the line at hand, and the next ones are
 // still to be read.
-func (r *Reader) rejoin(l *Line, raw []byte) {
+func (r *Reader) rejoin(raw []byte) {
 	const shortest = 16
-	quote := quoteOf(raw)
-	if r.wrapping.width > 0 && (l.Uptime.Known || !l.Time.IsZero() || l.Exact) {
-		r.unwrap(l, raw)
+	l, quote := &r.line, quoteOf(raw)
+	if r.wrapping.width > 0 && l.marked() {
+		r.unwrap(raw, quote)
 		raw = bytes.Clone(r.joined)
 	}
 	if len(raw) < shortest || !r.g.Unfinished(l.Text) || cutShort(l.Text) {
 		return
 	}
-	if raw = bytes.TrimRight(raw, " \t"); r.x.trailer != "" {
-		raw = r.x.cutTrailer(raw)
-	}
-	r.joined = append(r.joined[:0], raw...)
-	number, cut := l.Number, l.Cut
+	r.joined = append(r.joined[:0], r.x.cutTrailer(bytes.TrimRight(raw, " \t"))...)
 	*l, _ = r.x.line(r.joined) // reading on overwrites what was read
 	for range maxWrapped {
-		next, ok := r.src.peekLine()
-		if !ok {
-			break
-		}
+		next, more := r.src.peekLine()
 		rest, ok := r.continues(l.Text, bytes.TrimPrefix(next, quote))
-		if !ok {
+		if !more || !ok {
 			break
 		}
 		whole := len(r.joined)
@@ -322,7 +290,6 @@ func (r *Reader) rejoin(l *Line, raw []byte) {
 		}
 	}
 	*l, _ = r.x.line(r.joined)
-	l.Number, l.Cut = number, cut
 }
 
 // inFlags says whether a header breaks off within the names of its flags, which have no blanks.
