@@ -5,38 +5,37 @@ import "strings"
 // found is a container seen at one level of a path.
 type found struct{ id, name, runtime string }
 
-// container gives the container whose cgroup a level is; below is the level
-// beneath it on the same path, if any.
-func container(up, leaf, below string) (found, bool) {
-	id, prefix, ok := hexID(leaf)
+// container gives the container whose cgroup a level is.
+func (l level) container() (found, bool) {
+	id, prefix, ok := hexID(l.leaf)
 	if !ok {
-		return other(up, leaf)
+		return other(l.up, l.leaf)
 	}
 	switch {
 	case strings.HasSuffix(prefix, "conmon-"), strings.HasSuffix(prefix, "libpod_pod_"):
 		return found{}, false
-	case podmanPod(up, leaf, below):
+	case l.podmanPod():
 		return found{}, false
 	}
-	return found{id: id, runtime: runtime(up, prefix)}, true
+	return found{id: id, runtime: runtime(l.up, prefix)}, true
 }
 
 // podmanPod says that a level which is nothing but an id is a podman pod. It is
 // one right below podman's own parent; with a --cgroup-parent only the container
 // in it tells, since Docker's containers look the same there.
-func podmanPod(up, leaf, below string) bool {
-	if !isID(leaf) {
+func (l level) podmanPod() bool {
+	if !isID(l.leaf) {
 		return false
 	}
-	above := base(up)
+	up, above := split(l.up)
 	if above == "libpod_parent" {
 		return true
 	}
-	_, prefix, ok := hexID(below)
+	_, prefix, ok := hexID(l.below)
 	if !ok || prefix != "libpod-" && prefix != "libpod-conmon-" {
 		return false
 	}
-	return above != "docker" && pod(parent(up), above, "") == ""
+	return above != "docker" && (level{up: up, leaf: above}).pod() == ""
 }
 
 // hexID cuts a level into what comes before a 64-digit id and the id. Names that
@@ -90,7 +89,7 @@ func runtime(up, prefix string) string {
 // other knows the containers whose id is not 64 hex digits. LXC's and nspawn's
 // have a name only.
 func other(up, leaf string) (found, bool) {
-	above := base(up)
+	up, above := split(up)
 	if name, ok := strings.CutPrefix(leaf, "lxc.payload."); ok && isName(name) {
 		return found{name: name, runtime: "lxc"}, true
 	}
@@ -100,7 +99,7 @@ func other(up, leaf string) (found, bool) {
 			return found{name: leaf, runtime: "lxc"}, true
 		}
 	case "buildkit":
-		if len(leaf) == 25 && all(leaf, lowerAlnum) {
+		if len(leaf) == 25 && only(leaf, digits+lower) {
 			return found{id: leaf, runtime: "buildkit"}, true
 		}
 	}
@@ -110,65 +109,39 @@ func other(up, leaf string) (found, bool) {
 		}
 	}
 	// ECS on Fargate: /ecs/<task>/<task>-<number>.
-	if base(parent(up)) == "ecs" && len(leaf) > 33 && leaf[32] == '-' && all(leaf[:32], lowerHex) && all(leaf[33:], digit) {
+	if base(up) == "ecs" && len(leaf) > 33 && leaf[32] == '-' && only(leaf[:32], hexDigits) && only(leaf[33:], digits) {
 		return found{id: leaf}, true
 	}
 	return found{}, false
 }
 
-func parent(path string) string {
-	up, _ := split(path)
-	return up
-}
-
 // isID says that s is a container id: 64 lower-case hex digits.
-func isID(s string) bool { return len(s) == 64 && all(s, lowerHex) }
+func isID(s string) bool { return len(s) == 64 && only(s, hexDigits) }
 
 // isUID says that s is a pod's uid: 8-4-4-4-12 hex digits with dashes or with
 // the systemd driver's underscores, or a static pod's 32 digits.
 func isUID(s string) bool {
-	if len(s) == 32 {
-		return all(s, lowerHex)
-	}
-	if len(s) != 36 {
-		return false
-	}
-	sep := s[8]
-	if sep != '-' && sep != '_' {
-		return false
-	}
-	for i, c := range []byte(s) {
-		switch i {
-		case 8, 13, 18, 23:
-			if c != sep {
-				return false
-			}
-		default:
-			if !lowerHex(c) {
-				return false
-			}
+	if len(s) == 36 {
+		sep := s[8:9]
+		if sep != "-" && sep != "_" || s[13:14] != sep || s[18:19] != sep || s[23:24] != sep {
+			return false
 		}
+		s = s[:8] + s[9:13] + s[14:18] + s[19:23] + s[24:]
 	}
-	return true
+	return len(s) == 32 && only(s, hexDigits)
 }
 
 // isName says that s is a name a container may have.
 func isName(s string) bool {
-	return len(s) > 0 && len(s) <= 128 && s[0] != '.' && all(s, func(c byte) bool {
-		return alnum(c) || c == '-' || c == '_' || c == '.' || c == '\\'
-	})
+	return len(s) > 0 && len(s) <= 128 && s[0] != '.' && only(s, alnum+`-_.\`)
 }
 
-func all(s string, ok func(byte) bool) bool {
-	for i := range len(s) {
-		if !ok(s[i]) {
-			return false
-		}
-	}
-	return true
-}
+const (
+	digits    = "0123456789"
+	hexDigits = digits + "abcdef"
+	lower     = "abcdefghijklmnopqrstuvwxyz"
+	alnum     = digits + lower + "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+)
 
-func digit(c byte) bool      { return c >= '0' && c <= '9' }
-func lowerHex(c byte) bool   { return digit(c) || c >= 'a' && c <= 'f' }
-func lowerAlnum(c byte) bool { return digit(c) || c >= 'a' && c <= 'z' }
-func alnum(c byte) bool      { return lowerAlnum(c) || c >= 'A' && c <= 'Z' }
+// only says that s has no other characters.
+func only(s, set string) bool { return strings.Trim(s, set) == "" }

@@ -130,10 +130,5 @@ func mount(line string) (m Mount, kind, options string, ok bool) {
 }
 
 func hasOption(list, option string) bool {
-	for o := range strings.SplitSeq(list, ",") {
-		if o == option {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(strings.Split(list, ","), option)
 }

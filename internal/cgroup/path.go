@@ -4,6 +4,7 @@
 package cgroup
 
 import (
+	"iter"
 	"strings"
 
 	"github.com/oomtrace/oomtrace/internal/oom"
@@ -22,22 +23,15 @@ type Path struct {
 // prints it. Strings of the result share the path's memory. A name that only
 // resembles an id gives none: the path is under control of whoever made the
 // cgroup, and a wrong owner is worse than none.
-func Parse(path string) Path {
-	path = strings.TrimSuffix(path, " (deleted)")
-	var p Path
-	if path == "" {
-		return p
-	}
-	rest := strings.Trim(path, "/")
-	if rest == "" {
+func Parse(path string) (p Path) {
+	if rest := trim(path); rest == "" && strings.HasPrefix(path, "/") {
 		p.Level = oom.LevelRoot
-		return p
 	}
-	p.Level = level(rest, "")
-	for below := ""; rest != ""; {
-		up, leaf := split(rest)
-		p.take(up, leaf, below)
-		rest, below = up, leaf
+	for l := range levels(trim(path)) {
+		if l.below == "" {
+			p.Level = l.kind()
+		}
+		p.take(l)
 	}
 	return p
 }
@@ -45,24 +39,42 @@ func Parse(path string) Path {
 // LevelOf says what kind of cgroup a path is that has a member at or below it:
 // what a bare id stands for may be told only by what is inside.
 func LevelOf(path, member string) oom.Level {
-	path = strings.TrimSuffix(path, " (deleted)")
-	rest := strings.Trim(path, "/")
-	if rest == "" {
-		return Parse(path).Level
+	for l := range levels(trim(path)) {
+		if below, ok := strings.CutPrefix(strings.Trim(member, "/"), l.path+"/"); ok {
+			l.below, _, _ = strings.Cut(below, "/")
+		}
+		return l.kind()
 	}
-	below, ok := strings.CutPrefix(strings.Trim(member, "/"), rest+"/")
-	if !ok {
-		return level(rest, "")
-	}
-	below, _, _ = strings.Cut(below, "/")
-	return level(rest, below)
+	return Parse(path).Level
 }
+
+// level is one of a path.
+type level struct {
+	path, up, leaf string // with what is above, that alone, and its own name
+	below          string // the level beneath it on the same path, if any
+}
+
+// levels gives those of a trimmed path, from the leaf up.
+func levels(path string) iter.Seq[level] {
+	return func(yield func(level) bool) {
+		l := level{up: path}
+		for l.up != "" {
+			l.path, l.below = l.up, l.leaf
+			if l.up, l.leaf = split(l.path); !yield(l) {
+				return
+			}
+		}
+	}
+}
+
+// trim takes off what is not part of a path's levels.
+func trim(path string) string { return strings.Trim(strings.TrimSuffix(path, " (deleted)"), "/") }
 
 // take adds what one level of the path says, going from the leaf up: the first
 // of a kind is the innermost and stays.
-func (p *Path) take(up, leaf, below string) {
+func (p *Path) take(l level) {
 	o := &p.Owner
-	c, ok := container(up, leaf, below)
+	c, ok := l.container()
 	switch {
 	case !ok:
 	case o.Container == nil && o.Pod == nil:
@@ -74,40 +86,39 @@ func (p *Path) take(up, leaf, below string) {
 	// A container's own scope says nothing more than its id; nspawn's service
 	// has no id.
 	if o.Unit == "" && c.id == "" {
-		o.Unit = unit(leaf)
+		o.Unit = unit(l.leaf)
 	}
 	if o.Pod == nil {
-		if id := pod(up, leaf, below); id != "" {
-			o.Pod = &oom.Pod{UID: dashed(id), QoS: qos(up, leaf)}
+		if id := l.pod(); id != "" {
+			o.Pod = &oom.Pod{UID: dashed(id), QoS: qos(l.up, l.leaf)}
 		}
 	}
 }
 
-// level classifies the cgroup itself, whatever is above it.
-func level(path, below string) oom.Level {
-	up, leaf := split(path)
-	if _, ok := container(up, leaf, below); ok {
+// kind classifies the cgroup itself, whatever is above it.
+func (l level) kind() oom.Level {
+	if _, ok := l.container(); ok {
 		return oom.LevelContainer
 	}
-	if leaf == "container" || leaf == "payload" {
+	if l.leaf == "container" || l.leaf == "payload" {
 		// crun, and systemd-nspawn, put the tasks one level below.
-		above, of := split(up)
-		if _, ok := container(above, of, leaf); ok {
+		above, of := split(l.up)
+		if _, ok := (level{up: above, leaf: of, below: l.leaf}).container(); ok {
 			return oom.LevelContainer
 		}
 	}
 	switch {
-	case pod(up, leaf, below) != "":
+	case l.pod() != "":
 		return oom.LevelPod
-	case class(up, leaf) != "":
+	case class(l.up, l.leaf) != "":
 		return oom.LevelQoS
-	case kubepods(leaf):
+	case kubepods(l.leaf):
 		return oom.LevelKubepods
-	case strings.HasSuffix(leaf, ".service"):
+	case strings.HasSuffix(l.leaf, ".service"):
 		return oom.LevelService
-	case strings.HasSuffix(leaf, ".scope"):
+	case strings.HasSuffix(l.leaf, ".scope"):
 		return oom.LevelScope
-	case strings.HasSuffix(leaf, ".slice"):
+	case strings.HasSuffix(l.leaf, ".slice"):
 		return oom.LevelSlice
 	}
 	return oom.LevelCgroup
@@ -141,10 +152,8 @@ func unit(leaf string) string {
 	default:
 		return ""
 	}
-	for _, c := range []byte(leaf) {
-		if !alnum(c) && !strings.ContainsRune(`:-_.\@`, rune(c)) {
-			return ""
-		}
+	if !only(leaf, alnum+`:-_.\@`) {
+		return ""
 	}
 	if name := strings.TrimPrefix(leaf, "_"); name[0] != '.' {
 		return name
@@ -153,7 +162,8 @@ func unit(leaf string) string {
 }
 
 // pod gives the pod id that a level holds, as it is written there, or nothing.
-func pod(up, leaf, below string) string {
+func (l level) pod() string {
+	leaf := l.leaf
 	// podman's slice has the name of the one around it, as systemd wants it:
 	// machine-, user- or that of a --cgroup-parent.
 	if slice, id, ok := strings.Cut(leaf, "libpod_pod_"); ok && (slice == "" || slice[len(slice)-1] == '-') {
@@ -162,7 +172,7 @@ func pod(up, leaf, below string) string {
 		}
 		return ""
 	}
-	if podmanPod(up, leaf, below) {
+	if l.podmanPod() {
 		return leaf
 	}
 	// A driver at odds with the other's leaves "<slice>:cri-containerd:<id>".
@@ -194,12 +204,10 @@ func qos(up, leaf string) string {
 		}
 		return ""
 	}
-	switch prefix := name[:i]; {
-	case kubepods(prefix):
+	if kubepods(name[:i]) {
 		return "guaranteed"
-	default:
-		return class("", prefix)
 	}
+	return class("", name[:i])
 }
 
 // class gives the QoS class whose level this is.

@@ -30,60 +30,39 @@ type Place struct {
 // PlaceOf gives the place of the container with an id on a path; false if the
 // path has none such.
 func PlaceOf(path, id string) (Place, bool) {
-	return placeOf(path, func(up, leaf, below string) bool {
-		c, ok := container(up, leaf, below)
-		return ok && c.id == id
-	})
+	return placeOf(path, func(_ level, c found) bool { return id != "" && c.id == id })
 }
 
 // PodPlaceOf gives the place of the pod with a uid on a path; false if the path
 // has none such.
 func PodPlaceOf(path, uid string) (Place, bool) {
-	return placeOf(path, func(up, leaf, below string) bool {
-		id := pod(up, leaf, below)
-		return id != "" && dashed(id) == uid
-	})
+	return placeOf(path, func(l level, _ found) bool { return uid != "" && dashed(l.pod()) == uid })
 }
 
-// placeOf finds the innermost level that is meant, and what is around it.
-func placeOf(path string, meant func(up, leaf, below string) bool) (Place, bool) {
-	rest := strings.Trim(strings.TrimSuffix(path, " (deleted)"), "/")
-	for below := ""; rest != ""; {
-		up, leaf := split(rest)
-		if meant(up, leaf, below) {
-			p := Place{Cgroup: "/" + rest}
-			if c, ok := container(up, leaf, below); ok {
-				p.Runtime = c.runtime
-			}
-			p.climb(up, leaf, below)
-			return p, true
-		}
-		rest, below = up, leaf
-	}
-	return Place{}, false
-}
-
-// climb goes up to the container around, or to the root.
-func (p *Place) climb(up, leaf, below string) {
-	for {
-		if id := pod(up, leaf, below); id != "" && p.Pod == "" {
-			p.Pod = dashed(id)
-		}
-		if up == "" {
-			break
-		}
-		rest := up
-		below = leaf
-		up, leaf = split(rest)
-		if _, ok := container(up, leaf, below); ok {
-			p.Within = "/" + rest
-			break
-		}
-		if strings.HasSuffix(leaf, ".service") || strings.HasSuffix(leaf, ".scope") {
+// placeOf finds the innermost level that is meant, and what is around it: up to the
+// container around, or to the root.
+func placeOf(path string, meant func(level, found) bool) (p Place, ok bool) {
+	for l := range levels(trim(path)) {
+		c, isContainer := l.container()
+		switch {
+		case !ok && !meant(l, c):
+			continue
+		case !ok:
+			ok, p.Cgroup, p.Runtime = true, "/"+l.path, c.runtime
+		case isContainer:
+			p.Within = "/" + l.path
+		case strings.HasSuffix(l.leaf, ".service"), strings.HasSuffix(l.leaf, ".scope"):
 			p.Delegated = true
+		}
+		if p.Within != "" {
+			break
+		}
+		if p.Pod == "" {
+			p.Pod = dashed(l.pod())
 		}
 	}
 	p.User = userOf(strings.TrimPrefix(p.Cgroup, p.Within+"/"))
+	return p, ok
 }
 
 // userOf gives the user of "user.slice/user-<uid>.slice/…", where systemd puts
@@ -109,14 +88,11 @@ func userOf(path string) (user oom.Opt[uint32]) {
 // Around gives the innermost container whose cgroup a process's path is in, and
 // the user whose slice it is in, if any.
 func Around(path string) (within string, user oom.Opt[uint32]) {
-	path = strings.Trim(strings.TrimSuffix(path, " (deleted)"), "/")
-	rest := path
-	for below := ""; rest != ""; {
-		up, leaf := split(rest)
-		if _, ok := container(up, leaf, below); ok {
-			return "/" + rest, userOf(strings.TrimPrefix(path[len(rest):], "/"))
+	path = trim(path)
+	for l := range levels(path) {
+		if _, ok := l.container(); ok {
+			return "/" + l.path, userOf(strings.TrimPrefix(path[len(l.path):], "/"))
 		}
-		rest, below = up, leaf
 	}
 	return "", userOf(path)
 }

@@ -66,6 +66,8 @@ func TestAround(t *testing.T) {
 		{"/docker/" + idA + rootless, "/docker/" + idA, user},
 		{"/../docker/" + idA + "/x", "/../docker/" + idA, oom.Opt[uint32]{}},
 		{rootless + "/libpod-" + idA + ".scope/x", rootless + "/libpod-" + idA + ".scope", oom.Opt[uint32]{}},
+		{"/docker-" + idA + ".scope (deleted)", "/docker-" + idA + ".scope", oom.Opt[uint32]{}},
+		{"/docker-" + idA + ".scope (deleted) (deleted)", "", oom.Opt[uint32]{}}, // one of that name
 	} {
 		if within, user := Around(tt.path); within != tt.within || user != tt.user {
 			t.Errorf("%s: within %q, user %+v", tt.path, within, user)
