@@ -130,6 +130,17 @@ func TestCases(t *testing.T) {
 		{"a protection below an ancestor's limit", limited(inPod(30*mib), func(r *oom.Record) {
 			r.Victim.CgroupLimits[0].UsageBytes, r.Victim.CgroupLimits[0].MinBytes = b(100*mib), b(100*mib)
 		}), codeMemoryProtected, "memory.min keeps 100 MiB of 256 MiB (39 %)", ""},
+		{"the allocating task, and no id of either", system(func(r *oom.Record) {
+			r.Memory.OOMKillAllocatingTask = oom.Some(true)
+			r.Victim.TID = oom.Opt[int32]{}
+			r.Trigger = &oom.Trigger{Comm: "java"}
+		}), codeVictimTrigger, "", "asked for memory"},
+		{"a protection above the cgroup at its limit", limited(inPod(30*mib), func(r *oom.Record) {
+			r.Limit.Cgroup, r.Victim.Cgroup = "/k/pod", "/k/pod/app"
+			c := r.Victim.CgroupLimits
+			c[0].Cgroup, c[1].Cgroup = "/k/pod/app", "/k/pod"
+			r.Victim.CgroupLimits = append(c, oom.CgroupLimit{Cgroup: "/k", UsageBytes: b(20 * gib), MinBytes: b(10 * gib)})
+		}), codeMemoryProtected, "", "memory.min"},
 		{"a protection of the cgroup at its limit", limited(inPod(30*mib), func(r *oom.Record) { r.Victim.CgroupLimits[1].MinBytes = b(200 * mib) }), codeMemoryProtected, "", "memory.min"},
 		{"a cpuset that was shrunk", system(numa(oom.ScopeCpuset, "0", 2*gib), memsChanged), "", "; the cpuset was shrunk from nodes 0-1 to 0 by runc (pid 42) 3 s before", ""},
 		{"a cpuset that was shrunk, and a memory policy that decides", system(numa(oom.ScopeMempolicy, "0", 2*gib), memsChanged), "", "the nodes of the memory policy have", "shrunk"},

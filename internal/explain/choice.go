@@ -70,7 +70,7 @@ func (e *explanation) allocatingTask() bool {
 	}
 	text := ""
 	switch {
-	case e.rec.Trigger != nil && v.PID.Known && (t.PID == v.PID || !t.PID.Known && t.TID == v.TID):
+	case e.rec.Trigger != nil && v.PID.Known && (t.PID == v.PID || !t.PID.Known && v.TID.Known && t.TID == v.TID):
 		text = sprintf("pid %d asked for memory and was killed for it", v.PID.Value)
 	case e.rec.Source == oom.SourceKmsg && t.TID.Known && v.TID.Known:
 		// The kernel's own line says that it was chosen so: up to 5.0 one of its children dies

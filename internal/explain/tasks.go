@@ -307,7 +307,11 @@ func (e *explanation) biggestGroup() (best holding) {
 // protects only once nothing else is left (mm/vmscan.c, memcg_low_reclaim): the cgroups
 // below the level that ran out of memory, or one on the victim's way up.
 func (e *explanation) protected(whole size) {
-	for _, c := range slices.Backward(e.victim.CgroupLimits) {
+	levels := e.victim.CgroupLimits
+	if i := slices.IndexFunc(levels, func(c oom.CgroupLimit) bool { return c.Cgroup == e.limit.Cgroup }); e.cgroup && i >= 0 {
+		levels = levels[:i+1]
+	}
+	for _, c := range slices.Backward(levels) {
 		least, low, whose := min(c.MinBytes.Value, c.UsageBytes.Value), min(c.LowBytes.Value, c.UsageBytes.Value), "of the victim's cgroups"
 		if e.cgroup && e.rec.Limit != nil && c.Cgroup == e.rec.Limit.Cgroup || !e.cgroup && c.Cgroup == "/" {
 			least, low, whose = c.ChildrenMinBytes.Value, c.ChildrenLowBytes.Value, "in cgroups"
