@@ -111,5 +111,7 @@ func (p *Parser) release(now *stamp) {
 			break
 		}
 	}
-	p.drop(n)
+	if n > 0 {
+		p.drop(n)
+	}
 }

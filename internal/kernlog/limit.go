@@ -2,7 +2,6 @@ package kernlog
 
 import (
 	"bytes"
-	"slices"
 	"strings"
 
 	"github.com/oomtrace/oomtrace/internal/kernlog/scan"
@@ -228,12 +227,20 @@ func isSize(name string) bool {
 
 // totals says whether v1 printed totals with children.
 func (s limitStats) totals() bool {
-	return slices.ContainsFunc(s, func(st limitStat) bool { return strings.HasPrefix(st.printed, oom.LimitV1TotalPrefix) })
+	for i := range s {
+		if strings.HasPrefix(s[i].printed, oom.LimitV1TotalPrefix) {
+			return true
+		}
+	}
+	return false
 }
 
 // kept says whether a counter goes into the record. Where there are totals with children,
 // their plain twins are left out.
 func (st *limitStat) kept(totals bool) bool {
+	if st.record != "" && !totals && st.v < unlimited {
+		return true
+	}
 	hierarchical := strings.HasPrefix(st.printed, "hierarchical_")
 	if st.record == "" || hierarchical && st.v >= unlimited {
 		return false
@@ -268,7 +275,12 @@ func (s limitStats) unused() (n int) {
 }
 
 func (s limitStats) has(name string) bool {
-	return slices.ContainsFunc(s, func(st limitStat) bool { return st.printed == name })
+	for i := range s {
+		if s[i].printed == name {
+			return true
+		}
+	}
+	return false
 }
 
 // finishLimit returns the limit block, or nil on an OOM of the whole system.

@@ -47,10 +47,7 @@ func respace(b []byte) []byte {
 	if rest = scan.SkipSpaces(rest); scan.First(rest) != '(' { // RHEL 6 has the user here
 		return b
 	}
-	reason := b[:i]
-	if _, ok := parseMessage(reason, true); !ok {
-		reason = respaceReason(reason)
-	}
+	reason := respaceReason(b[:i])
 	name, sizes := cutSizes(rest)
 	if sizes == nil && len(reason) == 0 && !scan.HasPrefix(b[i:], mark) {
 		return b // too little of a kill line to mend

@@ -337,7 +337,9 @@ func (p *Parser) pick(l *lines.Line, k part) []*report {
 		}
 		order = append(order, r)
 	}
-	slices.SortStableFunc(order, func(a, b *report) int { return int(b.stage - a.stage) })
+	if len(order) > 1 {
+		slices.SortStableFunc(order, func(a, b *report) int { return int(b.stage - a.stage) })
+	}
 	if len(order) > 1 && order[0].stage == order[1].stage && order[0].stage == st && p.tick-order[1].touched < interleaved {
 		for _, r := range order[:2] {
 			r.doubtful = true
