@@ -68,10 +68,10 @@ func ParseMeminfo(text string) (m Meminfo) {
 			continue
 		}
 		number, unit, _ := strings.Cut(strings.TrimSpace(rest), " ")
-		switch {
-		case unit == "kB":
+		switch unit {
+		case "kB":
 			*to = kib(number)
-		case unit == "":
+		case "":
 			if n, err := strconv.ParseUint(number, 10, 64); err == nil {
 				*to = oom.Some(n)
 			}
