@@ -73,11 +73,28 @@ func cutMark(b []byte) (mark string, rest []byte, ok bool) {
 // respaceReason gives a reason of which only the blanks are others as the kernel writes it.
 func respaceReason(b []byte) []byte {
 	for i := range messages {
-		if text := messages[i].text; !messages[i].bare && string(bytes.ReplaceAll(b, []byte(" "), nil)) == strings.ReplaceAll(text, " ", "") {
+		if text := messages[i].text; !messages[i].bare && len(b) > 0 && sameLetters(b, text) {
 			return []byte(text)
 		}
 	}
 	return b
+}
+
+// sameLetters says whether two texts differ in nothing but blanks.
+func sameLetters(b []byte, text string) bool {
+	for _, c := range b {
+		if c == ' ' {
+			continue
+		}
+		for len(text) > 0 && text[0] == ' ' {
+			text = text[1:]
+		}
+		if len(text) == 0 || text[0] != c {
+			return false
+		}
+		text = text[1:]
+	}
+	return strings.TrimLeft(text, " ") == ""
 }
 
 // cutSizes parts what follows the name from the name, with its bracket and the first blank.
