@@ -281,7 +281,7 @@ func (p *Parser) group(l *lines.Line, path string) {
 	inc.grouped, inc.rep.grouped, inc.rep.groupPath = true, true, path
 	for i := range p.held {
 		rec := p.held[i].rec
-		if rec.Incident != inc.id || p.held[i].out {
+		if rec.Incident != inc.id || rec.Victim == nil || p.held[i].out { // without stamps, ids of two OOMs may be the same
 			continue
 		}
 		if rec.Limit != nil && path != "" && rec.Limit.Cgroup == path {
@@ -309,15 +309,17 @@ func (p *Parser) groupBefore(l *lines.Line, path string) {
 
 func (p *Parser) remember(inc *incident) {
 	if len(p.recent) == maxRecent {
-		p.reuse(p.recent[0].rep)
+		oldest := p.recent[0].rep
 		p.recent = slices.Delete(p.recent, 0, 1)
+		p.reuse(oldest)
 	}
 	p.recent = append(p.recent, inc)
 }
 
-// reuse keeps a report's big table for the next one.
+// reuse keeps a report's big table for the next one, unless it is in use elsewhere.
 func (p *Parser) reuse(r *report) {
-	if len(p.spare) < 2 {
+	inUse := slices.Contains(p.open, r) || slices.Contains(p.spare, r) || slices.ContainsFunc(p.recent, func(inc *incident) bool { return inc.rep == r })
+	if len(p.spare) < 2 && !inUse {
 		p.spare = append(p.spare, r)
 	}
 }
