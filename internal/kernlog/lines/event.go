@@ -41,7 +41,24 @@ type events struct {
 // step is a key that others are below.
 type step struct {
 	indent int
-	name   string // with those above it, joined by dots
+	key    string // no more of it than longestName
+}
+
+// longestName is more than any name that is looked for has.
+const longestName = 128
+
+// nameOf joins the keys by dots, up to a name that is none that is looked for.
+func (y *events) nameOf() string {
+	var name []byte
+	for i, s := range y.path {
+		if i > 0 {
+			name = append(name, '.')
+		}
+		if name = append(name, s.key...); len(name) >= longestName {
+			break
+		}
+	}
+	return strings.ToLower(string(name))
 }
 
 // isEvents says whether a text is such a list.
@@ -77,14 +94,10 @@ func (r *Reader) stepEvents() bool {
 	for last >= 0 && y.path[last].indent >= indent {
 		last--
 	}
-	name := strings.ToLower(string(key))
-	if last >= 0 {
-		name = y.path[last].name + "." + name
-	}
-	y.path = append(y.path[:last+1], step{indent, name})
+	y.path = append(y.path[:last+1], step{indent, string(key[:min(len(key), longestName)])})
 	y.name, y.quote = "", 0
 	if value = scan.SkipSpaces(value); len(value) > 0 {
-		y.name = name
+		y.name = y.nameOf()
 		if isQuote(value[0]) {
 			y.quote, value = value[0], value[1:]
 		}

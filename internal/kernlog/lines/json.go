@@ -151,7 +151,7 @@ func (o *objects) skipString(b []byte) bool {
 			if o.depth > 0 && o.depth <= maxNested && o.start >= 0 {
 				key := b[max(0, o.text):o.at]
 				o.values, o.listDepth = string(key) == "values", o.depth
-				o.list = o.values || slices.Contains(lists[:], string(key))
+				o.list = o.values || slices.ContainsFunc(lists[:], func(l string) bool { return l == string(key) })
 			}
 			o.at++
 			o.inString, o.newline = false, c == '\n'

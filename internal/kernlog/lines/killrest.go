@@ -153,7 +153,7 @@ func fieldPart(b []byte) bool {
 	const fewest, unit = len("UI"), "kB,"
 	name, value, ok := bytes.Cut(b, []byte(":"))
 	if !ok {
-		begins := func(key string) bool { return strings.HasPrefix(key, string(b)) }
+		begins := func(key string) bool { return len(b) <= len(key) && key[:len(b)] == string(b) }
 		return len(b) >= fewest && slices.ContainsFunc(killKeys[:], begins)
 	}
 	openVZ := [...]string{"vm", "rss", "swap"}

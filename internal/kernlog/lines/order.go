@@ -204,7 +204,6 @@ func (o *order) again(l *Line) bool {
 	n := &o.near[o.next]
 	n.Text = append(n.Text[:0], l.Text...)
 	n.Uptime, n.Time, n.Caller, n.Node, n.BootID = l.Uptime, l.Time, l.Caller, l.Node, l.BootID
-
 	o.next = (o.next + 1) % nearLines
 	return false
 }

@@ -89,10 +89,12 @@ func decodeParts(_ Grammar, head []byte, src *source) (io.Reader, error) {
 		}
 		at += len(line)
 	}
-	parts = append(parts[1:], text)
+	if parts = append(parts, text); len(parts[0]) == 0 {
+		parts = parts[1:]
+	}
 	for from, to := 0, 0; from < len(parts); from = to {
-		dump, _, _ := partOf(parts[from])
-		for to = from; to < len(parts) && scan.HasPrefix(parts[to], dump+" Part"); to++ {
+		dump, _, ok := partOf(parts[from])
+		for to = from + 1; ok && to < len(parts) && scan.HasPrefix(parts[to], dump+" Part"); to++ {
 		}
 		if !earlier(parts[from], parts[to-1]) {
 			slices.Reverse(parts[from:to])

@@ -3,7 +3,6 @@ package lines
 import (
 	"bytes"
 	"cmp"
-
 	"fmt"
 	"io"
 	"math"

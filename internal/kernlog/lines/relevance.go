@@ -34,7 +34,6 @@ var marks = [...]mark{
 
 // index returns where one of the texts is, or -1.
 func (m *mark) index(b []byte) int {
-
 	for from := 0; ; from++ {
 		i := bytes.IndexByte(b[from:], m.rare)
 		if i < 0 {

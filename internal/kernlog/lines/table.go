@@ -213,20 +213,20 @@ func cells(b []byte, comma byte) (out []string) {
 // backslash before it.
 func piped(b []byte) (out []string) {
 	b = bytes.TrimSpace(b)
-	cell := ""
-	for part := range strings.SplitSeq(string(bytes.TrimSuffix(bytes.TrimPrefix(b, []byte("|")), []byte("|"))), "|") {
-		cell += part
-		if start, ok := strings.CutSuffix(cell, `\`); ok {
-			cell = start + "|"
+	var cell []byte
+	for part := range bytes.SplitSeq(bytes.TrimSuffix(bytes.TrimPrefix(b, []byte("|")), []byte("|")), []byte("|")) {
+		cell = append(cell, part...)
+		if n := len(cell); n > 0 && cell[n-1] == '\\' {
+			cell[n-1] = '|'
 			continue
 		}
-		if out = append(out, strings.Trim(cell, " \t`")); len(out) > maxColumnNames {
+		if out = append(out, strings.Trim(string(cell), " \t`")); len(out) > maxColumnNames {
 			return out
 		}
-		cell = ""
+		cell = cell[:0]
 	}
-	if cell != "" {
-		out = append(out, strings.Trim(cell, " \t`"))
+	if len(cell) > 0 {
+		out = append(out, strings.Trim(string(cell), " \t`"))
 	}
 	return out
 }

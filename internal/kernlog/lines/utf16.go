@@ -3,10 +3,11 @@ package lines
 import (
 	"encoding/binary"
 	"errors"
-	"github.com/oomtrace/oomtrace/internal/kernlog/scan"
 	"io"
 	"unicode/utf16"
 	"unicode/utf8"
+
+	"github.com/oomtrace/oomtrace/internal/kernlog/scan"
 )
 
 // decodeWide makes UTF-8 of UTF-16, as some terminals' logs are written.

@@ -99,7 +99,6 @@ func softWidth(all [][]byte, rests []int) (w wrapping, lines int) {
 }
 
 // logStamp says whether a line has the log's stamp.
-
 func (r *Reader) logStamp(b []byte) bool {
 	l, _ := r.x.probe(b)
 	return l.marked()

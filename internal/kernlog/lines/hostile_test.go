@@ -1,0 +1,97 @@
+package lines
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// allocated is how many bytes f allocates.
+func allocated(f func()) uint64 {
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	f()
+	runtime.ReadMemStats(&after)
+	return after.TotalAlloc - before.TotalAlloc
+}
+
+// paused gives a text in pieces, with a pause behind each that is not the last.
+type paused struct {
+	pieces []string
+	waits  bool
+}
+
+func (p *paused) Read(b []byte) (int, error) {
+	if p.waits {
+		p.waits = false
+		return 0, os.ErrDeadlineExceeded
+	}
+	if len(p.pieces) == 0 {
+		return 0, io.EOF
+	}
+	n := copy(b, p.pieces[0])
+	if p.pieces[0] = p.pieces[0][n:]; p.pieces[0] == "" {
+		p.pieces, p.waits = p.pieces[1:], len(p.pieces) > 1
+	}
+	return n, nil
+}
+
+// TestParts: a store's parts are put in order, and what is none stays where it is.
+func TestParts(t *testing.T) {
+	for _, tt := range []struct {
+		name, head string
+		pieces     []string
+		want       string
+	}{
+		{"two parts", "Oops#1 Part1\n", []string{"Oops#1 Part1\n[2.0] b\nOops#1 Part2\n[1.0] a\n"}, "Oops#1 Part2\n[1.0] a\nOops#1 Part1\n[2.0] b\n"},
+		{"a head that was all there was, and is no part's", "Oops#1 Part1", []string{"Oops#1 Part1", "2 x\n[2.0] b\n"}, "Oops#1 Part12 x\n[2.0] b\n"},
+		{"the same before parts", "Oops#1 Part1", []string{"Oops#1 Part1", "2 x\nOops#1 Part1\n[2.0] b\nOops#1 Part2\n[1.0] a\n"},
+			"Oops#1 Part12 x\nOops#1 Part2\n[1.0] a\nOops#1 Part1\n[2.0] b\n"},
+		{"two stores", "Oops#1 Part1\n", []string{"Oops#1 Part1\n[2.0] b\nOops#2 Part1\n[1.0] a\n"}, "Oops#1 Part1\n[2.0] b\nOops#2 Part1\n[1.0] a\n"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			src := &source{in: &paused{pieces: tt.pieces}, buf: make([]byte, bufferBytes)}
+			r, err := decodeParts(nil, []byte(tt.head), src)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got, err := io.ReadAll(r); err != nil || string(got) != tt.want {
+				t.Errorf("%q, %v, want %q", got, err, tt.want)
+			}
+		})
+	}
+}
+
+// TestEscapedPipes: a cell of many escaped marks takes no more than its length.
+func TestEscapedPipes(t *testing.T) {
+	for row, want := range map[string][]string{
+		`| a \| b | c |`: {"a | b", "c"}, `|a\|\||`: {"a||"}, `a\`: {"a|"}, `\||`: {"|"}, `| a | |`: {"a", ""}, `||`: {""}, ``: {""},
+	} {
+		if got := piped([]byte(row)); !slices.Equal(got, want) {
+			t.Errorf("%s: %q, want %q", row, got, want)
+		}
+	}
+	row := []byte("| 1 | oom " + strings.Repeat(`\|`, 32<<10) + " |")
+	if n := allocated(func() { piped(row) }); n > 10*uint64(len(row)) {
+		t.Errorf("%d bytes allocated for a row of %d", n, len(row))
+	}
+}
+
+// TestDeepEvents: keys below keys take no more memory than their lines.
+func TestDeepEvents(t *testing.T) {
+	var text strings.Builder
+	text.WriteString("apiVersion: v1\nkind: Event\nitems:\n")
+	for i := range 300 {
+		fmt.Fprintf(&text, "%*s%s:\n", i, "", strings.Repeat("a", 10_000))
+	}
+	for range 300 {
+		fmt.Fprintf(&text, "%300sb: 1\n", "")
+	}
+	if n := allocated(func() { read(t, strings.NewReader(text.String()), true) }); n > 20*uint64(text.Len()) {
+		t.Errorf("%d MB allocated for a text of %d", n/1e6, text.Len()/1e6)
+	}
+}
