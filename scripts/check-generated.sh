@@ -15,7 +15,7 @@ cmp docs/oomtrace.8 "$dir/oomtrace.8" || {
 	echo "check-generated: docs/oomtrace.8 does not match the help; run \"make man\"" >&2
 	exit 1
 }
-go run ./internal/render/encodegen >"$dir/encode_gen.go"
+go run ./internal/render/encodegen "$dir/encode_gen.go"
 cmp internal/render/encode_gen.go "$dir/encode_gen.go" || {
 	echo "check-generated: internal/render does not match the record; run \"make generate\"" >&2
 	exit 1

@@ -86,8 +86,11 @@ func OpenLive(ctx context.Context, tr *tracer.Tracer, log *KernelLog, o LiveOpti
 	}
 	var sink pipeline.Sink
 	sink, l.endOutput = o.sink(o.NoWhy)
-	l.line = pipeline.Line{Source: l.openSource(), Stages: l.stages.list(), Sink: sink, Limit: o.Limit, Health: &l.health, After: l.rest}
-	l.garbage = harden.NewCollector()
+	l.line = pipeline.Line{Source: l.openSource(), Stages: l.stages.list(), Sink: sink, Limit: o.Limit, Health: &l.health}
+	if tr != nil {
+		l.garbage = harden.NewCollector()
+		l.line.After = func() { l.garbage.Rest(tr.Pending) }
+	}
 	if o.Queue {
 		l.line.Sink = pipeline.Retry(l.line.Sink, &l.health, o.Notify)
 	}
@@ -250,13 +253,6 @@ func (l *Live) Run(ctx context.Context) error {
 		err = l.endOutput()
 	}
 	return err
-}
-
-// rest uses the time between kills. Of a log that is the source nobody knows what waits.
-func (l *Live) rest() {
-	if l.tr != nil && !l.tr.Pending() {
-		l.garbage.Rest()
-	}
 }
 
 // Alive is what a watchdog asks.

@@ -39,13 +39,15 @@ func Parse(path string) (p Path) {
 // LevelOf says what kind of cgroup a path is that has a member at or below it:
 // what a bare id stands for may be told only by what is inside.
 func LevelOf(path, member string) oom.Level {
-	for l := range levels(trim(path)) {
-		if below, ok := strings.CutPrefix(strings.Trim(member, "/"), l.path+"/"); ok {
-			l.below, _, _ = strings.Cut(below, "/")
-		}
-		return l.kind()
+	l := level{path: trim(path)}
+	if l.path == "" {
+		return Parse(path).Level
 	}
-	return Parse(path).Level
+	l.up, l.leaf = split(l.path)
+	if below, ok := strings.CutPrefix(strings.Trim(member, "/"), l.path+"/"); ok {
+		l.below, _, _ = strings.Cut(below, "/")
+	}
+	return l.kind()
 }
 
 // level is one of a path.

@@ -141,6 +141,12 @@ func TestCases(t *testing.T) {
 			c[0].Cgroup, c[1].Cgroup = "/k/pod/app", "/k/pod"
 			r.Victim.CgroupLimits = append(c, oom.CgroupLimit{Cgroup: "/k", UsageBytes: b(20 * gib), MinBytes: b(10 * gib)})
 		}), codeMemoryProtected, "", "memory.min"},
+		{"the same, with paths that are cut", limited(inPod(30*mib), func(r *oom.Record) {
+			r.Limit.Cgroup, r.Limit.CgroupID, r.Victim.Cgroup, r.Victim.CgroupCut = "/k/pod", b(7), "…/app", oom.Some(true)
+			c := r.Victim.CgroupLimits
+			c[0].Cgroup, c[0].CgroupID, c[1].Cgroup, c[1].CgroupID = "…/app", b(8), "…", b(7)
+			r.Victim.CgroupLimits = append(c, oom.CgroupLimit{Cgroup: "…", CgroupID: b(6), UsageBytes: b(20 * gib), MinBytes: b(10 * gib)})
+		}), codeMemoryProtected, "", "memory.min"},
 		{"a protection of the cgroup at its limit", limited(inPod(30*mib), func(r *oom.Record) { r.Victim.CgroupLimits[1].MinBytes = b(200 * mib) }), codeMemoryProtected, "", "memory.min"},
 		{"a cpuset that was shrunk", system(numa(oom.ScopeCpuset, "0", 2*gib), memsChanged), "", "; the cpuset was shrunk from nodes 0-1 to 0 by runc (pid 42) 3 s before", ""},
 		{"a cpuset that was shrunk, and a memory policy that decides", system(numa(oom.ScopeMempolicy, "0", 2*gib), memsChanged), "", "the nodes of the memory policy have", "shrunk"},

@@ -13,11 +13,14 @@ func TestIsDue(t *testing.T) {
 		objects, live, goal uint64
 		want                bool
 	}{
-		{"three quarters of the room are used", 7 * mib, 4 * mib, 8 * mib, true},
-		{"a byte less", 7*mib - 3, 4 * mib, 8 * mib, false},
+		{"two thirds of the room are used", 6 * mib, 4 * mib, 7 * mib, true},
+		{"a little less", 6*mib - 2, 4 * mib, 7 * mib, false},
 		{"nothing since the last collection", 4 * mib, 4 * mib, 8 * mib, false},
 		{"less than what was found alive", 3 * mib, 4 * mib, 8 * mib, false},
 		{"no room at all", 5 * mib, 4 * mib, 4 * mib, false},
+		{"little room, and all of it used", 4*mib + mib/2 - 1, 4 * mib, 4*mib + mib/2 - 1, false},
+		{"a little more", 4*mib + mib/2, 4 * mib, 4*mib + mib/2, true},
+		{"no goal", 7 * mib, 4 * mib, 1 << 63, false},
 		{"never collected", 7 * mib, 0, 8 * mib, true},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -40,17 +43,26 @@ func TestCollector(t *testing.T) {
 		return m.NumForcedGC
 	}
 	before := forced()
-	c.Rest()
+	idle := func() bool { return false }
+	c.Rest(idle)
 	if n := forced() - before; n > 0 {
 		t.Errorf("%d collections without garbage", n)
 	}
-	var kept []byte
-	for range 10_000 { // 40 times the least heap that the runtime collects
-		kept = make([]byte, 16<<10)
-		if c.Rest(); forced() > before {
-			return
+	fill := func(waits func() bool) bool {
+		var kept []byte
+		for range 10_000 { // 40 times the least heap that the runtime collects
+			kept = make([]byte, 16<<10)
+			if c.Rest(waits); forced() > before {
+				return true
+			}
 		}
+		runtime.KeepAlive(kept)
+		return false
 	}
-	runtime.KeepAlive(kept)
-	t.Error("no collection but the runtime's own")
+	if fill(func() bool { return true }) {
+		t.Error("a collection while a record waits")
+	}
+	if !fill(idle) {
+		t.Error("no collection but the runtime's own")
+	}
 }

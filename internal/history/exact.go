@@ -100,8 +100,8 @@ func (e *exact) growers(k *probe.HistoryKilled) []oom.Grower {
 	for i := range k.Growth.Chargers {
 		c := &k.Growth.Chargers[i]
 		pages := uint64(c.Pages) + uint64(c.Before)
-		// A free place, or two windows without a charge: nothing is known of how long they
-		// are over.
+		// A free place, or what was charged in the time of an idle CPU, by no process; or two
+		// windows without a charge: nothing is known of how long they are over.
 		if c.Tgid == 0 || pages == 0 {
 			continue
 		}

@@ -9,7 +9,7 @@ import (
 	"github.com/oomtrace/oomtrace/internal/oom"
 )
 
-//go:generate sh -c "go run ./encodegen >encode_gen.new && mv encode_gen.new encode_gen.go"
+//go:generate go run ./encodegen encode_gen.go
 
 // encoder writes records as encoding/json does, with controls escaped. A record has
 // hundreds of fields that may be unknown: each costs that package a method call, a copy
