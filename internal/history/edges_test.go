@@ -584,6 +584,29 @@ func TestNearLimit(t *testing.T) {
 	}
 }
 
+// TestChurn: a path that is taken anew again and again leaves no more than a bounded number
+// of cgroups that are gone.
+func TestChurn(t *testing.T) {
+	mount := t.TempDir()
+	tree := newTree(mount, 2)
+	for i := range 2*maxNodes + 2 {
+		if err := os.Mkdir(filepath.Join(mount, "a"), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		tree.add("/a")
+		if n := tree.nodes["/a"]; n == nil {
+			t.Fatalf("%d: not there", i)
+		}
+		tree.nodes["/a"].id-- // as one of another inode
+		if err := os.Remove(filepath.Join(mount, "a")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := len(tree.order); n != 2*maxNodes {
+		t.Errorf("%d cgroups are kept", n)
+	}
+}
+
 // TestSampledGrowers: those of a cgroup and of the ones in it, the biggest first.
 func TestSampledGrowers(t *testing.T) {
 	root := fakeRoot(t, nil)

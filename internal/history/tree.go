@@ -162,7 +162,7 @@ func (t *tree) add(dir string) {
 	if have != nil && have.id == id && have.gone == 0 {
 		return
 	}
-	if have == nil && len(t.nodes) >= maxNodes {
+	if have == nil && len(t.nodes) >= maxNodes || len(t.order) >= 2*maxNodes { // those that are gone stay a while
 		return
 	}
 	if have != nil && have.gone == 0 {

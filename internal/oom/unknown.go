@@ -13,7 +13,11 @@ import (
 // objects with nothing else in them, and null in an array for each element without any.
 // It is nil where all is known.
 func UnknownFields(line []byte) json.RawMessage {
-	return unknown(line, reflect.TypeFor[Record]())
+	var out bytes.Buffer
+	if raw := unknown(line, reflect.TypeFor[Record]()); raw == nil || json.Compact(&out, raw) != nil { // line ends are not theirs to give
+		return nil
+	}
+	return out.Bytes()
 }
 
 func unknown(raw json.RawMessage, t reflect.Type) json.RawMessage {
@@ -38,7 +42,7 @@ func unknownOfObject(raw json.RawMessage, t reflect.Type) json.RawMessage {
 	jsonFields(t, known)
 	var out []member
 	for _, m := range members {
-		ft, ok := known[strings.ToLower(m.key)] // encoding/json does not mind case either
+		ft, ok := known[strings.ToLower(strings.ToUpper(m.key))] // encoding/json does not mind case either, not that of a long s
 		if ok {
 			m.value = unknown(m.value, ft)
 		}

@@ -13,6 +13,8 @@ func TestUnknownFields(t *testing.T) {
 		{"in an embedded block", `{"victim":{"pod":{"name":"a","zone":"b"},"rss_bytes":1}}`, `{"victim":{"pod":{"zone":"b"}}}`},
 		{"in an array", `{"candidates":[{"pid":1},{"pid":2,"nice":3}]}`, `{"candidates":[null,{"nice":3}]}`},
 		{"null and numbers", `{"a":null,"b":1e400}`, `{"a":null,"b":1e400}`},
+		{"blanks and line ends are not kept", "{\"a\":[ \r\n{\"id\":\"x y\"} ,1 ]}", `{"a":[{"id":"x y"},1]}`},
+		{"another case, a long s among it", `{"ID":"x","\u017fchema":1,"ſender":{"pid":1}}`, ""},
 		{"no object", `[1,2]`, ""},
 		{"a block of another type", `{"victim":7,"candidates":"x"}`, ""},
 	} {

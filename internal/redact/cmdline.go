@@ -16,7 +16,8 @@ import (
 // name:password"; what a known program takes as a secret (sshpass -p, vault
 // login); what begins as a well-known kind of key does; private keys; the secret
 // part of a webhook's address; what a shell pipes into a program that reads a
-// password.
+// password. Of a text that is longer than any command line that is kept, only the
+// beginning is shown.
 func (r *Redactor) Cmdline(s string) string {
 	if r == nil {
 		return s
@@ -43,7 +44,18 @@ func (r *Redactor) Args(args, joined string) string {
 	return strings.ReplaceAll(out, "\x00", " ")
 }
 
+// A text of more than longest bytes is shown up to kept bytes, which leaves room for what
+// masks add: some of the rules look back or ahead from each word.
+const (
+	longest = 4 << 10
+	kept    = longest / 4
+)
+
 func (r *Redactor) all(s string, args bool) string {
+	long := len(s) > longest
+	if long {
+		s = s[:1+strings.LastIndexAny(s[:kept], " \t\r\n\x00")]
+	}
 	// A hidden blank joins two words, and so a pass can give the next one
 	// something to do. Each leaves less unhidden text, so they come to an end; most
 	// lines need two.
@@ -54,6 +66,9 @@ func (r *Redactor) all(s string, args bool) string {
 			break
 		}
 		s = out
+	}
+	if long {
+		s += Mask
 	}
 	return s
 }

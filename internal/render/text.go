@@ -220,10 +220,9 @@ func wrap(text string, n int) []string {
 		if line != "" {
 			lines = append(lines, line)
 		}
-		for line = word; width(line) > n; {
-			var part string
-			part, line = splitAt(line, n)
-			lines = append(lines, part)
+		line = word
+		for part, rest := splitAt(line, n); rest != ""; part, rest = splitAt(line, n) {
+			lines, line = append(lines, part), rest
 		}
 	}
 	if line != "" {

@@ -52,7 +52,7 @@ func Parse(s string, now time.Time) (time.Time, error) {
 // unix reads seconds since 1970.
 func unix(s, seconds string) (time.Time, error) {
 	v, err := strconv.ParseFloat(seconds, 64)
-	if err != nil || v < 0 || v > 1<<37 {
+	if err != nil || !(v >= 0 && v <= 1<<37) {
 		return time.Time{}, fmt.Errorf("%q: %w", s, ErrFormat)
 	}
 	return time.UnixMicro(int64(v * 1e6)), nil

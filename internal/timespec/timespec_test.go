@@ -29,7 +29,7 @@ func TestParse(t *testing.T) {
 			t.Errorf("%q: got %v, %v; want %v", tt.text, got, err, tt.want)
 		}
 	}
-	for _, text := range []string{"", " ", "soon", "-", "+", "-2q", "2026-13-01", "25:00", "@x", "@-5", "-1h x", "ago", " ago", "-99999999999999y", "12:00 Mars/Base"} {
+	for _, text := range []string{"", " ", "soon", "-", "+", "-2q", "2026-13-01", "25:00", "@x", "@-5", "@nan", "@inf", "@137438953473", "-1h x", "ago", " ago", "-99999999999999y", "12:00 Mars/Base"} {
 		if got, err := Parse(text, now); !errors.Is(err, ErrFormat) {
 			t.Errorf("%q: got %v, %v", text, got, err)
 		}

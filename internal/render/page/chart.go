@@ -192,7 +192,7 @@ func (c *chart) ticks() []uint64 {
 	}
 	step := uint64(1e5)
 	for i := 0; c.spanNS/step > 5; i++ {
-		step *= [...]uint64{2, 5, 2}[i%3] / [...]uint64{1, 2, 1}[i%3]
+		step = step * [...]uint64{4, 5, 4}[i%3] / 2 // 1, 2, 5, 10
 	}
 	var out []uint64
 	for t := step; t <= c.spanNS; t += step {

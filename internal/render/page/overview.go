@@ -148,7 +148,10 @@ func (k *kill) verdictName() string { return cmp.Or(k.Verdict, "no verdict") }
 // clock finds what places the kills on one axis: the wall clock, or the time since boot
 // where no record has one.
 func clock(kills []*kill) (at func(*kill) (int64, bool), from, to int64, unit string) {
-	wall := func(k *kill) (int64, bool) { return k.rec.Time.UnixNano(), !k.rec.Time.IsZero() }
+	wall := func(k *kill) (int64, bool) {
+		const first, last = 1678, 2261 // that fit into nanoseconds since 1970
+		return k.rec.Time.UnixNano(), !k.rec.Time.IsZero() && k.rec.Time.Year() >= first && k.rec.Time.Year() <= last
+	}
 	boot := func(k *kill) (int64, bool) { return int64(min(k.rec.UptimeNS.Value, 1<<62)), k.rec.UptimeNS.Known }
 	for _, c := range []struct {
 		at   func(*kill) (int64, bool)
@@ -185,24 +188,22 @@ func (p *Page) stamp(v int64, unit string) string {
 func drawLane(name string, kills []*kill, classes map[string]string, at func(*kill) (int64, bool), from, to int64) lane {
 	l := lane{Owner: name, Count: len(kills)}
 	var columns [bins]map[string]int
+	var sums [bins]int
 	most := 1
 	count := map[string]int{}
 	for _, k := range kills {
 		v, _ := at(k)
 		bin := bins / 2
 		if to > from {
-			bin = min(int(float64(v-from)/float64(to-from)*bins), bins-1)
+			bin = min(int((float64(v)-float64(from))/(float64(to)-float64(from))*bins), bins-1)
 		}
 		if columns[bin] == nil {
 			columns[bin] = map[string]int{}
 		}
 		columns[bin][k.verdictName()]++
 		count[k.verdictName()]++
-		sum := 0
-		for _, n := range columns[bin] {
-			sum += n
-		}
-		most = max(most, sum)
+		sums[bin]++
+		most = max(most, sums[bin])
 	}
 	for i, column := range columns {
 		y := float64(laneHeight)

@@ -482,13 +482,12 @@ func (k *kill) memory() {
 
 func counters(s oom.Stats) []counter {
 	out := make([]counter, 0, len(s))
-	for _, st := range s {
+	for _, st := range slices.SortedStableFunc(slices.Values(s), func(a, b oom.Stat) int { return cmp.Compare(b.Bytes, a.Bytes) }) {
 		if st.Bytes > 0 {
 			name := strings.TrimSuffix(st.Name, "_bytes")
 			out = append(out, counter{visible(name), about[name], size(st.Bytes)})
 		}
 	}
-	slices.SortStableFunc(out, func(a, b counter) int { return cmp.Compare(get(s, b.Name+"_bytes"), get(s, a.Name+"_bytes")) })
 	return out
 }
 
@@ -558,11 +557,19 @@ func swapOf(m *oom.Memory) *swap {
 	return s
 }
 
-// jsonText is a record's JSON with line breaks. Within an element a quote needs no
-// escape, and one would double the page.
+// maxIndent is deeper than any field of a record. What is deeper is another's, and each of
+// its lines would be indented that far.
+const maxIndent = 16
+
+// jsonText is a record's JSON with line breaks, if it is not nested too deeply. Within an
+// element a quote needs no escape, and one would double the page.
 func jsonText(line []byte) template.HTML {
 	var b bytes.Buffer
-	if json.Indent(&b, line, "", " ") != nil {
+	layOut := func() error { return json.Indent(&b, line, "", " ") }
+	if nesting(line) > maxIndent {
+		layOut = func() error { return json.Compact(&b, line) }
+	}
+	if layOut() != nil {
 		return ""
 	}
 	s := strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;").Replace(b.String())
@@ -577,6 +584,28 @@ func jsonText(line []byte) template.HTML {
 		}
 	}
 	return template.HTML(out.String()) //nolint:gosec // escaped above
+}
+
+// nesting is how deep the objects and arrays of a JSON text are, at the most.
+func nesting(text []byte) (deepest int) {
+	depth, inString, escaped := 0, false, false
+	for _, c := range text {
+		switch {
+		case escaped:
+			escaped = false
+		case inString && c == '\\':
+			escaped = true
+		case c == '"':
+			inString = !inString
+		case inString:
+		case c == '{', c == '[':
+			depth++
+			deepest = max(deepest, depth)
+		case c == '}', c == ']':
+			depth--
+		}
+	}
+	return deepest
 }
 
 // about explains the counters that a reader meets most.

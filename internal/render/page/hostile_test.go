@@ -1,0 +1,59 @@
+package page
+
+import (
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/oomtrace/oomtrace/internal/oom"
+)
+
+// TestTimesFarApart: times that are centuries apart have their places, and one that is in
+// no such century is said to have none.
+func TestTimesFarApart(t *testing.T) {
+	var records []*oom.Record
+	for _, year := range []int{1700, 1900, 2200, 9999} {
+		records = append(records, &oom.Record{
+			Schema: 1, ID: time.Date(year, 1, 1, 0, 0, 0, 0, time.UTC).String(), Kind: oom.KindKill, Time: time.Date(year, 1, 1, 0, 0, 0, 0, time.UTC),
+		})
+	}
+	out := render(t, records...)
+	for _, want := range []string{"1700-01-01 00:00", "2200-01-01 00:00", "1 without a time are not in the picture."} {
+		if !strings.Contains(out, want) {
+			t.Errorf("no %q", want)
+		}
+	}
+}
+
+// TestDeepJSON: what another version nests deeply is not indented as deeply.
+func TestDeepJSON(t *testing.T) {
+	const deep = 5000
+	of := func(n int) int {
+		rec := &oom.Record{Schema: 1, ID: "a", Kind: oom.KindKill, Unknown: []byte(`{"x":` + strings.Repeat("[", n) + strings.Repeat("]", n) + `}`)}
+		return len(render(t, rec))
+	}
+	if shallow, n := of(1), of(deep); n > shallow+4*deep {
+		t.Errorf("%d bytes, %d without the nesting", n, shallow)
+	}
+	for text, want := range map[string]int{`{}`: 1, `{"a":[1,{"b":2}],"c":{}}`: 3, `{"a[{":"\"[{"}`: 1, `7`: 0} {
+		if got := nesting([]byte(text)); got != want {
+			t.Errorf("%s: %d, want %d", text, got, want)
+		}
+	}
+}
+
+// TestTicks: steps of 1, 2 and 5 of a power of ten, five at the most.
+func TestTicks(t *testing.T) {
+	for span, want := range map[uint64][]uint64{
+		60e9:  {20e9, 40e9, 60e9},
+		45e9:  {10e9, 20e9, 30e9, 40e9},
+		7e9:   {2e9, 4e9, 6e9},
+		1e9:   {200e6, 400e6, 600e6, 800e6, 1000e6},
+		250e3: {100e3, 200e3},
+	} {
+		if got := (&chart{spanNS: span}).ticks(); !slices.Equal(got, want) {
+			t.Errorf("%d ns: %d, want %d", span, got, want)
+		}
+	}
+}
