@@ -270,7 +270,7 @@ func (p *Parser) group(l *lines.Line, path string) {
 	path = kernelPath(path)
 	var inc *incident
 	for _, i := range p.recent {
-		if p.now.sameOrigin(&i.last) {
+		if p.now.within(&i.last, -clockSlack, groupWait) && p.tick-i.lastTick <= reportLines {
 			inc = i
 		}
 	}

@@ -81,6 +81,7 @@ var roleNames = [roles][]string{
 type entry struct {
 	values [roles]string
 	ranks  [roles]int
+	more   int // further lines of values
 	cut    bool
 	any    bool
 	// embedded: behind other text in a line. Only what names the kernel is the kernel's.
@@ -98,6 +99,18 @@ func (e *entry) set(name, value string) {
 		return // fluentd's tag says where a record goes
 	}
 	e.values[r], e.ranks[r] = value, rank
+}
+
+// further adds a further line to a value, up to as much as a line may have, and no more of
+// them than the longest report has: each is a copy of the value.
+func (e *entry) further(r role, joint, line string, most int) {
+	const lines = 2048
+	if e.more == lines || len(e.values[r])+len(joint)+len(line) > most {
+		e.cut = true
+		return
+	}
+	e.more++
+	e.values[r] += joint + line
 }
 
 func (e *entry) has(r role) bool { return e.ranks[r] != 0 }

@@ -110,11 +110,9 @@ func isYAMLKey(b []byte) bool { return only(b, wordParts+"./-") }
 
 // goOn adds a further line to a value.
 func (r *Reader) goOn(in []byte) {
-	role, _ := roleOf(r.events.name)
-	if role == roleNone || !r.entry.has(role) || len(r.entry.values[role])+len(in) > r.src.max {
-		return
+	if role, _ := roleOf(r.events.name); role != roleNone && r.entry.has(role) {
+		r.entry.further(role, " ", r.unquoted(in), r.src.max)
 	}
-	r.entry.values[role] += " " + r.unquoted(in)
 }
 
 // unquoted takes off the quote that ends a value, and its escapes.

@@ -102,10 +102,7 @@ func (r *Reader) stepVerbose() bool {
 		r.inMessage = string(key) == "MESSAGE"
 		r.set(key, value)
 	case r.inMessage && len(in) > 0:
-		e := &r.entry
-		if len(e.values[roleText])+len(in) < r.src.max {
-			e.values[roleText] += "\n" + string(in)
-		}
+		r.entry.further(roleText, "\n", string(in), r.src.max)
 	}
 	return true
 }

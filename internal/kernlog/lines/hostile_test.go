@@ -95,3 +95,33 @@ func TestDeepEvents(t *testing.T) {
 		t.Errorf("%d MB allocated for a text of %d", n/1e6, text.Len()/1e6)
 	}
 }
+
+// TestGrowingValues: values that are put together of many pieces take no more memory than a
+// few times their lines.
+func TestGrowingValues(t *testing.T) {
+	for name, text := range map[string]string{
+		"a list of parts":        `{"message":["oom"` + strings.Repeat(`,"abc"`, 40_000) + "]}\n",
+		"keys below a long one":  `{"oom":0,"` + strings.Repeat("k", 100_000) + `":{` + strings.Repeat(`"a":0,`, 20_000) + `"b":0}}` + "\n",
+		"an event's blank lines": "apiVersion: v1\nkind: Event\nitems:\n- message: a\n" + strings.Repeat("\n", 60_000),
+		"journalctl's verbose":   "Fri 2025-03-07 04:00:24.123456 UTC [s=1]\n    MESSAGE=x\n" + strings.Repeat("     a\n", 30_000),
+	} {
+		t.Run(name, func(t *testing.T) {
+			if n := allocated(func() { read(t, strings.NewReader(text), true) }); n > 150*uint64(len(text))+(64<<20) {
+				t.Errorf("%d MB allocated for a text of %d KB", n/1e6, len(text)/1e3)
+			}
+		})
+	}
+}
+
+// TestHoleInJSON: blanks and zeros between objects, more than the buffer holds, end nothing.
+func TestHoleInJSON(t *testing.T) {
+	const kill = `{"_TRANSPORT":"kernel","MESSAGE":"Killed process 7 (a) anon-rss:1kB"}` + "\n"
+	for name, hole := range map[string]string{"zeros": "\x00", "line ends": "\n", "blanks": " "} {
+		t.Run(name, func(t *testing.T) {
+			to, _ := read(t, strings.NewReader(kill+strings.Repeat(hole, 2<<20)+strings.Replace(kill, "7", "8", 1)), true)
+			if len(to.lines) != 2 {
+				t.Errorf("%d lines, want 2", len(to.lines))
+			}
+		})
+	}
+}

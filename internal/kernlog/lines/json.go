@@ -224,6 +224,7 @@ func (s *source) beginsText() bool {
 			}
 			return !scan.HasPrefix(b, "data: {") && !scan.HasPrefix(b, "\ufeff")
 		}
+		s.pos = s.end - len(b) // else blanks could leave no room for what follows them
 		if !s.fill() {
 			return false
 		}
@@ -251,7 +252,10 @@ func objectOf(raw []byte) (obj object) {
 // fields flattens an object into an entry: nested keys are joined by a dot.
 func (e *entry) fields(prefix string, obj object, depth int) {
 	for key, raw := range obj {
-		name := strings.ToLower(prefix + key)
+		name := ""
+		if len(prefix)+len(key) < longestName { // else it is none that is looked for
+			name = strings.ToLower(prefix + key)
+		}
 		r, _ := roleOf(name)
 		switch first := scan.First(raw); {
 		case first == '{':
@@ -401,18 +405,19 @@ func jsonParts(raw json.RawMessage) (text string, ok bool) {
 	if json.Unmarshal(raw, &parts) != nil {
 		return "", false
 	}
+	var all strings.Builder
 	for _, part := range parts {
 		var object struct{ Text string }
 		switch {
 		case part[0] == '"':
-			text += jsonText(part)
+			all.WriteString(jsonText(part))
 		case part[0] == '{' && json.Unmarshal(part, &object) == nil:
-			text += object.Text
+			all.WriteString(object.Text)
 		default:
 			return "", false
 		}
 	}
-	return text, text != ""
+	return all.String(), all.Len() > 0
 }
 
 // jsonText reads a string, a number, or the array of bytes that journalctl

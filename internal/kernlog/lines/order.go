@@ -62,6 +62,9 @@ func (o *order) holding() bool {
 
 // push takes the next line of the log.
 func (o *order) push(l *Line) {
+	if !canBeWritten(l.Time) {
+		l.Time = time.Time{}
+	}
 	if o.mode != undecided && o.again(l) {
 		return
 	}

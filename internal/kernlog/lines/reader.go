@@ -271,6 +271,7 @@ func (r *Reader) stepText() bool {
 	line, cut, _ := r.src.line()
 	number := int(r.src.lines)
 	if r.needsPast(line) {
+		line = bytes.Clone(line) // a line of before may be read on, and the buffer moved for that
 		r.lookBack(before, number)
 	}
 	r.feed(line, cut, number)
@@ -319,6 +320,9 @@ func (r *Reader) feed(raw []byte, cut bool, number int) {
 	}
 	if r.listed.whole { // what follows is not to be passed over unseen
 		r.start = math.MaxInt
+	}
+	if zero >= 0 {
+		raw = bytes.Clone(raw) // see stepText
 	}
 	for i := zero; i >= 0; i = bytes.IndexByte(raw, 0) {
 		if i > 0 {
@@ -468,7 +472,7 @@ func (r *Reader) lookBack(before []byte, number int) {
 			}
 		}
 	}
-	for b := before[first:]; len(b) > 0; found-- {
+	for b := bytes.Clone(before[first:]); len(b) > 0; found-- {
 		line, rest, _ := bytes.Cut(b, []byte("\n"))
 		r.feed(line, false, number-found)
 		b = rest

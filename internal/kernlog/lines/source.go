@@ -24,6 +24,7 @@ type source struct {
 	// pos.
 	next  [len(marks)]int
 	limit int // marks have been looked for up to here
+	ended int // behind the last line's end in the buffer
 	// skipping: in the rest of a line that was cut.
 	skipping bool
 	returns  bool // carriage returns end lines, too
@@ -39,6 +40,7 @@ func (s *source) fill() bool {
 		from := max(0, s.pos-historyBytes)
 		copy(s.buf, s.buf[from:s.end])
 		s.pos, s.end, s.floor, s.limit = s.pos-from, s.end-from, max(0, s.floor-from), 0
+		s.ended = max(0, s.ended-from)
 	}
 	for range 100 {
 		room := s.buf[s.end:min(len(s.buf), s.end+readBytes)]
@@ -47,6 +49,7 @@ func (s *source) fill() bool {
 		s.zeros = s.zeros || bytes.IndexByte(room[:n], 0) >= 0
 		s.end += n
 		s.turnReturns(s.end - n)
+		s.noteEnd(max(0, s.end-n-1))
 		if errors.Is(err, os.ErrDeadlineExceeded) {
 			s.quiet = n == 0
 			return n > 0
@@ -102,6 +105,15 @@ func (s *source) endAtReturns(g Grammar) {
 	}
 	if s.returns = alone >= fewest && alone > feeds; s.returns {
 		s.turnReturns(s.pos)
+		s.noteEnd(s.pos)
+	}
+}
+
+// noteEnd keeps where the last line ends, as far as that is not before from: a line that
+// goes on and on is not searched again for each line before it.
+func (s *source) noteEnd(from int) {
+	if i := bytes.LastIndexByte(s.buf[from:s.end], '\n'); i >= 0 {
+		s.ended = from + i + 1
 	}
 }
 
@@ -165,7 +177,7 @@ func (s *source) peekLine() ([]byte, bool) {
 		return nil, false
 	}
 	n, ended := s.reach()
-	return s.buf[s.pos : s.pos+n], ended || n > 0 && n <= s.max && !s.quiet
+	return s.buf[s.pos : s.pos+n], n <= s.max && (ended || n > 0 && !s.quiet)
 }
 
 // skipLine passes over the line that peekLine returned.
@@ -207,8 +219,8 @@ func (s *source) whole() []byte {
 		return nil
 	}
 	for {
-		if i := bytes.LastIndexByte(s.buf[s.pos:s.end], '\n'); i >= 0 {
-			return s.buf[s.pos : s.pos+i+1]
+		if s.ended > s.pos {
+			return s.buf[s.pos:s.ended]
 		}
 		if s.end-s.pos > s.max || !s.fill() {
 			return nil
@@ -219,7 +231,7 @@ func (s *source) whole() []byte {
 // find returns where in the whole lines the next mark is, or -1. Each mark is
 // looked for once in each part of the buffer.
 func (s *source) find() int {
-	last := s.pos + bytes.LastIndexByte(s.buf[s.pos:s.end], '\n') + 1
+	last := max(s.pos, s.ended)
 	best := -1
 	for i := range marks {
 		if s.limit != last || s.next[i] >= 0 && s.next[i] < s.pos {

@@ -62,6 +62,14 @@ func parseISO(b []byte, loc *time.Location) (t time.Time, rest []byte, ok bool) 
 	return time.Date(year, time.Month(mon), day, h, m, s, nanos, loc), rest, true
 }
 
+// canBeWritten says whether a time has a form in RFC 3339. A clock that was not set, or what
+// no clock says, is none.
+func canBeWritten(t time.Time) bool {
+	const day = 24 * 3600
+	_, offset := t.Zone()
+	return t.Year() >= 1 && t.Year() <= 9999 && offset < day && offset > -day
+}
+
 // zone reads "Z", "+0100" or "+01:00".
 func zone(b []byte, loc *time.Location) (*time.Location, []byte) {
 	if len(b) > 0 && b[0] == 'Z' {
