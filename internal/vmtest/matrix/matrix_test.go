@@ -53,6 +53,10 @@ type suite struct {
 
 func amd64() []string { return []string{"5.10", "6.1", "6.12", "7.x"} }
 
+// without61 is for what does not differ between 6.1 and the kernels around it (tiers and
+// scenarios run there): a run is to stay below an hour and a half on slow hosts too.
+func without61() []string { return []string{"5.10", "6.12", "7.x"} }
+
 func suites() []suite {
 	return []suite{
 		{name: "tiers", pkg: "./internal/tracer", run: "^TestGuest"},
@@ -63,17 +67,17 @@ func suites() []suite {
 		// An emulated arm64 guest of 512 MiB has too little left for those that
 		// fill the machine's swap or break its memory into pieces.
 		{name: "scenarios", pkg: "./internal/cli", run: "^TestGuest$|^TestGuest[A-Z]/^(cgroup|pod|podman|no-victim|sysrq|alloc|system-noswap|system-kernel|swap-mlocked|NoSwap|LimitedSwap)", modules: workload.Modules(), on: []string{"6.1-arm64"}},
-		{name: "sigkill", pkg: "./internal/cli", run: "^TestSigkill", on: amd64()},
-		{name: "numa", pkg: "./internal/cli", run: "^TestNUMA", qemu: vmtest.TwoNodes(), on: amd64()},
-		{name: "movable", pkg: "./internal/cli", run: "^TestMovable", cmdline: workload.MovableCmdline, on: amd64()},
+		{name: "sigkill", pkg: "./internal/cli", run: "^TestSigkill", on: without61()},
+		{name: "numa", pkg: "./internal/cli", run: "^TestNUMA", qemu: vmtest.TwoNodes(), on: without61()},
+		{name: "movable", pkg: "./internal/cli", run: "^TestMovable", cmdline: workload.MovableCmdline, on: without61()},
 		{name: "service", pkg: "./internal/cli", run: "^TestService", memoryMiB: 768, on: []string{"5.10"}},
 		{name: "service", pkg: "./internal/cli", run: "^TestService(Pin|Two|Layout|Unpinnable|ToldOnce|Resume|Log|Errors|Types|ClosedPipe)$", memoryMiB: 768, env: []string{"OOMTRACE_FULL=1"}, on: []string{"6.12"}},
 		{name: "storm", pkg: "./internal/cli", run: "^TestService(Storm|NeverRead)$", memoryMiB: 768, env: []string{"OOMTRACE_FULL=1"}, on: []string{"6.12"}},
-		{name: "service", pkg: "./internal/cli", run: "^TestService(Pin|Storm|NeverRead|Log|Resume|ToldOnce)$", memoryMiB: 768, on: []string{"6.1", "7.x"}},
-		{name: "small", pkg: "./internal/cli", run: "^TestSmall", memoryMiB: 256, on: amd64()},
+		{name: "service", pkg: "./internal/cli", run: "^TestService(Pin|NeverRead|Log|Resume|ToldOnce)$", memoryMiB: 768, on: []string{"6.1", "7.x"}},
+		{name: "small", pkg: "./internal/cli", run: "^TestSmall", memoryMiB: 256, on: without61()},
 		// Programs on each system call make the kernel change the code that all CPUs run:
 		// two emulated ones have been seen to wait for each other then (6.1).
-		{name: "privileges", pkg: "./internal/cli", run: "^TestPrivileges", cpus: 1, on: amd64()},
+		{name: "privileges", pkg: "./internal/cli", run: "^TestPrivileges", cpus: 1, on: without61()},
 		{name: "privileges", pkg: "./internal/cli", run: "^TestPrivilegesCalls$", cpus: 1, on: []string{"6.1-arm64"}},
 		// Debian's kernels from 6.12 on have no memory controller of v1.
 		{name: "v1", pkg: "./internal/cli", run: "^TestLegacy", cgroup: "v1", cmdline: "swapaccount=1", on: []string{"5.10", "6.1"}},
