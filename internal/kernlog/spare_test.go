@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/oomtrace/oomtrace/internal/kernlog/lines"
@@ -66,6 +67,19 @@ func TestReportsInUse(t *testing.T) {
 				}
 				checkReports(t, p)
 			}
+		}
+	}
+}
+
+// TestGroupOfLater: an oom.group's line is not a kill's of long before.
+func TestGroupOfLater(t *testing.T) {
+	const kill = "Memory cgroup out of memory: Killed process %s total-vm:4kB, anon-rss:4kB, file-rss:0kB, shmem-rss:0kB\n"
+	for stamp, old := range map[string]bool{"9000.000000": false, "100.000100": true} {
+		log := "[  100.000000] " + strings.Replace(kill, "%s", "7 (a)", 1) + "[ " + stamp + "] Tasks in /g are going to be killed due to memory.oom.group set\n" +
+			"[ " + stamp[:len(stamp)-1] + "9] " + strings.Replace(kill, "%s", "8 (b)", 1)
+		all, _ := readAll(t, strings.NewReader(log), testOptions())
+		if len(all) != 2 || (len(all[0].Victim.CgroupLimits) > 0) != old || len(all[1].Victim.CgroupLimits) == 0 {
+			t.Errorf("%s: %+v", stamp, all)
 		}
 	}
 }

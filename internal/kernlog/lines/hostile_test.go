@@ -125,3 +125,22 @@ func TestHoleInJSON(t *testing.T) {
 		})
 	}
 }
+
+// TestTimesWithoutForm: a time that RFC 3339 cannot hold is none.
+func TestTimesWithoutForm(t *testing.T) {
+	const text = "Out of memory: Killed process 7 (a) total-vm:4kB"
+	for stamp, want := range map[string]bool{
+		"2025-11-24T01:02:03+01:00 h kernel: ": true, "2025-11-24T01:02:03+23:59 h kernel: ": true,
+		"2025-11-24T01:02:03+99:00 h kernel: ": false, "2025-11-24T01:02:03-24:00 h kernel: ": false, "0000-00-00T00:00:00 h kernel: ": false,
+	} {
+		to, _ := read(t, strings.NewReader(stamp+text+"\n"), true)
+		if len(to.lines) != 1 {
+			t.Errorf("%q: %d lines", stamp, len(to.lines))
+			continue
+		}
+		got := to.lines[0].Time
+		if _, err := got.MarshalJSON(); err != nil || got.IsZero() == want {
+			t.Errorf("%q: %v, %v", stamp, got, err)
+		}
+	}
+}
