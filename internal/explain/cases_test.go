@@ -142,11 +142,36 @@ func TestCases(t *testing.T) {
 			r.Victim.CgroupLimits = append(c, oom.CgroupLimit{Cgroup: "/k", UsageBytes: b(20 * gib), MinBytes: b(10 * gib)})
 		}), codeMemoryProtected, "", "memory.min"},
 		{"the same, with paths that are cut", limited(inPod(30*mib), func(r *oom.Record) {
-			r.Limit.Cgroup, r.Limit.CgroupID, r.Victim.Cgroup, r.Victim.CgroupCut = "/k/pod", b(7), "…/app", oom.Some(true)
+			r.Limit.Cgroup, r.Limit.CgroupID, r.Victim.Cgroup, r.Victim.CgroupID, r.Victim.CgroupCut = "/k/pod", b(7), "…/app", b(8), oom.Some(true)
 			c := r.Victim.CgroupLimits
 			c[0].Cgroup, c[0].CgroupID, c[1].Cgroup, c[1].CgroupID = "…/app", b(8), "…", b(7)
 			r.Victim.CgroupLimits = append(c, oom.CgroupLimit{Cgroup: "…", CgroupID: b(6), UsageBytes: b(20 * gib), MinBytes: b(10 * gib)})
 		}), codeMemoryProtected, "", "memory.min"},
+		{"a protection between the victim and its limit, with paths that are cut", limited(inPod(30*mib), func(r *oom.Record) {
+			r.Limit.Cgroup, r.Limit.CgroupID, r.Victim.Cgroup, r.Victim.CgroupID, r.Victim.CgroupCut = "…", b(7), "…/app", b(9), oom.Some(true)
+			c := r.Victim.CgroupLimits
+			c[0].Cgroup, c[0].CgroupID, c[1].Cgroup, c[1].CgroupID = "…/app", b(9), "…", b(8)
+			c[1].UsageBytes, c[1].MinBytes = b(100*mib), b(100*mib)
+			r.Victim.CgroupLimits = append(c, oom.CgroupLimit{Cgroup: "…", CgroupID: b(7), UsageBytes: b(256 * mib)})
+		}), codeMemoryProtected, "memory.min keeps 100 MiB of 256 MiB (39 %)", ""},
+		{"a limit between the victim and the one that was hit, with paths that are cut", limited(inPod(30*mib), func(r *oom.Record) {
+			r.Limit.CgroupID, r.Victim.Cgroup, r.Victim.CgroupID, r.Victim.CgroupCut = b(7), "…/app", b(9), oom.Some(true)
+			r.Limit.Cgroup = "…"
+			level := func(cgroup string, id, usage uint64) oom.CgroupLimit {
+				return oom.CgroupLimit{Cgroup: cgroup, CgroupID: b(id), UsageBytes: b(usage)}
+			}
+			r.Victim.CgroupLimits = []oom.CgroupLimit{level("…/app", 9, 10*mib), level("…", 8, 30*mib), level("…", 7, 256*mib)}
+			r.Victim.CgroupLimits[1].MaxBytes = b(64 * mib)
+		}), codeLimitAncestor, "which holds 30 MiB of its limit of 64 MiB", ""},
+		{"memory.oom.group between them, with paths that are cut", limited(inPod(30*mib), func(r *oom.Record) {
+			r.Limit.CgroupID, r.Victim.Cgroup, r.Victim.CgroupID, r.Victim.CgroupCut = b(7), "…/app", b(9), oom.Some(true)
+			r.Limit.Cgroup = "…"
+			on := oom.Some(true)
+			r.Victim.CgroupLimits = []oom.CgroupLimit{
+				{Cgroup: "…/app", CgroupID: b(9), OOMGroup: on, UsageBytes: b(10 * mib)}, {Cgroup: "…", CgroupID: b(8)},
+				{Cgroup: "…", CgroupID: b(6), OOMGroup: on, UsageBytes: b(33 * mib)}, {Cgroup: "…", CgroupID: b(7), UsageBytes: b(256 * mib)},
+			}
+		}), codeVictimGroup, "holds 33 MiB", ""},
 		{"a protection of the cgroup at its limit", limited(inPod(30*mib), func(r *oom.Record) { r.Victim.CgroupLimits[1].MinBytes = b(200 * mib) }), codeMemoryProtected, "", "memory.min"},
 		{"a cpuset that was shrunk", system(numa(oom.ScopeCpuset, "0", 2*gib), memsChanged), "", "; the cpuset was shrunk from nodes 0-1 to 0 by runc (pid 42) 3 s before", ""},
 		{"a cpuset that was shrunk, and a memory policy that decides", system(numa(oom.ScopeMempolicy, "0", 2*gib), memsChanged), "", "the nodes of the memory policy have", "shrunk"},

@@ -155,9 +155,21 @@ func (f *facts) gatherGroup() {
 		if c.OOMGroup.Or(false) {
 			f.group, f.groupLevel = c, i
 		}
-		if f.cgroup && f.rec.Limit != nil && c.Cgroup == f.limit.Cgroup {
+		if f.isLimit(c) {
 			return
 		}
+	}
+}
+
+// isLimit says whether a level is the cgroup at its limit: paths may be cut, and then alike.
+func (f *facts) isLimit(c *oom.CgroupLimit) bool {
+	switch l := f.rec.Limit; {
+	case !f.cgroup || l == nil:
+		return false
+	case l.CgroupID.Known && c.CgroupID.Known:
+		return l.CgroupID == c.CgroupID
+	default:
+		return c.Cgroup == l.Cgroup
 	}
 }
 

@@ -190,8 +190,8 @@ func (e *explanation) ancestor() {
 		return
 	}
 	text := sprintf("the limit of %s is %s, above the victim's own cgroup", sizeText(e.max.Value), e.levelWord())
-	own := cmp.Or(e.group, ownLevel(e.victim, l.Cgroup))
-	if e.group != nil && own.Cgroup == l.Cgroup {
+	own := cmp.Or(e.group, e.ownLevel())
+	if e.group != nil && e.isLimit(own) {
 		return
 	}
 	if own == nil || !own.UsageBytes.Known {
@@ -253,11 +253,11 @@ func (f *facts) rowsLost() bool {
 
 // ownLevel is the innermost level below the cgroup at its limit that has a limit
 // of its own, or else the innermost one.
-func ownLevel(v *oom.Victim, limit string) *oom.CgroupLimit {
+func (f *facts) ownLevel() *oom.CgroupLimit {
 	var own *oom.CgroupLimit
-	for i := range v.CgroupLimits {
-		c := &v.CgroupLimits[i]
-		if c.Cgroup == limit {
+	for i := range f.victim.CgroupLimits {
+		c := &f.victim.CgroupLimits[i]
+		if f.isLimit(c) {
 			break
 		}
 		if c.MaxBytes.Known {

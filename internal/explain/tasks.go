@@ -303,29 +303,17 @@ func (e *explanation) biggestGroup() (best holding) {
 	return best
 }
 
-// atItsLimit says whether a level is the cgroup that ran out of memory: paths may be cut.
-func (e *explanation) atItsLimit(c oom.CgroupLimit) bool {
-	switch l := e.rec.Limit; {
-	case !e.cgroup || l == nil:
-		return false
-	case l.CgroupID.Known && c.CgroupID.Known:
-		return l.CgroupID == c.CgroupID
-	default:
-		return c.Cgroup == l.Cgroup
-	}
-}
-
 // protected: reclaim takes nothing of what memory.min protects, and of what memory.low
 // protects only once nothing else is left (mm/vmscan.c, memcg_low_reclaim): the cgroups
 // below the level that ran out of memory, or one on the victim's way up.
 func (e *explanation) protected(whole size) {
 	levels := e.victim.CgroupLimits
-	if i := slices.IndexFunc(levels, e.atItsLimit); i >= 0 {
+	if i := slices.IndexFunc(levels, func(c oom.CgroupLimit) bool { return e.isLimit(&c) }); i >= 0 {
 		levels = levels[:i+1]
 	}
 	for _, c := range slices.Backward(levels) {
 		least, low, whose := min(c.MinBytes.Value, c.UsageBytes.Value), min(c.LowBytes.Value, c.UsageBytes.Value), "of the victim's cgroups"
-		if e.atItsLimit(c) || !e.cgroup && c.Cgroup == "/" {
+		if e.isLimit(&c) || !e.cgroup && c.Cgroup == "/" {
 			least, low, whose = c.ChildrenMinBytes.Value, c.ChildrenLowBytes.Value, "in cgroups"
 		}
 		text := ""
