@@ -144,3 +144,17 @@ func TestTimesWithoutForm(t *testing.T) {
 		}
 	}
 }
+
+// TestPeekLine: a line that is too long is not looked at ahead, be its end in the buffer or not.
+func TestPeekLine(t *testing.T) {
+	for text, want := range map[string]bool{
+		"1234567890\nx": true, "12345678901\nx": false, "1234567890": true, "12345678901": false, "": false, "\n": true,
+	} {
+		s := &source{in: strings.NewReader(text), max: 10, buf: make([]byte, bufferBytes)}
+		s.fill()
+		line, ok := s.peekLine()
+		if first, _, _ := strings.Cut(text, "\n"); ok != want || ok && string(line) != first {
+			t.Errorf("%q: %q, %v", text, line, ok)
+		}
+	}
+}

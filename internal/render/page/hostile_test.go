@@ -57,3 +57,31 @@ func TestTicks(t *testing.T) {
 		}
 	}
 }
+
+// TestLane: the fullest place of a lane is as high as the lane, whatever its verdicts are.
+func TestLane(t *testing.T) {
+	at := func(k *kill) (int64, bool) { return int64(k.rec.UptimeNS.Value), true }
+	var kills []*kill
+	for i, verdict := range []string{"a", "a", "b", "a", "b"} {
+		kills = append(kills, &kill{Verdict: verdict, rec: &oom.Record{UptimeNS: oom.Some(uint64(i / 4))}})
+	}
+	l := drawLane("x", kills, map[string]string{"a": "c0", "b": "c1"}, at, 0, 1)
+	var got []string
+	for _, b := range l.Bars {
+		got = append(got, b.Class+" "+b.X+" "+b.Y+" "+b.H)
+	}
+	if want := []string{"c0 0 6.5 19", "c1 0 0 6", "c1 99 19.5 6"}; !slices.Equal(got, want) {
+		t.Errorf("%q, want %q", got, want)
+	}
+}
+
+// TestCounters: the biggest first, those of one size as they came, none of zero.
+func TestCounters(t *testing.T) {
+	var got []string
+	for _, c := range counters(oom.Stats{{Name: "b_bytes", Bytes: 1}, {Name: "x_bytes"}, {Name: "c_bytes", Bytes: 2}, {Name: "a_bytes", Bytes: 1}}) {
+		got = append(got, c.Name)
+	}
+	if want := []string{"c", "b", "a"}; !slices.Equal(got, want) {
+		t.Errorf("%q, want %q", got, want)
+	}
+}
