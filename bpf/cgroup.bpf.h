@@ -215,6 +215,10 @@ VERIFIED_ONCE int read_memcg_stat(u64 address)
 	stat[MEMCG_STAT_SLAB_UNRECLAIMABLE] = memcg_stat(memcg, node_stat_item, NR_SLAB_UNRECLAIMABLE_B, UNIT_BYTES);
 	stat[MEMCG_STAT_SWAP] = memcg_stat(memcg, memcg_stat_item, MEMCG_SWAP, UNIT_PAGES);
 	stat[MEMCG_STAT_ANON_THP] = memcg_anon_thp(memcg);
+	stat[MEMCG_STAT_SEC_PAGETABLES] = memcg_stat(memcg, node_stat_item, NR_SECONDARY_PAGETABLE, UNIT_PAGES);
+	stat[MEMCG_STAT_ZSWAP] = memcg_stat(memcg, memcg_stat_item, MEMCG_ZSWAP_B, UNIT_BYTES);
+	stat[MEMCG_STAT_ZSWAPPED] = memcg_stat(memcg, memcg_stat_item, MEMCG_ZSWAPPED, UNIT_PAGES);
+	stat[MEMCG_STAT_HUGETLB] = memcg_stat(memcg, node_stat_item, NR_HUGETLB, UNIT_PAGES);
 	return 0;
 }
 

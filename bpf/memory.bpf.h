@@ -131,6 +131,11 @@ VERIFIED_ONCE int add_node(u64 address)
 	add_node_stat(VM_STAT_SLAB_UNRECLAIMABLE, pgdat, NR_SLAB_UNRECLAIMABLE_B, UNIT_PAGES);
 	add_node_stat(VM_STAT_KERNEL_STACK, pgdat, NR_KERNEL_STACK_KB, UNIT_KIB);
 	add_node_stat(VM_STAT_PAGE_TABLE, pgdat, NR_PAGETABLE, UNIT_PAGES);
+	add_node_stat(VM_STAT_SEC_PAGE_TABLE, pgdat, NR_SECONDARY_PAGETABLE, UNIT_PAGES);
+	add_node_stat(VM_STAT_KERNEL_MISC_RECLAIMABLE, pgdat, NR_KERNEL_MISC_RECLAIMABLE, UNIT_PAGES);
+	add_node_stat(VM_STAT_BALLOON_PAGES, pgdat, NR_BALLOON_PAGES, UNIT_PAGES);
+	add_node_stat(VM_STAT_GPU_ACTIVE, pgdat, NR_GPU_ACTIVE, UNIT_PAGES);
+	add_node_stat(VM_STAT_GPU_RECLAIM, pgdat, NR_GPU_RECLAIM, UNIT_PAGES);
 	if (bpf_core_enum_value_exists(enum node_stat_item, NR_SWAPCACHE))
 		add_known(&scratch.event.memory.swap_cache_pages,
 			  counter_at(pgdat, bpf_core_field_offset(pgdat->vm_stat),

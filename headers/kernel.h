@@ -424,6 +424,12 @@ enum node_stat_item {
 	NR_VMALLOC,
 	NR_ISOLATED_ANON,
 	NR_ISOLATED_FILE,
+	NR_KERNEL_MISC_RECLAIMABLE,
+	NR_SECONDARY_PAGETABLE, /* 6.1 */
+	NR_HUGETLB,             /* 6.13 */
+	NR_BALLOON_PAGES,       /* 6.17 */
+	NR_GPU_ACTIVE,          /* seen 7.3 */
+	NR_GPU_RECLAIM,
 };
 
 enum zone_stat_item {
@@ -452,6 +458,8 @@ enum memcg_stat_item {
 	MEMCG_PERCPU_B,
 	MEMCG_VMALLOC,
 	MEMCG_KMEM,
+	MEMCG_ZSWAP_B, /* 5.19 */
+	MEMCG_ZSWAPPED,
 	MEMCG_NR_STAT,
 };
 

@@ -181,17 +181,14 @@ func logOnly(path string) bool {
 	if stat, ok := strings.CutPrefix(path, "limit.stat."); ok {
 		return slices.Contains([]string{
 			"file_thp_bytes", "shmem_thp_bytes", // parts of file and shmem
-			"vmalloc_bytes", // no item of the cgroup's own on 7.x
-			"sec_pagetables_bytes", "zswap_bytes", "zswapped_bytes",
+			"vmalloc_bytes",                                                               // no item of the cgroup's own on 7.x
 			"rss_huge_bytes", oom.LimitV1HierarchicalML, "hierarchical_memsw_limit_bytes", // v1's
 			"slab_bytes", // the sum of the two that are there
 		}, stat)
 	}
 	if stat, ok := strings.CutPrefix(path, "memory.stat."); ok {
 		return slices.Contains([]string{
-			"isolated_anon_bytes", "isolated_file_bytes", "bounce_bytes", "free_pcp_bytes", "sec_page_table_bytes",
-			"kernel_misc_reclaimable_bytes", "unstable_bytes", "zspages_bytes", "shadow_call_stack_bytes",
-			"balloon_pages_bytes", "gpu_active_bytes", "gpu_reclaim_bytes", "cma_reserved_bytes", "hwpoisoned_bytes",
+			"bounce_bytes", "free_pcp_bytes", "unstable_bytes", "shadow_call_stack_bytes", "cma_reserved_bytes", "hwpoisoned_bytes",
 		}, stat)
 	}
 	// The kernel's own words for the nodes. And up to 5.10 the swap cache is in no

@@ -228,7 +228,7 @@ func runScenarios(t *testing.T, needs workload.Needs) {
 	protectInit(t)
 	s := startRun(t)
 	for _, sc := range workload.Scenarios() {
-		if sc.Needs.Apart() != needs || sc.Needs.KswapdKills && !workload.KswapdKills() {
+		if sc.Needs.Apart() != needs || sc.On != nil && !sc.On() {
 			continue
 		}
 		t.Run(sc.Name, func(t *testing.T) { runScenario(t, s, sc) })

@@ -55,6 +55,8 @@ func verdicts() map[string]verdict {
 		"cgroup-sockets":        kernel,
 		"cgroup-pgtables":       kernel,
 		"cgroup-slab":           kernel,
+		"cgroup-zswap":          kernel,
+		"cgroup-hugetlb":        {is: "limit_hugetlb", also: []string{"limit_also"}, not: []string{"limit_anon", "limit_kernel", "limit_file"}},
 		"cgroup-group":          anon("victim_oom_group", "limit_ancestor"),
 		"cgroup-ancestor":       anon("limit_ancestor", "victim_oom_group"),
 		"cgroup-nested-removed": anon("limit_ancestor"),
@@ -123,8 +125,6 @@ func verdicts() map[string]verdict {
 func noScenario() map[string]string {
 	return map[string]string{
 		"limit_full":        "the hooks always read memory.stat, and a report without it comes from old logs",
-		"limit_hugetlb":     "cgroup2 is mounted without memory_hugetlb_accounting: TestPairs of explain",
-		"limit_also":        "how much of a limit is left to a second kind is not exact: TestPairs of explain",
 		"swap_too_slow":     "on one machine with swap on a device that delays writes, who reclaims waits for the device and no OOM comes (seen on 6.12 with 2 s and with for ever)",
 		"memory_dirty":      "writers are held back at a part of what may be dirty: TestPairs of explain",
 		"swap_unexplained":  "it stands where the record does not show the cause",

@@ -193,7 +193,11 @@ const (
 	OomtraceMemcgStatMEMCG_STAT_SLAB_UNRECLAIMABLE OomtraceMemcgStat = 19
 	OomtraceMemcgStatMEMCG_STAT_SWAP               OomtraceMemcgStat = 20
 	OomtraceMemcgStatMEMCG_STAT_ANON_THP           OomtraceMemcgStat = 21
-	OomtraceMemcgStatMEMCG_STAT_COUNT              OomtraceMemcgStat = 22
+	OomtraceMemcgStatMEMCG_STAT_SEC_PAGETABLES     OomtraceMemcgStat = 22
+	OomtraceMemcgStatMEMCG_STAT_ZSWAP              OomtraceMemcgStat = 23
+	OomtraceMemcgStatMEMCG_STAT_ZSWAPPED           OomtraceMemcgStat = 24
+	OomtraceMemcgStatMEMCG_STAT_HUGETLB            OomtraceMemcgStat = 25
+	OomtraceMemcgStatMEMCG_STAT_COUNT              OomtraceMemcgStat = 26
 )
 
 type OomtraceMemoryInfo struct {
@@ -208,7 +212,7 @@ type OomtraceMemoryInfo struct {
 	KillAllocatingTask uint32
 	Nodes              uint32
 	ZonesCut           uint32
-	Stat               [23]uint64
+	Stat               [28]uint64
 }
 
 type OomtraceMmInfo struct {
@@ -369,7 +373,7 @@ type OomtraceVictimEvent struct {
 	Trigger         OomtraceTaskInfo
 	Decision        OomtraceDecisionInfo
 	Limit           OomtraceMemcgInfo
-	LimitStat       [22]uint64
+	LimitStat       [26]uint64
 	Memory          OomtraceMemoryInfo
 	LimitPath       OomtraceSpan
 	Chain           OomtraceSpan
@@ -385,30 +389,35 @@ type OomtraceVictimEvent struct {
 type OomtraceVmStat uint32
 
 const (
-	OomtraceVmStatVM_STAT_ACTIVE_ANON        OomtraceVmStat = 0
-	OomtraceVmStatVM_STAT_INACTIVE_ANON      OomtraceVmStat = 1
-	OomtraceVmStatVM_STAT_ACTIVE_FILE        OomtraceVmStat = 2
-	OomtraceVmStatVM_STAT_INACTIVE_FILE      OomtraceVmStat = 3
-	OomtraceVmStatVM_STAT_UNEVICTABLE        OomtraceVmStat = 4
-	OomtraceVmStatVM_STAT_MLOCKED            OomtraceVmStat = 5
-	OomtraceVmStatVM_STAT_FILE_DIRTY         OomtraceVmStat = 6
-	OomtraceVmStatVM_STAT_FILE_WRITEBACK     OomtraceVmStat = 7
-	OomtraceVmStatVM_STAT_SHMEM              OomtraceVmStat = 8
-	OomtraceVmStatVM_STAT_MAPPED             OomtraceVmStat = 9
-	OomtraceVmStatVM_STAT_SLAB_RECLAIMABLE   OomtraceVmStat = 10
-	OomtraceVmStatVM_STAT_SLAB_UNRECLAIMABLE OomtraceVmStat = 11
-	OomtraceVmStatVM_STAT_KERNEL_STACK       OomtraceVmStat = 12
-	OomtraceVmStatVM_STAT_PAGE_TABLE         OomtraceVmStat = 13
-	OomtraceVmStatVM_STAT_FREE_CMA           OomtraceVmStat = 14
-	OomtraceVmStatVM_STAT_FILE_PAGES         OomtraceVmStat = 15
-	OomtraceVmStatVM_STAT_ISOLATED_ANON      OomtraceVmStat = 16
-	OomtraceVmStatVM_STAT_ISOLATED_FILE      OomtraceVmStat = 17
-	OomtraceVmStatVM_STAT_ZSPAGES            OomtraceVmStat = 18
-	OomtraceVmStatVM_STAT_HUGEPAGES_TOTAL    OomtraceVmStat = 19
-	OomtraceVmStatVM_STAT_HUGEPAGES_FREE     OomtraceVmStat = 20
-	OomtraceVmStatVM_STAT_HUGEPAGES_RSVD     OomtraceVmStat = 21
-	OomtraceVmStatVM_STAT_HUGEPAGES_SURP     OomtraceVmStat = 22
-	OomtraceVmStatVM_STAT_COUNT              OomtraceVmStat = 23
+	OomtraceVmStatVM_STAT_ACTIVE_ANON             OomtraceVmStat = 0
+	OomtraceVmStatVM_STAT_INACTIVE_ANON           OomtraceVmStat = 1
+	OomtraceVmStatVM_STAT_ACTIVE_FILE             OomtraceVmStat = 2
+	OomtraceVmStatVM_STAT_INACTIVE_FILE           OomtraceVmStat = 3
+	OomtraceVmStatVM_STAT_UNEVICTABLE             OomtraceVmStat = 4
+	OomtraceVmStatVM_STAT_MLOCKED                 OomtraceVmStat = 5
+	OomtraceVmStatVM_STAT_FILE_DIRTY              OomtraceVmStat = 6
+	OomtraceVmStatVM_STAT_FILE_WRITEBACK          OomtraceVmStat = 7
+	OomtraceVmStatVM_STAT_SHMEM                   OomtraceVmStat = 8
+	OomtraceVmStatVM_STAT_MAPPED                  OomtraceVmStat = 9
+	OomtraceVmStatVM_STAT_SLAB_RECLAIMABLE        OomtraceVmStat = 10
+	OomtraceVmStatVM_STAT_SLAB_UNRECLAIMABLE      OomtraceVmStat = 11
+	OomtraceVmStatVM_STAT_KERNEL_STACK            OomtraceVmStat = 12
+	OomtraceVmStatVM_STAT_PAGE_TABLE              OomtraceVmStat = 13
+	OomtraceVmStatVM_STAT_FREE_CMA                OomtraceVmStat = 14
+	OomtraceVmStatVM_STAT_FILE_PAGES              OomtraceVmStat = 15
+	OomtraceVmStatVM_STAT_ISOLATED_ANON           OomtraceVmStat = 16
+	OomtraceVmStatVM_STAT_ISOLATED_FILE           OomtraceVmStat = 17
+	OomtraceVmStatVM_STAT_ZSPAGES                 OomtraceVmStat = 18
+	OomtraceVmStatVM_STAT_SEC_PAGE_TABLE          OomtraceVmStat = 19
+	OomtraceVmStatVM_STAT_KERNEL_MISC_RECLAIMABLE OomtraceVmStat = 20
+	OomtraceVmStatVM_STAT_BALLOON_PAGES           OomtraceVmStat = 21
+	OomtraceVmStatVM_STAT_GPU_ACTIVE              OomtraceVmStat = 22
+	OomtraceVmStatVM_STAT_GPU_RECLAIM             OomtraceVmStat = 23
+	OomtraceVmStatVM_STAT_HUGEPAGES_TOTAL         OomtraceVmStat = 24
+	OomtraceVmStatVM_STAT_HUGEPAGES_FREE          OomtraceVmStat = 25
+	OomtraceVmStatVM_STAT_HUGEPAGES_RSVD          OomtraceVmStat = 26
+	OomtraceVmStatVM_STAT_HUGEPAGES_SURP          OomtraceVmStat = 27
+	OomtraceVmStatVM_STAT_COUNT                   OomtraceVmStat = 28
 )
 
 type OomtraceZoneInfo struct {

@@ -71,7 +71,7 @@ func isOld(rec *oom.Record, stat oom.Stats) bool {
 	usage := rec.Limit.UsageBytes.Value
 	slack := usage / 8
 	var sum uint64
-	for _, name := range []string{oom.LimitAnon, oom.LimitFile, oom.LimitSock} {
+	for _, name := range []string{oom.LimitAnon, oom.LimitFile, oom.LimitSock, oom.LimitHugetlb} {
 		v, _ := stat.Get(name)
 		sum += v
 	}

@@ -33,6 +33,7 @@ func TestOldStat(t *testing.T) {
 		{"a task of more than half of it", 32 * mib, 16*mib + 1, stat(0, 0, 0, false), false},
 		{"no statistics", 32 * mib, 30 * mib, nil, true},
 		{"adds up", 32 * mib, 30 * mib, stat(30*mib, 1*mib, 1*mib, true), true},
+		{"huge pages hold what the others do not", 32 * mib, 0, append(stat(4*mib, 0, 0, true), oom.Stat{Name: oom.LimitHugetlb, Bytes: 28 * mib}), true},
 		{"not added up yet", 32 * mib, 30 * mib, stat(4096, 0, 0, true), false},
 		{"more than there is", 32 * mib, 0, stat(64*mib, 0, 0, true), false},
 		{"kernel memory that no counter names", 32 * mib, 1 * mib, stat(1*mib, 0, 0, false), true},

@@ -17,7 +17,7 @@ import (
 )
 
 // Layout is the wire layout this package reads (WIRE_LAYOUT in bpf/event.h).
-const Layout = 3
+const Layout = 4
 
 // unknown marks a number that BPF could not read (UNKNOWN in bpf/event.h).
 const (

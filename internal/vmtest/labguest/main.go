@@ -32,6 +32,9 @@ func run(ctx context.Context, name string, flags []string) (err error) {
 	if err != nil {
 		return err
 	}
+	if sc.On != nil && !sc.On() {
+		return errors.New("this kernel cannot have it")
+	}
 	if err := os.WriteFile("/proc/1/oom_score_adj", []byte("-1000"), 0); err != nil {
 		return err
 	}

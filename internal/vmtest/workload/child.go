@@ -189,8 +189,11 @@ func planStep(s Step) (readyStep, error) {
 	case Swapoff, Drop, Pause:
 		r.wait = unix.NsecToTimespec(int64(s.Time))
 		return r, nil
-	case Noise:
+	case Noise, Half:
 		r.buf = make([]byte, pageSize)
+		if s.Kind == Half {
+			r.buf = r.buf[:pageSize/2]
+		}
 		_, _ = rand.Read(r.buf) // never fails
 	case Shmem:
 		flags = unix.MAP_SHARED | unix.MAP_ANON | unix.MAP_NORESERVE
@@ -523,7 +526,7 @@ func take(s *readyStep) {
 		call(unix.SYS_MADVISE, addr(s.region), uintptr(len(s.region)), unix.MADV_DONTNEED)
 	case Pause:
 		pause(s)
-	case Noise:
+	case Noise, Half:
 		for i := 0; i < len(s.region); i += pageSize {
 			copy(s.region[i:i+pageSize], s.buf)
 		}

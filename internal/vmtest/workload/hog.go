@@ -33,6 +33,8 @@ const (
 	Anon Kind = "anon"
 	// Noise is private memory that nothing can compress.
 	Noise Kind = "noise"
+	// Half is private memory of which half can be compressed.
+	Half Kind = "half"
 	// Shmem is shared memory without a name.
 	Shmem Kind = "shmem"
 	// File maps the file at Step.Path, which ends with the process. On a ramfs

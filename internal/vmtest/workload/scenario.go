@@ -18,6 +18,8 @@ type Scenario struct {
 	About string
 	// Needs says what the guest must be like; the zero value is any guest.
 	Needs Needs
+	// On says whether the kernel is one where it can happen; nil means all of them.
+	On func() bool
 	// Run makes the kills and returns once all victims have exited.
 	Run func(context.Context, *Guest) (*Outcome, error)
 }
@@ -32,8 +34,6 @@ type Needs struct {
 	// Movable asks for memory of which nearly half can only hold what can be
 	// moved, as MovableCmdline makes it.
 	Movable bool
-	// KswapdKills asks for a kernel where the function of that name says so.
-	KswapdKills bool
 	// Kubelet asks for the files of a kubelet with that swap behaviour, which
 	// Guest.Kubelet writes.
 	Kubelet string
@@ -42,7 +42,7 @@ type Needs struct {
 // Apart says by what a guest, or the state in which a tracer starts, must differ
 // from the usual.
 func (n Needs) Apart() Needs {
-	n.V2, n.KswapdKills = false, false // what guests have by default, or kernels at all
+	n.V2 = false // what guests have by default
 	return n
 }
 

@@ -4,7 +4,10 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"os"
+
+	"golang.org/x/sys/unix"
 )
 
 // swapScenarios have free swap, and something that keeps memory out of it.
@@ -37,6 +40,8 @@ func swapScenarios() []Scenario {
 			}
 			return fillMachine(ctx, g, Hog{Name: "hog", Steps: []Step{{Kind: Noise, Bytes: 4 << 30}}})
 		}},
+		{Name: "cgroup-zswap", About: "swap is free, but zswap holds what was swapped out, in the cgroup's own memory", Needs: Needs{V2: true}, On: zswapCharged, Run: runZswap},
+		{Name: "cgroup-hugetlb", About: "huge pages hold most of a limit that counts them", Needs: Needs{V2: true}, On: hugetlbCharged, Run: runHugetlb},
 		{Name: "swapoff", About: "what is in swap has no room in memory, and swap is turned off", Run: runSwapoff},
 		{Name: "system-swap-forbidden", About: "no memory left, swap free, but the cgroup of who holds the memory may not use it", Run: runSwapForbidden},
 		{Name: "cgroup-swappiness", About: "the cgroup is full and swap free, but vm.swappiness is 0", Needs: Needs{V2: true}, Run: func(ctx context.Context, g *Guest) (*Outcome, error) {
@@ -64,6 +69,45 @@ func runSwapForbidden(ctx context.Context, g *Guest) (*Outcome, error) {
 		out.Cgroup = c.Path
 	}
 	return out, err
+}
+
+// zswapCharged says whether a cgroup is charged for what zswap holds of it: since 5.19
+// (f4840ccfca25), where zswap is configured (seen 7.3).
+func zswapCharged() bool {
+	b, err := os.ReadFile("/proc/vmstat")
+	return err == nil && bytes.Contains(b, []byte("\nzswpout "))
+}
+
+// hugetlbCharged says whether memory.stat has the huge pages that a cgroup is charged for:
+// since 6.13 (seen 7.3).
+func hugetlbCharged() bool { return kernelHas("NR_HUGETLB") }
+
+// runHugetlb has cgroup2 count huge pages, which an option of the mount asks for
+// (Documentation/admin-guide/cgroup-v2.rst).
+func runHugetlb(ctx context.Context, g *Guest) (*Outcome, error) {
+	remount := func(options string) error { return unix.Mount("", cgroupMount, "", unix.MS_REMOUNT, options) }
+	if err := remount("memory_hugetlb_accounting"); err != nil {
+		return nil, fmt.Errorf("count huge pages: %w", err)
+	}
+	g.defers(func() error { return remount("") })
+	if err := g.HugePages(20); err != nil {
+		return nil, err
+	}
+	return inCgroup(ctx, g, Limits{MaxBytes: 48 * mib}, Hog{Steps: []Step{{Kind: Huge, Bytes: 32 * mib}, {Kind: Anon, Bytes: 64 * mib}}})
+}
+
+// zswap are the settings of zswap (Documentation/admin-guide/mm/zswap.rst).
+const zswap = "/sys/module/zswap/parameters/"
+
+func runZswap(ctx context.Context, g *Guest) (*Outcome, error) {
+	settings := []error{g.Swap(256*mib, 5), g.set(zswap+"compressor", "lzo-rle")}
+	if _, err := os.Stat(zswap + "zpool"); err == nil { // there is one kind since 6.18
+		settings = append(settings, g.set(zswap+"zpool", "zsmalloc"))
+	}
+	if err := errors.Join(append(settings, g.set(zswap+"enabled", "Y"))...); err != nil {
+		return nil, err
+	}
+	return inCgroup(ctx, g, Limits{MaxBytes: 32 * mib}, Hog{Steps: []Step{{Kind: Half, Bytes: 128 * mib}}})
 }
 
 // runSwapoff: who turns swap off when memory has no room for what is there is
@@ -95,19 +139,22 @@ func runSwapoff(ctx context.Context, g *Guest) (*Outcome, error) {
 // lruGen are the settings of the multi-generational LRU (mm/vmscan.c, lru_gen_attrs).
 const lruGen = "/sys/kernel/mm/lru_gen/"
 
-// KswapdKills says whether kswapd heeds min_ttl_ms before swap is full: seen on 6.12 and 7.3, and
+// kswapdKills says whether kswapd heeds min_ttl_ms before swap is full: seen on 6.12 and 7.3, and
 // not on 6.1, which has lru_gen_struct for what became lru_gen_folio in 6.3 (391655fe08d1). 5.10
 // has neither.
-func KswapdKills() bool {
+func kswapdKills() bool { return kernelHas("lru_gen_folio") }
+
+// kernelHas says whether a name is among those of the kernel's types.
+func kernelHas(name string) bool {
 	types, err := os.ReadFile("/sys/kernel/btf/vmlinux")
-	return err == nil && bytes.Contains(types, []byte("\x00lru_gen_folio\x00"))
+	return err == nil && bytes.Contains(types, []byte("\x00"+name+"\x00"))
 }
 
 // kswapdScenarios come before those after which kswapd has given up on the node
 // (kswapd_failures, mm/vmscan.c).
 func kswapdScenarios() []Scenario {
 	return []Scenario{
-		{Name: "system-min-ttl", About: "swap is free, but lru_gen/min_ttl_ms keeps all that was used lately", Needs: Needs{KswapdKills: true}, Run: runMinTTL},
+		{Name: "system-min-ttl", About: "swap is free, but lru_gen/min_ttl_ms keeps all that was used lately", On: kswapdKills, Run: runMinTTL},
 	}
 }
 
