@@ -63,8 +63,8 @@ type Options struct {
 	// Counted has the guest's clocks count its instructions, one a nanosecond: what else
 	// runs on the host changes no rate. Of several CPUs, one runs at a time.
 	Counted bool
-	// Lean leaves out what costs an emulated CPU most and changes nothing of a kill: some
-	// features of the CPU, and the kernel's mitigations. It takes 30 % less time.
+	// Lean leaves out the features of the CPU that cost an emulated one most, and change
+	// nothing of a kill.
 	Lean bool
 	// BootTimeout ends a guest whose init has not spoken, Timeout one whose
 	// command has not ended; 0 means 60 seconds and 5 minutes.

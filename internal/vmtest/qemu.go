@@ -72,11 +72,11 @@ func qemuArgs(opts Options, m machine, dir string) []string {
 	case os.Getenv("OOMTRACE_KVM") == "1":
 		accel = "kvm"
 	}
-	cpu, lean := m.cpu, ""
+	cpu := m.cpu
 	if opts.Lean {
-		cpu, lean = m.leanCPU, "mitigations=off"
+		cpu = m.leanCPU
 	}
-	cmdline := strings.Join(strings.Fields("console="+m.console+" "+bootParameters+" "+m.boot+" "+lean+" "+opts.Cmdline), " ")
+	cmdline := strings.Join(strings.Fields("console="+m.console+" "+bootParameters+" "+m.boot+" "+opts.Cmdline), " ")
 	args := []string{
 		"-cpu", cpu, "-nodefaults", "-display", "none", "-no-reboot", "-no-user-config",
 		"-accel", accel, "-smp", strconv.Itoa(opts.CPUs), "-m", strconv.Itoa(opts.MemoryMiB),
