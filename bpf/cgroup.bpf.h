@@ -56,6 +56,8 @@ static __always_inline bool path_step(struct path_walk *walk, u8 *path)
 	return true;
 }
 
+VERIFIED_ONCE u32 path_step_up(void) { return path_step(&path_walk, scratch.path); }
+
 /*
  * The names from the leaf up to, not including, the root of the hierarchy, into
  * scratch.path. Returns their length, 0 for the root itself.
@@ -67,7 +69,7 @@ VERIFIED_ONCE u64 walk_path(u64 kernfs_node)
 	path_walk.node = kernfs_node;
 	path_walk.off = 0;
 	for (i = 0; i < PATH_LEVELS; i++) {
-		if (!path_step(&path_walk, scratch.path))
+		if (!path_step_up())
 			break;
 	}
 	return path_walk.off;

@@ -38,25 +38,43 @@ VERIFIED_ONCE u64 node_of_memcg(u64 memcg, u32 nid)
 	return (u64)BPF_CORE_READ((struct mem_cgroup_per_node *)per_node, lruvec.pgdat);
 }
 
+/* False at the end of the list. */
+VERIFIED_ONCE u32 know_zoneref(u64 zoneref)
+{
+	struct zone *zone = NULL;
+
+	read_kernel(&zone, (void *)zoneref + bpf_core_field_offset(struct zoneref, zone));
+	if (!zone)
+		return false;
+	know_node((u64)BPF_CORE_READ(zone, zone_pgdat));
+	return true;
+}
+
+/* As many as a node has. */
+VERIFIED_ONCE u32 know_zonerefs(u64 first)
+{
+	u32 i;
+
+	for (i = 0; i < MAX_ZONE_TYPES; i++) {
+		if (!know_zoneref(first + i * bpf_core_type_size(struct zoneref)))
+			return false;
+	}
+	return true;
+}
+
 /* A node's zonelist has the zones of all nodes, its own first: what finds
  * one node full goes on to the next (mm/page_alloc.c, build_zonelists). */
 VERIFIED_ONCE int know_fallbacks(u64 pgdat)
 {
 	u64 list = pgdat + bpf_core_field_offset(struct pglist_data, node_zonelists) +
 		   bpf_core_field_offset(struct zonelist, _zonerefs);
-	struct zone *zone;
 	u32 i;
 
-	for (i = 0; i < MAX_NODES * MAX_ZONE_TYPES; i++) {
-		zone = NULL;
-		read_kernel(&zone, (void *)list + i * bpf_core_type_size(struct zoneref) +
-					   bpf_core_field_offset(struct zoneref, zone));
-		if (!zone)
-			break;
-		know_node((u64)BPF_CORE_READ(zone, zone_pgdat));
+	for (i = 0; i < MAX_NODES; i++) {
+		if (!know_zonerefs(list + i * MAX_ZONE_TYPES * bpf_core_type_size(struct zoneref)))
+			return 0;
 	}
-	if (i == MAX_NODES * MAX_ZONE_TYPES)
-		nodes_cut = true;
+	nodes_cut = true;
 	return 0;
 }
 
@@ -286,6 +304,18 @@ static __always_inline void forget_sums(void)
 		memory->stat[i] = UNKNOWN;
 }
 
+/* Returns how many zones there are with those of this node. */
+VERIFIED_ONCE u32 add_known_node(u32 nid, u32 n)
+{
+	u64 pgdat = nid < MAX_NODES ? known_nodes[nid] : 0;
+
+	if (!pgdat)
+		return n;
+	add_node(pgdat);
+	scratch.event.memory.nodes++;
+	return add_zones(pgdat, n);
+}
+
 VERIFIED_ONCE int read_memory(u64 memcg)
 {
 	struct memory_info *memory = &scratch.event.memory;
@@ -300,15 +330,8 @@ VERIFIED_ONCE int read_memory(u64 memcg)
 	memory->nodes = 0;
 	memory->zones_cut = 0;
 	find_nodes(memcg);
-	for (nid = 0; nid < MAX_NODES; nid++) {
-		u64 pgdat = known_nodes[nid];
-
-		if (!pgdat)
-			continue;
-		add_node(pgdat);
-		n = add_zones(pgdat, n);
-		memory->nodes++;
-	}
+	for (nid = 0; nid < MAX_NODES; nid++)
+		n = add_known_node(nid, n);
 	if (nodes_cut)
 		forget_sums();
 	if (n > MAX_ZONES)

@@ -915,8 +915,10 @@ static __always_inline void report_shared_mm(struct task_struct *task)
  * Processes that share the victim's mm are killed right after it, with neither
  * tracepoint nor log line of their own: only their SIGKILL shows it.
  */
-static __always_inline bool shares_victim_mm(struct task_struct *task)
+VERIFIED_ONCE u32 shares_victim_mm(u64 address)
 {
+	struct task_struct *task = (struct task_struct *)address;
+
 	return oom.last_mm && ours() && (u64)process_mm(task) == oom.last_mm &&
 	       BPF_CORE_READ(task, tgid) != oom.last_victim;
 }
@@ -935,8 +937,9 @@ static __always_inline bool sent_by_oom_killer(struct sigkill_scratch *s, void *
 	return !kill_victim_hooked && !(flags & SENDER_EXITING);
 }
 
-static __always_inline u32 sender_flags(struct task_struct *sender, struct task_struct *task)
+VERIFIED_ONCE u32 sender_flags(u64 from, u64 to)
 {
+	struct task_struct *sender = (struct task_struct *)from, *task = (struct task_struct *)to;
 	u32 flags = BPF_CORE_READ(sender, flags), out = 0;
 
 	if (flags & PF_EXITING)
@@ -954,13 +957,17 @@ static __always_inline u32 sender_flags(struct task_struct *sender, struct task_
 	return out;
 }
 
-static __always_inline void fill_sigkill(struct sigkill_scratch *s, u64 siginfo, u32 flags, struct task_struct *task)
+VERIFIED_ONCE int fill_sigkill(u64 siginfo, u32 flags, u64 address)
 {
-	struct task_struct *sender = (struct task_struct *)bpf_get_current_task();
-	struct sigkill_event *event = &s->event;
+	struct task_struct *sender = (struct task_struct *)bpf_get_current_task(), *task = (struct task_struct *)address;
 	struct mm_struct *mm = process_mm(task);
 	struct marked *marked = marked_task(sender);
+	struct sigkill_scratch *s = this_sigkill();
+	struct sigkill_event *event;
 
+	if (!s)
+		return 0;
+	event = &s->event;
 	__builtin_memset(event, 0, sizeof(*event));
 	s->tail_len = 0;
 	fill_header(&event->hdr, EVENT_SIGKILL, 0);
@@ -982,6 +989,7 @@ static __always_inline void fill_sigkill(struct sigkill_scratch *s, u64 siginfo,
 	sigkill_task(s, &event->sender, sender, BPF_CORE_READ(sender, mm));
 	sigkill_chain(s, task);
 	sigkill_parents((u64)sender);
+	return 0;
 }
 
 static __always_inline void send_sigkill(struct sigkill_scratch *s)
@@ -1010,12 +1018,12 @@ static __always_inline int on_sigkill(void *ctx, u64 siginfo, struct task_struct
 	s = this_sigkill();
 	if (!s)
 		return 0;
-	flags = sender_flags(sender, task);
-	if (shares_victim_mm(task))
+	flags = sender_flags((u64)sender, (u64)task);
+	if (shares_victim_mm((u64)task))
 		flags |= SENDER_OOM_KILLER;
 	else if (siginfo == SEND_SIG_PRIV && sent_by_oom_killer(s, ctx, flags, task))
 		return 0;
-	fill_sigkill(s, siginfo, flags, task);
+	fill_sigkill(siginfo, flags, (u64)task);
 	s->event.group = group;
 	send_sigkill(s);
 	return 0;
@@ -1029,7 +1037,7 @@ int raw_signal_generate(u64 *ctx)
 	if ((int)ctx[0] != SIGKILL)
 		return 0;
 	task = (struct task_struct *)ctx[2];
-	if (ctx[1] == SEND_SIG_PRIV && shares_victim_mm(task))
+	if (ctx[1] == SEND_SIG_PRIV && shares_victim_mm((u64)task))
 		report_shared_mm(task);
 	/* One that was ignored or is pending already changes nothing. */
 	if (!follow_sigkills || (int)ctx[4] != TRACE_SIGNAL_DELIVERED)

@@ -44,10 +44,20 @@ static __always_inline struct span sigkill_append(struct sigkill_scratch *s, con
 	return append_to(s->tail, &s->tail_len, SIGKILL_TAIL_LEN, from, len, max);
 }
 
-/*
- * Loops are unrolled, in functions of their own: the compiler lets one fall into its
- * own head here, which 5.10 and 6.1 refuse ("back-edge").
- */
+VERIFIED_ONCE u32 sigkill_path_step(void)
+{
+	struct sigkill_scratch *s = this_sigkill();
+
+	return s && path_step(&s->path_walk, s->path);
+}
+
+VERIFIED_ONCE u32 sigkill_exe_step(void)
+{
+	struct sigkill_scratch *s = this_sigkill();
+
+	return s && exe_step(&s->exe_walk, s->exe);
+}
+
 VERIFIED_ONCE int sigkill_walk_path(u64 kernfs_node)
 {
 	struct sigkill_scratch *s = this_sigkill();
@@ -57,9 +67,8 @@ VERIFIED_ONCE int sigkill_walk_path(u64 kernfs_node)
 		return 0;
 	s->path_walk.node = kernfs_node;
 	s->path_walk.off = 0;
-#pragma unroll
 	for (i = 0; i < PATH_LEVELS; i++) {
-		if (!path_step(&s->path_walk, s->path))
+		if (!sigkill_path_step())
 			break;
 	}
 	return 0;
@@ -95,9 +104,8 @@ VERIFIED_ONCE int sigkill_walk_exe(u64 mm_address)
 
 	if (!s || !exe_begin(&s->exe_walk, (struct mm_struct *)mm_address))
 		return 0;
-#pragma unroll
 	for (i = 0; i < EXE_LEVELS; i++) {
-		if (!exe_step(&s->exe_walk, s->exe))
+		if (!sigkill_exe_step())
 			return 0;
 	}
 	s->exe_walk.cut = 1;

@@ -202,6 +202,8 @@ static __always_inline bool exe_begin(struct exe_walk *walk, struct mm_struct *m
 	return true;
 }
 
+VERIFIED_ONCE u32 exe_step_up(void) { return exe_step(&exe_walk, scratch.exe); }
+
 /*
  * The executable's path into scratch.exe, leaf first, across the mounts up to
  * the root of the mount tree (fs/d_path.c, prepend_path). Returns its length.
@@ -213,7 +215,7 @@ VERIFIED_ONCE u64 walk_exe(u64 mm_address)
 	if (!exe_begin(&exe_walk, (struct mm_struct *)mm_address))
 		return 0;
 	for (i = 0; i < EXE_LEVELS; i++) {
-		if (!exe_step(&exe_walk, scratch.exe))
+		if (!exe_step_up())
 			return exe_walk.off;
 	}
 	exe_walk.cut = 1;
