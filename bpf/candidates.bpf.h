@@ -108,6 +108,25 @@ static __always_inline u64 mm_pages(struct mm_struct *mm)
 	       (BPF_CORE_READ(mm, pgtables_bytes.counter) >> page_shift);
 }
 
+/*
+ * Whom oom_evaluate_task() passes over before it weighs (mm/oom_kill.c,
+ * oom_unkillable_task, oom_cpuset_eligible): the machine's init, kernel threads, which may have a
+ * process's mm (vhost), and in an OOM of the machine those without a node in common. Which nodes a
+ * policy leaves to a task is not looked at, nor are its other threads.
+ */
+static __always_inline bool may_be_chosen(struct task_struct *task, struct oom_control *oc)
+{
+	u64 here, there;
+
+	if (BPF_CORE_READ(task, tgid) == 1 || (BPF_CORE_READ(task, flags) & PF_KTHREAD))
+		return false;
+	if (nr_nodes <= 1 || nr_nodes > MAX_NODES || BPF_CORE_READ(oc, memcg) || BPF_CORE_READ(oc, nodemask))
+		return true;
+	here = task_mems_allowed((struct task_struct *)bpf_get_current_task());
+	there = task_mems_allowed(task);
+	return here & there;
+}
+
 static __always_inline void weigh(struct task_struct *task, u64 domain_pages)
 {
 	struct mm_struct *mm = process_mm(task);

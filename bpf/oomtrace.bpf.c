@@ -273,7 +273,8 @@ static __always_inline int on_evaluate_task(struct task_struct *task, struct oom
 	oom.hooks |= HOOK_EVALUATE_TASK;
 	if (!weighed.total)
 		take_domain(oc, 0);
-	weigh(task, oom.info.total_pages);
+	if (may_be_chosen(task, oc))
+		weigh(task, oom.info.total_pages);
 	return 0;
 }
 
@@ -1034,13 +1035,13 @@ int raw_signal_generate(u64 *ctx)
 {
 	struct task_struct *task;
 
-	if ((int)ctx[0] != SIGKILL)
+	/* One that was ignored or is pending already changes nothing. */
+	if ((int)ctx[0] != SIGKILL || (int)ctx[4] != TRACE_SIGNAL_DELIVERED)
 		return 0;
 	task = (struct task_struct *)ctx[2];
 	if (ctx[1] == SEND_SIG_PRIV && shares_victim_mm((u64)task))
 		report_shared_mm(task);
-	/* One that was ignored or is pending already changes nothing. */
-	if (!follow_sigkills || (int)ctx[4] != TRACE_SIGNAL_DELIVERED)
+	if (!follow_sigkills)
 		return 0;
 	return on_sigkill(ctx, ctx[1], task, ctx[3]);
 }

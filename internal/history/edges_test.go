@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/oomtrace/oomtrace/internal/host"
 	"github.com/oomtrace/oomtrace/internal/oom"
 	"github.com/oomtrace/oomtrace/internal/probe"
 )
@@ -26,6 +27,18 @@ func fakeV1(t *testing.T, files map[string]string) string {
 		write(t, root, "sys/fs/cgroup/memory/a.service/"+name, text)
 	}
 	return root
+}
+
+// TestWaited: a record that waited too long has no holders, which are as now.
+func TestWaited(t *testing.T) {
+	r := openFake(t, Options{Root: fakeRoot(t, map[string]uint64{"/a": 10, "/b": 20})})
+	for age, want := range map[uint64]int{0: 2, uint64(host.MostWait) + second: 0} {
+		rec := systemKill()
+		rec.UptimeNS, rec.Incident = oom.Some(rec.UptimeNS.Value-age), strconv.FormatUint(age, 10)
+		if err := r.Stage(t.Context(), rec); err != nil || len(rec.Holders) != want {
+			t.Errorf("after %d ns: %v: holders %+v", age, err, rec.Holders)
+		}
+	}
 }
 
 // TestV1: what is in swap is what memory and swap together are beyond memory.
@@ -107,7 +120,7 @@ func TestLiveLog(t *testing.T) {
 	}{
 		{"just now", time.Now(), true},
 		{"a clock that is ahead", time.Now().Add(time.Second), true},
-		{"a clock that is far ahead", time.Now().Add(recent + time.Second), false},
+		{"a clock that is far ahead", time.Now().Add(host.MostWait + time.Second), false},
 		{"before the sampling", time.Now().Add(-9 * time.Second), false},
 		{"no time", time.Time{}, false},
 	} {
@@ -766,6 +779,7 @@ func TestStageExact(t *testing.T) {
 		t.Fatal(err)
 	}
 	rec := systemKill()
+	rec.Hooks = []string{"fentry:oom_kill_process"}
 	ns := rec.UptimeNS.Value
 	k := killedAt(ns)
 	k.CgroupId, k.Tid = full, 12
@@ -792,6 +806,13 @@ func TestStageExact(t *testing.T) {
 	if rec.Victim.OOMScoreAdjChanged != nil {
 		t.Errorf("oom_score_adj changed %+v", rec.Victim.OOMScoreAdjChanged)
 	}
+	t.Run("none was made", func(t *testing.T) {
+		again := *rec
+		again.Incident, again.Hooks, again.History = "3", []string{"fentry:out_of_memory", "tp_btf:mark_victim"}, nil
+		if err := r.Stage(t.Context(), &again); err != nil || again.History == nil || again.History.Source != oom.HistorySampled {
+			t.Errorf("%v: %+v", err, again.History)
+		}
+	})
 	t.Run("another task's", func(t *testing.T) {
 		again := *rec
 		again.Incident, again.Trigger, again.History = "2", &oom.Trigger{TID: oom.Some[int32](13)}, nil
@@ -819,6 +840,7 @@ func TestStageExactOfTheMachine(t *testing.T) {
 			k := probe.HistoryKilled{BootNs: ns, Tid: 12, Mems: 0b10}
 			k.MemsWrites.Last.From, k.MemsWrites.Last.BootNs = 0b11, ns-second
 			r.exact = &exact{killed: &copies{killed: []probe.HistoryKilled{k}}, pageSize: r.pageSize}
+			rec.Hooks = []string{"kprobe:oom_kill_process"}
 			rec.Incident, rec.Limit, rec.Trigger = tt.name, tt.limit, &oom.Trigger{TID: oom.Some[int32](12)}
 			if err := r.Stage(t.Context(), rec); err != nil {
 				t.Fatal(err)

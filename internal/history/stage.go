@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/oomtrace/oomtrace/internal/cgroup"
+	"github.com/oomtrace/oomtrace/internal/host"
 	"github.com/oomtrace/oomtrace/internal/oom"
 	"github.com/oomtrace/oomtrace/internal/probe"
 )
@@ -24,10 +25,6 @@ type decision struct {
 	holders  []oom.Holder
 	total    oom.Opt[uint64]
 }
-
-// recent is how old a record of the kernel's log may be: what is sampled now is
-// nothing to an older one.
-const recent = 10 * time.Second
 
 // Stage fills in how it came to the kill: history, memory.history, memory.swap_changed,
 // memory.total_changed, holders, limit.changed, limit.high_changed and trigger.mems_changed.
@@ -81,7 +78,7 @@ func (r *Recorder) when(rec *oom.Record) (uint64, bool) {
 		return rec.UptimeNS.Value, rec.UptimeNS.Known
 	}
 	age := time.Since(rec.Time)
-	if rec.Time.IsZero() || age > recent || age < -recent {
+	if rec.Time.IsZero() || age > host.MostWait || age < -host.MostWait {
 		return 0, false
 	}
 	ns := bootNS() - uint64(max(age, 0))
@@ -94,7 +91,7 @@ func (r *Recorder) decide(ctx context.Context, rec *oom.Record, ns uint64) decis
 	d.memory, d.swap, d.shrunk = machineHistory(&r.machine, ns), r.swap.before(ns), r.total.before(ns)
 	r.mu.Unlock()
 	var copied *probe.HistoryKilled
-	if r.exact != nil && rec.Trigger != nil && rec.Trigger.TID.Known && (rec.Limit == nil || rec.Limit.CgroupID.Known) {
+	if r.exact != nil && wasCopied(rec) && rec.Trigger != nil && rec.Trigger.TID.Known && (rec.Limit == nil || rec.Limit.CgroupID.Known) {
 		var limit uint64 // none
 		if rec.Limit != nil {
 			limit = rec.Limit.CgroupID.Value
@@ -117,6 +114,12 @@ func (r *Recorder) decide(ctx context.Context, rec *oom.Record, ns uint64) decis
 	}
 	r.hold(ctx, &d, rec, ns)
 	return d
+}
+
+// wasCopied says whether the program that copies what was counted ran for a record: without
+// a victim, and for one that exits already, the last copy is of an earlier OOM.
+func wasCopied(rec *oom.Record) bool {
+	return slices.ContainsFunc(rec.Hooks, func(h string) bool { return strings.HasSuffix(h, ":oom_kill_process") })
 }
 
 func (r *Recorder) pathOf(id uint64) string {
@@ -175,9 +178,10 @@ func (r *Recorder) growers(h *oom.History, rec *oom.Record, ns uint64) {
 	}
 }
 
-// hold fills in the holders: of the machine, or of an ancestor's limit.
+// hold fills in the holders: of the machine, or of an ancestor's limit. They are as now,
+// which says nothing of a record that has waited.
 func (r *Recorder) hold(ctx context.Context, d *decision, rec *oom.Record, ns uint64) {
-	if r.tree == nil || rec.Scope == "" && rec.Limit == nil || rec.Limit != nil && rec.Limit.Cgroup == "" {
+	if r.tree == nil || host.Waited(ns) || rec.Scope == "" && rec.Limit == nil || rec.Limit != nil && rec.Limit.Cgroup == "" {
 		return
 	}
 	of := domain(rec, ns, r.opts.Top)

@@ -11,6 +11,13 @@ import (
 // sleeps; 0 when it cannot be read.
 func BootNS() uint64 { return clock(unix.CLOCK_BOOTTIME) }
 
+// MostWait is how old a record may be for what is read now to be said of it.
+const MostWait = 10 * time.Second
+
+// Waited says whether a record of that uptime, 0 for one that is not known, waited longer
+// than MostWait for its reader: in a pinned ring, or for room on a disk.
+func Waited(uptimeNS uint64) bool { return uptimeNS != 0 && BootNS() > uptimeNS+uint64(MostWait) }
+
 // MonotonicNS is CLOCK_MONOTONIC in nanoseconds, which stands still while the
 // machine sleeps, as the kernel log's stamps do; 0 when it cannot be read.
 func MonotonicNS() uint64 { return clock(unix.CLOCK_MONOTONIC) }

@@ -51,10 +51,10 @@ type machine struct {
 	lruGen  oom.Opt[bool]
 }
 
-// Record fills in what a kill's record lacks. A file that cannot be read leaves
-// its part unknown.
+// Record fills in what a kill's record lacks, unless it has waited too long. A file that
+// cannot be read leaves its part unknown.
 func (s *Sampler) Record(rec *oom.Record) {
-	if rec.Source != oom.SourceBPF {
+	if rec.Source != oom.SourceBPF || host.Waited(rec.UptimeNS.Value) {
 		return
 	}
 	if rec.Memory == nil {

@@ -135,18 +135,36 @@ func TestSampleIsOfAfterTheKill(t *testing.T) {
 		s.Record(rec)
 		return rec.Memory.SwapFreeBytes.Value
 	}
-	if got := free(1); got != 10<<10 {
+	before := host.BootNS()
+	if got := free(before); got != 10<<10 {
 		t.Fatalf("swap free is %d", got)
 	}
 	if err := os.WriteFile(filepath.Join(s.Root, "meminfo"), []byte("SwapFree: 20 kB\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	s.readAt = host.BootNS() // fresh, however slow this machine is
-	if got := free(1); got != 10<<10 {
+	if got := free(before); got != 10<<10 {
 		t.Errorf("a kill before the read: swap free is %d", got)
 	}
 	if got := free(s.readAt + 1); got != 20<<10 {
 		t.Errorf("a kill after the read: swap free is %d", got)
+	}
+}
+
+// TestWaited: of a record that waited too long nothing is sampled, and its trigger's pid may be
+// another's.
+func TestWaited(t *testing.T) {
+	s := Sampler{Root: root(t, map[string]string{"meminfo": "SwapFree: 10 kB\nMemFree: 10 kB\n", "42/maps": "400000-402000 r-xp 00000000 00:00 1 /bin/x\n", "swaps": swapsText})}
+	for _, kind := range []oom.Kind{oom.KindKill, oom.KindNoVictim, oom.KindSigkill} {
+		late := &oom.Record{
+			Kind: kind, Source: oom.SourceBPF, UptimeNS: oom.Some(host.BootNS() - uint64(host.MostWait)),
+			Trigger: &oom.Trigger{PID: oom.Some[int32](42)},
+		}
+		s.Record(late)
+		NewStacks(StackOptions{Root: s.Root}).UserStack(late, []oom.UserFrame{{Address: 0x401000}})
+		if late.Memory != nil || late.Sampled != nil || !slices.Equal(late.Trigger.UserStack, []string{"0x401000"}) {
+			t.Errorf("%s: %+v, sampled %q, stack %q", kind, late.Memory, late.Sampled, late.Trigger.UserStack)
+		}
 	}
 }
 

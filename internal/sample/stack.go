@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/oomtrace/oomtrace/internal/host"
 	"github.com/oomtrace/oomtrace/internal/oom"
 )
 
@@ -65,7 +66,7 @@ func (s *Stacks) UserStack(rec *oom.Record, stack []oom.UserFrame) {
 	}
 	if s.incident == "" || s.incident != rec.Incident || !slices.Equal(s.stack, stack) {
 		s.incident, s.stack, s.names = "", stack, nil
-		if names, ok := s.ask(rec.Trigger.PID.Value, stack); ok {
+		if names, ok := s.ask(rec, stack); ok {
 			s.incident, s.names = rec.Incident, names
 		}
 	}
@@ -81,8 +82,12 @@ func (s *Stacks) UserStack(rec *oom.Record, stack []oom.UserFrame) {
 	}
 }
 
-// ask reads the names of the frames that lie in mapped files; false: not in time.
-func (s *Stacks) ask(pid int32, stack []oom.UserFrame) ([]string, bool) {
+// ask reads the names of the frames that lie in mapped files; false: not in time. The pid may
+// be another's where the record has waited.
+func (s *Stacks) ask(rec *oom.Record, stack []oom.UserFrame) ([]string, bool) {
+	if host.Waited(rec.UptimeNS.Value) {
+		return nil, false
+	}
 	if s.pending != nil {
 		select {
 		case <-s.pending:
@@ -92,7 +97,7 @@ func (s *Stacks) ask(pid int32, stack []oom.UserFrame) ([]string, bool) {
 		}
 	}
 	answer := make(chan []string, 1)
-	file := below(s.root, "/proc", strconv.Itoa(int(pid))+"/maps")
+	file := below(s.root, "/proc", strconv.Itoa(int(rec.Trigger.PID.Value))+"/maps")
 	go func() { answer <- s.readMaps(file, stack) }()
 	timer := time.NewTimer(s.wait)
 	defer timer.Stop()

@@ -209,20 +209,22 @@ func TestOptions(t *testing.T) {
 		}
 	}
 	for _, tc := range []struct {
-		opts          Options
-		ring, cmdline uint32
+		opts                     Options
+		cpus                     uint32
+		ring, cmdline, noVictims uint32
 	}{
-		{Options{}, DefaultRingBytes, DefaultCmdlineEntries},
-		{Options{RingBytes: 4096, CmdlineEntries: 7}, 4096, 7},
+		{Options{}, 1, DefaultRingBytes, DefaultCmdlineEntries, 256},
+		{Options{RingBytes: 4096, CmdlineEntries: 7}, 16, 4096, 7, 4096},
+		{Options{}, 512, DefaultRingBytes, DefaultCmdlineEntries, 16384},
 	} {
 		spec, err := probe.LoadOomtrace()
 		if err != nil {
 			t.Fatal(err)
 		}
-		size(spec, tc.opts)
+		size(spec, tc.opts, tc.cpus)
 		ring, cmdlines := spec.Maps[probe.OomtraceMapEvents].MaxEntries, spec.Maps[probe.OomtraceMapCmdlines].MaxEntries
-		if ring != tc.ring || cmdlines != tc.cmdline {
-			t.Errorf("%+v: ring of %d bytes, %d command lines", tc.opts, ring, cmdlines)
+		if noVictims := spec.Maps[probe.OomtraceMapNoVictims].MaxEntries; ring != tc.ring || cmdlines != tc.cmdline || noVictims != tc.noVictims {
+			t.Errorf("%+v with %d CPUs: ring of %d bytes, %d command lines, %d OOMs without a victim", tc.opts, tc.cpus, ring, cmdlines, noVictims)
 		}
 	}
 }

@@ -97,6 +97,7 @@ func (t *Tracer) prepareHistory(a *attacher, opts Options) (*attacher, error) {
 	if err != nil {
 		return nil, fmt.Errorf("BPF object: %w", err)
 	}
+	forCPUs(spec.Maps[probe.HistoryMapAdjs], t.machine.CPUs)
 	empty := *spec
 	empty.Programs = nil
 	coll, err := ebpf.NewCollectionWithOptions(&empty, ebpf.CollectionOptions{Cache: a.cache})

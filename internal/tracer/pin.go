@@ -291,7 +291,14 @@ func (d *pinDir) mark(maps map[string]*ebpf.Map, name string) error {
 // change.
 func settings(opts Options) string {
 	sum := sha256.Sum256([]byte(opts.BTF))
-	return fmt.Sprintf("%s-%s-%d-%s", pinSettings, tierName(opts.Tier), opts.top(), hex.EncodeToString(sum[:6]))
+	return fmt.Sprintf("%s-%s-%d-%s-%s", pinSettings, tierName(opts.Tier), opts.top(), hex.EncodeToString(sum[:6]), sigkillsName(opts.NoSigkills))
+}
+
+func sigkillsName(none bool) string {
+	if none {
+		return "off"
+	}
+	return "on"
 }
 
 func tierName(tier Tier) string {
@@ -315,7 +322,7 @@ func (d *pinDir) differs(opts Options) string {
 			continue
 		}
 		var other []string
-		for i, flag := range []string{"", "--attach " + have[1], "--top " + have[2], "another --btf"} {
+		for i, flag := range []string{"", "--attach " + have[1], "--top " + have[2], "another --btf", "--sigkill " + have[4]} {
 			if have[i] != want[i] {
 				other = append(other, flag)
 			}

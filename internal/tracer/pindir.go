@@ -145,7 +145,7 @@ func newOwnNames() ownNames {
 		set: regexp.MustCompile(`^l[0-9]{1,9}-[0-9a-f]{12}$`),
 		pin: regexp.MustCompile(`^(` + strings.Join(slices.Concat(pinnedMaps(), historyMaps(), []string{
 			pinComplete,
-			pinSettings + `-[a-z_]+-[0-9]+-[0-9a-f]{12}`,
+			pinSettings + `-[a-z_]+-[0-9]+-[0-9a-f]{12}(-(on|off))?`,
 			`(` + pinLink + `|` + pinProgram + `)-[0-9]+-[a-z_]+-([0-9a-f]{2})+`,
 		}), "|") + `)$`),
 	}

@@ -61,6 +61,9 @@ func TestOwnNames(t *testing.T) {
 		{"incomplete", false, false},
 		{settings(Options{}), false, true},
 		{settings(Options{Tier: TierRawTP, BTF: "/x", Top: -1}), false, true},
+		{"settings-auto-10-e3b0c44298fc", false, true}, // of before
+		{settings(Options{NoSigkills: true}), false, true},
+		{"settings-auto-10-e3b0c44298fc-maybe", false, false},
 		{"settings-auto", false, false},
 		{pinned{pinLink, 3, "tp_btf", "mark_victim"}.String(), false, true},
 		{pinned{pinProgram, 12, "tracepoint", "oom/mark_victim"}.String(), false, true},
@@ -241,5 +244,26 @@ func TestForeignNamesAreQuotedAndFew(t *testing.T) {
 	got := (&ForeignPinError{Dir: "/d", Names: names}).Error()
 	if strings.Contains(got, "\x1b") || !strings.HasSuffix(got, "and 12 more") {
 		t.Error(got)
+	}
+}
+
+// TestDiffers: what pinned programs keep is told to a reader that asks for something else.
+func TestDiffers(t *testing.T) {
+	d := &pinDir{root: "/pins", path: t.TempDir()}
+	if err := os.Mkdir(filepath.Join(d.path, settings(Options{NoSigkills: true})), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		name string
+		opts Options
+		want string
+	}{
+		{"the same", Options{NoSigkills: true}, ""},
+		{"SIGKILLs", Options{}, "(--sigkill off)"},
+		{"a tier and the candidates", Options{NoSigkills: true, Tier: TierKprobe, Top: 3}, "(--attach auto, --top 10)"},
+	} {
+		if got := d.differs(tt.opts); !strings.Contains(got, tt.want) || (got == "") != (tt.want == "") {
+			t.Errorf("%s: %q, want %q", tt.name, got, tt.want)
+		}
 	}
 }

@@ -294,7 +294,7 @@ func prepare(opts Options, t *Tracer) (*attacher, error) {
 	}
 	t.keepSymbols(symbols, noSymbols)
 	a.symbols = t.symbols
-	size(a.spec, opts)
+	size(a.spec, opts, t.machine.CPUs)
 	return a, setConstants(a.spec, a.symbols, opts)
 }
 
@@ -340,7 +340,16 @@ func newAttacher(opts Options) (*attacher, error) {
 	return a, nil
 }
 
-func size(spec *ebpf.CollectionSpec, opts Options) {
+// roomPerCPU is how many entries of an LRU map a CPU takes for itself, and then uses again in
+// turn, whatever the others have left (kernel/bpf/bpf_lru_list.c, LOCAL_FREE_TARGET: 128).
+const roomPerCPU = 2 * 128
+
+// forCPUs makes room in an LRU map for what each CPU takes, up to 64 of them.
+func forCPUs(m *ebpf.MapSpec, cpus uint32) {
+	m.MaxEntries = max(m.MaxEntries, roomPerCPU*min(cpus, 64))
+}
+
+func size(spec *ebpf.CollectionSpec, opts Options, cpus uint32) {
 	ringBytes, entries := opts.RingBytes, opts.CmdlineEntries
 	if ringBytes == 0 {
 		ringBytes = DefaultRingBytes
@@ -350,6 +359,7 @@ func size(spec *ebpf.CollectionSpec, opts Options) {
 	}
 	spec.Maps[probe.OomtraceMapEvents].MaxEntries = uint32(ringBytes)
 	spec.Maps[probe.OomtraceMapCmdlines].MaxEntries = uint32(entries)
+	forCPUs(spec.Maps[probe.OomtraceMapNoVictims], cpus)
 }
 
 // kernelTypes reads the BTF file of --btf; nil means the kernel's own.

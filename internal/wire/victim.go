@@ -336,9 +336,10 @@ func (d *victimDecoder) decision() error {
 	}
 	r.DomainBytes = d.bytes(raw.TotalPages)
 	if r.Victim != nil && raw.ChosenTid != 0 && d.isChosen(raw.ChosenTid) {
-		if raw.ChosenPoints == math.MaxInt64 {
+		switch weighed := d.raw.Hooks&uint32(probe.OomtraceHookBitHOOK_EVALUATE_TASK) != 0; {
+		case raw.ChosenPoints == math.MaxInt64:
 			r.Victim.OOMOrigin = oom.Some(true)
-		} else {
+		case weighed || raw.ChosenPoints != 0: // none of vm.oom_kill_allocating_task
 			r.Victim.BadnessPages = oom.Some(raw.ChosenPoints)
 		}
 	}

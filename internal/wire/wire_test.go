@@ -263,6 +263,28 @@ func TestOrigin(t *testing.T) {
 	}
 }
 
+// TestNotWeighed: with vm.oom_kill_allocating_task the kernel weighs none, and its points stay 0.
+func TestNotWeighed(t *testing.T) {
+	weighed := uint32(probe.OomtraceHookBitHOOK_EVALUATE_TASK)
+	for _, tt := range []struct {
+		hooks  uint32
+		points int64
+		want   oom.Opt[int64]
+	}{
+		{weighed, 0, oom.Some[int64](0)},
+		{weighed, 29, oom.Some[int64](29)},
+		{0, 0, oom.Opt[int64]{}},
+		{0, 29, oom.Some[int64](29)},
+	} {
+		r := whole()
+		r.Hooks = uint32(probe.OomtraceHookBitHOOK_MARK_VICTIM) | tt.hooks
+		r.Decision.ChosenPoints = tt.points
+		if v := decode(t, r.encode()).Record.Victim; v.BadnessPages != tt.want {
+			t.Errorf("hooks %#x, points %d: %v", r.Hooks, tt.points, v.BadnessPages)
+		}
+	}
+}
+
 func TestNodes(t *testing.T) {
 	for mask, want := range map[uint64]string{
 		0: "", 1: "0", 3: "0-1", 1 << 63: "63", 1<<63 | 1: "0,63", 1<<63 | 1<<62 | 5: "0,2,62-63", unknown: "", unknown - 1: "1-63",
