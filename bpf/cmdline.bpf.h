@@ -10,11 +10,16 @@
 #include "tail.bpf.h"
 
 #define FORK_GENERATIONS 4
+#define CHILDREN_LEFT 4  /* of an exiting process */
+#define EXITED_KEPT 64   /* of each CPU */
 
 struct cmdline {
-	u64 arg_start;  /* of the mm: tells an exec's children from strangers */
-	u32 len;        /* bytes of text in use */
-	u32 cut;        /* 1 when there was more */
+	u64 arg_start;     /* of the mm: tells an exec's children from strangers */
+	u64 start_boot_ns; /* the process's start_boottime */
+	u32 len;           /* bytes of text in use */
+	u32 cut;           /* 1 when there was more */
+	u32 exited;        /* 1 once the process has */
+	u32 pad;
 	u8 text[CMDLINE_LEN];
 };
 
@@ -27,6 +32,23 @@ struct {
 } cmdlines SEC(".maps");
 
 static const struct cmdline no_cmdline;
+
+/*
+ * The last processes that exited on each CPU. Until so many more have, their command lines
+ * stay, as of those that made a cgroup grow: then they make room for the living.
+ */
+struct exited {
+	u32 next;
+	u32 pad;
+	u32 tgid[EXITED_KEPT];
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__type(value, struct exited);
+} exited_processes SEC(".maps");
 
 static __always_inline void remember_cmdline(void)
 {
@@ -49,7 +71,58 @@ static __always_inline void remember_cmdline(void)
 	if (bpf_probe_read_user(line->text, len, (void *)start))
 		return;
 	line->arg_start = start;
+	line->start_boot_ns = BPF_CORE_READ(task, group_leader, start_boottime);
 	line->len = len;
+}
+
+/* A child that has not called exec gets a line of its own: it will not find its parent's. */
+VERIFIED_ONCE int pass_cmdline_on(u64 address, u32 tgid)
+{
+	struct cmdline *of_parent = bpf_map_lookup_elem(&cmdlines, &tgid), *line;
+	struct task_struct *child = (struct task_struct *)address;
+	u32 child_tgid = BPF_CORE_READ(child, tgid);
+
+	if (!of_parent || !of_parent->len || BPF_CORE_READ(child, mm, arg_start) != of_parent->arg_start)
+		return 0;
+	if (bpf_map_update_elem(&cmdlines, &child_tgid, of_parent, BPF_NOEXIST))
+		return 0;
+	line = bpf_map_lookup_elem(&cmdlines, &child_tgid);
+	if (line)
+		line->start_boot_ns = BPF_CORE_READ(child, start_boottime);
+	return 0;
+}
+
+VERIFIED_ONCE u32 forget_exited(u32 tgid)
+{
+	struct cmdline *line = bpf_map_lookup_elem(&cmdlines, &tgid);
+
+	if (line && line->exited)
+		bpf_map_delete_elem(&cmdlines, &tgid);
+	return 0;
+}
+
+/* The last thread of a process exits. */
+static __always_inline void note_exited(struct task_struct *task)
+{
+	struct list_head *head = (void *)task + bpf_core_field_offset(task->children);
+	struct list_head *node = BPF_CORE_READ(head, next);
+	u32 tgid = bpf_get_current_pid_tgid() >> 32, zero = 0;
+	struct cmdline *line = bpf_map_lookup_elem(&cmdlines, &tgid);
+	struct exited *exited = bpf_map_lookup_elem(&exited_processes, &zero);
+	u32 at, i;
+
+	if (!line || !exited)
+		return;
+	for (i = 0; i < CHILDREN_LEFT; i++) {
+		if (!node || node == head)
+			break;
+		pass_cmdline_on((u64)node - bpf_core_field_offset(task->sibling), tgid);
+		node = BPF_CORE_READ(node, next);
+	}
+	line->exited = 1;
+	at = exited->next++ % EXITED_KEPT;
+	forget_exited(exited->tgid[at]);
+	exited->tgid[at] = tgid;
 }
 
 /*
@@ -72,12 +145,28 @@ static __always_inline struct cmdline *find_cmdline(struct task_struct *task, st
 	return NULL;
 }
 
+/* The arguments of the current task, as its memory has them. */
+static __always_inline void append_own_cmdline(struct task_info *info, struct mm_struct *mm)
+{
+	u64 start = BPF_CORE_READ(mm, arg_start), len = BPF_CORE_READ(mm, arg_end) - start;
+
+	if (len > CMDLINE_LEN) {
+		info->flags |= TASK_CMDLINE_CUT;
+		len = CMDLINE_LEN;
+	}
+	if (!bpf_probe_read_user(scratch.exe, len, (void *)start))
+		info->cmdline = tail_append(scratch.exe, len, CMDLINE_LEN);
+}
+
 static __always_inline void append_cmdline(struct task_info *info, struct task_struct *task, struct mm_struct *mm)
 {
 	struct cmdline *line = find_cmdline(task, mm);
 
-	if (!line)
+	if (!line) {
+		if (mm == BPF_CORE_READ((struct task_struct *)bpf_get_current_task(), mm))
+			append_own_cmdline(info, mm);
 		return;
+	}
 	if (line->cut)
 		info->flags |= TASK_CMDLINE_CUT;
 	info->cmdline = tail_append(line->text, line->len, CMDLINE_LEN);

@@ -250,6 +250,8 @@ struct task_struct {
 	struct mm_struct *mm;
 	struct task_struct *real_parent;
 	struct task_struct *parent;
+	struct list_head children;
+	struct list_head sibling;
 	unsigned int ptrace;
 	struct task_struct *group_leader;
 	struct pid *thread_pid;

@@ -610,7 +610,7 @@ func TestChurn(t *testing.T) {
 		if n := tree.nodes["/a"]; n == nil {
 			t.Fatalf("%d: not there", i)
 		}
-		tree.nodes["/a"].id-- // as one of another inode
+		tree.nodes["/a"].id += 1 << 40 // as of an inode that no other one has
 		if err := os.Remove(filepath.Join(mount, "a")); err != nil {
 			t.Fatal(err)
 		}

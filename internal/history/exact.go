@@ -123,13 +123,13 @@ func (e *exact) growers(k *probe.HistoryKilled) []oom.Grower {
 	return out
 }
 
-// cmdline is what a process was started as, though it may be gone.
-func (e *exact) cmdline(pid int32) string {
+// cmdline is what the process of that start was started as, though it may have exited.
+func (e *exact) cmdline(pid int32, startNS uint64) string {
 	if e == nil || e.cmdlines == nil {
 		return ""
 	}
 	var line probe.OomtraceCmdline
-	if e.cmdlines.Lookup(uint32(pid), &line) != nil {
+	if e.cmdlines.Lookup(uint32(pid), &line) != nil || !sameStart(line.StartBootNs/(1e9/userHZ), startNS) {
 		return ""
 	}
 	return string(line.Text[:min(int(line.Len), len(line.Text))])

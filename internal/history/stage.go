@@ -173,7 +173,7 @@ func (r *Recorder) growers(h *oom.History, rec *oom.Record, ns uint64) {
 		if there && !same {
 			continue // the pid is another's now, and so is its command line
 		}
-		g.Args = r.exact.cmdline(g.PID.Value)
+		g.Args = r.exact.cmdline(g.PID.Value, g.StartNS)
 		g.Cmdline = strings.TrimRight(strings.ReplaceAll(g.Args, "\x00", " "), " ")
 	}
 }

@@ -35,11 +35,14 @@ type OomtraceCgroupEvent struct {
 }
 
 type OomtraceCmdline struct {
-	_        structs.HostLayout
-	ArgStart uint64
-	Len      uint32
-	Cut      uint32
-	Text     [256]uint8
+	_           structs.HostLayout
+	ArgStart    uint64
+	StartBootNs uint64
+	Len         uint32
+	Cut         uint32
+	Exited      uint32
+	Pad         uint32
+	Text        [256]uint8
 }
 
 type OomtraceCounter uint32
@@ -115,6 +118,13 @@ type OomtraceExitEvent struct {
 	ReapLast      uint32
 	Mm            OomtraceMmInfo
 	Comm          [16]uint8
+}
+
+type OomtraceExited struct {
+	_    structs.HostLayout
+	Next uint32
+	Pad  uint32
+	Tgid [64]uint32
 }
 
 type OomtraceHookBit uint32
@@ -441,6 +451,7 @@ const (
 	OomtraceMapCmdlines               = "cmdlines"
 	OomtraceMapCounters               = "counters"
 	OomtraceMapEvents                 = "events"
+	OomtraceMapExitedProcesses        = "exited_processes"
 	OomtraceMapLedger                 = "ledger"
 	OomtraceMapNoVictims              = "no_victims"
 	OomtraceMapSigkillScratch         = "sigkill_scratch"
@@ -579,14 +590,15 @@ type OomtraceProgramSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type OomtraceMapSpecs struct {
-	Cmdlines       *ebpf.MapSpec `ebpf:"cmdlines"`
-	Counters       *ebpf.MapSpec `ebpf:"counters"`
-	Events         *ebpf.MapSpec `ebpf:"events"`
-	Ledger         *ebpf.MapSpec `ebpf:"ledger"`
-	NoVictims      *ebpf.MapSpec `ebpf:"no_victims"`
-	SigkillScratch *ebpf.MapSpec `ebpf:"sigkill_scratch"`
-	VictimMms      *ebpf.MapSpec `ebpf:"victim_mms"`
-	Victims        *ebpf.MapSpec `ebpf:"victims"`
+	Cmdlines        *ebpf.MapSpec `ebpf:"cmdlines"`
+	Counters        *ebpf.MapSpec `ebpf:"counters"`
+	Events          *ebpf.MapSpec `ebpf:"events"`
+	ExitedProcesses *ebpf.MapSpec `ebpf:"exited_processes"`
+	Ledger          *ebpf.MapSpec `ebpf:"ledger"`
+	NoVictims       *ebpf.MapSpec `ebpf:"no_victims"`
+	SigkillScratch  *ebpf.MapSpec `ebpf:"sigkill_scratch"`
+	VictimMms       *ebpf.MapSpec `ebpf:"victim_mms"`
+	Victims         *ebpf.MapSpec `ebpf:"victims"`
 }
 
 // OomtraceVariableSpecs contains global variables before they are loaded into the kernel.
@@ -654,14 +666,15 @@ func (o *OomtraceObjects) Close() error {
 //
 // It can be passed to LoadOomtraceObjects or ebpf.CollectionSpec.LoadAndAssign.
 type OomtraceMaps struct {
-	Cmdlines       *ebpf.Map `ebpf:"cmdlines"`
-	Counters       *ebpf.Map `ebpf:"counters"`
-	Events         *ebpf.Map `ebpf:"events"`
-	Ledger         *ebpf.Map `ebpf:"ledger"`
-	NoVictims      *ebpf.Map `ebpf:"no_victims"`
-	SigkillScratch *ebpf.Map `ebpf:"sigkill_scratch"`
-	VictimMms      *ebpf.Map `ebpf:"victim_mms"`
-	Victims        *ebpf.Map `ebpf:"victims"`
+	Cmdlines        *ebpf.Map `ebpf:"cmdlines"`
+	Counters        *ebpf.Map `ebpf:"counters"`
+	Events          *ebpf.Map `ebpf:"events"`
+	ExitedProcesses *ebpf.Map `ebpf:"exited_processes"`
+	Ledger          *ebpf.Map `ebpf:"ledger"`
+	NoVictims       *ebpf.Map `ebpf:"no_victims"`
+	SigkillScratch  *ebpf.Map `ebpf:"sigkill_scratch"`
+	VictimMms       *ebpf.Map `ebpf:"victim_mms"`
+	Victims         *ebpf.Map `ebpf:"victims"`
 }
 
 func (m *OomtraceMaps) Close() error {
@@ -669,6 +682,7 @@ func (m *OomtraceMaps) Close() error {
 		m.Cmdlines,
 		m.Counters,
 		m.Events,
+		m.ExitedProcesses,
 		m.Ledger,
 		m.NoVictims,
 		m.SigkillScratch,

@@ -18,6 +18,12 @@ import (
 // the first one here).
 const statArgStart = 45
 
+// statStart is starttime's, field 22, in ticks of userHZ since the machine's start.
+const (
+	statStart = 19
+	userHZ    = 100
+)
+
 // errNoCmdline reports a process that has no command line, or no longer.
 var errNoCmdline = errors.New("no command line")
 
@@ -61,25 +67,32 @@ func readCmdline(dir string) (line probe.OomtraceCmdline, err error) {
 	if !ok || len(b) == 0 {
 		return line, errNoCmdline
 	}
+	ticks, _ := statField(stat, statStart)
 	n := copy(line.Text[:], b)
-	line.ArgStart, line.Len = start, uint32(n)
+	line.ArgStart, line.StartBootNs, line.Len = start, ticks*(1e9/userHZ), uint32(n)
 	if n < len(b) {
 		line.Cut = 1
 	}
 	return line, nil
 }
 
-// argStart finds arg_start behind the command name, which may hold anything,
-// parentheses and spaces too. It is 0 for those who may not ptrace.
+// argStart is 0 for those who may not ptrace.
 func argStart(stat []byte) (uint64, bool) {
+	v, ok := statField(stat, statArgStart)
+	return v, ok && v != 0
+}
+
+// statField finds a number behind the command name, which may hold anything, parentheses
+// and spaces too.
+func statField(stat []byte, n int) (uint64, bool) {
 	i := bytes.LastIndexByte(stat, ')')
 	if i < 0 {
 		return 0, false
 	}
 	fields := bytes.Fields(stat[i+1:])
-	if len(fields) <= statArgStart {
+	if len(fields) <= n {
 		return 0, false
 	}
-	v, err := strconv.ParseUint(string(fields[statArgStart]), 10, 64)
-	return v, err == nil && v != 0
+	v, err := strconv.ParseUint(string(fields[n]), 10, 64)
+	return v, err == nil
 }

@@ -4,9 +4,15 @@ package tracer
 
 import (
 	"errors"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/cilium/ebpf/btf"
+
+	"github.com/oomtrace/oomtrace/internal/probe"
 )
 
 // TestHostKills traces real kills on this machine, in whichever hierarchy it
@@ -57,5 +63,60 @@ func TestHostFunctionTypes(t *testing.T) {
 		if err := a.refused(functionHook(name, 0, "", ""), candidate{kind: string(TierFentry)}); !errors.Is(err, want) {
 			t.Errorf("%s: %v, want %v", name, err, want)
 		}
+	}
+}
+
+// TestHostCmdlines: the living keep their command lines, however many processes exit; a child
+// of one that exits keeps its parent's.
+func TestHostCmdlines(t *testing.T) {
+	tr, err := Open(t.Context(), Options{CmdlineEntries: 2048})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = tr.Close() }()
+	lines := tr.maps[probe.OomtraceMapCmdlines]
+	lives := exec.Command("sleep", "1000")
+	if err := lives.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = lives.Process.Kill(); _ = lives.Wait() }()
+	waits, holds, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _, _ = waits.Close(), holds.Close() }() // which ends the daemon
+	sh := exec.Command("sh", "-c", "(read -r line) <&3 >/dev/null 2>&1 & echo $!")
+	sh.ExtraFiles = []*os.File{waits}
+	out, err := sh.Output()
+	daemon, numErr := strconv.Atoi(strings.TrimSpace(string(out)))
+	if err != nil || numErr != nil {
+		t.Fatal(err, numErr)
+	}
+	var gone []uint32
+	for range 3000 {
+		cmd := exec.Command("true")
+		if err := cmd.Run(); err != nil {
+			t.Fatal(err)
+		}
+		gone = append(gone, uint32(cmd.Process.Pid))
+	}
+	for pid, want := range map[int]string{lives.Process.Pid: "sleep\x001000\x00", daemon: "sh\x00-c\x00(read"} {
+		var line probe.OomtraceCmdline
+		if err := lines.Lookup(uint32(pid), &line); err != nil || !strings.HasPrefix(string(line.Text[:line.Len]), want) {
+			t.Errorf("process %d: %v: %q, want %q", pid, err, line.Text[:line.Len], want)
+		}
+		stat, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
+		if ticks, ok := statField(stat, statStart); err != nil || !ok || line.StartBootNs/(1e9/userHZ) != ticks {
+			t.Errorf("process %d: started at %d ns, %d ticks (%v)", pid, line.StartBootNs, ticks, err)
+		}
+	}
+	kept := 0
+	for _, pid := range gone {
+		if lines.Lookup(pid, new(probe.OomtraceCmdline)) == nil {
+			kept++
+		}
+	}
+	if most := 64 * int(tr.machine.CPUs); kept == 0 || kept > most {
+		t.Errorf("%d command lines of exited processes, at most %d", kept, most)
 	}
 }
