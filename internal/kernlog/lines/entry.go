@@ -161,8 +161,11 @@ func (r *Reader) takeEntry(e *entry, number int) bool {
 	return true
 }
 
-// takeText reads a text that may have prefixes of its own, or many lines.
+// takeText reads a text that may have prefixes of its own, or many lines. It is a log by itself:
+// what its lines say of those behind them says nothing of another entry's.
 func (r *Reader) takeText(e *entry, at *Line, kernel bool, number int) {
+	user, fence := r.x.afterUser, r.x.fence
+	defer func() { r.x.afterUser, r.x.fence = user, fence }()
 	text := strings.TrimRight(strings.ReplaceAll(e.values[roleText], "#012", "\n"), "\r\n")
 	for raw := range strings.Lines(text) {
 		raw = raw[:min(len(raw), r.src.max)]
