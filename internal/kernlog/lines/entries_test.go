@@ -65,3 +65,42 @@ func TestPausedAnywhere(t *testing.T) {
 		}
 	}
 }
+
+// TestYearsByHost: a host's new year does not move another's, nor do lines that come late, are
+// passed over or are read again.
+func TestYearsByHost(t *testing.T) {
+	quiet := strings.Repeat("Dec 20 12:00:00 a app[7]: nothing of note\n", startLines+20)
+	for name, tt := range map[string]struct{ log, want string }{
+		"two hosts":           {"Dec 31 a, Dec 31 b, Jan 1 a, Dec 31 b, Jan 1 a, Jan 1 b, Jan 2 a, Feb 2 b", "24 24 25 24 25 25 25 25"},
+		"a host that is new":  {"Dec 31 a, Jan 1 a, Jan 1 b, Dec 31 c, Jan 1 c", "24 25 25 24 25"},
+		"its first is late":   {"Jan 1 a, Dec 31 b, Jan 1 b, Jan 2 a", "24 23 24 24"},
+		"one log after other": {"Dec 8 a, Jan 5 a, Dec 9 b, Jan 6 b", "24 25 24 25"},
+		"out of order":        {"Dec 31 a, Jan 1 a, Dec 31 a, Jan 1 a, Jan 2 a", "24 25 24 25 25"},
+		"no host":             {"Dec 31 kernel:, Jan 1 kernel:, Feb 1 kernel:", "24 25 25"},
+		"no January":          {"Dec 31 a, Feb 1 a, Feb 2 b", "24 25 25"},
+		"years":               {"Dec 1 a, Jan 1 a, Jul 1 a, Dec 1 a, Jan 1 a", "24 25 25 25 26"},
+		"newest first":        {"Dec 3 a, Nov 3 a, Oct 3 a", "24 24 24"},
+		"looked back at":      {quiet + "Jan 3 12:00:01 a kernel: part one\nJan 3 12:00:02 a kernel: Killed process 5 (a) 3kB\n", "25 25"},
+	} {
+		log := tt.log
+		if !strings.Contains(log, "\n") {
+			log = ""
+			for _, at := range strings.Split(tt.log, ", ") {
+				f := strings.Fields(at)
+				log += fmt.Sprintf("%s %2s 12:00:00 %s kernel: part one\n", f[0], f[1], strings.Replace(f[2], "kernel:", "", 1))
+			}
+			log = strings.ReplaceAll(log, "  kernel:", " kernel:")
+		}
+		to := &list{}
+		r := NewReader(strings.NewReader(log), Options{Location: time.UTC, Year: 2024}, words{}, to)
+		for r.Step() == nil {
+		}
+		var got []string
+		for _, l := range to.lines {
+			got = append(got, l.Time.Format("06"))
+		}
+		if years := strings.Join(got, " "); years != tt.want {
+			t.Errorf("%s: %s, want %s", name, years, tt.want)
+		}
+	}
+}

@@ -191,7 +191,7 @@ func (r *Reader) takeText(e *entry, at *Line, kernel bool, number int) {
 // stamp fills in what an entry says of when and where.
 func (e *entry) stamp(l *Line, loc *time.Location) {
 	l.BootID = bootID(e.values[roleBoot])
-	if host := e.values[roleHost]; len(host) <= 255 && isHost([]byte(host)) {
+	if host := e.values[roleHost]; len(host) <= longestHost && isHost([]byte(host)) {
 		l.Node = scan.Keep([]byte(host))
 	}
 	l.Caller = caller([]byte(e.values[roleCaller]))
