@@ -39,7 +39,10 @@ func TestCancelled(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			ctx, cancel := context.WithCancel(t.Context())
 			defer cancel()
-			s := &source{cache: engines(t), rank: rankRuntime, wake: make(chan struct{}, 1), pending: map[*entry]*ask{}, back: &cancelling{n: parallel, all: make(chan struct{})}}
+			s := &source{
+				cache: engines(t), rank: rankRuntime, wake: make(chan struct{}, 1), pending: map[*entry]*ask{},
+				back: &cancelling{n: parallel, all: make(chan struct{})},
+			}
 			var asks []*ask
 			for n := range parallel {
 				p := &cgroup.Place{Cgroup: "/" + id(n)}

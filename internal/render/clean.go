@@ -72,7 +72,8 @@ func asASCII(s string) string {
 // hidden says whether a character shows nothing, though it may be a letter or a mark.
 func hidden(r rune) bool {
 	const blankBraille = 0x2800
-	return unicode.In(r, unicode.Cf, unicode.Other_Default_Ignorable_Code_Point, unicode.Variation_Selector) || r == blankBraille
+	return r == blankBraille ||
+		unicode.In(r, unicode.Cf, unicode.Other_Default_Ignorable_Code_Point, unicode.Variation_Selector)
 }
 
 // Message makes one line of a text for people that has words of others in it:

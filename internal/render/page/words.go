@@ -48,10 +48,14 @@ func visible(s string) string {
 
 func invisible(r rune) bool {
 	const blankBraille = 0x2800
-	return unicode.In(r, unicode.Cc, unicode.Cf, unicode.Zl, unicode.Zp, unicode.Other_Default_Ignorable_Code_Point, unicode.Variation_Selector) || r == blankBraille
+	if r >= ' ' && r < 0x7f {
+		return false // as nearly all are
+	}
+	return r == blankBraille || unicode.In(r, unicode.Cc, unicode.Cf, unicode.Zl, unicode.Zp,
+		unicode.Other_Default_Ignorable_Code_Point, unicode.Variation_Selector)
 }
 
-func isMark(r rune) bool { return unicode.In(r, unicode.Mn, unicode.Me) }
+func isMark(r rune) bool { return r >= 0x300 && unicode.In(r, unicode.Mn, unicode.Me) }
 
 // text is the one way of a record's words into HTML that no template wrote.
 func text(s string) template.HTML {
