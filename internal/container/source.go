@@ -406,7 +406,7 @@ func (s *source) answer(ctx context.Context, a *ask) {
 	}
 	var down *downError
 	switch {
-	case errors.As(err, &down), slow(err):
+	case errors.As(err, &down), slow(err), errors.Is(err, context.Canceled): // by the source: ctx goes on
 		s.report(ctx, began, err)
 	case err != nil && !errors.Is(err, errNotFound) && !errors.Is(err, errLabels):
 		s.report(ctx, began, nil) // it did answer
@@ -541,6 +541,9 @@ func (s *source) report(ctx context.Context, began time.Time, err error) {
 	}
 	if slow(err) && (s.answered.After(began) || now.Sub(s.answered) < 2*s.cache.opts.Timeout) {
 		return // it hangs for that one only, or is busy
+	}
+	if began.Before(s.failed) {
+		return // of an outage that is counted
 	}
 	was := s.ok
 	s.ok, s.err = false, err

@@ -281,7 +281,7 @@ func (p *Parser) group(l *lines.Line, path string) {
 	inc.grouped, inc.rep.grouped, inc.rep.groupPath = true, true, path
 	for i := range p.held {
 		rec := p.held[i].rec
-		if rec.Incident != inc.id || rec.Victim == nil || p.held[i].out { // without stamps, ids of two OOMs may be the same
+		if rec.Incident != inc.id || rec.Victim == nil || p.held[i].out { // ids of two OOMs of one moment may be the same
 			continue
 		}
 		if rec.Limit != nil && path != "" && rec.Limit.Cgroup == path {

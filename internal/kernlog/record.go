@@ -12,8 +12,8 @@ import (
 )
 
 // identity is a hash over what stays the same when the same line is read
-// again; n counts those that are the same in all else. Where a log has no clock at all, the count of records so far stands in
-// for it.
+// again; n tells those apart that are the same in all else. Where a log has no clock at all,
+// the count of records so far stands in for it.
 func identity(s *stamp, ordinal uint64, kind string, pid int32, n uint64) string {
 	h := sha256.New()
 	origin := s.bootID
@@ -61,27 +61,30 @@ func (p *Parser) base(kind oom.Kind, s *stamp, pid int32) *oom.Record {
 // first line and on the task: the victim, or without one the trigger.
 func (p *Parser) incidentID(s *stamp, pid int32) string { return p.identify(s, "incident", pid) }
 
-// identify gives an id. Within a stamp as coarse as a second a task can stand
-// for more than one record of a kind: these are counted.
+// identify gives an id. Within a stamp as coarse as a second, or none, a task can stand
+// for more than one record of a kind: these are counted. Without a stamp the log counts, too.
 func (p *Parser) identify(s *stamp, kind string, pid int32) string {
-	id := identity(s, p.ordinal, kind, pid, 0)
-	if s.uptime.Known || s.time.IsZero() {
+	n := uint64(0)
+	if !s.uptime.Known && s.time.IsZero() {
+		n = uint64(max(p.o.Seen.log-1, 0)) << 32
+	}
+	id, same := identity(s, p.ordinal, kind, pid, n), n
+	if s.uptime.Known {
 		return id
 	}
-	n := uint64(0)
 	for _, old := range p.ids {
 		if old == id {
-			n++
+			same++
 		}
 	}
 	if len(p.ids) == maxIDs {
 		p.ids = append(p.ids[:0], p.ids[maxIDs/2:]...)
 	}
 	p.ids = append(p.ids, id)
-	if n == 0 {
+	if same == n {
 		return id
 	}
-	return identity(s, p.ordinal, kind, pid, n)
+	return identity(s, p.ordinal, kind, pid, same)
 }
 
 // fill puts what a report says into a record; k is nil without a victim.

@@ -124,6 +124,8 @@ func (p *pass) step(i int) int {
 		return i + len("::") // a path in Rust or C++
 	case c == '=' || c == ':':
 		return p.assigned(i)
+	case c == '%' && isEncoded(p.s[i:], "%3d", "%3a"):
+		return p.encoded(i)
 	case c == '>':
 		return p.element(i)
 	case c == '(':

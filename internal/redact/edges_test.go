@@ -253,6 +253,10 @@ func TestURLs(t *testing.T) {
 		{"a bot, and what it is to do", "curl https://api.telegram.org/bot1:S1/send?x=1", "curl https://api.telegram.org/bot***/send?x=1"},
 		{"no bot", "curl https://api.telegram.org/bot/send", "curl https://api.telegram.org/bot/send"},
 		{"any host's hook", "curl https://h/hooks/abcdefghij0123456789", "curl https://h/hooks/***"},
+		{"JSON in an address", "curl https://h/?q=%7B%22user%22%3A%22b%22%2C%22password%22%3A%22S1%22%7D&a=1", "curl https://h/?q=%7B%22user%22%3A%22b%22%2C%22password%22%3A***"},
+		{"a query in an address", "curl https://h/?to=x%3fa%3D1%26api_token%3dS1%26b%3D2", "curl https://h/?to=x%3fa%3D1%26api_token%3d***"},
+		{"an address in one", "curl https://h/?to=https%3A%2F%2Fbob%3AS1%40h2%2Fx", "curl https://h/?to=https%3A%2F%2Fbob%3A***%40h2%2Fx"},
+		{"no secrets in one", "curl https://h/?to=https%3A%2F%2Fh2%3A8080%2Fx%3Fpass%3Dtrue%26token%3D%26max_tokens%3D5", "curl https://h/?to=https%3A%2F%2Fh2%3A8080%2Fx%3Fpass%3Dtrue%26token%3D%26max_tokens%3D5"},
 		{"too short for a hook's secret", "curl https://h/hooks/abcdefghij012345678", "curl https://h/hooks/abcdefghij012345678"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

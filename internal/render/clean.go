@@ -9,16 +9,31 @@ import (
 
 // clean is s with everything neutralised that could act on a
 // terminal or break a line: control characters, bidirectional overrides and
-// other format characters, and bytes that are no UTF-8 appear as \xNN or \u....
+// other format characters, what shows nothing, combining marks without end or
+// without a character of the name's own before them, and bytes that are no UTF-8
+// appear as \xNN or \u....
 // Names of processes and cgroups are chosen by those who run them.
 func clean(s string) string {
-	dst := make([]byte, 0, len(s))
+	const most = 4 // marks that a language puts on one character
+	dst, room := make([]byte, 0, len(s)), 0
 	for len(s) > 0 {
 		r, n := utf8.DecodeRuneInString(s)
-		if r == '\\' {
-			dst = append(dst, '\\')
+		before := len(dst)
+		switch mark := runeWidth(r) == 0; {
+		case mark && room == 0:
+			dst = fmt.Appendf(dst, `\u%04x`, r)
+		case mark:
+			room--
+			dst = appendCleanRune(dst, r, s[:n])
+		case r == '\\':
+			dst = append(dst, `\\`...)
+		default:
+			room = most
+			dst = appendCleanRune(dst, r, s[:n])
 		}
-		dst = appendCleanRune(dst, r, s[:n])
+		if r == ' ' || len(dst) > before+n { // no character of its own, as an escape is none
+			room = 0
+		}
 		s = s[n:]
 	}
 	return string(dst)
@@ -29,10 +44,36 @@ func appendCleanRune(dst []byte, r rune, raw string) []byte {
 	switch {
 	case r == utf8.RuneError && len(raw) == 1, r < ' ', r == 0x7f:
 		return fmt.Appendf(dst, `\x%02x`, raw[0])
-	case r < utf8.RuneSelf || (unicode.IsPrint(r) && !unicode.Is(unicode.Cf, r)):
+	case r < utf8.RuneSelf || unicode.IsPrint(r) && !hidden(r):
 		return append(dst, raw...)
 	}
 	return fmt.Appendf(dst, `\u%04x`, r)
+}
+
+// asASCII writes cleaned text in as many columns. A terminal that is not UTF-8's may obey single
+// bytes of other characters.
+func asASCII(s string) string {
+	var b strings.Builder
+	for _, r := range s {
+		switch {
+		case r <= unicode.MaxASCII:
+			b.WriteRune(r)
+		case r == '…':
+			b.WriteByte('~')
+		case r == 'µ':
+			b.WriteByte('u')
+		default:
+			b.WriteString(strings.Repeat("?", runeWidth(r)))
+		}
+	}
+	return b.String()
+}
+
+// hidden says whether a character shows nothing, though it may be a letter or a mark.
+func hidden(r rune) bool {
+	const blankBraille = 0x2800
+	return r == blankBraille ||
+		unicode.In(r, unicode.Cf, unicode.Other_Default_Ignorable_Code_Point, unicode.Variation_Selector)
 }
 
 // Message makes one line of a text for people that has words of others in it:
@@ -108,6 +149,9 @@ func cutLeft(s string, n int) string {
 	for i > 0 && used+runeWidth(runes[i-1]) <= n {
 		i--
 		used += runeWidth(runes[i])
+	}
+	for i < len(runes) && runeWidth(runes[i]) == 0 { // of the character that is left out
+		i++
 	}
 	return "…" + string(runes[i:])
 }

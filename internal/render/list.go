@@ -6,7 +6,6 @@ import (
 	"io"
 	"strings"
 	"time"
-	"unicode"
 
 	"github.com/oomtrace/oomtrace/internal/oom"
 )
@@ -63,15 +62,7 @@ func (l *List) Write(rec *oom.Record) error {
 	b.WriteString(l.record(rec) + "\n")
 	line := b.String()
 	if l.opts.ASCII {
-		line = strings.Map(func(r rune) rune {
-			switch {
-			case r == '…':
-				return '~'
-			case r > unicode.MaxASCII:
-				return '?'
-			}
-			return r
-		}, line)
+		line = asASCII(line)
 	}
 	return writeLine(l.w, []byte(line))
 }

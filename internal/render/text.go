@@ -27,7 +27,7 @@ type TextOptions struct {
 	NoWhy bool
 	// Color uses the terminal's colours.
 	Color bool
-	// ASCII draws with ASCII characters alone, for a locale that is not UTF-8.
+	// ASCII writes ASCII characters alone, for a locale that is not UTF-8.
 	ASCII bool
 	// Width is the columns of the terminal; 0 means Columns.
 	Width int
@@ -92,6 +92,9 @@ func (t *Text) Write(rec *oom.Record) error {
 	default:
 		t.with.remember(rec)
 		t.kill(rec)
+	}
+	if t.opts.ASCII {
+		t.buf = append(t.buf[:0], asASCII(string(t.buf))...)
 	}
 	err := writeLine(t.w, t.buf)
 	if err != nil {

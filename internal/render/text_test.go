@@ -205,6 +205,9 @@ func TestClean(t *testing.T) {
 		{"", ""}, {"java -jar", "java -jar"}, {"a\nb\t", `a\x0ab\x09`}, {"\x1b[31m", `\x1b[31m`}, {"\x7f", `\x7f`}, {"\xff\xc3", `\xff\xc3`},
 		{`a\x1b`, `a\\x1b`}, {"\u009b", `\u009b`}, {"\u202e", `\u202e`}, {"\u2028", `\u2028`}, {"\u00a0", `\u00a0`}, {"\U000e0041", `\ue0041`},
 		{"\ufffd", "\ufffd"}, {"größe 箱", "größe 箱"},
+		{"e\u0301 \u0338a", `e` + "\u0301" + ` \u0338a`}, {"\u0301a", `\u0301a`}, {"\n\u0338", `\x0a\u0338`}, {"\\\u0338", `\\\u0338`},
+		{"a" + strings.Repeat("\u0336", 6), "a" + strings.Repeat("\u0336", 4) + `\u0336\u0336`}, {"ส\u0e34\u0e49", "ส\u0e34\u0e49"},
+		{"a\u3164\u115f\uffa0\u2800", `a\u3164\u115f\uffa0\u2800`}, {"❤\ufe0f\u034f\U000e0100", `❤\ufe0f\u034f\ue0100`},
 	} {
 		if got := clean(tc.in); got != tc.want {
 			t.Errorf("clean(%q) = %q, want %q", tc.in, got, tc.want)
@@ -234,6 +237,7 @@ func TestWidthAndCuts(t *testing.T) {
 		{"", 0, "", ""}, {"abcde", 5, "abcde", "abcde"}, {"abcdef", 6, "…cdef", "abcd…"}, {"箱箱", 4, "箱箱", "箱箱"}, {"箱箱箱", 6, "…箱箱", "箱箱…"},
 		{"a箱箱箱", 7, "…箱箱", "a箱…"}, {"⚡✅⚡", 6, "…✅⚡", "⚡✅…"}, {"e\u0301", 1, "e\u0301", "e\u0301"}, {"✓☎♥", 3, "✓☎♥", "✓☎♥"},
 		{"😀🚀🦀", 6, "…🚀🦀", "😀🚀…"}, {"가\uff21", 4, "가\uff21", "가\uff21"},
+		{"箱\u0301abcd", 6, "…abcd", "箱\u0301ab…"}, {"abcde\u0301f", 6, "…cde\u0301f", "abcd…"}, {"abc箱\u0301", 5, "abc箱\u0301", "abc箱\u0301"},
 	} {
 		if got := width(tc.in); got != tc.width {
 			t.Errorf("width(%q) = %d, want %d", tc.in, got, tc.width)
@@ -286,11 +290,19 @@ func TestWidth(t *testing.T) {
 	}
 }
 
-// TestASCII: where the locale is not UTF-8, nothing is drawn that is not ASCII.
+// TestASCII: where the locale is not UTF-8, nothing is written that is not ASCII: the second byte
+// of U+029B begins a terminal's command there.
 func TestASCII(t *testing.T) {
-	out := writeText(t, TextOptions{Wide: true, ASCII: true}, grown())
-	if strings.ContainsFunc(out, func(r rune) bool { return r > 126 }) {
-		t.Errorf("not ASCII:\n%s", out)
+	all := []*oom.Record{grown(), {Kind: oom.KindKill, Victim: &oom.Victim{Comm: "a\u029b2J", Cmdline: "箱 e\u0301", Cgroup: strings.Repeat("/長い", 40)}}}
+	for _, r := range records() {
+		all = append(all, r.rec)
+	}
+	for _, rec := range all {
+		out := writeText(t, TextOptions{Wide: true, ASCII: true}, rec)
+		if strings.ContainsFunc(out, func(r rune) bool { return r > 126 }) {
+			t.Errorf("not ASCII:\n%s", out)
+		}
+		checkWidth(t, out, Columns)
 	}
 }
 

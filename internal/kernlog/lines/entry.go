@@ -161,8 +161,11 @@ func (r *Reader) takeEntry(e *entry, number int) bool {
 	return true
 }
 
-// takeText reads a text that may have prefixes of its own, or many lines.
+// takeText reads a text that may have prefixes of its own, or many lines. It is a log by itself:
+// what its lines say of those behind them says nothing of another entry's.
 func (r *Reader) takeText(e *entry, at *Line, kernel bool, number int) {
+	user, fence := r.x.afterUser, r.x.fence
+	defer func() { r.x.afterUser, r.x.fence = user, fence }()
 	text := strings.TrimRight(strings.ReplaceAll(e.values[roleText], "#012", "\n"), "\r\n")
 	for raw := range strings.Lines(text) {
 		raw = raw[:min(len(raw), r.src.max)]
@@ -188,7 +191,7 @@ func (r *Reader) takeText(e *entry, at *Line, kernel bool, number int) {
 // stamp fills in what an entry says of when and where.
 func (e *entry) stamp(l *Line, loc *time.Location) {
 	l.BootID = bootID(e.values[roleBoot])
-	if host := e.values[roleHost]; len(host) <= 255 && isHost([]byte(host)) {
+	if host := e.values[roleHost]; len(host) <= longestHost && isHost([]byte(host)) {
 		l.Node = scan.Keep([]byte(host))
 	}
 	l.Caller = caller([]byte(e.values[roleCaller]))

@@ -169,7 +169,11 @@ var lists = [...]string{
 
 // stepJSON reads an object, or a line of text between two.
 func (r *Reader) stepJSON() bool {
-	if r.obj.idle() && r.src.beginsText() {
+	text := r.obj.idle() && r.src.beginsText()
+	if r.src.quiet {
+		return false // too little is there to tell by
+	}
+	if text {
 		line, cut, ok := r.src.line()
 		if ok && (r.start > 0 || r.close() || MayMatter(line)) {
 			r.start--

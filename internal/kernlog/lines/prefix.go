@@ -29,8 +29,7 @@ type prefixes struct {
 	afterUser           bool   // the last line that had a prefix was another program's
 	node                string // the last node seen, so that it is made a string once
 	human               time.Time
-	year                int
-	month               time.Month
+	years               years
 }
 
 // maxWraps is how many sources may have put their prefixes around each other.
@@ -416,13 +415,16 @@ func skipStructured(b []byte) []byte {
 
 func (x *prefixes) setNode(l *Line, host []byte) {
 	if x.node != string(host) {
-		if len(host) > 255 || string(host) == "-" || !isHost(host) {
+		if len(host) > longestHost || string(host) == "-" || !isHost(host) {
 			return
 		}
 		x.node = scan.Keep(host)
 	}
 	l.Node = x.node
 }
+
+// longestHost is how long a host's name is at most.
+const longestHost = 255
 
 // isHost says whether a word can be a host's name or address.
 func isHost(b []byte) bool { return only(b, wordParts+".:-") }
@@ -646,7 +648,7 @@ func (x *prefixes) logcat(l *Line, b []byte) ([]byte, wrapState) {
 	if !ok || !ok2 || !ok3 || !ok4 || mon < 1 || mon > 12 || ms > 999 {
 		return b, wrapNone
 	}
-	l.Time = x.withYear(time.Month(mon), day, h, m, s, int(ms)*1_000_000)
+	l.Time = x.withYear(nil, time.Month(mon), day, h, m, s, int(ms)*1_000_000)
 	if text, st := logcatFields(l, rest); st != wrapNone {
 		return text, st
 	}

@@ -465,7 +465,7 @@ func (r *Reader) lookBack(before []byte, number int) {
 		}
 		lines++
 		misses++
-		if l, ok := r.x.line(before[start:end]); ok {
+		if l, ok := r.x.probe(before[start:end]); ok { // as if they were not seen: they come again
 			text := scan.SkipSpaces(l.Text)
 			if len(text) > 0 && len(text) <= r.src.max && r.g.Class(text).Alone {
 				misses, first, found = 0, start, lines

@@ -144,7 +144,8 @@ func (x *prefixes) stamp3164(b []byte) (t time.Time, rest []byte, known, ok bool
 		rest = rest[1+n:]
 	}
 	if known {
-		t = x.withYear(mon, int(day), h, m, s, nanos)
+		host, _ := scan.Field(rest)
+		t = x.withYear(host, mon, int(day), h, m, s, nanos)
 	}
 	return t, scan.SkipSpaces(rest), known, true
 }
@@ -157,17 +158,11 @@ func isWord(b []byte) bool {
 }
 
 // withYear finds the year of a stamp without one: as given for the first stamp
-// and one more whenever December turns to January; else the latest that does
+// and one more whenever a host's months begin anew; else the latest that does
 // not lie in the future.
-func (x *prefixes) withYear(mon time.Month, day, h, m, s, nanos int) time.Time {
+func (x *prefixes) withYear(host []byte, mon time.Month, day, h, m, s, nanos int) time.Time {
 	if x.o.Year != 0 {
-		if x.year == 0 {
-			x.year = x.o.Year
-		} else if x.month == time.December && mon == time.January {
-			x.year++
-		}
-		x.month = mon
-		t, _ := x.onDay(x.year, mon, day, h, m, s, nanos)
+		t, _ := x.onDay(x.years.of(host, x.o.Year, mon, day), mon, day, h, m, s, nanos)
 		return t
 	}
 	now := x.o.Now()
@@ -177,6 +172,48 @@ func (x *prefixes) withYear(mon time.Month, day, h, m, s, nanos int) time.Time {
 		}
 	}
 	return time.Time{}
+}
+
+// years are those of the last stamps, by host: one may be in January while lines of another's
+// December still come.
+type years struct {
+	last  date
+	hosts map[string]date
+}
+
+type date struct {
+	year  int
+	month time.Month
+	day   int
+}
+
+// maxHosts bounds the hosts that are remembered.
+const maxHosts = 1024
+
+// of is a stamp's year; first is that of the log's first. Of a host that is new it is next to the
+// log's last stamp.
+func (y *years) of(host []byte, first int, mon time.Month, day int) int {
+	if len(host) > longestHost || bytes.HasSuffix(host, []byte(":")) { // a program's tag
+		host = nil
+	}
+	last, known := y.hosts[string(host)]
+	if !known {
+		last = y.last
+	}
+	year := last.year
+	switch ahead := mon - last.month; {
+	case y.hosts == nil:
+		year, y.hosts = first, map[string]date{}
+	case ahead < -6:
+		year++
+	case !known && ahead > 6, ahead == 11 && last.day == 1 && day == 31: // out of order
+		year--
+	}
+	y.last = date{year, mon, day}
+	if known || len(y.hosts) < maxHosts {
+		y.hosts[string(host)] = y.last
+	}
+	return year
 }
 
 // leapYears is among how many years in a row one has the 29th of February.
@@ -265,7 +302,7 @@ func (x *prefixes) humanTime(l *Line, b []byte) bool {
 	if !ok || !ok2 || !ok3 || !ok4 {
 		return false
 	}
-	x.human = x.withYear(mon, day, h, m, 0, 0)
+	x.human = x.withYear(nil, mon, day, h, m, 0, 0)
 	l.Time = x.human
 	return true
 }

@@ -85,3 +85,46 @@ func TestCounters(t *testing.T) {
 		t.Errorf("%q, want %q", got, want)
 	}
 }
+
+// TestLanesOfOwners: an owner that is called as the page calls many has a lane of its own, and the
+// page's words are told from names.
+func TestLanesOfOwners(t *testing.T) {
+	var records []*oom.Record
+	kill := func(unit string, times int) {
+		for range times {
+			records = append(records, &oom.Record{
+				Schema: 1, ID: "1", Kind: oom.KindKill, UptimeNS: oom.Some(uint64(len(records))), Victim: &oom.Victim{Owner: oom.Owner{Unit: unit}},
+			})
+		}
+	}
+	kill("3 others", 9)
+	kill("no owner known", 8)
+	kill("", 7)
+	for i := range maxLanes - 1 {
+		kill(string(rune('a'+i)), 3)
+	}
+	page := render(t, records...)
+	for _, want := range []string{
+		`<th scope="row">3 others</th><td class="n">9</td>`, `<th scope="row" class="own">3 others</th><td class="n">9</td>`,
+		`<th scope="row">no owner known</th><td class="n">8</td>`, `<th scope="row" class="own">no owner known</th><td class="n">7</td>`,
+	} {
+		if strings.Count(page, want) != 1 {
+			t.Errorf("not once: %s", want)
+		}
+	}
+	if n := strings.Count(page, `<td class="lane">`); n != maxLanes {
+		t.Errorf("%d lanes", n)
+	}
+}
+
+// TestAnchors: each kill has its own, whatever the ids of a foreign file are.
+func TestAnchors(t *testing.T) {
+	used, taken := map[string]bool{}, map[string]bool{"main": true}
+	for i, id := range []string{"a-2", "a", "a", "a", "a-3", "", "", "-h", "a-h", "<a.2>", "a.2"} {
+		own := anchor(id, i, used)
+		if taken[own] || taken["h"+own] {
+			t.Errorf("%q: %q is taken", id, own)
+		}
+		taken[own], taken["h"+own] = true, true
+	}
+}

@@ -24,6 +24,7 @@ type overview struct {
 // lane is one owner's kills over time.
 type lane struct {
 	Owner string
+	Own   bool // no owner's name, but words of the page's own
 	Count int
 	Bars  []tick
 	Desc  string
@@ -60,23 +61,28 @@ func (p *Page) overview(kills []*kill) *overview {
 			undated++
 			continue
 		}
-		name := cmp.Or(k.laneName(), "no owner known")
-		byOwner[name] = append(byOwner[name], k)
+		byOwner[k.laneName()] = append(byOwner[k.laneName()], k)
 	}
 	names := slices.SortedFunc(maps.Keys(byOwner), func(a, b string) int {
 		return cmp.Or(cmp.Compare(len(byOwner[b]), len(byOwner[a])), cmp.Compare(a, b))
 	})
-	if len(names) > maxLanes {
-		rest := fmt.Sprintf("%d others", len(names)-maxLanes+1)
-		var others []*kill
-		for _, n := range names[maxLanes-1:] {
-			others = append(others, byOwner[n]...)
-		}
-		byOwner[rest] = others
-		names = append(names[:maxLanes-1], rest)
+	draw := func(name string, own bool, kills []*kill) {
+		o.Lanes = append(o.Lanes, drawLane(name, kills, classes, at, from, to))
+		o.Lanes[len(o.Lanes)-1].Own = own
 	}
-	for _, n := range names {
-		o.Lanes = append(o.Lanes, drawLane(n, byOwner[n], classes, at, from, to))
+	var others []*kill
+	for i, n := range names {
+		switch {
+		case len(names) > maxLanes && i >= maxLanes-1:
+			others = append(others, byOwner[n]...)
+		case n == "":
+			draw("no owner known", true, byOwner[n])
+		default:
+			draw(n, false, byOwner[n])
+		}
+	}
+	if len(others) > 0 {
+		draw(fmt.Sprintf("%d others", len(names)-maxLanes+1), true, others)
 	}
 	if undated > 0 {
 		o.Note = fmt.Sprintf("%d without a time are not in the picture.", undated)

@@ -247,7 +247,7 @@ func anchor(id string, n int, used map[string]bool) string {
 	}
 	a := "r-" + string(clean)
 	if len(clean) == 0 || used[a] {
-		a = fmt.Sprintf("r-%s-%d", clean, n)
+		a = fmt.Sprintf("r-%s.%d", clean, n) // no id's own has a full stop
 	}
 	used[a] = true
 	return a

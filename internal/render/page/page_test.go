@@ -260,7 +260,8 @@ func TestWords(t *testing.T) {
 		{span(999), "0 µs"}, {span(38e6), "38 ms"}, {span(1.5e9), "1.5 s"}, {span(60e9), "1 min"}, {span(5400e9), "1.5 h"}, {span(200 * 3600e9), "8 days"},
 		{percent(1, 1000), "<1 %"}, {percent(999, 1000), "99 %"}, {percent(1, 0), ""},
 		{sentence("no free memory"), "No free memory."}, {sentence("vm.swappiness is 0"), "vm.swappiness is 0."},
-		{visible("a\u202eb\x00\xff"), `a\u202eb\u0000` + "\ufffd"}, {string(prose("see `a<b`")), "see <code>a&lt;b</code>"},
+		{visible("a\u202eb\x00\xff"), `a\u202eb\u0000` + "\ufffd"}, {visible("\u3164a\ufe0f\u2800\U000e0100"), `\u3164a\ufe0f\u2800\ue0100`},
+		{visible("\u0301e\u0301 \u0338"), `\u0301e` + "\u0301" + ` \u0338`}, {visible("a" + strings.Repeat("\u0336", 6)), "a" + strings.Repeat("\u0336", 4) + `\u0336\u0336`}, {string(prose("see `a<b`")), "see <code>a&lt;b</code>"},
 	} {
 		if tt.got != tt.want {
 			t.Errorf("got %q, want %q", tt.got, tt.want)

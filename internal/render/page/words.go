@@ -16,23 +16,46 @@ import (
 )
 
 // visible shows what would act on the reader's eye rather than be read: control and
-// format characters, such as those that turn the direction of text, appear as \u....
+// format characters, such as those that turn the direction of text, what shows nothing, and
+// combining marks that have no character of the text's own before them or are more than a
+// language puts on one appear as \u....
 func visible(s string) string {
-	if utf8.ValidString(s) && strings.IndexFunc(s, invisible) < 0 {
+	const most = 4 // marks
+	if utf8.ValidString(s) && strings.IndexFunc(s, func(r rune) bool { return invisible(r) || isMark(r) }) < 0 {
 		return s
 	}
 	var b strings.Builder
+	room := 0
 	for _, r := range s {
-		if invisible(r) {
+		mark := isMark(r)
+		if mark && room == 0 || invisible(r) {
 			fmt.Fprintf(&b, "\\u%04x", r)
-		} else {
-			b.WriteRune(r) // U+FFFD for what is not UTF-8
+			room = 0
+			continue
+		}
+		b.WriteRune(r) // U+FFFD for what is not UTF-8
+		switch {
+		case mark:
+			room--
+		case r == ' ':
+			room = 0
+		default:
+			room = most
 		}
 	}
 	return b.String()
 }
 
-func invisible(r rune) bool { return unicode.In(r, unicode.Cc, unicode.Cf, unicode.Zl, unicode.Zp) }
+func invisible(r rune) bool {
+	const blankBraille = 0x2800
+	if r >= ' ' && r < 0x7f {
+		return false // as nearly all are
+	}
+	return r == blankBraille || unicode.In(r, unicode.Cc, unicode.Cf, unicode.Zl, unicode.Zp,
+		unicode.Other_Default_Ignorable_Code_Point, unicode.Variation_Selector)
+}
+
+func isMark(r rune) bool { return r >= 0x300 && unicode.In(r, unicode.Mn, unicode.Me) }
 
 // text is the one way of a record's words into HTML that no template wrote.
 func text(s string) template.HTML {
