@@ -228,7 +228,7 @@ func (r *report) missing(k *killLine) bool {
 		return r.stackState == stackNone || r.stackState == stackForeign || r.stackMixed || r.mem.missingOld()
 	}
 	if !r.hasCPU || r.stackState == stackNone || r.stackState == stackForeign || r.stackMixed || !r.tasks.headed ||
-		r.mem.lines > 0 && !r.mem.swapTotalKB.Known && r.tasks.swapped() {
+		r.mem.lines > 0 && !r.mem.swapTotalKB.Known && r.tasks.swapped {
 		return true
 	}
 	if r.scope == oom.ScopeCgroup && !r.panicsWithoutLimit() {
