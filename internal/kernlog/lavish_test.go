@@ -1,7 +1,10 @@
 package kernlog
 
 import (
+	"fmt"
+	"runtime"
 	"slices"
+	"strings"
 	"testing"
 )
 
@@ -19,5 +22,63 @@ func TestFindMovesNoRows(t *testing.T) {
 	}
 	if !slices.IsSortedFunc(table.rows, func(a, b row) int { return int(a.uid) - int(b.uid) }) {
 		t.Error("the rows were moved")
+	}
+}
+
+// groupReport is a report with so many zones, of whose group so many die.
+func groupReport(zones, victims int) []string {
+	all := []string{
+		"a invoked oom-killer: gfp_mask=0xcc0(GFP_KERNEL), order=0, oom_score_adj=0", "CPU: 1 PID: 7 Comm: a Not tainted 4.19.0 #1", "Mem-Info:",
+	}
+	for i := range zones {
+		all = append(all, fmt.Sprintf("Node %d Normal free:4kB min:4kB low:4kB high:4kB", i), "lowmem_reserve[]: "+strings.Repeat("1 ", maxOrders))
+	}
+	all = append(all, "[ pid ]   uid  tgid total_vm      rss pgtables_bytes swapents oom_score_adj name")
+	for i := range victims {
+		all = append(all, fmt.Sprintf("[%7d] 0 %d 1000 100 40960 0 0 n", 1+i, 1+i))
+	}
+	for i := range victims {
+		all = append(all, fmt.Sprintf("Out of memory: Killed process %d (n) total-vm:4000kB, anon-rss:400kB, file-rss:0kB, shmem-rss:0kB", 1+i))
+		if i == 0 {
+			all = append(all, "Tasks in /g are going to be killed due to memory.oom.group set")
+		}
+	}
+	for i := range all {
+		all[i] = fmt.Sprintf("[   10.%06d] %s\n", i, all[i])
+	}
+	return all
+}
+
+// TestManyVictims: what a report says is worked out once for all its victims, and those of a log
+// that is newest first do not all wait to be taken.
+func TestManyVictims(t *testing.T) {
+	const victims = 4000
+	first := groupReport(200, victims)
+	last := slices.Clone(first)
+	slices.Reverse(last)
+	for name, log := range map[string][]string{"oldest first": first, "newest first": last} {
+		text := strings.Join(log, "")
+		p := NewReader(strings.NewReader(text), testOptions())
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		n, most := 0, 0
+		for {
+			rec, err := p.Next()
+			if err != nil {
+				break
+			}
+			n++
+			most = max(most, len(p.p.out))
+			if rec.Memory == nil || len(rec.Memory.Zones) != 200 || len(rec.Holders) != 1 {
+				t.Fatalf("%s: %+v, %+v", name, rec.Memory, rec.Holders)
+			}
+		}
+		runtime.ReadMemStats(&after)
+		if bytes := after.TotalAlloc - before.TotalAlloc; n != victims || bytes > 100*uint64(len(text)) {
+			t.Errorf("%s: %d records, %d MB allocated for a log of %d KB", name, n, bytes>>20, len(text)>>10)
+		}
+		if most > maxHeld {
+			t.Errorf("%s: %d records waited to be taken", name, most)
+		}
 	}
 }

@@ -415,7 +415,7 @@ func (p *Parser) newReport(l *lines.Line, headless bool) *report {
 
 // touch makes r the report that was written to last.
 func (p *Parser) touch(r *report, l *lines.Line) {
-	r.touched, r.last = p.tick, p.now
+	r.touched, r.last, r.blocks = p.tick, p.now, nil
 	p.keepText(r, l, p.o.KeepText/8*7)
 	if n := len(p.open); n > 1 && p.open[n-1] != r {
 		p.remove(r)
