@@ -82,3 +82,27 @@ func TestManyVictims(t *testing.T) {
 		}
 	}
 }
+
+// TestLongNames: of names and boot ids that are longer than any, no more is kept than of those.
+func TestLongNames(t *testing.T) {
+	var table taskTable
+	for i := range 1000 {
+		table.add(int32(i), []column{colRSS}, []int64{1}, fmt.Appendf(nil, "%04d%s", i, strings.Repeat("a", 10_000)))
+	}
+	kept := 0
+	for name := range table.names {
+		kept += len(name)
+	}
+	if len(table.names) != 1000 || kept > 100*1000 {
+		t.Errorf("%d bytes of %d names", kept, len(table.names))
+	}
+	for id, want := range map[string]string{
+		strings.Repeat("0123456789abcdef", 2): "01234567-89ab-cdef-0123-456789abcdef", "01234567-89ab-cdef-0123-456789abcdef": "01234567-89ab-cdef-0123-456789abcdef",
+		strings.Repeat("b", 50_000): "", "b": "b",
+	} {
+		log := `{"_TRANSPORT":"kernel","_BOOT_ID":"` + id + `","MESSAGE":"Out of memory: Killed process 7 (a) total-vm:4kB, anon-rss:4kB"}`
+		if all, _ := readAll(t, strings.NewReader(log), testOptions()); len(all) != 1 || all[0].BootID != want {
+			t.Errorf("%.40s: %+v", id, all)
+		}
+	}
+}

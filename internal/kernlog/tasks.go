@@ -346,7 +346,8 @@ type byName struct {
 const maxNames = 4096
 
 func (t *taskTable) sumName(r *row, name []byte) {
-	const most = math.MaxInt32 << 8
+	const most, longest = math.MaxInt32 << 8, 4 * maxComm // each byte may be written "\x20"
+	name = name[:min(len(name), longest)]
 	s, ok := t.names[string(name)]
 	if !ok {
 		if len(t.names) >= maxNames {
