@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/oomtrace/oomtrace/internal/oom"
 )
 
 // TestFindMovesNoRows: a table whose rows come between kills is not put in order for each of them.
@@ -103,6 +105,25 @@ func TestLongNames(t *testing.T) {
 		log := `{"_TRANSPORT":"kernel","_BOOT_ID":"` + id + `","MESSAGE":"Out of memory: Killed process 7 (a) total-vm:4kB, anon-rss:4kB"}`
 		if all, _ := readAll(t, strings.NewReader(log), testOptions()); len(all) != 1 || all[0].BootID != want {
 			t.Errorf("%.40s: %+v", id, all)
+		}
+	}
+}
+
+// TestManyGroups: the victims of one kill die with one cgroup, however many lines name another.
+func TestManyGroups(t *testing.T) {
+	var text strings.Builder
+	text.WriteString(strings.Join(groupReport(1, 20), ""))
+	for i := range 3000 {
+		fmt.Fprintf(&text, "[   10.5] Tasks in /g%d are going to be killed due to memory.oom.group set\n", i)
+	}
+	var all []*oom.Record
+	n := testing.AllocsPerRun(1, func() { all, _ = readAll(t, strings.NewReader(text.String()), testOptions()) })
+	if n > 30_000 || len(all) != 20 {
+		t.Errorf("%d records, %v allocations", len(all), n)
+	}
+	for _, rec := range all {
+		if l := rec.Victim.CgroupLimits; len(l) != 1 || l[0].Cgroup != "/g" || !l[0].OOMGroup.Value {
+			t.Fatalf("%+v", l)
 		}
 	}
 }
