@@ -17,7 +17,8 @@ const gfpHardwall = 0x20000
 // report, which must be whole, does not show it.
 func (r *report) nodeScope(m *oom.Memory) oom.Scope {
 	t := &r.trigger
-	if r.hasSummary || r.sysrq || r.scope != "" && r.scope != oom.ScopeSystem || m == nil || !m.TotalBytes.Known || r.mem.zoneLost {
+	if r.hasSummary || r.sysrq || r.scope != "" && r.scope != oom.ScopeSystem ||
+		m == nil || !m.TotalBytes.Known || r.mem.zoneLost {
 		return ""
 	}
 	var managed uint64

@@ -248,8 +248,10 @@ func FuzzReader(f *testing.F) {
 // times its length.
 func TestManyValues(t *testing.T) {
 	for name, line := range map[string]string{
-		"objects": `"candidates":[` + strings.Repeat("{},", 1_000_000) + `{}]`, "numbers": `"candidates":[` + strings.Repeat("1,", 1_000_000) + `1]`,
-		"below others": `"memory":{"zones":[` + strings.Repeat("{},", 1_000_000) + `{}]}`, "unknown": strings.Repeat(`"a":1,`, 500_000) + `"b":2`,
+		"objects":      `"candidates":[` + strings.Repeat("{},", 1_000_000) + `{}]`,
+		"numbers":      `"candidates":[` + strings.Repeat("1,", 1_000_000) + `1]`,
+		"below others": `"memory":{"zones":[` + strings.Repeat("{},", 1_000_000) + `{}]}`,
+		"unknown":      strings.Repeat(`"a":1,`, 500_000) + `"b":2`,
 	} {
 		text := `{"schema":1,"id":"a1","kind":"kill",` + line + "}\n" + one
 		var before, after runtime.MemStats

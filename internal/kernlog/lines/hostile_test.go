@@ -174,8 +174,8 @@ func (w weighing) Class(b []byte) Class {
 // a few times only.
 func TestManyPrefixes(t *testing.T) {
 	for name, again := range map[string]string{
-		"of /dev/kmsg": "a 6,1,1,-;", "times that are none": "a 0001-01-01T00:00:00Z ", "days": "a Mon Feb 3 :", "stamps": "[    1.0] a ",
-		"brackets": "a [b ",
+		"of /dev/kmsg": "a 6,1,1,-;", "times that are none": "a 0001-01-01T00:00:00Z ", "days": "a Mon Feb 3 :",
+		"stamps": "[    1.0] a ", "brackets": "a [b ",
 	} {
 		t.Run(name, func(t *testing.T) {
 			n := 0
