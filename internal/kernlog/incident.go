@@ -270,7 +270,8 @@ func (p *Parser) group(l *lines.Line, path string) {
 	path = kernelPath(path)
 	var inc *incident
 	for _, i := range p.recent {
-		if p.now.within(&i.last, -clockSlack, groupWait) && p.tick-i.lastTick <= reportLines {
+		other := i.grouped && i.rep.groupPath != path // the kernel says it once for each kill
+		if !other && p.now.within(&i.last, -clockSlack, groupWait) && p.tick-i.lastTick <= reportLines {
 			inc = i
 		}
 	}

@@ -605,10 +605,10 @@ func (m *memInfo) finish(page uint64) *oom.Memory {
 	if managed := m.managedPages(); managed > 0 {
 		out.TotalBytes = scan.Times(managed, page)
 	}
-	out.SlabCaches, out.Allocations = slices.Clone(m.slabs), slices.Clone(m.allocations)
+	out.SlabCaches, out.Allocations = slices.Clip(slices.Clone(m.slabs)), slices.Clip(slices.Clone(m.allocations))
 	out.SwapTotalBytes, out.SwapFreeBytes = inBytes(m.swapTotalKB, 1<<10), inBytes(m.swapFreeKB, 1<<10)
 	m.finishSwapoff(out)
-	out.Stat = m.finishStats(page)
+	out.Stat = slices.Clip(m.finishStats(page))
 	for i := range m.zones {
 		z := m.zones[i]
 		for _, v := range z.reserve {
@@ -619,6 +619,7 @@ func (m *memInfo) finish(page uint64) *oom.Memory {
 		}
 		out.Zones = append(out.Zones, z.Zone)
 	}
+	out.Zones = slices.Clip(out.Zones)
 	return out
 }
 

@@ -14,11 +14,11 @@ const gfpHardwall = 0x20000
 // of constrained_alloc (mm/oom_kill.c): a nodemask (printed from 4.10 on) or a cpuset without
 // some node that has memory. The report lists only nodes that are allowed, of these all zones
 // (SHOW_MEM_FILTER_NODES), so that RAM beyond those listed is on other nodes. Empty where the
-// report does not show it, or is cut.
-func (r *report) nodeScope(k *killLine, m *oom.Memory) oom.Scope {
+// report, which must be whole, does not show it.
+func (r *report) nodeScope(m *oom.Memory) oom.Scope {
 	t := &r.trigger
-	if r.hasSummary || r.sysrq || r.scope != "" && r.scope != oom.ScopeSystem || m == nil || !m.TotalBytes.Known ||
-		r.headless || r.doubtful || r.mem.zoneLost || r.missing(k) {
+	if r.hasSummary || r.sysrq || r.scope != "" && r.scope != oom.ScopeSystem ||
+		m == nil || !m.TotalBytes.Known || r.mem.zoneLost {
 		return ""
 	}
 	var managed uint64

@@ -402,10 +402,12 @@ func (p *Parser) newReport(l *lines.Line, headless bool) *report {
 	} else {
 		r = &report{}
 	}
-	rows, top, names, stats, stack := r.tasks.rows[:0], r.tasks.top[:0], r.tasks.names, r.stats[:0], r.trigger.KernelStack[:0]
-	clear(names)
-	*r = report{stamp: p.now, began: p.tick, headless: headless, caller: l.Caller}
-	r.tasks.rows, r.tasks.top, r.tasks.names, r.stats, r.trigger.KernelStack = rows, top, names, stats, stack
+	t, stats, stack := &r.tasks, r.stats[:0], r.trigger.KernelStack[:0]
+	clear(t.names)
+	clear(t.index)
+	tasks := taskTable{rows: t.rows[:0], index: t.index, top: t.top[:0], names: t.names}
+	*r = report{stamp: p.now, began: p.tick, headless: headless, caller: l.Caller, tasks: tasks, stats: stats}
+	r.trigger.KernelStack = stack
 	p.open = append(p.open, r)
 	p.touch(r, l)
 	return r
@@ -413,7 +415,7 @@ func (p *Parser) newReport(l *lines.Line, headless bool) *report {
 
 // touch makes r the report that was written to last.
 func (p *Parser) touch(r *report, l *lines.Line) {
-	r.touched, r.last = p.tick, p.now
+	r.touched, r.last, r.blocks = p.tick, p.now, nil
 	p.keepText(r, l, p.o.KeepText/8*7)
 	if n := len(p.open); n > 1 && p.open[n-1] != r {
 		p.remove(r)

@@ -1,6 +1,7 @@
 package kernlog
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
@@ -100,8 +101,8 @@ func (p *Parser) fill(r *report, rec *oom.Record, k *killLine) {
 	}
 }
 
-// fill puts the report's blocks into a record. Each record gets its own copy:
-// who reads them may add to them.
+// fill puts the report's blocks into a record. Who reads a record may add to its blocks, but
+// what is in their lists is shared.
 func (r *report) fill(rec *oom.Record, k *killLine) {
 	if r.tasks.guessed && (k != nil && k.uidFirst || r.before(3, 6) || r.oldAdj && r.kernel == "") {
 		r.tasks.ofCPUs()
@@ -113,13 +114,16 @@ func (r *report) fill(rec *oom.Record, k *killLine) {
 	if r.scope == "" && r.stackAtLimit() {
 		r.scope = oom.ScopeCgroup
 	}
-	rec.Scope, rec.LogText = r.scope, string(r.text)
+	if len(r.logText) != len(r.text) {
+		r.logText = string(r.text)
+	}
+	rec.LogText = r.logText
 	if r.sysrq {
 		rec.Sysrq = oom.Some(true)
 	}
 	if !r.headless || r.trigger.TID.Known {
 		t := r.trigger
-		t.GFPFlags, t.KernelStack = slices.Clone(t.GFPFlags), append([]string(nil), t.KernelStack...)
+		t.KernelStack = append([]string(nil), t.KernelStack...) // the next report's take its place
 		if r.stackMixed {
 			t.KernelStack = nil
 		}
@@ -129,24 +133,56 @@ func (r *report) fill(rec *oom.Record, k *killLine) {
 		rec.Trigger = &t
 	}
 	rec.Limit = r.finishLimit()
-	rec.Memory = r.memory(page)
-	rec.Holders, rec.HoldersTotal = r.tasks.holders(page)
-	if scope := r.nodeScope(k, rec.Memory); scope != "" {
-		rec.Scope = scope
+	b := r.blocksFor(page, k)
+	if b.memory != nil {
+		m := *b.memory
+		rec.Memory = &m
 	}
-	rec.DomainBytes = r.domain(rec.Scope, page)
+	rec.Scope, rec.DomainBytes = b.scope, b.domain
+	rec.Holders, rec.HoldersTotal = slices.Clone(b.holders), b.holdersTotal
 	rec.Candidates = r.tasks.candidates(page)
 	if r.tasks.headed && !r.rowsLost(k) {
 		rec.CandidatesTotal = oom.Some(r.tasks.total)
 		rec.CandidatesBytes = scan.Times(r.tasks.pages, page)
 	}
-	if r.headless || r.doubtful || r.missing(k) {
+	if !b.whole {
 		rec.Incomplete = oom.Some(true)
 	} else if m := rec.Memory; m != nil && m.TotalBytes.Known && !m.SwapTotalBytes.Known && !r.mem.ofNodes() {
 		// A whole report without a word of swap, of a kernel without NUMA: a router's as a
 		// rule, built without CONFIG_SWAP. Of others the lines are more likely lost.
 		m.SwapTotalBytes, m.SwapFreeBytes = oom.Some(uint64(0)), oom.Some(uint64(0))
 	}
+}
+
+// blocks are what is the same in the records of one report, which can have thousands of
+// victims, as long as these are the same as well: the page's size, what the report says of the
+// scope, and whether it is whole.
+type blocks struct {
+	page  uint64
+	said  oom.Scope
+	whole bool
+
+	memory       *oom.Memory
+	holders      []oom.Holder
+	holdersTotal oom.Opt[uint64]
+	scope        oom.Scope
+	domain       oom.Opt[uint64]
+}
+
+func (r *report) blocksFor(page uint64, k *killLine) *blocks {
+	r.dropMixed()
+	b := &blocks{page: page, said: r.scope, whole: !r.headless && !r.doubtful && !r.missing(k)}
+	if old := r.blocks; old != nil && old.page == page && old.said == b.said && old.whole == b.whole {
+		return old
+	}
+	b.memory = r.mem.finish(page)
+	b.holders, b.holdersTotal = r.tasks.holders(page)
+	if b.scope = r.scope; b.whole {
+		b.scope = cmp.Or(r.nodeScope(b.memory), r.scope)
+	}
+	b.domain = r.domain(b.scope, page)
+	r.blocks = b
+	return b
 }
 
 // victim joins the kill line, the tasks table and the summary.

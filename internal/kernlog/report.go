@@ -77,9 +77,11 @@ type report struct {
 	touched   uint64 // the parser's line count at the last line of this report
 	last      stamp
 
-	// text are its lines, as far as they are kept; kept is the parser's count at the last.
-	text []byte
-	kept uint64
+	// text are its lines, as far as they are kept, and logText what records have of them; kept
+	// is the parser's count at the last.
+	text    []byte
+	logText string
+	kept    uint64
 
 	// lines are how many are in it; the first one for when none is placed.
 	lines       int
@@ -129,6 +131,8 @@ type report struct {
 	assumed bool
 	// claim is the kill that the report was taken for, until more of it comes.
 	claim *claim
+	// blocks are those of the last record, until more of the report comes.
+	blocks *blocks
 }
 
 // chosen is the task that the kernel picked, before it is killed.
@@ -181,7 +185,7 @@ func (r *report) domainPages() uint64 {
 // interrupt tells of another allocation's report that begins in this one: a
 // trace and a Mem-Info of the same form follow.
 func (r *report) interrupt() {
-	r.doubtful = true
+	r.doubtful, r.blocks = true, nil
 	if r.stage <= stageStack && r.stackState != stackDone {
 		r.stackMixed = true
 	}
@@ -209,8 +213,8 @@ func (r *report) printsMemory() bool {
 // limit, wherever it came from.
 func (r *report) panicsWithoutLimit() bool { return r.before(4, 2) && r.mem.panicOnOOM.Known }
 
-// memory is what Mem-Info says, where it is this report's.
-func (r *report) memory(page uint64) *oom.Memory {
+// dropMixed drops what Mem-Info says where it is not this report's alone.
+func (r *report) dropMixed() {
 	if r.scope == oom.ScopeCgroup && r.mem.lines > 0 && !r.printsMemory() {
 		r.doubtful, r.mem.mixed = true, true
 	}
@@ -218,7 +222,6 @@ func (r *report) memory(page uint64) *oom.Memory {
 		r.unused += r.mem.lines
 		r.mem = memInfo{killAllocating: r.mem.killAllocating, panicOnOOM: r.mem.panicOnOOM, mixed: true}
 	}
-	return r.mem.finish(page)
 }
 
 // missing says whether a part is not there that the kernel prints in each
@@ -228,7 +231,7 @@ func (r *report) missing(k *killLine) bool {
 		return r.stackState == stackNone || r.stackState == stackForeign || r.stackMixed || r.mem.missingOld()
 	}
 	if !r.hasCPU || r.stackState == stackNone || r.stackState == stackForeign || r.stackMixed || !r.tasks.headed ||
-		r.mem.lines > 0 && !r.mem.swapTotalKB.Known && r.tasks.swapped() {
+		r.mem.lines > 0 && !r.mem.swapTotalKB.Known && r.tasks.swapped {
 		return true
 	}
 	if r.scope == oom.ScopeCgroup && !r.panicsWithoutLimit() {

@@ -65,12 +65,14 @@ type taskTable struct {
 	columns  [maxColumns]column
 	width    int
 	rows     []row
-	sorted   bool
+	index    map[int32]int // of the first row of each thread, as far as one was looked for
+	indexed  int
 	total    uint64
 	pages    uint64 // of all rows; math.MaxUint64: too many to be true
 	top      []worst
 	names    map[string]byName
 	nameless bool  // there are more names than are summed up
+	swapped  bool  // a task of a name has memory in swap
 	biggest  worst // whatever its adjustment; points are its size
 	domain   uint64
 	page     uint64 // 0: not known
@@ -286,7 +288,7 @@ func (t *taskTable) add(pid int32, columns []column, values []int64, name []byte
 	}
 	t.total++
 	if len(t.rows) < maxRows {
-		t.rows, t.sorted = append(t.rows, r), false
+		t.rows = append(t.rows, r)
 	}
 	t.rank(r, name)
 	return true
@@ -344,7 +346,8 @@ type byName struct {
 const maxNames = 4096
 
 func (t *taskTable) sumName(r *row, name []byte) {
-	const most = math.MaxInt32 << 8
+	const most, longest = math.MaxInt32 << 8, 4 * maxComm // each byte may be written "\x20"
+	name = name[:min(len(name), longest)]
 	s, ok := t.names[string(name)]
 	if !ok {
 		if len(t.names) >= maxNames {
@@ -358,16 +361,7 @@ func (t *taskTable) sumName(r *row, name []byte) {
 	}
 	s.rss, s.swap, s.tables, s.tasks = s.rss+min(r.rss, most), s.swap+min(r.swap.Value, most), s.tables+min(r.tables.Value, most<<16), s.tasks+1
 	t.names[string(name)] = s
-}
-
-// swapped says whether a task has memory in swap.
-func (t *taskTable) swapped() bool {
-	for _, s := range t.names {
-		if s.swap > 0 {
-			return true
-		}
-	}
-	return false
+	t.swapped = t.swapped || s.swap > 0
 }
 
 // holders are the names whose tasks hold most, worst first. Tasks that share memory
@@ -402,11 +396,15 @@ func (t *taskTable) holders(page uint64) ([]oom.Holder, oom.Opt[uint64]) {
 
 // find returns the row of a thread, or nil.
 func (t *taskTable) find(pid int32) *row {
-	if !t.sorted {
-		slices.SortStableFunc(t.rows, func(a, b row) int { return int(a.pid) - int(b.pid) })
-		t.sorted = true
+	if t.index == nil {
+		t.index = map[int32]int{}
 	}
-	i, ok := slices.BinarySearchFunc(t.rows, pid, func(r row, pid int32) int { return int(r.pid) - int(pid) })
+	for ; t.indexed < len(t.rows); t.indexed++ {
+		if _, twice := t.index[t.rows[t.indexed].pid]; !twice {
+			t.index[t.rows[t.indexed].pid] = t.indexed
+		}
+	}
+	i, ok := t.index[pid]
 	if !ok {
 		return nil
 	}

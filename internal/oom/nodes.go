@@ -31,16 +31,31 @@ func InNodes(list string, n int32) bool {
 	if list == "" || list[0] < '0' || list[0] > '9' {
 		return true
 	}
-	for part := range strings.SplitSeq(list, ",") {
-		from, to, isRange := strings.Cut(part, "-")
-		if !isRange {
-			to = from
+	for {
+		lo, rest, ok := node(list)
+		hi := lo
+		if strings.HasPrefix(rest, "-") {
+			var end bool
+			hi, rest, end = node(rest[1:])
+			ok = ok && end
 		}
-		lo, err1 := strconv.ParseUint(from, 10, 20)
-		hi, err2 := strconv.ParseUint(to, 10, 20)
-		if err1 != nil || err2 != nil || lo <= uint64(n) && uint64(n) <= hi {
+		switch {
+		case !ok, rest != "" && rest[0] != ',', lo <= n && n <= hi:
 			return true
+		case rest == "":
+			return false
 		}
+		list = rest[1:]
 	}
-	return false
+}
+
+// node takes a node's number off the front of a list. A list may be long, and is asked about
+// for each of hundreds of zones.
+func node(s string) (n int32, rest string, ok bool) {
+	const most = 1 << 20
+	i := 0
+	for ; i < len(s) && s[i] >= '0' && s[i] <= '9' && n < most; i++ {
+		n = n*10 + int32(s[i]-'0')
+	}
+	return n, s[i:], i > 0 && n < most
 }

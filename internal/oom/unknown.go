@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"reflect"
 	"strings"
 	"time"
@@ -26,20 +27,18 @@ func unknown(raw json.RawMessage, t reflect.Type) json.RawMessage {
 	}
 	switch {
 	case t.Kind() == reflect.Struct && t != reflect.TypeFor[time.Time]() && !strings.HasPrefix(t.Name(), "Opt["):
-		return unknownOfObject(raw, t)
+		return unknownOfObject(raw, fieldsOf(t))
 	case t.Kind() == reflect.Slice && t != reflect.TypeFor[Stats]() && t.Elem().Kind() == reflect.Struct:
-		return unknownOfArray(raw, t.Elem())
+		return unknownOfArray(raw, fieldsOf(t.Elem()))
 	}
 	return nil
 }
 
-func unknownOfObject(raw json.RawMessage, t reflect.Type) json.RawMessage {
+func unknownOfObject(raw json.RawMessage, known map[string]reflect.Type) json.RawMessage {
 	members, err := membersOf(raw)
 	if err != nil {
 		return nil
 	}
-	known := map[string]reflect.Type{}
-	jsonFields(t, known)
 	var out []member
 	for _, m := range members {
 		ft, ok := known[strings.ToLower(strings.ToUpper(m.key))] // encoding/json does not mind case either, not that of a long s
@@ -53,14 +52,14 @@ func unknownOfObject(raw json.RawMessage, t reflect.Type) json.RawMessage {
 	return joinObject(out)
 }
 
-func unknownOfArray(raw json.RawMessage, t reflect.Type) json.RawMessage {
+func unknownOfArray(raw json.RawMessage, known map[string]reflect.Type) json.RawMessage {
 	var elements []json.RawMessage
 	if json.Unmarshal(raw, &elements) != nil {
 		return nil
 	}
 	some := false
 	for i := range elements {
-		elements[i] = unknown(elements[i], t)
+		elements[i] = unknownOfObject(elements[i], known)
 		some = some || elements[i] != nil
 	}
 	if !some {
@@ -69,11 +68,12 @@ func unknownOfArray(raw json.RawMessage, t reflect.Type) json.RawMessage {
 	return joinArray(elements)
 }
 
-// jsonFields are the names of a struct's fields, those of embedded ones included.
-func jsonFields(t reflect.Type, out map[string]reflect.Type) {
+// fieldsOf are a struct's fields by their names, those of embedded ones included.
+func fieldsOf(t reflect.Type) map[string]reflect.Type {
+	out := map[string]reflect.Type{}
 	for f := range t.Fields() {
 		if f.Anonymous {
-			jsonFields(f.Type, out)
+			maps.Copy(out, fieldsOf(f.Type))
 			continue
 		}
 		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
@@ -81,6 +81,7 @@ func jsonFields(t reflect.Type, out map[string]reflect.Type) {
 			out[name] = f.Type
 		}
 	}
+	return out
 }
 
 // AddUnknownFields writes the fields of UnknownFields back into a record's JSON, behind

@@ -18,8 +18,12 @@ import (
 	"github.com/oomtrace/oomtrace/internal/oom"
 )
 
-// maxLine bounds a line; a record with everything in it has a fraction of that.
-const maxLine = 4 << 20
+const (
+	// maxLine bounds a line; a record with everything in it has a fraction of that.
+	maxLine = 4 << 20
+	// maxValues bounds the values in it, of which each of two bytes may take hundreds.
+	maxValues = 1 << 16
+)
 
 // Stats count what was read.
 type Stats struct {
@@ -170,6 +174,9 @@ func (r *Reader) record(line []byte) (*oom.Record, error) {
 // Parse reads one record, of schema 1 in any version of it. Fields that this version does
 // not know go into Unknown.
 func Parse(text []byte) (*oom.Record, error) {
+	if bytes.Count(text, []byte(",")) > maxValues {
+		return nil, fmt.Errorf("a record of more than %d values", maxValues)
+	}
 	rec := new(oom.Record)
 	if err := json.Unmarshal(text, rec); err != nil {
 		return nil, fmt.Errorf("not a record: %w", err)

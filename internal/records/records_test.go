@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -241,4 +242,24 @@ func FuzzReader(f *testing.F) {
 			}
 		}
 	})
+}
+
+// TestManyValues: a line of more values than any record has takes no more memory than a few
+// times its length.
+func TestManyValues(t *testing.T) {
+	for name, line := range map[string]string{
+		"objects":      `"candidates":[` + strings.Repeat("{},", 1_000_000) + `{}]`,
+		"numbers":      `"candidates":[` + strings.Repeat("1,", 1_000_000) + `1]`,
+		"below others": `"memory":{"zones":[` + strings.Repeat("{},", 1_000_000) + `{}]}`,
+		"unknown":      strings.Repeat(`"a":1,`, 500_000) + `"b":2`,
+	} {
+		text := `{"schema":1,"id":"a1","kind":"kill",` + line + "}\n" + one
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		got, stats := readAll(t, text)
+		runtime.ReadMemStats(&after)
+		if n := after.TotalAlloc - before.TotalAlloc; len(got) != 1 || stats.Unreadable != 1 || n > 20*uint64(len(text)) {
+			t.Errorf("%s: %d records, %+v, %d MB allocated for %d KB", name, len(got), stats, n>>20, len(text)>>10)
+		}
+	}
 }

@@ -244,9 +244,12 @@ func timeOf(s string, loc *time.Location) time.Time {
 }
 
 // bootID writes the journal's 32 digits with the dashes that
-// /proc/sys/kernel/random/boot_id has.
+// /proc/sys/kernel/random/boot_id has. What is longer than that is none.
 func bootID(s string) string {
-	if len(s) != 32 {
+	switch {
+	case len(s) > 36:
+		return ""
+	case len(s) != 32:
 		return s
 	}
 	return s[:8] + "-" + s[8:12] + "-" + s[12:16] + "-" + s[16:20] + "-" + s[20:]

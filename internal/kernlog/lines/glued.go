@@ -19,13 +19,16 @@ func (r *Reader) gluedAt(raw []byte) int {
 	if r.line.Node != "" {
 		at = r.retagged(raw)
 	}
-	for i := 1; at == 0 && i < len(text); i++ {
+	for i, stamps := 1, 0; at == 0 && i < len(text) && stamps < maxStamps; i++ {
 		next := bytes.IndexByte(text[i:], '[')
 		if next < 0 {
 			break
 		}
-		if i += next; r.restamped(text[i:]) {
-			at = i
+		i += next
+		if rest := r.restamped(text[i:]); rest != nil {
+			if stamps++; r.g.Class(rest).any() {
+				at = i
+			}
 		}
 	}
 	if at == 0 {
@@ -37,22 +40,25 @@ func (r *Reader) gluedAt(raw []byte) int {
 	return len(raw) - len(text) + at
 }
 
-// restamped says whether a text begins with the kernel's stamp, of about the time of the line at
-// hand, and goes on as a line of a report.
-func (r *Reader) restamped(b []byte) bool {
+// maxStamps is how many stamps in a text are looked behind for a line of a report.
+const maxStamps = 16
+
+// restamped is what follows the kernel's stamp, of about the time of the line at hand, that a
+// text begins with; nil without one.
+func (r *Reader) restamped(b []byte) []byte {
 	const near = time.Minute
 	end := bytes.IndexByte(b[:min(len(b), longestClock)], ']')
 	if end < len("[0.0") || end+2 >= len(b) || b[end+1] != ' ' {
-		return false
+		return nil
 	}
 	up, ok := uptime(b[1:end])
 	if !ok || up > longestUptime {
-		return false
+		return nil
 	}
 	if own := r.line.Uptime; own.Known && (up < own.Value || up-own.Value > uint64(near)) {
-		return false
+		return nil
 	}
-	return r.g.Class(scan.SkipSpaces(b[end+1:])).any()
+	return scan.SkipSpaces(b[end+1:])
 }
 
 // retagged is where in the text at hand a date of the same length as the line's own stands

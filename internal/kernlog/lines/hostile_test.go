@@ -158,3 +158,36 @@ func TestPeekLine(t *testing.T) {
 		}
 	}
 }
+
+// weighing is a grammar that counts the bytes it is asked about.
+type weighing struct {
+	words
+	bytes *int
+}
+
+func (w weighing) Class(b []byte) Class {
+	*w.bytes += len(b)
+	return w.words.Class(b)
+}
+
+// TestManyPrefixes: what looks like prefix behind prefix, or like line behind line, is looked at
+// a few times only.
+func TestManyPrefixes(t *testing.T) {
+	for name, again := range map[string]string{
+		"of /dev/kmsg": "a 6,1,1,-;", "times that are none": "a 0001-01-01T00:00:00Z ", "days": "a Mon Feb 3 :",
+		"stamps": "[    1.0] a ", "brackets": "a [b ",
+	} {
+		t.Run(name, func(t *testing.T) {
+			n := 0
+			text := "[    1.0] " + again + strings.Repeat(again, 60_000/len(again)) + KilledMark + "7 (a) 4kB\n"
+			for _, text := range []string{text, text[len("[    1.0] "):]} {
+				r := NewReader(strings.NewReader(text), Options{Year: 2025}, weighing{bytes: &n}, &list{busy: true})
+				for r.Step() == nil {
+				}
+			}
+			if n > 100*len(text) {
+				t.Errorf("%d MB looked at for two lines of %d KB", n/1e6, len(text)/1e3)
+			}
+		})
+	}
+}

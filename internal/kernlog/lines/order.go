@@ -33,7 +33,9 @@ type order struct {
 	mode  orderMode
 	kept  []Line
 	bytes int
-	kill  bool // among the kept ones is a line that ends a report
+	kill  bool   // among the kept ones is a line that ends a report
+	ready []Line // of a log that was turned, to be given on one by one
+	given int    // of them
 
 	upped, timed Line // the last ones with an uptime, and with a time only
 	rises, falls int
@@ -164,16 +166,28 @@ func (o *order) decide() {
 	}
 }
 
-// turn gives on what was kept, the last line first.
+// turn makes ready what was kept, the last line first.
 func (o *order) turn() {
-	for i := range slices.Backward(o.kept) {
-		o.give(&o.kept[i])
-	}
+	slices.Reverse(o.kept)
+	o.ready = append(o.ready, o.kept...)
 	clear(o.kept)
 	o.kept, o.bytes, o.kill = o.kept[:0], 0, false
 }
 
-// flush gives on all that waits: no more comes, or not for a while.
+// giveNext gives on a line that is ready, false if there is none: what comes of each of thousands
+// is to be taken before the next.
+func (o *order) giveNext() bool {
+	if o.given == len(o.ready) {
+		o.ready, o.given = o.ready[:0], 0
+		return false
+	}
+	o.give(&o.ready[o.given])
+	o.ready[o.given] = Line{}
+	o.given++
+	return true
+}
+
+// flush gives on all that waits, or makes it ready: no more comes, or not for a while.
 func (o *order) flush() {
 	if o.mode == undecided {
 		o.decide()

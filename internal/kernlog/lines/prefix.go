@@ -75,7 +75,7 @@ func (x *prefixes) line(raw []byte) (l Line, ok bool) {
 	}
 	whole := len(b)
 	x.escapes = escapeNone
-	if b, ok = x.unwrap(&l, b); !ok {
+	if b, ok = x.unwrap(&l, b, maxWraps); !ok {
 		return l, false
 	}
 	l.Text, l.Indent = x.undo(b), whole-len(b)
@@ -133,9 +133,10 @@ func special(b []byte) bool {
 	return bytes.IndexByte(b, 0x1b) >= 0 || bytes.IndexByte(b, 0xa0) >= 0 || bytes.Contains(b, []byte(caret)) || writtenFirst(b) != ""
 }
 
-// unwrap takes off prefix after prefix. False when it is no kernel message: another
-// program's, or a further line of one, which has no prefix of its own.
-func (x *prefixes) unwrap(l *Line, b []byte) ([]byte, bool) {
+// unwrap takes off prefix after prefix, with what is nobody's before so many dates. False when
+// it is no kernel message: another program's, or a further line of one, which has no prefix of
+// its own.
+func (x *prefixes) unwrap(l *Line, b []byte, dates int) ([]byte, bool) {
 	whole := len(b)
 	for range maxWraps {
 		rest, st := x.wrap(l, b)
@@ -152,8 +153,8 @@ func (x *prefixes) unwrap(l *Line, b []byte) ([]byte, bool) {
 		}
 		break
 	}
-	if i := datedAt(b); i > 0 && !l.Exact && l.Time.IsZero() && !x.g.Class(b).Part {
-		return x.unwrap(l, b[i:])
+	if i := datedAt(b); i > 0 && dates > 0 && !l.Exact && l.Time.IsZero() && !x.g.Class(b).Part {
+		return x.unwrap(l, b[i:], dates-1)
 	}
 	if !l.Exact {
 		if b = x.anywhere(l, b); !l.Exact && taggedAway(b) && !x.known(scan.SkipSpaces(b), false) {
@@ -447,7 +448,8 @@ func (x *prefixes) unopened(l *Line, b []byte) ([]byte, wrapState) {
 
 // bracket reads what dmesg and the console put in brackets.
 func (x *prefixes) bracket(l *Line, b []byte) ([]byte, wrapState) {
-	end := bytes.IndexByte(b, ']')
+	const longest = 1024 // a pod's and its container's names
+	end := bytes.IndexByte(b[:min(len(b), longest)], ']')
 	if end < 0 {
 		return b, wrapNone
 	}

@@ -53,6 +53,7 @@ type Reader struct {
 	part      string // of a line of docker's
 	listed    listed
 	ended     bool // its lines have ends
+	rested    bool // what waited is given on, or ready
 	stats     Stats
 }
 
@@ -105,11 +106,18 @@ func (r *Reader) Step() error {
 			return err
 		}
 	}
-	if steps[r.format](r) && !r.src.quiet {
+	if r.ord.giveNext() {
 		return nil
 	}
-	r.rest()
-	r.ord.flush()
+	if r.rested = !r.rested; r.rested {
+		if steps[r.format](r) && !r.src.quiet {
+			r.rested = false
+			return nil
+		}
+		r.rest()
+		r.ord.flush()
+		return nil
+	}
 	if r.src.again() {
 		return os.ErrDeadlineExceeded
 	}
