@@ -434,6 +434,17 @@ func swapEdges() []edge {
 		{"locked memory, at a swappiness of 0", "", "could also be memory that is mlocked", system(free, swappinessZero, lruGen(true), noStats, noLocked), system(free, swappinessZero, lruGen(true), noStats)},
 		{"locked memory is counted", "", "could also be memory that is mlocked", system(free, swappinessZero, lruGen(true), noStats, noLocked), system(free, swappinessZero, lruGen(true), noLocked)},
 		{"a whole log without statistics", "", "could also be memory that swap could not have taken", system(swap(0, 0), fromLog, noStats, func(r *oom.Record) { r.Incomplete = oom.Some(true) }), system(swap(0, 0), fromLog, noStats)},
+		{"swap that is in use", "", "free) did not take more, for a reason", system(swap(2*gib, gib)), system(swap(2*gib, 2*gib-20*mib))},
+		{"swap that is in use, as a reason", codeSwapUnexplained, "why it did not take more: 1 GiB free", system(swap(2*gib, gib)), system(swap(2*gib, 2*gib-20*mib))},
+		{"a cgroup's swap that is in use", codeSwapUnexplained, "swap was free", limited(), limited(swap(0, 0))},
+		{"the same in the summary", "", "the record does not show why it did not take more", limited(usedSwap(90 * mib)), limited(usedSwap(mib))},
+		{"a cgroup's swap that is in use, and swappiness 0", "", "swap did not take more because swappiness is 0", limited(usedSwap(90*mib), swappinessZero), limited(usedSwap(mib), swappinessZero)},
+		{"swap that is in use, and swappiness 0", "", "free) did not take more because vm.swappiness is 0", system(swap(2*gib, gib), swappinessZero), system(free, swappinessZero)},
+		{"page cache beside swap", "", "no free memory: 1.6 GiB of 3.9 GiB (40 %) is page cache that reclaim did not drop; this process holds 3 GiB of 3.9 GiB (could also be cache", cachedMost(1600 * mib), cachedMost(1600*mib - 1)},
+		{"page cache is the verdict", verdict, "memory_free_low, unsure", cachedMost(1600 * mib), cachedMost(1600*mib - 1)},
+		{"more anonymous memory than cache", verdict, codeMemoryLow, cachedMost(1600 * mib), cachedMost(1600*mib, stat(oom.StatActiveAnon, 1600*mib))},
+		{"page cache, perhaps of other nodes", verdict, codeMemoryLow, cachedMost(1600 * mib), cachedMost(1600*mib, func(r *oom.Record) { r.Scope = oom.ScopeCpuset })},
+		{"a quarter of page cache is a doubt", "", "(could also be page cache that reclaim was too slow to drop: 1000 MiB of it is left; or slow swapping", cachedMost(1000 * mib), cachedMost(1000*mib - 1)},
 		{"why swap was not used, without a victim", "", "(could also be slow swapping or pages pinned by a device)", system(free, noVictim), system(free, func(r *oom.Record) { r.Victim.Cgroup = "/x" })},
 		{"swappiness where nothing explains it", codeSwapUnexplained, "2 GiB free, vm.swappiness 60", system(free), system(free, func(r *oom.Record) { r.Memory.Swappiness = unknown })},
 	}
@@ -461,6 +472,13 @@ func TestSwapoffStacks(t *testing.T) {
 			t.Errorf("%s: %+v", n, w)
 		}
 	}
+}
+
+func usedSwap(v uint64) change { return func(r *oom.Record) { r.Limit.SwapUsageBytes = b(v) } }
+
+// cachedMost has free swap, little anonymous memory, and so much page cache.
+func cachedMost(v uint64, changes ...change) *oom.Record {
+	return system(append([]change{swap(2*gib, 2*gib-20*mib), stat(oom.StatActiveAnon, 0), stat(oom.StatInactiveAnon, 900*mib), stat(oom.StatUnevictable, 900*mib), cached(v)}, changes...)...)
 }
 
 func lockedEdges() []edge {
@@ -861,6 +879,23 @@ func zoneEdges() []edge {
 		return system(append([]change{none, fragmented(2, 400*mib, 102400-4*480, 0, 480)}, changes...)...)
 	}
 	flags := func(r *oom.Record) { r.Trigger.GFPFlags = []string{"GFP_KERNEL"} }
+	// lacking has so much free between the min mark of 20 MiB and the high one of 30 MiB.
+	lacking := func(n uint64, changes ...change) *oom.Record {
+		return system(append([]change{fragmented(2, 20*mib+n, 4096, 512, 0), cmaMask}, changes...)...)
+	}
+	idle, cache := swap(2*gib, gib), cached(1000*mib)
+	types := func(types ...string) change {
+		return func(r *oom.Record) {
+			r.Memory.Zones[0].FreeBlocks, r.Memory.Zones[0].FreeBlockTypes = []uint64{4096, 512, 256}, types
+		}
+	}
+	lower := func(free, managed, reserve uint64) change { // a zone with blocks, below its reserve
+		return func(r *oom.Record) {
+			z := zone(0, "DMA", free, mib, 2*mib)
+			z.ManagedBytes, z.LowmemReserveBytes, z.FreeBlocks = b(managed), []uint64{0, 0, reserve}, []uint64{0, 0, 512}
+			r.Memory.Zones = append(r.Memory.Zones, z)
+		}
+	}
 	rank := func(dma uint64) *oom.Record {
 		rec := lowMemory(0xd1)
 		rec.Trigger.Order, rec.Memory.Zones[0].FreeBytes = oom.Some(int32(1)), b(dma)
@@ -919,7 +954,21 @@ func zoneEdges() []edge {
 		{"a high mark that is not known proves no room", codeNotShort, "", roomy(gib), roomy(gib, first(func(z *oom.Zone) { z.HighBytes = size{} }))},
 		{"one block will do since 4.4", verdict, "memory_fragmented, unsure", few(), few(fromLog)},
 		{"a log with names of flags is of 4.6 or newer", verdict, "memory_fragmented, unsure", few(fromLog, flags), few(fromLog)},
-		{"what is too little for an old kernel", codeMemoryFragments, "400 MiB is free, above the watermarks, but too little of it in blocks of order 2 or higher", few(fromLog), few()},
+		{"what is too little for an old kernel", codeMemoryFragments, "370 MiB is free above watermarks and reserves, but too little of it in blocks of order 2 or higher", few(fromLog), few()},
+		{"no block of the order, and swap is free", verdict, "memory_fragmented, unsure", lacking(mib, idle), lacking(0, idle)},
+		{"the same in words", "", "1 MiB is free above the min watermarks, but in no block of order 2 or higher that the request may take (could also be a shortage", lacking(mib, idle), lacking(0, idle)},
+		{"no block of the order, and nothing to reclaim", codeMemoryFragments, "", lacking(mib, idle), lacking(mib)},
+		{"no block of the order, and swap that is refused", codeMemoryFragments, "", lacking(mib, idle), lacking(mib, idle, swappinessZero)},
+		{"no block of the order, and page cache", verdict, "memory_fragmented, unsure", lacking(0, cache), lacking(0, cached(1000*mib-1))},
+		{"the same in words, with cache", "", "no block of order 2 or higher that the request may take is free, though 1000 MiB of 3.9 GiB (25 %) is page cache (could also be", lacking(0, cache), lacking(mib, idle)},
+		{"page cache that has to be written", codeMemoryFragments, "", lacking(0, cache), lacking(0, cache, stat(oom.StatFileDirty, mib))},
+		{"page cache, perhaps of other nodes", codeMemoryFragments, "", lacking(0, cache), lacking(0, cache, func(r *oom.Record) { r.Scope = oom.ScopeCpuset })},
+		{"page cache, and a single page", codeMemoryFragments, "", lacking(0, cache), lacking(0, cache, order(oom.Some(int32(0))))},
+		{"page cache, and blocks for atomic requests", codeMemoryFragments, "", lacking(0, cache, types("U", "U", "H")), lacking(0, cache, types("U", "U", "UH"))},
+		{"page cache, and blocks of CMA", codeMemoryFragments, "", lacking(0, cache, types("U", "U", "C")), lacking(0, cache, types("U", "U", "C"), lowMask(0x140dca))},
+		{"page cache, and too few blocks for an old kernel", codeMemoryFragments, "", lacking(0, cache, types(), fromLog), lacking(0, cache, types(), fromLog, flags)},
+		{"page cache, and no list of blocks", codeMemoryFragments, "", lacking(0, cache), lacking(0, cache, first(func(z *oom.Zone) { z.FreeBlocks = nil }))},
+		{"a reserve that keeps a whole zone", codeMemoryFragments, "", lacking(0, cache, lower(8*mib, 8*mib, 8*mib)), lacking(0, cache, lower(8*mib, 20*mib, 8*mib))},
 		{"a zone whose blocks are not known", codeMemoryFragments, "", few(), few(func(r *oom.Record) { r.Memory.Zones = append(r.Memory.Zones, zone(0, "DMA32", 300*mib, mib, 2*mib)) })},
 		{"a zone at its mark does not count", codeMemoryFragments, "", few(func(r *oom.Record) { r.Memory.Zones = append(r.Memory.Zones, zone(0, "DMA32", mib, mib, 2*mib)) }), few(func(r *oom.Record) { r.Memory.Zones = append(r.Memory.Zones, zone(0, "DMA32", 3*mib, mib, 2*mib)) })},
 		{"blocks of CMA serve what can move", codeNotShort, "", pages([]string{"U", "U", "C"}), pages([]string{"U", "U", "C"}, cmaMask)},

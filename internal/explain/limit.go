@@ -41,7 +41,7 @@ func (e *explanation) atLimit() {
 	if swappable.Known {
 		e.add(finding{code: codeSwapUnexplained,
 			text:  sprintf("swap was free and the cgroup may swap, yet %s of anonymous memory stayed: the record does not show why", sizeText(swappable.Value)),
-			aside: "swap was free, and the record does not show why it was not used"})
+			aside: "swap was free, and the record does not show why it " + e.notUsed()})
 	}
 }
 

@@ -295,6 +295,10 @@ func (e *explanation) swapUnusedSystem() string {
 		code = codeSwapSwappiness
 	case code != "":
 		e.unsure(code, "another cause: most of what could be swapped is not this process's")
+	case e.noBlocksOverMin():
+		code = codeMemoryFragments
+	case e.cacheMost():
+		code = codeMemoryLow
 	default:
 		code = e.swapBusy()
 	}
@@ -302,6 +306,18 @@ func (e *explanation) swapUnusedSystem() string {
 		e.unsure(code, "another state of swap: it was read after the kill")
 	}
 	return code
+}
+
+// cacheMost: with most of the memory in page cache, and more than there is to swap, it is reclaim
+// of the cache that failed.
+func (e *explanation) cacheMost() bool {
+	f := e.get(codeMemoryLow)
+	if f == nil || e.nodesOnly() || !dominates(e.lruFile.Value, e.total.Value, e.lruAnon) {
+		return false
+	}
+	f.lead = e.shortage() + ": " + partText(e.lruFile.Value, e.total.Value) + " is page cache that reclaim did not drop"
+	f.doubt = "cache that was read in again at once, or that a file system holds"
+	return true
 }
 
 // swapRefused looks for what the victim's cgroups may not swap. The machine's
@@ -375,9 +391,9 @@ func (e *explanation) swappinessZero(unevictable, swappable size) bool {
 	if value != oom.Some(uint32(0)) {
 		return false
 	}
-	text, clause := "vm.swappiness is 0", "was not used because vm.swappiness is 0"
+	text, whose := "vm.swappiness is 0", "vm.swappiness is 0"
 	if own {
-		text, clause = "the cgroup's memory.swappiness is 0", "was not used because its cgroup's swappiness is 0"
+		text, whose = "the cgroup's memory.swappiness is 0", "its cgroup's swappiness is 0"
 	}
 	if swappable.Known {
 		text += ", so " + sizeText(swappable.Value) + " of anonymous memory stays in memory"
@@ -389,7 +405,8 @@ func (e *explanation) swappinessZero(unevictable, swappable size) bool {
 			text += "; yet with so little page cache the kernel swaps all the same (file_is_tiny)"
 		}
 	}
-	e.add(finding{code: codeSwapSwappiness, text: text, lead: e.outOfSwap(clause), aside: when(e.cgroup, "swap is not used because swappiness is 0"),
+	e.add(finding{code: codeSwapSwappiness, text: text, lead: e.outOfSwap(e.notUsed() + " because " + whose),
+		aside: when(e.cgroup, "swap "+e.notUsed()+" because swappiness is 0"),
 		doubt: e.swappinessDoubt(own, unevictable, swappable)})
 	return true
 }
@@ -447,13 +464,25 @@ func (e *explanation) swapBusy() string {
 		e.unsure(codeMemoryZram, "swapping that was too slow")
 		return codeMemoryZram
 	}
-	text := sprintf("swap was free, and the record does not show why it was not used: %s free", sizeText(e.swapFree.Value))
+	text := sprintf("swap was free, and the record does not show why it %s: %s free", e.notUsed(), sizeText(e.swapFree.Value))
 	if v := e.memory.Swappiness; v.Known {
 		text += sprintf(", vm.swappiness %d", v.Value)
 	}
 	e.add(finding{code: codeSwapUnexplained, text: text, doubt: e.swapGuesses(),
-		lead: e.outOfSwap("was not used, for a reason that is not in the record")})
+		lead: e.outOfSwap(e.notUsed() + ", for a reason that is not in the record")})
 	return codeSwapUnexplained
+}
+
+// notUsed is what free swap was, from 1 % in use on.
+func (e *explanation) notUsed() string {
+	whole := e.swapTotal
+	if e.cgroup {
+		whole = e.usage
+	}
+	if ratio(e.swapped(), whole.Value, 1, 100) {
+		return "did not take more"
+	}
+	return "was not used"
 }
 
 // swapGuesses are the causes that this record leaves open. The kernel's log has the limits of

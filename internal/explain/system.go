@@ -29,6 +29,7 @@ func (e *explanation) system() {
 	e.constrained()
 	e.onlyCMA()
 	e.heldBack()
+	e.noBlocksCached()
 	e.systemSwap()
 	e.protectedRest()
 	e.grew()
@@ -123,6 +124,9 @@ func (e *explanation) cacheLeft() {
 	switch code := e.cause(); code {
 	case codeSwapNone, codeSwapFull, codeMemoryLow:
 		e.unsure(code, doubt)
+	case codeSwapUnexplained:
+		f := e.get(code)
+		f.doubt = doubt + "; or " + f.doubt
 	}
 }
 
