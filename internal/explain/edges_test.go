@@ -436,6 +436,8 @@ func swapEdges() []edge {
 		{"a whole log without statistics", "", "could also be memory that swap could not have taken", system(swap(0, 0), fromLog, noStats, func(r *oom.Record) { r.Incomplete = oom.Some(true) }), system(swap(0, 0), fromLog, noStats)},
 		{"swap that is in use", "", "free) did not take more, for a reason", system(swap(2*gib, gib)), system(swap(2*gib, 2*gib-20*mib))},
 		{"swap that is in use, as a reason", codeSwapUnexplained, "why it did not take more: 1 GiB free", system(swap(2*gib, gib)), system(swap(2*gib, 2*gib-20*mib))},
+		{"the percentage is the process's own", "", "92 % of it anonymous memory of this process", limited(victimAnon(235 * mib)), limited(victimAnon(251 * mib))},
+		{"and that of all where it is not", "", "98 % of it anonymous memory;", limited(victimAnon(225 * mib)), limited()},
 		{"a cgroup's swap that is in use", codeSwapUnexplained, "swap was free", limited(), limited(swap(0, 0))},
 		{"the same in the summary", "", "the record does not show why it did not take more", limited(usedSwap(90 * mib)), limited(usedSwap(mib))},
 		{"a cgroup's swap that is in use, and swappiness 0", "", "swap did not take more because swappiness is 0", limited(usedSwap(90*mib), swappinessZero), limited(usedSwap(mib), swappinessZero)},

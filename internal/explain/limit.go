@@ -286,8 +286,8 @@ func (e *explanation) limitKind() {
 		e.kindUnknown(whole.Value)
 		return
 	}
-	f := e.kindFinding(top, whole.Value)
-	f.lead = sprintf("%s, %s of it %s", e.limitUsedUp(), percentText(min(top.Value, whole.Value), whole.Value), f.lead)
+	f := e.kindFinding(top, whole.Value, " of it ")
+	f.lead = e.limitUsedUp() + ", " + f.lead
 	f.doubt, f.settles = e.kindDoubt(top, whole.Value), true
 	e.add(f)
 	e.otherKinds(kinds[:], top, whole.Value)
@@ -322,10 +322,10 @@ func (e *explanation) otherKinds(kinds []kindOf, top kindOf, whole uint64) {
 		if k == top || e.maybeShmem(k) || !ratio(sure, whole, 1, 4) {
 			continue
 		}
-		f := e.kindFinding(k, whole)
+		f := e.kindFinding(k, whole, " is ")
 		other := finding{code: codeLimitAlso, text: f.text}
 		if e.cause() == top.code {
-			other.aside = percentText(min(k.Value, whole), whole) + " is " + f.lead
+			other.aside = f.lead
 		}
 		e.add(other)
 	}
@@ -410,15 +410,17 @@ func (f *facts) tasksAnon() uint64 {
 }
 
 // kindFinding says the kind once as a reason and once, in few words, for the summary.
-func (e *explanation) kindFinding(k kindOf, whole uint64) finding {
-	words, more, after := "", "", ""
+func (e *explanation) kindFinding(k kindOf, whole uint64, verb string) finding {
+	words, more, after, share := "", "", "", k.Value
 	switch k.code {
 	case codeLimitAnon:
 		words = "anonymous memory"
 		own := e.victim.AnonRSSBytes.Value
 		more = when(own > 0, ", this process holds "+sizeText(own))
 		// 90 %: what is left are the small ones beside it, a shell or a pause.
-		after = when(e.group == nil && ratio(own, k.Value, 9, 10), " of this process")
+		if e.group == nil && ratio(own, k.Value, 9, 10) {
+			share, after = min(own, share), " of this process"
+		}
 	case codeLimitShmem:
 		words, more = "tmpfs and shared memory", ", which only swap could hold instead"
 		if e.heldByNoTask() {
@@ -443,7 +445,8 @@ func (e *explanation) kindFinding(k kindOf, whole uint64) finding {
 			more, after = ", most of it "+detail, " ("+detail+")"
 		}
 	}
-	return finding{code: k.code, text: words + ": " + partText(k.Value, whole) + more, lead: words + after}
+	return finding{code: k.code, text: words + ": " + partText(k.Value, whole) + more,
+		lead: percentText(min(share, whole), whole) + verb + words + after}
 }
 
 // kernelDetail names the biggest parts of the kernel's memory, worst first: those of
