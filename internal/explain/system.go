@@ -14,6 +14,9 @@ func (e *explanation) system() {
 		e.zones()
 	}
 	e.faultFailed()
+	if e.mostReserved() {
+		e.ballooned() // whatever holds the rest
+	}
 	e.hugepages()
 	private := e.lruAnon // shmem is on these lists too
 	private.Value = sub(private.Value, e.sysShmem.Value)
@@ -404,11 +407,17 @@ func (e *explanation) gainless() bool {
 	return ratio(e.zspages.Value, e.swapped(), 3, 4) && ratio(e.swapped(), e.zspages.Value, 4, 5)
 }
 
+// mostReserved: nine tenths of the RAM are not for use.
+func (e *explanation) mostReserved() bool {
+	reserved := first(e.memory.Stat, oom.StatReserved).Value
+	return e.total.Known && ratio(reserved, add(e.total.Value, reserved), 9, 10)
+}
+
 // ballooned: most balloons take their pages from the total, as taking memory offline does. Where
 // the kernel does not count the balloon's, either may have made the total less; and what is present
 // but not in it may have been reserved at boot as well.
 func (e *explanation) ballooned() {
-	if !e.total.Known {
+	if !e.total.Known || e.has(codeMemoryBalloon) {
 		return
 	}
 	total, reserved, doubt := e.total.Value, first(e.memory.Stat, oom.StatReserved).Value, ""
@@ -425,15 +434,18 @@ func (e *explanation) ballooned() {
 	case !e.balloonIn && ratio(e.balloon.Value, add(total, e.balloon.Value), 1, 8):
 		texts = append(texts, sizeText(e.balloon.Value)+" more belongs to the hypervisor's balloon")
 	case len(texts) == 0 && ratio(reserved, add(total, reserved), 1, 8):
-		texts = append(texts, partText(reserved, add(total, reserved))+
-			" of the RAM is not for use: reserved at boot (crashkernel=, firmware, KASAN), or taken by a balloon of the hypervisor")
+		part := partText(reserved, add(total, reserved))
+		if e.mostReserved() {
+			part = "all but " + sizeText(total) + " of " + sizeText(add(total, reserved))
+		}
+		texts = append(texts, part+" of the RAM is not for use: reserved at boot (crashkernel=, firmware, KASAN), or taken by a balloon of the hypervisor")
 	}
 	if len(texts) == 0 {
 		return
 	}
 	text := strings.Join(texts, "; ")
 	e.add(finding{code: codeMemoryBalloon, text: text, aside: text, lead: e.shortage() + ": " + text, doubt: doubt,
-		settles: e.balloonIn && dominates(e.balloon.Value, total, e.lruAnon)})
+		settles: e.mostReserved() || e.balloonIn && dominates(e.balloon.Value, total, e.lruAnon)})
 }
 
 // constrained: the kernel says that cpuset or policy limits the nodes, and the
