@@ -1099,6 +1099,14 @@ func holderEdges() []edge {
 			victimAnon(mib)(r)
 		}
 	}
+	pair := func(a, b uint64, pid int32) change {
+		return func(r *oom.Record) {
+			for i, v := range []uint64{a, b} {
+				r.Candidates = append(r.Candidates, oom.Candidate{PID: oom.Some(pid + int32(i)), Comm: "x", RSSBytes: oom.Some(v)})
+			}
+			r.CandidatesTotal = oom.Some(uint64(2))
+		}
+	}
 	group2 := func(r *oom.Record) {
 		for range 4 {
 			r.Candidates = append(r.Candidates, oom.Candidate{Comm: "x", RSSBytes: b(300 * mib), Cgroup: "/other"})
@@ -1118,6 +1126,10 @@ func holderEdges() []edge {
 		{"the bigger of two holders", codeHolder, "a.service holds 2 GiB", system(none, holders(unit("a.service", 2*gib), unit("b.service", gib))), system(none, holders(unit("a.service", 2*gib), unit("b.service", 2*gib+1)))},
 		{"a name without its tasks", codeHolder, "x holds 2 GiB of 4 GiB", byName(size{}, 2*gib), byName(b(3), 2*gib)},
 		{"one task of a name, and no victim", codeHolder, "x holds 2 GiB", byName(b(1), 2*gib, noVictim), byName(b(2), 2*gib, noVictim)},
+		{"two tasks of a name, and one has it", codeHolder, "this process holds 2 GiB of 4 GiB", byName(b(2), 2*gib+mib, victimAnon(2*gib), pair(2*gib, mib, 100)), byName(b(2), 2*gib+mib, victimAnon(2*gib), pair(gib, gib+mib, 100))},
+		{"two tasks of a name, and another has it", codeHolder, "x (pid 7) holds 2 GiB of 4 GiB", byName(b(2), 2*gib+mib, victimAnon(mib), pair(2*gib, mib, 7)), byName(b(2), 2*gib+mib, victimAnon(mib), pair(gib, gib+mib, 7))},
+		{"two tasks of a name", codeHolder, "2 tasks named x hold", byName(b(2), 2*gib, pair(9*gib/5-1, gib/5, 7)), byName(b(2), 2*gib, pair(9*gib/5+1, gib/5, 7))},
+		{"tasks of a name without holders", codeHolder, "the tasks named x hold 2 GiB", system(none, victimAnon(mib), pair(9*gib/5-1, gib/5+1, 7)), system(none, victimAnon(mib), pair(9*gib/5+1, gib/5, 7))},
 		{"more than there is they share", codeHolder, "what they share", byName(b(3), 4*gib+1), byName(b(3), 4*gib)},
 		{"more than one task", codeHolder, " in 2 tasks", system(none, holders(oom.Holder{Cgroup: "/a", UsageBytes: b(2 * gib), Tasks: b(2)})), system(none, holders(oom.Holder{Cgroup: "/a", UsageBytes: b(2 * gib), Tasks: b(1)}))},
 		{"two tasks of a cgroup", codeHolder, " tasks", system(none, holders(oom.Holder{Cgroup: "/a", UsageBytes: b(2 * gib), Tasks: b(2)})), system(none, holders(oom.Holder{Cgroup: "/a", UsageBytes: b(2 * gib), Tasks: b(1)}))},
