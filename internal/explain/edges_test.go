@@ -476,6 +476,14 @@ func TestSwapoffStacks(t *testing.T) {
 	}
 }
 
+// oldLists is the cut log of a kernel before 2.6.28, with so much in slab and on the LRU lists.
+func oldLists(slab, lists uint64, changes ...change) *oom.Record {
+	return system(append([]change{swap(0, 0), fromLog, func(r *oom.Record) {
+		r.Incomplete, r.Victim.AnonRSSBytes = oom.Some(true), size{}
+		r.Memory.Stat = oom.Stats{{Name: "active_bytes", Bytes: lists}, {Name: "inactive_bytes"}, {Name: "slab_bytes", Bytes: slab}}
+	}}, changes...)...)
+}
+
 func usedSwap(v uint64) change { return func(r *oom.Record) { r.Limit.SwapUsageBytes = b(v) } }
 
 // cachedMost has free swap, little anonymous memory, and so much page cache.
@@ -644,6 +652,11 @@ func systemEdges() []edge {
 		{"zram, where free swap is not known", "", "what zram or zswap holds", missing(noFree), missing(free)},
 		{"zram, where swap is not known", "", "what zram or zswap holds", missing(noFree), missing(noTotal)},
 		{"a site without a function", codeMemoryMissing, `; "drivers/x.c:1 [x]" allocated 2 GiB`, missing(site("drivers/x.c:1 [x]", 2*gib)), missing(site("drivers/x.c:1 [x] func:y", 2*gib))},
+		{"an old kernel's slab", verdict, "memory_kernel, unsure", oldLists(2*gib, gib), oldLists(2*gib, 2*gib)},
+		{"an old kernel's slab, and its lists", verdict, codeMemoryKernel, oldLists(1700*mib, 1500*mib), oldLists(1700*mib, 1900*mib)},
+		{"an old kernel's slab, as a doubt", "", "the log lacks what held it", oldLists(200*mib, 3*gib, func(r *oom.Record) { r.Memory.TotalBytes = size{} }), oldLists(200*mib, 3*gib)},
+		{"an old kernel's lists of one kind alone", "", "the log lacks what held it", oldLists(200*mib, 3*gib, func(r *oom.Record) { without(r, "active_bytes") }), oldLists(200*mib, 3*gib)},
+		{"what an old kernel does not count", verdict, "memory_missing, unsure", oldLists(200*mib, gib), oldLists(200*mib, 3*gib)},
 		{"hardly any RAM is for use", verdict, "memory_balloon, sure", missing(stat(oom.StatReserved, 36*gib)), missing(stat(oom.StatReserved, 36*gib-1))},
 		{"the same in words", "", "no free memory: all but 4 GiB of 40 GiB of the RAM is not for use: reserved at boot", missing(stat(oom.StatReserved, 36*gib)), missing(stat(oom.StatReserved, 36*gib-1))},
 		{"hardly any, of what is not known", codeMemoryBalloon, "", missing(stat(oom.StatReserved, 36*gib)), missing(stat(oom.StatReserved, 36*gib), func(r *oom.Record) { r.Memory.TotalBytes = size{} })},

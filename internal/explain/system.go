@@ -119,7 +119,7 @@ func (e *explanation) cacheLeft() {
 		doubt = "kernel memory that reclaim was too slow to drop, or that is in use: " + sizeText(e.droppable.Value) + " counts as reclaimable"
 	case dominates(e.elsewhere.Value, e.total.Value, e.lruAnon) && !ratio(max(e.victim.AnonRSSBytes.Value, e.tasksAnon()), e.nodes.Value, 1, 2):
 		doubt = "memory that swap cannot take: " + sizeText(e.elsewhere.Value) + " is in no statistic, on these nodes or on others"
-	case dominates(add(e.kernelFixed.Value, e.missing.Value), e.total.Value, e.lruAnon):
+	case dominates(add(e.kernelFixed.Value, e.missing.Value), e.total.Value, e.swappableMost()):
 		doubt = sprintf("memory that swap cannot take: %s is the kernel's, and %s in no statistic", sizeText(e.kernelFixed.Value), sizeText(e.missing.Value))
 	default:
 		return
@@ -280,7 +280,7 @@ func (e *explanation) kernelHolds() {
 	}
 	e.add(finding{code: codeMemoryKernel, text: text + e.allocated(e.kernelSite()), lead: e.shortage() + ": " + texts[0],
 		aside:   strings.Join(asides, "; "),
-		settles: dominates(kernel, total, e.lruAnon),
+		settles: dominates(kernel, total, e.swappableMost()),
 		doubt:   when(!first(e.memory.Stat, oom.StatSlabUnrecl).Known, "slab that can be dropped: this kernel counts it with the rest")})
 }
 
@@ -300,7 +300,7 @@ func (e *explanation) nothingCounts() {
 	if !ratio(m, total, 1, 4) {
 		return
 	}
-	if !dominates(m, total, e.lruAnon) {
+	if !dominates(m, total, e.swappableMost()) {
 		text := partText(m, total) + " is in no statistic of this record" + e.allocated(site)
 		e.add(finding{code: codeMemoryMissing, text: text + when(site == nil, ": it may be "+e.uncounted()), aside: text})
 		return
