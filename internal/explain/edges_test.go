@@ -563,6 +563,7 @@ func kubeletEdges() []edge {
 func systemEdges() []edge {
 	free, none := swap(2*gib, 2*gib), swap(0, 0)
 	noZones := func(r *oom.Record) { r.Memory.Zones = nil }
+	noRAM := func(r *oom.Record) { r.Memory.TotalBytes = size{} }
 	has := func(free, total size) change {
 		return func(r *oom.Record) { r.Memory.Zones, r.Memory.FreeBytes, r.Memory.TotalBytes = nil, free, total }
 	}
@@ -654,7 +655,8 @@ func systemEdges() []edge {
 		{"a site without a function", codeMemoryMissing, `; "drivers/x.c:1 [x]" allocated 2 GiB`, missing(site("drivers/x.c:1 [x]", 2*gib)), missing(site("drivers/x.c:1 [x] func:y", 2*gib))},
 		{"an old kernel's slab", verdict, "memory_kernel, unsure", oldLists(2*gib, gib), oldLists(2*gib, 2*gib)},
 		{"an old kernel's slab, and its lists", verdict, codeMemoryKernel, oldLists(1700*mib, 1500*mib), oldLists(1700*mib, 1900*mib)},
-		{"an old kernel's slab, as a doubt", "", "the log lacks what held it", oldLists(200*mib, 3*gib, func(r *oom.Record) { r.Memory.TotalBytes = size{} }), oldLists(200*mib, 3*gib)},
+		{"an old kernel's slab, of what is not known", "", "could also be memory that swap cannot take: 1.1 GiB is the kernel's, more than there is to swap", oldLists(gib+99*mib, gib, noRAM), oldLists(gib, gib, noRAM)},
+		{"slab, of what is not known", "", "is the kernel's, more than there is to swap", system(stat(oom.StatSlabUnrecl, 3*gib), noRAM), system(noRAM)},
 		{"an old kernel's lists of one kind alone", "", "the log lacks what held it", oldLists(200*mib, 3*gib, func(r *oom.Record) { without(r, "active_bytes") }), oldLists(200*mib, 3*gib)},
 		{"what an old kernel does not count", verdict, "memory_missing, unsure", oldLists(200*mib, gib), oldLists(200*mib, 3*gib)},
 		{"hardly any RAM is for use", verdict, "memory_balloon, sure", missing(stat(oom.StatReserved, 36*gib)), missing(stat(oom.StatReserved, 36*gib-1))},

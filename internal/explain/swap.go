@@ -59,7 +59,7 @@ func (e *explanation) swapMachine() string {
 // holdsUnknown: of a report that is cut, the part that says what held the memory is
 // missing.
 func (e *explanation) holdsUnknown() bool {
-	return !e.cgroup && e.rowsLost() && !e.lruAnon.Known && !all(e.total, e.lruBoth, e.kernelFixed).Known
+	return !e.cgroup && e.rowsLost() && !e.lruAnon.Known && !all(e.lruBoth, e.kernelFixed).Known
 }
 
 // besideSwap is what the state of swap adds to another verdict: to a system's only

@@ -121,6 +121,8 @@ func (e *explanation) cacheLeft() {
 		doubt = "memory that swap cannot take: " + sizeText(e.elsewhere.Value) + " is in no statistic, on these nodes or on others"
 	case dominates(add(e.kernelFixed.Value, e.missing.Value), e.total.Value, e.swappableMost()):
 		doubt = sprintf("memory that swap cannot take: %s is the kernel's, and %s in no statistic", sizeText(e.kernelFixed.Value), sizeText(e.missing.Value))
+	case !e.total.Known && e.swappableMost().Known && e.kernelFixed.Value > e.swappableMost().Value:
+		doubt = sprintf("memory that swap cannot take: %s is the kernel's, more than there is to swap", sizeText(e.kernelFixed.Value))
 	default:
 		return
 	}
