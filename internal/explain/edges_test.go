@@ -563,6 +563,11 @@ func kubeletEdges() []edge {
 func systemEdges() []edge {
 	free, none := swap(2*gib, 2*gib), swap(0, 0)
 	noZones := func(r *oom.Record) { r.Memory.Zones = nil }
+	leak := func(cache uint64, changes ...change) *oom.Record {
+		return system(append([]change{stat(oom.StatSlabUnrecl, 1200*mib), func(r *oom.Record) {
+			r.Memory.SlabCaches = []oom.SlabCache{{Name: "x", TotalBytes: b(cache)}}
+		}}, changes...)...)
+	}
 	noRAM := func(r *oom.Record) { r.Memory.TotalBytes = size{} }
 	has := func(free, total size) change {
 		return func(r *oom.Record) { r.Memory.Zones, r.Memory.FreeBytes, r.Memory.TotalBytes = nil, free, total }
@@ -653,6 +658,9 @@ func systemEdges() []edge {
 		{"zram, where free swap is not known", "", "what zram or zswap holds", missing(noFree), missing(free)},
 		{"zram, where swap is not known", "", "what zram or zswap holds", missing(noFree), missing(noTotal)},
 		{"a site without a function", codeMemoryMissing, `; "drivers/x.c:1 [x]" allocated 2 GiB`, missing(site("drivers/x.c:1 [x]", 2*gib)), missing(site("drivers/x.c:1 [x] func:y", 2*gib))},
+		{"the cache that is most of slab", "", "is kernel memory, which cannot be swapped (slab 1.2 GiB); the slab cache x holds 600 MiB", leak(600*mib+1), leak(600*mib)},
+		{"the same where the kernel's memory is the verdict", "", "the slab cache", leak(601*mib), leak(601*mib, noAnon...)},
+		{"a cache, but there is little slab", "", "the slab cache", leak(601*mib), leak(601*mib, stat(oom.StatSlabUnrecl, gib/2))},
 		{"an old kernel's slab", verdict, "memory_kernel, unsure", oldLists(2*gib, gib), oldLists(2*gib, 2*gib)},
 		{"an old kernel's slab, and its lists", verdict, codeMemoryKernel, oldLists(1700*mib, 1500*mib), oldLists(1700*mib, 1900*mib)},
 		{"an old kernel's slab, of what is not known", "", "could also be memory that swap cannot take: 1.1 GiB is the kernel's, more than there is to swap", oldLists(gib+99*mib, gib, noRAM), oldLists(gib, gib, noRAM)},

@@ -481,13 +481,24 @@ func (e *explanation) kernelDetail(whole uint64) string {
 // slabCaches names the three biggest caches.
 func (e *explanation) slabCaches() string {
 	caches := slices.Clone(e.memory.SlabCaches)
-	held := func(c oom.SlabCache) uint64 { return max(c.TotalBytes.Value, c.UsedBytes.Value) }
-	slices.SortStableFunc(caches, func(a, b oom.SlabCache) int { return cmp.Compare(held(b), held(a)) })
+	slices.SortStableFunc(caches, func(a, b oom.SlabCache) int { return cmp.Compare(cacheSize(b), cacheSize(a)) })
 	var words []string
 	for _, c := range caches[:min(len(caches), 3)] {
-		words = append(words, name(c.Name)+" "+sizeText(held(c)))
+		words = append(words, name(c.Name)+" "+sizeText(cacheSize(c)))
 	}
 	return when(len(words) > 0, ": "+strings.Join(words, ", "))
+}
+
+func cacheSize(c oom.SlabCache) uint64 { return max(c.TotalBytes.Value, c.UsedBytes.Value) }
+
+// mostOfSlab has the summary name the cache that is most of slab, if it has room.
+func (e *explanation) mostOfSlab(slab uint64) {
+	for _, c := range e.memory.SlabCaches {
+		if cacheSize(c) > slab/2 {
+			e.add(finding{code: codeMemoryKernel, aside: "the slab cache " + name(c.Name) + " holds " + sizeText(cacheSize(c))})
+			return
+		}
+	}
 }
 
 // hugeShare: transparent huge pages are charged as a whole, even where a process

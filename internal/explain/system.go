@@ -284,6 +284,9 @@ func (e *explanation) kernelHolds() {
 		aside:   strings.Join(asides, "; "),
 		settles: dominates(kernel, total, e.swappableMost()),
 		doubt:   when(!first(e.memory.Stat, oom.StatSlabUnrecl).Known, "slab that can be dropped: this kernel counts it with the rest")})
+	if slab := first(e.memory.Stat, oom.StatSlabUnrecl).Value; e.cause() != codeMemoryKernel && slab > kernel/2 {
+		e.mostOfSlab(slab)
+	}
 }
 
 // biggestPart names the part that is most of the kernel's memory.
