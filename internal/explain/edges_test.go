@@ -668,7 +668,7 @@ func systemEdges() []edge {
 		{"an old kernel's lists of one kind alone", "", "the log lacks what held it", oldLists(200*mib, 3*gib, func(r *oom.Record) { without(r, "active_bytes") }), oldLists(200*mib, 3*gib)},
 		{"what an old kernel does not count", verdict, "memory_missing, unsure", oldLists(200*mib, gib), oldLists(200*mib, 3*gib)},
 		{"hardly any RAM is for use", verdict, "memory_balloon, sure", missing(stat(oom.StatReserved, 36*gib)), missing(stat(oom.StatReserved, 36*gib-1))},
-		{"the same in words", "", "no free memory: all but 4 GiB of 40 GiB of the RAM is not for use: reserved at boot", missing(stat(oom.StatReserved, 36*gib)), missing(stat(oom.StatReserved, 36*gib-1))},
+		{"the same in words", "", "no free memory: all but 4 GiB of 40 GiB of RAM is not for use: reserved at boot", missing(stat(oom.StatReserved, 36*gib)), missing(stat(oom.StatReserved, 36*gib-1))},
 		{"hardly any, of what is not known", codeMemoryBalloon, "", missing(stat(oom.StatReserved, 36*gib)), missing(stat(oom.StatReserved, 36*gib), func(r *oom.Record) { r.Memory.TotalBytes = size{} })},
 		{"what shrank was not there at boot", codeMemoryBalloon, "is not for use", system(stat(oom.StatReserved, gib)), system(stat(oom.StatReserved, gib), shrunk)},
 		{"memory that was taken offline", codeMemoryBalloon, ": it was taken offline", system(shrunk, stat(oom.StatBalloon, 0)), system(shrunk)},
@@ -1091,6 +1091,7 @@ func holderEdges() []edge {
 		return system(append([]change{none, holders(oom.Holder{Comm: "x", UsageBytes: b(usage), Tasks: tasks})}, changes...)...)
 	}
 	noVictim := func(r *oom.Record) { r.Kind, r.Victim = oom.KindPanic, nil }
+	cut := func(r *oom.Record) { r.Source, r.Incomplete = oom.SourceKmsg, oom.Some(true) }
 	mapped := func(shmem size, all bool) change { // tasks that map 500 MiB of shared memory each
 		return func(r *oom.Record) {
 			if all {
@@ -1149,6 +1150,8 @@ func holderEdges() []edge {
 		{"the bigger of two holders", codeHolder, "a.service holds 2 GiB", system(none, holders(unit("a.service", 2*gib), unit("b.service", gib))), system(none, holders(unit("a.service", 2*gib), unit("b.service", 2*gib+1)))},
 		{"a name without its tasks", codeHolder, "x holds 2 GiB of 4 GiB", byName(size{}, 2*gib), byName(b(3), 2*gib)},
 		{"one task of a name, and no victim", codeHolder, "x holds 2 GiB", byName(b(1), 2*gib, noVictim), byName(b(2), 2*gib, noVictim)},
+		{"a victim whose row is lost is bigger than all of a name", codeHolder, "this process holds 3 GiB", byName(b(2), 3*gib-1, cut), byName(b(2), 3*gib, cut)},
+		{"a whole log has the victim's row", codeHolder, "this process holds 3 GiB", byName(b(2), 2*gib, cut), byName(b(2), 2*gib, fromLog)},
 		{"two tasks of a name, and one has it", codeHolder, "this process holds 2 GiB of 4 GiB", byName(b(2), 2*gib+mib, victimAnon(2*gib), pair(2*gib, mib, 100)), byName(b(2), 2*gib+mib, victimAnon(2*gib), pair(gib, gib+mib, 100))},
 		{"two tasks of a name, and another has it", codeHolder, "x (pid 7) holds 2 GiB of 4 GiB", byName(b(2), 2*gib+mib, victimAnon(mib), pair(2*gib, mib, 7)), byName(b(2), 2*gib+mib, victimAnon(mib), pair(gib, gib+mib, 7))},
 		{"two tasks of a name", codeHolder, "2 tasks named x hold", byName(b(2), 2*gib, pair(9*gib/5-1, gib/5, 7)), byName(b(2), 2*gib, pair(9*gib/5+1, gib/5, 7))},

@@ -439,11 +439,11 @@ func (e *explanation) ballooned() {
 	case !e.balloonIn && ratio(e.balloon.Value, add(total, e.balloon.Value), 1, 8):
 		texts = append(texts, sizeText(e.balloon.Value)+" more belongs to the hypervisor's balloon")
 	case len(texts) == 0 && ratio(reserved, add(total, reserved), 1, 8):
-		part := partText(reserved, add(total, reserved))
+		part := partText(reserved, add(total, reserved)) + " of the RAM"
 		if e.mostReserved() {
-			part = "all but " + sizeText(total) + " of " + sizeText(add(total, reserved))
+			part = "all but " + sizeText(total) + " of " + sizeText(add(total, reserved)) + " of RAM"
 		}
-		texts = append(texts, part+" of the RAM is not for use: reserved at boot (crashkernel=, firmware, KASAN), or taken by a balloon of the hypervisor")
+		texts = append(texts, part+" is not for use: reserved at boot (crashkernel=, firmware, KASAN), or taken by a balloon of the hypervisor")
 	}
 	if len(texts) == 0 {
 		return

@@ -127,7 +127,9 @@ func (e *explanation) holder() {
 	if h := e.biggestOwner(); h.bytes > 0 && e.cgroup && (h.victim || h.bytes > whole.Value) {
 		return // the verdict names the victim; and no more than the limit is charged
 	} else if h.bytes > 0 && !h.victim {
-		best = h
+		if !e.rowsLost() || h.bytes >= best.bytes { // a log that is cut may lack the victim's row
+			best = h
+		}
 	} else if g := e.biggestGroup(); g.bytes > best.bytes {
 		best = g
 	}
