@@ -351,6 +351,7 @@ func TestKernelHints(t *testing.T) {
 }
 
 func swapEdges() []edge {
+	noState := func(r *oom.Record) { r.Memory.SwapTotalBytes, r.Memory.SwapFreeBytes = size{}, size{} }
 	free := swap(2*gib, 2*gib)
 	lateUnknown := func(r *oom.Record) {
 		late(0)(r)
@@ -446,6 +447,12 @@ func swapEdges() []edge {
 		{"page cache is the verdict", verdict, "memory_free_low, unsure", cachedMost(1600 * mib), cachedMost(1600*mib - 1)},
 		{"more anonymous memory than cache", verdict, codeMemoryLow, cachedMost(1600 * mib), cachedMost(1600*mib, stat(oom.StatActiveAnon, 1600*mib))},
 		{"page cache, perhaps of other nodes", verdict, codeMemoryLow, cachedMost(1600 * mib), cachedMost(1600*mib, func(r *oom.Record) { r.Scope = oom.ScopeCpuset })},
+		{"page cache, and no swap", "", "page cache that reclaim did not drop; this process", cachedMost(1600*mib, swap(0, 0)), cachedMost(1600*mib-1, swap(0, 0))},
+		{"page cache, and swap in any state", verdict, "memory_free_low, unsure", cachedMost(1600*mib, swap(gib, 0)), cachedMost(1600*mib-1, swap(gib, 0))},
+		{"page cache, and swap in a state that is not known", "", "page cache that reclaim did not drop", cachedMost(1600*mib, noState), cachedMost(1600*mib-1, noState)},
+		{"page cache, and SysRq-f", "", "page cache that reclaim did not drop", cachedMost(1600 * mib), cachedMost(1600*mib, func(r *oom.Record) { r.Sysrq = oom.Some(true) })},
+		{"page cache while swap is turned off", verdict, codeSwapoff, cachedMost(1600*mib, stack("try_to_unuse+0x1")), cachedMost(1600*mib)},
+		{"page cache that memory.min keeps", verdict, codeMemoryLow, cachedMost(1600*mib, protectedBy(999*mib)), cachedMost(1600*mib, protectedBy(2*gib))},
 		{"a quarter of page cache is a doubt", "", "(could also be page cache that reclaim was too slow to drop: 1000 MiB of it is left; or slow swapping", cachedMost(1000 * mib), cachedMost(1000*mib - 1)},
 		{"why swap was not used, without a victim", "", "(could also be slow swapping or pages pinned by a device)", system(free, noVictim), system(free, func(r *oom.Record) { r.Victim.Cgroup = "/x" })},
 		{"swappiness where nothing explains it", codeSwapUnexplained, "2 GiB free, vm.swappiness 60", system(free), system(free, func(r *oom.Record) { r.Memory.Swappiness = unknown })},
@@ -990,6 +997,7 @@ func zoneEdges() []edge {
 		{"no block of the order, and page cache", verdict, "memory_fragmented, unsure", lacking(0, cache), lacking(0, cached(1000*mib-1))},
 		{"the same in words, with cache", "", "no block of order 2 or higher that the request may take is free, though 1000 MiB of 3.9 GiB (25 %) is page cache (could also be", lacking(0, cache), lacking(mib, idle)},
 		{"page cache that has to be written", codeMemoryFragments, "", lacking(0, cache), lacking(0, cache, stat(oom.StatFileDirty, mib))},
+		{"page cache that memory.min keeps, and no block", codeMemoryFragments, "", lacking(0, cache), lacking(0, cache, protectedBy(1000*mib))},
 		{"page cache, perhaps of other nodes", codeMemoryFragments, "", lacking(0, cache), lacking(0, cache, func(r *oom.Record) { r.Scope = oom.ScopeCpuset })},
 		{"page cache, and a single page", codeMemoryFragments, "", lacking(0, cache), lacking(0, cache, order(oom.Some(int32(0))))},
 		{"page cache, and blocks for atomic requests", codeMemoryFragments, "", lacking(0, cache, types("U", "U", "H")), lacking(0, cache, types("U", "U", "UH"))},

@@ -297,8 +297,6 @@ func (e *explanation) swapUnusedSystem() string {
 		e.unsure(code, "another cause: most of what could be swapped is not this process's")
 	case e.noBlocksOverMin():
 		code = codeMemoryFragments
-	case e.cacheMost():
-		code = codeMemoryLow
 	default:
 		code = e.swapBusy()
 	}
@@ -306,18 +304,6 @@ func (e *explanation) swapUnusedSystem() string {
 		e.unsure(code, "another state of swap: it was read after the kill")
 	}
 	return code
-}
-
-// cacheMost: with most of the memory in page cache, and more than there is to swap, it is reclaim
-// of the cache that failed.
-func (e *explanation) cacheMost() bool {
-	f := e.get(codeMemoryLow)
-	if f == nil || e.nodesOnly() || !dominates(e.lruFile.Value, e.total.Value, e.lruAnon) {
-		return false
-	}
-	f.lead = e.shortage() + ": " + partText(e.lruFile.Value, e.total.Value) + " is page cache that reclaim did not drop"
-	f.doubt = "cache that was read in again at once, or that a file system holds"
-	return true
 }
 
 // swapRefused looks for what the victim's cgroups may not swap. The machine's

@@ -75,6 +75,8 @@ func (e *explanation) systemSwap() {
 		e.isolated()
 	}
 	switch {
+	case code != codeSwapoff && e.cacheMost():
+		code = codeMemoryLow
 	case code == codeSwapIdle && !e.settled():
 		code = e.swapUnusedSystem()
 	case code == swapNearlyFull:
@@ -91,6 +93,24 @@ func (e *explanation) systemSwap() {
 	e.settle(code)
 	e.freeUnused()
 	e.cacheLeft()
+}
+
+// cacheMost: with most of the memory in page cache, and more than there is to swap, it is reclaim
+// of the cache that failed, whatever the state of swap.
+func (e *explanation) cacheMost() bool {
+	f := e.get(codeMemoryLow)
+	if e.settled() || e.sysrq || e.nodesOnly() || f == nil || ratio(e.minKept, e.total.Value, 1, 4) ||
+		!dominates(e.lruFile.Value, e.total.Value, e.lruAnon) {
+		return false
+	}
+	f.lead = e.shortage() + ": " + partText(e.lruFile.Value, e.total.Value) + " is page cache that reclaim did not drop"
+	f.doubt = "cache that was read in again at once, or that a file system holds"
+	for _, code := range [...]string{codeSwapNone, codeSwapFull} {
+		if swap := e.get(code); swap != nil {
+			swap.aside = ""
+		}
+	}
+	return true
 }
 
 // isolated: a task in direct reclaim takes pages off the lists while it writes them out, 32 or as
