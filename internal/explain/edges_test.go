@@ -450,6 +450,10 @@ func swapEdges() []edge {
 		{"page cache, and no swap", "", "page cache that reclaim did not drop; this process", cachedMost(1600*mib, swap(0, 0)), cachedMost(1600*mib-1, swap(0, 0))},
 		{"page cache, and swap in any state", verdict, "memory_free_low, unsure", cachedMost(1600*mib, swap(gib, 0)), cachedMost(1600*mib-1, swap(gib, 0))},
 		{"page cache, and swap in a state that is not known", "", "page cache that reclaim did not drop", cachedMost(1600*mib, noState), cachedMost(1600*mib-1, noState)},
+		{"page cache that is in no zone for the request", "", "page cache that reclaim did not drop", cachedMost(2500*mib, inZones(2400*mib, 1600*mib)), cachedMost(2500*mib, inZones(2400*mib, 1600*mib), cmaMask)},
+		{"page cache, more than the others can hold", "", "page cache that reclaim did not drop", cachedMost(2500*mib, inZones(900*mib, 3100*mib), cmaMask), cachedMost(2500*mib, inZones(901*mib, 3099*mib), cmaMask)},
+		{"page cache, and what the others can hold is not known", "", "page cache that reclaim did not drop", cachedMost(2500*mib, inZones(0, 3100*mib)), cachedMost(2500*mib, inZones(0, 0), cmaMask)},
+		{"page cache in other zones is a doubt", "", "(could also be a shortage of the zones that the request may use: the others may hold the page cache (1 GiB)", cachedMost(gib, swap(0, 0), inZones(1025*mib, 2975*mib), cmaMask), cachedMost(gib, swap(0, 0), inZones(24*mib, 3976*mib), cmaMask)},
 		{"page cache, and SysRq-f", "", "page cache that reclaim did not drop", cachedMost(1600 * mib), cachedMost(1600*mib, func(r *oom.Record) { r.Sysrq = oom.Some(true) })},
 		{"page cache while swap is turned off", verdict, codeSwapoff, cachedMost(1600*mib, stack("try_to_unuse+0x1")), cachedMost(1600 * mib)},
 		{"page cache that memory.min keeps", verdict, codeMemoryLow, cachedMost(1600*mib, protectedBy(999*mib)), cachedMost(1600*mib, protectedBy(2*gib))},
@@ -489,6 +493,16 @@ func oldLists(slab, lists uint64, changes ...change) *oom.Record {
 		r.Incomplete, r.Victim.AnonRSSBytes = oom.Some(true), size{}
 		r.Memory.Stat = oom.Stats{{Name: "active_bytes", Bytes: lists}, {Name: "inactive_bytes"}, {Name: "slab_bytes", Bytes: slab}}
 	}}, changes...)...)
+}
+
+// inZones has a zone for what can move alone, and one for all.
+func inZones(movable, normal uint64) change {
+	return func(r *oom.Record) {
+		for i, managed := range []uint64{movable, normal} {
+			z := &r.Memory.Zones[i]
+			z.Zone, z.ManagedBytes = []string{"Movable", "Normal"}[i], size{Value: managed, Known: managed > 0}
+		}
+	}
 }
 
 func usedSwap(v uint64) change { return func(r *oom.Record) { r.Limit.SwapUsageBytes = b(v) } }

@@ -95,12 +95,26 @@ func (e *explanation) systemSwap() {
 	e.cacheLeft()
 }
 
+// usableCache is the page cache that must be in zones that the request may use: what the others
+// cannot hold.
+func (e *explanation) usableCache() uint64 {
+	z, others := &e.held, uint64(0)
+	switch {
+	case z.n == 0:
+	case !z.noManaged:
+		others = sub(e.total.Value, z.managed)
+	case z.n < len(e.memory.Zones):
+		others = e.total.Value
+	}
+	return sub(e.lruFile.Value, others)
+}
+
 // cacheMost: with most of the memory in page cache, and more than there is to swap, it is reclaim
 // of the cache that failed, whatever the state of swap.
 func (e *explanation) cacheMost() bool {
 	f := e.get(codeMemoryLow)
 	if e.settled() || e.sysrq || e.nodesOnly() || f == nil || ratio(e.minKept, e.total.Value, 1, 4) ||
-		!dominates(e.lruFile.Value, e.total.Value, e.lruAnon) {
+		!dominates(e.usableCache(), e.total.Value, e.lruAnon) {
 		return false
 	}
 	f.lead = e.shortage() + ": " + partText(e.lruFile.Value, e.total.Value) + " is page cache that reclaim did not drop"
@@ -135,6 +149,9 @@ func (e *explanation) cacheLeft() {
 		doubt = "another cause: what the record counts is more than the machine has"
 	case ratio(e.lruFile.Value, e.total.Value, 1, 4):
 		doubt = "page cache that reclaim was too slow to drop: " + sizeText(e.lruFile.Value) + " of it is left"
+		if !ratio(e.usableCache(), e.total.Value, 1, 4) {
+			doubt = "a shortage of the zones that the request may use: the others may hold the page cache (" + sizeText(e.lruFile.Value) + ")"
+		}
 	case ratio(e.droppable.Value, e.total.Value, 1, 4):
 		doubt = "kernel memory that reclaim was too slow to drop, or that is in use: " + sizeText(e.droppable.Value) + " counts as reclaimable"
 	case dominates(e.elsewhere.Value, e.total.Value, e.lruAnon) && !ratio(max(e.victim.AnonRSSBytes.Value, e.tasksAnon()), e.nodes.Value, 1, 2):

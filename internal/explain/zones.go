@@ -420,7 +420,7 @@ func (e *explanation) noBlocks(before, after, doubt string) bool {
 
 // noBlocksCached: a quarter of the memory is page cache that need not be written first, nor is protected.
 func (e *explanation) noBlocksCached() {
-	if ratio(sub(e.lruFile.Value, add(e.fileDirty.Value, e.minKept)), e.total.Value, 1, 4) {
+	if ratio(sub(e.usableCache(), add(e.fileDirty.Value, e.minKept)), e.total.Value, 1, 4) {
 		e.noBlocks("", " is free, though "+partText(e.lruFile.Value, e.total.Value)+" is page cache", "page cache that reclaim was too slow to drop")
 	}
 }
