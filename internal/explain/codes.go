@@ -132,7 +132,7 @@ func Codes() []Code {
 		{codeKubeletRequest, "kubelet gives no swap to a container with this memory request", ""},
 		{codeKubeletLimited, "kubelet's LimitedSwap set the size of the swap share", ""},
 		{codeKubeletUnsure, "kubelet forbids the pod to swap, by a rule that the record does not show", ""},
-		{codeMemoryLow, "the machine has no free memory above its watermarks", checkSwap},
+		{codeMemoryLow, "the machine has no free memory above its watermarks", checkSwap + "; grep -E 'dirty|writeback|refault_file' /proc/vmstat"},
 		{codeNotShort, "memory was free above the watermarks: the machine was not short of it", "trigger.kernel_stack: a page fault may fail for want of a cgroup's charge or in a driver; dmesg just before"},
 		{codeMinTTL, "kswapd asked for the kill: min_ttl_ms keeps what was used lately from reclaim", "cat /sys/kernel/mm/lru_gen/min_ttl_ms"},
 		{codeMemoryKernel, "much memory is the kernel's: as a verdict, most, and swap cannot take it", "slabtop -o; grep -E 'SUnreclaim|KernelStack|PageTables|Percpu' /proc/meminfo"},

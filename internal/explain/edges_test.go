@@ -351,6 +351,7 @@ func TestKernelHints(t *testing.T) {
 }
 
 func swapEdges() []edge {
+	noState := func(r *oom.Record) { r.Memory.SwapTotalBytes, r.Memory.SwapFreeBytes = size{}, size{} }
 	free := swap(2*gib, 2*gib)
 	lateUnknown := func(r *oom.Record) {
 		late(0)(r)
@@ -434,6 +435,29 @@ func swapEdges() []edge {
 		{"locked memory, at a swappiness of 0", "", "could also be memory that is mlocked", system(free, swappinessZero, lruGen(true), noStats, noLocked), system(free, swappinessZero, lruGen(true), noStats)},
 		{"locked memory is counted", "", "could also be memory that is mlocked", system(free, swappinessZero, lruGen(true), noStats, noLocked), system(free, swappinessZero, lruGen(true), noLocked)},
 		{"a whole log without statistics", "", "could also be memory that swap could not have taken", system(swap(0, 0), fromLog, noStats, func(r *oom.Record) { r.Incomplete = oom.Some(true) }), system(swap(0, 0), fromLog, noStats)},
+		{"swap that is in use", "", "free) did not take more, for a reason", system(swap(2*gib, gib)), system(swap(2*gib, 2*gib-20*mib))},
+		{"swap that is in use, as a reason", codeSwapUnexplained, "why it did not take more: 1 GiB free", system(swap(2*gib, gib)), system(swap(2*gib, 2*gib-20*mib))},
+		{"the percentage is the process's own", "", "92 % of it anonymous memory of this process", limited(victimAnon(235 * mib)), limited(victimAnon(251 * mib))},
+		{"and that of all where it is not", "", "98 % of it anonymous memory;", limited(victimAnon(225 * mib)), limited()},
+		{"a cgroup's swap that is in use", codeSwapUnexplained, "swap was free", limited(), limited(swap(0, 0))},
+		{"the same in the summary", "", "the record does not show why it did not take more", limited(usedSwap(90 * mib)), limited(usedSwap(mib))},
+		{"a cgroup's swap that is in use, and swappiness 0", "", "swap did not take more because swappiness is 0", limited(usedSwap(90*mib), swappinessZero), limited(usedSwap(mib), swappinessZero)},
+		{"swap that is in use, and swappiness 0", "", "free) did not take more because vm.swappiness is 0", system(swap(2*gib, gib), swappinessZero), system(free, swappinessZero)},
+		{"page cache beside swap", "", "no free memory: 1.6 GiB of 3.9 GiB (40 %) is page cache that reclaim did not drop; this process holds 3 GiB of 3.9 GiB (could also be cache", cachedMost(1600 * mib), cachedMost(1600*mib - 1)},
+		{"page cache is the verdict", verdict, "memory_free_low, unsure", cachedMost(1600 * mib), cachedMost(1600*mib - 1)},
+		{"more anonymous memory than cache", verdict, codeMemoryLow, cachedMost(1600 * mib), cachedMost(1600*mib, stat(oom.StatActiveAnon, 1600*mib))},
+		{"page cache, perhaps of other nodes", verdict, codeMemoryLow, cachedMost(1600 * mib), cachedMost(1600*mib, func(r *oom.Record) { r.Scope = oom.ScopeCpuset })},
+		{"page cache, and no swap", "", "page cache that reclaim did not drop; this process", cachedMost(1600*mib, swap(0, 0)), cachedMost(1600*mib-1, swap(0, 0))},
+		{"page cache, and swap in any state", verdict, "memory_free_low, unsure", cachedMost(1600*mib, swap(gib, 0)), cachedMost(1600*mib-1, swap(gib, 0))},
+		{"page cache, and swap in a state that is not known", "", "page cache that reclaim did not drop", cachedMost(1600*mib, noState), cachedMost(1600*mib-1, noState)},
+		{"page cache that is in no zone for the request", "", "page cache that reclaim did not drop", cachedMost(2500*mib, inZones(2400*mib, 1600*mib)), cachedMost(2500*mib, inZones(2400*mib, 1600*mib), cmaMask)},
+		{"page cache, more than the others can hold", "", "page cache that reclaim did not drop", cachedMost(2500*mib, inZones(900*mib, 3100*mib), cmaMask), cachedMost(2500*mib, inZones(901*mib, 3099*mib), cmaMask)},
+		{"page cache, and what the others can hold is not known", "", "page cache that reclaim did not drop", cachedMost(2500*mib, inZones(0, 3100*mib)), cachedMost(2500*mib, inZones(0, 0), cmaMask)},
+		{"page cache in other zones is a doubt", "", "(could also be a shortage of the zones that the request may use: the others may hold the page cache (1 GiB)", cachedMost(gib, swap(0, 0), inZones(1025*mib, 2975*mib), cmaMask), cachedMost(gib, swap(0, 0), inZones(24*mib, 3976*mib), cmaMask)},
+		{"page cache, and SysRq-f", "", "page cache that reclaim did not drop", cachedMost(1600 * mib), cachedMost(1600*mib, func(r *oom.Record) { r.Sysrq = oom.Some(true) })},
+		{"page cache while swap is turned off", verdict, codeSwapoff, cachedMost(1600*mib, stack("try_to_unuse+0x1")), cachedMost(1600 * mib)},
+		{"page cache that memory.min keeps", verdict, codeMemoryLow, cachedMost(1600*mib, protectedBy(999*mib)), cachedMost(1600*mib, protectedBy(2*gib))},
+		{"a quarter of page cache is a doubt", "", "(could also be page cache that reclaim was too slow to drop: 1000 MiB of it is left; or slow swapping", cachedMost(1000 * mib), cachedMost(1000*mib - 1)},
 		{"why swap was not used, without a victim", "", "(could also be slow swapping or pages pinned by a device)", system(free, noVictim), system(free, func(r *oom.Record) { r.Victim.Cgroup = "/x" })},
 		{"swappiness where nothing explains it", codeSwapUnexplained, "2 GiB free, vm.swappiness 60", system(free), system(free, func(r *oom.Record) { r.Memory.Swappiness = unknown })},
 	}
@@ -461,6 +485,31 @@ func TestSwapoffStacks(t *testing.T) {
 			t.Errorf("%s: %+v", n, w)
 		}
 	}
+}
+
+// oldLists is the cut log of a kernel before 2.6.28, with so much in slab and on the LRU lists.
+func oldLists(slab, lists uint64, changes ...change) *oom.Record {
+	return system(append([]change{swap(0, 0), fromLog, func(r *oom.Record) {
+		r.Incomplete, r.Victim.AnonRSSBytes = oom.Some(true), size{}
+		r.Memory.Stat = oom.Stats{{Name: "active_bytes", Bytes: lists}, {Name: "inactive_bytes"}, {Name: "slab_bytes", Bytes: slab}}
+	}}, changes...)...)
+}
+
+// inZones has a zone for what can move alone, and one for all.
+func inZones(movable, normal uint64) change {
+	return func(r *oom.Record) {
+		for i, managed := range []uint64{movable, normal} {
+			z := &r.Memory.Zones[i]
+			z.Zone, z.ManagedBytes = []string{"Movable", "Normal"}[i], size{Value: managed, Known: managed > 0}
+		}
+	}
+}
+
+func usedSwap(v uint64) change { return func(r *oom.Record) { r.Limit.SwapUsageBytes = b(v) } }
+
+// cachedMost has free swap, little anonymous memory, and so much page cache.
+func cachedMost(v uint64, changes ...change) *oom.Record {
+	return system(append([]change{swap(2*gib, 2*gib-20*mib), stat(oom.StatActiveAnon, 0), stat(oom.StatInactiveAnon, 900*mib), stat(oom.StatUnevictable, 900*mib), cached(v)}, changes...)...)
 }
 
 func lockedEdges() []edge {
@@ -535,6 +584,12 @@ func kubeletEdges() []edge {
 func systemEdges() []edge {
 	free, none := swap(2*gib, 2*gib), swap(0, 0)
 	noZones := func(r *oom.Record) { r.Memory.Zones = nil }
+	leak := func(cache uint64, changes ...change) *oom.Record {
+		return system(append([]change{stat(oom.StatSlabUnrecl, 1200*mib), func(r *oom.Record) {
+			r.Memory.SlabCaches = []oom.SlabCache{{Name: "x", TotalBytes: b(cache)}}
+		}}, changes...)...)
+	}
+	noRAM := func(r *oom.Record) { r.Memory.TotalBytes = size{} }
 	has := func(free, total size) change {
 		return func(r *oom.Record) { r.Memory.Zones, r.Memory.FreeBytes, r.Memory.TotalBytes = nil, free, total }
 	}
@@ -624,6 +679,18 @@ func systemEdges() []edge {
 		{"zram, where free swap is not known", "", "what zram or zswap holds", missing(noFree), missing(free)},
 		{"zram, where swap is not known", "", "what zram or zswap holds", missing(noFree), missing(noTotal)},
 		{"a site without a function", codeMemoryMissing, `; "drivers/x.c:1 [x]" allocated 2 GiB`, missing(site("drivers/x.c:1 [x]", 2*gib)), missing(site("drivers/x.c:1 [x] func:y", 2*gib))},
+		{"the cache that is most of slab", "", "is kernel memory, which cannot be swapped (slab 1.2 GiB); the slab cache x holds 600 MiB", leak(600*mib + 1), leak(600 * mib)},
+		{"the same where the kernel's memory is the verdict", "", "the slab cache", leak(601 * mib), leak(601*mib, noAnon...)},
+		{"a cache, but there is little slab", "", "the slab cache", leak(601 * mib), leak(601*mib, stat(oom.StatSlabUnrecl, gib/2))},
+		{"an old kernel's slab", verdict, "memory_kernel, unsure", oldLists(2*gib, gib), oldLists(2*gib, 2*gib)},
+		{"an old kernel's slab, and its lists", verdict, codeMemoryKernel, oldLists(1700*mib, 1500*mib), oldLists(1700*mib, 1900*mib)},
+		{"an old kernel's slab, of what is not known", "", "could also be memory that swap cannot take: 1.1 GiB is the kernel's, more than there is to swap", oldLists(gib+99*mib, gib, noRAM), oldLists(gib, gib, noRAM)},
+		{"slab, of what is not known", "", "is the kernel's, more than there is to swap", system(stat(oom.StatSlabUnrecl, 3*gib), noRAM), system(noRAM)},
+		{"an old kernel's lists of one kind alone", "", "the log lacks what held it", oldLists(200*mib, 3*gib, func(r *oom.Record) { without(r, "active_bytes") }), oldLists(200*mib, 3*gib)},
+		{"what an old kernel does not count", verdict, "memory_missing, unsure", oldLists(200*mib, gib), oldLists(200*mib, 3*gib)},
+		{"hardly any RAM is for use", verdict, "memory_balloon, sure", missing(stat(oom.StatReserved, 36*gib)), missing(stat(oom.StatReserved, 36*gib-1))},
+		{"the same in words", "", "no free memory: all but 4 GiB of 40 GiB of RAM is not for use: reserved at boot", missing(stat(oom.StatReserved, 36*gib)), missing(stat(oom.StatReserved, 36*gib-1))},
+		{"hardly any, of what is not known", codeMemoryBalloon, "", missing(stat(oom.StatReserved, 36*gib)), missing(stat(oom.StatReserved, 36*gib), func(r *oom.Record) { r.Memory.TotalBytes = size{} })},
 		{"what shrank was not there at boot", codeMemoryBalloon, "is not for use", system(stat(oom.StatReserved, gib)), system(stat(oom.StatReserved, gib), shrunk)},
 		{"memory that was taken offline", codeMemoryBalloon, ": it was taken offline", system(shrunk, stat(oom.StatBalloon, 0)), system(shrunk)},
 		{"what took memory", codeMemoryBalloon, ": a balloon of the hypervisor took it, or it was taken offline", system(shrunk), system(shrunk, stat(oom.StatBalloon, 0))},
@@ -861,6 +928,23 @@ func zoneEdges() []edge {
 		return system(append([]change{none, fragmented(2, 400*mib, 102400-4*480, 0, 480)}, changes...)...)
 	}
 	flags := func(r *oom.Record) { r.Trigger.GFPFlags = []string{"GFP_KERNEL"} }
+	// lacking has so much free between the min mark of 20 MiB and the high one of 30 MiB.
+	lacking := func(n uint64, changes ...change) *oom.Record {
+		return system(append([]change{fragmented(2, 20*mib+n, 4096, 512, 0), cmaMask}, changes...)...)
+	}
+	idle, cache := swap(2*gib, gib), cached(1000*mib)
+	types := func(types ...string) change {
+		return func(r *oom.Record) {
+			r.Memory.Zones[0].FreeBlocks, r.Memory.Zones[0].FreeBlockTypes = []uint64{4096, 512, 256}, types
+		}
+	}
+	lower := func(free, managed, reserve uint64) change { // a zone with blocks, below its reserve
+		return func(r *oom.Record) {
+			z := zone(0, "DMA", free, mib, 2*mib)
+			z.ManagedBytes, z.LowmemReserveBytes, z.FreeBlocks = b(managed), []uint64{0, 0, reserve}, []uint64{0, 0, 512}
+			r.Memory.Zones = append(r.Memory.Zones, z)
+		}
+	}
 	rank := func(dma uint64) *oom.Record {
 		rec := lowMemory(0xd1)
 		rec.Trigger.Order, rec.Memory.Zones[0].FreeBytes = oom.Some(int32(1)), b(dma)
@@ -919,7 +1003,22 @@ func zoneEdges() []edge {
 		{"a high mark that is not known proves no room", codeNotShort, "", roomy(gib), roomy(gib, first(func(z *oom.Zone) { z.HighBytes = size{} }))},
 		{"one block will do since 4.4", verdict, "memory_fragmented, unsure", few(), few(fromLog)},
 		{"a log with names of flags is of 4.6 or newer", verdict, "memory_fragmented, unsure", few(fromLog, flags), few(fromLog)},
-		{"what is too little for an old kernel", codeMemoryFragments, "400 MiB is free, above the watermarks, but too little of it in blocks of order 2 or higher", few(fromLog), few()},
+		{"what is too little for an old kernel", codeMemoryFragments, "370 MiB is free above watermarks and reserves, but too little of it in blocks of order 2 or higher", few(fromLog), few()},
+		{"no block of the order, and swap is free", verdict, "memory_fragmented, unsure", lacking(mib, idle), lacking(0, idle)},
+		{"the same in words", "", "1 MiB is free above the min watermarks, but in no block of order 2 or higher that the request may take (could also be a shortage", lacking(mib, idle), lacking(0, idle)},
+		{"no block of the order, and nothing to reclaim", codeMemoryFragments, "", lacking(mib, idle), lacking(mib)},
+		{"no block of the order, and swap that is refused", codeMemoryFragments, "", lacking(mib, idle), lacking(mib, idle, swappinessZero)},
+		{"no block of the order, and page cache", verdict, "memory_fragmented, unsure", lacking(0, cache), lacking(0, cached(1000*mib-1))},
+		{"the same in words, with cache", "", "no block of order 2 or higher that the request may take is free, though 1000 MiB of 3.9 GiB (25 %) is page cache (could also be", lacking(0, cache), lacking(mib, idle)},
+		{"page cache that has to be written", codeMemoryFragments, "", lacking(0, cache), lacking(0, cache, stat(oom.StatFileDirty, mib))},
+		{"page cache that memory.min keeps, and no block", codeMemoryFragments, "", lacking(0, cache), lacking(0, cache, protectedBy(1000*mib))},
+		{"page cache, perhaps of other nodes", codeMemoryFragments, "", lacking(0, cache), lacking(0, cache, func(r *oom.Record) { r.Scope = oom.ScopeCpuset })},
+		{"page cache, and a single page", codeMemoryFragments, "", lacking(0, cache), lacking(0, cache, order(oom.Some(int32(0))))},
+		{"page cache, and blocks for atomic requests", codeMemoryFragments, "", lacking(0, cache, types("U", "U", "H")), lacking(0, cache, types("U", "U", "UH"))},
+		{"page cache, and blocks of CMA", codeMemoryFragments, "", lacking(0, cache, types("U", "U", "C")), lacking(0, cache, types("U", "U", "C"), lowMask(0x140dca))},
+		{"page cache, and too few blocks for an old kernel", codeMemoryFragments, "", lacking(0, cache, types(), fromLog), lacking(0, cache, types(), fromLog, flags)},
+		{"page cache, and no list of blocks", codeMemoryFragments, "", lacking(0, cache), lacking(0, cache, first(func(z *oom.Zone) { z.FreeBlocks = nil }))},
+		{"a reserve that keeps a whole zone", codeMemoryFragments, "", lacking(0, cache, lower(8*mib, 8*mib, 8*mib)), lacking(0, cache, lower(8*mib, 20*mib, 8*mib))},
 		{"a zone whose blocks are not known", codeMemoryFragments, "", few(), few(func(r *oom.Record) { r.Memory.Zones = append(r.Memory.Zones, zone(0, "DMA32", 300*mib, mib, 2*mib)) })},
 		{"a zone at its mark does not count", codeMemoryFragments, "", few(func(r *oom.Record) { r.Memory.Zones = append(r.Memory.Zones, zone(0, "DMA32", mib, mib, 2*mib)) }), few(func(r *oom.Record) { r.Memory.Zones = append(r.Memory.Zones, zone(0, "DMA32", 3*mib, mib, 2*mib)) })},
 		{"blocks of CMA serve what can move", codeNotShort, "", pages([]string{"U", "U", "C"}), pages([]string{"U", "U", "C"}, cmaMask)},
@@ -1014,6 +1113,7 @@ func holderEdges() []edge {
 		return system(append([]change{none, holders(oom.Holder{Comm: "x", UsageBytes: b(usage), Tasks: tasks})}, changes...)...)
 	}
 	noVictim := func(r *oom.Record) { r.Kind, r.Victim = oom.KindPanic, nil }
+	cut := func(r *oom.Record) { r.Source, r.Incomplete = oom.SourceKmsg, oom.Some(true) }
 	mapped := func(shmem size, all bool) change { // tasks that map 500 MiB of shared memory each
 		return func(r *oom.Record) {
 			if all {
@@ -1045,6 +1145,14 @@ func holderEdges() []edge {
 			victimAnon(mib)(r)
 		}
 	}
+	pair := func(a, b uint64, pid int32) change {
+		return func(r *oom.Record) {
+			for i, v := range []uint64{a, b} {
+				r.Candidates = append(r.Candidates, oom.Candidate{PID: oom.Some(pid + int32(i)), Comm: "x", RSSBytes: oom.Some(v)})
+			}
+			r.CandidatesTotal = oom.Some(uint64(2))
+		}
+	}
 	group2 := func(r *oom.Record) {
 		for range 4 {
 			r.Candidates = append(r.Candidates, oom.Candidate{Comm: "x", RSSBytes: b(300 * mib), Cgroup: "/other"})
@@ -1064,6 +1172,12 @@ func holderEdges() []edge {
 		{"the bigger of two holders", codeHolder, "a.service holds 2 GiB", system(none, holders(unit("a.service", 2*gib), unit("b.service", gib))), system(none, holders(unit("a.service", 2*gib), unit("b.service", 2*gib+1)))},
 		{"a name without its tasks", codeHolder, "x holds 2 GiB of 4 GiB", byName(size{}, 2*gib), byName(b(3), 2*gib)},
 		{"one task of a name, and no victim", codeHolder, "x holds 2 GiB", byName(b(1), 2*gib, noVictim), byName(b(2), 2*gib, noVictim)},
+		{"a victim whose row is lost is bigger than all of a name", codeHolder, "this process holds 3 GiB", byName(b(2), 3*gib-1, cut), byName(b(2), 3*gib, cut)},
+		{"a whole log has the victim's row", codeHolder, "this process holds 3 GiB", byName(b(2), 2*gib, cut), byName(b(2), 2*gib, fromLog)},
+		{"two tasks of a name, and one has it", codeHolder, "this process holds 2 GiB of 4 GiB", byName(b(2), 2*gib+mib, victimAnon(2*gib), pair(2*gib, mib, 100)), byName(b(2), 2*gib+mib, victimAnon(2*gib), pair(gib, gib+mib, 100))},
+		{"two tasks of a name, and another has it", codeHolder, "x (pid 7) holds 2 GiB of 4 GiB", byName(b(2), 2*gib+mib, victimAnon(mib), pair(2*gib, mib, 7)), byName(b(2), 2*gib+mib, victimAnon(mib), pair(gib, gib+mib, 7))},
+		{"two tasks of a name", codeHolder, "2 tasks named x hold", byName(b(2), 2*gib, pair(9*gib/5-1, gib/5, 7)), byName(b(2), 2*gib, pair(9*gib/5+1, gib/5, 7))},
+		{"tasks of a name without holders", codeHolder, "the tasks named x hold 2 GiB", system(none, victimAnon(mib), pair(9*gib/5-1, gib/5+1, 7)), system(none, victimAnon(mib), pair(9*gib/5+1, gib/5, 7))},
 		{"more than there is they share", codeHolder, "what they share", byName(b(3), 4*gib+1), byName(b(3), 4*gib)},
 		{"more than one task", codeHolder, " in 2 tasks", system(none, holders(oom.Holder{Cgroup: "/a", UsageBytes: b(2 * gib), Tasks: b(2)})), system(none, holders(oom.Holder{Cgroup: "/a", UsageBytes: b(2 * gib), Tasks: b(1)}))},
 		{"two tasks of a cgroup", codeHolder, " tasks", system(none, holders(oom.Holder{Cgroup: "/a", UsageBytes: b(2 * gib), Tasks: b(2)})), system(none, holders(oom.Holder{Cgroup: "/a", UsageBytes: b(2 * gib), Tasks: b(1)}))},

@@ -46,6 +46,7 @@ type facts struct {
 	swapLate                         bool // read after the kill
 	swapGiven                        size // of the victim's, taken off swapFree
 	lruAnon, lruFile                 size
+	lruBoth                          size // of kernels that do not tell the two
 	unevictable, mlocked             size
 	kernelFixed, missing             size
 	elsewhere                        size // missing, on whatever nodes
@@ -326,6 +327,7 @@ func (f *facts) gatherMemory() {
 		f.lruAnon = sum(f.lruAnon, f.isolatedAnon)
 	}
 	f.lruFile = all(first(st, oom.StatActiveFile), first(st, oom.StatInactiveFile))
+	f.lruBoth = all(first(st, "active_bytes"), first(st, "inactive_bytes"))
 	f.unevictable, f.mlocked = first(st, oom.StatUnevictable), first(st, oom.StatMlocked)
 	f.sysShmem = first(st, oom.StatShmem)
 	f.gatherWriteback(m)
@@ -334,6 +336,9 @@ func (f *facts) gatherMemory() {
 	f.gatherHuge(st)
 	f.leaveOut(f.gatherMissing(st))
 }
+
+// swappableMost is what is on the LRU lists of anonymous memory, or what is on both kinds: no less.
+func (f *facts) swappableMost() size { return cmp.Or(f.lruAnon, f.lruBoth) }
 
 // gatherKernel takes the kernel's own memory: what stays, and what it should drop by itself.
 func (f *facts) gatherKernel(st oom.Stats) {
@@ -365,7 +370,7 @@ func (f *facts) gatherKernel(st oom.Stats) {
 // total that deflate on OOM (virtio) or that can be told to (VMware): no adjust_managed_page_count
 // (mm/balloon_compaction.c). They are then what would be missing.
 func (f *facts) gatherMissing(st oom.Stats) (known size) {
-	known = all(f.free, f.lruAnon, f.lruFile, f.unevictable, f.kernelFixed, f.droppable)
+	known = all(f.free, cmp.Or(all(f.lruAnon, f.lruFile, f.unevictable), f.lruBoth), f.kernelFixed, f.droppable)
 	if !f.total.Known || !known.Known {
 		return known
 	}

@@ -94,4 +94,5 @@ func (e *explanation) slabInZones(z *zoneSum) {
 		f.doubt = "swapping of the rest that was too slow: " + sizeText(e.swapFree.Value) + " of swap is free"
 	}
 	e.add(f)
+	e.mostOfSlab(slab.Value)
 }

@@ -169,7 +169,7 @@ func newPairs() []pair {
 		{codeMemoryBalloon, "an inflated one", system(stat("balloon_pages_bytes", gib)), codeSwapFull, "a small one", system(stat("balloon_pages_bytes", 100*mib)), codeSwapFull},
 		{codeMemoryProtected, "the victim's cgroup", system(protect(2 * gib)), codeSwapFull, "a little of it", system(protect(200 * mib)), codeSwapFull},
 		{codeMemoryProtected, "half of it, and swap was free", system(idle, protect(2*gib)), codeMemoryProtected, "a little of it", system(idle, protect(200*mib)), codeSwapUnexplained},
-		{codeMemoryDirty, "a copy to a slow disk", system(idle, dirty(2*gib)), codeMemoryDirty, "cache that is clean", system(idle, dirty(0)), codeSwapUnexplained},
+		{codeMemoryDirty, "a copy to a slow disk", system(idle, dirty(2*gib)), codeMemoryDirty, "cache that is clean", system(idle, dirty(0)), codeMemoryLow},
 		{codeMinTTL, "its stack", system(kswapd, idle, stack("lru_gen_age_node+0x1", "balance_pgdat.isra.0+0x2")), codeMinTTL, "another's", system(kswapd, idle, stack("__alloc_pages_slowpath+0x1")), codeSwapUnexplained},
 		{codeMinTTL, "no stack, kswapd's request", system(kswapd, idle), codeMinTTL, "a page fault's", system(kswapd, idle, movableMask), codeSwapUnexplained},
 		{codeMinTTL, "its name", system(kswapd, idle), codeMinTTL, "another name", system(kswapd, idle, func(r *oom.Record) { r.Trigger.Comm = "kswapd0x" }), codeSwapUnexplained},

@@ -41,7 +41,7 @@ func (e *explanation) atLimit() {
 	if swappable.Known {
 		e.add(finding{code: codeSwapUnexplained,
 			text:  sprintf("swap was free and the cgroup may swap, yet %s of anonymous memory stayed: the record does not show why", sizeText(swappable.Value)),
-			aside: "swap was free, and the record does not show why it was not used"})
+			aside: "swap was free, and the record does not show why it " + e.notUsed()})
 	}
 }
 
@@ -286,8 +286,8 @@ func (e *explanation) limitKind() {
 		e.kindUnknown(whole.Value)
 		return
 	}
-	f := e.kindFinding(top, whole.Value)
-	f.lead = sprintf("%s, %s of it %s", e.limitUsedUp(), percentText(min(top.Value, whole.Value), whole.Value), f.lead)
+	f := e.kindFinding(top, whole.Value, " of it ")
+	f.lead = e.limitUsedUp() + ", " + f.lead
 	f.doubt, f.settles = e.kindDoubt(top, whole.Value), true
 	e.add(f)
 	e.otherKinds(kinds[:], top, whole.Value)
@@ -322,10 +322,10 @@ func (e *explanation) otherKinds(kinds []kindOf, top kindOf, whole uint64) {
 		if k == top || e.maybeShmem(k) || !ratio(sure, whole, 1, 4) {
 			continue
 		}
-		f := e.kindFinding(k, whole)
+		f := e.kindFinding(k, whole, " is ")
 		other := finding{code: codeLimitAlso, text: f.text}
 		if e.cause() == top.code {
-			other.aside = percentText(min(k.Value, whole), whole) + " is " + f.lead
+			other.aside = f.lead
 		}
 		e.add(other)
 	}
@@ -410,15 +410,17 @@ func (f *facts) tasksAnon() uint64 {
 }
 
 // kindFinding says the kind once as a reason and once, in few words, for the summary.
-func (e *explanation) kindFinding(k kindOf, whole uint64) finding {
-	words, more, after := "", "", ""
+func (e *explanation) kindFinding(k kindOf, whole uint64, verb string) finding {
+	words, more, after, share := "", "", "", k.Value
 	switch k.code {
 	case codeLimitAnon:
 		words = "anonymous memory"
 		own := e.victim.AnonRSSBytes.Value
 		more = when(own > 0, ", this process holds "+sizeText(own))
 		// 90 %: what is left are the small ones beside it, a shell or a pause.
-		after = when(e.group == nil && ratio(own, k.Value, 9, 10), " of this process")
+		if e.group == nil && ratio(own, k.Value, 9, 10) {
+			share, after = min(own, share), " of this process"
+		}
 	case codeLimitShmem:
 		words, more = "tmpfs and shared memory", ", which only swap could hold instead"
 		if e.heldByNoTask() {
@@ -443,7 +445,8 @@ func (e *explanation) kindFinding(k kindOf, whole uint64) finding {
 			more, after = ", most of it "+detail, " ("+detail+")"
 		}
 	}
-	return finding{code: k.code, text: words + ": " + partText(k.Value, whole) + more, lead: words + after}
+	return finding{code: k.code, text: words + ": " + partText(k.Value, whole) + more,
+		lead: percentText(min(share, whole), whole) + verb + words + after}
 }
 
 // kernelDetail names the biggest parts of the kernel's memory, worst first: those of
@@ -478,13 +481,24 @@ func (e *explanation) kernelDetail(whole uint64) string {
 // slabCaches names the three biggest caches.
 func (e *explanation) slabCaches() string {
 	caches := slices.Clone(e.memory.SlabCaches)
-	held := func(c oom.SlabCache) uint64 { return max(c.TotalBytes.Value, c.UsedBytes.Value) }
-	slices.SortStableFunc(caches, func(a, b oom.SlabCache) int { return cmp.Compare(held(b), held(a)) })
+	slices.SortStableFunc(caches, func(a, b oom.SlabCache) int { return cmp.Compare(cacheSize(b), cacheSize(a)) })
 	var words []string
 	for _, c := range caches[:min(len(caches), 3)] {
-		words = append(words, name(c.Name)+" "+sizeText(held(c)))
+		words = append(words, name(c.Name)+" "+sizeText(cacheSize(c)))
 	}
 	return when(len(words) > 0, ": "+strings.Join(words, ", "))
+}
+
+func cacheSize(c oom.SlabCache) uint64 { return max(c.TotalBytes.Value, c.UsedBytes.Value) }
+
+// mostOfSlab has the summary name the cache that is most of slab, if it has room.
+func (e *explanation) mostOfSlab(slab uint64) {
+	for _, c := range e.memory.SlabCaches {
+		if cacheSize(c) > slab/2 {
+			e.add(finding{code: codeMemoryKernel, aside: "the slab cache " + name(c.Name) + " holds " + sizeText(cacheSize(c))})
+			return
+		}
+	}
 }
 
 // hugeShare: transparent huge pages are charged as a whole, even where a process

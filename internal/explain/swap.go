@@ -59,7 +59,7 @@ func (e *explanation) swapMachine() string {
 // holdsUnknown: of a report that is cut, the part that says what held the memory is
 // missing.
 func (e *explanation) holdsUnknown() bool {
-	return !e.cgroup && e.rowsLost() && !e.lruAnon.Known
+	return !e.cgroup && e.rowsLost() && !e.lruAnon.Known && !all(e.lruBoth, e.kernelFixed).Known
 }
 
 // besideSwap is what the state of swap adds to another verdict: to a system's only
@@ -295,6 +295,8 @@ func (e *explanation) swapUnusedSystem() string {
 		code = codeSwapSwappiness
 	case code != "":
 		e.unsure(code, "another cause: most of what could be swapped is not this process's")
+	case e.noBlocksOverMin():
+		code = codeMemoryFragments
 	default:
 		code = e.swapBusy()
 	}
@@ -375,9 +377,9 @@ func (e *explanation) swappinessZero(unevictable, swappable size) bool {
 	if value != oom.Some(uint32(0)) {
 		return false
 	}
-	text, clause := "vm.swappiness is 0", "was not used because vm.swappiness is 0"
+	text, whose := "vm.swappiness is 0", "vm.swappiness is 0"
 	if own {
-		text, clause = "the cgroup's memory.swappiness is 0", "was not used because its cgroup's swappiness is 0"
+		text, whose = "the cgroup's memory.swappiness is 0", "its cgroup's swappiness is 0"
 	}
 	if swappable.Known {
 		text += ", so " + sizeText(swappable.Value) + " of anonymous memory stays in memory"
@@ -389,7 +391,8 @@ func (e *explanation) swappinessZero(unevictable, swappable size) bool {
 			text += "; yet with so little page cache the kernel swaps all the same (file_is_tiny)"
 		}
 	}
-	e.add(finding{code: codeSwapSwappiness, text: text, lead: e.outOfSwap(clause), aside: when(e.cgroup, "swap is not used because swappiness is 0"),
+	e.add(finding{code: codeSwapSwappiness, text: text, lead: e.outOfSwap(e.notUsed() + " because " + whose),
+		aside: when(e.cgroup, "swap "+e.notUsed()+" because swappiness is 0"),
 		doubt: e.swappinessDoubt(own, unevictable, swappable)})
 	return true
 }
@@ -447,13 +450,25 @@ func (e *explanation) swapBusy() string {
 		e.unsure(codeMemoryZram, "swapping that was too slow")
 		return codeMemoryZram
 	}
-	text := sprintf("swap was free, and the record does not show why it was not used: %s free", sizeText(e.swapFree.Value))
+	text := sprintf("swap was free, and the record does not show why it %s: %s free", e.notUsed(), sizeText(e.swapFree.Value))
 	if v := e.memory.Swappiness; v.Known {
 		text += sprintf(", vm.swappiness %d", v.Value)
 	}
 	e.add(finding{code: codeSwapUnexplained, text: text, doubt: e.swapGuesses(),
-		lead: e.outOfSwap("was not used, for a reason that is not in the record")})
+		lead: e.outOfSwap(e.notUsed() + ", for a reason that is not in the record")})
 	return codeSwapUnexplained
+}
+
+// notUsed is what free swap was, from 1 % in use on.
+func (e *explanation) notUsed() string {
+	whole := e.swapTotal
+	if e.cgroup {
+		whole = e.usage
+	}
+	if ratio(e.swapped(), whole.Value, 1, 100) {
+		return "did not take more"
+	}
+	return "was not used"
 }
 
 // swapGuesses are the causes that this record leaves open. The kernel's log has the limits of

@@ -14,6 +14,9 @@ func (e *explanation) system() {
 		e.zones()
 	}
 	e.faultFailed()
+	if e.mostReserved() {
+		e.ballooned() // whatever holds the rest
+	}
 	e.hugepages()
 	private := e.lruAnon // shmem is on these lists too
 	private.Value = sub(private.Value, e.sysShmem.Value)
@@ -29,6 +32,7 @@ func (e *explanation) system() {
 	e.constrained()
 	e.onlyCMA()
 	e.heldBack()
+	e.noBlocksCached()
 	e.systemSwap()
 	e.protectedRest()
 	e.grew()
@@ -71,6 +75,8 @@ func (e *explanation) systemSwap() {
 		e.isolated()
 	}
 	switch {
+	case code != codeSwapoff && e.cacheMost():
+		code = codeMemoryLow
 	case code == codeSwapIdle && !e.settled():
 		code = e.swapUnusedSystem()
 	case code == swapNearlyFull:
@@ -87,6 +93,38 @@ func (e *explanation) systemSwap() {
 	e.settle(code)
 	e.freeUnused()
 	e.cacheLeft()
+}
+
+// usableCache is the page cache that must be in zones that the request may use: what the others
+// cannot hold.
+func (e *explanation) usableCache() uint64 {
+	z, others := &e.held, uint64(0)
+	switch {
+	case z.n == 0:
+	case !z.noManaged:
+		others = sub(e.total.Value, z.managed)
+	case z.n < len(e.memory.Zones):
+		others = e.total.Value
+	}
+	return sub(e.lruFile.Value, others)
+}
+
+// cacheMost: with most of the memory in page cache, and more than there is to swap, it is reclaim
+// of the cache that failed, whatever the state of swap.
+func (e *explanation) cacheMost() bool {
+	f := e.get(codeMemoryLow)
+	if e.settled() || e.sysrq || e.nodesOnly() || f == nil || ratio(e.minKept, e.total.Value, 1, 4) ||
+		!dominates(e.usableCache(), e.total.Value, e.lruAnon) {
+		return false
+	}
+	f.lead = e.shortage() + ": " + partText(e.lruFile.Value, e.total.Value) + " is page cache that reclaim did not drop"
+	f.doubt = "cache that was read in again at once, or that a file system holds"
+	for _, code := range [...]string{codeSwapNone, codeSwapFull} {
+		if swap := e.get(code); swap != nil {
+			swap.aside = ""
+		}
+	}
+	return true
 }
 
 // isolated: a task in direct reclaim takes pages off the lists while it writes them out, 32 or as
@@ -111,18 +149,26 @@ func (e *explanation) cacheLeft() {
 		doubt = "another cause: what the record counts is more than the machine has"
 	case ratio(e.lruFile.Value, e.total.Value, 1, 4):
 		doubt = "page cache that reclaim was too slow to drop: " + sizeText(e.lruFile.Value) + " of it is left"
+		if !ratio(e.usableCache(), e.total.Value, 1, 4) {
+			doubt = "a shortage of the zones that the request may use: the others may hold the page cache (" + sizeText(e.lruFile.Value) + ")"
+		}
 	case ratio(e.droppable.Value, e.total.Value, 1, 4):
 		doubt = "kernel memory that reclaim was too slow to drop, or that is in use: " + sizeText(e.droppable.Value) + " counts as reclaimable"
 	case dominates(e.elsewhere.Value, e.total.Value, e.lruAnon) && !ratio(max(e.victim.AnonRSSBytes.Value, e.tasksAnon()), e.nodes.Value, 1, 2):
 		doubt = "memory that swap cannot take: " + sizeText(e.elsewhere.Value) + " is in no statistic, on these nodes or on others"
-	case dominates(add(e.kernelFixed.Value, e.missing.Value), e.total.Value, e.lruAnon):
+	case dominates(add(e.kernelFixed.Value, e.missing.Value), e.total.Value, e.swappableMost()):
 		doubt = sprintf("memory that swap cannot take: %s is the kernel's, and %s in no statistic", sizeText(e.kernelFixed.Value), sizeText(e.missing.Value))
+	case !e.total.Known && e.swappableMost().Known && e.kernelFixed.Value > e.swappableMost().Value:
+		doubt = sprintf("memory that swap cannot take: %s is the kernel's, more than there is to swap", sizeText(e.kernelFixed.Value))
 	default:
 		return
 	}
 	switch code := e.cause(); code {
 	case codeSwapNone, codeSwapFull, codeMemoryLow:
 		e.unsure(code, doubt)
+	case codeSwapUnexplained:
+		f := e.get(code)
+		f.doubt = doubt + "; or " + f.doubt
 	}
 }
 
@@ -273,8 +319,11 @@ func (e *explanation) kernelHolds() {
 	}
 	e.add(finding{code: codeMemoryKernel, text: text + e.allocated(e.kernelSite()), lead: e.shortage() + ": " + texts[0],
 		aside:   strings.Join(asides, "; "),
-		settles: dominates(kernel, total, e.lruAnon),
+		settles: dominates(kernel, total, e.swappableMost()),
 		doubt:   when(!first(e.memory.Stat, oom.StatSlabUnrecl).Known, "slab that can be dropped: this kernel counts it with the rest")})
+	if slab := first(e.memory.Stat, oom.StatSlabUnrecl).Value; e.cause() != codeMemoryKernel && slab > kernel/2 {
+		e.mostOfSlab(slab)
+	}
 }
 
 // biggestPart names the part that is most of the kernel's memory.
@@ -293,7 +342,7 @@ func (e *explanation) nothingCounts() {
 	if !ratio(m, total, 1, 4) {
 		return
 	}
-	if !dominates(m, total, e.lruAnon) {
+	if !dominates(m, total, e.swappableMost()) {
 		text := partText(m, total) + " is in no statistic of this record" + e.allocated(site)
 		e.add(finding{code: codeMemoryMissing, text: text + when(site == nil, ": it may be "+e.uncounted()), aside: text})
 		return
@@ -400,11 +449,17 @@ func (e *explanation) gainless() bool {
 	return ratio(e.zspages.Value, e.swapped(), 3, 4) && ratio(e.swapped(), e.zspages.Value, 4, 5)
 }
 
+// mostReserved: nine tenths of the RAM are not for use.
+func (e *explanation) mostReserved() bool {
+	reserved := first(e.memory.Stat, oom.StatReserved).Value
+	return e.total.Known && ratio(reserved, add(e.total.Value, reserved), 9, 10)
+}
+
 // ballooned: most balloons take their pages from the total, as taking memory offline does. Where
 // the kernel does not count the balloon's, either may have made the total less; and what is present
 // but not in it may have been reserved at boot as well.
 func (e *explanation) ballooned() {
-	if !e.total.Known {
+	if !e.total.Known || e.has(codeMemoryBalloon) {
 		return
 	}
 	total, reserved, doubt := e.total.Value, first(e.memory.Stat, oom.StatReserved).Value, ""
@@ -421,15 +476,18 @@ func (e *explanation) ballooned() {
 	case !e.balloonIn && ratio(e.balloon.Value, add(total, e.balloon.Value), 1, 8):
 		texts = append(texts, sizeText(e.balloon.Value)+" more belongs to the hypervisor's balloon")
 	case len(texts) == 0 && ratio(reserved, add(total, reserved), 1, 8):
-		texts = append(texts, partText(reserved, add(total, reserved))+
-			" of the RAM is not for use: reserved at boot (crashkernel=, firmware, KASAN), or taken by a balloon of the hypervisor")
+		part := partText(reserved, add(total, reserved)) + " of the RAM"
+		if e.mostReserved() {
+			part = "all but " + sizeText(total) + " of " + sizeText(add(total, reserved)) + " of RAM"
+		}
+		texts = append(texts, part+" is not for use: reserved at boot (crashkernel=, firmware, KASAN), or taken by a balloon of the hypervisor")
 	}
 	if len(texts) == 0 {
 		return
 	}
 	text := strings.Join(texts, "; ")
 	e.add(finding{code: codeMemoryBalloon, text: text, aside: text, lead: e.shortage() + ": " + text, doubt: doubt,
-		settles: e.balloonIn && dominates(e.balloon.Value, total, e.lruAnon)})
+		settles: e.mostReserved() || e.balloonIn && dominates(e.balloon.Value, total, e.lruAnon)})
 }
 
 // constrained: the kernel says that cpuset or policy limits the nodes, and the

@@ -127,7 +127,9 @@ func (e *explanation) holder() {
 	if h := e.biggestOwner(); h.bytes > 0 && e.cgroup && (h.victim || h.bytes > whole.Value) {
 		return // the verdict names the victim; and no more than the limit is charged
 	} else if h.bytes > 0 && !h.victim {
-		best = h
+		if !e.rowsLost() || h.bytes >= best.bytes { // a log that is cut may lack the victim's row
+			best = h
+		}
 	} else if g := e.biggestGroup(); g.bytes > best.bytes {
 		best = g
 	}
@@ -185,11 +187,14 @@ func (e *explanation) biggestOwner() holding {
 	out := holding{who: ownerName(h) + " holds", bytes: sub(h.UsageBytes.Value, twice)}
 	if h.Comm != "" && h.Tasks.Known {
 		out.who = sprintf("%d tasks named %s hold", h.Tasks.Value, name(h.Comm))
-		sum := max(h.UsageBytes.Value, sub(e.rec.CandidatesBytes.Value, e.swapped()))
+		sum, one := max(h.UsageBytes.Value, sub(e.rec.CandidatesBytes.Value, e.swapped())), e.nearlyAlone(h)
 		switch {
 		case h.Tasks.Value == 1:
 			out.who = name(h.Comm) + " holds"
 			out.victim = e.victim.Comm == h.Comm
+		case one != nil:
+			out.who, out.bytes = process(one.PID, one.Comm)+" holds", one.RSSBytes.Value
+			out.victim = one.PID.Known && one.PID == e.victim.PID
 		case twice > 0 && listed == h.Tasks.Value:
 			out.words = ", what they share counted once"
 		case twice > 0:
@@ -211,6 +216,17 @@ func (e *explanation) biggestOwner() holding {
 		}
 	}
 	return out
+}
+
+// nearlyAlone is the task that has nine tenths of what those of its name hold, if one has.
+func (e *explanation) nearlyAlone(h *oom.Holder) *oom.Candidate {
+	i := slices.IndexFunc(e.rec.Candidates, func(c oom.Candidate) bool {
+		return c.Comm == h.Comm && ratio(c.RSSBytes.Value, h.UsageBytes.Value, 9, 10)
+	})
+	if i < 0 {
+		return nil
+	}
+	return &e.rec.Candidates[i]
 }
 
 // countedTwice is what the tasks of a name count of shared memory beyond all that there is, as far
@@ -275,7 +291,7 @@ func (e *explanation) biggestGroup() (best holding) {
 	if byCgroup {
 		by = "of"
 	}
-	type group struct{ bytes, n uint64 }
+	type group struct{ bytes, n, most uint64 }
 	groups := map[string]group{}
 	for i := range e.rec.Candidates {
 		c := &e.rec.Candidates[i]
@@ -286,11 +302,12 @@ func (e *explanation) biggestGroup() (best holding) {
 		if key == "" || key == "/" {
 			continue
 		}
-		g := groups[key]
-		g.bytes, g.n = add(g.bytes, c.AnonRSSBytes.Or(c.RSSBytes.Value)), g.n+1
+		g, own := groups[key], c.AnonRSSBytes.Or(c.RSSBytes.Value)
+		g = group{add(g.bytes, own), g.n + 1, max(g.most, own)}
 		groups[key] = g
+		alone := !byCgroup && ratio(g.most, g.bytes, 9, 10) // see nearlyAlone
 		// Equal sums go by name, so that the same record gives the same words.
-		if g.n > 1 && (g.bytes > best.bytes || g.bytes == best.bytes && name(key) < best.words) {
+		if g.n > 1 && !alone && (g.bytes > best.bytes || g.bytes == best.bytes && name(key) < best.words) {
 			best = holding{bytes: g.bytes, words: name(key)}
 		}
 	}

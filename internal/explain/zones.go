@@ -38,7 +38,8 @@ type zoneSum struct {
 	guessed          bool   // a mark or a node is not known
 	oneNode          bool   // and need not be
 	blocks, noBlocks int    // zones above their marks with a list of blocks, and those without a block that will do
-	blockFree        uint64 // what the former have free
+	fits, blockless  int    // zones that are more than their reserve, and those without a block that will do
+	overMin          uint64 // what the latter have above their min marks and reserves
 }
 
 // zones looks at each zone that the allocation could use. The last try before a
@@ -252,6 +253,7 @@ func (z *zoneSum) add(zone *oom.Zone, reserve uint64) {
 	z.managed, z.noManaged = add(z.managed, zone.ManagedBytes.Value), z.noManaged || !zone.ManagedBytes.Known
 	z.boost = add(z.boost, boost(zone))
 	z.reserved, z.noMin = add(z.reserved, min(reserve, sub(free, mark.Value))), z.noMin || !zone.MinBytes.Known
+	z.addBlockless(zone, free, reserve)
 	if free <= add(mark.Value, reserve) {
 		z.short++
 		return
@@ -261,13 +263,32 @@ func (z *zoneSum) add(zone *oom.Zone, reserve uint64) {
 	in := free
 	if z.order > 0 && len(zone.FreeBlocks) > 0 {
 		z.blocks++
-		z.blockFree = add(z.blockFree, free)
-		if in = z.inBlocks(zone); in == 0 || z.halves && in <= mark.Value>>min(z.order, 63) {
+		if in = z.inBlocks(zone); z.tooFew(in, mark.Value) {
 			z.noBlocks++
 			return
 		}
 	}
 	z.fit, z.fitFree, z.fitHigh = add(z.fit, min(spare, in)), add(z.fitFree, min(free, in)), add(z.fitHigh, mark.Value)
+}
+
+// addBlockless looks for a block in a zone, also below its high mark: a request is served down to
+// the min mark (mm/page_alloc.c, __zone_watermark_ok). A zone that is no more than its reserve and
+// that mark never serves it.
+func (z *zoneSum) addBlockless(zone *oom.Zone, free, reserve uint64) {
+	keep := add(zone.MinBytes.Value, reserve)
+	if z.order <= 0 || zone.ManagedBytes.Known && zone.ManagedBytes.Value <= keep {
+		return
+	}
+	z.fits++
+	if len(zone.FreeBlocks) > 0 && z.tooFew(z.inBlocks(zone), zone.MinBytes.Value) {
+		z.blockless++
+		z.overMin = add(z.overMin, sub(free, keep))
+	}
+}
+
+// tooFew says of what is free in blocks of the order whether it will not do.
+func (z *zoneSum) tooFew(in, mark uint64) bool {
+	return in == 0 || z.halves && in <= mark>>min(z.order, 63)
 }
 
 // inBlocks is what a zone has free in blocks of the order or higher that the request may
@@ -380,8 +401,34 @@ func (e *explanation) fragments(z *zoneSum) {
 	case z.halves:
 		in = "too little of it in blocks of order %d or higher"
 	}
-	e.add(finding{code: codeMemoryFragments, text: sprintf("%s is free, above the watermarks, but "+in, sizeText(z.blockFree), z.order), settles: true,
+	e.add(finding{code: codeMemoryFragments, settles: true,
+		text:  sprintf("%s is free above watermarks and reserves, but "+in, sizeText(z.spare), z.order),
 		doubt: when(z.fit > 0, "a shortage: blocks of that order came back just before the kill")})
+}
+
+// noBlocks: no zone that may serve the request has a block of its order, while there is memory to
+// reclaim: that makes pages free, and a request for a single one would have been served.
+func (e *explanation) noBlocks(before, after, doubt string) bool {
+	z := &e.held
+	if e.settled() || e.nodesOnly() || z.fits == 0 || z.blockless < z.fits {
+		return false
+	}
+	e.add(finding{code: codeMemoryFragments, doubt: doubt, settles: true,
+		text: sprintf("%sno block of order %d or higher that the request may take%s", before, z.order, after)})
+	return true
+}
+
+// noBlocksCached: a quarter of the memory is page cache that need not be written first, nor is protected.
+func (e *explanation) noBlocksCached() {
+	if ratio(sub(e.usableCache(), add(e.fileDirty.Value, e.minKept)), e.total.Value, 1, 4) {
+		e.noBlocks("", " is free, though "+partText(e.lruFile.Value, e.total.Value)+" is page cache", "page cache that reclaim was too slow to drop")
+	}
+}
+
+// noBlocksOverMin: a single page could have been had, with swap to be used besides.
+func (e *explanation) noBlocksOverMin() bool {
+	free := e.held.overMin
+	return free > 0 && e.noBlocks(sizeText(free)+" is free above the min watermarks, but in ", "", "a shortage: memory came back just before the kill")
 }
 
 // shortZones: all zones that the allocation could use are short, and the others

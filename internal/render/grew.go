@@ -3,6 +3,7 @@ package render
 import (
 	"cmp"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -145,8 +146,9 @@ func (t *Text) holds(r *oom.Record) {
 		sep = ", "
 	}
 	var parts []string
-	for i := range r.Holders[:min(len(r.Holders), most)] {
-		h := &r.Holders[i]
+	list := shownHolders(r)
+	for i := range list[:min(len(list), most)] {
+		h := &list[i]
 		name := ownerName(&h.Owner, h.Cgroup)
 		if name == "-" {
 			name = h.Comm
@@ -154,20 +156,33 @@ func (t *Text) holds(r *oom.Record) {
 		parts = append(parts, cutLeft(clean(name), 40)+" "+shortOpt(h.UsageBytes))
 	}
 	text := strings.Join(parts, sep)
-	if n := r.HoldersTotal; n.Known && n.Value > uint64(len(parts)) {
-		text += fmt.Sprintf("%sand %d more", sep, n.Value-uint64(len(parts)))
+	all, shown := r.HoldersTotal.Value+uint64(len(list)), uint64(len(r.Holders)+len(parts))
+	if r.HoldersTotal.Known && all > shown {
+		text += fmt.Sprintf("%sand %d more", sep, all-shown)
 	}
 	t.below("holds", text, dim)
-	if sum, why := heldTwice(r); why != "" {
+	if sum, why := heldTwice(r, list); why != "" {
 		t.below("note", "these add up to "+short(sum)+", "+why, dim)
 	}
 }
 
+// shownHolders are in the order of what they have in memory, which is what is shown. The victim
+// is among them where the log lacks its row in the table of tasks.
+func shownHolders(r *oom.Record) []oom.Holder {
+	list, v := slices.Clone(r.Holders), r.Victim
+	if v != nil && r.Incomplete.Or(false) && v.Comm != "" && v.RSSBytes.Known &&
+		!slices.ContainsFunc(list, func(h oom.Holder) bool { return h.Comm == "" || h.Comm == v.Comm }) {
+		list = append(list, oom.Holder{Comm: v.Comm, UsageBytes: v.RSSBytes})
+	}
+	slices.SortStableFunc(list, func(a, b oom.Holder) int { return cmp.Compare(b.UsageBytes.Value, a.UsageBytes.Value) })
+	return list
+}
+
 // heldTwice says why the processes of all names have more together than there is, and how
 // much that is; empty where they have not. What cgroups hold is charged once.
-func heldTwice(r *oom.Record) (sum uint64, why string) {
-	for i := range r.Holders {
-		h := &r.Holders[i]
+func heldTwice(r *oom.Record, list []oom.Holder) (sum uint64, why string) {
+	for i := range list {
+		h := &list[i]
 		if h.Comm == "" || !h.UsageBytes.Known || sum+h.UsageBytes.Value < sum {
 			return 0, ""
 		}

@@ -409,6 +409,36 @@ func FuzzText(f *testing.F) {
 	})
 }
 
+// TestHolds: who holds the memory is in the order of the numbers shown, with the victim where
+// the table of tasks has lost its row.
+func TestHolds(t *testing.T) {
+	named := func(comm string, usage, swap uint64) oom.Holder {
+		return oom.Holder{Comm: comm, UsageBytes: some(usage), SwapBytes: some(swap)}
+	}
+	for name, c := range map[string]struct {
+		holders []oom.Holder
+		comm    string
+		want    string
+	}{
+		"the victim is lost":    {[]oom.Holder{named("b", 2*mib, 0)}, "hog", "holds: hog 300M · b 2M"},
+		"the victim is among":   {[]oom.Holder{named("hog", 299*mib, 0), named("b", 2*mib, 0)}, "hog", "holds: hog 299M · b 2M"},
+		"no name of the victim": {[]oom.Holder{named("b", 2*mib, 0)}, "", "holds: b 2M"},
+		"a whole report":        {[]oom.Holder{named("b", 2*mib, 0)}, "whole", "holds: b 2M"},
+		"cgroups":               {[]oom.Holder{{Cgroup: "/b", UsageBytes: some(2 * mib)}}, "hog", "holds: /b 2M"},
+		"more in swap":          {[]oom.Holder{named("hog", 16*mib, 34*mib), named("b", 35*mib, 3*mib)}, "hog", "holds: b 35M · hog 16M"},
+		"the fifth is lost": {[]oom.Holder{named("a", 5*mib, 0), named("b", 4*mib, 0), named("c", 3*mib, 0), named("d", 2*mib, 0)}, "hog",
+			"holds: hog 300M · a 5M · b 4M · c 3M · and 1 more"},
+	} {
+		r := systemKill()
+		r.Victim.Comm, r.Victim.RSSBytes, r.Incomplete = c.comm, some(300*mib), oom.Some(c.comm != "whole")
+		r.Holders, r.HoldersTotal = c.holders, some(uint64(len(c.holders)))
+		out := strings.Join(strings.Fields(writeText(t, TextOptions{Width: 120}, r)), " ")
+		if !strings.HasSuffix(out, c.want) {
+			t.Errorf("%s: %s", name, out)
+		}
+	}
+}
+
 // TestHeldTwice: a sum of processes that is more than there is says why, and a cgroup's, or a
 // sum within bounds, says nothing.
 func TestHeldTwice(t *testing.T) {
