@@ -39,7 +39,25 @@ func excerpts() []struct{ name, log, want string } {
 		}
 		return b + "[  310.000400] RIP: 0033:0x7f\n"
 	}
+	each := func(cgroup string, rss int) string {
+		return fmt.Sprintf("[  900.000004] Memory cgroup stats for %s: cache:0KB rss:%dKB swap:0KB\n", cgroup, rss)
+	}
+	begun := strings.Replace(header, "310", "900", 1)
+	const (
+		atLimit = "[  900.000001] memory: usage 8192kB, limit 8192kB, failcnt 61\n"
+		none    = "[  900.000005] Out of memory and no killable processes...\n"
+		alone   = "[  900.000005] Killed process 902 (builder) total-vm:400kB, anon-rss:40kB, file-rss:0kB\n"
+	)
 	return []struct{ name, log, want string }{
+		{"no victim, 5.0: the first counters are the limit's", begun + counters + each("/a", 64) + each("/a/b", 8000) + none, "no_victim cgroup limit /a 8192 rss 8064"},
+		{"the first counters are lost", begun + counters + each("/a/b", 64) + each("/a/c", 8000) + none, "no_victim cgroup limit - 8192 rss 0"},
+		{"the last of the limit's numbers is lost", begun + atLimit + each("/a", 8000) + none, "no_victim cgroup limit - 8192 rss 0"},
+		{"no victim, up to 4.20", begun + "[  900.000000] Memory limit reached of cgroup /a\n" + counters + each("/a", 8000) + none, "no_victim cgroup limit /a 8192 rss 8000"},
+		{"a kill without its summary", begun + counters + each("/a", 8000) + alone, "kill cgroup 902 limit /a 8192 rss 8000"},
+		{"a number of the limit's just before a kill", atLimit + alone, "kill cgroup 902 limit - 8192"},
+		{"not just before it", atLimit + "something else\n" + alone, "kill - 902"},
+		{"a kill of the system's behind it", strings.Replace(atLimit, "900", "310", 1) + excerptKill + "\n", "kill system 902"},
+
 		{"counters above a table, far down", filler + counters + table, "kill cgroup 441 limit /pod 8192"},
 		{"the same, quoted", filler + quoted(counters+table), "kill cgroup 441 limit /pod 8192"},
 		{"a table alone, far down", filler + table, "kill cgroup 441 limit /pod 0"},
@@ -106,6 +124,9 @@ func excerptFacts(rec *oom.Record, asked string) string {
 	}
 	words := strings.Fields(asked)
 	if slices.Contains(words, "limit") {
+		if rec.Limit == nil {
+			return strings.Join(append(out, "no limit"), " ")
+		}
 		name := rec.Limit.Cgroup
 		if name == "" {
 			name = "-"

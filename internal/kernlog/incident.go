@@ -20,8 +20,8 @@ func (p *Parser) kill(l *lines.Line, k *killLine) {
 	if fit < fitsPID && p.late(k) {
 		return
 	}
-	if r != nil && r.headless && r.stage < stageTasks && !r.limitMet() {
-		// Without a header these may be another allocation's Mem-Info.
+	if r != nil && r.headless && r.stage < stageTasks && !r.limitMet() && !(r.limitAlone() && p.tick == r.touched+1) {
+		// Without a header these may be another allocation's Mem-Info, or another OOM's limit.
 		p.end(r)
 		r = nil
 	}
@@ -59,7 +59,7 @@ func (p *Parser) unclaim(r *report) {
 	c := r.claim
 	r.claim = nil
 	if r.assumed {
-		r.assumed, r.chosen, r.scope = false, chosen{}, ""
+		r.assumed, r.chosen, r.scope, r.global = false, chosen{}, "", false
 	}
 	for i := range p.held {
 		h := &p.held[i]

@@ -514,7 +514,8 @@ func (p *Parser) scoreOrShared(l *lines.Line, b []byte) {
 // said where only some nodes were open: up to 4.20 the header's list of nodes is
 // all that tells.
 func (r *report) note(m message) {
-	if r.scope == "" && (m.scope != oom.ScopeSystem || r.trigger.Nodemask == "") {
+	r.global = r.global || m.scope == oom.ScopeSystem
+	if r.scope == "" && (!r.global || r.trigger.Nodemask == "") {
 		r.scope = m.scope
 	}
 	r.mem.killAllocating = r.mem.killAllocating || m.killAllocating

@@ -107,7 +107,7 @@ func (r *report) fill(rec *oom.Record, k *killLine) {
 	if r.kernel != "" {
 		rec.Kernel = r.kernel
 	}
-	if r.scope == "" && r.stackAtLimit() {
+	if r.scope == "" && !r.global && (r.hasLimit || r.stackAtLimit()) {
 		r.scope = oom.ScopeCgroup
 	}
 	rec.Scope, rec.LogText = r.scope, string(r.text)

@@ -98,6 +98,8 @@ type report struct {
 	// constraint is the summary's CONSTRAINT_ word; cgroup is set where the
 	// kernel's words say that a cgroup's limit was hit.
 	scope oom.Scope
+	// global: the reason is none of a cgroup's; it can be a constraint to some nodes.
+	global bool
 
 	limit     oom.Limit
 	hasLimit  bool
@@ -267,6 +269,11 @@ func (r *report) rowsLost(k *killLine) bool {
 // limitMet says whether what is there of a report is of an OOM at a limit, and of nothing else.
 func (r *report) limitMet() bool {
 	return r.hasLimit && r.limit.UsageBytes.Known && r.limit.Cgroup != ""
+}
+
+// limitAlone says whether there is nothing but a limit's numbers, which only an OOM's report has.
+func (r *report) limitAlone() bool {
+	return r.hasLimit && r.limit.UsageBytes.Known && r.mem.lines == 0
 }
 
 // from says whether the kernel is known to be this version or later.

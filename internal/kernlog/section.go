@@ -160,7 +160,7 @@ var beginnings = [...]struct {
 	part part
 }{
 	{"<TASK>", partTrace}, {"</TASK>", partTraceEnd}, {"Call Trace:", partTrace}, {"Call trace:", partTrace}, {"Backtrace:", partTrace},
-	{"Task in ", partTaskIn}, {"lowmem_reserve[]:", partReserve}, {statsMark, partStats}, {"Mem-Info:", partMemInfo},
+	{"Task in ", partTaskIn}, {reachedMark, partTaskIn}, {"lowmem_reserve[]:", partReserve}, {statsMark, partStats}, {"Mem-Info:", partMemInfo},
 	{"Mem-info:", partMemInfo}, {"Unreclaimable slab info:", partSlabs}, {"Memory allocations", partAllocations},
 	{protectedMark, partProtected}, {"Tasks state (memory values", partTasks},
 }
