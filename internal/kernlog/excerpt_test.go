@@ -274,6 +274,34 @@ func TestBlocksCut(t *testing.T) {
 	}
 }
 
+// TestZonesBroken: a terminal breaks a zone's lines anywhere, mail between words.
+func TestZonesBroken(t *testing.T) {
+	head := strings.Join([]string{headerLine, cpuLine, "Mem-Info:", "active_anon:9 inactive_anon:9 isolated_anon:0"}, "\n") + "\n"
+	const (
+		zone   = "HighMem free:224kB min:256kB low:2984kB high:5716kB isolated(anon):16kB present:262144kB managed:262144kB mlocked:4kB free_cma:12kB pages_scanned:31 all_unreclaimable? yes"
+		blocks = "HighMem: 10*4kB (UM) 0*8kB 1*1024kB (R) 0*4096kB 2*8192kB (R) = 17448kB"
+		node   = "Node 0 active_anon:4kB isolated(anon):8kB kernel_stack:32kB pagetables:40kB all_unreclaimable? no"
+		pages  = "262144 pages RAM\n0 pages HighMem/MovableOnly\n196608 pages reserved"
+	)
+	facts := func(lines ...string) string {
+		all := readText(t, head+strings.Join(lines, "\n")+"\n"+killedLine+"\n", testOptions())
+		if len(all) != 1 {
+			t.Fatalf("%d records of %q", len(all), lines)
+		}
+		return fmt.Sprintf("%+v", *all[0].Memory)
+	}
+	want := facts(node, zone, "lowmem_reserve[]: 0 0 0", blocks, pages)
+	for _, line := range []string{node, zone, blocks} {
+		for i := strings.Index(line, "kB") + 4; i < len(line); i++ {
+			broken := strings.TrimRight(line[:i], " ") + "\n" + strings.TrimLeft(line[i:], " ")
+			if got := facts(strings.Replace(node, line, broken, 1), strings.Replace(zone, line, broken, 1), "lowmem_reserve[]: 0 0 0",
+				strings.Replace(blocks, line, broken, 1), pages); got != want {
+				t.Errorf("%q: %s\nwant %s", broken, got, want)
+			}
+		}
+	}
+}
+
 // TestPrintedLineEnds: where all of a mail's text is one line, its line ends are escapes; where
 // it has lines, an escaped end stands in a name.
 func TestPrintedLineEnds(t *testing.T) {
