@@ -369,8 +369,19 @@ func (m *memInfo) allNodes() bool {
 
 // allListed says whether every zone's line is there.
 func (m *memInfo) allListed(page uint64) bool {
-	managed := m.managedPages()
-	return managed > 0 && scan.Times(managed, page) == scan.Kilobytes(m.managedKB)
+	managed := scan.Times(m.managedPages(), page)
+	if m.managedKB == 0 && m.presentKB > 0 { // up to 3.8, which counts in what the boot took
+		return managed.Value > 0 && scan.Kilobytes(m.presentKB).Value >= managed.Value && m.freeListed(page)
+	}
+	return managed.Value > 0 && managed == scan.Kilobytes(m.managedKB)
+}
+
+// freeListed says whether the zones that are listed have all that is free on the machine, but
+// for what came and went between the lines.
+func (m *memInfo) freeListed(page uint64) bool {
+	const slack = 64
+	sum, all := m.zonesFree(), inBytes(m.free, page)
+	return !m.zoneLost && sum.Known && all.Known && max(sum.Value, all.Value)-min(sum.Value, all.Value) <= all.Value/slack
 }
 
 // zonesFree is what is free by the zones' lines.

@@ -220,7 +220,12 @@ func (r *report) memory(page uint64) *oom.Memory {
 		r.unused += r.mem.lines
 		r.mem = memInfo{killAllocating: r.mem.killAllocating, panicOnOOM: r.mem.panicOnOOM, mixed: true}
 	}
-	return r.mem.finish(page)
+	m := r.mem.finish(page)
+	// The oldest reports do not say how much RAM there is: what the zones have is little more.
+	if m != nil && !r.headless && r.trigger.Comm == "" && !r.trigger.Order.Known && !r.mem.ram.Known && r.mem.presentKB > 0 && r.mem.freeListed(page) {
+		m.TotalBytes = scan.Kilobytes(r.mem.presentKB)
+	}
+	return m
 }
 
 // missing says whether a part is not there that the kernel prints in each
