@@ -746,6 +746,34 @@ func TestNoForm(t *testing.T) {
 	}
 }
 
+// TestTimesFound are stamps that stand elsewhere than in most logs.
+func TestTimesFound(t *testing.T) {
+	const head, kill, at = "squid invoked oom-killer: gfp_mask=0xcc0(GFP_KERNEL), order=0, oom_score_adj=0", "Memory cgroup out of memory: Killed process 812 (hostapd)", "03-07T04:11:09"
+	const sizes = "total-vm:4kB, anon-rss:4kB, file-rss:0kB"
+	for name, c := range map[string]struct{ log, time, node string }{
+		"French":          {"[ven. 7 mars 04:11:09 2025] " + head + "\n[ven. 7 mars 04:11:09 2025] " + kill + " " + sizes + "\n", at, ""},
+		"Polish":          {"[pią 7 mar 04:11:09 2025] " + head + "\n[pią 7 mar 04:11:09 2025] " + kill + " " + sizes + "\n", at, ""},
+		"above the text":  {"Mar 07 04:11:09 db-1 kernel:\n  " + head + "\n\nMar 07 04:11:09 db-1 kernel:\n  " + kill + "\n  " + sizes + "\n", at, "db-1"},
+		"not above it":    {"Mar 07 04:11:09 db-1 kernel:\n\n  " + head + "\n  " + kill + " " + sizes + "\n", "", ""},
+		"not that far":    {"Mar 07 04:11:09 db-1 kernel:\nwords\n  " + head + "\n  " + kill + " " + sizes + "\n", "", ""},
+		"docker compose":  {"node-log-service-1  | 2025-03-07T05:12:00.5Z stderr F Mar  7 04:11:09 db-1 kernel: [   12.5] " + head + "\nnode-log-service-1  | 2025-03-07T05:12:00.5Z stderr F Mar  7 04:11:09 db-1 kernel: [   12.5] " + kill + " " + sizes + "\n", at, "db-1"},
+		"another's":       {"node-log-service-1  | 2025-03-07T05:12:00.5Z stderr F Mar  7 04:11:09 db-1 app[7]: [   12.5] " + kill + " " + sizes + "\n", "none", ""},
+		"two names there": {"node log service 1  | 2025-03-07T05:12:00.5Z [   12.5] " + kill + " " + sizes + "\n", "", ""},
+	} {
+		all := readText(t, c.log, testOptions())
+		if c.time == "none" && len(all) == 0 {
+			continue
+		}
+		if len(all) != 1 || all[0].Victim.PID.Value != 812 || all[0].Node != c.node {
+			t.Errorf("%s: %d records", name, len(all))
+			continue
+		}
+		if got := all[0].Time; got.IsZero() != (c.time == "") || c.time != "" && got.UTC().Format("01-02T15:04:05") != c.time {
+			t.Errorf("%s: %s", name, got)
+		}
+	}
+}
+
 // TestKubectl are events as kubectl prints them.
 func TestKubectl(t *testing.T) {
 	kill := strings.Replace(killLineText, "Out of memory", "Memory cgroup out of memory", 1)
