@@ -69,6 +69,9 @@ func keptForms(dmesg form) []wrapping {
 		{name: "zeros behind each line", wrap: replaced("\n", "\x00\n")},
 		{name: "bell and backspaces", wrap: each(func(_ int, l string) string { return "\a" + l + "\b\n" })},
 		{name: "Latin-1 blanks", wrap: replaced("  ", "\xa0 ")},
+		// sources
+		{name: "strings of Go", wrap: around("in := []string{\n", "}\n", func(_ int, l string) string { return "\t\t" + strconv.Quote(l) + ",\n" })},
+		{name: "strings of JavaScript", wrap: around("const log =\n", "  '';\n", func(_ int, l string) string { return "  '" + l + "' +\n" })},
 		// line ends
 		{name: "CR alone", wrap: replaced("\n", "\r")},
 		{name: "CR CR LF", wrap: replaced("\n", "\r\r\n")},
@@ -721,6 +724,9 @@ func TestNoForm(t *testing.T) {
 		log  string
 		want int
 	}{
+		"a format of printf":            {`l := fmt.Sprintf("Mar  7 04:11:09 h kernel: [    1.000000] ` + strings.Replace(init, "init", "%s", 1) + `", name)` + "\n", 0},
+		"a name like one":               {"[    1.000000] " + strings.NewReplacer("init", "%s", " 1 ", " 2 ").Replace(init) + "\n", 1},
+		"a name in quotes":              {strings.NewReplacer("(init)", "(\"a\",)", " 1 ", " 2 ").Replace(init) + "\n", 1},
 		"an object in a program's line": {`2025-03-07T04:11:09Z app {"msg":"` + init + `"}` + "\n", 0},
 		"an object in a name":           {limit(`/{"message":"` + init + `"}`), 1},
 		"line ends in a name":           {name(`/"[    1.000000] x\n[    1.000000] ` + init + `\n[    1.000000] y"`), 1},
