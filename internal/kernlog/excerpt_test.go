@@ -228,7 +228,7 @@ func TestWrappedKmsg(t *testing.T) {
 // TestPrintedBehindSignatures: a mail's header may hold more "=" than its text.
 func TestPrintedBehindSignatures(t *testing.T) {
 	signed := "DKIM-Signature: v=1; a=rsa-sha256; c=relaxed/relaxed; d=example.org; s=x; t=17; bh=" + strings.Repeat("Zm9v=x;b=", 40) + "\n"
-	text := "A report=2E=2E=2E\n\n[  310.000000] worker invoked oom-killer: gfp_mask=3D0xcc0(GFP_KERNEL), order=3D0, oom_s=\ncore_adj=3D0\n" + excerptCPU + "\n" + excerptKill + "\n"
+	text := "A report=2E=2E=2E=2E=2E=2E\n\n[  310.000000] worker invoked oom-killer: gfp_mask=3D0xcc0(GFP_KERNEL), order=3D0, oom_s=\ncore_adj=3D0\n" + excerptCPU + "\n" + excerptKill + "\n"
 	const plain = "[  410.000000] worker invoked oom-killer: gfp_mask=0xcc0(GFP_KERNEL), order=0, oom_score_adj=0\n[  410.000000] worker cpuset=341f=ab=12 mems_allowed=0\n"
 	for _, tt := range []struct {
 		name, head, tail string
