@@ -187,6 +187,24 @@ func (p *Parser) late(k *killLine) bool {
 	return false
 }
 
+// memoryBehind takes what follows a kill for its report's Mem-Info, which some vendors' kernels
+// print last. Another allocation's has a line of its own before it.
+func (p *Parser) memoryBehind(r *report) bool {
+	for i := range p.held {
+		h := &p.held[i]
+		if r.stage != stageMemory || r.hasLimit || h.out || h.rec.Trigger == nil || h.rec.Memory != nil || h.rec.Scope == oom.ScopeCgroup ||
+			r.began != h.tick+1 || p.foreignTick > h.tick || !r.within(&h.at, -clockSlack, clockSlack) {
+			continue
+		}
+		page := r.pageBytes(nil)
+		h.rec.Memory = r.memory(page)
+		h.rec.DomainBytes = r.domain(h.rec.Scope, page)
+		p.stats.Unused += uint64(r.unused + r.mem.unread)
+		return true
+	}
+	return false
+}
+
 // complete adds what the kill line says to a record without it.
 func (k *killLine) complete(rec *oom.Record, row *row) {
 	v := rec.Victim

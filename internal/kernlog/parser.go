@@ -829,6 +829,8 @@ func (p *Parser) end(r *report) {
 		if rec := p.record(r, oom.KindOOM, &r.stamp, r.trigger.TID.Value, nil); p.decided(r, rec) {
 			p.emit(rec)
 		}
+	case p.memoryBehind(r):
+		p.reuse(r)
 	default:
 		p.unplacedReport(r)
 		p.reuse(r)
