@@ -20,7 +20,7 @@ func (p *Parser) kill(l *lines.Line, k *killLine) {
 	if fit < fitsPID && p.late(k) {
 		return
 	}
-	if r != nil && r.headless && r.stage < stageTasks && !r.limitMet() && !(r.limitAlone() && p.tick == r.touched+1) {
+	if r != nil && r.headless && r.stage < stageTasks && !r.limitMet() && !p.limitJustBefore(r) {
 		// Without a header these may be another allocation's Mem-Info, or another OOM's limit.
 		p.end(r)
 		r = nil
@@ -42,6 +42,12 @@ func (p *Parser) kill(l *lines.Line, k *killLine) {
 	}
 	p.decided(r, rec)
 	p.remove(r)
+}
+
+// limitJustBefore says whether the line before is one of a limit's numbers, which only an OOM's
+// report has.
+func (p *Parser) limitJustBefore(r *report) bool {
+	return p.tick == r.touched+1 && r.limit.UsageBytes.Known && r.mem.lines == 0
 }
 
 // claim is a kill that a report was taken for before its later parts came. If they do

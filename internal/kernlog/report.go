@@ -276,11 +276,6 @@ func (r *report) limitMet() bool {
 	return r.hasLimit && r.limit.UsageBytes.Known && r.limit.Cgroup != ""
 }
 
-// limitAlone says whether there is nothing but a limit's numbers, which only an OOM's report has.
-func (r *report) limitAlone() bool {
-	return r.hasLimit && r.limit.UsageBytes.Known && r.mem.lines == 0
-}
-
 // from says whether the kernel is known to be this version or later.
 func (r *report) from(major, minor uint64) bool {
 	a, b, ok := r.version()
