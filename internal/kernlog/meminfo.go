@@ -31,7 +31,7 @@ type memInfo struct {
 	ram                   oom.Opt[uint64]
 	reserved              oom.Opt[uint64]
 	cache                 oom.Opt[uint64]
-	swapCache             oom.Opt[uint64]
+	swapCache, swapFree   oom.Opt[uint64]
 
 	swapTotalKB, swapFreeKB oom.Opt[uint64]
 	hugeTotal, hugeFree     oom.Opt[uint64] // bytes
@@ -617,7 +617,7 @@ func (m *memInfo) finish(page uint64) *oom.Memory {
 		out.TotalBytes = scan.Times(managed, page)
 	}
 	out.SlabCaches, out.Allocations = slices.Clone(m.slabs), slices.Clone(m.allocations)
-	out.SwapTotalBytes, out.SwapFreeBytes = inBytes(m.swapTotalKB, 1<<10), inBytes(m.swapFreeKB, 1<<10)
+	out.SwapTotalBytes, out.SwapFreeBytes = inBytes(m.swapTotalKB, 1<<10), either(inBytes(m.swapFreeKB, 1<<10), inBytes(m.swapFree, page))
 	m.finishSwapoff(out)
 	out.Stat = m.finishStats(page)
 	for i := range m.zones {

@@ -396,6 +396,24 @@ func TestZonesPresent(t *testing.T) {
 	}
 }
 
+// TestFreeSwapPages: 2.6.9 printed them in place of the swap's two sizes.
+func TestFreeSwapPages(t *testing.T) {
+	for line, want := range map[string]oom.Opt[uint64]{
+		"nr_free_swap_pages: 96406":   oom.Some(uint64(96406 << 12)),
+		"nr_free_swap_pages: 0":       oom.Some(uint64(0)),
+		"nr_free_swap_pages: 96406kB": {},
+		"nr_free_swap_pages: -1":      {},
+	} {
+		all := readText(t, "oom-killer: gfp_mask=0x1d2\nFree pages: 420kB (0kB HighMem)\n"+line+"\nOut of Memory: Killed process 1147 (bk).\n", testOptions())
+		if len(all) != 1 {
+			t.Fatalf("%s: %d records", line, len(all))
+		}
+		if m := all[0].Memory; m != nil && m.SwapFreeBytes != want || m == nil && want.Known {
+			t.Errorf("%s: %+v", line, m)
+		}
+	}
+}
+
 // TestElidedPaths: what people left out of a path makes it none.
 func TestElidedPaths(t *testing.T) {
 	for path, want := range map[string]string{
