@@ -39,7 +39,25 @@ func excerpts() []struct{ name, log, want string } {
 		}
 		return b + "[  310.000400] RIP: 0033:0x7f\n"
 	}
+	each := func(cgroup string, rss int) string {
+		return fmt.Sprintf("[  900.000004] Memory cgroup stats for %s: cache:0KB rss:%dKB swap:0KB\n", cgroup, rss)
+	}
+	begun := strings.Replace(header, "310", "900", 1)
+	const (
+		atLimit = "[  900.000001] memory: usage 8192kB, limit 8192kB, failcnt 61\n"
+		none    = "[  900.000005] Out of memory and no killable processes...\n"
+		alone   = "[  900.000005] Killed process 902 (builder) total-vm:400kB, anon-rss:40kB, file-rss:0kB\n"
+	)
 	return []struct{ name, log, want string }{
+		{"no victim, 5.0: the first counters are the limit's", begun + counters + each("/a", 64) + each("/a/b", 8000) + none, "no_victim cgroup limit /a 8192 rss 8064"},
+		{"the first counters are lost", begun + counters + each("/a/b", 64) + each("/a/c", 8000) + none, "no_victim cgroup limit - 8192 rss 0"},
+		{"the last of the limit's numbers is lost", begun + atLimit + each("/a", 8000) + none, "no_victim cgroup limit - 8192 rss 0"},
+		{"no victim, up to 4.20", begun + "[  900.000000] Memory limit reached of cgroup /a\n" + counters + each("/a", 8000) + none, "no_victim cgroup limit /a 8192 rss 8000"},
+		{"a kill without its summary", begun + counters + each("/a", 8000) + alone, "kill cgroup 902 limit /a 8192 rss 8000"},
+		{"a number of the limit's just before a kill", atLimit + alone, "kill cgroup 902 limit - 8192"},
+		{"not just before it", atLimit + "something else\n" + alone, "kill - 902"},
+		{"a kill of the system's behind it", strings.Replace(atLimit, "900", "310", 1) + excerptKill + "\n", "kill system 902"},
+
 		{"counters above a table, far down", filler + counters + table, "kill cgroup 441 limit /pod 8192"},
 		{"the same, quoted", filler + quoted(counters+table), "kill cgroup 441 limit /pod 8192"},
 		{"a table alone, far down", filler + table, "kill cgroup 441 limit /pod 0"},
@@ -106,6 +124,9 @@ func excerptFacts(rec *oom.Record, asked string) string {
 	}
 	words := strings.Fields(asked)
 	if slices.Contains(words, "limit") {
+		if rec.Limit == nil {
+			return strings.Join(append(out, "no limit"), " ")
+		}
 		name := rec.Limit.Cgroup
 		if name == "" {
 			name = "-"
@@ -207,17 +228,21 @@ func TestWrappedKmsg(t *testing.T) {
 // TestPrintedBehindSignatures: a mail's header may hold more "=" than its text.
 func TestPrintedBehindSignatures(t *testing.T) {
 	signed := "DKIM-Signature: v=1; a=rsa-sha256; c=relaxed/relaxed; d=example.org; s=x; t=17; bh=" + strings.Repeat("Zm9v=x;b=", 40) + "\n"
-	text := "A report=2E\n\n[  310.000000] worker invoked oom-killer: gfp_mask=3D0xcc0(GFP_KERNEL), order=3D0, oom_s=\ncore_adj=3D0\n" + excerptCPU + "\n" + excerptKill + "\n"
+	text := "A report=2E=2E=2E=2E=2E=2E\n\n[  310.000000] worker invoked oom-killer: gfp_mask=3D0xcc0(GFP_KERNEL), order=3D0, oom_s=\ncore_adj=3D0\n" + excerptCPU + "\n" + excerptKill + "\n"
+	const plain = "[  410.000000] worker invoked oom-killer: gfp_mask=0xcc0(GFP_KERNEL), order=0, oom_score_adj=0\n[  410.000000] worker cpuset=341f=ab=12 mems_allowed=0\n"
 	for _, tt := range []struct {
-		name, head string
+		name, head, tail string
 	}{
-		{"it says so", signed + "Content-Transfer-Encoding: quoted-printable\n\n"},
-		{"the log's own lines say so", signed + "\n"},
+		{"it says so", signed + "Content-Transfer-Encoding: quoted-printable\n\n", plain},
+		{"the log's own lines say so", signed + "\n", ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			all := readText(t, tt.head+text, testOptions())
-			if len(all) != 1 || all[0].Kind != oom.KindKill {
+			all := readText(t, tt.head+text+tt.tail, testOptions())
+			if len(all) == 0 || all[0].Kind != oom.KindKill {
 				t.Fatalf("%d records", len(all))
+			}
+			if tt.tail != "" && (len(all) != 2 || all[1].Trigger.Cpuset != "341f=ab=12") {
+				t.Errorf("%d records of what is not in its form", len(all))
 			}
 			if tr := all[0].Trigger; tr == nil || tr.Order != oom.Some(int32(0)) {
 				t.Errorf("trigger %+v", tr)
@@ -250,6 +275,34 @@ func TestBlocksCut(t *testing.T) {
 				t.Errorf("%d orders, want %d", got, tt.want)
 			}
 		})
+	}
+}
+
+// TestZonesBroken: a terminal breaks a zone's lines anywhere, mail between words.
+func TestZonesBroken(t *testing.T) {
+	head := strings.Join([]string{headerLine, cpuLine, "Mem-Info:", "active_anon:9 inactive_anon:9 isolated_anon:0"}, "\n") + "\n"
+	const (
+		zone   = "HighMem free:224kB min:256kB low:2984kB high:5716kB isolated(anon):16kB present:262144kB managed:262144kB mlocked:4kB free_cma:12kB pages_scanned:31 all_unreclaimable? yes"
+		blocks = "HighMem: 10*4kB (UM) 0*8kB 1*1024kB (R) 0*4096kB 2*8192kB (R) = 17448kB"
+		node   = "Node 0 active_anon:4kB isolated(anon):8kB kernel_stack:32kB pagetables:40kB all_unreclaimable? no"
+		pages  = "262144 pages RAM\n0 pages HighMem/MovableOnly\n196608 pages reserved"
+	)
+	facts := func(lines ...string) string {
+		all := readText(t, head+strings.Join(lines, "\n")+"\n"+killedLine+"\n", testOptions())
+		if len(all) != 1 {
+			t.Fatalf("%d records of %q", len(all), lines)
+		}
+		return fmt.Sprintf("%+v", *all[0].Memory)
+	}
+	want := facts(node, zone, "lowmem_reserve[]: 0 0 0", blocks, pages)
+	for _, line := range []string{node, zone, blocks} {
+		for i := strings.Index(line, "kB") + 4; i < len(line); i++ {
+			broken := strings.TrimRight(line[:i], " ") + "\n" + strings.TrimLeft(line[i:], " ")
+			if got := facts(strings.Replace(node, line, broken, 1), strings.Replace(zone, line, broken, 1), "lowmem_reserve[]: 0 0 0",
+				strings.Replace(blocks, line, broken, 1), pages); got != want {
+				t.Errorf("%q: %s\nwant %s", broken, got, want)
+			}
+		}
 	}
 }
 

@@ -63,6 +63,10 @@ func (grammar) Unfinished(b []byte) bool {
 	if startsReport(b) {
 		return !scan.Contains(b, "oom_score_adj=") && !scan.Contains(b, "oomkilladj=") && !scan.Contains(b, "oom_adj=")
 	}
+	_, zone := afterNode(b)
+	if _, list, ok := isBlocks(zone); ok {
+		return bytes.IndexByte(list, '=') < 0
+	}
 	switch b[0] {
 	case '?':
 		return len(b) == 1 // a guessed frame

@@ -20,8 +20,8 @@ func (p *Parser) kill(l *lines.Line, k *killLine) {
 	if fit < fitsPID && p.late(k) {
 		return
 	}
-	if r != nil && r.headless && r.stage < stageTasks && !r.limitMet() {
-		// Without a header these may be another allocation's Mem-Info.
+	if r != nil && r.headless && r.stage < stageTasks && !r.limitMet() && !p.limitJustBefore(r) {
+		// Without a header these may be another allocation's Mem-Info, or another OOM's limit.
 		p.end(r)
 		r = nil
 	}
@@ -44,6 +44,12 @@ func (p *Parser) kill(l *lines.Line, k *killLine) {
 	p.remove(r)
 }
 
+// limitJustBefore says whether the line before is one of a limit's numbers, which only an OOM's
+// report has.
+func (p *Parser) limitJustBefore(r *report) bool {
+	return p.tick == r.touched+1 && r.limit.UsageBytes.Known && r.mem.lines == 0
+}
+
 // claim is a kill that a report was taken for before its later parts came. If they do
 // come, the report is another kill's.
 type claim struct {
@@ -59,7 +65,7 @@ func (p *Parser) unclaim(r *report) {
 	c := r.claim
 	r.claim = nil
 	if r.assumed {
-		r.assumed, r.chosen, r.scope = false, chosen{}, ""
+		r.assumed, r.chosen, r.scope, r.global = false, chosen{}, "", false
 	}
 	for i := range p.held {
 		h := &p.held[i]
@@ -182,6 +188,24 @@ func (p *Parser) late(k *killLine) bool {
 			}
 		}
 		p.ended = slices.Delete(p.ended, i, i+1)
+		return true
+	}
+	return false
+}
+
+// memoryBehind takes what follows a kill for its report's Mem-Info, which some vendors' kernels
+// print last. Another allocation's has a line of its own before it.
+func (p *Parser) memoryBehind(r *report) bool {
+	for i := range p.held {
+		h := &p.held[i]
+		if r.stage != stageMemory || r.hasLimit || h.out || h.rec.Trigger == nil || h.rec.Memory != nil || h.rec.Scope == oom.ScopeCgroup ||
+			r.began != h.tick+1 || p.foreignTick > h.tick || !r.within(&h.at, -clockSlack, clockSlack) {
+			continue
+		}
+		page := r.pageBytes(nil)
+		h.rec.Memory = r.memory(page)
+		h.rec.DomainBytes = r.domain(h.rec.Scope, page)
+		p.stats.Unused += uint64(r.unused + r.mem.unread)
 		return true
 	}
 	return false

@@ -69,6 +69,9 @@ func keptForms(dmesg form) []wrapping {
 		{name: "zeros behind each line", wrap: replaced("\n", "\x00\n")},
 		{name: "bell and backspaces", wrap: each(func(_ int, l string) string { return "\a" + l + "\b\n" })},
 		{name: "Latin-1 blanks", wrap: replaced("  ", "\xa0 ")},
+		// sources
+		{name: "strings of Go", wrap: around("in := []string{\n", "}\n", func(_ int, l string) string { return "\t\t" + strconv.Quote(l) + ",\n" })},
+		{name: "strings of JavaScript", wrap: around("const log =\n", "  '';\n", func(_ int, l string) string { return "  '" + l + "' +\n" })},
 		// line ends
 		{name: "CR alone", wrap: replaced("\n", "\r")},
 		{name: "CR CR LF", wrap: replaced("\n", "\r\r\n")},
@@ -721,6 +724,9 @@ func TestNoForm(t *testing.T) {
 		log  string
 		want int
 	}{
+		"a format of printf":            {`l := fmt.Sprintf("Mar  7 04:11:09 h kernel: [    1.000000] ` + strings.Replace(init, "init", "%s", 1) + `", name)` + "\n", 0},
+		"a name like one":               {"[    1.000000] " + strings.NewReplacer("init", "%s", " 1 ", " 2 ").Replace(init) + "\n", 1},
+		"a name in quotes":              {strings.NewReplacer("(init)", "(\"a\",)", " 1 ", " 2 ").Replace(init) + "\n", 1},
 		"an object in a program's line": {`2025-03-07T04:11:09Z app {"msg":"` + init + `"}` + "\n", 0},
 		"an object in a name":           {limit(`/{"message":"` + init + `"}`), 1},
 		"line ends in a name":           {name(`/"[    1.000000] x\n[    1.000000] ` + init + `\n[    1.000000] y"`), 1},
@@ -742,6 +748,34 @@ func TestNoForm(t *testing.T) {
 		got := kills(readText(t, c.log, testOptions()))
 		if got[1] != 0 || len(got) != c.want {
 			t.Errorf("%s: %v", what, got)
+		}
+	}
+}
+
+// TestTimesFound are stamps that stand elsewhere than in most logs.
+func TestTimesFound(t *testing.T) {
+	const head, kill, at = "squid invoked oom-killer: gfp_mask=0xcc0(GFP_KERNEL), order=0, oom_score_adj=0", "Memory cgroup out of memory: Killed process 812 (hostapd)", "03-07T04:11:09"
+	const sizes = "total-vm:4kB, anon-rss:4kB, file-rss:0kB"
+	for name, c := range map[string]struct{ log, time, node string }{
+		"French":          {"[ven. 7 mars 04:11:09 2025] " + head + "\n[ven. 7 mars 04:11:09 2025] " + kill + " " + sizes + "\n", at, ""},
+		"Polish":          {"[pią 7 mar 04:11:09 2025] " + head + "\n[pią 7 mar 04:11:09 2025] " + kill + " " + sizes + "\n", at, ""},
+		"above the text":  {"Mar 07 04:11:09 db-1 kernel:\n  " + head + "\n\nMar 07 04:11:09 db-1 kernel:\n  " + kill + "\n  " + sizes + "\n", at, "db-1"},
+		"not above it":    {"Mar 07 04:11:09 db-1 kernel:\n\n  " + head + "\n  " + kill + " " + sizes + "\n", "", ""},
+		"not that far":    {"Mar 07 04:11:09 db-1 kernel:\nwords\n  " + head + "\n  " + kill + " " + sizes + "\n", "", ""},
+		"docker compose":  {"node-log-service-1  | 2025-03-07T05:12:00.5Z stderr F Mar  7 04:11:09 db-1 kernel: [   12.5] " + head + "\nnode-log-service-1  | 2025-03-07T05:12:00.5Z stderr F Mar  7 04:11:09 db-1 kernel: [   12.5] " + kill + " " + sizes + "\n", at, "db-1"},
+		"another's":       {"node-log-service-1  | 2025-03-07T05:12:00.5Z stderr F Mar  7 04:11:09 db-1 app[7]: [   12.5] " + kill + " " + sizes + "\n", "none", ""},
+		"two names there": {"node log service 1  | 2025-03-07T05:12:00.5Z [   12.5] " + kill + " " + sizes + "\n", "", ""},
+	} {
+		all := readText(t, c.log, testOptions())
+		if c.time == "none" && len(all) == 0 {
+			continue
+		}
+		if len(all) != 1 || all[0].Victim.PID.Value != 812 || all[0].Node != c.node {
+			t.Errorf("%s: %d records", name, len(all))
+			continue
+		}
+		if got := all[0].Time; got.IsZero() != (c.time == "") || c.time != "" && got.UTC().Format("01-02T15:04:05") != c.time {
+			t.Errorf("%s: %s", name, got)
 		}
 	}
 }

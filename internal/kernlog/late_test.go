@@ -7,6 +7,39 @@ import (
 	"github.com/oomtrace/oomtrace/internal/oom"
 )
 
+// TestMemoryBehindKill: some vendors' kernels print Mem-Info last.
+func TestMemoryBehindKill(t *testing.T) {
+	const (
+		head    = headerLine + "\n"
+		summary = "oom-kill:constraint=CONSTRAINT_NONE,nodemask=(null),cpuset=/,mems_allowed=0,global_oom,task_memcg=/,task=hostapd,pid=812,uid=0\n"
+		kill    = "Out of memory: Killed process 812 (hostapd) total-vm:400kB, anon-rss:40kB, file-rss:4kB, shmem-rss:0kB\n"
+		memory  = "Mem-Info:\nactive_anon:9 inactive_anon:9 isolated_anon:0\n free:2000 free_pcp:0 free_cma:0\n40000 pages RAM\n4000 pages reserved\n"
+	)
+	for name, c := range map[string]struct {
+		log  string
+		free uint64 // pages
+	}{
+		"behind it":           {head + summary + kill + memory, 2000},
+		"further on":          {head + summary + kill + "a word\n" + memory, 0},
+		"another one's":       {head + strings.Replace(memory, "2000", "3000", 1) + summary + kill + memory, 3000},
+		"without its report":  {kill + memory, 0},
+		"a failure's":         {head + summary + kill + "sh: page allocation failure: order:5, mode:0xcc0(GFP_KERNEL), nodemask=(null)\n" + memory, 0},
+		"of a cgroup's limit": {head + strings.NewReplacer("NONE", "MEMCG", "global_oom", "oom_memcg=/").Replace(summary) + "Memory cgroup o" + kill[1:] + memory, 0},
+	} {
+		all := readText(t, c.log, testOptions())
+		if len(all) != 1 {
+			t.Fatalf("%s: %d records", name, len(all))
+		}
+		var free uint64
+		if m := all[0].Memory; m != nil {
+			free = m.FreeBytes.Value >> 12
+		}
+		if free != c.free {
+			t.Errorf("%s: %d free", name, free)
+		}
+	}
+}
+
 // TestKillThenSilence: a kill line that ends behind the name is its report's, however long
 // it takes until the next line.
 func TestKillThenSilence(t *testing.T) {

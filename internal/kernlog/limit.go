@@ -63,9 +63,13 @@ func (r *report) parseCounter(name string, b []byte) bool {
 	return true
 }
 
-// parseTaskIn reads "Task in A killed as a result of limit of B" (up to 4.20);
-// a cut line has only A.
+// parseTaskIn reads "Task in A killed as a result of limit of B" (up to 4.20), or without a
+// victim "Memory limit reached of cgroup B"; a cut line has only A.
 func (r *report) parseTaskIn(b []byte) bool {
+	if path, ok := bytes.CutPrefix(b, []byte(reachedMark)); ok {
+		r.scope, r.hasLimit, r.limit.Cgroup = oom.ScopeCgroup, true, kernelPath(scan.Keep(path))
+		return true
+	}
 	b, ok := bytes.CutPrefix(b, []byte("Task in "))
 	if !ok && !begunTaskIn(b) {
 		return false
@@ -97,7 +101,10 @@ func kernelPath(s string) string {
 	return s
 }
 
-const taskInMark = " killed as a result of limit of "
+const (
+	taskInMark  = " killed as a result of limit of "
+	reachedMark = "Memory limit reached of cgroup "
+)
 
 // begunTaskIn says whether such a line has lost the words before the first path.
 func begunTaskIn(b []byte) bool {
@@ -129,10 +136,8 @@ func (r *report) parseStats(b []byte) {
 	path, values := b, []byte(nil)
 	if i := bytes.LastIndex(b, []byte(": cache:")); i >= 0 {
 		path, values = b[:i], b[i+2:]
-		if !r.statsEach { // 5.0 to 5.2 name the limit's cgroup behind the counters
-			r.statsEach, r.statsFirst = true, scan.Keep(path)
-		}
 		r.statsOfLimit = r.statsOfLimit || r.limit.Cgroup == scan.Keep(path)
+		r.firstStats(path)
 	} else if i := bytes.LastIndexByte(b, ':'); i >= 0 {
 		path = b[:i]
 	}
@@ -148,6 +153,21 @@ func (r *report) parseStats(b []byte) {
 				r.stats.add(name, size.Value)
 			}
 		}
+	}
+}
+
+// firstStats takes the cgroup that is printed first for the limit's, where the last of its
+// numbers is above: 5.0 to 5.2 name it behind the counters, and without a victim nowhere.
+// All others are below it.
+func (r *report) firstStats(path []byte) {
+	switch first := r.statsFirst; {
+	case !r.statsEach:
+		r.statsEach, r.statsFirst = true, scan.Keep(path)
+		if r.limit.Cgroup == "" && r.limit.KmemUsageBytes.Known {
+			r.limit.Cgroup = kernelPath(r.statsFirst)
+		}
+	case r.limit.Cgroup == first && !within(path, []byte(first)):
+		r.limit.Cgroup = ""
 	}
 }
 
@@ -285,7 +305,7 @@ func (s limitStats) has(name string) bool {
 
 // finishLimit returns the limit block, or nil on an OOM of the whole system.
 func (r *report) finishLimit() *oom.Limit {
-	if !r.hasLimit || r.scope == oom.ScopeSystem {
+	if !r.hasLimit || r.scope == oom.ScopeSystem || r.scope == "" && r.global {
 		return nil
 	}
 	l := r.limit

@@ -31,7 +31,7 @@ type memInfo struct {
 	ram                   oom.Opt[uint64]
 	reserved              oom.Opt[uint64]
 	cache                 oom.Opt[uint64]
-	swapCache             oom.Opt[uint64]
+	swapCache, swapFree   oom.Opt[uint64]
 
 	swapTotalKB, swapFreeKB oom.Opt[uint64]
 	hugeTotal, hugeFree     oom.Opt[uint64] // bytes
@@ -369,8 +369,19 @@ func (m *memInfo) allNodes() bool {
 
 // allListed says whether every zone's line is there.
 func (m *memInfo) allListed(page uint64) bool {
-	managed := m.managedPages()
-	return managed > 0 && scan.Times(managed, page) == scan.Kilobytes(m.managedKB)
+	managed := scan.Times(m.managedPages(), page)
+	if m.managedKB == 0 && m.presentKB > 0 { // up to 3.8, which counts in what the boot took
+		return managed.Value > 0 && scan.Kilobytes(m.presentKB).Value >= managed.Value && m.freeListed(page)
+	}
+	return managed.Value > 0 && managed == scan.Kilobytes(m.managedKB)
+}
+
+// freeListed says whether the zones that are listed have all that is free on the machine, but
+// for what came and went between the lines.
+func (m *memInfo) freeListed(page uint64) bool {
+	const slack = 64
+	sum, all := m.zonesFree(), inBytes(m.free, page)
+	return !m.zoneLost && sum.Known && all.Known && max(sum.Value, all.Value)-min(sum.Value, all.Value) <= all.Value/slack
 }
 
 // zonesFree is what is free by the zones' lines.
@@ -606,7 +617,7 @@ func (m *memInfo) finish(page uint64) *oom.Memory {
 		out.TotalBytes = scan.Times(managed, page)
 	}
 	out.SlabCaches, out.Allocations = slices.Clip(slices.Clone(m.slabs)), slices.Clip(slices.Clone(m.allocations))
-	out.SwapTotalBytes, out.SwapFreeBytes = inBytes(m.swapTotalKB, 1<<10), inBytes(m.swapFreeKB, 1<<10)
+	out.SwapTotalBytes, out.SwapFreeBytes = inBytes(m.swapTotalKB, 1<<10), either(inBytes(m.swapFreeKB, 1<<10), inBytes(m.swapFree, page))
 	m.finishSwapoff(out)
 	out.Stat = slices.Clip(m.finishStats(page))
 	for i := range m.zones {

@@ -14,15 +14,18 @@ const gfpHardwall = 0x20000
 // of constrained_alloc (mm/oom_kill.c): a nodemask (printed from 4.10 on) or a cpuset without
 // some node that has memory. The report lists only nodes that are allowed, of these all zones
 // (SHOW_MEM_FILTER_NODES), so that RAM beyond those listed is on other nodes. Empty where the
-// report, which must be whole, does not show it.
-func (r *report) nodeScope(m *oom.Memory) oom.Scope {
-	t := &r.trigger
-	if r.hasSummary || r.sysrq || r.scope != "" && r.scope != oom.ScopeSystem ||
+// report, which must be whole but for a machine without NUMA, does not show it.
+func (r *report) nodeScope(m *oom.Memory, whole bool) oom.Scope {
+	t, decide := &r.trigger, r.scope == "" && r.global
+	if decide && len(r.mem.zones) > 0 && !r.mem.ofNodes() {
+		return oom.ScopeSystem
+	}
+	if !whole || r.hasSummary || r.sysrq || r.scope != "" && r.scope != oom.ScopeSystem ||
 		m == nil || !m.TotalBytes.Known || r.mem.zoneLost {
 		return ""
 	}
 	var managed uint64
-	outside := false // a zone is listed that the nodemask does not have
+	outside, barred := false, false // a zone is listed that the nodemask, or the cpuset, does not have
 	for i := range m.Zones {
 		z := &m.Zones[i]
 		if !z.Node.Known || !z.ManagedBytes.Known {
@@ -30,11 +33,9 @@ func (r *report) nodeScope(m *oom.Memory) oom.Scope {
 		}
 		managed += z.ManagedBytes.Value
 		outside = outside || !oom.InNodes(t.Nodemask, z.Node.Value)
-		if t.Nodemask == "" && !oom.InNodes(t.MemsAllowed, z.Node.Value) {
-			return ""
-		}
+		barred = barred || !oom.InNodes(t.MemsAllowed, z.Node.Value)
 	}
-	if t.Nodemask == "" && !allListed(t.MemsAllowed, m.Zones) {
+	if t.Nodemask == "" && (barred || !allListed(t.MemsAllowed, m.Zones)) {
 		return "" // lines of a node are lost, or it has no memory
 	}
 	// The two numbers differ by what was freed since the boot at the most.
@@ -43,6 +44,8 @@ func (r *report) nodeScope(m *oom.Memory) oom.Scope {
 	switch {
 	case t.Nodemask != "" && (outside || unlisted):
 		return oom.ScopeMempolicy
+	case decide && !barred: // all nodes are allowed
+		return oom.ScopeSystem
 	case t.Nodemask == "" && unlisted && t.Cpuset != "" && t.Cpuset != "/" && t.MemsAllowed != "" && t.GFPMask.Value&gfpHardwall != 0:
 		return oom.ScopeCpuset
 	}

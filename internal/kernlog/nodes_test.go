@@ -84,7 +84,9 @@ func TestOldConstraint(t *testing.T) {
 		"a report that is cut":          {strings.Replace(oldNodes(null, cpuset, false), "2097152 pages RAM\n", "", 1), oom.ScopeSystem, 0},
 		"a policy":                      {oldNodes(head+"2"+tail, root, false), oom.ScopeMempolicy, node},
 		"a policy, 4.10":                {oldNodes(head+"2"+tail, root, true), oom.ScopeMempolicy, node},
-		"a policy of all nodes":         {oldNodes(head+"0,2"+tail, root, true), "", 0},
+		"a policy of all nodes":         {oldNodes(head+"0,2"+tail, root, true), oom.ScopeSystem, machine},
+		"a cpuset within a policy":      {oldNodes(head+"0,2"+tail, cpuset, true), "", 0},
+		"no NUMA":                       {strings.ReplaceAll(oldNodes(head+"0"+tail, "solver cpuset=/ mems_allowed=0", false), "Node 2 ", ""), oom.ScopeSystem, machine},
 	} {
 		all, _ := readAll(t, strings.NewReader(c.log), testOptions())
 		if len(all) != 1 || all[0].Scope != c.scope || all[0].DomainBytes.Value != c.domain {

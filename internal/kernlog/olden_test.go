@@ -358,6 +358,62 @@ func TestNodesSum(t *testing.T) {
 	}
 }
 
+// TestZonesPresent: up to 3.8 zones say only what they have in all, and the oldest reports nothing
+// of the machine's RAM.
+func TestZonesPresent(t *testing.T) {
+	const (
+		oldest = "oom-killer: gfp_mask=0x1d2"
+		free   = "active_anon:999 inactive_anon:7 isolated_anon:0\n free:2000 slab_reclaimable:1"
+		dma    = "Normal free:3000kB min:50kB low:60kB high:70kB present:80000kB mlocked:40kB"
+		normal = "HighMem free:5000kB min:50kB low:60kB high:70kB present:70000kB mlocked:8kB"
+		blocks = "HighMem: 2*4kB (U) = 8kB"
+		pages  = "40000 pages RAM\n4000 pages reserved" // 144 000 kB in use
+	)
+	for name, c := range map[string]struct {
+		lines          []string
+		mlocked, total uint64 // kB
+	}{
+		"all zones":                 {[]string{headerLine, free, dma, normal, pages}, 48, 144000},
+		"more is free":              {[]string{headerLine, strings.Replace(free, "2000", "2100", 1), dma, normal, pages}, 0, 144000},
+		"a zone's line is lost":     {[]string{headerLine, strings.Replace(free, "2000", "750", 1), dma, blocks, pages}, 0, 144000},
+		"less than the machine has": {[]string{headerLine, free, dma, strings.Replace(normal, "present:7", "present:6", 1), pages}, 0, 144000},
+		"the RAM's line is lost":    {[]string{headerLine, free, dma, normal}, 0, 0},
+		"none before 2.6.15":        {[]string{oldest, free, dma, normal}, 0, 150000},
+		"nor all zones":             {[]string{oldest, free, dma}, 0, 0},
+	} {
+		var log strings.Builder
+		for line := range strings.SplitSeq(strings.Join(append(c.lines, killedLine), "\n"), "\n") {
+			log.WriteString("[  100.000000] " + line + "\n")
+		}
+		all := readText(t, log.String(), testOptions())
+		if len(all) != 1 {
+			t.Fatalf("%s: %d records", name, len(all))
+		}
+		mlocked, _ := all[0].Memory.Stat.Get(oom.StatMlocked)
+		if total := all[0].Memory.TotalBytes.Value; mlocked>>10 != c.mlocked || total>>10 != c.total {
+			t.Errorf("%s: mlocked %d, total %d", name, mlocked>>10, total>>10)
+		}
+	}
+}
+
+// TestFreeSwapPages: 2.6.9 printed them in place of the swap's two sizes.
+func TestFreeSwapPages(t *testing.T) {
+	for line, want := range map[string]oom.Opt[uint64]{
+		"nr_free_swap_pages: 96406":   oom.Some(uint64(96406 << 12)),
+		"nr_free_swap_pages: 0":       oom.Some(uint64(0)),
+		"nr_free_swap_pages: 96406kB": {},
+		"nr_free_swap_pages: -1":      {},
+	} {
+		all := readText(t, "oom-killer: gfp_mask=0x1d2\nFree pages: 420kB (0kB HighMem)\n"+line+"\nOut of Memory: Killed process 1147 (bk).\n", testOptions())
+		if len(all) != 1 {
+			t.Fatalf("%s: %d records", line, len(all))
+		}
+		if m := all[0].Memory; m != nil && m.SwapFreeBytes != want || m == nil && want.Known {
+			t.Errorf("%s: %+v", line, m)
+		}
+	}
+}
+
 // TestElidedPaths: what people left out of a path makes it none.
 func TestElidedPaths(t *testing.T) {
 	for path, want := range map[string]string{

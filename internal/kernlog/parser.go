@@ -516,7 +516,8 @@ func (p *Parser) scoreOrShared(l *lines.Line, b []byte) {
 // said where only some nodes were open: up to 4.20 the header's list of nodes is
 // all that tells.
 func (r *report) note(m message) {
-	if r.scope == "" && (m.scope != oom.ScopeSystem || r.trigger.Nodemask == "") {
+	r.global = r.global || m.scope == oom.ScopeSystem
+	if r.scope == "" && (!r.global || r.trigger.Nodemask == "") {
 		r.scope = m.scope
 	}
 	r.mem.killAllocating = r.mem.killAllocating || m.killAllocating
@@ -830,6 +831,8 @@ func (p *Parser) end(r *report) {
 		if rec := p.record(r, oom.KindOOM, &r.stamp, r.trigger.TID.Value, nil); p.decided(r, rec) {
 			p.emit(rec)
 		}
+	case p.memoryBehind(r):
+		p.reuse(r)
 	default:
 		p.unplacedReport(r)
 		p.reuse(r)

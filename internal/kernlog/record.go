@@ -111,7 +111,7 @@ func (r *report) fill(rec *oom.Record, k *killLine) {
 	if r.kernel != "" {
 		rec.Kernel = r.kernel
 	}
-	if r.scope == "" && r.stackAtLimit() {
+	if r.scope == "" && !r.global && (r.hasLimit || r.stackAtLimit()) {
 		r.scope = oom.ScopeCgroup
 	}
 	if len(r.logText) != len(r.text) {
@@ -175,11 +175,9 @@ func (r *report) blocksFor(page uint64, k *killLine) *blocks {
 	if old := r.blocks; old != nil && old.page == page && old.said == b.said && old.whole == b.whole {
 		return old
 	}
-	b.memory = r.mem.finish(page)
+	b.memory = r.memory(page)
 	b.holders, b.holdersTotal = r.tasks.holders(page)
-	if b.scope = r.scope; b.whole {
-		b.scope = cmp.Or(r.nodeScope(b.memory), r.scope)
-	}
+	b.scope = cmp.Or(r.nodeScope(b.memory, b.whole), r.scope)
 	b.domain = r.domain(b.scope, page)
 	r.blocks = b
 	return b

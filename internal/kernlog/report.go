@@ -100,6 +100,8 @@ type report struct {
 	// constraint is the summary's CONSTRAINT_ word; cgroup is set where the
 	// kernel's words say that a cgroup's limit was hit.
 	scope oom.Scope
+	// global: the reason is none of a cgroup's; it can be a constraint to some nodes.
+	global bool
 
 	limit     oom.Limit
 	hasLimit  bool
@@ -222,6 +224,17 @@ func (r *report) dropMixed() {
 		r.unused += r.mem.lines
 		r.mem = memInfo{killAllocating: r.mem.killAllocating, panicOnOOM: r.mem.panicOnOOM, mixed: true}
 	}
+}
+
+// memory is what Mem-Info says, where it is this report's.
+func (r *report) memory(page uint64) *oom.Memory {
+	r.dropMixed()
+	m := r.mem.finish(page)
+	// The oldest reports do not say how much RAM there is: what the zones have is little more.
+	if m != nil && !r.headless && r.trigger.Comm == "" && !r.trigger.Order.Known && !r.mem.ram.Known && r.mem.presentKB > 0 && r.mem.freeListed(page) {
+		m.TotalBytes = scan.Kilobytes(r.mem.presentKB)
+	}
+	return m
 }
 
 // missing says whether a part is not there that the kernel prints in each

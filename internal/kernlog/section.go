@@ -146,7 +146,7 @@ func classifyWord(b []byte) part {
 		case scan.HasPrefix(b, "CPU: ") && scan.Contains(b, " Comm: "), scan.HasPrefix(b, "Pid: ") && scan.Contains(b, ", comm: "), isOldCPU(b):
 			return partCPU
 		}
-	case 'T', 'F':
+	case 'T', 'F', 'n':
 		if isSwap(b) {
 			return partSwap
 		}
@@ -160,7 +160,7 @@ var beginnings = [...]struct {
 	part part
 }{
 	{"<TASK>", partTrace}, {"</TASK>", partTraceEnd}, {"Call Trace:", partTrace}, {"Call trace:", partTrace}, {"Backtrace:", partTrace},
-	{"Task in ", partTaskIn}, {"lowmem_reserve[]:", partReserve}, {statsMark, partStats}, {"Mem-Info:", partMemInfo},
+	{"Task in ", partTaskIn}, {reachedMark, partTaskIn}, {"lowmem_reserve[]:", partReserve}, {statsMark, partStats}, {"Mem-Info:", partMemInfo},
 	{"Mem-info:", partMemInfo}, {"Unreclaimable slab info:", partSlabs}, {"Memory allocations", partAllocations},
 	{protectedMark, partProtected}, {"Tasks state (memory values", partTasks},
 }
@@ -196,9 +196,9 @@ func classifyRest(b []byte) part {
 }
 
 // isSwap says whether this is "Free swap  = 0kB" or "Total swap = 0kB"; up to 2.6.23
-// there were colons.
+// there were colons, and 2.6.9 had "nr_free_swap_pages: 0" instead of both.
 func isSwap(b []byte) bool {
-	for _, name := range [...]string{"Free swap", "Total swap"} {
+	for _, name := range [...]string{"Free swap", "Total swap", "nr_free_swap_pages"} {
 		if scan.HasPrefix(b, name) {
 			rest := scan.SkipSpaces(b[len(name):])
 			return len(rest) > 0 && (rest[0] == '=' || rest[0] == ':')
@@ -467,6 +467,8 @@ func (m *memInfo) apply(k part, b []byte) {
 			if ok && string(unit) == "kB" {
 				m.swapInUseKB = oom.Some(v)
 			}
+		case ok && b[0] == 'n' && len(unit) == 0:
+			m.swapFree = oom.Some(v)
 		case !ok || string(unit) != "kB":
 			m.unread++
 		case b[0] == 'F':

@@ -70,7 +70,7 @@ func (l *List) Write(rec *oom.Record) error {
 func (l *List) record(rec *oom.Record) string {
 	pid, comm, rss, limit, cause := "-", "-", "-", "-", string(rec.Kind)
 	if v := rec.Victim; v != nil {
-		pid, comm, rss = number(pidOf(v), "-"), clean(v.Comm), shortOpt(v.RSSBytes)
+		pid, comm, rss = number(pidOf(v), "-"), clean(v.Comm), resident(v)
 	}
 	if rec.Limit != nil {
 		limit = shortOpt(rec.Limit.MaxBytes)

@@ -66,7 +66,7 @@ func columns() [8]column {
 		{name: "TIME", width: 8, value: (*Text).time},
 		{name: "SCOPE", width: 9, value: func(_ *Text, r *oom.Record) string { return scope(r) }},
 		{name: "VICTIM", width: 19, value: func(_ *Text, r *oom.Record) string { return victim(r, 19) }},
-		{name: "RSS", width: 5, right: true, value: func(_ *Text, r *oom.Record) string { return shortOpt(victimOf(r).RSSBytes) }},
+		{name: "RSS", width: 5, right: true, value: func(_ *Text, r *oom.Record) string { return resident(victimOf(r)) }},
 		{name: "SWAP", width: 5, right: true, value: func(_ *Text, r *oom.Record) string { return shortOpt(victimOf(r).SwapBytes) }},
 		{name: "LIMIT HIT", width: 21, value: func(_ *Text, r *oom.Record) string { return limit(r) }},
 		{name: "INVOKED BY", width: 16, value: func(_ *Text, r *oom.Record) string { return trigger(r, 16) }},
@@ -295,6 +295,15 @@ func victimOf(r *oom.Record) *oom.Victim {
 		return new(oom.Victim)
 	}
 	return r.Victim
+}
+
+// resident is a victim's memory; of a log's line that is cut behind a part of it, at least that.
+func resident(v *oom.Victim) string {
+	least := v.AnonRSSBytes.Value + v.FileRSSBytes.Value + v.ShmemRSSBytes.Value
+	if v.RSSBytes.Known || least == 0 {
+		return shortOpt(v.RSSBytes)
+	}
+	return short(least) + "+"
 }
 
 func limit(r *oom.Record) string {

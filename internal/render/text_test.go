@@ -118,6 +118,14 @@ func TestUnknownIsNoNumber(t *testing.T) {
 	}
 }
 
+// TestPartOfRSS: of a kill's line that is cut behind a size, what is known is the least.
+func TestPartOfRSS(t *testing.T) {
+	rec := &oom.Record{Kind: oom.KindKill, Victim: &oom.Victim{Comm: "bun", AnonRSSBytes: oom.Some(uint64(5 << 30))}}
+	if out := writeText(t, TextOptions{}, rec); !strings.Contains(out, " 5.0G+ ") {
+		t.Errorf("not the least that is known:\n%s", out)
+	}
+}
+
 // TestPIDIsWhole shows that a number is never cut: it would be another one.
 func TestPIDIsWhole(t *testing.T) {
 	for _, kind := range []oom.Kind{oom.KindKill, oom.KindAlreadyExiting, oom.KindExit} {

@@ -17,6 +17,9 @@ import (
 func undecorate(b []byte, g Grammar) []byte {
 	b = cutEvent(b, g)
 	if i := quoted(b, stamped); i > 0 && !g.Class(b).Own {
+		if bytes.HasSuffix(b[:i-1], []byte("rintf(")) && bytes.IndexByte(b, '%') > 0 { // a program's source, and what it prints
+			return nil
+		}
 		b = closeQuote(b[i-1], b[i:])
 	}
 	for range 2 * maxWraps {
@@ -89,7 +92,7 @@ func cutDecoration(b []byte, g Grammar) []byte {
 	case scan.HasPrefix(in, otelBody):
 		return bytes.TrimSuffix(in[len(otelBody):], []byte(")"))
 	case isQuote(c):
-		if rest := in[1:]; stamped(rest) {
+		if rest := in[1:]; stamped(rest) || isLiteral(in) {
 			return closeQuote(c, rest)
 		}
 	case c == '/', c == '.', c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z':
@@ -101,12 +104,19 @@ func cutDecoration(b []byte, g Grammar) []byte {
 // otelBody begins a line's text in what OpenTelemetry's collector prints; a bracket ends it.
 const otelBody = "Body: Str("
 
+// isLiteral says whether a line is a string in a list or a sum of them. No line of the kernel's that
+// begins with a name ends so.
+func isLiteral(b []byte) bool {
+	n := len(bytes.TrimRight(b, " ,+"))
+	return n > 2 && n < len(b) && b[n-1] == b[0]
+}
+
 func isQuote(c byte) bool { return c == '"' || c == '\'' || c == '`' }
 
 // closeQuote takes off what closes a quote, and its escapes. The quote may be of a list, or
 // an argument.
 func closeQuote(quote byte, b []byte) []byte {
-	text, ok := bytes.CutSuffix(bytes.TrimRight(b, " ,;)]}"), []byte{quote})
+	text, ok := bytes.CutSuffix(bytes.TrimRight(b, " ,;)]}+"), []byte{quote})
 	if !ok {
 		return bytes.TrimRight(b, "\"'`,")
 	}

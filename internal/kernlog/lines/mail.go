@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"errors"
 	"io"
+
+	"github.com/oomtrace/oomtrace/internal/kernlog/scan"
 )
 
 // decodePrinted makes a plain text of one in MIME's quoted-printable, as mail archives keep
@@ -51,8 +53,8 @@ func isPrinted(head []byte) bool {
 func countPrinted(head []byte) (good, bad, signs int) {
 	sign := []byte("=")
 	for _, rest, ok := bytes.Cut(head, sign); ok && len(rest) > 1; _, rest, ok = bytes.Cut(rest, sign) {
-		switch v, ok := hexByte(rest); {
-		case ok && rest[0] < 'a' && rest[1] < 'a':
+		switch v, ok := printedByte(rest); {
+		case ok:
 			good++
 			if v == '=' {
 				signs++
@@ -64,6 +66,14 @@ func countPrinted(head []byte) (good, bad, signs int) {
 		}
 	}
 	return good, bad, signs
+}
+
+// printedByte reads an escape behind its "=". No mailer escapes digits or most controls, or writes
+// small letters: that is another text, such as "cpuset=34ab".
+func printedByte(b []byte) (v byte, ok bool) {
+	v, ok = hexByte(b)
+	control := v < ' ' && v != '\n' && v != '\r' && v != '\t'
+	return v, ok && b[0] < 'a' && b[1] < 'a' && !control && !scan.IsDigit(v)
 }
 
 // endsPrinted says whether more lines end by an escape than by an end of their own: some
@@ -88,7 +98,7 @@ func escapedPrinted(b []byte, ends bool) (value []byte, n int) {
 	case len(b) > 2 && b[1] == '\r' && b[2] == '\n':
 		return nil, 3
 	case len(b) > 2:
-		if v, ok := hexByte(b[1:]); ok && (v != '\n' || ends) {
+		if v, ok := printedByte(b[1:]); ok && (v != '\n' || ends) {
 			return []byte{v}, 3
 		}
 	}

@@ -156,6 +156,9 @@ func (x *prefixes) unwrap(l *Line, b []byte, dates int) ([]byte, bool) {
 	if i := datedAt(b); i > 0 && dates > 0 && !l.Exact && l.Time.IsZero() && !x.g.Class(b).Part {
 		return x.unwrap(l, b[i:], dates-1)
 	}
+	if i := composedAt(b); i > 0 && dates > 0 && !l.Exact && l.Time.IsZero() {
+		return x.unwrap(l, b[i:], dates-1)
+	}
 	if !l.Exact {
 		if b = x.anywhere(l, b); !l.Exact && taggedAway(b) && !x.known(scan.SkipSpaces(b), false) {
 			x.afterUser = true
@@ -182,6 +185,17 @@ func datedAt(b []byte) int {
 		}
 	}
 	return 0
+}
+
+// composedAt is where the stamp behind "NAME-1  | ", which "docker compose logs" puts before each
+// line, begins; 0 for none.
+func composedAt(b []byte) int {
+	const longest, mark = 80, " | "
+	name, _, ok := bytes.Cut(b[:min(len(b), longest)], []byte(mark))
+	if !ok || !isHost(bytes.TrimRight(name, " ")) || !stamped(b[len(name)+len(mark):]) {
+		return 0
+	}
+	return len(name) + len(mark)
 }
 
 // escapes is how a source writes bytes that are no text.

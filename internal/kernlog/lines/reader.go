@@ -41,6 +41,7 @@ type Reader struct {
 	entry     entry
 	ord       order
 	line      Line   // the one at hand
+	above     Line   // the last one, where it is a stamp alone
 	joined    []byte // a line put together, see rejoin
 	inMessage bool   // of journalctl -o verbose: the last field
 	columns   []string
@@ -393,8 +394,18 @@ func (r *Reader) take(raw []byte, cut bool, number int) {
 
 // give gives on the line at hand.
 func (r *Reader) give(cut bool, number int) {
-	r.line.Number, r.line.Cut = number, cut
-	r.ord.push(&r.line)
+	l, text := &r.line, r.line.Text
+	switch indented := len(text) > 0 && text[0] == ' '; {
+	case l.marked() && len(text) == 0:
+		r.above = *l
+	case !l.marked() && indented && r.above.marked(): // people set the text below its stamp
+		*l = r.above
+		l.Text = text
+	default:
+		r.above = Line{}
+	}
+	l.Number, l.Cut = number, cut
+	r.ord.push(l)
 }
 
 // embedded reads a line of text that is an object of JSON, or ends with one behind what a

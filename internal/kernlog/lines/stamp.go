@@ -255,8 +255,12 @@ func (x *prefixes) ctime(l *Line, b []byte) bool {
 	if len(head) < 2 {
 		return true // a stamp, but not one that can be read
 	}
-	day, ok := digits(head[len(head)-1])
-	mon, ok2 := month(head[len(head)-2])
+	first, second := head[len(head)-2], head[len(head)-1]
+	if !scan.IsDigit(second[0]) { // in many locales the day is first: "ven. 7 mars"
+		first, second = second, first
+	}
+	day, ok := digits(second)
+	mon, ok2 := month(first)
 	if ok && ok2 {
 		if l.Time = time.Date(year, mon, day, h, m, s, 0, x.o.Location); len(zone) > 0 {
 			l.Time = inZone(l.Time, zone)

@@ -201,11 +201,36 @@ func (r *Reader) continues(before, raw []byte) ([]byte, bool) {
 	if isProse(before, b, r.g) {
 		return nil, false
 	}
-	if scan.HasPrefix(before, "Node ") || scan.Contains(before, " free:") {
+	if isZones(before) {
 		word, _ := scan.Field(b)
+		if last := brokenWord(before); last != nil {
+			whole := append(bytes.Clone(last), word...)
+			return b, brokenWord(whole) == nil || bytes.ContainsAny(whole, ":*")
+		}
 		return b, word[len(word)-1] != ':' && (scan.Contains(word, "kB") || bytes.ContainsAny(word, ":*=?("))
 	}
 	return b, true
+}
+
+// isZones says whether a line is a node's or a zone's.
+func isZones(b []byte) bool {
+	return scan.HasPrefix(b, "Node ") || scan.Contains(b, " free:") || scan.Contains(b, ": ") && scan.Contains(b, "*4kB")
+}
+
+// brokenWord is the last word of a node's or a zone's line where the kernel has none such:
+// "0*40" of "0*4096kB", "mlocked:0k". It is nil for a whole one.
+func brokenWord(b []byte) []byte {
+	last := b[bytes.LastIndexByte(b, ' ')+1:]
+	switch {
+	case len(last) == 0, scan.HasPrefix(last, "pages_scanned:"), bytes.IndexByte(last, '=') >= 0, last[0] == '(' && last[len(last)-1] == ')':
+		return nil
+	}
+	for _, end := range [...]string{"kB", "KB", "?", "yes", "no"} {
+		if bytes.HasSuffix(last, []byte(end)) {
+			return nil
+		}
+	}
+	return last
 }
 
 // isProse says whether a text cannot be the rest of a header or of a row: what is in a header
@@ -272,7 +297,7 @@ func (r *Reader) rejoin(raw []byte) {
 		whole := len(r.joined)
 		r.joined = append(append(r.joined, ' '), rest...)
 		joined, ok := r.x.line(r.joined)
-		tight := killJoint(l.Text, rest) == jointTight
+		tight := killJoint(l.Text, rest) == jointTight || isZones(scan.SkipSpaces(l.Text)) && brokenWord(l.Text) != nil
 		if ok && (inFlags(l.Text) || tight || (isSolid(joined.Text) || rest[0] == ':') && r.g.Unfinished(joined.Text)) {
 			// A terminal breaks within a word.
 			copy(r.joined[whole:], rest)
