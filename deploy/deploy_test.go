@@ -311,8 +311,11 @@ func TestUnit(t *testing.T) {
 			t.Errorf("%s is not allowed", call)
 		}
 	}
-	if socket := read(t, socketFile); !strings.Contains(socket, "\nListenStream=127.0.0.1:9497\n") {
-		t.Error("the metrics are not on loopback")
+	// Without BindsTo= a scrape would start a service that was stopped, or failed for good.
+	for _, line := range []string{"ListenStream=127.0.0.1:9497", "BindsTo=" + unitFile} {
+		if !strings.Contains(read(t, socketFile), "\n"+line+"\n") {
+			t.Errorf("no %s in %s", line, socketFile)
+		}
 	}
 	verifyUnit(t)
 	verifyExposure(t)
