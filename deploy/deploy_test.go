@@ -305,6 +305,9 @@ func TestUnit(t *testing.T) {
 			t.Errorf("no %s", key)
 		}
 	}
+	if setting(t, "MemoryMin") != "" {
+		t.Error("MemoryMin= has no effect without that of the slices above (cgroup-v2.rst, memory.min)")
+	}
 	filter := strings.Fields(settings(t)["SystemCallFilter"][0])
 	for _, call := range []string{"@system-service", "bpf", "perf_event_open", "syslog"} {
 		if !slices.Contains(filter, call) {
