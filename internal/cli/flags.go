@@ -211,7 +211,7 @@ func (t *traceFlags) groups() *help.Groups {
 		t.file.define(f)
 		f.StringVar(&t.pin, "pin", "", "keep programs and records in this bpffs `directory` while oomtrace is stopped")
 		f.StringVar(&t.metrics, "metrics", "", "serve Prometheus metrics at this `address`, such as 127.0.0.1:9497; systemd: on the socket it passed")
-		f.StringVar(&t.health, "health", "", "serve /healthz at this `address` of its own too")
+		f.StringVar(&t.health, "health", "", "serve /healthz and /livez at this `address` of its own too")
 		f.BoolVar(&t.allowPrivileges, "allow-privileges", false, "go on if privileges that are not needed cannot be dropped")
 		f.IntVar(&t.oomScoreAdj, "oom-score-adj", assemble.DefaultScoreAdj, "set this process's own oom_score_adj to `N`")
 	})
