@@ -161,6 +161,8 @@ func (o *fileFlags) check() error {
 		return usage("use a positive size, or 0 for no rotation", "--output-max-bytes %d is negative", o.maxBytes)
 	case o.keep < 0:
 		return usage("use a positive number, or 0 to keep none", "--output-keep %d is negative", o.keep)
+	case o.path == "" && (o.maxBytes != 0 || o.keep != sink.DefaultKeep):
+		return usage("give --output-file, too", "--output-max-bytes and --output-keep are for a file")
 	}
 	return nil
 }
