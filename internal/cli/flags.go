@@ -25,10 +25,8 @@ func parseFlags(flags *help.Groups, args []string, env Env, about string) (rest 
 	switch err := flags.Parse(args); {
 	case err == nil:
 		return flags.All.Args(), nil
-	case errors.As(err, &wrong) && wrong.Meant != "":
-		return nil, usage(fmt.Sprintf("did you mean %s? See \"oomtrace help\"", wrong.Meant), "%w", err)
-	case wrong != nil:
-		return nil, usage("see \"oomtrace help\"", "%w", err)
+	case errors.As(err, &wrong):
+		return nil, usage(program().MeantFlag(wrong), "%w", err)
 	case about == "":
 		return nil, cmp.Or(printHelp(env.Stdout), err)
 	}
