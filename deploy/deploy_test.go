@@ -176,7 +176,9 @@ func TestManifestIsTight(t *testing.T) {
 		}
 	}
 	// A full disk makes it unready: a restart would not help.
-	for path, probes := range map[string][]*corev1.Probe{"/livez": {c.LivenessProbe, c.StartupProbe}, "/healthz": {c.ReadinessProbe}} {
+	for path, probes := range map[string][]*corev1.Probe{
+		"/livez": {c.LivenessProbe, c.StartupProbe}, "/healthz": {c.ReadinessProbe},
+	} {
 		for _, probe := range probes {
 			if probe == nil || probe.HTTPGet.Path != path || probe.HTTPGet.Port.StrVal != c.Ports[1].Name {
 				t.Errorf("probe %v, want %s", probe, path)

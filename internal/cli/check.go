@@ -34,7 +34,8 @@ func runCheck(ctx context.Context, args []string, env Env) error {
 	if err != nil {
 		return err
 	}
-	lines, failed := assemble.Check(ctx, assemble.CheckOptions{Tracer: opts, Source: t.source, History: t.history, Sockets: t.sockets})
+	o := assemble.CheckOptions{Tracer: opts, Source: t.source, History: t.history, Sockets: t.sockets}
+	lines, failed := assemble.Check(ctx, o)
 	if failed == nil {
 		lines = append(lines, "OK: oomtrace can run here")
 	}

@@ -77,12 +77,14 @@ func openLiveFailure(err error) error {
 
 // openOutputFailure is for a file that cannot be written.
 func openOutputFailure(err error) error {
-	f := &failure{err: err, code: exitError, hint: "give --output-file a regular file, not a link, in a directory that can be written"}
+	f := &failure{err: err, code: exitError}
 	switch {
 	case errors.Is(err, sink.ErrInUse):
 		f.hint = "stop the other oomtrace, or give --output-file another file"
 	case pipeline.NoRoom(err):
 		f.hint = "free disk space, or give --output-file a file elsewhere"
+	default:
+		f.hint = "give --output-file a regular file, not a link, in a directory that can be written"
 	}
 	return f
 }

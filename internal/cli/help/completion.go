@@ -132,7 +132,8 @@ _%[1]s() {
 				if !takesValue(f) {
 					when = "[[ ! $equals ]] || "
 				}
-				fmt.Fprintf(&b, "\t%s) %s{ COMPREPLY=($(compgen -W '%s' -- \"$cur\")); return; } ;;\n", pattern, when, strings.Join(values, " "))
+				fmt.Fprintf(&b, "\t%s) %s{ COMPREPLY=($(compgen -W '%s' -- \"$cur\")); return; } ;;\n",
+					pattern, when, strings.Join(values, " "))
 				return
 			}
 			other = append(other, pattern)
@@ -177,7 +178,8 @@ func yes(v bool) string {
 
 func (p *Program) zsh() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "#compdef %[1]s\n_%[1]s() {\n\tlocal verb=\n\t((CURRENT > 2)) && verb=$words[2]\n\tcase $verb in\n", p.Name)
+	fmt.Fprintf(&b, "#compdef %[1]s\n_%[1]s() {\n", p.Name)
+	b.WriteString("\tlocal verb=\n\t((CURRENT > 2)) && verb=$words[2]\n\tcase $verb in\n")
 	for _, v := range p.Verbs {
 		name := v.Name
 		if name == "" {

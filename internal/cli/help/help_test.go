@@ -83,8 +83,8 @@ func TestBash(t *testing.T) {
 		{"tool re", "read"}, {"tool --to", "--top"}, {"tool read -o j", "json"}, {"tool read --output = t", "text"}, {"tool read l", "last"},
 		{"tool version --", "--help"}, {"tool read --a", "--a-flag-with-a-very-long-name"}, {"tool --file x", ""},
 		// A verb is the first word, a value that may be left out one with "=".
-		{"tool --file version --t", "--top"}, {"tool --top 1 re", ""}, {"tool --hide = f", "false"}, {"tool read --hide =", "true false"},
-		{"tool read --hide l", "last"},
+		{"tool --file version --t", "--top"}, {"tool --top 1 re", ""}, {"tool --hide = f", "false"},
+		{"tool read --hide =", "true false"}, {"tool read --hide l", "last"},
 	} {
 		cmd := exec.Command("bash", "-c", script+"\nCOMP_WORDS=("+tt.words+"); COMP_CWORD=$((${#COMP_WORDS[@]} - 1)); _tool; echo \"${COMPREPLY[@]}\"")
 		out, err := cmd.Output() // compopt complains where bash does not complete
@@ -112,7 +112,8 @@ func TestOtherShells(t *testing.T) {
 	script, _ := program().Completion("fish")
 	for _, tt := range []struct{ words, want string }{
 		{"tool re", "read\tread it"}, {"tool read -o j", "json"}, {"tool read --to", "--top\thow many"},
-		{"tool --file version --to", "--top\thow many"}, {"tool --top 1 re", ""}, {"tool --hide=f", "--hide=false"}, {"tool read --hide l", "last"},
+		{"tool --file version --to", "--top\thow many"}, {"tool --top 1 re", ""}, {"tool --hide=f", "--hide=false"},
+		{"tool read --hide l", "last"},
 	} {
 		cmd := exec.Command("fish", "--no-config", "-c", script+"\ncomplete -C "+fishQuoted(tt.words))
 		cmd.Env = append(os.Environ(), "HOME="+t.TempDir())
