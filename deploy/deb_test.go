@@ -45,6 +45,8 @@ func TestDebVersions(t *testing.T) {
 	}
 	for version, want := range map[string]string{
 		"v1.2.3": "1.2.3", "1.2.3-4-gabc1234-dirty": "1.2.3+4.gabc1234.dirty", "abc1234": "0~abc1234", "devel": "0~devel",
+		// Before 1.2.3 for dpkg.
+		"v1.2.3-rc1": "1.2.3~rc1", "v1.2.3-beta.2-4-gabc1234": "1.2.3~beta.2+4.gabc1234",
 	} {
 		deb := buildDeb(t, version)
 		if got := run(t, "dpkg-deb", "--field", deb, "Version"); got != want {

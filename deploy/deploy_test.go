@@ -175,9 +175,14 @@ func TestManifestIsTight(t *testing.T) {
 			t.Errorf("%s does not say what CAP_%s is for", operations, name)
 		}
 	}
-	for _, probe := range []*corev1.Probe{c.LivenessProbe, c.StartupProbe} {
-		if probe.HTTPGet.Path != "/healthz" || probe.HTTPGet.Port.StrVal != c.Ports[1].Name {
-			t.Errorf("probe %v", probe.HTTPGet)
+	// A full disk makes it unready: a restart would not help.
+	for path, probes := range map[string][]*corev1.Probe{
+		"/livez": {c.LivenessProbe, c.StartupProbe}, "/healthz": {c.ReadinessProbe},
+	} {
+		for _, probe := range probes {
+			if probe == nil || probe.HTTPGet.Path != path || probe.HTTPGet.Port.StrVal != c.Ports[1].Name {
+				t.Errorf("probe %v, want %s", probe, path)
+			}
 		}
 	}
 	for i, flag := range []string{"metrics", "health"} {
@@ -305,14 +310,20 @@ func TestUnit(t *testing.T) {
 			t.Errorf("no %s", key)
 		}
 	}
+	if setting(t, "MemoryMin") != "" {
+		t.Error("MemoryMin= has no effect without that of the slices above (cgroup-v2.rst, memory.min)")
+	}
 	filter := strings.Fields(settings(t)["SystemCallFilter"][0])
 	for _, call := range []string{"@system-service", "bpf", "perf_event_open", "syslog"} {
 		if !slices.Contains(filter, call) {
 			t.Errorf("%s is not allowed", call)
 		}
 	}
-	if socket := read(t, socketFile); !strings.Contains(socket, "\nListenStream=127.0.0.1:9497\n") {
-		t.Error("the metrics are not on loopback")
+	// Without BindsTo= a scrape would start a service that was stopped, or failed for good.
+	for _, line := range []string{"ListenStream=127.0.0.1:9497", "BindsTo=" + unitFile} {
+		if !strings.Contains(read(t, socketFile), "\n"+line+"\n") {
+			t.Errorf("no %s in %s", line, socketFile)
+		}
 	}
 	verifyUnit(t)
 	verifyExposure(t)

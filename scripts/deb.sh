@@ -8,9 +8,10 @@ version=$1 arch=$2 binary=$3 out=$4
 here=$(cd "$(dirname "$0")/.." && pwd)
 export SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-0}
 
-# v1.2.3-4-gabc-dirty becomes 1.2.3+4.gabc.dirty; a version starts with a digit.
+# v1.2.3-4-gabc-dirty becomes 1.2.3+4.gabc.dirty, and v1.2.3-rc1, which is before
+# 1.2.3, 1.2.3~rc1; a version starts with a digit.
 debversion=${version#v}
-debversion=$(printf %s "$debversion" | sed 's/-/+/; s/[^A-Za-z0-9.+~]/./g')
+debversion=$(printf %s "$debversion" | sed -E 's/^([^-]*)-(alpha|beta|pre|rc)/\1~\2/; s/-/+/; s/[^A-Za-z0-9.+~]/./g')
 [[ $debversion == [0-9]* ]] || debversion=0~$debversion
 
 root=$(mktemp -d)

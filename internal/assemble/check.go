@@ -8,12 +8,15 @@ import (
 
 	"github.com/oomtrace/oomtrace/internal/container"
 	"github.com/oomtrace/oomtrace/internal/harden"
+	"github.com/oomtrace/oomtrace/internal/host"
 	"github.com/oomtrace/oomtrace/internal/tracer"
 )
 
 // CheckOptions say what is tried.
 type CheckOptions struct {
 	Tracer tracer.Options
+	// Source is kmsg for the kernel log alone.
+	Source string
 	// History is the word for how growth is followed.
 	History string
 	// Sockets are of runtimes that are asked too.
@@ -21,8 +24,11 @@ type CheckOptions struct {
 }
 
 // Check really attaches, describes what came of it, and detaches: there is no
-// other way to know what a kernel supports. The error is that of tracer.Open.
+// other way to know what a kernel supports. The error is that of OpenSource.
 func Check(ctx context.Context, o CheckOptions) ([]string, error) {
+	if o.Source == "kmsg" {
+		return checkLog(ctx, o)
+	}
 	tr, err := tracer.Open(ctx, o.Tracer)
 	if err != nil {
 		// The runtimes are of use all the same: the kernel's log has paths too.
@@ -40,6 +46,16 @@ func Check(ctx context.Context, o CheckOptions) ([]string, error) {
 		lines = append(lines, row("note", n))
 	}
 	return append(lines, runtimes(ctx, o.Sockets)...), nil
+}
+
+// checkLog is for a trace by the kernel log, without programs.
+func checkLog(ctx context.Context, o CheckOptions) ([]string, error) {
+	_, log, err := OpenSource(ctx, SourceOptions{Source: o.Source})
+	if err == nil {
+		_ = log.Close()
+	}
+	lines := []string{row("kernel", host.Identify().Kernel), row("kernel log", readable("/dev/kmsg"))}
+	return append(lines, runtimes(ctx, o.Sockets)...), err
 }
 
 // DescribePrograms says what is attached, why others are not, and how growth is followed.

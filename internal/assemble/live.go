@@ -33,7 +33,7 @@ type LiveOptions struct {
 	// Note takes what only a verbose run says; nil drops it.
 	Note func(what string, err error)
 	// Metrics is where to serve metrics, as HOST:PORT, Health where to serve
-	// /healthz alone; empty is nowhere.
+	// /healthz and /livez alone; empty is nowhere.
 	Metrics, Health, Version string
 }
 
@@ -161,7 +161,7 @@ func (l *Live) openMetrics() error {
 	if l.o.Metrics == "" && l.o.Health == "" {
 		return nil
 	}
-	m := metrics.New(metrics.Options{Version: l.o.Version, Stats: l.stats, Healthy: l.Healthy})
+	m := metrics.New(metrics.Options{Version: l.o.Version, Stats: l.stats, Healthy: l.Healthy, Alive: l.Alive})
 	if l.o.Metrics != "" {
 		l.stages.metrics = m
 	}

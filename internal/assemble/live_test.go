@@ -72,6 +72,9 @@ func TestLive(t *testing.T) {
 	if code, _ := get(t, url+"/healthz"); code != http.StatusServiceUnavailable {
 		t.Errorf("healthy before it runs: %d", code)
 	}
+	if code, _ := get(t, url+"/livez"); code != http.StatusOK {
+		t.Errorf("not alive: %d", code)
+	}
 	if err := errors.Join(l.stages.warmUp(t.Context()), l.Start()); err != nil {
 		t.Fatal(err)
 	}

@@ -27,11 +27,15 @@ func runCheck(ctx context.Context, args []string, env Env) error {
 	if len(rest) > 0 {
 		return usage("oomtrace check takes flags only", "unexpected argument %q", rest[0])
 	}
+	if err := errors.Join(t.checkSource(), t.ownerFlags.check()); err != nil {
+		return err
+	}
 	opts, err := t.options()
 	if err != nil {
 		return err
 	}
-	lines, failed := assemble.Check(ctx, assemble.CheckOptions{Tracer: opts, History: t.history, Sockets: t.sockets})
+	o := assemble.CheckOptions{Tracer: opts, Source: t.source, History: t.history, Sockets: t.sockets}
+	lines, failed := assemble.Check(ctx, o)
 	if failed == nil {
 		lines = append(lines, "OK: oomtrace can run here")
 	}

@@ -104,7 +104,8 @@ func program() *help.Program {
 	p := &help.Program{Name: "oomtrace", Values: map[string][]string{
 		"output": {"text", "wide", "json", "html"}, "source": {"auto", "bpf", "kmsg"},
 		"sigkill": {"memory", "all", "off"}, "history": {"auto", "exact", "sampled", "off"}, "attach": {"auto", "fentry", "kprobe", "tp_btf", "raw_tp", "tracepoint"},
-		"since": {"today", "yesterday", "-1h", "-1d"}, "until": {"now", "today", "yesterday"},
+		"redact": {"true", "false", "strict"},
+		"since":  {"today", "yesterday", "-1h", "-1d"}, "until": {"now", "today", "yesterday"},
 	}}
 	for _, v := range verbs() {
 		p.Verbs = append(p.Verbs, v.Verb)

@@ -8,6 +8,7 @@ import (
 
 	"github.com/oomtrace/oomtrace/internal/assemble"
 	"github.com/oomtrace/oomtrace/internal/pipeline"
+	"github.com/oomtrace/oomtrace/internal/sink"
 	"github.com/oomtrace/oomtrace/internal/tracer"
 )
 
@@ -72,6 +73,20 @@ func openLiveFailure(err error) error {
 		return usage("use HOST:PORT, such as 127.0.0.1:9497, or :PORT for loopback", "%s %q: %w", m.Flag, m.Address, m.Err)
 	}
 	return &failure{err: m, code: exitError, hint: "give " + m.Flag + " an address that is free"}
+}
+
+// openOutputFailure is for a file that cannot be written.
+func openOutputFailure(err error) error {
+	f := &failure{err: err, code: exitError}
+	switch {
+	case errors.Is(err, sink.ErrInUse):
+		f.hint = "stop the other oomtrace, or give --output-file another file"
+	case pipeline.NoRoom(err):
+		f.hint = "free disk space, or give --output-file a file elsewhere"
+	default:
+		f.hint = "give --output-file a regular file, not a link, in a directory that can be written"
+	}
+	return f
 }
 
 // outputFailure is for a line that ended; a closed pipe stays recognisable. The

@@ -25,10 +25,8 @@ func parseFlags(flags *help.Groups, args []string, env Env, about string) (rest 
 	switch err := flags.Parse(args); {
 	case err == nil:
 		return flags.All.Args(), nil
-	case errors.As(err, &wrong) && wrong.Meant != "":
-		return nil, usage(fmt.Sprintf("did you mean %s? See \"oomtrace help\"", wrong.Meant), "%w", err)
-	case wrong != nil:
-		return nil, usage("see \"oomtrace help\"", "%w", err)
+	case errors.As(err, &wrong):
+		return nil, usage(program().MeantFlag(wrong), "%w", err)
 	case about == "":
 		return nil, cmp.Or(printHelp(env.Stdout), err)
 	}
@@ -161,6 +159,8 @@ func (o *fileFlags) check() error {
 		return usage("use a positive size, or 0 for no rotation", "--output-max-bytes %d is negative", o.maxBytes)
 	case o.keep < 0:
 		return usage("use a positive number, or 0 to keep none", "--output-keep %d is negative", o.keep)
+	case o.path == "" && (o.maxBytes != 0 || o.keep != sink.DefaultKeep):
+		return usage("give --output-file, too", "--output-max-bytes and --output-keep are for a file")
 	}
 	return nil
 }
@@ -211,7 +211,7 @@ func (t *traceFlags) groups() *help.Groups {
 		t.file.define(f)
 		f.StringVar(&t.pin, "pin", "", "keep programs and records in this bpffs `directory` while oomtrace is stopped")
 		f.StringVar(&t.metrics, "metrics", "", "serve Prometheus metrics at this `address`, such as 127.0.0.1:9497; systemd: on the socket it passed")
-		f.StringVar(&t.health, "health", "", "serve /healthz at this `address` of its own too")
+		f.StringVar(&t.health, "health", "", "serve /healthz and /livez at this `address` of its own too")
 		f.BoolVar(&t.allowPrivileges, "allow-privileges", false, "go on if privileges that are not needed cannot be dropped")
 		f.IntVar(&t.oomScoreAdj, "oom-score-adj", assemble.DefaultScoreAdj, "set this process's own oom_score_adj to `N`")
 	})

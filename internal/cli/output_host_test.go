@@ -114,6 +114,9 @@ func TestHostFullOutputFile(t *testing.T) {
 	if code, body := httpGet(t, health); code != http.StatusServiceUnavailable || body != "disk full: records are queued" {
 		t.Errorf("full: %d %q", code, body)
 	}
+	if code, body := httpGet(t, strings.Replace(health, "/healthz", "/livez", 1)); code != http.StatusOK {
+		t.Errorf("full: a restart is asked for: %d %q", code, body)
+	}
 	cgroups = append(cgroups, "oomtrace-output-waits-"+strconv.Itoa(os.Getpid()))
 	if err := overrunOnce(cgroups[len(cgroups)-1]); err != nil {
 		t.Fatal(err)

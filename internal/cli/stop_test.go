@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -38,6 +39,18 @@ func TestReadEndsWithItsReader(t *testing.T) {
 		}
 	case <-time.After(time.Minute):
 		t.Fatal("it has not ended")
+	}
+}
+
+// TestOpenOutputFailure: another file helps only where the file is the reason.
+func TestOpenOutputFailure(t *testing.T) {
+	for want, err := range map[string]error{
+		"stop the other": sink.ErrInUse, "free disk space": syscall.EDQUOT, "give --output-file a regular": sink.ErrLink,
+	} {
+		var f *failure
+		if err := openOutputFailure(fmt.Errorf("output file: %w", err)); !errors.As(err, &f) || !strings.HasPrefix(f.hint, want) {
+			t.Errorf("%v: hint %q", err, f.hint)
+		}
 	}
 }
 

@@ -96,7 +96,7 @@ func (s *session) openOutput() error {
 	}
 	f, err := sink.Open(opts)
 	if err != nil {
-		return &failure{err: err, code: exitError, hint: "give --output-file a regular file, not a link, in a directory that can be written"}
+		return openOutputFailure(err)
 	}
 	s.file, s.out = f, f
 	return nil

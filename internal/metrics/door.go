@@ -29,8 +29,8 @@ const (
 // earlier, and these are looked at once each. All other requests go to the crowd.
 type door struct {
 	net.Listener
-	health func() (status int, text string)
-	crowd  *crowd // nil: there is nothing but the probe
+	probe func(path string) (status int, text string)
+	crowd *crowd // nil: there is nothing but the probe
 
 	gathering sync.WaitGroup // of connections that wait
 
@@ -42,7 +42,7 @@ type door struct {
 // openDoor has the kernel keep a connection back until there is something to read:
 // those that only connect never arrive (TCP_DEFER_ACCEPT, tcp(7)). Where that cannot be
 // had, or for a client that is slow, there is the list of those that wait.
-func openDoor(l net.Listener, health func() (int, string), c *crowd) *door {
+func openDoor(l net.Listener, probe func(string) (int, string), c *crowd) *door {
 	if s, ok := l.(syscall.Conn); ok {
 		if raw, err := s.SyscallConn(); err == nil {
 			_ = raw.Control(func(fd uintptr) {
@@ -50,7 +50,7 @@ func openDoor(l net.Listener, health func() (int, string), c *crowd) *door {
 			})
 		}
 	}
-	return &door{Listener: l, health: health, crowd: c}
+	return &door{Listener: l, probe: probe, crowd: c}
 }
 
 // run takes connections until the listener is closed.
@@ -151,13 +151,13 @@ func (d *door) gather(conn net.Conn, head []byte) {
 func (d *door) serve(conn net.Conn, head []byte) {
 	method, path := requested(head)
 	switch {
-	case path == healthPath && (method == http.MethodGet || method == http.MethodHead):
-		status, text := d.health()
+	case isProbe(path) && (method == http.MethodGet || method == http.MethodHead):
+		status, text := d.probe(path)
 		reply(conn, method, status, text)
-	case d.crowd == nil && path == healthPath:
+	case d.crowd == nil && isProbe(path):
 		reply(conn, method, http.StatusMethodNotAllowed, "GET only")
 	case d.crowd == nil:
-		reply(conn, method, http.StatusNotFound, "only "+healthPath+" is here")
+		reply(conn, method, http.StatusNotFound, "only "+healthPath+" and "+livePath+" are here")
 	default:
 		_ = conn.SetReadDeadline(time.Time{}) // http.Server has its own
 		d.crowd.join(conn, head)

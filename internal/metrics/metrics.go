@@ -50,6 +50,8 @@ type Options struct {
 	Stats func() (Stats, error)
 	// Healthy is asked by /healthz, by any goroutine; nil means always healthy.
 	Healthy func() error
+	// Alive is asked by /livez, likewise: false is a reason to restart.
+	Alive func() bool
 }
 
 // Stats are the tracer's counters and programs.
@@ -225,10 +227,11 @@ func (m *Metrics) sigkill(rec *oom.Record) {
 	m.sigkills.WithLabelValues(string(rec.Cause), program).Inc()
 }
 
-// Handler serves /metrics, and /healthz with 200 or, with the reason, 503.
+// Handler serves /metrics, and /healthz and /livez with 200 or, with the reason, 503.
 func (m *Metrics) Handler() http.Handler {
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET "+healthPath, m.health)
+	mux.HandleFunc("GET "+healthPath, m.answer)
+	mux.HandleFunc("GET "+livePath, m.answer)
 	mux.Handle("GET /metrics", promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{
 		// The rest is still of use when a collector fails.
 		ErrorHandling:       promhttp.ContinueOnError,
@@ -237,12 +240,21 @@ func (m *Metrics) Handler() http.Handler {
 	return mux
 }
 
-// healthPath is what a probe asks for.
-const healthPath = "/healthz"
+// What a probe asks for.
+const (
+	healthPath = "/healthz"
+	livePath   = "/livez"
+)
 
-// healthy is the answer to a probe.
-func (m *Metrics) healthy() (status int, text string) {
-	if m.opts.Healthy != nil {
+func isProbe(path string) bool { return path == healthPath || path == livePath }
+
+// probe is the answer to a probe.
+func (m *Metrics) probe(path string) (status int, text string) {
+	if path == livePath {
+		if m.opts.Alive != nil && !m.opts.Alive() {
+			return http.StatusServiceUnavailable, "output is stuck"
+		}
+	} else if m.opts.Healthy != nil {
 		if err := m.opts.Healthy(); err != nil {
 			return http.StatusServiceUnavailable, clean(err.Error())
 		}
@@ -250,10 +262,10 @@ func (m *Metrics) healthy() (status int, text string) {
 	return http.StatusOK, "ok"
 }
 
-// health is for clients that keep a connection: the first request on one is answered
-// at the door.
-func (m *Metrics) health(w http.ResponseWriter, _ *http.Request) {
-	status, text := m.healthy()
+// answer is for clients that keep a connection: the first probe on one is answered at the
+// door.
+func (m *Metrics) answer(w http.ResponseWriter, r *http.Request) {
+	status, text := m.probe(r.URL.Path)
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	w.WriteHeader(status)
 	// The client has closed the connection when this fails.

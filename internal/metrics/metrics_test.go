@@ -128,13 +128,22 @@ func TestZeroOptions(t *testing.T) {
 
 func TestHealth(t *testing.T) {
 	var state error
-	m := New(Options{Healthy: func() error { return state }})
+	alive := true
+	m := New(Options{Healthy: func() error { return state }, Alive: func() bool { return alive }})
 	if code, body := get(t, m, "/healthz"); code != http.StatusOK || body != "ok\n" {
 		t.Errorf("%d %q", code, body)
 	}
 	state = errors.New("ring: stuck\n\x1b[2J")
 	if code, body := get(t, m, "/healthz"); code != http.StatusServiceUnavailable || body != "ring: stuck\ufffd\ufffd[2J\n" {
 		t.Errorf("%d %q", code, body)
+	}
+	// A restart would not help.
+	if code, body := get(t, m, "/livez"); code != http.StatusOK || body != "ok\n" {
+		t.Errorf("alive: %d %q", code, body)
+	}
+	alive = false
+	if code, body := get(t, m, "/livez"); code != http.StatusServiceUnavailable || body != "output is stuck\n" {
+		t.Errorf("not alive: %d %q", code, body)
 	}
 }
 

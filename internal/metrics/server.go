@@ -23,7 +23,7 @@ type Server struct {
 	done    chan error
 }
 
-// Serve starts a server of /metrics and /healthz at HOST:PORT, or Inherited. Without a
+// Serve starts a server of /metrics and of probes at HOST:PORT, or Inherited. Without a
 // host it is on loopback.
 func Serve(address string, m *Metrics) (*Server, error) {
 	l, err := listen(address)
@@ -40,7 +40,7 @@ func Serve(address string, m *Metrics) (*Server, error) {
 	return s, nil
 }
 
-// ServeHealth starts a server of /healthz alone.
+// ServeHealth starts a server of /healthz and /livez alone.
 func ServeHealth(address string, m *Metrics) (*Server, error) {
 	l, err := listen(address)
 	if err != nil {
@@ -73,7 +73,7 @@ func paced(next http.Handler, now func() time.Time) http.Handler {
 		return true
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Path != healthPath && !admit() {
+		if !isProbe(r.URL.Path) && !admit() {
 			w.Header().Set("Retry-After", "1")
 			w.Header().Set("Connection", "close")
 			http.Error(w, "too many requests", http.StatusTooManyRequests)
@@ -84,7 +84,7 @@ func paced(next http.Handler, now func() time.Time) http.Handler {
 }
 
 func start(l net.Listener, m *Metrics, c *crowd) *Server {
-	s := &Server{address: l.Addr().String(), door: openDoor(l, m.healthy, c), done: make(chan error, 2)}
+	s := &Server{address: l.Addr().String(), door: openDoor(l, m.probe, c), done: make(chan error, 2)}
 	go func() { s.done <- s.door.run() }()
 	return s
 }

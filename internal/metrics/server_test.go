@@ -155,7 +155,7 @@ func TestPaced(t *testing.T) {
 	if n := ask(1000, "/metrics"); n != 40 {
 		t.Errorf("%d at once", n)
 	}
-	if n := ask(100, healthPath); n != 100 {
+	if n := ask(100, healthPath) + ask(100, livePath); n != 200 {
 		t.Errorf("%d probes", n)
 	}
 	total := 0
@@ -181,6 +181,9 @@ func TestHealthAlone(t *testing.T) {
 	defer func() { _ = s.Close() }()
 	if status, body := probe(t, s, "/healthz"); status != http.StatusServiceUnavailable || body != "stuck\n" {
 		t.Errorf("%d, %q", status, body)
+	}
+	if status, body := probe(t, s, "/livez"); status != http.StatusOK || body != "ok\n" {
+		t.Errorf("alive: %d, %q", status, body)
 	}
 	if status, _ := probe(t, s, "/metrics"); status != http.StatusNotFound {
 		t.Errorf("metrics: %d", status)

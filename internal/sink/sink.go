@@ -241,11 +241,12 @@ func (s *File) ready(n int64) (int64, error) {
 	if err != nil {
 		err = fmt.Errorf("rotate: %w", cause(err))
 	}
-	if gone && err != nil {
+	size, statErr := s.size()
+	if err != nil && s.stat.Nlink == 0 {
 		return 0, err // what is written now would be lost
 	}
 	s.rotated(err)
-	return s.size()
+	return size, statErr
 }
 
 // rotated reports when rotating starts to fail, and when it works again.

@@ -164,26 +164,49 @@ func TestRotationFails(t *testing.T) {
 	s := open(t, Options{Path: filepath.Join(dir, "o"), MaxBytes: 4, Keep: 3, Notify: func(err error) { notices = append(notices, err) }})
 	write(t, s, "zero\n")
 	write(t, s, "one\n")
-	var was unix.Rlimit
-	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &was); err != nil {
-		t.Fatal(err)
-	}
-	none := was
-	none.Cur = 0
-	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &none); err != nil {
-		t.Fatal(err)
-	}
-	for range 5 { // more than the files that are kept
-		write(t, s, "two\n")
-	}
-	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &was); err != nil {
-		t.Fatal(err)
-	}
+	withoutFiles(t, func() {
+		for range 5 { // more than the files that are kept
+			write(t, s, "two\n")
+		}
+	})
 	write(t, s, "three\n")
 	want(t, dir, map[string]string{"o": "three\n", "o.1": "one\n" + strings.Repeat("two\n", 5), "o.2": "zero\n"})
 	if len(notices) != 2 || !errors.Is(notices[0], syscall.EMFILE) || notices[1] != nil {
 		t.Errorf("notices %v", notices)
 	}
+}
+
+// withoutFiles runs f while no file can be opened.
+func withoutFiles(t *testing.T, f func()) {
+	t.Helper()
+	var was unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &was); err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Max: was.Max}); err != nil {
+		t.Fatal(err)
+	}
+	f()
+	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &was); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestRotationToNothingFails: where no rotated file is kept, the old one is gone when the
+// new one cannot be made: what was written into it would be lost.
+func TestRotationToNothingFails(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, Options{Path: filepath.Join(dir, "o"), MaxBytes: 4, Keep: -1})
+	write(t, s, "one\n")
+	withoutFiles(t, func() {
+		for range 2 {
+			if n, err := s.Write([]byte("two\n")); n != 0 || !errors.Is(err, syscall.EMFILE) {
+				t.Errorf("%d bytes written, %v", n, err)
+			}
+		}
+	})
+	write(t, s, "two\n")
+	want(t, dir, map[string]string{"o": "two\n"})
 }
 
 // TestLinksAreNotFollowed: another user's link leads to nothing of ours.

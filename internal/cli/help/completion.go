@@ -2,6 +2,7 @@ package help
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/spf13/pflag"
@@ -50,13 +51,33 @@ func (p *Program) Usage() string {
 	return b.String()
 }
 
-// Meant is a hint for a word that is no verb.
+// Meant is a hint for a word where none is expected.
 func (p *Program) Meant(word string) string {
 	names := p.names()
+	if slices.Contains(names, word) {
+		return fmt.Sprintf("the verb comes first: %s %s ...", p.Name, word)
+	}
 	if near := Nearest(word, names); near != "" {
 		return fmt.Sprintf("did you mean %q? See \"%s help\"", near, p.Name)
 	}
 	return fmt.Sprintf("the verbs are %s; see \"%s help\"", strings.Join(names, ", "), p.Name)
+}
+
+// MeantFlag is a hint for flags that are wrong.
+func (p *Program) MeantFlag(e *Error) string {
+	var has []string
+	for _, v := range p.Verbs {
+		if v.Flags != nil && v.Flags.All.Lookup(e.unknown) != nil {
+			has = append(has, strings.TrimSpace(p.Name+" "+v.Name))
+		}
+	}
+	switch {
+	case len(has) > 0:
+		return fmt.Sprintf("--%s is for %s; see \"%s help\"", e.unknown, strings.Join(has, ", "), p.Name)
+	case e.Meant != "":
+		return fmt.Sprintf("did you mean %s? See \"%s help\"", e.Meant, p.Name)
+	}
+	return fmt.Sprintf("see \"%s help\"", p.Name)
 }
 
 func (v *Verb) each(do func(f *pflag.Flag)) {
@@ -82,22 +103,23 @@ func (p *Program) bash() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, `# bash completion for %[1]s
 _%[1]s() {
-	local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]} verb= flags= words= files= i
+	local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]} verb= flags= words= files= equals=
 	# "=" is a word of its own.
-	[[ $cur == = ]] && cur=
-	[[ $prev == = ]] && prev=${COMP_WORDS[COMP_CWORD-2]}
-	for ((i = 1; i < COMP_CWORD; i++)); do
-		case ${COMP_WORDS[i]} in
-		%[2]s) verb=${COMP_WORDS[i]}; break ;;
+	[[ $cur == = ]] && cur= equals=1
+	[[ $prev == = ]] && prev=${COMP_WORDS[COMP_CWORD-2]} equals=1
+	if ((COMP_CWORD > 1)); then
+		case ${COMP_WORDS[1]} in
+		%[2]s) verb=${COMP_WORDS[1]} ;;
 		esac
-	done
+	fi
 	case $prev in
 `, p.Name, strings.Join(p.names(), "|"))
 	var other []string
 	seen := map[string]bool{}
 	for _, v := range p.Verbs {
 		v.each(func(f *pflag.Flag) {
-			if !takesValue(f) || seen[f.Name] {
+			values := p.Values[f.Name]
+			if !takesValue(f) && values == nil || seen[f.Name] {
 				return
 			}
 			seen[f.Name] = true
@@ -105,8 +127,13 @@ _%[1]s() {
 			if f.Shorthand != "" {
 				pattern += "|-" + f.Shorthand
 			}
-			if values := p.Values[f.Name]; values != nil {
-				fmt.Fprintf(&b, "\t%s) COMPREPLY=($(compgen -W '%s' -- \"$cur\")); return ;;\n", pattern, strings.Join(values, " "))
+			if values != nil {
+				when := ""
+				if !takesValue(f) {
+					when = "[[ ! $equals ]] || "
+				}
+				fmt.Fprintf(&b, "\t%s) %s{ COMPREPLY=($(compgen -W '%s' -- \"$cur\")); return; } ;;\n",
+					pattern, when, strings.Join(values, " "))
 				return
 			}
 			other = append(other, pattern)
@@ -128,6 +155,8 @@ _%[1]s() {
 		fmt.Fprintf(&b, "\t%s) flags='%s' words='%s' files=%s ;;\n", name, strings.Join(flags, " "), strings.Join(words, " "), yes(v.Files))
 	}
 	fmt.Fprintf(&b, `	esac
+	# A verb is the first word, or there is none.
+	((COMP_CWORD > 1)) && [[ ! $verb ]] && words=
 	if [[ $cur == -* ]]; then
 		COMPREPLY=($(compgen -W "$flags --help" -- "$cur"))
 		return
@@ -149,7 +178,8 @@ func yes(v bool) string {
 
 func (p *Program) zsh() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "#compdef %[1]s\n_%[1]s() {\n\tlocal verb=${words[(r)(%[2]s)]}\n\tcase $verb in\n", p.Name, strings.Join(p.names(), "|"))
+	fmt.Fprintf(&b, "#compdef %[1]s\n_%[1]s() {\n", p.Name)
+	b.WriteString("\tlocal verb=\n\t((CURRENT > 2)) && verb=$words[2]\n\tcase $verb in\n")
 	for _, v := range p.Verbs {
 		name := v.Name
 		if name == "" {
@@ -178,11 +208,14 @@ func (p *Program) zshArguments(v *Verb) string {
 		value, text := pflag.UnquoteUsage(f)
 		text = strings.NewReplacer("[", `\[`, "]", `\]`, ":", `\:`).Replace(text)
 		arg, sign := "", ""
-		if takesValue(f) {
+		values := p.Values[f.Name]
+		switch words := ":" + value + ":(" + strings.Join(values, " ") + ")"; {
+		case takesValue(f) && values != nil:
+			sign, arg = "=", words
+		case takesValue(f):
 			sign, arg = "=", ":"+value+":_files"
-			if values := p.Values[f.Name]; values != nil {
-				arg = ":" + value + ":(" + strings.Join(values, " ") + ")"
-			}
+		case values != nil:
+			sign, arg = "=-", ":"+words
 		}
 		if f.Shorthand == "" {
 			fmt.Fprintf(&b, "\t\t\t%s \\\n", quoted("--"+f.Name+sign+"["+text+"]"+arg))
@@ -193,7 +226,7 @@ func (p *Program) zshArguments(v *Verb) string {
 	rest := "'*::'"
 	switch {
 	case v.Name == "":
-		rest = `'1:verb:{_describe verb verbs}'`
+		rest = `'1:verb:{((CURRENT == 2)) && _describe verb verbs}'`
 	case v.Files && len(v.Words) > 0:
 		rest = `'*:which:{_alternative "words\:which\:(` + strings.Join(v.Words, " ") + `)" "files\:file\:_files"}'`
 	case v.Files:
@@ -215,12 +248,18 @@ func fishQuoted(s string) string {
 func (p *Program) fish() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "# fish completion for %s\n", p.Name)
-	none := "not __fish_seen_subcommand_from " + strings.Join(p.names(), " ")
+	fmt.Fprintf(&b, `# The verb is the first word, or there is none.
+function __%[1]s_verb
+	set -l words (commandline -opc) ''
+	contains -- $words[2] %[2]s; or set words[2] ''
+	test "$words[2]" = "$argv[1]"
+end
+`, p.Name, strings.Join(p.names(), " "))
+	const first = "test (count (commandline -opc)) -eq 1"
 	for _, v := range p.Verbs {
-		when := none
+		when := fmt.Sprintf("__%s_verb '%s'", p.Name, v.Name)
 		if v.Name != "" {
-			when = "__fish_seen_subcommand_from " + v.Name
-			fmt.Fprintf(&b, "complete -c %s -n %s -f -a %s -d %s\n", p.Name, fishQuoted(none), v.Name, fishQuoted(v.About))
+			fmt.Fprintf(&b, "complete -c %s -n %s -f -a %s -d %s\n", p.Name, fishQuoted(first), v.Name, fishQuoted(v.About))
 		}
 		files := "-f"
 		if v.Files {
@@ -238,6 +277,8 @@ func (p *Program) fish() string {
 				fmt.Fprintf(&b, " -s %s", f.Shorthand)
 			}
 			switch values := p.Values[f.Name]; {
+			case values != nil && !takesValue(f):
+				fmt.Fprintf(&b, " -f -a %s", fishQuoted(strings.Join(values, " "))) // behind "=" alone
 			case values != nil:
 				fmt.Fprintf(&b, " -x -a %s", fishQuoted(strings.Join(values, " ")))
 			case takesValue(f):

@@ -106,8 +106,9 @@ func wrap(text string, n int) []string {
 // Error is a command line that is wrong.
 type Error struct {
 	// Meant is what a flag was meant to be, if there is one like it.
-	Meant string
-	err   error
+	Meant   string
+	unknown string // the flag that there is none of, without dashes
+	err     error
 }
 
 func (e *Error) Error() string { return e.err.Error() }
@@ -123,9 +124,10 @@ func (g *Groups) Parse(args []string) error {
 	e := &Error{err: err}
 	var unknown *pflag.NotExistError
 	if errors.As(err, &unknown) && unknown.GetSpecifiedShortnames() == "" {
+		e.unknown = unknown.GetSpecifiedName()
 		var names []string
 		g.All.VisitAll(func(f *pflag.Flag) { names = append(names, f.Name) })
-		if near := Nearest(unknown.GetSpecifiedName(), names); near != "" {
+		if near := Nearest(e.unknown, names); near != "" {
 			e.Meant = "--" + near
 		}
 	}

@@ -18,13 +18,15 @@ func flags() *Groups {
 		f.Bool("a-flag-with-a-very-long-name", false, "short")
 		f.Int("top", 10, "how many")
 		f.String("file", "", "a `file`")
+		f.String("hide", "", "a `mode`")
+		f.Lookup("hide").NoOptDefVal = "true"
 	})
 	return g
 }
 
 func program() *Program {
 	return &Program{
-		Name: "tool", Values: map[string][]string{"output": {"text", "json"}},
+		Name: "tool", Values: map[string][]string{"output": {"text", "json"}, "hide": {"true", "false"}},
 		Verbs: []Verb{
 			{About: "run", Flags: flags()},
 			{Name: "read", Args: "[FILE]", About: "read it", Flags: flags(), Files: true, Words: []string{"last"}},
@@ -42,6 +44,7 @@ What:
                             short
       --top int             how many (default 10)
       --file file           a file
+      --hide mode           a mode
 `
 	if got := flags().Help(); got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
@@ -79,6 +82,9 @@ func TestBash(t *testing.T) {
 	for _, tt := range []struct{ words, want string }{
 		{"tool re", "read"}, {"tool --to", "--top"}, {"tool read -o j", "json"}, {"tool read --output = t", "text"}, {"tool read l", "last"},
 		{"tool version --", "--help"}, {"tool read --a", "--a-flag-with-a-very-long-name"}, {"tool --file x", ""},
+		// A verb is the first word, a value that may be left out one with "=".
+		{"tool --file version --t", "--top"}, {"tool --top 1 re", ""}, {"tool --hide = f", "false"},
+		{"tool read --hide =", "true false"}, {"tool read --hide l", "last"},
 	} {
 		cmd := exec.Command("bash", "-c", script+"\nCOMP_WORDS=("+tt.words+"); COMP_CWORD=$((${#COMP_WORDS[@]} - 1)); _tool; echo \"${COMPREPLY[@]}\"")
 		out, err := cmd.Output() // compopt complains where bash does not complete
@@ -104,16 +110,40 @@ func TestOtherShells(t *testing.T) {
 		}
 	}
 	script, _ := program().Completion("fish")
-	for _, tt := range []struct{ words, want string }{{"tool re", "read\tread it"}, {"tool read -o j", "json"}, {"tool read --to", "--top\thow many"}} {
+	for _, tt := range []struct{ words, want string }{
+		{"tool re", "read\tread it"}, {"tool read -o j", "json"}, {"tool read --to", "--top\thow many"},
+		{"tool --file version --to", "--top\thow many"}, {"tool --top 1 re", ""}, {"tool --hide=f", "--hide=false"},
+		{"tool read --hide l", "last"},
+	} {
 		cmd := exec.Command("fish", "--no-config", "-c", script+"\ncomplete -C "+fishQuoted(tt.words))
 		cmd.Env = append(os.Environ(), "HOME="+t.TempDir())
 		out, err := cmd.Output()
-		if got := strings.TrimSpace(string(out)); err != nil || !strings.HasPrefix(got, tt.want) {
+		if got := strings.TrimSpace(string(out)); err != nil || !strings.HasPrefix(got, tt.want) || tt.want == "" && got != "" {
 			t.Errorf("fish, %s: got %q, %v; want %q", tt.words, got, err, tt.want)
 		}
 	}
 	if _, ok := program().Completion("tcsh"); ok {
 		t.Error("there is a completion for tcsh")
+	}
+}
+
+// TestMeantFlag: a flag that another verb has is no mistyped one.
+func TestMeantFlag(t *testing.T) {
+	p := program()
+	p.Verbs = append(p.Verbs, Verb{Name: "clean", Flags: New("clean")})
+	p.Verbs[1].Flags.Add("Which", func(f *pflag.FlagSet) { f.Bool("to", false, "one") })
+	for flag, want := range map[string]string{
+		"--to": `--to is for tool read; see "tool help"`, "--top": `--top is for tool, tool read; see "tool help"`,
+		"--fiel": `see "tool help"`, "-x": `see "tool help"`,
+	} {
+		var wrong *Error
+		if err := p.Verbs[3].Flags.Parse([]string{flag}); !errors.As(err, &wrong) || p.MeantFlag(wrong) != want {
+			t.Errorf("%s: %v, %q", flag, err, p.MeantFlag(wrong))
+		}
+	}
+	var wrong *Error
+	if err := p.Verbs[0].Flags.Parse([]string{"--fiel"}); !errors.As(err, &wrong) || p.MeantFlag(wrong) != `did you mean --file? See "tool help"` {
+		t.Errorf("%v, %q", err, p.MeantFlag(wrong))
 	}
 }
 
@@ -130,6 +160,7 @@ func TestUsage(t *testing.T) {
 func TestMeant(t *testing.T) {
 	for word, want := range map[string]string{
 		"raed": `did you mean "read"? See "tool help"`,
+		"read": `the verb comes first: tool read ...`,
 		"xyz":  `the verbs are read, version; see "tool help"`,
 	} {
 		if got := program().Meant(word); got != want {
