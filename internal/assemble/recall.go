@@ -2,7 +2,6 @@ package assemble
 
 import (
 	"context"
-	"io"
 
 	"github.com/oomtrace/oomtrace/internal/archive"
 	"github.com/oomtrace/oomtrace/internal/oom"
@@ -55,12 +54,12 @@ func Recall(ctx context.Context, o RecallOptions) (Recalled, error) {
 	}
 	for _, place := range o.Places {
 		from := o.ReadOptions
-		from.Files, from.Programs = nil, map[string]func(context.Context) (io.ReadCloser, error){}
+		from.Files, from.Inputs = nil, map[string]archive.Input{}
 		from.Progress = nil // how much a place has is not known
 		from.Notify = func(text string) { all.Problems = append(all.Problems, text) }
 		for _, in := range place.Inputs {
 			from.Files = append(from.Files, in.Name)
-			from.Programs[in.Name] = in.Open
+			from.Inputs[in.Name] = in
 		}
 		got, err := recall(ctx, from)
 		if err != nil || ctx.Err() != nil {
