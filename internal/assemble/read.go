@@ -38,6 +38,7 @@ type ReadOptions struct {
 	Progress io.Writer
 
 	collect pipeline.Sink // in place of an output
+	failed  func(error)   // in place of Notify, for a file that could not be read
 }
 
 // ReadSummary is what was read and written.
@@ -152,6 +153,10 @@ func (l *logFiles) open(ctx context.Context) {
 
 func (l *logFiles) fail(err error) {
 	l.failed++
+	if l.o.failed != nil {
+		l.o.failed(err)
+		return
+	}
 	l.notify(err.Error())
 }
 

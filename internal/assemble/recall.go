@@ -2,6 +2,9 @@ package assemble
 
 import (
 	"context"
+	"errors"
+	"io/fs"
+	"os/exec"
 
 	"github.com/oomtrace/oomtrace/internal/archive"
 	"github.com/oomtrace/oomtrace/internal/oom"
@@ -25,8 +28,11 @@ type Recalled struct {
 	Place string
 	// Dropped is how many more there were, older ones.
 	Dropped int
-	// Problems are of places that could not be read.
+	// Problems are of places that could not be read, and of the one where they were found.
+	// What this machine does not have is among them only where nothing was found.
 	Problems []string
+	// Failed is how many of the files that were named could not be read to the end.
+	Failed int
 }
 
 // Which tells the kill that is meant from the files to look in.
@@ -49,6 +55,7 @@ func Recall(ctx context.Context, o RecallOptions) (Recalled, error) {
 		return recall(ctx, o.ReadOptions)
 	}
 	var all Recalled
+	var absent []string
 	if o.Places == nil {
 		o.Places = archive.Places(archive.Options{Since: o.Filters.Since})
 	}
@@ -57,6 +64,13 @@ func Recall(ctx context.Context, o RecallOptions) (Recalled, error) {
 		from.Files, from.Inputs = nil, map[string]archive.Input{}
 		from.Progress = nil // how much a place has is not known
 		from.Notify = func(text string) { all.Problems = append(all.Problems, text) }
+		from.failed = func(err error) {
+			if errors.Is(err, fs.ErrNotExist) || errors.Is(err, exec.ErrNotFound) {
+				absent = append(absent, err.Error())
+			} else {
+				from.Notify(err.Error())
+			}
+		}
 		for _, in := range place.Inputs {
 			from.Files = append(from.Files, in.Name)
 			from.Inputs[in.Name] = in
@@ -67,9 +81,10 @@ func Recall(ctx context.Context, o RecallOptions) (Recalled, error) {
 		}
 		if len(got.Records) > 0 {
 			all.Records, all.Dropped, all.Place = got.Records, got.Dropped, place.Name
-			break
+			return all, nil
 		}
 	}
+	all.Problems = append(all.Problems, absent...)
 	return all, nil
 }
 
@@ -86,7 +101,8 @@ func recall(ctx context.Context, o ReadOptions) (Recalled, error) {
 		}
 		return nil
 	}
-	_, err := Read(ctx, o)
+	sum, err := Read(ctx, o)
+	r.Failed = sum.Failed
 	archive.Sort(r.Records)
 	r.drop()
 	return r, err

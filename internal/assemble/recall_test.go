@@ -1,0 +1,43 @@
+package assemble
+
+import (
+	"path/filepath"
+	"testing"
+
+	"github.com/oomtrace/oomtrace/internal/archive"
+)
+
+// place is one that has these logs.
+func place(t *testing.T, name string, logs ...string) archive.Place {
+	t.Helper()
+	p := archive.Place{Name: name}
+	for _, file := range write(t, logs...) {
+		p.Inputs = append(p.Inputs, archive.Input{Name: file})
+	}
+	return p
+}
+
+// TestRecallProblems: what could not be read is told, be there kills or not; what is not there
+// only where there are none.
+func TestRecallProblems(t *testing.T) {
+	const broken = "\x1f\x8b\x08\x00"
+	missing := archive.Place{Name: "missing", Inputs: []archive.Input{{Name: filepath.Join(t.TempDir(), "missing")}}}
+	for _, tt := range []struct {
+		name     string
+		places   []archive.Place
+		from     string
+		problems int
+	}{
+		{"beside a good one", []archive.Place{place(t, "a", broken, oneKill)}, "a", 1},
+		{"a better place", []archive.Place{place(t, "a", broken), place(t, "b", oneKill), place(t, "c", broken)}, "b", 1},
+		{"not there", []archive.Place{missing, place(t, "b", oneKill)}, "b", 0},
+		{"none", []archive.Place{missing, place(t, "b", broken, "")}, "", 2},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			got, err := Recall(t.Context(), RecallOptions{Places: tt.places})
+			if err != nil || got.Place != tt.from || len(got.Problems) != tt.problems {
+				t.Errorf("%v, from %q, problems %q", err, got.Place, got.Problems)
+			}
+		})
+	}
+}
