@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io/fs"
 	"os/exec"
+	"slices"
 
 	"github.com/oomtrace/oomtrace/internal/archive"
 	"github.com/oomtrace/oomtrace/internal/oom"
@@ -37,6 +38,9 @@ type Recalled struct {
 
 // Which tells the kill that is meant from the files to look in.
 func Which(args []string) (which string, files []string) { return archive.Which(args) }
+
+// Found says whether there is a kill, or what else is more than a record about others.
+func (r *Recalled) Found() bool { return slices.ContainsFunc(r.Records, archive.IsEvent) }
 
 // Newest are the last n kills, with all that came between them; 0 is all.
 func (r *Recalled) Newest(n int) []*oom.Record { return archive.Newest(r.Records, n) }
@@ -79,7 +83,7 @@ func Recall(ctx context.Context, o RecallOptions) (Recalled, error) {
 		if err != nil || ctx.Err() != nil {
 			return all, err
 		}
-		if len(got.Records) > 0 {
+		if got.Found() {
 			all.Records, all.Dropped, all.Place = got.Records, got.Dropped, place.Name
 			return all, nil
 		}

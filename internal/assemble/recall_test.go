@@ -17,6 +17,30 @@ func place(t *testing.T, name string, logs ...string) archive.Place {
 	return p
 }
 
+// TestRecallLost: that records were lost is no kill.
+func TestRecallLost(t *testing.T) {
+	const lost = `{"schema":1,"id":"l","kind":"lost","time":"2026-03-14T12:00:00Z","source":"bpf","lost":2}` + "\n"
+	const exit = `{"schema":1,"id":"e","kind":"exit","time":"2026-03-14T12:00:01Z","source":"bpf","victim":{"pid":7}}` + "\n"
+	const kill = `{"schema":1,"id":"k","kind":"kill","time":"2026-03-14T12:00:02Z","source":"bpf","victim":{"pid":7}}` + "\n"
+	for _, tt := range []struct {
+		name   string
+		places []archive.Place
+		from   string
+		want   int
+	}{
+		{"before a kill", []archive.Place{place(t, "a", lost+exit), place(t, "b", kill)}, "b", 1},
+		{"beside a kill", []archive.Place{place(t, "a", lost+kill), place(t, "b", kill)}, "a", 2},
+		{"alone", []archive.Place{place(t, "a", lost)}, "", 0},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			got, err := Recall(t.Context(), RecallOptions{Places: tt.places})
+			if err != nil || got.Place != tt.from || len(got.Records) != tt.want || got.Found() != (tt.from != "") {
+				t.Errorf("%v, %d records from %q", err, len(got.Records), got.Place)
+			}
+		})
+	}
+}
+
 // TestRecallProblems: what could not be read is told, be there kills or not; what is not there
 // only where there are none.
 func TestRecallProblems(t *testing.T) {

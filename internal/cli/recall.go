@@ -72,7 +72,7 @@ func runShow(ctx context.Context, args []string, env Env) error {
 	}
 	which, files := assemble.Which(rest)
 	found, err := r.recall(ctx, env, files)
-	if len(found.Records) == 0 {
+	if !found.Found() {
 		return err
 	}
 	records, none := found.Choose(which)
@@ -110,9 +110,9 @@ func (r *recallFlags) recall(ctx context.Context, env Env, files []string) (asse
 	}
 	f := &failure{err: errors.New("no kills found"), code: exitError}
 	switch {
-	case len(found.Records) == 0 && len(found.Problems) > 0:
+	case !found.Found() && len(found.Problems) > 0:
 		f.hint = "as root, or in the group systemd-journal, more of the logs can be read"
-	case len(found.Records) == 0:
+	case !found.Found():
 	case found.Failed > 0:
 		f.err, f.hint = errors.New("not every file could be read"), "give kernel logs as text, or packed with gzip, xz or zstd"
 	default:
