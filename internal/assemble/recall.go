@@ -99,21 +99,25 @@ func recall(ctx context.Context, o ReadOptions) (Recalled, error) {
 		if err != nil {
 			return err
 		}
-		r.Records = append(r.Records, own)
-		if len(r.Records) == 2*maxRecalled {
-			r.drop()
-		}
+		r.add(own)
 		return nil
 	}
 	sum, err := Read(ctx, o)
 	r.Failed = sum.Failed
-	archive.Sort(r.Records)
 	r.drop()
 	return r, err
 }
 
-// drop forgets what is too much.
+func (r *Recalled) add(rec *oom.Record) {
+	r.Records = append(r.Records, rec)
+	if len(r.Records) == 2*maxRecalled {
+		r.drop()
+	}
+}
+
+// drop sorts, and forgets the oldest of what is too much: files need not come in order.
 func (r *Recalled) drop() {
+	archive.Sort(r.Records)
 	if n := len(r.Records) - maxRecalled; n > 0 {
 		r.Dropped += n
 		r.Records = append([]*oom.Record(nil), r.Records[n:]...)

@@ -3,8 +3,10 @@ package assemble
 import (
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/oomtrace/oomtrace/internal/archive"
+	"github.com/oomtrace/oomtrace/internal/oom"
 )
 
 // place is one that has these logs.
@@ -38,6 +40,24 @@ func TestRecallLost(t *testing.T) {
 				t.Errorf("%v, %d records from %q", err, len(got.Records), got.Place)
 			}
 		})
+	}
+}
+
+// TestRecallNewest: of too many, the oldest are dropped, in whatever order the files are.
+func TestRecallNewest(t *testing.T) {
+	start := time.Date(2026, 3, 14, 12, 0, 0, 0, time.UTC)
+	const files, each = 3, maxRecalled
+	var got Recalled
+	for file := range files {
+		for i := range each {
+			n := (files-1-file)*each + i
+			got.add(&oom.Record{Time: start.Add(time.Duration(n) * time.Second)})
+		}
+	}
+	got.drop()
+	first, last := start.Add((files-1)*each*time.Second), start.Add((files*each-1)*time.Second)
+	if got.Dropped != (files-1)*each || len(got.Records) != each || !got.Records[0].Time.Equal(first) || !got.Records[each-1].Time.Equal(last) {
+		t.Errorf("%d dropped; %d from %v on", got.Dropped, len(got.Records), got.Records[0].Time)
 	}
 }
 
