@@ -62,7 +62,7 @@ func Read(ctx context.Context, o ReadOptions) (ReadSummary, error) {
 	o.To = files.progress.Output(o.To)
 	sink, end := o.sink(o.NoWhy)
 	if o.collect != nil {
-		sink = o.collect
+		sink, end = o.collect, nothing
 	}
 	line := pipeline.Line{Source: files, Stages: s.list(), Sink: sink, Limit: o.Limit}
 	err := line.Run(ctx)
