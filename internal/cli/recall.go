@@ -11,6 +11,8 @@ import (
 	"github.com/oomtrace/oomtrace/internal/cli/help"
 )
 
+const noRoomHint = "free disk space"
+
 // recallFlags are those of "oomtrace list" and "oomtrace show".
 type recallFlags struct {
 	readFlags
@@ -59,7 +61,7 @@ func runList(ctx context.Context, args []string, env Env) error {
 	if len(found.Records) == 0 {
 		return err
 	}
-	return cmp.Or(r.to(env.Stdout, env).Write(ctx, found.Newest(r.count), r.noWhy), err)
+	return cmp.Or(outputFailure(r.to(env.Stdout, env).Write(ctx, found.Newest(r.count), r.noWhy), noRoomHint), err)
 }
 
 func runShow(ctx context.Context, args []string, env Env) error {
@@ -79,7 +81,7 @@ func runShow(ctx context.Context, args []string, env Env) error {
 	if none != nil {
 		return chooseFailure(ctx, env, none)
 	}
-	return cmp.Or(r.to(env.Stdout, env).Write(ctx, records, r.noWhy), err)
+	return cmp.Or(outputFailure(r.to(env.Stdout, env).Write(ctx, records, r.noWhy), noRoomHint), err)
 }
 
 // chooseFailure shows the matches where there are several.
