@@ -66,8 +66,7 @@ func Newest(records []*oom.Record, n int) []*oom.Record {
 // beginning, a pod's name with or without its namespace, a process's name. What follows up on it, the exit,
 // comes with it.
 func Choose(all []*oom.Record, which string) ([]*oom.Record, error) {
-	events := slices.DeleteFunc(slices.Clone(all), func(r *oom.Record) bool { return r.Kind == oom.KindExit || r.Kind == oom.KindLost })
-	found := choose(events, which)
+	found := choose(filter(all, IsEvent), which)
 	switch len(found) {
 	case 0:
 		return nil, fmt.Errorf("%w: %q", ErrNone, which)
@@ -76,6 +75,10 @@ func Choose(all []*oom.Record, which string) ([]*oom.Record, error) {
 	}
 	return nil, &SeveralError{which, found}
 }
+
+// IsEvent says whether a record can be meant by itself: what was lost and how a victim ended
+// cannot.
+func IsEvent(r *oom.Record) bool { return r.Kind != oom.KindExit && r.Kind != oom.KindLost }
 
 // choose goes from what says most to what says least; the first that matches anything
 // decides.

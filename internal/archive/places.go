@@ -25,6 +25,8 @@ type Place struct {
 type Input struct {
 	Name string
 	Open func(context.Context) (io.ReadCloser, error)
+	// Own is of what oomtrace has written, beside messages records alone.
+	Own bool
 }
 
 // Options say where to look. The zero value is this machine.
@@ -47,8 +49,10 @@ func Places(o Options) []Place {
 	if own := o.ownFiles(); len(own) > 0 {
 		out = append(out, Place{"oomtrace's own files", own})
 	}
+	journal := o.journal("_SYSTEMD_UNIT=oomtrace.service", "--output=cat")
+	journal.Own = true
 	return append(out,
-		Place{"oomtrace's journal", []Input{o.journal("_SYSTEMD_UNIT=oomtrace.service", "--output=cat")}},
+		Place{"oomtrace's journal", []Input{journal}},
 		Place{"the kernel log in the journal", []Input{o.journal("_TRANSPORT=kernel", "--output=json")}},
 		Place{"the kernel log", []Input{{Name: filepath.Join(o.Root, "/dev/kmsg")}}},
 		Place{"syslog", o.files("/var/log/kern.log*", "/var/log/messages*")},
@@ -62,7 +66,11 @@ func (o *Options) ownFiles() []Input {
 	if file := outputFile(string(config)); file != "" && filepath.Dir(file) != "/var/log/oomtrace" {
 		patterns = append(patterns, globQuoted(file)+"*")
 	}
-	return o.files(patterns...)
+	own := o.files(patterns...)
+	for i := range own {
+		own[i].Own = true
+	}
+	return own
 }
 
 // outputFile is the argument of --output-file.

@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/oomtrace/oomtrace/internal/archive"
 	"github.com/oomtrace/oomtrace/internal/kernlog"
 	"github.com/oomtrace/oomtrace/internal/oom"
 	"github.com/oomtrace/oomtrace/internal/pipeline"
@@ -26,8 +27,8 @@ type ReadOptions struct {
 	// Files are read one after the other; "-" is Stdin.
 	Files []string
 	Stdin io.Reader
-	// Programs are inputs that are no files, by their name in Files.
-	Programs map[string]func(context.Context) (io.ReadCloser, error)
+	// Inputs say more of some, by their name in Files.
+	Inputs map[string]archive.Input
 	// Year is the year of the first stamp in a log that has none.
 	Year int
 	// OnUnplaced is called for each line that looks like part of a report and
@@ -37,6 +38,7 @@ type ReadOptions struct {
 	Progress io.Writer
 
 	collect pipeline.Sink // in place of an output
+	failed  func(error)   // in place of Notify, for a file that could not be read
 }
 
 // ReadSummary is what was read and written.
@@ -60,7 +62,7 @@ func Read(ctx context.Context, o ReadOptions) (ReadSummary, error) {
 	o.To = files.progress.Output(o.To)
 	sink, end := o.sink(o.NoWhy)
 	if o.collect != nil {
-		sink = o.collect
+		sink, end = o.collect, nothing
 	}
 	line := pipeline.Line{Source: files, Stages: s.list(), Sink: sink, Limit: o.Limit}
 	err := line.Run(ctx)
@@ -151,6 +153,10 @@ func (l *logFiles) open(ctx context.Context) {
 
 func (l *logFiles) fail(err error) {
 	l.failed++
+	if l.o.failed != nil {
+		l.o.failed(err)
+		return
+	}
 	l.notify(err.Error())
 }
 
@@ -178,12 +184,13 @@ func (l *logFiles) openFile(ctx context.Context) (logFile, error) {
 		name := l.name
 		opts.OnUnplaced = func(line int, text string) { l.o.OnUnplaced(name, line, text) }
 	}
-	opts.Other = l.own(opts.OnUnplaced)
+	in := l.o.Inputs[l.name]
+	opts.Other = l.own(in.Own, opts.OnUnplaced)
 	if l.name == "-" {
 		return kernlog.NewSource(l.counted(l.o.Stdin), opts)
 	}
-	if start := l.o.Programs[l.name]; start != nil {
-		out, err := start(ctx)
+	if in.Open != nil {
+		out, err := in.Open(ctx)
 		if err != nil {
 			return nil, err
 		}
@@ -228,11 +235,12 @@ func (c *counter) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// own is the format of records that oomtrace has written.
-func (l *logFiles) own(onUnplaced func(int, string)) func([]byte, io.Reader) func() (*oom.Record, error) {
-	return func(begin []byte, in io.Reader) func() (*oom.Record, error) {
-		if !records.Detect(begin) {
-			return nil
+// own is the format of records that oomtrace has written, as is known or to be seen.
+func (l *logFiles) own(known bool, onUnplaced func(int, string)) func([]byte, io.Reader) (func() (*oom.Record, error), bool) {
+	var d records.Detector
+	return func(begin []byte, in io.Reader) (func() (*oom.Record, error), bool) {
+		if is, more := d.Detect(begin); !is && !known {
+			return nil, more
 		}
 		l.records = records.NewReader(in)
 		if onUnplaced != nil {
@@ -244,7 +252,7 @@ func (l *logFiles) own(onUnplaced func(int, string)) func([]byte, io.Reader) fun
 				rec, err = l.records.Next()
 			}
 			return rec, err
-		}
+		}, false
 	}
 }
 

@@ -2,7 +2,10 @@ package assemble
 
 import (
 	"context"
-	"io"
+	"errors"
+	"io/fs"
+	"os/exec"
+	"slices"
 
 	"github.com/oomtrace/oomtrace/internal/archive"
 	"github.com/oomtrace/oomtrace/internal/oom"
@@ -26,12 +29,18 @@ type Recalled struct {
 	Place string
 	// Dropped is how many more there were, older ones.
 	Dropped int
-	// Problems are of places that could not be read.
+	// Problems are of places that could not be read, and of the one where they were found.
+	// What this machine does not have is among them only where nothing was found.
 	Problems []string
+	// Failed is how many of the files that were named could not be read to the end.
+	Failed int
 }
 
 // Which tells the kill that is meant from the files to look in.
 func Which(args []string) (which string, files []string) { return archive.Which(args) }
+
+// Found says whether there is a kill, or what else is more than a record about others.
+func (r *Recalled) Found() bool { return slices.ContainsFunc(r.Records, archive.IsEvent) }
 
 // Newest are the last n kills, with all that came between them; 0 is all.
 func (r *Recalled) Newest(n int) []*oom.Record { return archive.Newest(r.Records, n) }
@@ -50,27 +59,36 @@ func Recall(ctx context.Context, o RecallOptions) (Recalled, error) {
 		return recall(ctx, o.ReadOptions)
 	}
 	var all Recalled
+	var absent []string
 	if o.Places == nil {
 		o.Places = archive.Places(archive.Options{Since: o.Filters.Since})
 	}
 	for _, place := range o.Places {
 		from := o.ReadOptions
-		from.Files, from.Programs = nil, map[string]func(context.Context) (io.ReadCloser, error){}
+		from.Files, from.Inputs = nil, map[string]archive.Input{}
 		from.Progress = nil // how much a place has is not known
 		from.Notify = func(text string) { all.Problems = append(all.Problems, text) }
+		from.failed = func(err error) {
+			if errors.Is(err, fs.ErrNotExist) || errors.Is(err, exec.ErrNotFound) {
+				absent = append(absent, err.Error())
+			} else {
+				from.Notify(err.Error())
+			}
+		}
 		for _, in := range place.Inputs {
 			from.Files = append(from.Files, in.Name)
-			from.Programs[in.Name] = in.Open
+			from.Inputs[in.Name] = in
 		}
 		got, err := recall(ctx, from)
 		if err != nil || ctx.Err() != nil {
 			return all, err
 		}
-		if len(got.Records) > 0 {
+		if got.Found() {
 			all.Records, all.Dropped, all.Place = got.Records, got.Dropped, place.Name
-			break
+			return all, nil
 		}
 	}
+	all.Problems = append(all.Problems, absent...)
 	return all, nil
 }
 
@@ -81,20 +99,25 @@ func recall(ctx context.Context, o ReadOptions) (Recalled, error) {
 		if err != nil {
 			return err
 		}
-		r.Records = append(r.Records, own)
-		if len(r.Records) == 2*maxRecalled {
-			r.drop()
-		}
+		r.add(own)
 		return nil
 	}
-	_, err := Read(ctx, o)
-	archive.Sort(r.Records)
+	sum, err := Read(ctx, o)
+	r.Failed = sum.Failed
 	r.drop()
 	return r, err
 }
 
-// drop forgets what is too much.
+func (r *Recalled) add(rec *oom.Record) {
+	r.Records = append(r.Records, rec)
+	if len(r.Records) == 2*maxRecalled {
+		r.drop()
+	}
+}
+
+// drop sorts, and forgets the oldest of what is too much: files need not come in order.
 func (r *Recalled) drop() {
+	archive.Sort(r.Records)
 	if n := len(r.Records) - maxRecalled; n > 0 {
 		r.Dropped += n
 		r.Records = append([]*oom.Record(nil), r.Records[n:]...)

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 
@@ -9,6 +10,8 @@ import (
 	"github.com/oomtrace/oomtrace/internal/assemble"
 	"github.com/oomtrace/oomtrace/internal/cli/help"
 )
+
+const noRoomHint = "free disk space"
 
 // recallFlags are those of "oomtrace list" and "oomtrace show".
 type recallFlags struct {
@@ -55,10 +58,10 @@ func runList(ctx context.Context, args []string, env Env) error {
 		return err
 	}
 	found, err := r.recall(ctx, env, files)
-	if err != nil {
+	if len(found.Records) == 0 {
 		return err
 	}
-	return r.to(env.Stdout, env).Write(ctx, found.Newest(r.count), r.noWhy)
+	return cmp.Or(outputFailure(r.to(env.Stdout, env).Write(ctx, found.Newest(r.count), r.noWhy), noRoomHint), err)
 }
 
 func runShow(ctx context.Context, args []string, env Env) error {
@@ -71,14 +74,14 @@ func runShow(ctx context.Context, args []string, env Env) error {
 	}
 	which, files := assemble.Which(rest)
 	found, err := r.recall(ctx, env, files)
-	if err != nil {
+	if !found.Found() {
 		return err
 	}
-	records, err := found.Choose(which)
-	if err != nil {
-		return chooseFailure(ctx, env, err)
+	records, none := found.Choose(which)
+	if none != nil {
+		return chooseFailure(ctx, env, none)
 	}
-	return r.to(env.Stdout, env).Write(ctx, records, r.noWhy)
+	return cmp.Or(outputFailure(r.to(env.Stdout, env).Write(ctx, records, r.noWhy), noRoomHint), err)
 }
 
 // chooseFailure shows the matches where there are several.
@@ -94,27 +97,31 @@ func chooseFailure(ctx context.Context, env Env, err error) error {
 	return &failure{err: err, code: exitError, hint: "give the id of one of them"}
 }
 
-// recall finds the kills; none is an error that says where was looked.
+// recall finds the kills. None is an error, and so is a file that could not be read: what
+// the others have is found all the same.
 func (r *recallFlags) recall(ctx context.Context, env Env, files []string) (assemble.Recalled, error) {
 	found, err := assemble.Recall(ctx, assemble.RecallOptions{ReadOptions: r.options(env, files)})
 	if err != nil {
-		return found, outputFailure(err, "")
-	}
-	if found.Dropped > 0 {
-		say(env, "%d older kills are left out; --since and --until choose others", found.Dropped)
-	}
-	if len(found.Records) > 0 {
-		if found.Place != "" {
-			say(env, "from %s", found.Place)
-		}
-		return found, nil
+		return assemble.Recalled{}, outputFailure(err, "")
 	}
 	for _, p := range found.Problems {
 		say(env, "%s", p)
 	}
+	if found.Dropped > 0 {
+		say(env, "%d older kills are left out; --since and --until choose others", found.Dropped)
+	}
 	f := &failure{err: errors.New("no kills found"), code: exitError}
-	if len(found.Problems) > 0 {
+	switch {
+	case !found.Found() && len(found.Problems) > 0:
 		f.hint = "as root, or in the group systemd-journal, more of the logs can be read"
+	case !found.Found():
+	case found.Failed > 0:
+		f.err, f.hint = errors.New("not every file could be read"), "give kernel logs as text, or packed with gzip, xz or zstd"
+	default:
+		if found.Place != "" {
+			say(env, "from %s", found.Place)
+		}
+		return found, nil
 	}
 	return found, f
 }

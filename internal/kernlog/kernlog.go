@@ -57,7 +57,7 @@ type Options struct {
 	Seen *Seen
 	// Other is asked with the begin of the input, unpacked. Where it returns a function, that
 	// one reads the input: a format that is no kernel's log.
-	Other func(begin []byte, in io.Reader) (next func() (*oom.Record, error))
+	Other func(begin []byte, in io.Reader) (next func() (*oom.Record, error), more bool)
 	// OnUnplaced is told of each line that looks like part of an OOM report
 	// but could not be read as one. The text is not to be changed.
 	OnUnplaced func(line int, text string)

@@ -25,9 +25,9 @@ func NewReader(r io.Reader, o Options) *Reader {
 	rd := &Reader{p: NewParser(o)}
 	in := o.lines()
 	if o.Other != nil {
-		in.Other = func(begin []byte, rest io.Reader) bool {
-			rd.other = o.Other(begin, rest)
-			return rd.other != nil
+		in.Other = func(begin []byte, rest io.Reader) (takes, more bool) {
+			rd.other, more = o.Other(begin, rest)
+			return rd.other != nil, more
 		}
 	}
 	rd.in = lines.NewReader(r, in, grammar{}, rd.p)

@@ -3,7 +3,7 @@
 //
 // A text that quotes such a line is not one: only a line that is a record and nothing
 // else, behind the prefix of a known wrapper, counts, and an input is taken for records by
-// its first line that is not blank.
+// its first line that is neither blank nor one of oomtrace's messages.
 package records
 
 import (
@@ -52,18 +52,27 @@ func NewReader(in io.Reader) *Reader {
 	return &Reader{in: bufio.NewReaderSize(in, 64<<10)}
 }
 
-// Detect says whether an input that begins with these bytes holds records. A line that
-// begins like one and goes on beyond them counts.
-func Detect(begin []byte) bool {
-	for len(begin) > 0 {
-		line, rest, whole := bytes.Cut(begin, []byte("\n"))
-		if line = bytes.TrimSpace(line); len(line) > 0 {
-			u := unwrap(line)
-			return isRecord(u.text, !whole)
+// Detector tells records from other inputs.
+type Detector struct{ passed int }
+
+// Detect says whether an input that begins with these bytes holds records, or that it takes
+// more of them to tell. It is given the same bytes again then, and those that follow. A line
+// that begins like a record and goes on beyond them counts; messages tell nothing.
+func (d *Detector) Detect(begin []byte) (is, more bool) {
+	for d.passed < len(begin) {
+		line, _, whole := bytes.Cut(begin[d.passed:], []byte("\n"))
+		u := unwrap(bytes.TrimSpace(line))
+		switch {
+		case isRecord(u.text, !whole || u.partial):
+			return true, false
+		case !whole:
+			return false, d.passed > 0 || bytes.Contains(line, []byte("{"))
+		case !u.isMessage():
+			return false, false
 		}
-		begin = rest
+		d.passed += len(line) + 1
 	}
-	return false
+	return false, d.passed > 0
 }
 
 // isRecord looks at the first keys alone: whole records begin with schema, and id is
@@ -149,7 +158,7 @@ func (r *Reader) line() ([]byte, error) {
 	return line, nil
 }
 
-// record is nil for a blank line, and for a part of a record that goes on.
+// record is nil for a message, and for a part of a record that goes on.
 func (r *Reader) record(line []byte) (*oom.Record, error) {
 	// A part may end with a space that is the record's.
 	u := unwrap(bytes.TrimLeft(bytes.TrimRight(line, "\r\n"), " \t"))
@@ -164,11 +173,10 @@ func (r *Reader) record(line []byte) (*oom.Record, error) {
 		}
 		u.text, *parts = *parts, nil
 	}
-	text := bytes.TrimSpace(u.text)
-	if len(text) == 0 {
+	if u.isMessage() {
 		return nil, nil
 	}
-	return Parse(text)
+	return Parse(bytes.TrimSpace(u.text))
 }
 
 // Parse reads one record, of schema 1 in any version of it. Fields that this version does

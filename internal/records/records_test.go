@@ -39,30 +39,33 @@ func readAll(t testing.TB, text string) ([]*oom.Record, Stats) {
 // TestWrappers: each way in which a runtime shows a program's lines gives the record.
 func TestWrappers(t *testing.T) {
 	half := len(one) / 2
-	for _, tt := range []struct{ name, text string }{
-		{"as written", one},
-		{"behind blank lines", "\n \n" + one},
-		{"CRI", "2026-11-26T03:00:00.123456789Z stdout F " + one},
-		{"CRI, split", "2026-11-26T03:00:00.1Z stdout P " + one[:half] + "\n2026-11-26T03:00:00.1Z stdout F " + one[half:]},
-		{"CRI, split with an empty end", "2026-11-26T03:00:00.1Z stdout P " + one + "\n2026-11-26T03:00:00.1Z stdout F "},
-		{"docker", `{"log":` + quoted(one+"\n") + `,"stream":"stdout","time":"2026-11-26T03:00:00.1Z"}`},
-		{"docker, split", `{"log":` + quoted(one[:half]) + `,"stream":"stdout"}` + "\n" + `{"log":` + quoted(one[half:]+"\n") + `,"stream":"stdout"}`},
-		{"kubectl --prefix", "[pod/oomtrace-x2x7k/oomtrace] " + one},
-		{"kubectl --prefix --timestamps", "[pod/oomtrace-x2x7k/oomtrace] 2026-11-26T03:00:00.123456789Z " + one},
-		{"kubectl --timestamps", "2026-11-26T03:00:00.123456789Z " + one},
-		{"docker compose", "oomtrace-1  | " + one},
-		{"journalctl", "Nov 26 03:00:00 node-3 oomtrace[811]: " + one},
-		{"journalctl -o short-iso", "2026-11-26T03:00:00+0100 node-3 oomtrace[811]: " + one},
-		{"journalctl -o json", `{"_HOSTNAME":"node-3","MESSAGE":` + quoted(one) + `}`},
-		{"carriage returns", one + "\r"},
+	for _, tt := range []struct{ name, text, messages string }{
+		{"as written", one, ""},
+		{"behind blank lines", "\n \n" + one, "\n"},
+		{"CRI", "2026-11-26T03:00:00.123456789Z stdout F " + one, "2026-11-26T03:00:00.1Z stderr F oomtrace: metrics on x\n2026-11-26T03:00:00.1Z stderr F panic: x\n"},
+		{"CRI, split", "2026-11-26T03:00:00.1Z stdout P " + one[:half] + "\n2026-11-26T03:00:00.1Z stdout F " + one[half:], "2026-11-26T03:00:00.1Z stderr F oomtrace: metrics on x\n2026-11-26T03:00:00.1Z stderr F panic: x\n"},
+		{"CRI, split with an empty end", "2026-11-26T03:00:00.1Z stdout P " + one + "\n2026-11-26T03:00:00.1Z stdout F ", "2026-11-26T03:00:00.1Z stderr F oomtrace: metrics on x\n2026-11-26T03:00:00.1Z stderr F panic: x\n"},
+		{"docker", `{"log":` + quoted(one+"\n") + `,"stream":"stdout","time":"2026-11-26T03:00:00.1Z"}`, `{"log":"oomtrace: metrics on x\n","stream":"stderr"}` + "\n" + `{"log":"goroutine 1\n","stream":"stderr"}` + "\n"},
+		{"docker, split", `{"log":` + quoted(one[:half]) + `,"stream":"stdout"}` + "\n" + `{"log":` + quoted(one[half:]+"\n") + `,"stream":"stdout"}`, `{"log":"oomtrace: metrics on x\n","stream":"stderr"}` + "\n" + `{"log":"goroutine 1\n","stream":"stderr"}` + "\n"},
+		{"kubectl --prefix", "[pod/oomtrace-x2x7k/oomtrace] " + one, "[pod/oomtrace-x2x7k/oomtrace] oomtrace: metrics on x\n[pod/oomtrace-x2x7k/oomtrace] hint: y\n"},
+		{"kubectl --prefix --timestamps", "[pod/oomtrace-x2x7k/oomtrace] 2026-11-26T03:00:00.123456789Z " + one, "[pod/oomtrace-x2x7k/oomtrace] 2026-11-26T03:00:00.1Z oomtrace: x\n"},
+		{"kubectl --timestamps", "2026-11-26T03:00:00.123456789Z " + one, "2026-11-26T03:00:00.1Z oomtrace: x\n"},
+		{"docker compose", "oomtrace-1  | " + one, "oomtrace-1  | oomtrace: x\n"},
+		{"journalctl", "Nov 26 03:00:00 node-3 oomtrace[811]: " + one, "-- Boot 1f --\nNov 26 03:00:00 node-3 systemd[1]: Started oomtrace.service - x.\nNov 26 03:00:00 node-3 oomtrace[811]: oomtrace: x\n"},
+		{"journalctl -o short-iso", "2026-11-26T03:00:00+0100 node-3 oomtrace[811]: " + one, "2026-11-26T03:00:00+0100 node-3 oomtrace[811]: hint: x\n"},
+		{"journalctl -o json", `{"_HOSTNAME":"node-3","MESSAGE":` + quoted(one) + `}`, `{"UNIT":"oomtrace.service","MESSAGE":"Started oomtrace.service - x."}` + "\n" + `{"MESSAGE":"oomtrace: x"}` + "\n"},
+		{"carriage returns", one + "\r", "oomtrace: x\r\n\r\n"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			if !Detect([]byte(tt.text)) && !strings.Contains(tt.name, "split") {
-				t.Error("not detected")
-			}
-			got, stats := readAll(t, tt.text+"\n")
-			if len(got) != 1 || got[0].ID != "a1" || got[0].Victim == nil || got[0].Victim.Comm != "java" || stats.Unreadable != 0 {
-				t.Errorf("%d records, %+v", len(got), stats)
+			for _, messages := range []string{"", "oomtrace: tracing OOM kills on x\nhint: y\n", tt.messages} {
+				text := messages + tt.text
+				if is, _ := new(Detector).Detect([]byte(text)); !is && !strings.Contains(tt.name, "split") {
+					t.Errorf("not detected behind %q", messages)
+				}
+				got, stats := readAll(t, text+"\n")
+				if len(got) != 1 || got[0].ID != "a1" || got[0].Victim == nil || got[0].Victim.Comm != "java" || stats.Unreadable != 0 {
+					t.Errorf("%d records, %+v, behind %q", len(got), stats, messages)
+				}
 			}
 		})
 	}
@@ -126,7 +129,7 @@ func TestSplit(t *testing.T) {
 				want, text := big(t, strings.Repeat("a", 1+shift))
 				for _, between := range []string{"", tt.message} {
 					got, stats := readAll(t, split(text, tt.size, tt.wrap, between)+tt.wrap(one, true))
-					if len(got) != 2 || got[1].ID != "a1" || (stats.Unreadable > 0) != (between != "") {
+					if len(got) != 2 || got[1].ID != "a1" || stats.Unreadable > 0 {
 						t.Fatalf("%d records, %+v", len(got), stats)
 					}
 					if got[0].ID != want.ID || !slices.Equal(got[0].Candidates, want.Candidates) {
@@ -140,25 +143,30 @@ func TestSplit(t *testing.T) {
 
 // TestDetect: what only quotes a record is none.
 func TestDetect(t *testing.T) {
+	const message = "oomtrace: tracing OOM kills on x\n"
 	for _, tt := range []struct {
 		name, text string
-		want       bool
+		want, more bool
 	}{
-		{"a record", one, true},
-		{"cut in the middle", one[:60], true},
-		{"cut before the schema ends", one[:5], false},
-		{"empty", "", false},
-		{"a kernel line", "[ 12.3] Out of memory: Killed process 7 (java)", false},
-		{"a kernel line with a record in it", "[ 12.3] oom-kill: " + one, false},
-		{"another program's JSON", `{"log":"hello\n","time":"x"}`, false},
-		{"dmesg's JSON", `{"pri":6,"time":1.2,"msg":"x"}`, false},
-		{"a journal entry of the kernel", `{"MESSAGE":"Out of memory","_TRANSPORT":"kernel"}`, false},
-		{"schema without an id", `{"schema":1,"kind":"kill"}`, false},
-		{"another program behind syslog", "Nov 26 03:00:00 node-3 other[811]: " + one, false},
+		{"a record", one, true, false},
+		{"cut in the middle", one[:60], true, false},
+		{"cut before the schema ends", one[:5], false, true},
+		{"empty", "", false, false},
+		{"a kernel line", "[ 12.3] Out of memory: Killed process 7 (java)", false, false},
+		{"a kernel line with a record in it", "[ 12.3] oom-kill: " + one + "\n", false, false},
+		{"another program's JSON", `{"log":"hello\n","time":"x"}` + "\n", false, false},
+		{"dmesg's JSON", `{"pri":6,"time":1.2,"msg":"x"}` + "\n", false, false},
+		{"a journal entry of the kernel", `{"MESSAGE":"Out of memory","_TRANSPORT":"kernel"}` + "\n", false, false},
+		{"schema without an id", `{"schema":1,"kind":"kill"}` + "\n", false, false},
+		{"another program behind syslog", "Nov 26 03:00:00 node-3 other[811]: " + one + "\n", false, false},
+		{"a message", message, false, true},
+		{"a message and a part", message + "ab", false, true},
+		{"a kernel line behind a message", message + "[ 12.3] Out of memory: Killed process 7 (java)\n" + one, false, false},
+		{"a part of a journal entry", `{"__CURSOR":"x","MESSAGE":"{\"sch`, false, true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			if got := Detect([]byte(tt.text)); got != tt.want {
-				t.Errorf("got %v", got)
+			if is, more := new(Detector).Detect([]byte(tt.text)); is != tt.want || more != tt.more {
+				t.Errorf("got %v, %v", is, more)
 			}
 		})
 	}

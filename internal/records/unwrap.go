@@ -30,14 +30,26 @@ func streamOf(name string) stream {
 	return stdout
 }
 
+// isMessage says whether this is no record but what may stand among them: what oomtrace
+// writes to stderr, what systemd says of its unit, the journal's marks, or nothing.
+func (u *unwrapped) isMessage() bool {
+	text := bytes.TrimSpace(u.text)
+	for _, begin := range []string{"oomtrace: ", "hint: ", "-- "} {
+		if bytes.HasPrefix(text, []byte(begin)) {
+			return true
+		}
+	}
+	return len(text) == 0 || text[0] != '{' && (u.stream == stderr || bytes.Contains(text, []byte("oomtrace.service")))
+}
+
 // The prefixes that may stand before a line.
 var (
 	// cri is a line of a log in the CRI's format: time, stream, tag.
 	cri = regexp.MustCompile(`^\d{4}-\d\d-\d\dT\S+ (stdout|stderr) ([PF])(?::\S*)? ?`)
 	// kubectl is kubectl logs --prefix and --timestamps, and docker compose logs.
 	kubectl = regexp.MustCompile(`^(?:\[pod/\S+/\S+\] )?(?:\d{4}-\d\d-\d\dT\S+ )?`)
-	// syslog is journalctl's short forms and syslog: time, host, program.
-	syslog = regexp.MustCompile(`^(?:[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d|\d{4}-\d\d-\d\dT\S+) \S+ oomtrace(?:\[\d+\])?: `)
+	// syslog is journalctl's short forms and syslog: time, host, program, or systemd about it.
+	syslog = regexp.MustCompile(`^(?:[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d|\d{4}-\d\d-\d\dT\S+) \S+ (?:oomtrace(?:\[\d+\])?|systemd\[1\]): `)
 	// compose is a name and a bar.
 	compose = regexp.MustCompile(`^[\w.-]+ *\| `)
 )

@@ -18,18 +18,11 @@ var ErrFormat = errors.New("not a point in time")
 // zone of those without one.
 func Parse(s string, now time.Time) (time.Time, error) {
 	text := strings.TrimSpace(s)
-	today := time.Date(now.Year(), now.Month(), now.Day(), 0, 0, 0, 0, now.Location())
 	switch text {
 	case "":
 		return time.Time{}, fmt.Errorf("%q: %w", s, ErrFormat)
 	case "now":
 		return now, nil
-	case "today":
-		return today, nil
-	case "yesterday":
-		return today.AddDate(0, 0, -1), nil
-	case "tomorrow":
-		return today.AddDate(0, 0, 1), nil
 	}
 	if seconds, ok := strings.CutPrefix(text, "@"); ok {
 		return unix(s, seconds)
@@ -46,7 +39,7 @@ func Parse(s string, now time.Time) (time.Time, error) {
 	case '+':
 		return relative(s, text[1:], now, 1)
 	}
-	return absolute(s, text, today)
+	return absolute(s, text, now)
 }
 
 // unix reads seconds since 1970.
@@ -66,9 +59,9 @@ func relative(s, span string, now time.Time, sign time.Duration) (time.Time, err
 	return now.Add(sign * d), nil
 }
 
-// absolute reads a date, a time of today, or both, with or without a zone.
-func absolute(s, text string, today time.Time) (time.Time, error) {
-	zone := today.Location()
+// absolute reads a date, a time of today, or both, with or without a zone, which today is of.
+func absolute(s, text string, now time.Time) (time.Time, error) {
+	zone := now.Location()
 	if t, err := time.Parse(time.RFC3339Nano, text); err == nil {
 		return t, nil
 	}
@@ -80,6 +73,16 @@ func absolute(s, text string, today time.Time) (time.Time, error) {
 			return time.Time{}, fmt.Errorf("%q: %w", s, ErrFormat)
 		}
 		text, zone = text[:at], named
+	}
+	now = now.In(zone)
+	day := func(n int) time.Time { return time.Date(now.Year(), now.Month(), now.Day()+n, 0, 0, 0, 0, zone) }
+	switch text {
+	case "today":
+		return day(0), nil
+	case "yesterday":
+		return day(-1), nil
+	case "tomorrow":
+		return day(1), nil
 	}
 	// A weekday may stand before; what it says is not checked.
 	if day, rest, ok := strings.Cut(text, " "); ok && weekday.MatchString(day) {
@@ -93,8 +96,7 @@ func absolute(s, text string, today time.Time) (time.Time, error) {
 	}
 	for _, layout := range []string{"15:04:05", "15:04"} {
 		if t, err := time.Parse(layout, text); err == nil {
-			day := today.In(zone)
-			return time.Date(day.Year(), day.Month(), day.Day(), t.Hour(), t.Minute(), t.Second(), t.Nanosecond(), zone), nil
+			return time.Date(now.Year(), now.Month(), now.Day(), t.Hour(), t.Minute(), t.Second(), t.Nanosecond(), zone), nil
 		}
 	}
 	return time.Time{}, fmt.Errorf("%q: %w", s, ErrFormat)

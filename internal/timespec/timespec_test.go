@@ -36,6 +36,45 @@ func TestParse(t *testing.T) {
 	}
 }
 
+// TestParseZones: the date is that of the zone, now.
+func TestParseZones(t *testing.T) {
+	berlin, err := time.LoadLocation("Europe/Berlin")
+	if err != nil {
+		t.Skip(err)
+	}
+	auckland, err := time.LoadLocation("Pacific/Auckland")
+	if err != nil {
+		t.Skip(err)
+	}
+	noon, night := time.Date(2026, 11, 26, 12, 0, 0, 0, berlin), time.Date(2026, 11, 26, 0, 30, 0, 0, berlin)
+	for _, tt := range []struct {
+		text string
+		now  time.Time
+		want time.Time
+	}{
+		{"03:00 UTC", noon, time.Date(2026, 11, 26, 3, 0, 0, 0, time.UTC)},
+		{"03:00 UTC", night, time.Date(2026, 11, 25, 3, 0, 0, 0, time.UTC)},
+		{"03:00:07 Europe/Berlin", noon.UTC(), time.Date(2026, 11, 26, 3, 0, 7, 0, berlin)},
+		{"03:00 Pacific/Auckland", noon, time.Date(2026, 11, 27, 3, 0, 0, 0, auckland)},
+		{"today UTC", noon, time.Date(2026, 11, 26, 0, 0, 0, 0, time.UTC)},
+		{"yesterday UTC", noon, time.Date(2026, 11, 25, 0, 0, 0, 0, time.UTC)},
+		{"yesterday UTC", night, time.Date(2026, 11, 24, 0, 0, 0, 0, time.UTC)},
+		{"tomorrow Pacific/Auckland", noon, time.Date(2026, 11, 28, 0, 0, 0, 0, auckland)},
+		// The day of the change is 25 hours long.
+		{"yesterday", time.Date(2026, 10, 26, 0, 30, 0, 0, berlin), time.Date(2026, 10, 24, 22, 0, 0, 0, time.UTC)},
+	} {
+		got, err := Parse(tt.text, tt.now)
+		if err != nil || !got.Equal(tt.want) {
+			t.Errorf("%q at %v: got %v, %v; want %v", tt.text, tt.now, got, err, tt.want)
+		}
+	}
+	for _, text := range []string{"now UTC", "-2h UTC", "UTC", "today Mars/Base"} {
+		if got, err := Parse(text, noon); !errors.Is(err, ErrFormat) {
+			t.Errorf("%q: got %v, %v", text, got, err)
+		}
+	}
+}
+
 func FuzzParse(f *testing.F) {
 	for _, s := range []string{"-2h", "2026-11-26 03:00", "yesterday", "@1", "1h 30min ago"} {
 		f.Add(s)

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/iotest"
 )
 
 // allocated is how many bytes f allocates.
@@ -189,5 +190,23 @@ func TestManyPrefixes(t *testing.T) {
 				t.Errorf("%d MB looked at for two lines of %d KB", n/1e6, len(text)/1e3)
 			}
 		})
+	}
+}
+
+// TestReadAhead: it goes on at the end of a line, waits where nothing comes, and reads no
+// more than it may.
+func TestReadAhead(t *testing.T) {
+	s := &source{in: iotest.OneByteReader(strings.NewReader("a\nbc\nd")), max: 10, buf: make([]byte, bufferBytes)}
+	for _, want := range []string{"a\n", "a\nbc\n"} {
+		if !s.readAhead() || string(s.ahead()) != want {
+			t.Errorf("got %q, want %q", s.ahead(), want)
+		}
+	}
+	if s.readAhead() || string(s.ahead()) != "a\nbc\nd" {
+		t.Errorf("at the end: %q", s.ahead())
+	}
+	s = &source{in: strings.NewReader(strings.Repeat("{", 4*readBytes)), max: 10, buf: make([]byte, bufferBytes)}
+	if s.readAhead() || len(s.ahead()) != readBytes || s.end >= 2*readBytes {
+		t.Errorf("%d bytes of %d", len(s.ahead()), s.end)
 	}
 }

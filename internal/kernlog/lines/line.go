@@ -109,9 +109,9 @@ type Options struct {
 	MaxLine int
 	// Now is the time that a year is guessed by; nil is the real one.
 	Now func() time.Time
-	// Other is asked with the begin of the input, unpacked; where it says that it takes the
-	// input, Step returns ErrOther.
-	Other func(begin []byte, rest io.Reader) bool
+	// Other is asked with the begin of the input, unpacked, and again while it wants more;
+	// where it says that it takes the input, Step returns ErrOther.
+	Other func(begin []byte, rest io.Reader) (takes, more bool)
 }
 
 const (

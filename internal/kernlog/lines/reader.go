@@ -163,12 +163,9 @@ func (r *Reader) open() error {
 		return ErrNotText
 	}
 	r.src.endAtReturns(r.g)
-	if r.o.Other != nil {
-		begin := head
-		if !bytes.Contains(begin, []byte("\n")) && bytes.Contains(begin, []byte("{")) {
-			begin, _ = r.src.peekLine()
-		}
-		if r.o.Other(begin, &packed{r.src}) {
+	for more := r.o.Other != nil; more; more = more && r.src.readAhead() {
+		var takes bool
+		if takes, more = r.o.Other(r.src.ahead(), &packed{r.src}); takes {
 			return ErrOther
 		}
 	}

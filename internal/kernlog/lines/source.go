@@ -77,6 +77,20 @@ func (s *source) peek() []byte {
 // begin is what was read so far, at most as much as the history.
 func (s *source) begin() []byte { return s.buf[s.pos:min(s.end, s.pos+historyBytes)] }
 
+// ahead is what was read so far, at most as much as readAhead reads.
+func (s *source) ahead() []byte { return s.buf[s.pos:min(s.end, s.pos+readBytes)] }
+
+// readAhead reads on until another line has ended. False at the end of the input, or when
+// that is too much.
+func (s *source) readAhead() bool {
+	for ended := s.ended; s.ended == ended; {
+		if s.end-s.pos >= readBytes || !s.fill() && !s.again() {
+			return false
+		}
+	}
+	return true
+}
+
 // endAtReturns makes carriage returns end lines if they do so in what was read so far:
 // where none is before a line feed, more lines end by one alone than by a line feed, and none within a name.
 func (s *source) endAtReturns(g Grammar) {
