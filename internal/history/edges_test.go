@@ -399,7 +399,7 @@ func TestHoldersOf(t *testing.T) {
 // TestGrew: growth is counted from the oldest sample within the time.
 func TestGrew(t *testing.T) {
 	r := openFake(t, Options{Root: fakeRoot(t, nil)})
-	ns := bootNS()
+	ns := host.BootNS()
 	n := &node{path: "/a.service", id: 12345}
 	for _, p := range []struct{ ago, mib uint64 }{{100, 10}, {50, 30}, {5, 60}} {
 		n.usageAt.add(stampAt(ns-p.ago*second), p.mib*mib)
@@ -497,7 +497,7 @@ func TestGrewOverWhat(t *testing.T) {
 			root := fakeRoot(t, map[string]uint64{"/a.service": 100})
 			write(t, root, "proc/meminfo", tt.meminfo)
 			r := openFake(t, Options{Root: root})
-			ns := bootNS()
+			ns := host.BootNS()
 			r.mu.Lock()
 			r.machine, r.tree.nodes["/a.service"].usageAt = series[machine]{}, sizes{}
 			if tt.want.Known {
@@ -562,7 +562,7 @@ func TestProcessesOfACgroup(t *testing.T) {
 	root := fakeRoot(t, nil)
 	nearLimit(t, root, "/a", pids...)
 	r := sampledOnce(t, root)
-	ns := bootNS()
+	ns := host.BootNS()
 	for i := range processesEach + 1 {
 		if got, want := len(r.resident(int32(100+i), 2*second, ns)) > 0, i < processesEach; got != want {
 			t.Errorf("process %d is sampled: %v", i, got)
@@ -640,7 +640,7 @@ func TestSampledGrowers(t *testing.T) {
 	} {
 		t.Run(tt.cgroup, func(t *testing.T) {
 			var got []int32
-			for _, g := range r.sampledGrowers(tt.cgroup, bootNS()) {
+			for _, g := range r.sampledGrowers(tt.cgroup, host.BootNS()) {
 				got = append(got, g.PID.Value)
 				if g.StartNS != 2*second || len(g.Points) == 0 {
 					t.Errorf("%+v", g)
@@ -671,7 +671,7 @@ func TestSameProcess(t *testing.T) {
 		{"two after", 2*second + 2*tick, false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			if got := r.resident(100, tt.start, bootNS()) != nil; got != tt.want {
+			if got := r.resident(100, tt.start, host.BootNS()) != nil; got != tt.want {
 				t.Errorf("%v", got)
 			}
 		})
@@ -705,7 +705,7 @@ func TestManyProcesses(t *testing.T) {
 	}
 	r.tree.fill()
 	r.sample()
-	known := func(pid int32, start uint64) bool { return len(r.resident(pid, start, bootNS())) > 0 }
+	known := func(pid int32, start uint64) bool { return len(r.resident(pid, start, host.BootNS())) > 0 }
 	if !known(100, 2*second) || known(101, 2*second) {
 		t.Errorf("%v, %v: there was room for one", known(100, 2*second), known(101, 2*second))
 	}

@@ -15,9 +15,9 @@ import (
 	"time"
 
 	"github.com/cilium/ebpf"
-	"golang.org/x/sys/unix"
 
 	"github.com/oomtrace/oomtrace/internal/cgroup"
+	"github.com/oomtrace/oomtrace/internal/host"
 	"github.com/oomtrace/oomtrace/internal/oom"
 )
 
@@ -113,7 +113,7 @@ func newRecorder(opts Options) (*Recorder, error) {
 	opts.Interval = cmp.Or(opts.Interval, time.Second)
 	opts.Root = cmp.Or(opts.Root, "/")
 	r := &Recorder{
-		opts: opts, proc: filepath.Join(opts.Root, "proc"), pageSize: uint64(os.Getpagesize()), started: bootNS(),
+		opts: opts, proc: filepath.Join(opts.Root, "proc"), pageSize: uint64(os.Getpagesize()), started: host.BootNS(),
 		done: make(chan struct{}), jobs: make(chan func()), askWait: askWait, processes: map[int32]*process{},
 	}
 	var err error
@@ -177,7 +177,7 @@ func (r *Recorder) run(ctx context.Context) {
 // sample is one tick.
 func (r *Recorder) sample() {
 	m, ok := r.meminfo.read()
-	now := bootNS()
+	now := host.BootNS()
 	r.mu.Lock()
 	r.ticks++
 	if ok {
@@ -226,12 +226,3 @@ func (r *Recorder) ask(ctx context.Context, job func()) bool {
 
 // askWait is how long a record waits for the sampler.
 const askWait = 100 * time.Millisecond
-
-// bootNS is CLOCK_BOOTTIME.
-func bootNS() uint64 {
-	var ts unix.Timespec
-	if unix.ClockGettime(unix.CLOCK_BOOTTIME, &ts) != nil {
-		return 0
-	}
-	return uint64(ts.Nano())
-}

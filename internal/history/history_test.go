@@ -15,6 +15,7 @@ import (
 	"time"
 	"unsafe"
 
+	"github.com/oomtrace/oomtrace/internal/host"
 	"github.com/oomtrace/oomtrace/internal/oom"
 	"github.com/oomtrace/oomtrace/internal/probe"
 )
@@ -466,7 +467,7 @@ func tick(t *testing.T, r *Recorder) {
 
 func systemKill() *oom.Record {
 	return &oom.Record{
-		Kind: oom.KindKill, Source: oom.SourceBPF, UptimeNS: oom.Some(bootNS()), Time: time.Now(), Scope: oom.ScopeSystem,
+		Kind: oom.KindKill, Source: oom.SourceBPF, UptimeNS: oom.Some(host.BootNS()), Time: time.Now(), Scope: oom.ScopeSystem,
 		Incident: "1", Memory: &oom.Memory{}, Victim: &oom.Victim{PID: oom.Some[int32](1)},
 	}
 }
@@ -570,7 +571,7 @@ func TestSampledHistory(t *testing.T) {
 		}
 	})
 	t.Run("no victim", func(t *testing.T) {
-		rec := &oom.Record{Kind: oom.KindExit, Source: oom.SourceBPF, UptimeNS: oom.Some(bootNS())}
+		rec := &oom.Record{Kind: oom.KindExit, Source: oom.SourceBPF, UptimeNS: oom.Some(host.BootNS())}
 		if err := r.Stage(t.Context(), rec); err != nil || rec.History != nil {
 			t.Errorf("%+v: %v", rec, err)
 		}
@@ -595,7 +596,7 @@ func TestRemoved(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if p := r.tree.usageOf("/a", oom.Some(id), bootNS()); len(p) == 0 || p[0].value != 99*mib {
+	if p := r.tree.usageOf("/a", oom.Some(id), host.BootNS()); len(p) == 0 || p[0].value != 99*mib {
 		t.Errorf("%v", p)
 	}
 	if err := os.RemoveAll(dir); err != nil {
@@ -652,7 +653,7 @@ func TestManyStill(t *testing.T) {
 	for range 3 * slowest { // each stands still by now
 		moveOn()
 	}
-	began := stampAt(bootNS())
+	began := stampAt(host.BootNS())
 	time.Sleep(2 * time.Millisecond) // a stamp is a millisecond
 	for i := range slowest + many/stillATick + 1 {
 		moveOn()
@@ -694,7 +695,7 @@ func TestGrowers(t *testing.T) {
 	if p := h.Growers[0].Points; len(p) == 0 || p[0].Bytes != 321*r.pageSize || h.Growers[1].Points != nil {
 		t.Errorf("%v, %v", p, h.Growers[1].Points)
 	}
-	if got := r.sampledGrowers("/a", bootNS()); len(got) != 1 || got[0].Comm != "two" {
+	if got := r.sampledGrowers("/a", host.BootNS()); len(got) != 1 || got[0].Comm != "two" {
 		t.Errorf("%+v", got)
 	}
 }
@@ -741,7 +742,7 @@ func TestJSON(t *testing.T) {
 // TestNearest: the time to the limit is told of those that grow, soonest first.
 func TestNearest(t *testing.T) {
 	r := openFake(t, Options{Root: fakeRoot(t, map[string]uint64{"/a": 1})})
-	now := bootNS()
+	now := host.BootNS()
 	// grow makes a cgroup that grew over a time up to its last reading.
 	grow := func(path string, over, lastAgo, from, to, most uint64) {
 		n := &node{path: path, last: to * mib, lastAt: stampAt(now - lastAgo*second), max: unlimited}

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/oomtrace/oomtrace/internal/host"
 	"github.com/oomtrace/oomtrace/internal/oom"
 )
 
@@ -66,13 +67,13 @@ func TestHostManyCgroups(t *testing.T) {
 		t.Fatalf("%d of %d cgroups are known", n-before, many)
 	}
 	remove(first)
-	born := stampAt(bootNS())
+	born := stampAt(host.BootNS())
 	time.Sleep(2 * time.Millisecond) // a stamp is a millisecond
 	second := make10k()
 	ticks(2)
 	points := 0
 	for _, p := range second {
-		for _, at := range r.tree.usageOf(p, oom.Opt[uint64]{}, bootNS()) {
+		for _, at := range r.tree.usageOf(p, oom.Opt[uint64]{}, host.BootNS()) {
 			if points++; at.when <= born {
 				t.Fatalf("%s was made at %d, and has a point of %d", p, born, at.when)
 			}

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"slices"
 
+	"github.com/oomtrace/oomtrace/internal/host"
 	"github.com/oomtrace/oomtrace/internal/oom"
 )
 
@@ -27,7 +28,7 @@ func (r *Recorder) Nearest(n int) []Near {
 	if r.tree == nil {
 		return nil
 	}
-	now := bootNS()
+	now := host.BootNS()
 	r.tree.mu.Lock()
 	defer r.tree.mu.Unlock()
 	var out []Near

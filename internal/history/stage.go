@@ -81,7 +81,7 @@ func (r *Recorder) when(rec *oom.Record) (uint64, bool) {
 	if rec.Time.IsZero() || age > host.MostWait || age < -host.MostWait {
 		return 0, false
 	}
-	ns := bootNS() - uint64(max(age, 0))
+	ns := host.BootNS() - uint64(max(age, 0))
 	return ns, ns >= r.started
 }
 

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/oomtrace/oomtrace/internal/cgroup"
+	"github.com/oomtrace/oomtrace/internal/host"
 	"github.com/oomtrace/oomtrace/internal/oom"
 )
 
@@ -296,7 +297,7 @@ func (t *tree) takeSome(last *int, most int, of func(*node) bool) {
 // readUsage takes a sample. The less a cgroup changes the rarer it is read.
 func (t *tree) readUsage(n *node) (now uint32, ok bool) {
 	v, err := t.usage(n.path)
-	now = stampAt(bootNS())
+	now = stampAt(host.BootNS())
 	if (errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENODEV)) && n.path != "/" {
 		t.remove(n)
 		return 0, false
