@@ -11,15 +11,14 @@
 
 #define FORK_GENERATIONS 4
 #define CHILDREN_LEFT 4  /* of an exiting process */
-#define EXITED_KEPT 64   /* of each CPU */
+#define EXITED_KEPT 64   /* of each CPU, before an exec forgets them */
+#define EXITED_ROOM 256
 
 struct cmdline {
 	u64 arg_start;     /* of the mm: tells an exec's children from strangers */
 	u64 start_boot_ns; /* the process's start_boottime */
 	u32 len;           /* bytes of text in use */
 	u32 cut;           /* 1 when there was more */
-	u32 exited;        /* 1 once the process has */
-	u32 pad;
 	u8 text[CMDLINE_LEN];
 };
 
@@ -34,13 +33,14 @@ struct {
 static const struct cmdline no_cmdline;
 
 /*
- * The last processes that exited on each CPU. Until so many more have, their command lines
- * stay, as of those that made a cgroup grow: then they make room for the living.
+ * The processes that exited last on each CPU. Their command lines stay for a while, as growers
+ * may be among them; then they make room for the living. An exit is only noted, since it must
+ * take little time: exec, which needs the room, forgets two each time.
  */
 struct exited {
-	u32 next;
-	u32 pad;
-	u32 tgid[EXITED_KEPT];
+	u32 from, to; /* places modulo EXITED_ROOM */
+	u32 tgid[EXITED_ROOM];
+	u64 start_boot_ns[EXITED_ROOM];
 };
 
 struct {
@@ -50,6 +50,25 @@ struct {
 	__type(value, struct exited);
 } exited_processes SEC(".maps");
 
+/* The line of a process that has the pid by now is younger; that from /proc is in ticks. */
+VERIFIED_ONCE int forget_exited(void)
+{
+	u32 zero = 0, at, tgid;
+	struct exited *exited = bpf_map_lookup_elem(&exited_processes, &zero);
+	struct cmdline *line;
+
+	if (!exited || exited->to - exited->from <= EXITED_KEPT)
+		return 0;
+	if (exited->to - exited->from > EXITED_ROOM)
+		exited->from = exited->to - EXITED_ROOM;
+	at = exited->from++ % EXITED_ROOM;
+	tgid = exited->tgid[at];
+	line = bpf_map_lookup_elem(&cmdlines, &tgid);
+	if (line && line->start_boot_ns <= exited->start_boot_ns[at])
+		bpf_map_delete_elem(&cmdlines, &tgid);
+	return 0;
+}
+
 static __always_inline void remember_cmdline(void)
 {
 	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
@@ -58,6 +77,8 @@ static __always_inline void remember_cmdline(void)
 	u64 start, len;
 	struct cmdline *line;
 
+	forget_exited();
+	forget_exited();
 	if (!mm || bpf_map_update_elem(&cmdlines, &tgid, &no_cmdline, BPF_ANY))
 		return;
 	line = bpf_map_lookup_elem(&cmdlines, &tgid);
@@ -92,37 +113,39 @@ VERIFIED_ONCE int pass_cmdline_on(u64 address, u32 tgid)
 	return 0;
 }
 
-VERIFIED_ONCE u32 forget_exited(u32 tgid)
+VERIFIED_ONCE int pass_cmdlines_on(u64 address)
 {
-	struct cmdline *line = bpf_map_lookup_elem(&cmdlines, &tgid);
-
-	if (line && line->exited)
-		bpf_map_delete_elem(&cmdlines, &tgid);
-	return 0;
-}
-
-/* The last thread of a process exits. */
-static __always_inline void note_exited(struct task_struct *task)
-{
+	struct task_struct *task = (struct task_struct *)address;
 	struct list_head *head = (void *)task + bpf_core_field_offset(task->children);
 	struct list_head *node = BPF_CORE_READ(head, next);
-	u32 tgid = bpf_get_current_pid_tgid() >> 32, zero = 0;
-	struct cmdline *line = bpf_map_lookup_elem(&cmdlines, &tgid);
-	struct exited *exited = bpf_map_lookup_elem(&exited_processes, &zero);
-	u32 at, i;
+	u32 i, tgid = BPF_CORE_READ(task, tgid);
 
-	if (!line || !exited)
-		return;
 	for (i = 0; i < CHILDREN_LEFT; i++) {
 		if (!node || node == head)
 			break;
 		pass_cmdline_on((u64)node - bpf_core_field_offset(task->sibling), tgid);
 		node = BPF_CORE_READ(node, next);
 	}
-	line->exited = 1;
-	at = exited->next++ % EXITED_KEPT;
-	forget_exited(exited->tgid[at]);
-	exited->tgid[at] = tgid;
+	return 0;
+}
+
+/* A thread exits: its process with it if it is the first one and the last. */
+static __always_inline void note_exit(struct task_struct *task)
+{
+	u64 children = (u64)task + bpf_core_field_offset(task->children), id = bpf_get_current_pid_tgid();
+	u32 zero = 0, at;
+	struct exited *exited;
+
+	if ((u64)BPF_CORE_READ((struct list_head *)children, next) != children)
+		pass_cmdlines_on((u64)task);
+	if ((u32)id != id >> 32 || BPF_CORE_READ(task, signal, live.counter) > 0)
+		return;
+	exited = bpf_map_lookup_elem(&exited_processes, &zero);
+	if (!exited)
+		return;
+	at = exited->to++ % EXITED_ROOM;
+	exited->tgid[at] = id;
+	exited->start_boot_ns[at] = BPF_CORE_READ(task, start_boottime);
 }
 
 /*

@@ -845,13 +845,11 @@ int raw_sched_process_exit(u64 *ctx)
 	struct task_struct *task = (struct task_struct *)ctx[0];
 	struct marked *marked;
 
-	if (BPF_CORE_READ(task, signal, live.counter) > 0)
-		return 0;
-	note_exited(task);
+	note_exit(task);
 	if (!live_victims)
 		return 0;
 	marked = marked_task(task);
-	if (!marked)
+	if (!marked || BPF_CORE_READ(task, signal, live.counter) > 0)
 		return 0;
 	if (marked->mm && (exit_mmap_hooked || process_mm(task) || !mm_is_let_go((struct mm_struct *)marked->mm)))
 		return 0; /* the memory is still to go, and this or another hook comes again */

@@ -40,8 +40,6 @@ type OomtraceCmdline struct {
 	StartBootNs uint64
 	Len         uint32
 	Cut         uint32
-	Exited      uint32
-	Pad         uint32
 	Text        [256]uint8
 }
 
@@ -121,10 +119,11 @@ type OomtraceExitEvent struct {
 }
 
 type OomtraceExited struct {
-	_    structs.HostLayout
-	Next uint32
-	Pad  uint32
-	Tgid [64]uint32
+	_           structs.HostLayout
+	From        uint32
+	To          uint32
+	Tgid        [256]uint32
+	StartBootNs [256]uint64
 }
 
 type OomtraceHookBit uint32

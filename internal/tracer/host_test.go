@@ -116,7 +116,7 @@ func TestHostCmdlines(t *testing.T) {
 			kept++
 		}
 	}
-	if most := 64 * int(tr.machine.CPUs); kept == 0 || kept > most {
+	if most := 256 * int(tr.machine.CPUs); kept == 0 || kept > most {
 		t.Errorf("%d command lines of exited processes, at most %d", kept, most)
 	}
 }

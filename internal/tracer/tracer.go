@@ -65,7 +65,7 @@ type Options struct {
 	// Top is how many candidates a record carries, at most MaxTop: 0 means
 	// DefaultTop, a negative number none.
 	Top int
-	// CmdlineEntries bounds the command lines kept in the kernel, 296 bytes
+	// CmdlineEntries bounds the command lines kept in the kernel, 288 bytes
 	// each; 0 means DefaultCmdlineEntries.
 	CmdlineEntries int
 	// NoSigkills leaves out the SIGKILLs that the OOM killer did not send.
