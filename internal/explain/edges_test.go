@@ -681,6 +681,7 @@ func systemEdges() []edge {
 		{"a site without a function", codeMemoryMissing, `; "drivers/x.c:1 [x]" allocated 2 GiB`, missing(site("drivers/x.c:1 [x]", 2*gib)), missing(site("drivers/x.c:1 [x] func:y", 2*gib))},
 		{"the cache that is most of slab", "", "is kernel memory, which cannot be swapped (slab 1.2 GiB); the slab cache x holds 600 MiB", leak(600*mib + 1), leak(600 * mib)},
 		{"the same where the kernel's memory is the verdict", "", "the slab cache", leak(601 * mib), leak(601*mib, noAnon...)},
+		{"the cache of a slab that is mostly reclaimable", "", "the slab cache", leak(601 * mib), leak(601*mib, stat(oom.StatSlabUnrecl, 700*mib), stat(oom.StatSlabReclaimable, 2*gib))},
 		{"a cache, but there is little slab", "", "the slab cache", leak(601 * mib), leak(601*mib, stat(oom.StatSlabUnrecl, gib/2))},
 		{"an old kernel's slab", verdict, "memory_kernel, unsure", oldLists(2*gib, gib), oldLists(2*gib, 2*gib)},
 		{"an old kernel's slab, and its lists", verdict, codeMemoryKernel, oldLists(1700*mib, 1500*mib), oldLists(1700*mib, 1900*mib)},
@@ -691,6 +692,8 @@ func systemEdges() []edge {
 		{"hardly any RAM is for use", verdict, "memory_balloon, sure", missing(stat(oom.StatReserved, 36*gib)), missing(stat(oom.StatReserved, 36*gib-1))},
 		{"the same in words", "", "no free memory: all but 4 GiB of 40 GiB of RAM is not for use: reserved at boot", missing(stat(oom.StatReserved, 36*gib)), missing(stat(oom.StatReserved, 36*gib-1))},
 		{"hardly any, of what is not known", codeMemoryBalloon, "", missing(stat(oom.StatReserved, 36*gib)), missing(stat(oom.StatReserved, 36*gib), func(r *oom.Record) { r.Memory.TotalBytes = size{} })},
+		{"hardly any, and it shrank too", "", "no free memory: all but 4 GiB of 40 GiB of RAM is not for use", missing(stat(oom.StatReserved, 36*gib), shrunk), missing(stat(oom.StatReserved, gib), shrunk)},
+		{"hardly any, and a balloon too", "", "no free memory: all but 4 GiB of 40 GiB of RAM is not for use", missing(stat(oom.StatReserved, 36*gib), stat(oom.StatBalloon, gib)), missing(stat(oom.StatReserved, gib), stat(oom.StatBalloon, gib))},
 		{"what shrank was not there at boot", codeMemoryBalloon, "is not for use", system(stat(oom.StatReserved, gib)), system(stat(oom.StatReserved, gib), shrunk)},
 		{"memory that was taken offline", codeMemoryBalloon, ": it was taken offline", system(shrunk, stat(oom.StatBalloon, 0)), system(shrunk)},
 		{"what took memory", codeMemoryBalloon, ": a balloon of the hypervisor took it, or it was taken offline", system(shrunk), system(shrunk, stat(oom.StatBalloon, 0))},
@@ -933,6 +936,10 @@ func zoneEdges() []edge {
 		return system(append([]change{fragmented(2, 20*mib+n, 4096, 512, 0), cmaMask}, changes...)...)
 	}
 	idle, cache := swap(2*gib, gib), cached(1000*mib)
+	contradicting := func(r *oom.Record) { // more than there is, in a log of which lines are lost
+		r.Source, r.Incomplete, r.Trigger.GFPFlags = oom.SourceKmsg, oom.Some(true), []string{"GFP_KERNEL"}
+		stat(oom.StatUnevictable, 500*mib)(r)
+	}
 	types := func(types ...string) change {
 		return func(r *oom.Record) {
 			r.Memory.Zones[0].FreeBlocks, r.Memory.Zones[0].FreeBlockTypes = []uint64{4096, 512, 256}, types
@@ -1008,17 +1015,24 @@ func zoneEdges() []edge {
 		{"the same in words", "", "1 MiB is free above the min watermarks, but in no block of order 2 or higher that the request may take (could also be a shortage", lacking(mib, idle), lacking(0, idle)},
 		{"no block of the order, and nothing to reclaim", codeMemoryFragments, "", lacking(mib, idle), lacking(mib)},
 		{"no block of the order, and swap that is refused", codeMemoryFragments, "", lacking(mib, idle), lacking(mib, idle, swappinessZero)},
-		{"no block of the order, and page cache", verdict, "memory_fragmented, unsure", lacking(0, cache), lacking(0, cached(1000*mib-1))},
-		{"the same in words, with cache", "", "no block of order 2 or higher that the request may take is free, though 1000 MiB of 3.9 GiB (25 %) is page cache (could also be", lacking(0, cache), lacking(mib, idle)},
-		{"page cache that has to be written", codeMemoryFragments, "", lacking(0, cache), lacking(0, cache, stat(oom.StatFileDirty, mib))},
-		{"page cache that memory.min keeps, and no block", codeMemoryFragments, "", lacking(0, cache), lacking(0, cache, protectedBy(1000*mib))},
-		{"page cache, perhaps of other nodes", codeMemoryFragments, "", lacking(0, cache), lacking(0, cache, func(r *oom.Record) { r.Scope = oom.ScopeCpuset })},
-		{"page cache, and a single page", codeMemoryFragments, "", lacking(0, cache), lacking(0, cache, order(oom.Some(int32(0))))},
-		{"page cache, and blocks for atomic requests", codeMemoryFragments, "", lacking(0, cache, types("U", "U", "H")), lacking(0, cache, types("U", "U", "UH"))},
-		{"page cache, and blocks of CMA", codeMemoryFragments, "", lacking(0, cache, types("U", "U", "C")), lacking(0, cache, types("U", "U", "C"), lowMask(0x140dca))},
-		{"page cache, and too few blocks for an old kernel", codeMemoryFragments, "", lacking(0, cache, types(), fromLog), lacking(0, cache, types(), fromLog, flags)},
-		{"page cache, and no list of blocks", codeMemoryFragments, "", lacking(0, cache), lacking(0, cache, first(func(z *oom.Zone) { z.FreeBlocks = nil }))},
-		{"a reserve that keeps a whole zone", codeMemoryFragments, "", lacking(0, cache, lower(8*mib, 8*mib, 8*mib)), lacking(0, cache, lower(8*mib, 20*mib, 8*mib))},
+		{"no block of the order, and page cache", verdict, "memory_fragmented, unsure", lacking(mib, cache), lacking(mib, cached(1000*mib-1))},
+		{"the same in words, with cache", "", "1 MiB is free above the min watermarks, but in no block of order 2 or higher that the request may take; 1000 MiB of 3.9 GiB (25 %) is page cache (could also be", lacking(mib, cache), lacking(mib, idle)},
+		{"next to nothing above the min watermarks", codeMemoryFragments, "", lacking(mib, idle), lacking(512<<10, idle)},
+		{"swap that does not keep up comes before blocks", codeSwapTooSlow, "", lacking(mib, idle, stat(oom.StatFileWriteback, 300*mib)), lacking(mib, idle)},
+		{"zram that gains nothing comes before blocks", codeMemoryFragments, "", lacking(mib, idle), lacking(mib, idle, stat(oom.StatZspages, 1100*mib))},
+		{"memory.min that keeps a quarter comes before blocks", codeMemoryFragments, "", lacking(mib, idle), lacking(mib, idle, protectedBy(gib))},
+		{"too few blocks are not none", "", "but too little of it in blocks of order 2 or higher; 1000 MiB", lacking(mib, cache, types(), fromLog), lacking(mib, cache)},
+		{"page cache and too little free for a single page", codeMemoryFragments, "", lacking(mib, cache), lacking(0, cache)},
+		{"numbers that contradict each other", codeMemoryFragments, "", lacking(mib, cache), lacking(mib, cache, contradicting)},
+		{"page cache that has to be written", codeMemoryFragments, "", lacking(mib, cache), lacking(mib, cache, stat(oom.StatFileDirty, mib))},
+		{"page cache that memory.min keeps, and no block", codeMemoryFragments, "", lacking(mib, cache), lacking(mib, cache, protectedBy(1000*mib))},
+		{"page cache, perhaps of other nodes", codeMemoryFragments, "", lacking(mib, cache), lacking(mib, cache, func(r *oom.Record) { r.Scope = oom.ScopeCpuset })},
+		{"page cache, and a single page", codeMemoryFragments, "", lacking(mib, cache), lacking(mib, cache, order(oom.Some(int32(0))))},
+		{"page cache, and blocks for atomic requests", codeMemoryFragments, "", lacking(mib, cache, types("U", "U", "H")), lacking(mib, cache, types("U", "U", "UH"))},
+		{"page cache, and blocks of CMA", codeMemoryFragments, "", lacking(mib, cache, types("U", "U", "C")), lacking(mib, cache, types("U", "U", "C"), lowMask(0x140dca))},
+		{"page cache, and too few blocks for an old kernel", codeMemoryFragments, "", lacking(mib, cache, types(), fromLog), lacking(mib, cache, types(), fromLog, flags)},
+		{"page cache, and no list of blocks", codeMemoryFragments, "", lacking(mib, cache), lacking(mib, cache, first(func(z *oom.Zone) { z.FreeBlocks = nil }))},
+		{"a reserve that keeps a whole zone", codeMemoryFragments, "", lacking(mib, cache, lower(8*mib, 8*mib, 8*mib)), lacking(mib, cache, lower(8*mib, 20*mib, 8*mib))},
 		{"a zone whose blocks are not known", codeMemoryFragments, "", few(), few(func(r *oom.Record) { r.Memory.Zones = append(r.Memory.Zones, zone(0, "DMA32", 300*mib, mib, 2*mib)) })},
 		{"a zone at its mark does not count", codeMemoryFragments, "", few(func(r *oom.Record) { r.Memory.Zones = append(r.Memory.Zones, zone(0, "DMA32", mib, mib, 2*mib)) }), few(func(r *oom.Record) { r.Memory.Zones = append(r.Memory.Zones, zone(0, "DMA32", 3*mib, mib, 2*mib)) })},
 		{"blocks of CMA serve what can move", codeNotShort, "", pages([]string{"U", "U", "C"}), pages([]string{"U", "U", "C"}, cmaMask)},

@@ -295,8 +295,6 @@ func (e *explanation) swapUnusedSystem() string {
 		code = codeSwapSwappiness
 	case code != "":
 		e.unsure(code, "another cause: most of what could be swapped is not this process's")
-	case e.noBlocksOverMin():
-		code = codeMemoryFragments
 	default:
 		code = e.swapBusy()
 	}
@@ -449,6 +447,9 @@ func (e *explanation) swapBusy() string {
 	if ratio(e.zspages.Value, e.total.Value, 1, 4) || e.has(codeMemoryZram) && e.gainless() {
 		e.unsure(codeMemoryZram, "swapping that was too slow")
 		return codeMemoryZram
+	}
+	if e.noBlocksOverMin() {
+		return codeMemoryFragments
 	}
 	text := sprintf("swap was free, and the record does not show why it %s: %s free", e.notUsed(), sizeText(e.swapFree.Value))
 	if v := e.memory.Swappiness; v.Known {

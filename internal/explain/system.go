@@ -113,7 +113,7 @@ func (e *explanation) usableCache() uint64 {
 // of the cache that failed, whatever the state of swap.
 func (e *explanation) cacheMost() bool {
 	f := e.get(codeMemoryLow)
-	if e.settled() || e.sysrq || e.nodesOnly() || f == nil || ratio(e.minKept, e.total.Value, 1, 4) ||
+	if e.settled() || e.contradicts || e.sysrq || e.nodesOnly() || f == nil || ratio(e.minKept, e.total.Value, 1, 4) ||
 		!dominates(e.usableCache(), e.total.Value, e.lruAnon) {
 		return false
 	}
@@ -321,7 +321,7 @@ func (e *explanation) kernelHolds() {
 		aside:   strings.Join(asides, "; "),
 		settles: dominates(kernel, total, e.swappableMost()),
 		doubt:   when(!first(e.memory.Stat, oom.StatSlabUnrecl).Known, "slab that can be dropped: this kernel counts it with the rest")})
-	if slab := first(e.memory.Stat, oom.StatSlabUnrecl).Value; e.cause() != codeMemoryKernel && slab > kernel/2 {
+	if slab := first(e.memory.Stat, oom.StatSlabUnrecl).Value; e.cause() != codeMemoryKernel && slab > kernel/2 && ratio(kernel, total, 1, 4) {
 		e.mostOfSlab(slab)
 	}
 }
@@ -455,6 +455,8 @@ func (e *explanation) mostReserved() bool {
 	return e.total.Known && ratio(reserved, add(e.total.Value, reserved), 9, 10)
 }
 
+const notForUse = " is not for use: reserved at boot (crashkernel=, firmware, KASAN), or taken by a balloon of the hypervisor"
+
 // ballooned: most balloons take their pages from the total, as taking memory offline does. Where
 // the kernel does not count the balloon's, either may have made the total less; and what is present
 // but not in it may have been reserved at boot as well.
@@ -464,6 +466,9 @@ func (e *explanation) ballooned() {
 	}
 	total, reserved, doubt := e.total.Value, first(e.memory.Stat, oom.StatReserved).Value, ""
 	var texts []string
+	if e.mostReserved() {
+		texts = append(texts, "all but "+sizeText(total)+" of "+sizeText(add(total, reserved))+" of RAM"+notForUse)
+	}
 	if c := e.memory.TotalChanged; c != nil && ratio(sub(c.FromBytes.Value, c.ToBytes.Value), c.FromBytes.Value, 1, 8) {
 		texts = append(texts, sprintf("the machine's memory shrank from %s to %s within %s", sizeText(c.FromBytes.Value), sizeText(c.ToBytes.Value), spanText(c.AgoNS.Value))+
 			when(!e.balloon.Known, ": a balloon of the hypervisor took it, or it was taken offline")+
@@ -476,11 +481,7 @@ func (e *explanation) ballooned() {
 	case !e.balloonIn && ratio(e.balloon.Value, add(total, e.balloon.Value), 1, 8):
 		texts = append(texts, sizeText(e.balloon.Value)+" more belongs to the hypervisor's balloon")
 	case len(texts) == 0 && ratio(reserved, add(total, reserved), 1, 8):
-		part := partText(reserved, add(total, reserved)) + " of the RAM"
-		if e.mostReserved() {
-			part = "all but " + sizeText(total) + " of " + sizeText(add(total, reserved)) + " of RAM"
-		}
-		texts = append(texts, part+" is not for use: reserved at boot (crashkernel=, firmware, KASAN), or taken by a balloon of the hypervisor")
+		texts = append(texts, partText(reserved, add(total, reserved))+" of the RAM"+notForUse)
 	}
 	if len(texts) == 0 {
 		return

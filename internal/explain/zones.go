@@ -40,6 +40,7 @@ type zoneSum struct {
 	blocks, noBlocks int    // zones above their marks with a list of blocks, and those without a block that will do
 	fits, blockless  int    // zones that are more than their reserve, and those without a block that will do
 	overMin          uint64 // what the latter have above their min marks and reserves
+	tooFewBlocks     bool   // and one of them has some
 }
 
 // zones looks at each zone that the allocation could use. The last try before a
@@ -280,8 +281,9 @@ func (z *zoneSum) addBlockless(zone *oom.Zone, free, reserve uint64) {
 		return
 	}
 	z.fits++
-	if len(zone.FreeBlocks) > 0 && z.tooFew(z.inBlocks(zone), zone.MinBytes.Value) {
+	if in := z.inBlocks(zone); len(zone.FreeBlocks) > 0 && z.tooFew(in, zone.MinBytes.Value) {
 		z.blockless++
+		z.tooFewBlocks = z.tooFewBlocks || in > 0
 		z.overMin = add(z.overMin, sub(free, keep))
 	}
 }
@@ -407,28 +409,32 @@ func (e *explanation) fragments(z *zoneSum) {
 }
 
 // noBlocks: no zone that may serve the request has a block of its order, while there is memory to
-// reclaim: that makes pages free, and a request for a single one would have been served.
-func (e *explanation) noBlocks(before, after, doubt string) bool {
+// reclaim: that makes pages free, and with these above the min watermarks, at least a 32nd of
+// them, a request for a single one was not refused.
+func (e *explanation) noBlocks(after, doubt string) bool {
 	z := &e.held
-	if e.settled() || e.nodesOnly() || z.fits == 0 || z.blockless < z.fits {
+	if e.settled() || e.contradicts || e.nodesOnly() || z.fits == 0 || z.blockless < z.fits || z.overMin == 0 || !ratio(z.overMin, z.min, 1, 32) {
 		return false
 	}
+	in := "in no block of order %d or higher that the request may take"
+	if z.tooFewBlocks {
+		in = "too little of it in blocks of order %d or higher"
+	}
 	e.add(finding{code: codeMemoryFragments, doubt: doubt, settles: true,
-		text: sprintf("%sno block of order %d or higher that the request may take%s", before, z.order, after)})
+		text: sizeText(z.overMin) + " is free above the min watermarks, but " + sprintf(in, z.order) + after})
 	return true
 }
 
 // noBlocksCached: a quarter of the memory is page cache that need not be written first, nor is protected.
 func (e *explanation) noBlocksCached() {
 	if ratio(sub(e.usableCache(), add(e.fileDirty.Value, e.minKept)), e.total.Value, 1, 4) {
-		e.noBlocks("", " is free, though "+partText(e.lruFile.Value, e.total.Value)+" is page cache", "page cache that reclaim was too slow to drop")
+		e.noBlocks("; "+partText(e.lruFile.Value, e.total.Value)+" is page cache", "page cache that reclaim was too slow to drop")
 	}
 }
 
 // noBlocksOverMin: a single page could have been had, with swap to be used besides.
 func (e *explanation) noBlocksOverMin() bool {
-	free := e.held.overMin
-	return free > 0 && e.noBlocks(sizeText(free)+" is free above the min watermarks, but in ", "", "a shortage: memory came back just before the kill")
+	return !ratio(e.minKept, e.total.Value, 1, 4) && e.noBlocks("", "a shortage: memory came back just before the kill")
 }
 
 // shortZones: all zones that the allocation could use are short, and the others

@@ -56,6 +56,7 @@ func excerpts() []struct{ name, log, want string } {
 		{"a kill without its summary", begun + counters + each("/a", 8000) + alone, "kill cgroup 902 limit /a 8192 rss 8000"},
 		{"a number of the limit's just before a kill", atLimit + alone, "kill cgroup 902 limit - 8192"},
 		{"not just before it", atLimit + "something else\n" + alone, "kill - 902"},
+		{"long before it", strings.Replace(atLimit, "900", "860", 1) + alone, "kill - 902"},
 		{"a kill of the system's behind it", strings.Replace(atLimit, "900", "310", 1) + excerptKill + "\n", "kill system 902"},
 
 		{"counters above a table, far down", filler + counters + table, "kill cgroup 441 limit /pod 8192"},
@@ -306,6 +307,18 @@ func TestZonesBroken(t *testing.T) {
 	}
 }
 
+// TestCutBlocks: the line behind a list of free blocks that was cut within a word is not its rest.
+func TestCutBlocks(t *testing.T) {
+	const cut, next = "Normal: 387*4kB (UEM) 150*8kB (UEM) 0*16kB 0*32kB 0*64kB 0*128kB 0*256", "3401 total pagecache pages"
+	all := readText(t, strings.Join([]string{headerLine, cpuLine, "Mem-Info:", cut, next, killedLine}, "\n")+"\n", testOptions())
+	if len(all) != 1 {
+		t.Fatalf("%d records", len(all))
+	}
+	if got, ok := all[0].Memory.Stat.Get(oom.StatFilePages); !ok || got != 3401*4096 {
+		t.Errorf("%d, %v", got, ok)
+	}
+}
+
 // TestPrintedLineEnds: where all of a mail's text is one line, its line ends are escapes; where
 // it has lines, an escaped end stands in a name.
 func TestPrintedLineEnds(t *testing.T) {
@@ -322,6 +335,7 @@ func TestPrintedLineEnds(t *testing.T) {
 	for name, text := range map[string]string{
 		"one line":             head + wrap(strings.Join(lines, "=0A")),
 		"lines":                head + strings.Join(lines, "\n") + "\n",
+		"colours":              head + strings.ReplaceAll(strings.Join(lines, "\n"), "[  310.", "=1B[32m[  310.") + "\n",
 		"lines, one in a name": head + strings.Replace(strings.Join(lines, "\n"), "It died.", "a=0Ab=0Ac=0Ad", 1) + "\n",
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -47,7 +47,7 @@ func (p *Parser) kill(l *lines.Line, k *killLine) {
 // limitJustBefore says whether the line before is one of a limit's numbers, which only an OOM's
 // report has.
 func (p *Parser) limitJustBefore(r *report) bool {
-	return p.tick == r.touched+1 && r.limit.UsageBytes.Known && r.mem.lines == 0
+	return p.tick == r.touched+1 && p.now.within(&r.last, -clockSlack, clockSlack) && r.limit.UsageBytes.Known && r.mem.lines == 0
 }
 
 // claim is a kill that a report was taken for before its later parts came. If they do

@@ -53,7 +53,10 @@ func NewReader(in io.Reader) *Reader {
 }
 
 // Detector tells records from other inputs.
-type Detector struct{ passed int }
+type Detector struct {
+	passed int
+	own    bool // one of what was passed is a message of oomtrace's own
+}
 
 // Detect says whether an input that begins with these bytes holds records, or that it takes
 // more of them to tell. It is given the same bytes again then, and those that follow. A line
@@ -64,15 +67,28 @@ func (d *Detector) Detect(begin []byte) (is, more bool) {
 		u := unwrap(bytes.TrimSpace(line))
 		switch {
 		case isRecord(u.text, !whole || u.partial):
-			return true, false
+			return d.passed == 0 || !holdsKernels(begin[d.passed:]), false
 		case !whole:
 			return false, d.passed > 0 || bytes.Contains(line, []byte("{"))
-		case !u.isMessage():
+		case !u.isOwnMessage() && !(d.own && u.isMessage() && !u.isKernels()):
 			return false, false
 		}
+		d.own = d.own || u.isOwnMessage() && len(bytes.TrimSpace(u.text)) > 0
 		d.passed += len(line) + 1
 	}
 	return false, d.passed > 0
+}
+
+// holdsKernels says whether lines of the kernel stand among records: a journal of more than one
+// unit, which is a kernel log.
+func holdsKernels(lines []byte) bool {
+	for line := range bytes.Lines(lines) {
+		u := unwrap(bytes.TrimSpace(line))
+		if whole := line[len(line)-1] == '\n'; whole && !isRecord(u.text, true) && (u.isKernels() || bytes.Contains(line, []byte(`"_TRANSPORT":"kernel"`))) {
+			return true
+		}
+	}
+	return false
 }
 
 // isRecord looks at the first keys alone: whole records begin with schema, and id is

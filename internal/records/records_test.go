@@ -162,6 +162,11 @@ func TestDetect(t *testing.T) {
 		{"a message", message, false, true},
 		{"a message and a part", message + "ab", false, true},
 		{"a kernel line behind a message", message + "[ 12.3] Out of memory: Killed process 7 (java)\n" + one, false, false},
+		{"a record behind a message, and then the kernel", message + one + "\nMar  1 10:00:05 host kernel: [  105.0] Out of memory: Killed process 11 (java)\n", false, false},
+		{"a record behind the journal's mark, and then a journal entry of the kernel", "-- Boot 1f --\n" + `{"MESSAGE":` + quoted(one) + "}\n" + `{"MESSAGE":"x","_TRANSPORT":"kernel"}` + "\n", false, false},
+		{"a record behind a message, and then another message", message + one + "\n" + message, true, false},
+		{"a container's stderr", "2024-03-01T10:00:05Z stderr F [ 105.0] Out of memory: Killed process 11 (java)\n", false, false},
+		{"another container's stderr before a record", "2024-03-01T10:00:05Z stderr F hello\n2024-03-01T10:00:06Z stdout F " + one + "\n", false, false},
 		{"a part of a journal entry", `{"__CURSOR":"x","MESSAGE":"{\"sch`, false, true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -31,15 +31,31 @@ func streamOf(name string) stream {
 }
 
 // isMessage says whether this is no record but what may stand among them: what oomtrace
-// writes to stderr, what systemd says of its unit, the journal's marks, or nothing.
+// writes to stderr, or a message as before records.
 func (u *unwrapped) isMessage() bool {
+	return u.isOwnMessage() || u.stream == stderr && !bytes.HasPrefix(bytes.TrimSpace(u.text), []byte("{"))
+}
+
+// isOwnMessage says whether this may stand before records, and not in another log: a message by
+// its first word, what systemd says of the unit, the journal's marks, or nothing.
+func (u *unwrapped) isOwnMessage() bool {
 	text := bytes.TrimSpace(u.text)
 	for _, begin := range []string{"oomtrace: ", "hint: ", "-- "} {
 		if bytes.HasPrefix(text, []byte(begin)) {
 			return true
 		}
 	}
-	return len(text) == 0 || text[0] != '{' && (u.stream == stderr || bytes.Contains(text, []byte("oomtrace.service")))
+	return len(text) == 0 || text[0] != '{' && bytes.Contains(text, []byte("oomtrace.service"))
+}
+
+// isKernels says whether a line that is no record is the kernel's, or quotes it.
+func (u *unwrapped) isKernels() bool {
+	for _, words := range []string{"kernel: ", " invoked oom-killer: ", "Killed process ", "Out of memory"} {
+		if bytes.Contains(u.text, []byte(words)) {
+			return true
+		}
+	}
+	return false
 }
 
 // The prefixes that may stand before a line.

@@ -322,7 +322,7 @@ func (d *pinDir) differs(opts Options) string {
 			continue
 		}
 		var other []string
-		for i, flag := range []string{"", "--attach " + have[1], "--top " + have[2], "another --btf", "--sigkill " + have[4]} {
+		for i, flag := range []string{"", "--attach " + have[1], "--top " + have[2], "another --btf", "SIGKILLs " + have[4]} {
 			if have[i] != want[i] {
 				other = append(other, flag)
 			}

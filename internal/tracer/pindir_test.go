@@ -259,7 +259,7 @@ func TestDiffers(t *testing.T) {
 		want string
 	}{
 		{"the same", Options{NoSigkills: true}, ""},
-		{"SIGKILLs", Options{}, "(--sigkill off)"},
+		{"SIGKILLs", Options{}, "(SIGKILLs off)"},
 		{"a tier and the candidates", Options{NoSigkills: true, Tier: TierKprobe, Top: 3}, "(--attach auto, --top 10)"},
 	} {
 		if got := d.differs(tt.opts); !strings.Contains(got, tt.want) || (got == "") != (tt.want == "") {

@@ -18,11 +18,11 @@ func TestEntriesApart(t *testing.T) {
 		log  string
 		want int
 	}{
-		"objects":                 {`{"log":"` + user + `"}` + "\n" + `{"log":"` + part + `"}` + "\n", 1},
+		"objects":                 {`{"log":"` + user + `"}` + "\n" + `{"log":"` + part + `"}` + "\n", 0},
 		"a further line of one":   {`{"log":"` + user + `\n` + part + `"}` + "\n", 0},
 		"a fence in one":          {`{"log":"` + "```[    5.000001] part" + `"}` + "\n" + `{"log":"` + part + "```" + `"}` + "\n", 2},
-		"rows of a table":         {"time,message\n2025-03-07T12:00:09Z," + user + "\n2025-03-07T12:00:10Z," + part + "\n", 1},
-		"in a text":               {"a text\n" + `{"log":"` + user + `"}` + "\n" + `{"log":"` + part + `"}` + "\n", 1},
+		"rows of a table":         {"time,message\n2025-03-07T12:00:09Z," + user + "\n2025-03-07T12:00:10Z," + part + "\n", 0},
+		"in a text":               {"a text\n" + `{"log":"` + user + `"}` + "\n" + `{"log":"` + part + `"}` + "\n", 0},
 		"in another's text":       {"a text\n" + user + "\n" + `{"log":"` + part + `"}` + "\n", 0},
 		"behind one in another's": {"a text\n" + user + "\n" + `{"log":"[    5.000001] part two"}` + "\n" + part + "\n", 1},
 	} {
@@ -71,16 +71,18 @@ func TestPausedAnywhere(t *testing.T) {
 func TestYearsByHost(t *testing.T) {
 	quiet := strings.Repeat("Dec 20 12:00:00 a app[7]: nothing of note\n", startLines+20)
 	for name, tt := range map[string]struct{ log, want string }{
-		"two hosts":           {"Dec 31 a, Dec 31 b, Jan 1 a, Dec 31 b, Jan 1 a, Jan 1 b, Jan 2 a, Feb 2 b", "24 24 25 24 25 25 25 25"},
-		"a host that is new":  {"Dec 31 a, Jan 1 a, Jan 1 b, Dec 31 c, Jan 1 c", "24 25 25 24 25"},
-		"its first is late":   {"Jan 1 a, Dec 31 b, Jan 1 b, Jan 2 a", "24 23 24 24"},
-		"one log after other": {"Dec 8 a, Jan 5 a, Dec 9 b, Jan 6 b", "24 25 24 25"},
-		"out of order":        {"Dec 31 a, Jan 1 a, Dec 31 a, Jan 1 a, Jan 2 a", "24 25 24 25 25"},
-		"no host":             {"Dec 31 kernel:, Jan 1 kernel:, Feb 1 kernel:", "24 25 25"},
-		"no January":          {"Dec 31 a, Feb 1 a, Feb 2 b", "24 25 25"},
-		"years":               {"Dec 1 a, Jan 1 a, Jul 1 a, Dec 1 a, Jan 1 a", "24 25 25 25 26"},
-		"newest first":        {"Dec 3 a, Nov 3 a, Oct 3 a", "24 24 24"},
-		"looked back at":      {quiet + "Jan 3 12:00:01 a kernel: part one\nJan 3 12:00:02 a kernel: Killed process 5 (a) 3kB\n", "25 25"},
+		"two hosts":          {"Dec 31 a, Dec 31 b, Jan 1 a, Dec 31 b, Jan 1 a, Jan 1 b, Jan 2 a, Feb 2 b", "24 24 25 24 25 25 25 25"},
+		"a host that is new": {"Dec 31 a, Jan 1 a, Jan 1 b, Dec 31 c, Jan 1 c", "24 25 25 24 25"},
+		"not in turn":        {"Jan 1 a, Dec 31 b, Jan 1 b, Jan 2 a", "24 24 25 25"},
+		"a quiet year":       {"Dec 8 a, Jan 5 a, Dec 9 b, Jan 6 b", "24 25 25 26"},
+		"a new host, late":   {"Feb 3 a, Oct 9 b", "24 24"},
+		"an old host, quiet": {"Feb 3 a, Dec 20 b, Jan 15 b, Mar 1 a", "24 24 25 25"},
+		"out of order":       {"Dec 31 a, Jan 1 a, Dec 31 a, Jan 1 a, Jan 2 a", "24 25 24 25 25"},
+		"no host":            {"Dec 31 kernel:, Jan 1 kernel:, Feb 1 kernel:", "24 25 25"},
+		"no January":         {"Dec 31 a, Feb 1 a, Feb 2 b", "24 25 25"},
+		"years":              {"Dec 1 a, Jan 1 a, Jul 1 a, Dec 1 a, Jan 1 a", "24 25 25 25 26"},
+		"newest first":       {"Dec 3 a, Nov 3 a, Oct 3 a", "24 24 24"},
+		"looked back at":     {quiet + "Jan 3 12:00:01 a kernel: part one\nJan 3 12:00:02 a kernel: Killed process 5 (a) 3kB\n", "25 25"},
 	} {
 		log := tt.log
 		if !strings.Contains(log, "\n") {

@@ -161,11 +161,13 @@ func (r *Reader) takeEntry(e *entry, number int) bool {
 	return true
 }
 
-// takeText reads a text that may have prefixes of its own, or many lines. It is a log by itself:
-// what its lines say of those behind them says nothing of another entry's.
+// takeText reads a text that may have prefixes of its own, or many lines. A block of code that
+// begins in it ends there. But many log shippers make an entry of each line: a further line of
+// another program's text may be the next one.
 func (r *Reader) takeText(e *entry, at *Line, kernel bool, number int) {
-	user, fence := r.x.afterUser, r.x.fence
-	defer func() { r.x.afterUser, r.x.fence = user, fence }()
+	around, fence := r.x.afterUser, r.x.fence
+	r.x.afterUser = around || r.afterUser
+	defer func() { r.afterUser, r.x.afterUser, r.x.fence = r.x.afterUser, around, fence }()
 	text := strings.TrimRight(strings.ReplaceAll(e.values[roleText], "#012", "\n"), "\r\n")
 	for raw := range strings.Lines(text) {
 		raw = raw[:min(len(raw), r.src.max)]

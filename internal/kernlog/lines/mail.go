@@ -72,7 +72,7 @@ func countPrinted(head []byte) (good, bad, signs int) {
 // small letters: that is another text, such as "cpuset=34ab".
 func printedByte(b []byte) (v byte, ok bool) {
 	v, ok = hexByte(b)
-	control := v < ' ' && v != '\n' && v != '\r' && v != '\t'
+	control := v < ' ' && v != '\n' && v != '\r' && v != '\t' && v != 0x1b // of colours
 	return v, ok && b[0] < 'a' && b[1] < 'a' && !control && !scan.IsDigit(v)
 }
 

@@ -664,7 +664,7 @@ func (x *prefixes) logcat(l *Line, b []byte) ([]byte, wrapState) {
 	if !ok || !ok2 || !ok3 || !ok4 || mon < 1 || mon > 12 || ms > 999 {
 		return b, wrapNone
 	}
-	l.Time = x.withYear(nil, time.Month(mon), day, h, m, s, int(ms)*1_000_000)
+	l.Time = x.withYear(time.Month(mon), day, h, m, s, int(ms)*1_000_000)
 	if text, st := logcatFields(l, rest); st != wrapNone {
 		return text, st
 	}

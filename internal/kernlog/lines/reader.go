@@ -52,6 +52,7 @@ type Reader struct {
 	pieces    pieces
 	events    events
 	part      string // of a line of docker's
+	afterUser bool   // as prefixes', of the entries within a text
 	listed    listed
 	ended     bool // its lines have ends
 	rested    bool // what waited is given on, or ready

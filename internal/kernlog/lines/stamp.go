@@ -144,8 +144,7 @@ func (x *prefixes) stamp3164(b []byte) (t time.Time, rest []byte, known, ok bool
 		rest = rest[1+n:]
 	}
 	if known {
-		host, _ := scan.Field(rest)
-		t = x.withYear(host, mon, int(day), h, m, s, nanos)
+		t = x.withYear(mon, int(day), h, m, s, nanos)
 	}
 	return t, scan.SkipSpaces(rest), known, true
 }
@@ -158,11 +157,11 @@ func isWord(b []byte) bool {
 }
 
 // withYear finds the year of a stamp without one: as given for the first stamp
-// and one more whenever a host's months begin anew; else the latest that does
+// and one more whenever the months begin anew; else the latest that does
 // not lie in the future.
-func (x *prefixes) withYear(host []byte, mon time.Month, day, h, m, s, nanos int) time.Time {
+func (x *prefixes) withYear(mon time.Month, day, h, m, s, nanos int) time.Time {
 	if x.o.Year != 0 {
-		t, _ := x.onDay(x.years.of(host, x.o.Year, mon, day), mon, day, h, m, s, nanos)
+		t, _ := x.onDay(x.years.of(x.o.Year, mon, day), mon, day, h, m, s, nanos)
 		return t
 	}
 	now := x.o.Now()
@@ -174,11 +173,10 @@ func (x *prefixes) withYear(host []byte, mon time.Month, day, h, m, s, nanos int
 	return time.Time{}
 }
 
-// years are those of the last stamps, by host: one may be in January while lines of another's
-// December still come.
+// years follows the year of stamps without one.
 type years struct {
-	last  date
-	hosts map[string]date
+	last   date
+	turned bool // it began anew in the last stamp's month
 }
 
 type date struct {
@@ -187,32 +185,22 @@ type date struct {
 	day   int
 }
 
-// maxHosts bounds the hosts that are remembered.
-const maxHosts = 1024
-
-// of is a stamp's year; first is that of the log's first. Of a host that is new it is next to the
-// log's last stamp.
-func (y *years) of(host []byte, first int, mon time.Month, day int) int {
-	if len(host) > longestHost || bytes.HasSuffix(host, []byte(":")) { // a program's tag
-		host = nil
-	}
-	last, known := y.hosts[string(host)]
-	if !known {
-		last = y.last
-	}
-	year := last.year
+// of is a stamp's year; first is that of the log's first. In the first days of a year, lines of
+// another host, or late ones, may still be of the last days of the year before.
+func (y *years) of(first int, mon time.Month, day int) int {
+	year, last := y.last.year, y.last
 	switch ahead := mon - last.month; {
-	case y.hosts == nil:
-		year, y.hosts = first, map[string]date{}
+	case last.month == 0:
+		year = first
 	case ahead < -6:
 		year++
-	case !known && ahead > 6, ahead == 11 && last.day == 1 && day == 31: // out of order
-		year--
+		y.turned = true
+	case y.turned && ahead == 11 && last.day <= 7 && day >= 25:
+		return year - 1
+	case ahead != 0:
+		y.turned = false
 	}
 	y.last = date{year, mon, day}
-	if known || len(y.hosts) < maxHosts {
-		y.hosts[string(host)] = y.last
-	}
 	return year
 }
 
@@ -306,7 +294,7 @@ func (x *prefixes) humanTime(l *Line, b []byte) bool {
 	if !ok || !ok2 || !ok3 || !ok4 {
 		return false
 	}
-	x.human = x.withYear(nil, mon, day, h, m, 0, 0)
+	x.human = x.withYear(mon, day, h, m, 0, 0)
 	l.Time = x.human
 	return true
 }

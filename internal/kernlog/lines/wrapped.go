@@ -205,7 +205,7 @@ func (r *Reader) continues(before, raw []byte) ([]byte, bool) {
 		word, _ := scan.Field(b)
 		if last := brokenWord(before); last != nil {
 			whole := append(bytes.Clone(last), word...)
-			return b, brokenWord(whole) == nil || bytes.ContainsAny(whole, ":*")
+			return b, brokenWord(whole) == nil || bytes.ContainsAny(word, ":*")
 		}
 		return b, word[len(word)-1] != ':' && (scan.Contains(word, "kB") || bytes.ContainsAny(word, ":*=?("))
 	}

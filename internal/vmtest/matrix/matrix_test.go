@@ -196,8 +196,10 @@ func guest(t *testing.T, b *builds, name string, s suite) {
 		}
 		files = append(files, more...)
 	}
-	cmdline := s.cmdline
-	if !s.mitigated {
+	// On 7.3 a lean guest kills faster than the memory of a victim comes back that holds a ramfs,
+	// until no process is left and the kernel panics (seen twice in turn).
+	cmdline, lean := s.cmdline, name != "7.x"
+	if lean && !s.mitigated {
 		cmdline += " mitigations=off"
 	}
 	command := []string{"/test", "-test.v", "-test.run", s.run, "-test.timeout", longest.String()}
@@ -213,7 +215,7 @@ func guest(t *testing.T, b *builds, name string, s suite) {
 		Output: live,
 		Kernel: k, Command: command, Env: append(s.env, "OOMTRACE_NO_TIER="+noTier(name)),
 		Files:     files,
-		MemoryMiB: s.memoryMiB, CPUs: s.cpus, QEMU: s.qemu, Systemd: s.systemd, Modules: s.modules, Cgroup: s.cgroup, Cmdline: cmdline, Lean: true, Timeout: longest + time.Minute, BootTimeout: 4 * time.Minute,
+		MemoryMiB: s.memoryMiB, CPUs: s.cpus, QEMU: s.qemu, Systemd: s.systemd, Modules: s.modules, Cgroup: s.cgroup, Cmdline: cmdline, Lean: lean, Timeout: longest + time.Minute, BootTimeout: 4 * time.Minute,
 	})
 }
 
