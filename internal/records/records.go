@@ -70,10 +70,11 @@ func (d *Detector) Detect(begin []byte) (is, more bool) {
 			return d.passed == 0 || !holdsKernels(begin[d.passed:]), false
 		case !whole:
 			return false, d.passed > 0 || bytes.Contains(line, []byte("{"))
-		case !u.isOwnMessage() && !(d.own && u.isMessage() && !u.isKernels()):
+		case u.isOwnMessage():
+			d.own = d.own || len(bytes.TrimSpace(u.text)) > 0
+		case !d.own || !u.isMessage() || u.isKernels():
 			return false, false
 		}
-		d.own = d.own || u.isOwnMessage() && len(bytes.TrimSpace(u.text)) > 0
 		d.passed += len(line) + 1
 	}
 	return false, d.passed > 0
