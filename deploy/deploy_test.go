@@ -319,8 +319,8 @@ func TestUnit(t *testing.T) {
 			t.Errorf("%s is not allowed", call)
 		}
 	}
-	// Without BindsTo= a scrape would start a service that was stopped, or failed for good.
-	for _, line := range []string{"ListenStream=127.0.0.1:9497", "BindsTo=" + unitFile} {
+	// Without the others a scrape starts a service that was stopped, or has failed for good, again and again.
+	for _, line := range []string{"ListenStream=127.0.0.1:9497", "PartOf=" + unitFile, "TriggerLimitBurst=5"} {
 		if !strings.Contains(read(t, socketFile), "\n"+line+"\n") {
 			t.Errorf("no %s in %s", line, socketFile)
 		}
