@@ -39,8 +39,11 @@ static const struct cmdline no_cmdline;
  */
 struct exited {
 	u32 from, to; /* places modulo EXITED_ROOM */
-	u32 tgid[EXITED_ROOM];
-	u64 start_boot_ns[EXITED_ROOM];
+	struct {
+		u64 start_boot_ns;
+		u32 tgid;
+		u32 pad;
+	} last[EXITED_ROOM];
 };
 
 struct {
@@ -62,9 +65,9 @@ VERIFIED_ONCE int forget_exited(void)
 	if (exited->to - exited->from > EXITED_ROOM)
 		exited->from = exited->to - EXITED_ROOM;
 	at = exited->from++ % EXITED_ROOM;
-	tgid = exited->tgid[at];
+	tgid = exited->last[at].tgid;
 	line = bpf_map_lookup_elem(&cmdlines, &tgid);
-	if (line && line->start_boot_ns <= exited->start_boot_ns[at])
+	if (line && line->start_boot_ns <= exited->last[at].start_boot_ns)
 		bpf_map_delete_elem(&cmdlines, &tgid);
 	return 0;
 }
@@ -132,11 +135,11 @@ VERIFIED_ONCE int pass_cmdlines_on(u64 address)
 /* A thread exits: its process with it if it is the first one and the last. */
 static __always_inline void note_exit(struct task_struct *task)
 {
-	u64 children = (u64)task + bpf_core_field_offset(task->children), id = bpf_get_current_pid_tgid();
+	u64 no_children = (u64)task + bpf_core_field_offset(task->children), id = bpf_get_current_pid_tgid();
 	u32 zero = 0, at;
 	struct exited *exited;
 
-	if ((u64)BPF_CORE_READ((struct list_head *)children, next) != children)
+	if ((u64)BPF_CORE_READ(task, children.next) != no_children)
 		pass_cmdlines_on((u64)task);
 	if ((u32)id != id >> 32 || BPF_CORE_READ(task, signal, live.counter) > 0)
 		return;
@@ -144,8 +147,8 @@ static __always_inline void note_exit(struct task_struct *task)
 	if (!exited)
 		return;
 	at = exited->to++ % EXITED_ROOM;
-	exited->tgid[at] = id;
-	exited->start_boot_ns[at] = BPF_CORE_READ(task, start_boottime);
+	exited->last[at].tgid = id;
+	exited->last[at].start_boot_ns = BPF_CORE_READ(task, start_boottime);
 }
 
 /*
@@ -173,12 +176,15 @@ static __always_inline void append_own_cmdline(struct task_info *info, struct mm
 {
 	u64 start = BPF_CORE_READ(mm, arg_start), len = BPF_CORE_READ(mm, arg_end) - start;
 
-	if (len > CMDLINE_LEN) {
-		info->flags |= TASK_CMDLINE_CUT;
+	bool cut = len > CMDLINE_LEN;
+
+	if (cut)
 		len = CMDLINE_LEN;
-	}
-	if (!bpf_probe_read_user(scratch.exe, len, (void *)start))
-		info->cmdline = tail_append(scratch.exe, len, CMDLINE_LEN);
+	if (bpf_probe_read_user(scratch.exe, len, (void *)start))
+		return;
+	info->cmdline = tail_append(scratch.exe, len, CMDLINE_LEN);
+	if (cut)
+		info->flags |= TASK_CMDLINE_CUT;
 }
 
 static __always_inline void append_cmdline(struct task_info *info, struct task_struct *task, struct mm_struct *mm)

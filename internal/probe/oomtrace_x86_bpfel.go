@@ -119,11 +119,15 @@ type OomtraceExitEvent struct {
 }
 
 type OomtraceExited struct {
-	_           structs.HostLayout
-	From        uint32
-	To          uint32
-	Tgid        [256]uint32
-	StartBootNs [256]uint64
+	_    structs.HostLayout
+	From uint32
+	To   uint32
+	Last [256]struct {
+		_           structs.HostLayout
+		StartBootNs uint64
+		Tgid        uint32
+		Pad         uint32
+	}
 }
 
 type OomtraceHookBit uint32
