@@ -21,11 +21,19 @@ func (s *stages) warmUp(ctx context.Context) error {
 	rehearsal := s.rehearsal()
 	defer rehearsal.victims.Close()
 	stop := collect()
-	defer stop()
+	err := rehearsal.rehearse(ctx)
+	stop()
+	if err != nil {
+		return err
+	}
+	return rehearsal.rehearse(ctx) // whose garbage rests, as it does later
+}
+
+func (s *stages) rehearse(ctx context.Context) error {
 	for _, format := range []string{"json", "wide"} {
 		for _, rec := range madeUpRecords() {
 			sink, _ := Output{To: io.Discard, Format: format}.sink(s.o.NoWhy)
-			line := pipeline.Line{Source: &madeUp{records: []*oom.Record{rec}}, Stages: rehearsal.list(), Sink: sink}
+			line := pipeline.Line{Source: &madeUp{records: []*oom.Record{rec}}, Stages: s.list(), Sink: sink}
 			done := make(chan error)
 			go func() { done <- line.Run(ctx) }() // on a new stack, which grows on the way
 			if err := <-done; err != nil {

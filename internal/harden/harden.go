@@ -52,6 +52,7 @@ func Apply(o Options) []Step {
 	}
 	oneProcessor()
 	reserveHeap(o.HeapBytes)
+	touchSignalStacks()
 	steps := []Step{
 		{Name: "oom_score_adj", Err: setScoreAdj(o.OOMScoreAdj)},
 		{Name: "raise priority", Err: raisePriority()},
@@ -167,16 +168,32 @@ func reserveHeap(size uint64) {
 	runtime.ReadMemStats(&m)
 	setPercent(int(max(50, min(size*100/max(m.HeapAlloc, 1), 400))))
 	setLimit(restLimit)
-	const chunk = 32 << 10
-	var touched []byte
-	for range size / chunk {
-		touched = make([]byte, chunk)
-		for i := 0; i < chunk; i += os.Getpagesize() {
-			touched[i] = 1
+	// The runtime takes the lowest free pages that are enough in a row: small holes serve most
+	// objects, and what needs more finds its place beyond them.
+	var touched [][]byte
+	for _, chunk := range [...]uint64{8 << 10, 32 << 10} {
+		for range size / chunk {
+			b := make([]byte, chunk)
+			for i := 0; i < len(b); i += os.Getpagesize() {
+				b[i] = 1
+			}
+			touched = append(touched, b)
 		}
 	}
 	runtime.KeepAlive(touched)
 	runtime.GC()
+}
+
+// touchSignalStacks sends each thread the signal by which the runtime interrupts Go code
+// (runtime/signal_unix.go, sigPreempt): the kernel writes its frame to a stack that nothing has
+// used before. The runtime takes one that it did not send for spurious.
+func touchSignalStacks() {
+	tasks, _ := os.ReadDir("/proc/self/task")
+	for _, task := range tasks {
+		if tid, err := strconv.Atoi(task.Name()); err == nil {
+			_ = unix.Tgkill(os.Getpid(), tid, unix.SIGURG) // a thread may have ended
+		}
+	}
 }
 
 // ReleaseCode lets go of the program's own pages, most of which were only needed
