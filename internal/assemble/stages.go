@@ -61,7 +61,7 @@ const (
 type stages struct {
 	o          StageOptions
 	from       origin
-	sampler    sample.Sampler
+	sampler    *sample.Sampler
 	victims    *victims.Table
 	senders    *senders.Tracker
 	words      *senders.Words
@@ -81,7 +81,7 @@ func newStages(ctx context.Context, o StageOptions, from origin, pending func() 
 	if from == fromFiles {
 		o.Sigkill = string(senders.ModeAll) // the records were chosen when they were made
 	}
-	s := &stages{o: o, from: from, senders: senders.New(senders.Options{Mode: senders.Mode(o.Sigkill)})}
+	s := &stages{o: o, from: from, sampler: new(sample.Sampler), senders: senders.New(senders.Options{Mode: senders.Mode(o.Sigkill)})}
 	owners := enrich.Options{Log: from == fromFiles, Wait: o.EnrichWait, Pending: pending}
 	if o.EnrichWait == 0 {
 		owners.Wait = -1
