@@ -40,7 +40,27 @@ func disagreements(live, log oom.Record) (wrong, missing []string) {
 			wrong = append(wrong, fmt.Sprintf("%s: live %v, log %v", path, got, want))
 		}
 	}
-	return append(wrong, listed(live.Memory, log.Memory)...), missing
+	return slices.Concat(wrong, listed(live.Memory, log.Memory), caches(live.Memory, log.Memory)), missing
+}
+
+// caches holds the slab caches of a live record, read just after the kill, against the log's, by
+// their names: small ones come and go, and merged ones have each other's.
+func caches(live, log *oom.Memory) (wrong []string) {
+	if live == nil || log == nil || len(live.SlabCaches) == 0 || len(log.SlabCaches) == 0 {
+		return nil
+	}
+	if a, b := live.SlabCaches[0], log.SlabCaches[0]; a.Name != b.Name {
+		wrong = append(wrong, fmt.Sprintf("the biggest slab cache: live %+v, log %+v", a, b))
+	}
+	for _, a := range live.SlabCaches {
+		for _, b := range log.SlabCaches {
+			diff := math.Abs(float64(a.TotalBytes.Value) - float64(b.TotalBytes.Value))
+			if a.Name == b.Name && diff > 256<<10+float64(b.TotalBytes.Value)/50 {
+				wrong = append(wrong, fmt.Sprintf("slab cache: live %+v, log %+v", a, b))
+			}
+		}
+	}
+	return wrong
 }
 
 // listed holds all pages of a kind on the LRU lists against each other: kswapd moves them
@@ -176,7 +196,7 @@ func logOnly(path string) bool {
 		return true // of a zone's free memory, only the log says what serves which request
 	}
 	if strings.HasPrefix(path, "memory.slab_caches") || strings.HasPrefix(path, "memory.allocations") {
-		return true // the kernel lists them in its report alone
+		return true // live they are sampled: see caches
 	}
 	if stat, ok := strings.CutPrefix(path, "limit.stat."); ok {
 		return slices.Contains([]string{
@@ -301,7 +321,7 @@ func ownWords(path string) bool {
 	if strings.HasPrefix(path, "holders") {
 		return true // live they are owners' usage just after, in the log sums over its table of tasks
 	}
-	for _, own := range []string{"id", "time", "uptime_ns", "source", "hooks", "incident", "why", "sampled", "node", "exit", "trigger.kernel_stack"} {
+	for _, own := range []string{"id", "time", "uptime_ns", "source", "hooks", "incident", "why", "sampled", "node", "exit", "memory.slab_caches", "trigger.kernel_stack"} {
 		if path == own || strings.HasPrefix(path, own+".") {
 			return true
 		}

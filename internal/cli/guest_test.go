@@ -293,6 +293,9 @@ func runScenario(t *testing.T, s *liveRun, sc workload.Scenario) {
 	want.check(t, &records[0])
 	s.checkOutcome(t, out, records)
 	checkEvidence(t, records[0])
+	if m := records[0].Memory; sc.Name == "system-caches" && (len(m.SlabCaches) == 0 || !strings.HasPrefix(m.SlabCaches[0].Name, "kmalloc-") || !slices.Contains(records[0].Sampled, oom.SampledSlabCaches)) {
+		t.Errorf("slab caches %+v", m.SlabCaches)
+	}
 	s.checkSilent(t, out, records)
 	if out.Exiting {
 		checkExiting(t, records) // the log has no line that names a kill

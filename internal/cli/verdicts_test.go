@@ -113,6 +113,7 @@ func verdicts() map[string]verdict {
 		"system-many-tasks":           {is: "many_small_tasks", also: []string{"holder"}, not: []string{"memory_missing"}},
 		"sysrq-daemon":                {is: "sysrq", also: []string{"swap_none", "holder"}, not: []string{"memory_not_short"}},
 		"system-slab":                 {is: "memory_kernel", also: []string{"swap_none"}, not: []string{"memory_fragmented", "memory_hugepages", "swap_idle"}},
+		"system-caches":               {is: "memory_kernel", also: []string{"swap_none"}, not: []string{"memory_fragmented", "memory_missing"}},
 		"system-fragmented":           {is: "memory_fragmented", not: []string{"memory_free_low", "node_zone"}},
 		"zone-kernel":                 {is: "node_zone", not: []string{"memory_free_low", "memory_fragmented", "node_cpuset", "node_mempolicy"}},
 		"zone-anon":                   {is: "swap_none", not: []string{"node_zone"}},

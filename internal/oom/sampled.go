@@ -15,6 +15,7 @@ const (
 	SampledPercpu          = "memory.stat.percpu"
 	SampledVmalloc         = "memory.stat.vmalloc"
 	SampledLRUGen          = "memory.lru_gen"
+	SampledSlabCaches      = "memory.slab_caches"
 	SampledSwappiness      = "memory.swappiness"
 	SampledAllocatingTask  = "memory.oom_kill_allocating_task"
 	SampledCandidateCgroup = "candidates.cgroup"

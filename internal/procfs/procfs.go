@@ -3,6 +3,7 @@
 package procfs
 
 import (
+	"math/bits"
 	"strconv"
 	"strings"
 
@@ -111,6 +112,30 @@ func (m *Meminfo) line(name string) *oom.Opt[uint64] {
 		return &m.HugePagesSurp
 	}
 	return nil
+}
+
+// Slabs parses /proc/slabinfo (mm/slab_common.c, cache_show): two lines of heading, then name, objects
+// in use, objects, and the size of one in bytes. It can be read by root alone.
+func Slabs(text string) []oom.SlabCache {
+	var out []oom.SlabCache
+	for line := range strings.Lines(text) {
+		f := strings.Fields(line)
+		if len(f) < 4 || f[0] == "#" {
+			continue
+		}
+		var n [3]uint64
+		ok := true
+		for i := range n {
+			v, err := strconv.ParseUint(f[i+1], 10, 63)
+			n[i], ok = v, ok && err == nil
+		}
+		tooMuch, used := bits.Mul64(n[0], n[2])
+		tooMany, total := bits.Mul64(n[1], n[2])
+		if ok && tooMuch == 0 && tooMany == 0 {
+			out = append(out, oom.SlabCache{Name: f[0], UsedBytes: oom.Some(used), TotalBytes: oom.Some(total)})
+		}
+	}
+	return out
 }
 
 // kib reads a number of KiB whose bytes fit into 64 bits.

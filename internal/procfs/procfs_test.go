@@ -2,6 +2,7 @@ package procfs
 
 import (
 	"reflect"
+	"slices"
 	"testing"
 
 	"github.com/oomtrace/oomtrace/internal/oom"
@@ -56,6 +57,28 @@ func TestMeminfo(t *testing.T) {
 	}
 	if got := ParseMeminfo(all); got != want {
 		t.Errorf("%+v", got)
+	}
+}
+
+func TestSlabs(t *testing.T) {
+	const text = `slabinfo - version: 2.1
+# name            <active_objs> <num_objs> <objsize> <objperslab> <pagesperslab> : tunables <limit> <batchcount> <sharedfactor> : slabdata <active_slabs> <num_slabs> <sharedavail>
+kmalloc-16k          300    320  16384    2    8 : tunables    0    0    0 : slabdata    160    160      0
+dentry              9000   9999    192   21    1 : tunables    0    0    0 : slabdata    477    477      0
+none                   0      0    312   13    1 : tunables    0    0    0 : slabdata      0      0      0
+cut                    1      2
+wide                   1 9223372036854775807 4096 1 1 : tunables
+odd                   -1      2      3 1 1 : tunables
+`
+	cache := func(name string, used, total uint64) oom.SlabCache {
+		return oom.SlabCache{Name: name, UsedBytes: oom.Some(used), TotalBytes: oom.Some(total)}
+	}
+	want := []oom.SlabCache{cache("kmalloc-16k", 300*16384, 320*16384), cache("dentry", 9000*192, 9999*192), cache("none", 0, 0)}
+	if got := Slabs(text); !slices.Equal(got, want) {
+		t.Errorf("%+v", got)
+	}
+	if got := Slabs(""); got != nil {
+		t.Errorf("of nothing: %+v", got)
 	}
 }
 

@@ -34,7 +34,7 @@ type Sampler struct {
 
 	swaps, meminfo, lruGen, mount file
 	swappiness, allocatingTask    file
-	psi                           file
+	psi, slabinfo                 file
 	last                          machine
 	readAt                        uint64 // CLOCK_BOOTTIME, in nanoseconds; 0: not yet
 }
@@ -74,6 +74,7 @@ func (s *Sampler) Record(rec *oom.Record) {
 		return
 	}
 	s.sysctls(rec)
+	s.slabs(rec)
 	s.candidates(rec)
 	if len(rec.Sampled) == 0 && isEmpty(rec.Memory) {
 		rec.Memory = nil
@@ -178,7 +179,7 @@ func (s *Sampler) fill(rec *oom.Record) {
 // is the switch (Documentation/admin-guide/mm/multigen_lru.rst). A kernel without
 // the file has the older LRU alone.
 func lruGen(text string, err error) oom.Opt[bool] {
-	if err != nil {
+	if errors.Is(err, os.ErrNotExist) {
 		return oom.Some(false)
 	}
 	digits, ok := strings.CutPrefix(strings.TrimSpace(text), "0x")

@@ -359,3 +359,52 @@ func FuzzMaps(f *testing.F) {
 		}
 	})
 }
+
+// TestSlabs: the caches that cannot be reclaimed are listed where they hold an eighth of the
+// machine, and the list is still that of the kill.
+func TestSlabs(t *testing.T) {
+	const list = "slabinfo - version: 2.1\n# name\nbig 100 110 1048576 1 1\ndentry 200 200 1048576 1 1\nsmall 1 2 1048576 1 1\nempty 0 0 1 1 1\n"
+	dir := root(t, map[string]string{"slabinfo": list})
+	broken := root(t, map[string]string{"kernel/slab/big/reclaim_account/is/no/file": ""})
+	sys := root(t, map[string]string{"kernel/slab/dentry/reclaim_account": "1\n", "kernel/slab/big/reclaim_account": "0\n"})
+	const mib = 1 << 20
+	record := func(change func(*oom.Record)) *oom.Record {
+		r := &oom.Record{Kind: oom.KindKill, Source: oom.SourceBPF, Scope: oom.ScopeSystem, Memory: &oom.Memory{
+			TotalBytes: oom.Some[uint64](896 * mib),
+			Stat:       oom.Stats{{Name: oom.StatSlabUnrecl, Bytes: 112 * mib}, {Name: oom.StatSlabReclaimable, Bytes: 200 * mib}},
+		}}
+		change(r)
+		return r
+	}
+	for _, tt := range []struct {
+		name   string
+		change func(*oom.Record)
+		want   bool
+	}{
+		{"an eighth", func(*oom.Record) {}, true},
+		{"less", func(r *oom.Record) { r.Memory.TotalBytes = oom.Some[uint64](896*mib + 8) }, false},
+		{"how much is not known", func(r *oom.Record) { r.Memory.Stat = nil }, false},
+		{"a cgroup's limit", func(r *oom.Record) { r.Scope = oom.ScopeCgroup }, false},
+		{"given back since", func(r *oom.Record) { r.Memory.Stat[0].Bytes = 220 * mib }, false},
+		{"hardly given back", func(r *oom.Record) { r.Memory.Stat[0].Bytes = 216 * mib }, true},
+		{"what is reclaimable cannot be read", func(r *oom.Record) { r.Node = "broken" }, false},
+		{"of the kernel's report", func(r *oom.Record) { r.Memory.SlabCaches = []oom.SlabCache{{Name: "x"}} }, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			rec := record(tt.change)
+			had := len(rec.Memory.SlabCaches)
+			s := Sampler{Root: dir, Sys: sys}
+			if rec.Node != "" {
+				s.Sys = broken
+			}
+			s.Record(rec)
+			var names []string
+			for _, c := range rec.Memory.SlabCaches[had:] {
+				names = append(names, c.Name)
+			}
+			if got := slices.Equal(names, []string{"big", "small"}); got != tt.want || got != slices.Contains(rec.Sampled, oom.SampledSlabCaches) {
+				t.Errorf("%q, sampled %q", names, rec.Sampled)
+			}
+		})
+	}
+}

@@ -2,6 +2,7 @@ package workload
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"strconv"
@@ -18,6 +19,7 @@ func blockScenarios() []Scenario {
 	rings := Step{Kind: Rings, Bytes: 1 << 30}
 	return []Scenario{
 		{Name: "system-slab", About: "small kernel objects in blocks of four pages take all memory", Run: full(pipes(rings))},
+		{Name: "system-caches", About: "kernel objects of a process that is spared hold most of the memory", Run: runCaches},
 		{Name: "system-fragmented", About: "much memory is free, but in single pages, and four in a row are asked for",
 			Run: func(ctx context.Context, g *Guest) (*Outcome, error) {
 				free, err := memFree()
@@ -33,6 +35,23 @@ func blockScenarios() []Scenario {
 		{Name: "zone-anon", About: "private memory fills all zones, ZONE_MOVABLE too",
 			Needs: Needs{Movable: true}, Run: full(Hog{Name: "hog", Steps: anon(4 << 30)})},
 	}
+}
+
+// runCaches: what is in slab when the kill is read is what was there at the kill.
+func runCaches(ctx context.Context, g *Guest) (*Outcome, error) {
+	free, err := memFree()
+	if err := errors.Join(err, g.Sysctl("fs/file-max", "200000")); err != nil {
+		return nil, err
+	}
+	holder, err := g.Fill(ctx, Hog{Name: "holder", Adj: -1000, Steps: []Step{{Kind: Slots, Bytes: free / 2}}})
+	if err != nil {
+		return nil, err
+	}
+	out, err := fillMachine(ctx, g, Hog{Name: "hog", Adj: 500, Steps: anon(4 << 30)})
+	if out != nil {
+		out.Survivors = []int{holder.PID}
+	}
+	return out, err
 }
 
 // fillMachine has one hog take all memory.

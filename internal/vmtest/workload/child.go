@@ -103,6 +103,7 @@ type readyStep struct {
 	lock   bool
 	fd     int
 	count  int
+	slots  int64 // of Rings and Slots
 	path   []byte
 	bind   uint64
 	buf    []byte
@@ -163,7 +164,7 @@ func raiseLimits(steps []Step) error {
 		switch {
 		case s.Lock:
 			errs = append(errs, unix.Setrlimit(unix.RLIMIT_MEMLOCK, &unix.Rlimit{Cur: unix.RLIM_INFINITY, Max: unix.RLIM_INFINITY}))
-		case s.Kind == Pipes || s.Kind == Sockets || s.Kind == Rings || s.Kind == Holes:
+		case s.Kind == Pipes || s.Kind == Sockets || s.Kind == Rings || s.Kind == Slots || s.Kind == Holes:
 			errs = append(errs, unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: 1 << 17, Max: 1 << 17}))
 		}
 	}
@@ -227,8 +228,12 @@ func planStep(s Step) (readyStep, error) {
 		r.buf = make([]byte, 64<<10)
 		r.count = int(s.Bytes / int64(len(r.buf)))
 		return r, nil
-	case Rings:
-		r.count = int(s.Bytes / ringBytes)
+	case Rings, Slots:
+		r.slots = 256
+		if s.Kind == Slots {
+			r.slots = 128
+		}
+		r.count = int(s.Bytes / (r.slots * ringBytes / 256))
 		return r, nil
 	case Holes:
 		r.buf = make([]byte, pageSize)
@@ -551,7 +556,7 @@ func take(s *readyStep) {
 		call(unix.SYS_FSYNC, uintptr(s.fd), 0, 0)
 	case Pipes:
 		takePipes(s)
-	case Rings:
+	case Rings, Slots:
 		takeRings(s)
 	case Holes:
 		takeHoles(s)
@@ -585,7 +590,7 @@ func takeRings(s *readyStep) {
 	for range s.count {
 		var fds [2]int32
 		call(unix.SYS_PIPE2, uintptr(unsafe.Pointer(&fds[0])), unix.O_NONBLOCK, 0)
-		call(unix.SYS_FCNTL, uintptr(fds[0]), unix.F_SETPIPE_SZ, 1<<20)
+		call(unix.SYS_FCNTL, uintptr(fds[0]), unix.F_SETPIPE_SZ, uintptr(s.slots*pageSize))
 	}
 }
 

@@ -52,6 +52,8 @@ const (
 	// Rings makes pipes with rings of 256 slots, for which the kernel takes
 	// blocks of four pages (fs/pipe.c: 40 bytes a slot, from kmalloc-16k).
 	Rings Kind = "rings"
+	// Slots makes pipes with rings of 128 slots, for which there is a slab cache (kmalloc-8k).
+	Slots Kind = "slots"
 	// Holes fills pipes with data, page by page in turn, and closes every
 	// second one: half of the memory is free then, and its neighbours can be
 	// neither moved nor taken.
