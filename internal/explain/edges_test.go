@@ -446,6 +446,9 @@ func swapEdges() []edge {
 		{"page cache beside swap", "", "no free memory: 1.6 GiB of 3.9 GiB (40 %) is page cache that reclaim did not drop; this process holds 3 GiB of 3.9 GiB (could also be cache", cachedMost(1600 * mib), cachedMost(1600*mib - 1)},
 		{"page cache is the verdict", verdict, "memory_free_low, unsure", cachedMost(1600 * mib), cachedMost(1600*mib - 1)},
 		{"more anonymous memory than cache", verdict, codeMemoryLow, cachedMost(1600 * mib), cachedMost(1600*mib, stat(oom.StatActiveAnon, 1600*mib))},
+		{"more anonymous and locked memory than cache", verdict, codeMemoryLow, cachedMost(1600*mib, stat(oom.StatUnevictable, 700*mib-1)), cachedMost(1600*mib, stat(oom.StatUnevictable, 700*mib))},
+		{"page cache that is dirty", verdict, codeMemoryLow, cachedMost(1600 * mib), cachedMost(1600*mib, stat(oom.StatFileDirty, 1))},
+		{"more slab than cache", verdict, codeMemoryLow, cachedMost(1600*mib, stat(oom.StatSlabReclaimable, 1600*mib)), cachedMost(1600*mib, stat(oom.StatSlabReclaimable, 1600*mib+1))},
 		{"page cache, perhaps of other nodes", verdict, codeMemoryLow, cachedMost(1600 * mib), cachedMost(1600*mib, func(r *oom.Record) { r.Scope = oom.ScopeCpuset })},
 		{"page cache, and no swap", "", "page cache that reclaim did not drop; this process", cachedMost(1600*mib, swap(0, 0)), cachedMost(1600*mib-1, swap(0, 0))},
 		{"page cache, and swap in any state", verdict, "memory_free_low, unsure", cachedMost(1600*mib, swap(gib, 0)), cachedMost(1600*mib-1, swap(gib, 0))},
@@ -509,7 +512,7 @@ func usedSwap(v uint64) change { return func(r *oom.Record) { r.Limit.SwapUsageB
 
 // cachedMost has free swap, little anonymous memory, and so much page cache.
 func cachedMost(v uint64, changes ...change) *oom.Record {
-	return system(append([]change{swap(2*gib, 2*gib-20*mib), stat(oom.StatActiveAnon, 0), stat(oom.StatInactiveAnon, 900*mib), stat(oom.StatUnevictable, 900*mib), cached(v)}, changes...)...)
+	return system(append([]change{swap(2*gib, 2*gib-20*mib), stat(oom.StatActiveAnon, 0), stat(oom.StatInactiveAnon, 900*mib), stat(oom.StatUnevictable, 600*mib), cached(v)}, changes...)...)
 }
 
 func lockedEdges() []edge {
@@ -690,6 +693,8 @@ func systemEdges() []edge {
 		{"an old kernel's lists of one kind alone", "", "the log lacks what held it", oldLists(200*mib, 3*gib, func(r *oom.Record) { without(r, "active_bytes") }), oldLists(200*mib, 3*gib)},
 		{"what an old kernel does not count", verdict, "memory_missing, unsure", oldLists(200*mib, gib), oldLists(200*mib, 3*gib)},
 		{"hardly any RAM is for use", verdict, "memory_balloon, sure", missing(stat(oom.StatReserved, 36*gib)), missing(stat(oom.StatReserved, 36*gib-1))},
+		{"nine tenths reserved, and the rest has swap", verdict, codeMemoryBalloon, system(stat(oom.StatReserved, 36*gib), swap(2*gib, gib/2-1)), system(stat(oom.StatReserved, 36*gib), swap(2*gib, gib/2))},
+		{"nine tenths reserved, and cache in the rest", verdict, codeMemoryBalloon, system(stat(oom.StatReserved, 36*gib), cached(950*mib-1)), system(stat(oom.StatReserved, 36*gib), cached(950*mib))},
 		{"the same in words", "", "no free memory: all but 4 GiB of 40 GiB of RAM is not for use: reserved at boot", missing(stat(oom.StatReserved, 36*gib)), missing(stat(oom.StatReserved, 36*gib-1))},
 		{"hardly any, of what is not known", codeMemoryBalloon, "", missing(stat(oom.StatReserved, 36*gib)), missing(stat(oom.StatReserved, 36*gib), func(r *oom.Record) { r.Memory.TotalBytes = size{} })},
 		{"hardly any, and it shrank too", "", "no free memory: all but 4 GiB of 40 GiB of RAM is not for use", missing(stat(oom.StatReserved, 36*gib), shrunk), missing(stat(oom.StatReserved, gib), shrunk)},

@@ -109,12 +109,14 @@ func (e *explanation) usableCache() uint64 {
 	return sub(e.lruFile.Value, others)
 }
 
-// cacheMost: with most of the memory in page cache, and more than there is to swap, it is reclaim
-// of the cache that failed, whatever the state of swap.
+// cacheMost: with most of the memory in clean page cache, and more than swap or mlock hold back, it is
+// reclaim of the cache that failed, whatever the state of swap.
 func (e *explanation) cacheMost() bool {
 	f := e.get(codeMemoryLow)
+	stays := e.lruAnon
+	stays.Value = add(stays.Value, e.unevictable.Value)
 	if e.settled() || e.contradicts || e.sysrq || e.nodesOnly() || f == nil || ratio(e.minKept, e.total.Value, 1, 4) ||
-		!dominates(e.usableCache(), e.total.Value, e.lruAnon) {
+		e.droppable.Value > e.lruFile.Value || !dominates(sub(e.usableCache(), e.fileDirty.Value), e.total.Value, stays) {
 		return false
 	}
 	f.lead = e.shortage() + ": " + partText(e.lruFile.Value, e.total.Value) + " is page cache that reclaim did not drop"
@@ -455,6 +457,11 @@ func (e *explanation) mostReserved() bool {
 	return e.total.Known && ratio(reserved, add(e.total.Value, reserved), 9, 10)
 }
 
+// restUsed: neither swap nor what reclaim drops has a quarter left.
+func (e *explanation) restUsed() bool {
+	return !ratio(e.swapFree.Value, e.swapTotal.Value, 1, 4) && !ratio(add(e.lruFile.Value, e.droppable.Value), e.total.Value, 1, 4)
+}
+
 const notForUse = " is not for use: reserved at boot (crashkernel=, firmware, KASAN), or taken by a balloon of the hypervisor"
 
 // ballooned: most balloons take their pages from the total, as taking memory offline does. Where
@@ -488,7 +495,7 @@ func (e *explanation) ballooned() {
 	}
 	text := strings.Join(texts, "; ")
 	e.add(finding{code: codeMemoryBalloon, text: text, aside: text, lead: e.shortage() + ": " + text, doubt: doubt,
-		settles: e.mostReserved() || e.balloonIn && dominates(e.balloon.Value, total, e.lruAnon)})
+		settles: e.mostReserved() && e.restUsed() || e.balloonIn && dominates(e.balloon.Value, total, e.lruAnon)})
 }
 
 // constrained: the kernel says that cpuset or policy limits the nodes, and the
