@@ -29,6 +29,9 @@ type Options struct {
 	Interval time.Duration
 	// Timeout bounds one call of a runtime; zero means 5 s.
 	Timeout time.Duration
+	// LabelsWait bounds how long a container's names wait for its pod's labels; zero
+	// means 200 ms.
+	LabelsWait time.Duration
 	// Max bounds how many containers are kept, sandboxes of pods included;
 	// zero means 24576. Pods have the same bound of their own.
 	Max int
@@ -49,6 +52,9 @@ func (o *Options) defaults() {
 	}
 	if o.Timeout <= 0 {
 		o.Timeout = 5 * time.Second
+	}
+	if o.LabelsWait <= 0 {
+		o.LabelsWait = 200 * time.Millisecond
 	}
 	if o.Max <= 0 {
 		o.Max = 24576

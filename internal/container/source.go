@@ -450,7 +450,7 @@ func (s *source) learn(ctx context.Context, a *ask) error {
 		return nil
 	}
 	if a.pod = true; !a.old {
-		soon, cancel := context.WithTimeout(ctx, labelsWait)
+		soon, cancel := context.WithTimeout(ctx, s.cache.opts.LabelsWait)
 		defer cancel()
 		if p, err := labels.pod(soon, a.e.id); err == nil {
 			info.Pod, info.whole, a.pod = p, true, false
@@ -461,9 +461,6 @@ func (s *source) learn(ctx context.Context, a *ask) error {
 	}
 	return nil
 }
-
-// labelsWait bounds how long a container's names wait for its pod's labels.
-const labelsWait = 200 * time.Millisecond
 
 // errLabels says that a container is known, and the labels of its pod are not.
 var errLabels = errors.New("labels of the pod not known yet")

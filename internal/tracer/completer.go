@@ -10,9 +10,10 @@ import (
 )
 
 const (
-	// completeWait is the longest that a kill waits for its report in the log,
-	// which the kernel writes right before and after the kill.
-	completeWait = 100 * time.Millisecond
+	// completeWait is the longest that a kill waits for its report in the log, which the kernel
+	// writes right before and after the kill: only where the log lost it, or this process gets no
+	// CPU, does it take that long.
+	completeWait = time.Second
 	// completeKeep bounds the reports kept for kills that have not come yet.
 	completeKeep = 64
 	// ClockSlack is how far the log's clock may be from the programs': printk
@@ -77,7 +78,7 @@ func (c *completer) complete(ctx context.Context, rec *oom.Record) {
 	if rec.Kind != oom.KindKill || rec.Victim == nil {
 		return
 	}
-	c.timer.Reset(c.wait)
+	c.timer.Reset(c.left(rec))
 	defer c.timer.Stop()
 	for ended := false; ; {
 		if report := c.match(rec); report != nil {
@@ -97,6 +98,16 @@ func (c *completer) complete(ctx context.Context, rec *oom.Record) {
 			return
 		}
 	}
+}
+
+// left is how long a kill still waits. What waited in the ring for the kills before it has its
+// report by then, if there is one: a lost log must not fill the ring.
+func (c *completer) left(rec *oom.Record) time.Duration {
+	age := time.Duration(0)
+	if at, ok := rec.UptimeNS.Get(); ok && at < host.BootNS() {
+		age = time.Duration(host.BootNS() - at)
+	}
+	return max(c.wait-age, c.wait/10)
 }
 
 // match finds the report by the thread that the kernel names, and forgets it. A

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/oomtrace/oomtrace/internal/host"
 	"github.com/oomtrace/oomtrace/internal/oom"
 )
 
@@ -102,6 +103,29 @@ func TestCompleteEnds(t *testing.T) {
 		if (rec.Limit != nil) != (tid == 7) {
 			t.Errorf("%d: %+v", tid, rec)
 		}
+	}
+}
+
+// TestCompleteLeft: a kill waits from its own time on, and always a little.
+func TestCompleteLeft(t *testing.T) {
+	c := newCompleter(&scripted{})
+	now := time.Duration(host.BootNS())
+	for _, tt := range []struct {
+		name     string
+		at       time.Duration
+		from, to time.Duration
+	}{
+		{"old", now - time.Hour, completeWait / 10, completeWait / 10},
+		{"of before the start", 0, completeWait / 10, completeWait / 10},
+		{"of now", now + time.Minute, completeWait, completeWait},
+		{"half a second old", now - completeWait/2, completeWait / 10, completeWait / 2},
+	} {
+		if got := c.left(liveKill(7, tt.at)); got < tt.from || got > tt.to {
+			t.Errorf("%s: %v", tt.name, got)
+		}
+	}
+	if got := c.left(&oom.Record{}); got != completeWait {
+		t.Errorf("at no known time: %v", got)
 	}
 }
 

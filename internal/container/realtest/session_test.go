@@ -104,7 +104,7 @@ func startSessionThatWaits(t *testing.T, wait time.Duration, sockets ...string) 
 		t.Fatal(err)
 	}
 	s.tracer = tr
-	s.cache = container.Open(t.Context(), container.Options{Sockets: sockets, Warn: s.warn})
+	s.cache = container.Open(t.Context(), container.Options{Sockets: sockets, Warn: s.warn, LabelsWait: namesWait})
 	s.enricher = enrich.New(enrich.Options{Containers: s.cache, Wait: wait})
 	ctx, cancel := context.WithCancel(context.Background())
 	var reading sync.WaitGroup
