@@ -4,10 +4,13 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/oomtrace/oomtrace/internal/metrics"
 	"github.com/oomtrace/oomtrace/internal/oom"
@@ -127,6 +130,35 @@ func TestWarmUp(t *testing.T) {
 			t.Error(err)
 		}
 	})
+}
+
+// TestWarmUpOpens: the files that a kill is sampled from are open before it, when there may be
+// no memory for that.
+func TestWarmUpOpens(t *testing.T) {
+	s := liveStages(t, StageOptions{})
+	if err := s.warmUp(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	runtime.GC() // ends what nothing holds any more
+	runtime.GC()
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		t.Fatal(err)
+	}
+	none := limit
+	none.Cur = 0
+	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &none); err != nil {
+		t.Fatal(err)
+	}
+	rec := madeUpKill(oom.ScopeSystem)
+	rec.Memory = nil
+	s.sampler.Record(rec)
+	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		t.Fatal(err)
+	}
+	if rec.Memory == nil || !rec.Memory.SwapTotalBytes.Known {
+		t.Errorf("%+v", rec.Memory)
+	}
 }
 
 // failing is an output that always fails.

@@ -7,6 +7,7 @@ import (
 	"runtime"
 	"time"
 
+	"github.com/oomtrace/oomtrace/internal/host"
 	"github.com/oomtrace/oomtrace/internal/metrics"
 	"github.com/oomtrace/oomtrace/internal/oom"
 	"github.com/oomtrace/oomtrace/internal/pipeline"
@@ -137,7 +138,7 @@ func madeUpKill(scope oom.Scope) *oom.Record {
 	now := time.Now()
 	const name, group = "warm-up", "/warm-up"
 	rec := &oom.Record{
-		Schema: oom.Schema, ID: name, Kind: oom.KindKill, Time: now, UptimeNS: n, Source: oom.SourceBPF, Scope: scope,
+		Schema: oom.Schema, ID: name, Kind: oom.KindKill, Time: now, UptimeNS: oom.Some(host.BootNS()), Source: oom.SourceBPF, Scope: scope,
 		Victim: &oom.Victim{
 			PID: pid, TID: pid, PPID: pid, Comm: name, Cmdline: "warm-up --now", Args: "warm-up\x00--now", StartTime: now, TotalVMBytes: size,
 			RSSBytes: size, AnonRSSBytes: size, FileRSSBytes: size, ShmemRSSBytes: size, SwapBytes: size, PgtablesBytes: size,

@@ -41,6 +41,20 @@ func root(t *testing.T, files map[string]string) string {
 	return dir
 }
 
+// TestLRUGenUnread: only a kernel that lacks the file has the older LRU alone.
+func TestLRUGenUnread(t *testing.T) {
+	const name = "kernel/mm/lru_gen/enabled"
+	for dir, want := range map[string]oom.Opt[bool]{
+		t.TempDir(): oom.Some(false), root(t, map[string]string{name + "/is/a/directory": ""}): {}, root(t, map[string]string{name: "0x0000\n"}): oom.Some(false),
+	} {
+		rec := oom.Record{Kind: oom.KindKill, Source: oom.SourceBPF}
+		s := Sampler{Root: root(t, nil), Sys: dir}
+		if s.Record(&rec); rec.Memory == nil && want.Known || rec.Memory != nil && rec.Memory.LRUGen != want {
+			t.Errorf("%+v, want %+v", rec.Memory, want)
+		}
+	}
+}
+
 // TestSysctlReadIsSmall: the kernel takes as much memory for a read of a parameter as the
 // reader offers (fs/proc/proc_sysctl.c, proc_sys_call_handler), and there is none left.
 func TestSysctlReadIsSmall(t *testing.T) {
