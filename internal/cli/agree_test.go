@@ -321,7 +321,7 @@ func ownWords(path string) bool {
 	if strings.HasPrefix(path, "holders") {
 		return true // live they are owners' usage just after, in the log sums over its table of tasks
 	}
-	for _, own := range []string{"id", "time", "uptime_ns", "source", "hooks", "incident", "why", "sampled", "node", "exit", "memory.slab_caches", "trigger.kernel_stack"} {
+	for _, own := range []string{"id", "time", "uptime_ns", "source", "hooks", "incident", "why", "sampled", "node", "exit", "memory.slab_caches", "memory.allocations", "trigger.kernel_stack"} {
 		if path == own || strings.HasPrefix(path, own+".") {
 			return true
 		}

@@ -16,6 +16,7 @@ const (
 	SampledVmalloc         = "memory.stat.vmalloc"
 	SampledLRUGen          = "memory.lru_gen"
 	SampledSlabCaches      = "memory.slab_caches"
+	SampledAllocations     = "memory.allocations"
 	SampledSwappiness      = "memory.swappiness"
 	SampledAllocatingTask  = "memory.oom_kill_allocating_task"
 	SampledCandidateCgroup = "candidates.cgroup"

@@ -82,6 +82,24 @@ odd                   -1      2      3 1 1 : tunables
 	}
 }
 
+func TestAllocation(t *testing.T) {
+	for line, want := range map[string]oom.Allocation{
+		"   127664128    31168 mm/page_ext.c:270 func:alloc_page_ext ": {Site: "mm/page_ext.c:270 func:alloc_page_ext", Bytes: oom.Some[uint64](127664128), Calls: oom.Some[uint64](31168)},
+		"  4096 1 drivers/x.c:1 [nf_tables] func:nft_do accurate:no":   {Site: "drivers/x.c:1 [nf_tables] func:nft_do", Bytes: oom.Some[uint64](4096), Calls: oom.Some[uint64](1)},
+		"allocinfo - version: 1.0":                                     {},
+		"#     <size>  <calls> <tag info>":                             {},
+		"-4096 1 mm/a.c:1 func:a":                                      {},
+		"4096 -1 mm/a.c:1 func:a":                                      {},
+		"4096 1":                                                       {},
+		"99999999999999999999 1 mm/a.c:1 func:a":                       {},
+		"":                                                             {},
+	} {
+		if got, ok := Allocation(line); got != want || ok != (want.Site != "") {
+			t.Errorf("%q: %+v, %v", line, got, ok)
+		}
+	}
+}
+
 func FuzzSwaps(f *testing.F) {
 	f.Add("Filename Type Size Used Priority\n/a file 1 2 3\n")
 	f.Add("\n\\040 \\ 1 99999999999999999 -9\n")

@@ -34,7 +34,7 @@ type Sampler struct {
 
 	swaps, meminfo, lruGen, mount file
 	swappiness, allocatingTask    file
-	psi, slabinfo                 file
+	psi, slabinfo, allocinfo      file
 	last                          machine
 	readAt                        uint64 // CLOCK_BOOTTIME, in nanoseconds; 0: not yet
 }
@@ -75,6 +75,7 @@ func (s *Sampler) Record(rec *oom.Record) {
 	}
 	s.sysctls(rec)
 	s.slabs(rec)
+	s.allocations(rec)
 	s.candidates(rec)
 	if len(rec.Sampled) == 0 && isEmpty(rec.Memory) {
 		rec.Memory = nil

@@ -422,3 +422,52 @@ func TestSlabs(t *testing.T) {
 		})
 	}
 }
+
+// TestAllocations: the sites that hold the most are listed where a quarter of the machine is neither
+// free nor on the LRU lists.
+func TestAllocations(t *testing.T) {
+	var list strings.Builder
+	list.WriteString("allocinfo - version: 1.0\n#     <size>  <calls> <tag info>\n")
+	for i := range 2000 { // longer than a read, and in no order
+		fmt.Fprintf(&list, "%12d %8d mm/x.c:%d func:f\n", i*7919%2000*4096, i, i*7919%2000)
+	}
+	whole := root(t, map[string]string{"allocinfo": list.String()})
+	full := func(r *oom.Record) {}
+	for _, tt := range []struct {
+		name   string
+		dir    string
+		change func(*oom.Record)
+		want   int
+	}{
+		{"a quarter", whole, full, 10},
+		{"less", whole, func(r *oom.Record) { r.Memory.FreeBytes = oom.Some(r.Memory.FreeBytes.Value + 1) }, 0},
+		{"what is free is not known", whole, func(r *oom.Record) { r.Memory.FreeBytes = oom.Opt[uint64]{} }, 0},
+		{"a list is not known", whole, func(r *oom.Record) { r.Memory.Stat = r.Memory.Stat[1:] }, 0},
+		{"a cgroup's limit", whole, func(r *oom.Record) { r.Scope = oom.ScopeCgroup }, 0},
+		{"not counted", root(t, nil), full, 0},
+		{"turned off", root(t, map[string]string{"allocinfo": "allocinfo - version: 1.0\n#     <size>  <calls> <tag info>\n           0        0 mm/x.c:1 func:f\n"}), full, 0},
+		{"a line without an end", root(t, map[string]string{"allocinfo": "4096 1 mm/x.c:1 func:f\n" + strings.Repeat("x", 1<<20)}), full, 1},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			const gib = 1 << 30
+			rec := &oom.Record{Kind: oom.KindKill, Source: oom.SourceBPF, Scope: oom.ScopeSystem, Memory: &oom.Memory{
+				TotalBytes: oom.Some[uint64](8 * gib), FreeBytes: oom.Some[uint64](gib), Stat: oom.Stats{
+					{Name: oom.StatActiveAnon, Bytes: gib}, {Name: oom.StatInactiveAnon, Bytes: gib}, {Name: oom.StatActiveFile, Bytes: gib},
+					{Name: oom.StatInactiveFile, Bytes: gib}, {Name: oom.StatUnevictable, Bytes: gib},
+				},
+			}}
+			tt.change(rec)
+			s := Sampler{Root: tt.dir, Sys: t.TempDir()}
+			s.Record(rec)
+			got := rec.Memory.Allocations
+			if len(got) != tt.want || slices.Contains(rec.Sampled, oom.SampledAllocations) != (tt.want > 0) {
+				t.Fatalf("%+v, sampled %q", got, rec.Sampled)
+			}
+			for i, a := range got {
+				if tt.want == 10 && (a.Bytes.Value != uint64(1999-i)*4096 || a.Site != fmt.Sprintf("mm/x.c:%d func:f", 1999-i)) {
+					t.Errorf("%d: %+v", i, a)
+				}
+			}
+		})
+	}
+}
