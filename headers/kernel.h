@@ -429,7 +429,7 @@ enum node_stat_item {
 	NR_KERNEL_MISC_RECLAIMABLE,
 	NR_SECONDARY_PAGETABLE, /* 6.1 */
 	NR_HUGETLB,             /* 6.13 */
-	NR_BALLOON_PAGES,       /* 6.17 */
+	NR_BALLOON_PAGES,       /* seen 7.3 */
 	NR_GPU_ACTIVE,          /* seen 7.3 */
 	NR_GPU_RECLAIM,
 };

@@ -1348,7 +1348,6 @@ func outcomeEdges() []edge {
 		{"a child, and no victim", "", "a child of it", edit(func(*oom.Record) {}), edit(func(r *oom.Record) { r.Victim = nil })},
 		{"SysRq-f says what is free", "", "40 MiB of 4 GiB (1 %) is free, and no swap is configured", system(swap(0, 0), sysrq), system(swap(0, 0), sysrq, noFree)},
 		{"SysRq-f, and the task was exiting", codeSysrq, "", system(sysrq), system(sysrq, kind(oom.KindAlreadyExiting))},
-		{"who wrote f", codeSysrq, "earlyoom (pid 7) wrote f to /proc/sysrq-trigger", system(sysrq, func(r *oom.Record) { r.Sender = &oom.Sender{PID: oom.Some(int32(7)), Comm: "earlyoom"} }), system(sysrq)},
 		{"short zones of a memory policy", "", "the nodes of the memory policy are out of memory, and no swap", nodesOut(oom.ScopeMempolicy, 20*mib), nodesOut(oom.ScopeCpuset, 20*mib)},
 		{"short zones of a cpuset", "", "the nodes of the cpuset are out of memory, and no swap", nodesOut(oom.ScopeCpuset, 20*mib), nodesOut(oom.ScopeMempolicy, 20*mib)},
 		{"zones of a cpuset that are not short", "", "the nodes of the cpuset are out of memory", nodesOut(oom.ScopeCpuset, 20*mib), nodesOut(oom.ScopeCpuset, 50*mib)},

@@ -238,10 +238,7 @@ func (e *explanation) outcome() {
 // (earlyoom --use-kernel-oom). The kernel does it in a worker (drivers/tty/sysrq.c,
 // moom_callback), so that the trigger is not the process that asked.
 func (e *explanation) sysrqf() {
-	text := "triggered with SysRq-f: the key, or someone wrote f to /proc/sysrq-trigger"
-	if s := e.rec.Sender; s != nil {
-		text = process(s.PID, s.Comm) + " wrote f to /proc/sysrq-trigger"
-	}
+	const text = "triggered with SysRq-f: the key, or someone wrote f to /proc/sysrq-trigger"
 	e.add(finding{code: codeSysrq, text: text, aside: text, settles: true})
 }
 

@@ -323,16 +323,15 @@ func outcomePairs() []pair {
 		r.Memory.FreeBytes, r.Trigger.GFPMask = b(200*mib), oom.Some(uint32(0xcc0))
 		r.Memory.Zones = []oom.Zone{zone(0, "Normal", 200*mib, 2*mib, 3*mib)}
 	}
-	daemon := func(r *oom.Record) { r.Sender = &oom.Sender{PID: oom.Some(int32(77)), Comm: "earlyoom"} }
 	return []pair{
 		{codePanic, "at a cgroup's limit", limited(panicked(oom.PanicOnOOM), onLimits), codePanic, "a kill", limited(), codeLimitAnon},
 		{codePanic, "panic_on_oom", system(swap(0, 0), panicked(oom.PanicOnOOM)), codePanic, "a kill", system(swap(0, 0)), codeSwapNone},
 		{codePanic, "nothing to kill", system(swap(0, 0), panicked(oom.PanicNoKillable)), codePanic, "no_victim", system(kind(oom.KindNoVictim)), codeNoVictim},
 		{codeCut, "a whole report", system(swap(0, 0), cut), codeCut, "a kill", system(swap(0, 0)), codeSwapNone},
 		{codeCut, "a line alone", &oom.Record{Kind: oom.KindOOM, Source: oom.SourceKmsg}, codeCut, "a kill line alone", &oom.Record{Kind: oom.KindKill, Source: oom.SourceKmsg}, codeUnknown},
-		{codeSwapNone, "a daemon, with no memory free", system(swap(0, 0), sysrq, daemon), codeSysrq, "a person, with memory free", system(swap(0, 0), sysrq, roomy), codeSysrq},
-		{codeMinTTL, "with swap used up", system(kswapd, swap(gib, 0), balance), codeSwapFull, "SysRq-f", system(kswapd, sysrq, daemon, balance), codeSysrq},
+		{codeSwapNone, "a daemon, with no memory free", system(swap(0, 0), sysrq), codeSysrq, "a person, with memory free", system(swap(0, 0), sysrq, roomy), codeSysrq},
+		{codeMinTTL, "with swap used up", system(kswapd, swap(gib, 0), balance), codeSwapFull, "SysRq-f", system(kswapd, sysrq, balance), codeSysrq},
 		{codeNotShort, "the same free memory, and a request for it", system(swap(0, 0), twentieth), codeNotShort, "a daemon, with a twentieth free", system(swap(0, 0), sysrq, twentieth), codeSysrq},
-		{codeNotShort, "a person, with memory free", system(swap(0, 0), sysrq, roomy), codeSysrq, "a daemon, with no memory free", system(swap(0, 0), sysrq, daemon), codeSysrq},
+		{codeNotShort, "a person, with memory free", system(swap(0, 0), sysrq, roomy), codeSysrq, "a daemon, with no memory free", system(swap(0, 0), sysrq), codeSysrq},
 	}
 }
