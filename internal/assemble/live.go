@@ -197,12 +197,12 @@ func (e *MetricsError) Unwrap() error { return e.Err }
 
 func (l *Live) stats() (metrics.Stats, error) {
 	if l.tr == nil {
-		return metrics.Stats{Hooks: []metrics.Hook{{Name: "kmsg", Kind: "kmsg"}}}, nil
+		return metrics.Stats{LostLogLines: l.lostLogLines(), Hooks: []metrics.Hook{{Name: "kmsg", Kind: "kmsg"}}}, nil
 	}
 	st, err := l.tr.Stats()
 	out := metrics.Stats{
 		Lost: st.Lost, LostExit: st.LostExit, LostSigkill: st.LostSigkill, LostCgroup: st.LostCgroup, LostNoVictim: st.LostNoVictim,
-		Repeated: st.Repeated, Undecoded: st.Undecoded, Drained: l.tr.Drained(),
+		LostLogLines: l.lostLogLines(), Repeated: st.Repeated, Undecoded: st.Undecoded, Drained: l.tr.Drained(),
 	}
 	for _, a := range l.tr.Attachments() {
 		out.Hooks = append(out.Hooks, metrics.Hook{Name: a.Hook, Kind: a.Kind})
@@ -217,6 +217,16 @@ func (l *Live) stats() (metrics.Stats, error) {
 		}
 	}
 	return out, err
+}
+
+// lostLogLines is what the kernel's log overwrote before it was read.
+func (l *Live) lostLogLines() (n uint64) {
+	for _, log := range []*KernelLog{l.log, l.past} {
+		if log != nil {
+			n += log.Lost()
+		}
+	}
+	return n
 }
 
 // Node is the name of this machine.
@@ -283,12 +293,14 @@ type Summary struct {
 	Traced bool
 	// Repeated OOMs without a victim were counted but not recorded.
 	Repeated uint64
+	// LostLogLines of the kernel were overwritten before they were read.
+	LostLogLines uint64
 }
 
 // Summary is for when Run has ended, but not with pipeline.ErrStuck. What was lost
 // at the very end counts, too.
 func (l *Live) Summary() (Summary, error) {
-	s := Summary{Counts: l.line.Counts()}
+	s := Summary{Counts: l.line.Counts(), LostLogLines: l.lostLogLines()}
 	if l.tr == nil {
 		return s, nil
 	}

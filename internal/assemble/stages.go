@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/oomtrace/oomtrace/internal/cgroup"
@@ -159,7 +160,7 @@ func (s *stages) onCgroup(path string) {
 // list is the way of a record, in order.
 func (s *stages) list() []pipeline.Stage {
 	return []pipeline.Stage{
-		s.notice,
+		madeHere(s.notice),
 		madeHere(s.relate),
 		madeHere(s.sample),
 		madeHere(s.victims.Record),
@@ -184,11 +185,19 @@ func madeHere(stage pipeline.Stage) pipeline.Stage {
 	}
 }
 
-// notice reports records that were lost to the user.
+// notice reports to the user what was lost.
 func (s *stages) notice(_ context.Context, rec *oom.Record) error {
-	if s.from == fromPrograms && rec.Kind == oom.KindLost && rec.Source == oom.SourceBPF {
-		s.o.Notify(fmt.Sprintf("%d records lost: %s", rec.Lost.Value, lostWhy(rec.LostKind)))
+	if rec.Kind != oom.KindLost {
+		return nil
 	}
+	n, what := "some", "records"
+	if rec.Lost.Known {
+		n = strconv.FormatUint(rec.Lost.Value, 10)
+	}
+	if rec.LostKind == oom.LostLogLines {
+		what = "lines of the kernel log"
+	}
+	s.o.Notify(fmt.Sprintf("%s %s lost: %s", n, what, lostWhy(rec.LostKind)))
 	return nil
 }
 
@@ -202,6 +211,8 @@ func lostWhy(kind oom.LostKind) string {
 		return "SIGKILL records exceeded their share of the ring buffer"
 	case oom.LostUnreadable:
 		return "they could not be decoded"
+	case oom.LostLogLines:
+		return "overwritten before they were read"
 	}
 	return "ring buffer full"
 }

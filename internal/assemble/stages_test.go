@@ -101,6 +101,7 @@ func TestLossNotice(t *testing.T) {
 		oom.LostExit:       "7 records lost: exit records dropped: ring buffer full",
 		oom.LostSigkill:    "7 records lost: SIGKILL records exceeded their share of the ring buffer",
 		oom.LostUnreadable: "7 records lost: they could not be decoded",
+		oom.LostLogLines:   "7 lines of the kernel log lost: overwritten before they were read",
 	} {
 		var said []string
 		var out bytes.Buffer
@@ -109,6 +110,19 @@ func TestLossNotice(t *testing.T) {
 		if !slices.Equal(said, []string{want}) || strings.Count(out.String(), "\n") != 1 {
 			t.Errorf("said %q, want %q; wrote %q", said, want, out.String())
 		}
+	}
+}
+
+// TestLossNoticeElsewhere: how many is not always known, and the losses of another run are
+// its own.
+func TestLossNoticeElsewhere(t *testing.T) {
+	var said []string
+	s := liveStages(t, StageOptions{Notify: func(text string) { said = append(said, text) }})
+	run(t, s, Output{To: &bytes.Buffer{}, Format: "json"},
+		&oom.Record{Kind: oom.KindLost, Source: oom.SourceKmsg, LostKind: oom.LostLogLines},
+		&oom.Record{Kind: oom.KindLost, Source: oom.SourceBPF, LostKind: oom.LostKill, Lost: oom.Some(uint64(7)), Finished: true})
+	if want := []string{"some lines of the kernel log lost: overwritten before they were read"}; !slices.Equal(said, want) {
+		t.Errorf("said %q, want %q", said, want)
 	}
 }
 
