@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 
@@ -161,6 +162,7 @@ func (s *stages) onCgroup(path string) {
 func (s *stages) list() []pipeline.Stage {
 	return []pipeline.Stage{
 		madeHere(s.notice),
+		madeHere(s.bound),
 		madeHere(s.relate),
 		madeHere(s.sample),
 		madeHere(s.victims.Record),
@@ -216,6 +218,28 @@ func lostWhy(kind oom.LostKind) string {
 	}
 	return "ring buffer full"
 }
+
+// bound keeps of what the kernel's log lists what the programs would: so many, and beyond
+// them the biggest task.
+func (s *stages) bound(_ context.Context, rec *oom.Record) error {
+	if s.from == fromFiles || !slices.Contains(rec.Hooks, string(oom.SourceKmsg)) {
+		return nil
+	}
+	all, n := rec.Candidates, min(len(rec.Candidates), s.o.Top)
+	biggest := 0
+	for i := range all {
+		if held(&all[i]) > held(&all[biggest]) {
+			biggest = i
+		}
+	}
+	if rec.Candidates = all[:n:n]; n > 0 && biggest >= n {
+		rec.Candidates = append(rec.Candidates, all[biggest])
+	}
+	rec.Holders = rec.Holders[:min(len(rec.Holders), s.o.Top)]
+	return nil
+}
+
+func held(c *oom.Candidate) uint64 { return c.RSSBytes.Value + c.SwapBytes.Value + c.PgtablesBytes.Value }
 
 // relate says what a SIGKILL has to do with memory. It comes early, by what the
 // paths of cgroups say: most of them are dropped here, and cost no more.
