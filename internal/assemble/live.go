@@ -113,6 +113,8 @@ func (l *Live) openHistory() (err error) {
 	return err
 }
 
+const withoutLog = "records lack gfp mask, order and limit, and OOMs without a victim are not seen"
+
 // openLogs opens what is read of the kernel log beside the programs, while the
 // privileges for it are still there. Without it records are poorer, or missing
 // from before.
@@ -123,7 +125,7 @@ func (l *Live) openLogs() {
 	var err error
 	if l.tr.NeedsLog() {
 		if l.log, err = openKernelLog(logOptions{atOnce: true}); err != nil {
-			l.o.Note("records will lack gfp mask, order and limit", err)
+			l.o.Note(withoutLog, err)
 		}
 	}
 	if l.o.SinceBoot && !l.tr.Resumed() {
@@ -142,9 +144,7 @@ func (l *Live) openSource() pipeline.Source {
 	stacks := sample.NewStacks(sample.StackOptions{})
 	o := tracer.SourceOptions{
 		UserStack: stacks.UserStack, OnCgroup: l.stages.onCgroup, OnShared: l.stages.victims.Shared,
-		OnLogEnd: func(err error) {
-			l.o.Notify(fmt.Sprintf("%v: from here on records lack gfp mask, order and limit", err))
-		},
+		OnLogEnd: func(err error) { l.o.Notify(fmt.Sprintf("%v: from here on %s", err, withoutLog)) },
 	}
 	if l.log != nil {
 		o.Log = l.log

@@ -239,7 +239,9 @@ func (s *stages) bound(_ context.Context, rec *oom.Record) error {
 	return nil
 }
 
-func held(c *oom.Candidate) uint64 { return c.RSSBytes.Value + c.SwapBytes.Value + c.PgtablesBytes.Value }
+func held(c *oom.Candidate) uint64 {
+	return c.RSSBytes.Value + c.SwapBytes.Value + c.PgtablesBytes.Value
+}
 
 // relate says what a SIGKILL has to do with memory. It comes early, by what the
 // paths of cgroups say: most of them are dropped here, and cost no more.
