@@ -113,6 +113,8 @@ func (l *Live) openHistory() (err error) {
 	return err
 }
 
+const withoutLog = "records lack gfp mask, order and limit, and OOMs without a victim are not seen"
+
 // openLogs opens what is read of the kernel log beside the programs, while the
 // privileges for it are still there. Without it records are poorer, or missing
 // from before.
@@ -123,7 +125,7 @@ func (l *Live) openLogs() {
 	var err error
 	if l.tr.NeedsLog() {
 		if l.log, err = openKernelLog(logOptions{atOnce: true}); err != nil {
-			l.o.Note("records will lack gfp mask, order and limit", err)
+			l.o.Note(withoutLog, err)
 		}
 	}
 	if l.o.SinceBoot && !l.tr.Resumed() {
@@ -142,9 +144,7 @@ func (l *Live) openSource() pipeline.Source {
 	stacks := sample.NewStacks(sample.StackOptions{})
 	o := tracer.SourceOptions{
 		UserStack: stacks.UserStack, OnCgroup: l.stages.onCgroup, OnShared: l.stages.victims.Shared,
-		OnLogEnd: func(err error) {
-			l.o.Notify(fmt.Sprintf("%v: from here on records lack gfp mask, order and limit", err))
-		},
+		OnLogEnd: func(err error) { l.o.Notify(fmt.Sprintf("%v: from here on %s", err, withoutLog)) },
 	}
 	if l.log != nil {
 		o.Log = l.log
@@ -197,12 +197,12 @@ func (e *MetricsError) Unwrap() error { return e.Err }
 
 func (l *Live) stats() (metrics.Stats, error) {
 	if l.tr == nil {
-		return metrics.Stats{Hooks: []metrics.Hook{{Name: "kmsg", Kind: "kmsg"}}}, nil
+		return metrics.Stats{LostLogLines: l.lostLogLines(), Hooks: []metrics.Hook{{Name: "kmsg", Kind: "kmsg"}}}, nil
 	}
 	st, err := l.tr.Stats()
 	out := metrics.Stats{
 		Lost: st.Lost, LostExit: st.LostExit, LostSigkill: st.LostSigkill, LostCgroup: st.LostCgroup, LostNoVictim: st.LostNoVictim,
-		Repeated: st.Repeated, Undecoded: st.Undecoded, Drained: l.tr.Drained(),
+		LostLogLines: l.lostLogLines(), Repeated: st.Repeated, Undecoded: st.Undecoded, Drained: l.tr.Drained(),
 	}
 	for _, a := range l.tr.Attachments() {
 		out.Hooks = append(out.Hooks, metrics.Hook{Name: a.Hook, Kind: a.Kind})
@@ -217,6 +217,16 @@ func (l *Live) stats() (metrics.Stats, error) {
 		}
 	}
 	return out, err
+}
+
+// lostLogLines is what the kernel's log overwrote before it was read.
+func (l *Live) lostLogLines() (n uint64) {
+	for _, log := range []*KernelLog{l.log, l.past} {
+		if log != nil {
+			n += log.Lost()
+		}
+	}
+	return n
 }
 
 // Node is the name of this machine.
@@ -283,12 +293,14 @@ type Summary struct {
 	Traced bool
 	// Repeated OOMs without a victim were counted but not recorded.
 	Repeated uint64
+	// LostLogLines of the kernel were overwritten before they were read.
+	LostLogLines uint64
 }
 
 // Summary is for when Run has ended, but not with pipeline.ErrStuck. What was lost
 // at the very end counts, too.
 func (l *Live) Summary() (Summary, error) {
-	s := Summary{Counts: l.line.Counts()}
+	s := Summary{Counts: l.line.Counts(), LostLogLines: l.lostLogLines()}
 	if l.tr == nil {
 		return s, nil
 	}

@@ -17,8 +17,8 @@ import (
 	"github.com/oomtrace/oomtrace/internal/kernlog"
 )
 
-// device is a kernel log that a test writes; a FIFO gives a record a read, as
-// /dev/kmsg does, where they are written one at a time.
+// device is a kernel log that a test writes; a FIFO of packets gives a record a read, as
+// /dev/kmsg does.
 func device(t *testing.T) (*KernelLog, *os.File) {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "kmsg")
@@ -34,6 +34,9 @@ func device(t *testing.T) (*KernelLog, *os.File) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = w.Close() })
+	if _, err := unix.FcntlInt(w.Fd(), unix.F_SETFL, unix.O_DIRECT); err != nil { // a write is a read
+		t.Fatal(err)
+	}
 	return log, w
 }
 
@@ -102,6 +105,49 @@ func TestLive(t *testing.T) {
 	}
 	if _, err := log.Next(t.Context()); err == nil || errors.Is(err, io.EOF) {
 		t.Errorf("the log is open: %v", err)
+	}
+}
+
+// TestLiveLost: what the log overwrote is said, summed up and in the metrics.
+func TestLiveLost(t *testing.T) {
+	log, w := device(t)
+	var out bytes.Buffer
+	var said []string
+	l, err := OpenLive(t.Context(), nil, log, LiveOptions{
+		StageOptions: StageOptions{Notify: func(text string) { said = append(said, text) }},
+		Output:       Output{To: &out, Format: "json"}, Limit: 1, Metrics: "127.0.0.1:0",
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := l.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	url := strings.Fields(said[0])[2]
+	if _, body := get(t, url); !strings.Contains(body, `oomtrace_lost_total{kind="log_lines"} 0`) {
+		t.Errorf("metrics before: %s", body)
+	}
+	for _, line := range []string{"6,92,4000000,-;usb 1-1: new device\n", strings.SplitAfter(kernelLog("/a.service"), "\n")[4]} {
+		if _, err := io.WriteString(w, line); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := errors.Join(l.Start(), l.Run(t.Context())); err != nil {
+		t.Fatal(err)
+	}
+	if sum, err := l.Summary(); err != nil || sum.LostLogLines != 11 || sum.Lost != 0 || sum.Written != 1 {
+		t.Errorf("%+v, %v", sum, err)
+	}
+	if want := "11 lines of the kernel log lost: overwritten before they were read"; len(said) != 2 || said[1] != want || strings.Count(out.String(), "\n") != 2 {
+		t.Errorf("said %q, want %q; wrote %s", said, want, out.String())
+	}
+	_, body := get(t, url)
+	for _, line := range []string{`oomtrace_lost_total{kind="log_lines"} 11`, `oomtrace_lost_total{kind="kill"} 0`, `oomtrace_records_total{kind="lost",scope="unknown"} 1`} {
+		if !strings.Contains(body, line) {
+			t.Errorf("no %s in %s", line, body)
+		}
 	}
 }
 

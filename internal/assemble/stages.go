@@ -6,6 +6,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strconv"
 	"time"
 
 	"github.com/oomtrace/oomtrace/internal/cgroup"
@@ -159,7 +161,8 @@ func (s *stages) onCgroup(path string) {
 // list is the way of a record, in order.
 func (s *stages) list() []pipeline.Stage {
 	return []pipeline.Stage{
-		s.notice,
+		madeHere(s.notice),
+		madeHere(s.bound),
 		madeHere(s.relate),
 		madeHere(s.sample),
 		madeHere(s.victims.Record),
@@ -184,11 +187,19 @@ func madeHere(stage pipeline.Stage) pipeline.Stage {
 	}
 }
 
-// notice reports records that were lost to the user.
+// notice reports to the user what was lost.
 func (s *stages) notice(_ context.Context, rec *oom.Record) error {
-	if s.from == fromPrograms && rec.Kind == oom.KindLost && rec.Source == oom.SourceBPF {
-		s.o.Notify(fmt.Sprintf("%d records lost: %s", rec.Lost.Value, lostWhy(rec.LostKind)))
+	if rec.Kind != oom.KindLost {
+		return nil
 	}
+	n, what := "some", "records"
+	if rec.Lost.Known {
+		n = strconv.FormatUint(rec.Lost.Value, 10)
+	}
+	if rec.LostKind == oom.LostLogLines {
+		what = "lines of the kernel log"
+	}
+	s.o.Notify(fmt.Sprintf("%s %s lost: %s", n, what, lostWhy(rec.LostKind)))
 	return nil
 }
 
@@ -202,8 +213,34 @@ func lostWhy(kind oom.LostKind) string {
 		return "SIGKILL records exceeded their share of the ring buffer"
 	case oom.LostUnreadable:
 		return "they could not be decoded"
+	case oom.LostLogLines:
+		return "overwritten before they were read"
 	}
 	return "ring buffer full"
+}
+
+// bound keeps of what the kernel's log lists what the programs would: so many, and beyond
+// them the biggest task.
+func (s *stages) bound(_ context.Context, rec *oom.Record) error {
+	if s.from == fromFiles || !slices.Contains(rec.Hooks, string(oom.SourceKmsg)) {
+		return nil
+	}
+	all, n := rec.Candidates, min(len(rec.Candidates), s.o.Top)
+	biggest := 0
+	for i := range all {
+		if held(&all[i]) > held(&all[biggest]) {
+			biggest = i
+		}
+	}
+	if rec.Candidates = all[:n:n]; n > 0 && biggest >= n {
+		rec.Candidates = append(rec.Candidates, all[biggest])
+	}
+	rec.Holders = rec.Holders[:min(len(rec.Holders), s.o.Top)]
+	return nil
+}
+
+func held(c *oom.Candidate) uint64 {
+	return c.RSSBytes.Value + c.SwapBytes.Value + c.PgtablesBytes.Value
 }
 
 // relate says what a SIGKILL has to do with memory. It comes early, by what the

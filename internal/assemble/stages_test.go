@@ -67,6 +67,47 @@ func TestSecrets(t *testing.T) {
 	}
 }
 
+// TestTop bounds what the kernel's log lists as the programs bound it: the biggest stays.
+func TestTop(t *testing.T) {
+	sizes := []uint64{3, 2, 1, 9}
+	for _, tt := range []struct {
+		name    string
+		from    origin
+		hooks   []string
+		top     int
+		want    []uint64
+		holders int
+	}{
+		{"completed", fromPrograms, []string{"tracepoint:mark_victim", "kmsg"}, 2, []uint64{3, 2, 9}, 2},
+		{"log", fromLiveLog, []string{"kmsg"}, 3, []uint64{3, 2, 1, 9}, 3},
+		{"all", fromLiveLog, []string{"kmsg"}, 10, sizes, 4},
+		{"none", fromLiveLog, []string{"kmsg"}, 0, nil, 0},
+		{"programs", fromPrograms, []string{"fentry:oom_kill_process"}, 2, sizes, 4},
+		{"file", fromFiles, []string{"kmsg"}, 0, sizes, 4},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			s := newStages(t.Context(), StageOptions{Top: tt.top}, tt.from, nil)
+			rec := madeUpKill(oom.ScopeCgroup)
+			rec.Hooks, rec.Candidates, rec.Holders = tt.hooks, nil, make([]oom.Holder, 4)
+			for _, size := range sizes {
+				rec.Candidates = append(rec.Candidates, oom.Candidate{RSSBytes: oom.Some(size)})
+			}
+			var out bytes.Buffer
+			run(t, s, Output{To: &out, Format: "json"}, rec)
+			var got []uint64
+			for _, c := range rec.Candidates {
+				got = append(got, c.RSSBytes.Value)
+			}
+			if !slices.Equal(got, tt.want) || len(rec.Holders) != tt.holders {
+				t.Errorf("%v, %d holders", got, len(rec.Holders))
+			}
+			if err := s.Close(); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
 // TestFiltered: what is filtered out is counted in the metrics, followed to its
 // exit and otherwise gone; that names are missing is said once.
 func TestFiltered(t *testing.T) {
@@ -104,6 +145,7 @@ func TestLossNotice(t *testing.T) {
 		oom.LostExit:       "7 records lost: exit records dropped: ring buffer full",
 		oom.LostSigkill:    "7 records lost: SIGKILL records exceeded their share of the ring buffer",
 		oom.LostUnreadable: "7 records lost: they could not be decoded",
+		oom.LostLogLines:   "7 lines of the kernel log lost: overwritten before they were read",
 	} {
 		var said []string
 		var out bytes.Buffer
@@ -112,6 +154,19 @@ func TestLossNotice(t *testing.T) {
 		if !slices.Equal(said, []string{want}) || strings.Count(out.String(), "\n") != 1 {
 			t.Errorf("said %q, want %q; wrote %q", said, want, out.String())
 		}
+	}
+}
+
+// TestLossNoticeElsewhere: how many is not always known, and the losses of another run are
+// its own.
+func TestLossNoticeElsewhere(t *testing.T) {
+	var said []string
+	s := liveStages(t, StageOptions{Notify: func(text string) { said = append(said, text) }})
+	run(t, s, Output{To: &bytes.Buffer{}, Format: "json"},
+		&oom.Record{Kind: oom.KindLost, Source: oom.SourceKmsg, LostKind: oom.LostLogLines},
+		&oom.Record{Kind: oom.KindLost, Source: oom.SourceBPF, LostKind: oom.LostKill, Lost: oom.Some(uint64(7)), Finished: true})
+	if want := []string{"some lines of the kernel log lost: overwritten before they were read"}; !slices.Equal(said, want) {
+		t.Errorf("said %q, want %q", said, want)
 	}
 }
 

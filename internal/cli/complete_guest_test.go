@@ -62,7 +62,8 @@ func (s *liveRun) complete(t *testing.T, sc workload.Scenario) oom.Record {
 func checkCompleted(t *testing.T, rec *oom.Record) {
 	t.Helper()
 	if rec.Source != oom.SourceBPF || len(rec.Hooks) < 2 || rec.Scope != oom.ScopeCgroup || rec.Limit == nil || !rec.Limit.MaxBytes.Known ||
-		len(rec.Candidates) == 0 || rec.Trigger == nil || !rec.Trigger.GFPMask.Known || !rec.Trigger.Order.Known {
+		len(rec.Candidates) == 0 || !rec.CandidatesBytes.Known || len(rec.Limit.Stat) == 0 || rec.Trigger == nil || !rec.Trigger.GFPMask.Known ||
+		!rec.Trigger.Order.Known {
 		b, _ := json.Marshal(rec)
 		t.Errorf("%s", b)
 	}

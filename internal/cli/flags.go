@@ -262,6 +262,9 @@ func (t *traceFlags) checkSource() error {
 		if t.history == "exact" {
 			return usage("use --history auto", "--history exact counts with programs, and --source kmsg attaches none")
 		}
+		if t.sigkill == "all" {
+			return usage("leave out one of the two", "--sigkill all needs programs, and --source kmsg attaches none")
+		}
 		return nil
 	}
 	return usage("use auto, bpf or kmsg", "unknown source %q", t.source)

@@ -193,7 +193,7 @@ func (s *session) sumUp(d time.Duration, failed error) error {
 	sum, err := s.live.Summary()
 	done := fmt.Sprintf("%s in %s, %d written", count(sum.Kills, "kill"), d.Round(time.Second), sum.Written)
 	if !sum.Traced {
-		say(s.env, "%s", done)
+		say(s.env, "%s, %s of the kernel log lost", done, count(sum.LostLogLines, "line"))
 		return err
 	}
 	say(s.env, "%s, %d lost", done, sum.Lost)
@@ -201,7 +201,7 @@ func (s *session) sumUp(d time.Duration, failed error) error {
 		say(s.env, "%s not written (%s)", count(n, "record"), s.fate())
 	}
 	sayCounts(s.env, counted{sum.LostExits, "exit record", "lost"}, counted{sum.LostSigkills, "SIGKILL record", "lost"},
-		counted{sum.Unreadable, "record", "not decoded"}, counted{sum.Repeated, "repeated OOM", "without a victim, not recorded again"})
+		counted{sum.LostLogLines, "line", "of the kernel log lost"}, counted{sum.Unreadable, "record", "not decoded"}, counted{sum.Repeated, "repeated OOM", "without a victim, not recorded again"})
 	return err
 }
 

@@ -178,7 +178,7 @@ func Codes() []Code {
 		{codeExitReaped, "the OOM reaper has freed the victim's memory", ""},
 		{codeExitGaveUp, "the OOM reaper could not free the victim's memory", ""},
 		{codeExitSlow, "the victim took 5 s or more to exit", ""},
-		{codeLost, "records were lost here", ""},
+		{codeLost, "records, or lines of the kernel log, were lost here", ""},
 		{codeUnknown, "the record does not hold enough to say why", "the whole report in the kernel log; trace with BPF: sudo oomtrace"},
 	}
 }

@@ -1368,6 +1368,8 @@ func outcomeEdges() []edge {
 		{"what the reaper left", codeExitReaped, "resident were left", exit(oom.Exit{Reaped: yes, RSSBytes: b(4 * kib)}), exit(oom.Exit{Reaped: yes})},
 		{"what the reaper could not free", codeExitGaveUp, "were still resident", exit(oom.Exit{ReaperGaveUp: yes, RSSBytes: b(4 * kib)}), exit(oom.Exit{ReaperGaveUp: yes})},
 		{"how many records were lost", codeLost, "3 records were lost here", &oom.Record{Kind: oom.KindLost, Lost: oom.Some(uint64(3))}, &oom.Record{Kind: oom.KindLost}},
+		{"what was lost", codeLost, "3 lines of the kernel log were lost here",
+			&oom.Record{Kind: oom.KindLost, Lost: oom.Some(uint64(3)), LostKind: oom.LostLogLines}, &oom.Record{Kind: oom.KindLost, Lost: oom.Some(uint64(3))}},
 	}
 }
 

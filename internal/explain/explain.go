@@ -285,7 +285,11 @@ func (e *explanation) lost() {
 	if v, ok := e.rec.Lost.Get(); ok {
 		n = sprintf("%d", v)
 	}
-	e.add(finding{code: codeLost, text: n + " records were lost here", settles: true})
+	what := " records"
+	if e.rec.LostKind == oom.LostLogLines {
+		what = " lines of the kernel log"
+	}
+	e.add(finding{code: codeLost, text: n + what + " were lost here", settles: true})
 }
 
 // slowExit is when a victim is late: the reaper runs 2 s after the mark since

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"sync/atomic"
 	"syscall"
 	"time"
 	"unsafe"
@@ -88,6 +89,7 @@ type Kmsg struct {
 	timed   bool // a deadline is set
 	drained bool // the context ended, and what was in the log then is read
 	ended   bool // the end of the buffer was reached
+	lost    atomic.Uint64
 }
 
 // OpenKmsg opens the kernel's log. It needs CAP_SYSLOG where
@@ -131,6 +133,10 @@ func (k *Kmsg) Next(ctx context.Context) (*oom.Record, error) {
 
 // Done has nothing to acknowledge: the log stays.
 func (k *Kmsg) Done() error { return nil }
+
+// Lost is how many log records were overwritten before they were read: at least, since how
+// many is not always known. Any goroutine may ask.
+func (k *Kmsg) Lost() uint64 { return k.lost.Load() }
 
 // Stats returns the counts so far.
 func (k *Kmsg) Stats() Stats { return k.p.Stats() }
@@ -309,6 +315,8 @@ func (k *Kmsg) finish() {
 func (k *Kmsg) lostRecord(s *stamp, missing uint64) {
 	s.time, s.node, s.bootID = k.wall(s.uptime), k.o.Node, k.o.BootID
 	rec := k.p.base(oom.KindLost, s, 0)
+	rec.LostKind = oom.LostLogLines
+	k.lost.Add(max(1, missing))
 	if missing > 0 {
 		rec.Lost = oom.Some(missing)
 	}

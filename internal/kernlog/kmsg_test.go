@@ -64,8 +64,8 @@ func TestKmsg(t *testing.T) {
 		t.Errorf("%s after %v at %v", rec.Kind, time.Since(start), rec.Time)
 	}
 	write("6,15,5100100,-;oom_reaper: reaped process 77 (a), now anon-rss:0kB, file-rss:0kB, shmem-rss:0kB\n")
-	if rec := next(); rec.Kind != oom.KindLost || rec.Lost != oom.Some(uint64(3)) {
-		t.Errorf("%s %v", rec.Kind, rec.Lost)
+	if rec := next(); rec.Kind != oom.KindLost || rec.LostKind != oom.LostLogLines || rec.Lost != oom.Some(uint64(3)) || k.Lost() != 3 {
+		t.Errorf("%s %s %v, counted %d", rec.Kind, rec.LostKind, rec.Lost, k.Lost())
 	}
 	if rec := next(); rec.Kind != oom.KindExit || rec.Exit.ReapedAfterNS != oom.Some(uint64(100_000_000)) {
 		t.Errorf("%s %v", rec.Kind, rec.Exit)
@@ -168,6 +168,10 @@ func TestKmsgOverrun(t *testing.T) {
 				}
 				if strings.Join(got, ", ") != c.want {
 					t.Errorf("got %s, want %s", strings.Join(got, ", "), c.want)
+				}
+				least := uint64(strings.Count(c.want, "unknown") + 4*strings.Count(c.want, "lost 4") + strings.Count(c.want, "lost 1"))
+				if k.Lost() != least {
+					t.Errorf("counted %d, want %d", k.Lost(), least)
 				}
 			})
 		}

@@ -131,9 +131,12 @@ func clean(s string) string {
 	return s
 }
 
-// kinds are the values of the label kind. What was lost has its own counter.
+// kinds are the values of the label kind.
 func kinds() []string {
-	return []string{string(oom.KindKill), string(oom.KindAlreadyExiting), string(oom.KindNoVictim), string(oom.KindExit), string(oom.KindSigkill)}
+	return []string{
+		string(oom.KindKill), string(oom.KindAlreadyExiting), string(oom.KindNoVictim), string(oom.KindExit), string(oom.KindSigkill),
+		string(oom.KindOOM), string(oom.KindPanic), string(oom.KindLost),
+	}
 }
 
 func scopes() []string {

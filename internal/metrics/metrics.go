@@ -7,7 +7,7 @@
 //	oomtrace_records_total{kind,scope}       every combination from the start, at 0
 //	oomtrace_victim_rss_bytes                histogram of the killed
 //	oomtrace_last_kill_timestamp_seconds     0 before the first
-//	oomtrace_lost_total{kind}                kill, exit, no_victim, sigkill and cgroup notices
+//	oomtrace_lost_total{kind}                kill, exit, no_victim, sigkill, cgroup notices and log_lines
 //	oomtrace_no_victim_repeats_total         OOMs without a victim, counted but not recorded
 //	oomtrace_undecoded_total
 //	oomtrace_drained_total                   found in the pinned ring buffer at the start
@@ -60,6 +60,8 @@ type Stats struct {
 	// and LostNoVictim the OOMs without a victim that were dropped: the ring buffer
 	// was full.
 	Lost, LostExit, LostCgroup, LostNoVictim uint64
+	// LostLogLines counts the lines that the kernel's log overwrote before they were read.
+	LostLogLines uint64
 	// LostSigkill counts the SIGKILLs of others that found no room in theirs.
 	LostSigkill uint64
 	// Repeated counts the OOMs without a victim that have no record, since one of
@@ -286,7 +288,7 @@ type statsDescs struct {
 func (c *statsCollector) init() *statsDescs {
 	c.once.Do(func() {
 		c.descs = statsDescs{
-			lost:      prometheus.NewDesc("oomtrace_lost_total", "Records dropped because the ring buffer was full.", []string{"kind"}, nil),
+			lost:      prometheus.NewDesc("oomtrace_lost_total", "Records dropped because the ring buffer was full, and lines of the kernel log overwritten before they were read.", []string{"kind"}, nil),
 			repeated:  prometheus.NewDesc("oomtrace_no_victim_repeats_total", "OOMs without a victim that were only counted.", nil, nil),
 			undecoded: prometheus.NewDesc("oomtrace_undecoded_total", "Records that could not be decoded.", nil, nil),
 			drained:   prometheus.NewDesc("oomtrace_drained_total", "Records that waited in the pinned ring buffer at the start.", nil, nil),
@@ -340,6 +342,7 @@ func counters(ch chan<- prometheus.Metric, d *statsDescs, s *Stats) {
 	count(d.lost, s.LostCgroup, "cgroup")
 	count(d.lost, s.LostNoVictim, "no_victim")
 	count(d.lost, s.LostSigkill, "sigkill")
+	count(d.lost, s.LostLogLines, "log_lines")
 	count(d.repeated, s.Repeated)
 	count(d.undecoded, s.Undecoded)
 	count(d.drained, s.Drained)

@@ -64,7 +64,7 @@ func TestBiggestHolder(t *testing.T) {
 
 func TestMetrics(t *testing.T) {
 	m := New(Options{Version: "v1.2.3", Stats: func() (Stats, error) {
-		return Stats{Lost: 3, LostExit: 2, LostCgroup: 1, LostNoVictim: 6, Repeated: 7, Undecoded: 4, Drained: 5, Hooks: []Hook{
+		return Stats{Lost: 3, LostExit: 2, LostCgroup: 1, LostNoVictim: 6, LostLogLines: 8, Repeated: 7, Undecoded: 4, Drained: 5, Hooks: []Hook{
 			{"oom_kill_process", "fentry"}, {"oom_kill_process", "kprobe"}, {"oom_evaluate_task", ""},
 		}}, nil
 	}})
@@ -75,6 +75,8 @@ func TestMetrics(t *testing.T) {
 	m.Observe(&oom.Record{Kind: oom.KindKill})
 	m.Observe(&oom.Record{Kind: oom.KindExit, Scope: oom.ScopeSystem})
 	m.Observe(&oom.Record{Kind: oom.KindLost})
+	m.Observe(&oom.Record{Kind: oom.KindOOM, Scope: oom.ScopeSystem})
+	m.Observe(&oom.Record{Kind: oom.KindPanic, Scope: oom.ScopeSystem})
 	m.Observe(&oom.Record{Kind: "new", Scope: "new"})
 	code, body := get(t, m, "/metrics")
 	if code != http.StatusOK {
@@ -95,6 +97,10 @@ func TestMetrics(t *testing.T) {
 		`oomtrace_lost_total{kind="exit"} 2`,
 		`oomtrace_lost_total{kind="cgroup"} 1`,
 		`oomtrace_lost_total{kind="no_victim"} 6`,
+		`oomtrace_lost_total{kind="log_lines"} 8`,
+		`oomtrace_records_total{kind="lost",scope="unknown"} 1`,
+		`oomtrace_records_total{kind="oom",scope="system"} 1`,
+		`oomtrace_records_total{kind="panic",scope="system"} 1`,
 		`oomtrace_no_victim_repeats_total 7`,
 		`oomtrace_undecoded_total 4`,
 		`oomtrace_drained_total 5`,
@@ -107,7 +113,7 @@ func TestMetrics(t *testing.T) {
 			t.Errorf("no %s", line)
 		}
 	}
-	if strings.Contains(body, `kind="new"`) || strings.Contains(body, `kind="lost"`) {
+	if strings.Contains(body, `kind="new"`) {
 		t.Error("a kind that is not counted")
 	}
 	if problems, err := testutil.GatherAndLint(m.registry); err != nil || len(problems) > 0 {

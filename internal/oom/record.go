@@ -89,6 +89,9 @@ const (
 	LostSigkill LostKind = "sigkill"
 	// LostUnreadable are records of any kind that this version cannot read.
 	LostUnreadable LostKind = "unreadable"
+	// LostLogLines are no records, but lines of the kernel log that were overwritten before
+	// they were read.
+	LostLogLines LostKind = "log_lines"
 )
 
 // Source says which witness a record comes from.

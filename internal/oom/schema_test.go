@@ -21,7 +21,7 @@ func constraints() map[string]map[string]any {
 	return map[string]map[string]any{
 		"schema":                enum(Schema),
 		"kind":                  enum(KindKill, KindAlreadyExiting, KindNoVictim, KindExit, KindLost, KindOOM, KindPanic, KindSigkill),
-		"lost_kind":             enum(LostKill, LostNoVictim, LostExit, LostUnreadable, LostSigkill),
+		"lost_kind":             enum(LostKill, LostNoVictim, LostExit, LostUnreadable, LostSigkill, LostLogLines),
 		"source":                enum(SourceBPF, SourceKmsg),
 		"scope":                 enum(ScopeSystem, ScopeCgroup, ScopeCpuset, ScopeMempolicy),
 		"limit.level":           enum(LevelContainer, LevelPod, LevelQoS, LevelKubepods, LevelService, LevelScope, LevelSlice, LevelCgroup, LevelRoot),

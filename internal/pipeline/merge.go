@@ -83,13 +83,14 @@ func (m *merged) nextHeld(ctx context.Context) (*oom.Record, error) {
 	return rec, nil
 }
 
-// without drops the past's record of a kill that was seen live.
+// without drops the past's record of what was seen live: of a kill, or the same line of the log.
 func without(held []*oom.Record, seen *oom.Record) []*oom.Record {
-	if seen.Victim == nil || seen.Kind == oom.KindExit {
+	if seen.Kind == oom.KindExit {
 		return held
 	}
 	for i, rec := range held {
-		if rec.Victim != nil && rec.Victim.TID == seen.Victim.TID && rec.Kind == seen.Kind {
+		kill := rec.Victim != nil && seen.Victim != nil && rec.Victim.TID == seen.Victim.TID && rec.Kind == seen.Kind
+		if kill || rec.ID == seen.ID {
 			return append(held[:i], held[i+1:]...)
 		}
 	}

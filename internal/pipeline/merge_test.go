@@ -57,6 +57,8 @@ func TestMerge(t *testing.T) {
 			&ring{waiting: []*oom.Record{at("l3", oom.KindKill, 3, 201)}}, ids{"p3", "l3"}, 0},
 		{"a past that fails", &list{records: []*oom.Record{at("p1", oom.KindKill, 1, 10), at("p2", oom.KindKill, 2, 200)}, err: broken},
 			&ring{coming: []*oom.Record{at("l4", oom.KindKill, 4, 300)}}, ids{"p1", "p2", "l4"}, 1},
+		{"without a victim", &list{records: []*oom.Record{at("n", oom.KindNoVictim, 0, 200), at("o", oom.KindNoVictim, 0, 201)}},
+			&ring{waiting: []*oom.Record{{ID: "n", Kind: oom.KindNoVictim}}}, ids{"n", "o"}, 0},
 		{"no past", &list{}, &ring{coming: []*oom.Record{at("l4", oom.KindKill, 4, 300)}}, ids{"l4"}, 0},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

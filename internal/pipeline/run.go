@@ -84,7 +84,7 @@ func (c *Counts) wrote(rec *oom.Record) {
 	switch {
 	case rec.Kind == oom.KindKill:
 		c.Written++
-	case rec.Kind != oom.KindLost || rec.Source != oom.SourceBPF:
+	case rec.Kind != oom.KindLost || rec.LostKind == oom.LostLogLines: // which the log counts
 	case rec.LostKind == oom.LostExit:
 		c.LostExits += rec.Lost.Value
 	case rec.LostKind == oom.LostSigkill:

@@ -132,8 +132,8 @@ func TestStageFails(t *testing.T) {
 	}
 }
 
-// TestCounts: what lost records stand for is counted by its kind, and only what
-// programs lost.
+// TestCounts: what lost records stand for is counted by its kind; lines of the kernel log
+// are no records.
 func TestCounts(t *testing.T) {
 	lost := func(source oom.Source, kind oom.LostKind, n uint64) *oom.Record {
 		return &oom.Record{Kind: oom.KindLost, Source: source, LostKind: kind, Lost: oom.Some(n)}
@@ -141,7 +141,7 @@ func TestCounts(t *testing.T) {
 	var written ids
 	l := Line{Sink: written.sink, Source: &list{records: []*oom.Record{
 		lost(oom.SourceBPF, oom.LostKill, 1), lost(oom.SourceBPF, oom.LostNoVictim, 2), lost(oom.SourceBPF, oom.LostExit, 4),
-		lost(oom.SourceBPF, oom.LostUnreadable, 8), lost(oom.SourceBPF, oom.LostSigkill, 32), lost(oom.SourceKmsg, "", 16), {Kind: oom.KindExit}, {Kind: oom.KindNoVictim},
+		lost(oom.SourceBPF, oom.LostUnreadable, 8), lost(oom.SourceBPF, oom.LostSigkill, 32), lost(oom.SourceKmsg, oom.LostLogLines, 16), {Kind: oom.KindExit}, {Kind: oom.KindNoVictim},
 	}}}
 	if err := l.Run(t.Context()); err != nil {
 		t.Fatal(err)

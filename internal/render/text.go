@@ -370,6 +370,10 @@ func lostWhat(kind oom.LostKind) string {
 		return "records of victims' exits"
 	case oom.LostUnreadable:
 		return "records of another version"
+	case oom.LostSigkill:
+		return "records of SIGKILLs"
+	case oom.LostLogLines:
+		return "lines of the kernel log"
 	}
 	return "records"
 }

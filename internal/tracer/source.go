@@ -18,8 +18,8 @@ type SourceOptions struct {
 	// the stack out.
 	UserStack func(rec *oom.Record, stack []oom.UserFrame)
 	// Log is the kernel's log from here on, for attach types that do not see the
-	// decision (NeedsLog): its report of the same kill completes a record. Nil is
-	// none. The Source reads it until it is closed.
+	// decision (NeedsLog): its report of the same kill completes a record, and that of an
+	// OOM without a victim is one. Nil is none. The Source reads it until it is closed.
 	Log Log
 	// OnLogEnd is called when the log can be read no longer.
 	OnLogEnd func(error)
@@ -97,7 +97,10 @@ func (s *Source) Next(ctx context.Context) (*oom.Record, error) {
 		return rec, err
 	}
 	for {
-		err := s.t.read(ctx, &s.event)
+		own, err := s.read(ctx)
+		if own != nil {
+			return own, nil
+		}
 		if errors.Is(err, io.EOF) {
 			s.counted = false
 			if rec, err := s.nextLoss(); rec != nil || err != nil {
@@ -114,6 +117,28 @@ func (s *Source) Next(ctx context.Context) (*oom.Record, error) {
 			continue
 		}
 		return s.whole(ctx), nil
+	}
+}
+
+// read waits for the next event, or for a record of the log's own.
+func (s *Source) read(ctx context.Context) (own *oom.Record, err error) {
+	if s.log == nil {
+		return nil, s.t.read(ctx, &s.event)
+	}
+	for {
+		wait, stop := s.log.until(ctx)
+		err := s.t.read(wait, &s.event)
+		woken := wait.Err() != nil && ctx.Err() == nil
+		stop()
+		if !errors.Is(err, io.EOF) {
+			return nil, err
+		}
+		if own := s.log.own(); own != nil {
+			return own, nil
+		}
+		if !woken {
+			return nil, err
+		}
 	}
 }
 

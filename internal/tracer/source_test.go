@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strconv"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -19,12 +21,16 @@ type fakeEvents struct {
 	all    []func(*wire.Event)
 	losses map[int][]loss
 	given  int
+	waits  bool // at the end, for the context
 	last   string
 	order  []string
 }
 
-func (f *fakeEvents) read(_ context.Context, ev *wire.Event) error {
+func (f *fakeEvents) read(ctx context.Context, ev *wire.Event) error {
 	if f.given == len(f.all) {
+		if f.waits {
+			<-ctx.Done()
+		}
 		return io.EOF
 	}
 	*ev = wire.Event{}
@@ -158,6 +164,59 @@ func TestSourceLog(t *testing.T) {
 	if err := s.Close(); err != nil || len(ended) > 0 {
 		t.Errorf("%v, %d ends of the log", err, len(ended))
 	}
+}
+
+// TestSourceAlone: what only the log has is a record of its own, while an event is waited for
+// too; more than are kept wait in the log.
+func TestSourceAlone(t *testing.T) {
+	noVictim := func(id string) *oom.Record {
+		return &oom.Record{ID: id, Kind: oom.KindNoVictim, Hooks: []string{"kmsg"}, Trigger: &oom.Trigger{Comm: "a"}}
+	}
+	synctest.Test(t, func(t *testing.T) {
+		log := &scripted{reports: []*oom.Record{
+			{ID: "lines", Kind: oom.KindLost}, logReport(7, 0), {ID: "cut", Kind: oom.KindOOM},
+		}}
+		var want []string
+		for i := range 3 * completeKeep {
+			log.reports = append(log.reports, noVictim(strconv.Itoa(i)))
+			want = append(want, strconv.Itoa(i))
+		}
+		want = append([]string{"kill", "lines"}, want...)
+		f := &fakeEvents{all: []func(*wire.Event){killEvent("kill")}, waits: true}
+		s := newSource(f, SourceOptions{Log: log})
+		ctx, cancel := context.WithCancel(t.Context())
+		time.AfterFunc(time.Hour, cancel)
+		var got []string
+		for {
+			rec, err := s.Next(ctx)
+			if errors.Is(err, io.EOF) {
+				break
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got = append(got, rec.ID); rec.ID == "kill" && rec.Limit == nil {
+				t.Error("the kill is not completed")
+			}
+			if err := s.Done(); err != nil {
+				t.Error(err)
+			}
+		}
+		if d := cmp.Diff(want, got); d != "" {
+			t.Error(d)
+		}
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+		// Nobody takes these: the source can be closed.
+		log.reports = nil
+		for range 3 * completeKeep {
+			log.reports = append(log.reports, noVictim("x"))
+		}
+		if err := newSource(&fakeEvents{}, SourceOptions{Log: log}).Close(); err != nil {
+			t.Error(err)
+		}
+	})
 }
 
 func TestNeedsLog(t *testing.T) {

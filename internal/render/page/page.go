@@ -231,7 +231,11 @@ func lostNote(rec *oom.Record) string {
 		n = fmt.Sprint(rec.Lost.Value)
 	}
 	what := "records"
-	if rec.LostKind != "" {
+	switch rec.LostKind {
+	case "":
+	case oom.LostLogLines:
+		what = "lines of the kernel log"
+	default:
 		what = "records (" + string(rec.LostKind) + ")"
 	}
 	return n + " " + visible(what) + " were lost."
