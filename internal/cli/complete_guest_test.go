@@ -18,17 +18,14 @@ import (
 func TestGuestCompletion(t *testing.T) {
 	protectInit(t)
 	s := startRun(t, "--attach", "tracepoint")
-	i := slices.IndexFunc(workload.Scenarios(), func(sc workload.Scenario) bool { return sc.Name == "cgroup-anon" })
-	if i < 0 {
-		t.Fatal("no scenario")
-	}
+	t.Run("no victim", func(t *testing.T) { s.aloneInLog(t, scenario(t, "no-victim")) })
 	// A guest that gets no processor may be too slow for the time that a kill
 	// waits: then the record is as the hooks made it, and the next kill tells.
 	const tries = 8
 	for try := range tries {
 		completed := false
 		t.Run(strconv.Itoa(try), func(t *testing.T) { // whose end removes its cgroup
-			rec := s.complete(t, workload.Scenarios()[i])
+			rec := s.complete(t, scenario(t, "cgroup-anon"))
 			if completed = slices.Contains(rec.Hooks, "kmsg"); completed {
 				checkCompleted(t, &rec)
 			} else if len(rec.Candidates) > 0 { // a limit can be told by the victim's own cgroups
@@ -40,6 +37,34 @@ func TestGuestCompletion(t *testing.T) {
 		}
 	}
 	t.Errorf("none of %d kills was completed", tries)
+}
+
+func scenario(t *testing.T, name string) workload.Scenario {
+	t.Helper()
+	i := slices.IndexFunc(workload.Scenarios(), func(sc workload.Scenario) bool { return sc.Name == name })
+	if i < 0 {
+		t.Fatal("no scenario " + name)
+	}
+	return workload.Scenarios()[i]
+}
+
+// aloneInLog: an OOM without a victim is in the log alone.
+func (s *liveRun) aloneInLog(t *testing.T, sc workload.Scenario) {
+	t.Helper()
+	g := openGuest(t)
+	s.pace(t)
+	s.forget()
+	ctx, cancel := context.WithTimeout(t.Context(), scenarioPatience)
+	defer cancel()
+	out, err := sc.Run(ctx, g)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rec := s.wait(t, 1, oom.KindNoVictim, out)[0]
+	if rec.Source != oom.SourceKmsg || rec.Why == nil || rec.Why.Verdict == "" || !slices.Equal(rec.Hooks, []string{"kmsg"}) {
+		b, _ := json.Marshal(rec)
+		t.Errorf("%s", b)
+	}
 }
 
 // complete makes a kill and returns its record.
