@@ -625,7 +625,7 @@ type History struct {
 	NearLimitNS Opt[uint64] `json:"near_limit_ns,omitzero"`
 	LimitHits   Opt[uint64] `json:"limit_hits,omitzero"`
 	// Growers are the processes that charged most, worst first, over the last
-	// GrowersSpanNS.
+	// GrowersSpanNS; where charges were not counted, those that held most.
 	Growers       []Grower    `json:"growers,omitempty"`
 	GrowersSpanNS Opt[uint64] `json:"growers_span_ns,omitzero"`
 }
@@ -655,6 +655,14 @@ type Grower struct {
 	Outside Opt[bool] `json:"outside,omitzero"`
 	// Points are its resident memory, oldest first.
 	Points []HistoryPoint `json:"points,omitempty"`
+}
+
+// Held is its last point.
+func (g *Grower) Held() (bytes Opt[uint64]) {
+	if n := len(g.Points); n > 0 {
+		bytes = Some(g.Points[n-1].Bytes)
+	}
+	return bytes
 }
 
 // MemoryHistory is the machine's memory up to the kill.

@@ -243,7 +243,7 @@ func TestPoorRecords(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			_, page, _ := strings.Cut(render(t, tt.rec), "<main ")
 			page, _, _ = strings.Cut(page, "<pre ")
-			for _, bad := range []string{"NaN", "Inf", "%!", "ZgotmplZ", "-922"} {
+			for _, bad := range []string{"NaN", "Inf", "%!", "ZgotmplZ", "-922", `="%"`} {
 				if strings.Contains(page, bad) {
 					t.Errorf("%q on the page", bad)
 				}
@@ -298,6 +298,26 @@ func TestChanges(t *testing.T) {
 // plain is a page without its tags.
 func plain(page string) string {
 	return html.UnescapeString(regexp.MustCompile(`<[^>]*>`).ReplaceAllString(page, ""))
+}
+
+// TestSampledGrowers: where charges were not counted, the page says what the processes held.
+func TestSampledGrowers(t *testing.T) {
+	r := cgroupKill()
+	for i := range r.History.Growers {
+		r.History.Growers[i].ChargedBytes = oom.Opt[uint64]{}
+	}
+	r.History.Growers[2].Points = []oom.HistoryPoint{{AgoNS: 1e9, Bytes: 500 * kib}}
+	page := render(t, r)
+	for _, want := range []string{"Processes that held most", ">Held</th>", "500 KiB"} {
+		if !strings.Contains(page, want) {
+			t.Errorf("the page lacks %q", want)
+		}
+	}
+	for _, bad := range []string{"harged", `="%"`} {
+		if strings.Contains(page, bad) {
+			t.Errorf("%q on the page", bad)
+		}
+	}
 }
 
 var update = flag.Bool("update", false, "write the golden files")
