@@ -15,6 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/net/html"
 
+	"github.com/oomtrace/oomtrace/internal/explain"
 	"github.com/oomtrace/oomtrace/internal/oom"
 )
 
@@ -322,7 +323,8 @@ func TestSampledGrowers(t *testing.T) {
 
 var update = flag.Bool("update", false, "write the golden files")
 
-// TestExample: the record of README's picture is one that a page of the tests shows.
+// TestExample: the record of README's picture is one that a page of the tests shows, and is
+// explained as the code does.
 func TestExample(t *testing.T) {
 	line, err := encode(cgroupKill())
 	if err != nil {
@@ -340,6 +342,13 @@ func TestExample(t *testing.T) {
 	}
 	if string(got) != string(line)+"\n" {
 		t.Errorf("%s differs; -update writes it", name)
+	}
+	var r oom.Record
+	if err := json.Unmarshal(got, &r); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(explain.Of(&r), r.Why); diff != "" {
+		t.Errorf("explained again (-), and its own (+):\n%s", diff)
 	}
 }
 
