@@ -500,7 +500,8 @@ type Memory struct {
 	// LRUGen says whether the multi-generational LRU is in use
 	// (/sys/kernel/mm/lru_gen/enabled).
 	LRUGen Opt[bool] `json:"lru_gen,omitzero"`
-	// OOMKillAllocatingTask and PanicOnOOM are the sysctls of that name.
+	// OOMKillAllocatingTask and PanicOnOOM are the sysctls of that name, the latter only of
+	// a panic in a log.
 	OOMKillAllocatingTask Opt[bool]   `json:"oom_kill_allocating_task,omitzero"`
 	PanicOnOOM            Opt[uint32] `json:"panic_on_oom,omitzero"`
 	// Stat has the names of /proc/vmstat with the suffix _bytes.
