@@ -69,7 +69,8 @@ const (
 	// CauseSharedMM is the OOM kill of a process with the same memory.
 	CauseSharedMM Cause = "shared_mm"
 	// CauseMemoryManager is a memory manager in user space: systemd-oomd, earlyoom,
-	// nohang, kubelet's eviction and their kind.
+	// nohang and their kind. kubelet evicts through the runtime, so its kills are the
+	// runtime's.
 	CauseMemoryManager Cause = "memory_manager"
 	// CauseKernel is the kernel itself, for a reason that is not memory.
 	CauseKernel Cause = "kernel"
