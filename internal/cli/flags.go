@@ -41,11 +41,16 @@ type outputFlags struct {
 	count  int
 }
 
-func (o *outputFlags) define(f *pflag.FlagSet) {
+// define adds them. Count is what --count does; empty is no such flag.
+func (o *outputFlags) define(f *pflag.FlagSet, count string) {
 	f.StringVarP(&o.output, "output", "o", "", "`format`: text, wide, json or html (default text on a terminal, else json)")
 	f.BoolVar(&o.noWhy, "no-why", false, "leave the explanation out")
-	f.IntVarP(&o.count, "count", "n", 0, "stop after `N` kills")
+	if count != "" {
+		f.IntVarP(&o.count, "count", "n", 0, count)
+	}
 }
+
+const stopAfter = "stop after `N` kills"
 
 func (o *outputFlags) check(env Env) error {
 	switch o.output {
@@ -193,7 +198,7 @@ type traceFlags struct {
 func (t *traceFlags) groups() *help.Groups {
 	g := help.New("oomtrace")
 	g.Add("What to show", func(f *pflag.FlagSet) {
-		t.outputFlags.define(f)
+		t.outputFlags.define(f, stopAfter)
 		f.IntVar(&t.top, "top", tracer.DefaultTop, "record `N` OOM candidates, at most 32")
 	})
 	g.Add("Which kills", func(f *pflag.FlagSet) {
