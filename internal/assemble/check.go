@@ -102,6 +102,14 @@ func runtimes(ctx context.Context, sockets []string) []string {
 	return lines
 }
 
+// Runtimes are the names of the machine's container runtimes that have answered by now.
+func (l *Live) Runtimes() []string {
+	if l.stages.containers == nil {
+		return nil
+	}
+	return l.stages.containers.Runtimes()
+}
+
 // refused are the attempts behind a refusal.
 func refused(err error) []string {
 	var at *tracer.AttachError
