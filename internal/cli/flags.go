@@ -296,11 +296,22 @@ func (t *traceFlags) options() (tracer.Options, error) {
 	return opts, nil
 }
 
-func runHelp(_ context.Context, args []string, env Env) error {
-	if len(args) > 0 {
-		return usage("oomtrace help takes no arguments", "unexpected argument %q", args[0])
+func runHelp(ctx context.Context, args []string, env Env) error {
+	rest, err := parseFlags(help.New("oomtrace help"), args, env, "")
+	switch {
+	case err != nil:
+		return err
+	case len(rest) == 0:
+		return printHelp(env.Stdout)
+	case len(rest) > 1:
+		return usage("oomtrace help takes one verb", "unexpected argument %q", rest[1])
 	}
-	return printHelp(env.Stdout)
+	for _, v := range verbs() {
+		if v.Name == rest[0] && v.Name != "" {
+			return v.run(ctx, []string{"--help"}, env)
+		}
+	}
+	return usage(program().Meant(rest[0]), "unexpected argument %q", rest[0])
 }
 
 func printHelp(w io.Writer) error {
