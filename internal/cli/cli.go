@@ -100,7 +100,8 @@ func verbs() []verb {
 	for _, v := range all[1:] {
 		names = append(names, v.Name)
 	}
-	return append(all, verb{help.Verb{Name: "help", Args: "[VERB]", About: "print this, or the help of a verb", Words: names}, runHelp})
+	ofHelp := help.Verb{Name: "help", Args: "[VERB]", About: "print this, or the help of a verb", Words: names}
+	return append(all, verb{ofHelp, runHelp})
 }
 
 // program is all that there is to help with and to complete.
@@ -200,7 +201,8 @@ func versionOf(env Env) string {
 
 // runCompletion prints the completion for a shell.
 func runCompletion(_ context.Context, args []string, env Env) error {
-	rest, err := parseFlags(help.New("oomtrace completion"), args, env, "oomtrace completion SHELL: completion for bash, zsh or fish")
+	const about = "oomtrace completion SHELL: completion for bash, zsh or fish"
+	rest, err := parseFlags(help.New("oomtrace completion"), args, env, about)
 	if err != nil {
 		return err
 	}

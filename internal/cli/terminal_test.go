@@ -230,8 +230,9 @@ func TestTerminalProgressPipe(t *testing.T) {
 			return
 		}
 		defer func() { _ = pipe.Close() }() // the end of oomtrace comes first
-		for _, err = pipe.Write(log); err == nil && !strings.Contains(terminal.String(), " kills ("); time.Sleep(100 * time.Millisecond) {
+		for _, err = pipe.Write(log); err == nil && !strings.Contains(terminal.String(), " kills ("); {
 			_, err = pipe.Write([]byte("\n"))
+			time.Sleep(100 * time.Millisecond)
 		}
 		if err != nil {
 			t.Error(err)

@@ -42,7 +42,8 @@ func New(terminal io.Writer, size int64) *Bar {
 	} else { // a spinner in ASCII, which turns with the reads and not in a goroutine of its own
 		const slashes = 9
 		size = -1
-		opts = append(opts, progressbar.OptionShowCount(), progressbar.OptionSpinnerType(slashes), progressbar.OptionSetSpinnerChangeInterval(0))
+		opts = append(opts, progressbar.OptionShowCount(), progressbar.OptionSpinnerType(slashes),
+			progressbar.OptionSetSpinnerChangeInterval(0))
 	}
 	b.bar = progressbar.NewOptions64(size, opts...)
 	b.bar.StartWithoutRender() // else what was read before it is shown is read in no time
