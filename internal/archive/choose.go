@@ -50,16 +50,44 @@ func isFile(name string) bool {
 	return err == nil && !info.IsDir()
 }
 
-// Newest are the last n kills, with all that came between them; 0 is all.
+// Newest are the last n kills, with what belongs to them and what else came since the first
+// of them, such as a panic; 0 is all.
 func Newest(records []*oom.Record, n int) []*oom.Record {
-	for i := len(records) - 1; i >= 0 && n > 0; i-- {
-		if records[i].Kind == oom.KindKill {
-			if n--; n == 0 {
-				return records[i:]
-			}
+	first, kills := len(records), 0
+	for first > 0 && kills < n {
+		if first--; isKill(records[first]) {
+			kills++
 		}
 	}
-	return records
+	if n == 0 || kills < n {
+		return records
+	}
+	type process struct {
+		incident string
+		pid      oom.Opt[int32]
+	}
+	incidents, victims := map[string]bool{}, map[process]bool{}
+	return filter(records[first:], func(r *oom.Record) bool {
+		p := process{incident: r.Incident}
+		if r.Victim != nil {
+			p.pid = r.Victim.PID
+		}
+		switch {
+		case isKill(r):
+			incidents[r.Incident], victims[p] = true, true
+		case r.Kind == oom.KindExit:
+			return victims[p]
+		case r.Kind == oom.KindSigkill:
+			return incidents[r.Incident]
+		}
+		return true
+	})
+}
+
+// isKill says whether a record counts as a kill. A SIGKILL that follows from an OOM kill
+// belongs to that.
+func isKill(r *oom.Record) bool {
+	return r.Kind == oom.KindKill || r.Kind == oom.KindSigkill && r.Incident == ""
 }
 
 // Choose picks an event by what a person calls it: "last", a process id, an id or its

@@ -77,7 +77,30 @@ func TestChooseFails(t *testing.T) {
 	}
 }
 
+// TestNewest: SIGKILLs count like the OOM killer's kills, unless they follow from one.
 func TestNewest(t *testing.T) {
+	of := func(r *oom.Record, kind oom.Kind, incident string) *oom.Record {
+		r.Kind, r.Incident = kind, incident
+		return r
+	}
+	all := []*oom.Record{
+		{ID: "panic", Kind: oom.KindPanic}, rec("a", 1, ""), of(rec("g1", 2, ""), oom.KindKill, "ig"), of(rec("g2", 3, ""), oom.KindKill, "ig"),
+		of(rec("a-exit", 1, ""), oom.KindExit, "ia"), of(rec("a-more", 9, ""), oom.KindSigkill, "ia"), of(rec("g1-exit", 2, ""), oom.KindExit, "ig"),
+		of(rec("g-more", 8, ""), oom.KindSigkill, "ig"), of(rec("g2-exit", 3, ""), oom.KindExit, "ig"), of(rec("s1", 5, ""), oom.KindSigkill, ""),
+		{ID: "lost", Kind: oom.KindLost}, of(rec("s2", 6, ""), oom.KindSigkill, ""), {ID: "nov", Kind: oom.KindNoVictim},
+	}
+	for n, want := range map[int]string{
+		0: ids(all), 1: "s2 nov", 2: "s1 lost s2 nov", 3: "g2 g-more g2-exit s1 lost s2 nov",
+		4: "g1 g2 g1-exit g-more g2-exit s1 lost s2 nov", 6: ids(all),
+		5: "a g1 g2 a-exit a-more g1-exit g-more g2-exit s1 lost s2 nov",
+	} {
+		if got := ids(Newest(all, n)); got != want {
+			t.Errorf("%d: got %q, want %q", n, got, want)
+		}
+	}
+}
+
+func TestNewestOfFew(t *testing.T) {
 	for n, want := range map[int]string{
 		0: "abc123 e1 abd999 7000f0 fff000 lost nov123", 1: "fff000 lost nov123", 4: "abc123 e1 abd999 7000f0 fff000 lost nov123",
 		9: "abc123 e1 abd999 7000f0 fff000 lost nov123", 3: "abd999 7000f0 fff000 lost nov123",

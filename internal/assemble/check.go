@@ -8,6 +8,7 @@ import (
 
 	"github.com/oomtrace/oomtrace/internal/container"
 	"github.com/oomtrace/oomtrace/internal/harden"
+	"github.com/oomtrace/oomtrace/internal/history"
 	"github.com/oomtrace/oomtrace/internal/host"
 	"github.com/oomtrace/oomtrace/internal/tracer"
 )
@@ -45,7 +46,10 @@ func Check(ctx context.Context, o CheckOptions) ([]string, error) {
 	for _, n := range append(tr.Warnings(), tr.Notes()...) {
 		lines = append(lines, row("note", n))
 	}
-	return append(lines, runtimes(ctx, o.Sockets)...), nil
+	if _, refused := tr.History(); refused != nil && o.History == string(history.ModeExact) {
+		err = &HistoryError{refused}
+	}
+	return append(lines, runtimes(ctx, o.Sockets)...), err
 }
 
 // checkLog is for a trace by the kernel log, without programs.
@@ -100,6 +104,14 @@ func runtimes(ctx context.Context, sockets []string) []string {
 		lines = append(lines, row("container runtime", s.Socket+": "+state))
 	}
 	return lines
+}
+
+// Runtimes are the names of the machine's container runtimes that have answered by now.
+func (l *Live) Runtimes() []string {
+	if l.stages.containers == nil {
+		return nil
+	}
+	return l.stages.containers.Runtimes()
 }
 
 // refused are the attempts behind a refusal.

@@ -57,7 +57,11 @@ func Read(ctx context.Context, o ReadOptions) (ReadSummary, error) {
 	if s.containers != nil {
 		s.containers.Ready(ctx)
 	}
-	files := &logFiles{o: &o, notify: s.o.Notify, progress: progress.New(o.Progress, o.size())}
+	files := &logFiles{o: &o, progress: progress.New(o.Progress, o.size())}
+	files.notify = func(text string) {
+		files.progress.Clear()
+		s.o.Notify(text)
+	}
 	defer files.progress.Finish()
 	o.To = files.progress.Output(o.To)
 	sink, end := o.sink(o.NoWhy)
@@ -73,15 +77,19 @@ func Read(ctx context.Context, o ReadOptions) (ReadSummary, error) {
 	return ReadSummary{Counts: line.Counts(), Stats: files.total, Failed: files.failed}, err
 }
 
-// size is how much there is to read in regular files.
+// size is how much there is to read; 0 where that is not known, as of a pipe.
 func (o *ReadOptions) size() (bytes int64) {
 	for _, name := range o.Files {
 		info, err := os.Stat(name)
 		if f, ok := o.Stdin.(*os.File); ok && name == "-" {
 			info, err = f.Stat()
 		}
-		if err == nil && info.Mode().IsRegular() {
+		switch {
+		case err != nil: // it is not read either
+		case info.Mode().IsRegular():
 			bytes += info.Size()
+		case info.Mode()&os.ModeCharDevice == 0:
+			return 0
 		}
 	}
 	return bytes
@@ -182,7 +190,10 @@ func (l *logFiles) openFile(ctx context.Context) (logFile, error) {
 	}
 	if l.o.OnUnplaced != nil {
 		name := l.name
-		opts.OnUnplaced = func(line int, text string) { l.o.OnUnplaced(name, line, text) }
+		opts.OnUnplaced = func(line int, text string) {
+			l.progress.Clear()
+			l.o.OnUnplaced(name, line, text)
+		}
 	}
 	in := l.o.Inputs[l.name]
 	opts.Other = l.own(in.Own, opts.OnUnplaced)
@@ -211,26 +222,26 @@ func (l *logFiles) openFile(ctx context.Context) (logFile, error) {
 	return openText(l.counted(f), f, opts)
 }
 
-// counted is a regular file whose bytes are counted, or else the input as it is: of one
-// that is waited for, the source has to know.
+// counted is an input whose bytes are counted, but for a terminal and the like.
 func (l *logFiles) counted(from io.Reader) io.Reader {
 	f, ok := from.(*os.File)
 	if l.progress == nil || !ok {
 		return from
 	}
-	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
+	if info, err := f.Stat(); err != nil || info.Mode()&os.ModeCharDevice != 0 {
 		return from
 	}
 	return &counter{f, l}
 }
 
+// counter can be waited for as the file itself.
 type counter struct {
-	from io.Reader
-	l    *logFiles
+	*os.File
+	l *logFiles
 }
 
 func (c *counter) Read(p []byte) (int, error) {
-	n, err := c.from.Read(p)
+	n, err := c.File.Read(p)
 	c.l.progress.Read(n, c.l.kills)
 	return n, err
 }

@@ -42,7 +42,7 @@ func Which(args []string) (which string, files []string) { return archive.Which(
 // Found says whether there is a kill, or what else is more than a record about others.
 func (r *Recalled) Found() bool { return slices.ContainsFunc(r.Records, archive.IsEvent) }
 
-// Newest are the last n kills, with all that came between them; 0 is all.
+// Newest are the last n kills and what belongs to them; 0 is all.
 func (r *Recalled) Newest(n int) []*oom.Record { return archive.Newest(r.Records, n) }
 
 // Choose picks one kill. The error is a *SeveralError where several match.

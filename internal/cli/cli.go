@@ -86,7 +86,7 @@ type verb struct {
 
 func verbs() []verb {
 	read, list, show := new(readFlags).groups(), new(recallFlags).groups("list"), new(recallFlags).groups("show")
-	return []verb{
+	all := []verb{
 		{help.Verb{Args: "[flags]", About: "trace live until interrupted", Flags: new(traceFlags).groups()}, runTrace},
 		{help.Verb{Name: "read", Args: "[flags] [FILE...]", About: "the kills in kernel logs; - is stdin", Flags: read, Files: true}, runRead},
 		{help.Verb{Name: "list", Args: "[flags] [FILE...]", About: "the kills that this machine remembers", Flags: list, Files: true}, runList},
@@ -95,8 +95,13 @@ func verbs() []verb {
 		{help.Verb{Name: "unpin", Args: "[DIR]", About: "remove what --pin left in the kernel", Flags: unpinGroups(new(string)), Files: true}, runUnpin},
 		{help.Verb{Name: "completion", Args: "SHELL", About: "completion for bash, zsh or fish", Words: help.Shells()}, runCompletion},
 		{help.Verb{Name: "version", About: "print the version"}, runVersion},
-		{help.Verb{Name: "help", About: "print this"}, runHelp},
 	}
+	var names []string
+	for _, v := range all[1:] {
+		names = append(names, v.Name)
+	}
+	ofHelp := help.Verb{Name: "help", Args: "[VERB]", About: "print this, or the help of a verb", Words: names}
+	return append(all, verb{ofHelp, runHelp})
 }
 
 // program is all that there is to help with and to complete.
@@ -172,10 +177,14 @@ func say(env Env, format string, args ...any) {
 }
 
 func runVersion(_ context.Context, args []string, env Env) error {
-	if len(args) > 0 {
-		return usage("oomtrace version takes no arguments", "unexpected argument %q", args[0])
+	rest, err := parseFlags(help.New("oomtrace version"), args, env, "oomtrace version: print the version")
+	if err != nil {
+		return err
 	}
-	_, err := fmt.Fprintf(env.Stdout, "oomtrace %s\n", versionOf(env))
+	if len(rest) > 0 {
+		return usage("oomtrace version takes no arguments", "unexpected argument %q", rest[0])
+	}
+	_, err = fmt.Fprintf(env.Stdout, "oomtrace %s\n", versionOf(env))
 	return err
 }
 
@@ -192,14 +201,19 @@ func versionOf(env Env) string {
 
 // runCompletion prints the completion for a shell.
 func runCompletion(_ context.Context, args []string, env Env) error {
+	const about = "oomtrace completion SHELL: completion for bash, zsh or fish"
+	rest, err := parseFlags(help.New("oomtrace completion"), args, env, about)
+	if err != nil {
+		return err
+	}
 	shells := strings.Join(help.Shells(), ", ")
-	if len(args) != 1 {
+	if len(rest) != 1 {
 		return usage("oomtrace completion takes one of "+shells, "which shell?")
 	}
-	script, ok := program().Completion(args[0])
+	script, ok := program().Completion(rest[0])
 	if !ok {
-		return usage("use one of "+shells, "unknown shell %q", args[0])
+		return usage("use one of "+shells, "unknown shell %q", rest[0])
 	}
-	_, err := fmt.Fprint(env.Stdout, script)
+	_, err = fmt.Fprint(env.Stdout, script)
 	return err
 }

@@ -41,11 +41,16 @@ type outputFlags struct {
 	count  int
 }
 
-func (o *outputFlags) define(f *pflag.FlagSet) {
+// define adds them. Count is what --count does; empty is no such flag.
+func (o *outputFlags) define(f *pflag.FlagSet, count string) {
 	f.StringVarP(&o.output, "output", "o", "", "`format`: text, wide, json or html (default text on a terminal, else json)")
 	f.BoolVar(&o.noWhy, "no-why", false, "leave the explanation out")
-	f.IntVarP(&o.count, "count", "n", 0, "stop after `N` kills")
+	if count != "" {
+		f.IntVarP(&o.count, "count", "n", 0, count)
+	}
 }
+
+const stopAfter = "stop after `N` kills"
 
 func (o *outputFlags) check(env Env) error {
 	switch o.output {
@@ -193,7 +198,7 @@ type traceFlags struct {
 func (t *traceFlags) groups() *help.Groups {
 	g := help.New("oomtrace")
 	g.Add("What to show", func(f *pflag.FlagSet) {
-		t.outputFlags.define(f)
+		t.outputFlags.define(f, stopAfter)
 		f.IntVar(&t.top, "top", tracer.DefaultTop, "record `N` OOM candidates, at most 32")
 	})
 	g.Add("Which kills", func(f *pflag.FlagSet) {
@@ -294,11 +299,22 @@ func (t *traceFlags) options() (tracer.Options, error) {
 	return opts, nil
 }
 
-func runHelp(_ context.Context, args []string, env Env) error {
-	if len(args) > 0 {
-		return usage("oomtrace help takes no arguments", "unexpected argument %q", args[0])
+func runHelp(ctx context.Context, args []string, env Env) error {
+	rest, err := parseFlags(help.New("oomtrace help"), args, env, "")
+	switch {
+	case err != nil:
+		return err
+	case len(rest) == 0:
+		return printHelp(env.Stdout)
+	case len(rest) > 1:
+		return usage("oomtrace help takes one verb", "unexpected argument %q", rest[1])
 	}
-	return printHelp(env.Stdout)
+	for _, v := range verbs() {
+		if v.Name == rest[0] && v.Name != "" {
+			return v.run(ctx, []string{"--help"}, env)
+		}
+	}
+	return usage(program().Meant(rest[0]), "unexpected argument %q", rest[0])
 }
 
 func printHelp(w io.Writer) error {

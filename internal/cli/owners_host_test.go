@@ -8,11 +8,13 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/oomtrace/oomtrace/internal/container/crifake"
 	"github.com/oomtrace/oomtrace/internal/oom"
+	"github.com/oomtrace/oomtrace/internal/vmtest/workload"
 )
 
 // TestHostOwners holds that each source asks for a container by its cgroup:
@@ -77,4 +79,29 @@ func TestHostOwners(t *testing.T) {
 			p.interrupt()
 		})
 	}
+}
+
+// TestHostGreeting holds that the first line names the runtimes that know the containers
+// which are there.
+func TestHostGreeting(t *testing.T) {
+	r := &crifake.Runtime{ID: fmt.Sprintf("%056x%08x", os.Getpid(), 9), UID: "0f6a1c2e-5b1d-4a77-9a0b-3c5d7e9f1a2b"}
+	l, err := net.Listen("unix", filepath.Join(t.TempDir(), "s"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(r.Serve(l))
+	h, err := workload.FindHierarchy()
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := h.Make(nil, "cri-containerd-"+r.ID+".scope", workload.Limits{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = c.Remove() })
+	p := newTracee(t, "--runtime-socket", l.Addr().String()).startReady()
+	if got := p.stderr.String(); !strings.Contains(got, "; containerd") {
+		t.Errorf("%s", got)
+	}
+	p.interrupt()
 }

@@ -25,7 +25,7 @@ type readFlags struct {
 func (r *readFlags) groups() *help.Groups {
 	g := help.New("oomtrace read")
 	g.Add("What to show", func(f *pflag.FlagSet) {
-		r.outputFlags.define(f)
+		r.outputFlags.define(f, stopAfter)
 		f.BoolVarP(&r.verbose, "verbose", "v", false, "show lines that look like part of a report and were not understood")
 	})
 	r.addPast(g)

@@ -20,13 +20,13 @@ type recallFlags struct {
 }
 
 func (r *recallFlags) groups(verb string) *help.Groups {
-	formats := "`format`: list (default), text, wide, json or html"
+	formats, count := "`format`: list (default), text, wide, json or html", "the newest `N` kills"
 	if verb == "show" {
-		formats = "`format`: wide (default), text, json or html"
+		formats, count = "`format`: wide (default), text, json or html", ""
 	}
 	g := help.New("oomtrace " + verb)
 	g.Add("What to show", func(f *pflag.FlagSet) {
-		r.outputFlags.define(f)
+		r.outputFlags.define(f, count)
 		o := f.Lookup("output")
 		o.Usage = formats
 		f.BoolVar(&r.json, "json", false, "the same as -o json")

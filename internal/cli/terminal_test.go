@@ -10,6 +10,7 @@ import (
 	"regexp"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 	"unicode/utf8"
@@ -208,5 +209,43 @@ func TestTerminalProgress(t *testing.T) {
 	_, last, _ := strings.Cut(out, "oomtrace: 11 kills in ")
 	if strings.Contains(last, "[#") {
 		t.Errorf("a bar is left: %q", last)
+	}
+}
+
+// TestTerminalProgressPipe: of a pipe it is said how much was read, and Ctrl-C still ends the
+// wait for more.
+func TestTerminalProgressPipe(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "pipe")
+	if err := syscall.Mkfifo(name, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	log, err := os.ReadFile(kernelLog)
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := onTerminal(t, 80, []string{utf8Locale}, func(terminal *screen) {
+		pipe, err := os.OpenFile(name, os.O_WRONLY, 0)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer func() { _ = pipe.Close() }() // the end of oomtrace comes first
+		for _, err = pipe.Write(log); err == nil && !strings.Contains(terminal.String(), " kills ("); {
+			_, err = pipe.Write([]byte("\n"))
+			time.Sleep(100 * time.Millisecond)
+		}
+		if err != nil {
+			t.Error(err)
+		}
+		if _, err := terminal.Write([]byte{3}); err != nil { // Ctrl-C
+			t.Error(err)
+		}
+		<-terminal.done
+	}, "read", name)
+	if !strings.Contains(out, "B/s)") || !strings.Contains(out, "oomtrace: 11 kills in ") {
+		t.Errorf("%.2000q", out)
+	}
+	if strings.Contains(out, " 0% ") || strings.Contains(out, "NaN") {
+		t.Errorf("a part of an unknown whole: %.2000q", out)
 	}
 }

@@ -163,6 +163,9 @@ func (s *session) greet() {
 	if s.live.Completes() {
 		what += " + kernel log"
 	}
+	if names := s.live.Runtimes(); len(names) > 0 {
+		what += "; " + strings.Join(names, ", ")
+	}
 	say(s.env, "tracing OOM kills on %s (%s, %s). Ctrl-C to stop.", s.live.Node(), s.tr.Kernel(), what)
 	if has := s.tr.RingBytes(); has != s.ringBytes && s.ringBytes != tracer.DefaultRingBytes {
 		say(s.env, "--ring-bytes ignored: the pinned ring buffer is %d bytes (run \"oomtrace unpin\" to resize it)", has)

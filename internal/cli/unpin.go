@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"errors"
+	"io/fs"
 
 	"github.com/spf13/pflag"
 
@@ -33,7 +34,10 @@ func runUnpin(_ context.Context, args []string, env Env) error {
 	}
 	if err := tracer.Unpin(dir); err != nil {
 		hint := "stop the oomtrace that uses it; the directory is that of its --pin"
-		if errors.As(err, new(*tracer.ForeignPinError)) {
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+			hint = "give the directory of the --pin that is to end"
+		case errors.As(err, new(*tracer.ForeignPinError)):
 			hint = "nothing that is not oomtrace's is removed; is this the directory of its --pin, and are you the user who runs it?"
 		}
 		return &failure{err: err, code: exitError, hint: hint}

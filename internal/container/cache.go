@@ -583,6 +583,23 @@ func (c *Cache) Pod(path, uid string) (PodInfo, bool) {
 	return *i.Pod, true
 }
 
+// Runtimes are the names of those of the machine's own sources that have answered, without
+// versions.
+func (c *Cache) Runtimes() []string {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	var out []string
+	for _, s := range c.sources {
+		at := s.status()
+		name, _, _ := strings.Cut(at.Name, " ")
+		if at.OK && s.system() && !slices.Contains(out, name) {
+			out = append(out, name)
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
 // Sources reports which sources there are, and how each answered last.
 func (c *Cache) Sources() []Source {
 	c.mu.RLock()

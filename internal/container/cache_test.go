@@ -6,6 +6,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -21,6 +22,18 @@ const containerd = "/run/containerd/containerd.sock"
 func cmpInfo(want, got Info) string {
 	got.parent, got.whole, want.parent, want.whole = "", false, "", false
 	return cmp.Diff(want, got, cmp.AllowUnexported(Info{}))
+}
+
+// TestRuntimes: of the machine itself, each once, whatever kubelet's sources are called.
+func TestRuntimes(t *testing.T) {
+	c := &Cache{sources: []*source{
+		{kind: kindState, ok: true}, {kind: kindLogs, ok: true}, {kind: kindPods, ok: true, name: "kubelet Pods API"},
+		{kind: kindCRI, ok: true, name: "containerd v2.1.0"}, {kind: kindDocker, name: "docker 26.1.5"},
+		{kind: kindPodman, ok: true, name: "evil", domain: domain{user: oom.Some(uint32(1000))}},
+	}}
+	if got := c.Runtimes(); !slices.Equal(got, []string{"containerd", "kubelet"}) {
+		t.Errorf("%q", got)
+	}
 }
 
 // TestStart holds that what is there at the start is known once the cache is ready.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -60,9 +61,15 @@ type input struct {
 	said  bool // that nothing came, since the last input
 }
 
+// file is what can be waited for: a file, or what counts what is read of one.
+type file interface {
+	syscall.Conn
+	Stat() (os.FileInfo, error)
+}
+
 func newInput(from io.Reader) (*input, error) {
 	in := &input{ctx: context.Background(), from: from, after: quietAfter, wake: [2]int{-1, -1}}
-	f, ok := from.(*os.File)
+	f, ok := from.(file)
 	if !ok {
 		return in, nil
 	}

@@ -69,7 +69,8 @@ const (
 	// CauseSharedMM is the OOM kill of a process with the same memory.
 	CauseSharedMM Cause = "shared_mm"
 	// CauseMemoryManager is a memory manager in user space: systemd-oomd, earlyoom,
-	// nohang, kubelet's eviction and their kind.
+	// nohang and their kind. kubelet evicts through the runtime, so its kills are the
+	// runtime's.
 	CauseMemoryManager Cause = "memory_manager"
 	// CauseKernel is the kernel itself, for a reason that is not memory.
 	CauseKernel Cause = "kernel"
@@ -503,7 +504,8 @@ type Memory struct {
 	// LRUGen says whether the multi-generational LRU is in use
 	// (/sys/kernel/mm/lru_gen/enabled).
 	LRUGen Opt[bool] `json:"lru_gen,omitzero"`
-	// OOMKillAllocatingTask and PanicOnOOM are the sysctls of that name.
+	// OOMKillAllocatingTask and PanicOnOOM are the sysctls of that name, the latter only of
+	// a panic in a log.
 	OOMKillAllocatingTask Opt[bool]   `json:"oom_kill_allocating_task,omitzero"`
 	PanicOnOOM            Opt[uint32] `json:"panic_on_oom,omitzero"`
 	// Stat has the names of /proc/vmstat with the suffix _bytes.
@@ -628,7 +630,7 @@ type History struct {
 	NearLimitNS Opt[uint64] `json:"near_limit_ns,omitzero"`
 	LimitHits   Opt[uint64] `json:"limit_hits,omitzero"`
 	// Growers are the processes that charged most, worst first, over the last
-	// GrowersSpanNS.
+	// GrowersSpanNS; where charges were not counted, those that held most.
 	Growers       []Grower    `json:"growers,omitempty"`
 	GrowersSpanNS Opt[uint64] `json:"growers_span_ns,omitzero"`
 }
@@ -658,6 +660,14 @@ type Grower struct {
 	Outside Opt[bool] `json:"outside,omitzero"`
 	// Points are its resident memory, oldest first.
 	Points []HistoryPoint `json:"points,omitempty"`
+}
+
+// Held is its last point.
+func (g *Grower) Held() (bytes Opt[uint64]) {
+	if n := len(g.Points); n > 0 {
+		bytes = Some(g.Points[n-1].Bytes)
+	}
+	return bytes
 }
 
 // MemoryHistory is the machine's memory up to the kill.

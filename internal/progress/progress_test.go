@@ -18,6 +18,8 @@ func TestBar(t *testing.T) {
 	}
 	b.started = time.Now().Add(-2 * after)
 	b.Read(400, 1)
+	time.Sleep(throttle + time.Millisecond)
+	b.Read(100, 1)
 	if got := terminal.String(); !strings.Contains(got, "oomtrace: 1 kill ") {
 		t.Errorf("shown: %q", got)
 	}
@@ -31,17 +33,41 @@ func TestBar(t *testing.T) {
 	b.Finish()
 }
 
-// TestNoBar: there is none without a terminal or a size, and that is no special case.
-func TestNoBar(t *testing.T) {
-	for name, b := range map[string]*Bar{"no terminal": New(nil, 1000), "no size": New(&bytes.Buffer{}, 0)} {
-		if b != nil {
-			t.Errorf("%s: there is a bar", name)
-		}
-		var out bytes.Buffer
-		b.Read(1, 1)
-		if b.Output(&out) != &out {
-			t.Errorf("%s: the output is another", name)
-		}
-		b.Finish()
+// TestUnknownSize: of a pipe it is shown what was read, not how much of what.
+func TestUnknownSize(t *testing.T) {
+	var terminal bytes.Buffer
+	b := New(&terminal, 0)
+	b.started = time.Now().Add(-2 * after)
+	for range 3 {
+		b.Read(1<<20, 2)
+		time.Sleep(throttle + time.Millisecond)
 	}
+	got := terminal.String()
+	if !strings.Contains(got, "oomtrace: 2 kills (3.0 MiB, ") || !strings.Contains(got, "B/s)") {
+		t.Errorf("shown: %q", got)
+	}
+	for _, wrong := range []string{"%", "NaN", "Inf", "[", "\n"} {
+		if strings.Contains(got, wrong) {
+			t.Errorf("%q in %q", wrong, got)
+		}
+	}
+	terminal.Reset()
+	b.Finish()
+	if got := terminal.String(); !strings.HasSuffix(got, "\r") || strings.Contains(strings.TrimSpace(got), "oomtrace") {
+		t.Errorf("left at the end: %q", got)
+	}
+}
+
+// TestNoBar: there is none without a terminal, and that is no special case.
+func TestNoBar(t *testing.T) {
+	b := New(nil, 1000)
+	if b != nil {
+		t.Error("there is a bar")
+	}
+	var out bytes.Buffer
+	b.Read(1, 1)
+	if b.Output(&out) != &out {
+		t.Error("the output is another")
+	}
+	b.Finish()
 }

@@ -14,7 +14,7 @@ import (
 const sparkCells = 16
 
 // grew draws how the memory came to be used up, and names the processes that charged
-// the most.
+// the most, or held the most where charges were not counted.
 func (t *Text) grew(r *oom.Record) {
 	points, growers := machinePoints(r), []oom.Grower(nil)
 	if r.History != nil {
@@ -34,7 +34,12 @@ func (t *Text) grew(r *oom.Record) {
 		if g.Exited.Value {
 			text += " (exited)"
 		}
-		text += " charged " + shortOpt(g.ChargedBytes)
+		switch held := g.Held(); {
+		case g.ChargedBytes.Known:
+			text += " charged " + short(g.ChargedBytes.Value)
+		case held.Known:
+			text += " held " + short(held.Value)
+		}
 		sep = "; "
 	}
 	t.below("grew", text, dim)

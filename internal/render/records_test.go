@@ -36,6 +36,7 @@ func records() []example {
 		{"an OOM without its end", unfinished()},
 		{"a panic", panicked()},
 		{"a burst", grown()},
+		{"a burst, sampled", sampledGrowth()},
 		{"who holds the machine", held()},
 		{"changed before the kill", changed()},
 		{"SIGKILL by a manager", sigkill(oom.CauseMemoryManager, "")},
@@ -164,6 +165,17 @@ func grown() *oom.Record {
 	}
 	r.Why = &oom.Why{Verdict: "limit_file", Summary: "the container's limit of 256 MiB is used up, 82 % of it page cache (could also be cache that reclaim was too slow to drop)",
 		Unsure: oom.Some(true), Check: "file_mapped, active_file, unevictable and workingset_refault_file in memory.stat of the cgroup"}
+	return r
+}
+
+// sampledGrowth has no charges, and of one process not even what it held.
+func sampledGrowth() *oom.Record {
+	r := grown()
+	r.History.Source = oom.HistorySampled
+	for i := range r.History.Growers {
+		r.History.Growers[i].ChargedBytes = oom.Opt[uint64]{}
+	}
+	r.History.Growers[1].Points = []oom.HistoryPoint{{AgoNS: 9e9, Bytes: 90 * mib}, {AgoNS: 1e9, Bytes: 250 * mib}}
 	return r
 }
 

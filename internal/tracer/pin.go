@@ -23,7 +23,7 @@ import (
 )
 
 // ErrPin: the directory for --pin cannot be used.
-var ErrPin = errors.New("cannot pin")
+var ErrPin = errors.New("cannot use the pin directory")
 
 // Names below the pin directory: DIR/l<layout>-<hash of the object>/, in it the
 // maps that a reader needs, the links as link-<n>-<kind>-<hook>, programs that

@@ -210,7 +210,7 @@ type bar struct {
 
 func barAt(class, title string, from, to, whole uint64) bar {
 	if whole == 0 {
-		return bar{Class: class}
+		return bar{class, title, "0", "0"}
 	}
 	x := 100 * float64(from) / float64(whole)
 	w := 100 * float64(to-min(from, to)) / float64(whole)

@@ -15,6 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/net/html"
 
+	"github.com/oomtrace/oomtrace/internal/explain"
 	"github.com/oomtrace/oomtrace/internal/oom"
 )
 
@@ -243,7 +244,7 @@ func TestPoorRecords(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			_, page, _ := strings.Cut(render(t, tt.rec), "<main ")
 			page, _, _ = strings.Cut(page, "<pre ")
-			for _, bad := range []string{"NaN", "Inf", "%!", "ZgotmplZ", "-922"} {
+			for _, bad := range []string{"NaN", "Inf", "%!", "ZgotmplZ", "-922", `="%"`} {
 				if strings.Contains(page, bad) {
 					t.Errorf("%q on the page", bad)
 				}
@@ -300,9 +301,30 @@ func plain(page string) string {
 	return html.UnescapeString(regexp.MustCompile(`<[^>]*>`).ReplaceAllString(page, ""))
 }
 
+// TestSampledGrowers: where charges were not counted, the page says what the processes held.
+func TestSampledGrowers(t *testing.T) {
+	r := cgroupKill()
+	for i := range r.History.Growers {
+		r.History.Growers[i].ChargedBytes = oom.Opt[uint64]{}
+	}
+	r.History.Growers[2].Points = []oom.HistoryPoint{{AgoNS: 1e9, Bytes: 500 * kib}}
+	page := render(t, r)
+	for _, want := range []string{"Processes that held most", ">Held</th>", "500 KiB"} {
+		if !strings.Contains(page, want) {
+			t.Errorf("the page lacks %q", want)
+		}
+	}
+	for _, bad := range []string{"harged", `="%"`} {
+		if strings.Contains(page, bad) {
+			t.Errorf("%q on the page", bad)
+		}
+	}
+}
+
 var update = flag.Bool("update", false, "write the golden files")
 
-// TestExample: the record of README's picture is one that a page of the tests shows.
+// TestExample: the record of README's picture is one that a page of the tests shows, and is
+// explained as the code does.
 func TestExample(t *testing.T) {
 	line, err := encode(cgroupKill())
 	if err != nil {
@@ -320,6 +342,13 @@ func TestExample(t *testing.T) {
 	}
 	if string(got) != string(line)+"\n" {
 		t.Errorf("%s differs; -update writes it", name)
+	}
+	var r oom.Record
+	if err := json.Unmarshal(got, &r); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(explain.Of(&r), r.Why); diff != "" {
+		t.Errorf("explained again (-), and its own (+):\n%s", diff)
 	}
 }
 

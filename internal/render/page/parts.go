@@ -19,12 +19,13 @@ type growth struct {
 	Charts  []*chart
 	Facts   []fact
 	Growers []grower
+	Charged bool // by the growers, else held
 }
 
-// grower is a process that charged memory.
+// grower is a process that charged memory, or held it.
 type grower struct {
 	Name, Cmdline string
-	Charged       template.HTML
+	Bytes         template.HTML
 	Bar           bar
 	Exited        bool
 }
@@ -70,13 +71,22 @@ func (g *growth) cgroup(rec *oom.Record, h *oom.History) {
 		g.Charts = append(g.Charts, c)
 	}
 	g.cgroupFacts(h)
-	var most uint64
-	for _, p := range h.Growers {
-		most = max(most, p.ChargedBytes.Value)
+	g.Charged = slices.ContainsFunc(h.Growers, func(p oom.Grower) bool { return p.ChargedBytes.Known })
+	taken := func(p *oom.Grower) oom.Opt[uint64] {
+		if g.Charged {
+			return p.ChargedBytes
+		}
+		return p.Held()
 	}
-	for _, p := range h.Growers {
+	var most uint64
+	for i := range h.Growers {
+		most = max(most, taken(&h.Growers[i]).Value)
+	}
+	for i := range h.Growers {
+		p := &h.Growers[i]
+		n := taken(p)
 		g.Growers = append(g.Growers, grower{
-			visible(process(p.Comm, p.PID)), visible(p.Cmdline), sizeOpt(p.ChargedBytes), barAt("c0", "", 0, p.ChargedBytes.Value, most), p.Exited.Value,
+			visible(process(p.Comm, p.PID)), visible(p.Cmdline), sizeOpt(n), barAt("c0", "", 0, n.Value, most), p.Exited.Value,
 		})
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/oomtrace/oomtrace/internal/explain"
 	"github.com/oomtrace/oomtrace/internal/oom"
 )
 
@@ -22,7 +23,8 @@ const podCgroup = "/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-p
 // cgroupKill is a kill at a container's limit with all that a live trace can know.
 func cgroupKill() *oom.Record {
 	r := base("9f2c6f0d41ab77e0", time.Date(2026, 3, 14, 12, 42, 32, 123456789, time.UTC))
-	cgroup := podCgroup + "/cri-containerd-3f0c4c21aa.scope"
+	id := strings.Repeat("3f0c4c21", 8)
+	cgroup := podCgroup + "/cri-containerd-" + id + ".scope"
 	r.Scope = oom.ScopeCgroup
 	r.Victim = &oom.Victim{
 		PID: oom.Some(int32(23143)), TID: oom.Some(int32(23160)), PPID: oom.Some(int32(23101)), UID: oom.Some(uint32(1000)), Comm: "java",
@@ -32,7 +34,7 @@ func cgroupKill() *oom.Record {
 		SwapBytes: some(0), PgtablesBytes: some(1163264), OOMScoreAdj: oom.Some(int32(969)), BadnessPages: oom.Some(int64(1030512)), Cgroup: cgroup,
 		Owner: oom.Owner{
 			Container: &oom.Container{
-				ID: strings.Repeat("3f0c4c21", 8), Name: "app", Image: "registry.example/shop/cart:1.42.0", Runtime: "containerd",
+				ID: id, Name: "app", Image: "registry.example/shop/cart:1.42.0", Runtime: "containerd",
 				MemoryRequestBytes: some(128 * mib), MemoryLimitBytes: some(256 * mib), RestartCount: some(3),
 			},
 			Pod: &oom.Pod{Namespace: "shop", Name: "cart-7c9f6d5b8-x2x7k", UID: "0f6a1c2e-5b1d-4a77-9a0b-3c5d7e9f1a2b", Container: "app", QoS: "burstable", SwapBehavior: "NoSwap"},
@@ -63,17 +65,9 @@ func cgroupKill() *oom.Record {
 	r.Candidates, r.CandidatesTotal, r.CandidatesBytes = javaCandidates(cgroup), some(3), some(273678336)
 	r.Memory = machine()
 	r.Memory.Zones[1].FreeBytes = some(900 * mib)
-	r.Why = &oom.Why{
-		Verdict: "limit_anon",
-		Summary: "the container's limit of 256 MiB is used up, 94 % of it anonymous memory of this process; its cgroup may not swap (memory.swap.max=0)",
-		Reasons: []oom.Reason{
-			{Code: "limit_anon", Text: "anonymous memory: 241 MiB of 256 MiB (94 %), this process holds 250 MiB"},
-			{Code: "swap_forbidden", Text: "memory.swap.max is 0 while 2.9 GiB of swap are 99 % free"},
-			{Code: "kubelet_no_swap", Text: "kubelet runs with NoSwap: pods may not swap"},
-		},
-	}
 	r.Exit = &oom.Exit{AfterNS: some(38_412_001), Reaped: oom.Some(true)}
 	r.Sampled = []string{"memory.swap_devices", "memory.history"}
+	explain.Explain(r)
 	return r
 }
 

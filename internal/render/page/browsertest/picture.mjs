@@ -8,7 +8,7 @@ const browser = await chromium.launch({
   executablePath: process.env.CHROMIUM || "/usr/bin/chromium",
   args: ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"],
 });
-const tab = await browser.newPage({ viewport: { width: 1000, height: 1280 }, colorScheme: "light", deviceScaleFactor: 1.2 });
+const tab = await browser.newPage({ viewport: { width: 1000, height: 1530 }, colorScheme: "light", deviceScaleFactor: 1.2 });
 await tab.goto(pathToFileURL(page).href);
 await tab.screenshot({ path: png });
 await browser.close();
