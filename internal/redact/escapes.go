@@ -11,13 +11,20 @@ func (r *Redactor) escapes(s string) (string, bool) {
 	done := 0
 	for i := 0; i < len(s); i++ {
 		end := wordEnd(s, i)
+		if strings.IndexByte(s[i:end], '%') < 0 {
+			i = end
+			continue
+		}
 		if word, changed := r.decoded(s[i:end], end == len(s)); changed {
 			out = append(append(out, s[done:i]...), word...)
 			done = end
 		}
 		i = end
 	}
-	return string(append(out, s[done:]...)), out != nil
+	if out == nil {
+		return s, false
+	}
+	return string(append(out, s[done:]...)), true
 }
 
 // decoded hides what is a secret of a word in any view of it: decoded once, twice and so on, as an
