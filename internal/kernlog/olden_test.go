@@ -381,11 +381,8 @@ func TestZonesPresent(t *testing.T) {
 		"none before 2.6.15":        {[]string{oldest, free, dma, normal}, 0, 150000},
 		"nor all zones":             {[]string{oldest, free, dma}, 0, 0},
 	} {
-		var log strings.Builder
-		for line := range strings.SplitSeq(strings.Join(append(c.lines, killedLine), "\n"), "\n") {
-			log.WriteString("[  100.000000] " + line + "\n")
-		}
-		all := readText(t, log.String(), testOptions())
+		lines := strings.Split(strings.Join(append(c.lines, killedLine), "\n"), "\n")
+		all := readText(t, stamped(lines...), testOptions())
 		if len(all) != 1 {
 			t.Fatalf("%s: %d records", name, len(all))
 		}

@@ -67,7 +67,7 @@ func (d *Detector) Detect(begin []byte) (is, more bool) {
 		u := unwrap(bytes.TrimSpace(line))
 		switch {
 		case isRecord(u.text, !whole || u.partial):
-			return d.passed == 0 || !holdsKernels(begin[d.passed:]), false
+			return !holdsKernels(begin[d.passed:]), false
 		case !whole:
 			return false, d.passed > 0 || bytes.Contains(line, []byte("{"))
 		case u.isOwnMessage():

@@ -40,16 +40,21 @@ func (u *unwrapped) isMessage() bool {
 // its first word, what systemd says of the unit, the journal's marks, or nothing.
 func (u *unwrapped) isOwnMessage() bool {
 	text := bytes.TrimSpace(u.text)
-	for _, begin := range []string{"oomtrace: ", "hint: ", "-- "} {
-		if bytes.HasPrefix(text, []byte(begin)) {
-			return true
-		}
-	}
-	return len(text) == 0 || text[0] != '{' && bytes.Contains(text, []byte("oomtrace.service"))
+	return u.isOwnWord() || len(text) == 0 || bytes.HasPrefix(text, []byte("-- ")) ||
+		text[0] != '{' && bytes.Contains(text, []byte("oomtrace.service"))
+}
+
+// isOwnWord says whether this is oomtrace's own message, whatever it quotes.
+func (u *unwrapped) isOwnWord() bool {
+	text := bytes.TrimSpace(u.text)
+	return bytes.HasPrefix(text, []byte("oomtrace: ")) || bytes.HasPrefix(text, []byte("hint: "))
 }
 
 // isKernels says whether a line that is no record is the kernel's, or quotes it.
 func (u *unwrapped) isKernels() bool {
+	if u.isOwnWord() {
+		return false
+	}
 	for _, words := range []string{"kernel: ", " invoked oom-killer: ", "Killed process ", "Out of memory"} {
 		if bytes.Contains(u.text, []byte(words)) {
 			return true
@@ -62,19 +67,34 @@ func (u *unwrapped) isKernels() bool {
 var (
 	// cri is a line of a log in the CRI's format: time, stream, tag.
 	cri = regexp.MustCompile(`^\d{4}-\d\d-\d\dT\S+ (stdout|stderr) ([PF])(?::\S*)? ?`)
-	// kubectl is kubectl logs --prefix and --timestamps, and docker compose logs.
-	kubectl = regexp.MustCompile(`^(?:\[pod/\S+/\S+\] )?(?:\d{4}-\d\d-\d\dT\S+ )?`)
-	// syslog is journalctl's short forms and syslog: time, host, program, or systemd about it.
-	syslog = regexp.MustCompile(`^(?:[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d|\d{4}-\d\d-\d\dT\S+) \S+ (?:oomtrace(?:\[\d+\])?|systemd\[1\]): `)
-	// compose is a name and a bar.
-	compose = regexp.MustCompile(`^[\w.-]+ *\| `)
+	// syslog is journalctl's short forms and RFC 3164: priority, time, host, and oomtrace or, about it,
+	// systemd. Of time and host each may lack where the process is told.
+	syslog = regexp.MustCompile(`^(?:<\d{1,3}>)?(?:` + shortTime + ` \S*[^\s:] (?:` + program +
+		`(?:\[\d+\])?|(?:systemd|init\.scope)\[1\])|(?:` + shortTime + ` )?` + program + `\[\d+\]): `)
+	// rfc5424 has a version, and data behind the program, its process and the message's id.
+	rfc5424 = regexp.MustCompile(`^(?:<\d{1,3}>)?1 \S+ \S+ (?:` + program + ` \S+|systemd 1) \S+ ` +
+		`(?:-|(?:\[(?:[^]"]|"(?:\\.|[^"\\])*")*\])+) (?:\x{feff})?`)
+	// container is kubectl logs --prefix or a name and a bar (docker compose logs), and the time.
+	container = regexp.MustCompile(`^(?:\[pod/\S+/\S+\] |[\w.-]+ *\| )?(?:\d{4}-\d\d-\d\dT\S+ )?`)
+	// color is the terminal's. Records have none: JSON escapes what begins it.
+	color = regexp.MustCompile(`\x1b\[[\d;]*m`)
+)
+
+const (
+	program = `(?:/\S*/)?oomtrace(?:\.service)?`
+	// shortTime is short and short-precise, short-iso, short-full, short-unix or short-monotonic and -delta.
+	shortTime = `(?:[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d(?:\.\d+)?|\d{4}-\d\d-\d\dT\S+|` +
+		`[A-Z][a-z]{2} \d{4}-\d\d-\d\d \d\d:\d\d:\d\d(?:\.\d+)? \S+|\d+\.\d+|\[ *\d+\.\d+[ <>.\d]*\])`
 )
 
 func unwrap(line []byte) unwrapped {
+	if bytes.IndexByte(line, 0x1b) >= 0 {
+		line = color.ReplaceAll(line, nil)
+	}
 	if m := cri.FindSubmatch(line); m != nil {
 		return unwrapped{line[len(m[0]):], m[2][0] == 'P', streamOf(string(m[1]))}
 	}
-	for _, prefix := range []*regexp.Regexp{syslog, compose, kubectl} {
+	for _, prefix := range []*regexp.Regexp{syslog, rfc5424, container} {
 		if n := len(prefix.Find(line)); n > 0 {
 			line = line[n:]
 			break

@@ -75,13 +75,10 @@ func (r *Redactor) all(s string, args bool) string {
 
 func (r *Redactor) once(s string, args bool) (string, bool) {
 	p := pass{r: r, s: s, args: args}
-	for i := 0; i < len(s); {
-		i = p.step(i)
+	if out, changed := p.run(); changed {
+		return out, true
 	}
-	if p.out == nil {
-		return s, false
-	}
-	return string(append(p.out, s[p.done:]...)), true
+	return r.escapes(s)
 }
 
 // pass is one run over a command line.
@@ -90,6 +87,8 @@ type pass struct {
 	s string
 	// args: arguments end with a NUL.
 	args bool
+	// view: s is a word of a command line, decoded.
+	view *view
 	// out holds s[:done] with the secrets replaced.
 	out  []byte
 	done int
@@ -102,6 +101,24 @@ type pass struct {
 	named   bool   // the word before is that name
 	login   int    // how much of "-u bob -p" was met
 	label   string // of the value that comes: {"name": "DB_PASSWORD", "value": "x"}
+}
+
+func (p *pass) run() (string, bool) {
+	for i := 0; i < len(p.s); {
+		i = p.step(i)
+	}
+	if p.out == nil {
+		return "", false
+	}
+	return string(append(p.out, p.written(p.done, len(p.s))...)), true
+}
+
+// written is what stands in the command line for s[from:to].
+func (p *pass) written(from, to int) string {
+	if p.view == nil {
+		return p.s[from:to]
+	}
+	return p.view.text[p.view.at[from]:p.view.at[to]]
 }
 
 // following is how far a command line has come in a habit.
@@ -124,8 +141,6 @@ func (p *pass) step(i int) int {
 		return i + len("::") // a path in Rust or C++
 	case c == '=' || c == ':':
 		return p.assigned(i)
-	case c == '%' && isEncoded(p.s[i:], "%3d", "%3a"):
-		return p.encoded(i)
 	case c == '>':
 		return p.element(i)
 	case c == '(':
@@ -247,7 +262,7 @@ func keyEnd(s string, i int) int {
 // hide replaces s[from:to].
 func (p *pass) hide(from, to int) {
 	p.flag = false // it has its value
-	p.out = append(append(p.out, p.s[p.done:from]...), Mask...)
+	p.out = append(append(p.out, p.written(p.done, from)...), Mask...)
 	p.done = to
 }
 
@@ -323,6 +338,11 @@ func (p *pass) labelled(key string, from int) string {
 // that the value is the rest of the argument.
 func (p *pass) secret(key string, from int, whole bool) bool {
 	value := p.s[from:p.argEnd(from)]
+	if p.view != nil {
+		if value = inQuery(value); value == "" {
+			return false
+		}
+	}
 	if key == "--secret" && (isEngine(p.program) || p.program == "pulumi" || p.program == "gcloud") {
 		return false // its name, or none
 	}
@@ -468,7 +488,7 @@ func (p *pass) nameBefore(i int) (key string, start int) {
 	for end > p.done && isBlank(p.s[end-1]) {
 		end--
 	}
-	if end > p.done+1 && (p.s[end-1] == ']' && isQuote(p.s[end-2]) || p.s[end-1] == '}' && (isQuote(p.s[end-2]) || isName(p.s[end-2]))) { // environ["NAME"], $ENV{NAME}
+	if end > p.done+1 && strings.IndexByte("]}", p.s[end-1]) >= 0 && (isQuote(p.s[end-2]) || isName(p.s[end-2])) { // environ["NAME"], $ENV{NAME}, user[name]
 		end--
 	}
 	if end > p.done && isQuote(p.s[end-1]) {
@@ -1101,6 +1121,9 @@ func (p *pass) url(i int) int {
 	if at < 0 {
 		return p.cutURL(i, user)
 	}
+	if w := p.written(i-len("://"), end); p.view != nil && strings.HasPrefix(w, "://") && strings.IndexByte(w, '@') >= 0 {
+		return i // it was seen before it was decoded
+	}
 	at += i
 	user = min(user, at)
 	switch {
@@ -1114,7 +1137,7 @@ func (p *pass) url(i int) int {
 		if slash := strings.IndexByte(p.s[user:at], '/'); slash > 0 && strings.Trim(p.s[user:user+slash], "0123456789") == "" {
 			return user // HOST:PORT/PATH@...
 		}
-	case strings.IndexByte("/?#", p.s[user]) >= 0 && user > i:
+	case strings.IndexByte("/?#", p.s[user]) >= 0 && (user > i || p.isScheme(i, "file")), p.s[user] == '[':
 		return user // the '@' belongs to the path
 	default:
 		user = i
@@ -1128,7 +1151,8 @@ func (p *pass) url(i int) int {
 // cutURL hides the password of USER:PASSWORD@HOST where the command line was cut in
 // it, with the mark at colon: it is no port, and no image's tag.
 func (p *pass) cutURL(i, colon int) int {
-	if colon == i || colon+1 >= len(p.s) || p.s[colon] != ':' || p.s[colon+1] == ':' || wordEnd(p.s, colon) < len(p.s) {
+	if colon == i || colon+1 >= len(p.s) || p.s[colon] != ':' || p.s[colon+1] == ':' ||
+		wordEnd(p.s, colon) < len(p.s) || p.view != nil && !p.view.last || strings.HasPrefix(p.s[colon:], "://") {
 		return i
 	}
 	port, _, _ := strings.Cut(p.s[colon+1:], "/")

@@ -237,6 +237,58 @@ func TestRandom(t *testing.T) {
 	}
 }
 
+// TestEscaped: percent-encoding keeps no secret from being seen.
+func TestEscaped(t *testing.T) {
+	for _, tt := range []struct{ name, in, want string }{
+		{"no user", "x redis%3A%2F%2F%3AS1%40h", "x redis%3A%2F%2F%3A***%40h"},
+		{"quotes in quotes", "x ?q=%7B%5C%22password%5C%22%3A%5C%22S1%5C%22%7D", "x ?q=%7B%5C%22password%5C%22%3A%5C%22***%5C%22%7D"},
+		{"twice", "x ?to=https%253A%252F%252Fbob%253AS1%2540h%252Fx", "x ?to=https%253A%252F%252Fbob%253A***%2540h%252Fx"},
+		{"four times", "x ?a%2525253Db%25252526token%2525253DS1", "x ?a%2525253Db%25252526token%2525253D***"},
+		{"twice, with a quote in it", "x %7B%22token%22%3A%22S1%2522%252CS1%22%7D", "x %7B%22token%22%3A%22***%22%7D"},
+		{"a token as user", "x ?to=https%3A%2F%2FS1T0KEN%40host%2Fx", "x ?to=https%3A%2F%2F***%40host%2Fx"},
+		{"the @ alone", "x https://user:S1%40host/x -v", "x https://user:***%40host/x -v"},
+		{"a token and the @ alone", "x https://S1T0KEN%40host/x", "x https://***%40host/x"},
+		{"cut in its password", "x ?to=https%3A%2F%2Fbob%3AS1", "x ?to=https%3A%2F%2Fbob%3A***"},
+		{"the slashes alone", "x https:%2F%2Fuser:S1@host", "x https:%2F%2Fuser:***@host"},
+		{"a colon alone", "x https%3A//user:S1@host", "x https%3A//user:***@host"},
+		{"an element", "x %3Cpassword%3ES1%3C/password%3E", "x %3Cpassword%3E***%3C/password%3E"},
+		{"a form's field", "curl -d user%5Bpassword%5D=S1&a=1", "curl -d user%5Bpassword%5D=***"},
+		{"a form's field in quotes", "curl -d user%5B%27password%27%5D%3DS1", "curl -d user%5B%27password%27%5D%3D***"},
+		{"letters", "x ?%70assword=S1", "x ?%70assword=***"},
+		{"a value of words", "x ?q=password%3DS1%20S1+S1", "x ?q=password%3D***"},
+		{"a header", "x ?h=Authorization%3A%20Bearer%20S1", "x ?h=Authorization%3A***"},
+		{"a scheme", "x ?h=Bearer%20S1", "x ?h=Bearer%20***"},
+		{"a key of a kind", "x ?a%3Dghp%5F0123456789abcdefABCDEF0123456789abcd", "x ?a%3D***"},
+		{"a private key", "x -----BEGIN%20PRIVATE%20KEY-----%0AS1%0A-----END%20PRIVATE%20KEY-----%0A&a", "x ***%0A&a"},
+		{"an end of the string", "x ?q=a%00b%26token%3DS1", "x ?q=a%00b%26token%3D***"},
+		{"two words", "x redis%3A%2F%2F%3AS1%40h -v redis%3A%2F%2F%3AS1%40h", "x redis%3A%2F%2F%3A***%40h -v redis%3A%2F%2F%3A***%40h"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			r := New()
+			if got := r.Cmdline(tt.in); got != tt.want {
+				t.Errorf("%q\n got %q\nwant %q", tt.in, got, tt.want)
+			}
+			if got := r.Args(strings.ReplaceAll(tt.in, " ", "\x00"), tt.in); strings.Contains(got, "S1") {
+				t.Errorf("arguments: %q", got)
+			}
+			if again := r.Cmdline(tt.want); again != tt.want {
+				t.Errorf("%q becomes %q", tt.want, again)
+			}
+		})
+	}
+	for _, in := range []string{
+		"date +%Y-%m-%d", "printf %20s%40s%3d token", "curl -w %{http_code} https://h/?mail=bob%40example.org&a=%2Fx", "npm i https://registry.npmjs.org/%40scope%2Fname",
+		"npm i https://h:4873/%40scope%2fname", "x file:///home/a%40b/c", "x http://[::1]:80/a%40b", "x https://git%40github.com/a", "x ?q=a%20token%20of%20love",
+		"x https://h/?to=https%3A%2F%2Fh2%3A8080%2Fx%3Fpass%3Dtrue%26token%3D%26max_tokens%3D5", "x %7B%22user%22%3A%22b%22%2C%22port%22%3A1%7D", "x %ZZ % %4 100%", "x ?q=%2A%2A%2A",
+		"x ?q=--auth%3Dfalse%20--b", "x --master k8s%3A%2F%2Fhttps%3A%2F%2Fk", "x --master k8s://https://k", "x https%3A%2F%2Fh%3Atag -v",
+		"psql postgres://h:5432/db?options=-c%20search_path%3Dx", "x https://bob:***@h/?to=x%40y", "x s3://bucket/key%3Dval/a%3Ab",
+	} {
+		if got := New().Cmdline(in); got != in {
+			t.Errorf("%q\nbecomes %q", in, got)
+		}
+	}
+}
+
 // TestURLs: what is a secret in an address.
 func TestURLs(t *testing.T) {
 	for _, tt := range []struct{ name, in, want string }{
@@ -253,7 +305,7 @@ func TestURLs(t *testing.T) {
 		{"a bot, and what it is to do", "curl https://api.telegram.org/bot1:S1/send?x=1", "curl https://api.telegram.org/bot***/send?x=1"},
 		{"no bot", "curl https://api.telegram.org/bot/send", "curl https://api.telegram.org/bot/send"},
 		{"any host's hook", "curl https://h/hooks/abcdefghij0123456789", "curl https://h/hooks/***"},
-		{"JSON in an address", "curl https://h/?q=%7B%22user%22%3A%22b%22%2C%22password%22%3A%22S1%22%7D&a=1", "curl https://h/?q=%7B%22user%22%3A%22b%22%2C%22password%22%3A***"},
+		{"JSON in an address", "curl https://h/?q=%7B%22user%22%3A%22b%22%2C%22password%22%3A%22S1%22%7D&a=1", "curl https://h/?q=%7B%22user%22%3A%22b%22%2C%22password%22%3A%22***%22%7D&a=1"},
 		{"a query in an address", "curl https://h/?to=x%3fa%3D1%26api_token%3dS1%26b%3D2", "curl https://h/?to=x%3fa%3D1%26api_token%3d***"},
 		{"an address in one", "curl https://h/?to=https%3A%2F%2Fbob%3AS1%40h2%2Fx", "curl https://h/?to=https%3A%2F%2Fbob%3A***%40h2%2Fx"},
 		{"no secrets in one", "curl https://h/?to=https%3A%2F%2Fh2%3A8080%2Fx%3Fpass%3Dtrue%26token%3D%26max_tokens%3D5", "curl https://h/?to=https%3A%2F%2Fh2%3A8080%2Fx%3Fpass%3Dtrue%26token%3D%26max_tokens%3D5"},

@@ -131,52 +131,6 @@ func (p *pass) element(i int) int {
 	return p.hideIn(from, from+end)
 }
 
-// encoded hides the value in %22password%22%3A%22x%22%7D and a%26token%3Dx, which are JSON and a
-// query within an address, and x in %2F%2Fbob%3Ax%40host, with the mark at i.
-func (p *pass) encoded(i int) int {
-	const width = len("%3D")
-	end, from := i, i+width
-	if end-width >= p.done && isEncoded(p.s[end-width:], "%22", "%27") {
-		end -= width
-	}
-	start := end
-	for start > p.done && isName(p.s[start-1]) {
-		start--
-	}
-	if start > p.done && p.s[start-1] == '%' { // of the escape
-		start = min(start+width-1, end)
-	}
-	to := wordEnd(p.s, from)
-	at := strings.LastIndex(p.s[from:to], "%40")
-	switch {
-	case isEncoded(p.s[from:to], "%26"): // empty
-	case p.r.secret(p.s[start:end], plainStart(p.s[from:to]), true):
-		return p.hideIn(from, to)
-	case at > 0 && start < end && isEncoded(p.s[max(p.done, start-2*width):start], "%2f%2f"):
-		return p.hideIn(from, from+at)
-	}
-	return from
-}
-
-// plainStart is what an encoded value begins with, as far as that is plain.
-func plainStart(s string) string {
-	for isEncoded(s, "%22", "%27", "%20") {
-		s = s[len("%22"):]
-	}
-	s, _, _ = strings.Cut(s, "%")
-	return s
-}
-
-// isEncoded says whether s begins with one of the escapes, which are in small letters.
-func isEncoded(s string, escapes ...string) bool {
-	for _, e := range escapes {
-		if len(s) >= len(e) && strings.EqualFold(s[:len(e)], e) {
-			return true
-		}
-	}
-	return false
-}
-
 // hereString hides what "<<<" at i gives to a program that reads a password.
 func (p *pass) hereString(i int) int {
 	const most = 200

@@ -191,7 +191,7 @@ func TestNoAllocation(t *testing.T) {
 // TestHostileLength: no command line makes the work grow beyond its length.
 func TestHostileLength(t *testing.T) {
 	r := New()
-	for _, piece := range []string{"password", "token:", "a=b:c@d.e", "key_", "'", "\\", "-----BEGIN ", "echo x|", "://a:b", "by 'x' ", "-u a -p b ", "mysql -p"} {
+	for _, piece := range []string{"password", "token:", "a=b:c@d.e", "key_", "'", "\\", "-----BEGIN ", "echo x|", "://a:b", "by 'x' ", "-u a -p b ", "mysql -p", "%25", "%3A%2F%2F%40", "%%3A "} {
 		s := strings.Repeat(piece, 16<<10/len(piece))
 		begin := time.Now()
 		_, _ = r.Cmdline(s), r.Args(strings.ReplaceAll(s, " ", "\x00"), s)
@@ -210,7 +210,7 @@ func BenchmarkCmdline(b *testing.B) {
 }
 
 func FuzzIdempotent(f *testing.F) {
-	for _, s := range []string{ordinary, "--password x", `{"token":"a"}`, "Authorization: Bearer x", "x://u:p@h/", "-u a:b", "token='a'b=c", "://@", "token :  :// @", "curl -ux:y", "mysql -px", "docker login -p x", `Cookie: a="b c"; d`, "ghp_0123456789 eyJaaaa.bbbb.c"} {
+	for _, s := range []string{ordinary, "--password x", `{"token":"a"}`, "Authorization: Bearer x", "x://u:p@h/", "-u a:b", "token='a'b=c", "://@", "token :  :// @", "curl -ux:y", "mysql -px", "docker login -p x", `Cookie: a="b c"; d`, "ghp_0123456789 eyJaaaa.bbbb.c", "x%3A%2F%2Fu%253Ap%2540h%2F", "%7B%22token%22%3A%20%22a%22%7D"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
@@ -279,6 +279,7 @@ func TestPieces(t *testing.T) {
 	pieces := []string{
 		" ", " ", "=", ":", "://", "@", "/", "'", `"`, `\\`, `\\"`, "-", "--", "-u", "--user", "a", "b:c", "8080", "--port",
 		"password", "--token", "Authorization", "Bearer", "http", "x", "***", ",", "}", "\n", "\xff", "?", "&", ";", "é",
+		"%3A", "%2F", "%40", "%22", "%25", "%20", "%00", "%",
 	}
 	forms := []string{" --password=S3cr3t", " --token S3cr3t", " db_secret: S3cr3t", " Authorization: Bearer S3cr3t", " x://a:S3cr3t@h"}
 	rnd := rand.New(rand.NewPCG(1, 2))

@@ -11,16 +11,17 @@ import (
 // terminal or break a line: control characters, bidirectional overrides and
 // other format characters, what shows nothing, combining marks without end or
 // without a character of the name's own before them, and bytes that are no UTF-8
-// appear as \xNN or \u....
-// Names of processes and cgroups are chosen by those who run them.
-func clean(s string) string {
+// appear as \xNN or \u.... So does in ASCII what asASCII has no character for:
+// names that differ shall look so. Names of processes and cgroups are chosen by
+// those who run them.
+func clean(s string, ascii bool) string {
 	const most = 4 // marks that a language puts on one character
 	dst, room := make([]byte, 0, len(s)), 0
 	for len(s) > 0 {
 		r, n := utf8.DecodeRuneInString(s)
 		before := len(dst)
 		switch mark := runeWidth(r) == 0; {
-		case mark && room == 0:
+		case mark && room == 0, ascii && n > 1 && r != '…' && r != 'µ':
 			dst = fmt.Appendf(dst, `\u%04x`, r)
 		case mark:
 			room--

@@ -30,7 +30,7 @@ func (t *Text) grew(r *oom.Record) {
 	}
 	sep := ": "
 	for _, g := range growers[:min(len(growers), 3)] {
-		text += sep + named(g.Comm, g.PID, 24)
+		text += sep + t.named(g.Comm, g.PID, 24)
 		if g.Exited.Value {
 			text += " (exited)"
 		}
@@ -158,7 +158,7 @@ func (t *Text) holds(r *oom.Record) {
 		if name == "-" {
 			name = h.Comm
 		}
-		parts = append(parts, cutLeft(clean(name), 40)+" "+shortOpt(h.UsageBytes))
+		parts = append(parts, cutLeft(t.clean(name), 40)+" "+shortOpt(h.UsageBytes))
 	}
 	text := strings.Join(parts, sep)
 	all, shown := r.HoldersTotal.Value+uint64(len(list)), uint64(len(r.Holders)+len(parts))
@@ -218,11 +218,11 @@ type incident struct {
 // maxCollateral is how many that die with a victim have a line of their own.
 const maxCollateral = 5
 
-func (c *collateral) remember(r *oom.Record) {
+func (c *collateral) remember(r *oom.Record, victim string) {
 	if r.Kind != oom.KindKill || r.Incident == "" || c.find(r.Incident).victim != "" {
 		return
 	}
-	c.add(incident{id: r.Incident, victim: victim(r, 40)})
+	c.add(incident{id: r.Incident, victim: victim})
 }
 
 func (c *collateral) add(i incident) *incident {
@@ -251,17 +251,17 @@ func (t *Text) diedWith(r *oom.Record) {
 	if of.shown++; of.shown > maxCollateral+1 {
 		return
 	}
-	who := victim(r, 40) + " (" + causeWord(r) + ")"
+	who := t.victim(r, 40) + " (" + t.causeWord(r) + ")"
 	if of.shown > maxCollateral {
 		who = "more of them; -o json lists each"
 	}
 	t.styled(cutRight(fmt.Sprintf("%s  with %s: %s", t.time(r), cmp.Or(of.victim, "an OOM kill"), who), t.opts.Width), dim)
 }
 
-func causeWord(r *oom.Record) string {
+func (t *Text) causeWord(r *oom.Record) string {
 	by := ""
 	if r.Sender != nil {
-		by = " from " + trigger(r, 30)
+		by = " from " + t.trigger(r, 30)
 	}
 	switch r.Cause {
 	case oom.CausePIDNamespace:

@@ -68,6 +68,7 @@ func (l *List) Write(rec *oom.Record) error {
 }
 
 func (l *List) record(rec *oom.Record) string {
+	clean := func(s string) string { return clean(s, l.opts.ASCII) }
 	pid, comm, rss, limit, cause := "-", "-", "-", "-", string(rec.Kind)
 	if v := rec.Victim; v != nil {
 		pid, comm, rss = number(pidOf(v), "-"), clean(v.Comm), resident(v)

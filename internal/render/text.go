@@ -64,13 +64,13 @@ type column struct {
 func columns() [8]column {
 	return [...]column{
 		{name: "TIME", width: 8, value: (*Text).time},
-		{name: "SCOPE", width: 9, value: func(_ *Text, r *oom.Record) string { return scope(r) }},
-		{name: "VICTIM", width: 19, value: func(_ *Text, r *oom.Record) string { return victim(r, 19) }},
+		{name: "SCOPE", width: 9, value: (*Text).scope},
+		{name: "VICTIM", width: 19, value: func(t *Text, r *oom.Record) string { return t.victim(r, 19) }},
 		{name: "RSS", width: 5, right: true, value: func(_ *Text, r *oom.Record) string { return resident(victimOf(r)) }},
 		{name: "SWAP", width: 5, right: true, value: func(_ *Text, r *oom.Record) string { return shortOpt(victimOf(r).SwapBytes) }},
-		{name: "LIMIT HIT", width: 21, value: func(_ *Text, r *oom.Record) string { return limit(r) }},
-		{name: "INVOKED BY", width: 16, value: func(_ *Text, r *oom.Record) string { return trigger(r, 16) }},
-		{name: "OWNER", width: ownerWidth, left: true, value: func(_ *Text, r *oom.Record) string { return clean(owner(r)) }},
+		{name: "LIMIT HIT", width: 21, value: (*Text).limit},
+		{name: "INVOKED BY", width: 16, value: func(t *Text, r *oom.Record) string { return t.trigger(r, 16) }},
+		{name: "OWNER", width: ownerWidth, left: true, value: func(t *Text, r *oom.Record) string { return t.clean(owner(r)) }},
 	}
 }
 
@@ -90,7 +90,7 @@ func (t *Text) Write(rec *oom.Record) error {
 			t.kill(rec)
 		}
 	default:
-		t.with.remember(rec)
+		t.with.remember(rec, t.victim(rec, 40))
 		t.kill(rec)
 	}
 	if t.opts.ASCII {
@@ -111,7 +111,7 @@ func (t *Text) kill(rec *oom.Record) {
 	t.cells(func(c column) string { return c.value(t, rec) }, "")
 	t.rest(rec)
 	if rec.Why != nil && !t.opts.NoWhy {
-		t.below("why", clean(rec.Why.Summary), yellow)
+		t.below("why", t.clean(rec.Why.Summary), yellow)
 	}
 	if rec.Incomplete.Value {
 		t.below("note", "the log holds only part of this report: what is missing is left out", dim)
@@ -170,7 +170,7 @@ func (t *Text) rest(rec *oom.Record) {
 			t.below(strings.ToLower(all[i].name), s, "")
 		}
 	}
-	if name := clean(owner(rec)); name != "-" && (width(name) > ownerWidth || t.shown() < len(all)) {
+	if name := t.clean(owner(rec)); name != "-" && (width(name) > ownerWidth || t.shown() < len(all)) {
 		if name[0] == '/' { // nothing bounds a path's length, and its end says the most
 			name = cutLeft(name, t.opts.Width-len(indent)-len("owner: "))
 		}
@@ -191,6 +191,8 @@ func (t *Text) styled(s, style string) {
 	}
 	t.line(s)
 }
+
+func (t *Text) clean(s string) string { return clean(s, t.opts.ASCII) }
 
 func (t *Text) line(s string) {
 	t.buf = append(append(t.buf, strings.TrimRight(s, " ")...), '\n')
@@ -244,7 +246,7 @@ func (t *Text) time(r *oom.Record) string {
 	return "-"
 }
 
-func scope(r *oom.Record) string {
+func (t *Text) scope(r *oom.Record) string {
 	switch {
 	case r.Kind == oom.KindSigkill:
 		return "sigkill"
@@ -253,11 +255,11 @@ func scope(r *oom.Record) string {
 	case r.Scope == "":
 		return "-"
 	}
-	return clean(string(r.Scope))
+	return t.clean(string(r.Scope))
 }
 
 // victim names the victim in n columns.
-func victim(r *oom.Record, n int) string {
+func (t *Text) victim(r *oom.Record, n int) string {
 	switch {
 	case r.Kind == oom.KindNoVictim:
 		return "none"
@@ -271,19 +273,19 @@ func victim(r *oom.Record, n int) string {
 	pid := pidOf(r.Victim)
 	const exiting = " exiting"
 	if r.Kind == oom.KindAlreadyExiting {
-		return named(r.Victim.Comm, pid, n-len(exiting)) + exiting
+		return t.named(r.Victim.Comm, pid, n-len(exiting)) + exiting
 	}
-	return named(r.Victim.Comm, pid, n)
+	return t.named(r.Victim.Comm, pid, n)
 }
 
 // named is a name and a process id in n columns. It is the name that is cut: a
 // number without its end is another number.
-func named(comm string, pid oom.Opt[int32], n int) string {
+func (t *Text) named(comm string, pid oom.Opt[int32], n int) string {
 	id := ""
 	if pid.Known {
 		id = " " + strconv.Itoa(int(pid.Value))
 	}
-	return cutRight(clean(cmp.Or(comm, "?")), n-len(id)) + id
+	return cutRight(t.clean(cmp.Or(comm, "?")), n-len(id)) + id
 }
 
 // pidOf is the victim's process, or at least the thread that was marked.
@@ -306,12 +308,12 @@ func resident(v *oom.Victim) string {
 	return short(least) + "+"
 }
 
-func limit(r *oom.Record) string {
+func (t *Text) limit(r *oom.Record) string {
 	l := r.Limit
 	if l == nil {
 		return "-"
 	}
-	what := clean(cmp.Or(string(l.Level), "cgroup"))
+	what := t.clean(cmp.Or(string(l.Level), "cgroup"))
 	most := l.MaxBytes
 	switch {
 	case most.Known && l.UsageBytes.Known && full(l.UsageBytes.Value, most.Value):
@@ -326,21 +328,21 @@ func limit(r *oom.Record) string {
 func full(usage, most uint64) bool { return usage >= most || most-usage <= usage/50 }
 
 // trigger names the process that invoked the OOM killer, or that sent the signal.
-func trigger(r *oom.Record, n int) string {
+func (t *Text) trigger(r *oom.Record, n int) string {
 	if s := r.Sender; s != nil {
-		return named(s.Comm, s.PID, n)
+		return t.named(s.Comm, s.PID, n)
 	}
 	if r.Trigger == nil {
 		return "-"
 	}
-	return named(r.Trigger.Comm, r.Trigger.PID, n)
+	return t.named(r.Trigger.Comm, r.Trigger.PID, n)
 }
 
 func (t *Text) exit(r *oom.Record) {
 	if r.Victim == nil || r.Exit == nil {
 		return
 	}
-	s := t.time(r) + "  " + victim(r, 40) + " exited"
+	s := t.time(r) + "  " + t.victim(r, 40) + " exited"
 	if r.Exit.AfterNS.Known {
 		s += " after " + duration(r.Exit.AfterNS.Value)
 	}

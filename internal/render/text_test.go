@@ -217,7 +217,7 @@ func TestClean(t *testing.T) {
 		{"a" + strings.Repeat("\u0336", 6), "a" + strings.Repeat("\u0336", 4) + `\u0336\u0336`}, {"ส\u0e34\u0e49", "ส\u0e34\u0e49"},
 		{"a\u3164\u115f\uffa0\u2800", `a\u3164\u115f\uffa0\u2800`}, {"❤\ufe0f\u034f\U000e0100", `❤\ufe0f\u034f\ue0100`},
 	} {
-		if got := clean(tc.in); got != tc.want {
+		if got := clean(tc.in, false); got != tc.want {
 			t.Errorf("clean(%q) = %q, want %q", tc.in, got, tc.want)
 		}
 	}
@@ -291,7 +291,7 @@ func TestWidth(t *testing.T) {
 			if r.rec.Victim == nil || r.rec.Victim.Cmdline == "" {
 				continue
 			}
-			if want := letters(clean(r.rec.Victim.Cmdline)); !strings.Contains(letters(out), want) {
+			if want := letters(clean(r.rec.Victim.Cmdline, false)); !strings.Contains(letters(out), want) {
 				t.Errorf("%s at %d columns: the command line is not whole:\n%s", r.name, n, out)
 			}
 		}
@@ -311,6 +311,24 @@ func TestASCII(t *testing.T) {
 			t.Errorf("not ASCII:\n%s", out)
 		}
 		checkWidth(t, out, Columns)
+	}
+}
+
+// TestASCIINames: names that differ do so without UTF-8 too.
+func TestASCIINames(t *testing.T) {
+	seen := map[string]string{}
+	for _, name := range []string{"a", "a\u0301", "a\u0300", "\u00e1", "\u00e0", "\u7bb1", "\u9577", "\U0001f600", "\u200b", "?", "\ufffd", "\xff", "a\u034f"} {
+		rec := &oom.Record{Kind: oom.KindKill, ID: "1", Victim: &oom.Victim{PID: oom.Some(int32(7)), Comm: name, Cgroup: "/" + name, Cmdline: name}}
+		var list bytes.Buffer
+		if err := NewList(&list, ListOptions{ASCII: true, Location: time.UTC}).Write(rec); err != nil {
+			t.Fatal(err)
+		}
+		for _, out := range []string{list.String(), writeText(t, TextOptions{ASCII: true}, rec), writeText(t, TextOptions{Wide: true, ASCII: true}, rec)} {
+			if other, ok := seen[out]; ok {
+				t.Errorf("%q looks like %q:\n%s", name, other, out)
+			}
+			seen[out] = name
+		}
 	}
 }
 

@@ -14,7 +14,7 @@ import (
 func (t *Text) wide(r *oom.Record) {
 	if r.Why != nil && !t.opts.NoWhy {
 		for _, reason := range r.Why.Reasons {
-			for i, part := range wrap("- "+clean(reason.Text)+" ["+clean(reason.Code)+"]", t.opts.Width-len(indent)-2) {
+			for i, part := range wrap("- "+t.clean(reason.Text)+" ["+t.clean(reason.Code)+"]", t.opts.Width-len(indent)-2) {
 				if i > 0 {
 					part = "  " + part
 				}
@@ -37,7 +37,7 @@ func (t *Text) wide(r *oom.Record) {
 
 // details writes "name: text" below the kill, on as many lines as it takes.
 func (t *Text) details(name, text string) {
-	t.block(fmt.Sprintf("%-11s ", name+":"), clean(text), "")
+	t.block(fmt.Sprintf("%-11s ", name+":"), t.clean(text), "")
 }
 
 // row writes an aligned line; one that does not fit is wrapped.
@@ -160,7 +160,7 @@ func (t *Text) limits(r *oom.Record) {
 		if !c.UsageBytes.Known && !c.MaxBytes.Known {
 			continue // the root has neither
 		}
-		t.row(fmt.Sprintf("%5s of %8s  %s%s", shortOpt(c.UsageBytes), maximum(c.MaxBytes, c.UsageBytes, shortOpt), swapOf(&c), clean(c.Cgroup)))
+		t.row(fmt.Sprintf("%5s of %8s  %s%s", shortOpt(c.UsageBytes), maximum(c.MaxBytes, c.UsageBytes, shortOpt), swapOf(&c), t.clean(c.Cgroup)))
 	}
 }
 
@@ -224,7 +224,7 @@ func (t *Text) candidates(r *oom.Record) {
 			words = fmt.Sprint(w.Value)
 		}
 		t.row(fmt.Sprintf("%7s  %s  rss %5s  swap %5s  adj %5s  %s %s", number(c.PID, "-"),
-			pad(cutRight(clean(c.Comm), 15), 15), shortOpt(c.RSSBytes), shortOpt(c.SwapBytes), number(c.OOMScoreAdj, "-"),
+			pad(cutRight(t.clean(c.Comm), 15), 15), shortOpt(c.RSSBytes), shortOpt(c.SwapBytes), number(c.OOMScoreAdj, "-"),
 			pad(t.bar(w.Value, most), barWidth), words))
 	}
 }
@@ -276,7 +276,7 @@ func (t *Text) zones(r *oom.Record) {
 	t.details("pressure", pressure(m.Pressure))
 	for _, z := range m.Zones {
 		t.row(fmt.Sprintf("node %s %s  free %5s  min %5s  low %5s  high %5s  managed %5s", number(z.Node, "-"),
-			pad(clean(z.Zone), 8), shortOpt(z.FreeBytes), shortOpt(z.MinBytes), shortOpt(z.LowBytes), shortOpt(z.HighBytes),
+			pad(t.clean(z.Zone), 8), shortOpt(z.FreeBytes), shortOpt(z.MinBytes), shortOpt(z.LowBytes), shortOpt(z.HighBytes),
 			shortOpt(z.ManagedBytes)))
 		t.zoneList("reserved", z.LowmemReserveBytes, short)
 		t.zoneList("blocks", z.FreeBlocks, func(n uint64) string { return fmt.Sprint(n) })

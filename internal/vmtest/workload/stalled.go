@@ -12,9 +12,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Modules are the kernel modules that scenarios need beyond those of swap on
+// Modules are the kernel modules that scenarios and their kin need beyond those of swap on
 // zram.
-func Modules() []string { return []string{"dm-delay"} }
+func Modules() []string { return []string{"dm-delay", "vhost_vsock"} }
 
 // Never is later than any scenario's end, in ms.
 const Never = 3600_000
