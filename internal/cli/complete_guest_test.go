@@ -18,14 +18,14 @@ import (
 func TestGuestCompletion(t *testing.T) {
 	protectInit(t)
 	s := startRun(t, "--attach", "tracepoint")
-	t.Run("no victim", func(t *testing.T) { s.aloneInLog(t, scenario(t, "no-victim")) })
+	t.Run("no victim", func(t *testing.T) { s.aloneInLog(t, scenarioOf(t, "no-victim")) })
 	// A guest that gets no processor may be too slow for the time that a kill
 	// waits: then the record is as the hooks made it, and the next kill tells.
 	const tries = 8
 	for try := range tries {
 		completed := false
 		t.Run(strconv.Itoa(try), func(t *testing.T) { // whose end removes its cgroup
-			rec := s.complete(t, scenario(t, "cgroup-anon"))
+			rec := s.complete(t, scenarioOf(t, "cgroup-anon"))
 			if completed = slices.Contains(rec.Hooks, "kmsg"); completed {
 				checkCompleted(t, &rec)
 			} else if len(rec.Candidates) > 0 { // a limit can be told by the victim's own cgroups
@@ -37,15 +37,6 @@ func TestGuestCompletion(t *testing.T) {
 		}
 	}
 	t.Errorf("none of %d kills was completed", tries)
-}
-
-func scenario(t *testing.T, name string) workload.Scenario {
-	t.Helper()
-	i := slices.IndexFunc(workload.Scenarios(), func(sc workload.Scenario) bool { return sc.Name == name })
-	if i < 0 {
-		t.Fatal("no scenario " + name)
-	}
-	return workload.Scenarios()[i]
 }
 
 // aloneInLog: an OOM without a victim is in the log alone.
