@@ -29,6 +29,7 @@ type prefixes struct {
 	afterUser           bool   // the last line that had a prefix was another program's
 	node                string // the last node seen, so that it is made a string once
 	human               time.Time
+	around              time.Time // of the entry that the line is kept in
 	years               years
 }
 
@@ -664,7 +665,7 @@ func (x *prefixes) logcat(l *Line, b []byte) ([]byte, wrapState) {
 	if !ok || !ok2 || !ok3 || !ok4 || mon < 1 || mon > 12 || ms > 999 {
 		return b, wrapNone
 	}
-	l.Time = x.withYear(time.Month(mon), day, h, m, s, int(ms)*1_000_000)
+	l.Time = x.withYear(l, time.Month(mon), day, h, m, s, int(ms)*1_000_000)
 	if text, st := logcatFields(l, rest); st != wrapNone {
 		return text, st
 	}
@@ -754,7 +755,7 @@ func (x *prefixes) syslog(l *Line, b []byte) ([]byte, wrapState) {
 // 01:02:03" or "11月 24 01:02:03". A word that is no month that is known may as well be no stamp's:
 // then only a tag behind it tells.
 func (x *prefixes) localized(l *Line, b []byte) ([]byte, wrapState) {
-	t, rest, known, ok := x.stamp3164(b)
+	t, rest, known, ok := x.stamp3164(l, b)
 	if !ok {
 		return b, wrapNone
 	}
