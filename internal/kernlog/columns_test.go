@@ -101,6 +101,30 @@ func TestColumns(t *testing.T) {
 	}
 }
 
+// TestStampsInARow: programs stamp the lines that others have stamped; a tab may be behind one.
+func TestStampsInARow(t *testing.T) {
+	const docker = "2024-04-19T10:11:12.5Z "
+	text := strings.Join(columnsReport, "\n")
+	want := essence(readText(t, text+"\n", testOptions())[0])
+	for _, prefix := range []string{
+		"[  100.000001]\t", "[Fri Apr 19 10:11:12 2024]\t", "[Fr 19. Apr 2024 10:11:12] ", "Apr 19 10:11:12\th\tkernel:\t",
+		"Fri 2024-04-19 10:11:12 UTC\th kernel:\t", "2024-04-19T10:11:12Z\t[  100.000001]\t", "1713521472.123456\th\tkernel:\t",
+		docker + "[  100.000001] ", docker + "Apr 19 10:11:12 h kernel: [  100.000001] ", docker + "[Fri Apr 19 10:11:12 2024] ",
+		docker + "Fri 2024-04-19 10:11:12 UTC h kernel: ", docker + "1713521472.123456 h kernel: ", docker + "4,12,5000001,-;",
+		docker + "2024-04-19T10:11:12.4Z ", docker + "2024-04-19T10:11:12.4Z h kernel: ", docker + "2024-04-19T10:11:12.4Z [  100.000001] ",
+		"web-1  | " + docker + "2024-04-19T10:11:12.4Z h kernel: ", docker + "stdout F 2024-04-19T10:11:12.4Z h kernel: ",
+	} {
+		got := readText(t, prefix+strings.ReplaceAll(text, "\n", "\n"+prefix)+"\n", testOptions())
+		if len(got) != 1 || essence(got[0]) != want {
+			t.Errorf("%q: %d records", prefix, len(got))
+			continue
+		}
+		if at := got[0].Time; !got[0].UptimeNS.Known && (at.Year() < 2024 || at.Format("01-02 15:04:05") != "04-19 10:11:12") {
+			t.Errorf("%q: %v", prefix, at)
+		}
+	}
+}
+
 // widthStep leaves most of the rarer widths out.
 func widthStep(width int) int {
 	if width < 90 {

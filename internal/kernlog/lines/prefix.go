@@ -650,7 +650,21 @@ func (x *prefixes) iso(l *Line, b []byte) ([]byte, wrapState) {
 		l.Exact, x.escapes = true, escapeHex
 		return cutCaller(l, rest), wrapText
 	}
+	if x.dated(rest) { // by what has kept it: "docker logs -t", "kubectl logs --timestamps"
+		return rest, wrapMore
+	}
 	return x.tag(l, rest, false)
+}
+
+// dated says whether a text begins with a full stamp, which is longer than a process's name.
+func (x *prefixes) dated(b []byte) bool {
+	_, _, iso := parseISO(b, x.o.Location)
+	if !iso && len(b) > 4 && b[3] == ' ' {
+		_, _, iso = parseISO(b[4:], x.o.Location) // journalctl -o short-full
+	}
+	var l Line
+	_, st := x.unix(&l, b)
+	return iso || st != wrapNone && !l.Time.IsZero()
 }
 
 // logcat reads Android's "03-07 04:11:09.123   214   214 W kernel  : text".
