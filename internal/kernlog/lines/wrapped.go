@@ -373,7 +373,7 @@ func (r *Reader) cutLost() {
 func (r *Reader) mendNumber(raw []byte) {
 	const narrowest = 40
 	raw = bytes.TrimRight(raw, "\r \t")
-	if r.wrapping.width > 0 || len(raw) < narrowest || !scan.IsDigit(raw[len(raw)-1]) ||
+	if r.wrapping.width > 0 || len(raw) < narrowest || !scan.IsDigit(raw[len(raw)-1]) || !r.src.numberNext() ||
 		len(r.cutNumberOff(r.line.Text)) == len(r.line.Text) {
 		return
 	}
@@ -382,7 +382,7 @@ func (r *Reader) mendNumber(raw []byte) {
 	next, _ := r.src.peekLine()
 	next = bytes.TrimRight(next, "\r \t")
 	n := digitsOf(next)
-	l, _ := r.x.probe(next) // "12: " may be a line's number
+	l, _ := r.x.probe(next) // "12 " may be a line's number
 	after := scan.SkipSpaces(next[n:])
 	isRest := len(after) == 0 || next[n] == ' ' && (r.g.Class(after).Part || only(after, decimals+" "))
 	if n == 0 || l.marked() || len(l.Text) < len(next) || r.g.Class(next).any() || !isRest {
