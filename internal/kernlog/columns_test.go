@@ -101,6 +101,31 @@ func TestColumns(t *testing.T) {
 	}
 }
 
+// TestColumnsOfReports: neither a row of the tasks nor a kill's line gets another number where it is cut.
+func TestColumnsOfReports(t *testing.T) {
+	for _, name := range []string{"3.10-rhel7-cgroup-syslog", "6.12-swapoff", "3.10-system"} {
+		log := corpusFile(t, name+".txt")
+		want := readText(t, log, testOptions())
+		for width := 60; width < 140; width++ {
+			var b strings.Builder
+			for line := range strings.Lines(log) {
+				line = strings.TrimSuffix(line, "\n")
+				b.WriteString(line[:min(len(line), width)] + "\n")
+			}
+			got := readText(t, b.String(), testOptions())
+			if len(got) != len(want) {
+				continue
+			}
+			for i, rec := range got {
+				rec.Candidates, rec.UptimeNS = nil, want[i].UptimeNS // some are absent, which moves the others
+				for _, f := range falseNumbers("", tree(t, rec), tree(t, want[i])) {
+					t.Errorf("%s at %d: %s", name, width, f)
+				}
+			}
+		}
+	}
+}
+
 // TestStampsInARow: programs stamp the lines that others have stamped; a tab may be behind one.
 func TestStampsInARow(t *testing.T) {
 	const docker = "2024-04-19T10:11:12.5Z "

@@ -317,10 +317,18 @@ func (r *Reader) rejoin(raw []byte) {
 		r.unwrap(raw, quote)
 		raw = bytes.Clone(r.joined)
 	}
-	switch {
-	case r.wrapping.lost > 0 && utf8.RuneCount(bytes.TrimRight(raw, "\r \t")) == r.wrapping.lost:
+	const column = 10 // of a table, where only blanks may be left of one
+	text := bytes.TrimRight(raw, "\r \t")
+	switch n := utf8.RuneCount(text) - r.wrapping.lost; {
+	case r.wrapping.lost == 0:
+	case n >= -column && scan.First(l.Text) == '[' && scan.IsDigit(text[len(text)-1]): // a row without a name
+		l.Text = nil
+		return
+	case n == 0:
 		r.cutLost()
 		return
+	}
+	switch {
 	case len(raw) < shortest:
 		return
 	case !r.g.Unfinished(l.Text) || cutShort(l.Text):
@@ -365,6 +373,9 @@ func (r *Reader) cutLost() {
 	if mask := bytes.TrimRight(text, decimals+"abcdef"); bytes.HasSuffix(mask, []byte("gfp_mask=0x")) {
 		text = append(bytes.Clone(text), '*') // as people hide digits
 	}
+	if scan.Contains(text, KilledMark) && bytes.HasSuffix(text, []byte("kB")) {
+		text = append(bytes.Clone(text), ',') // more sizes may follow
+	}
 	r.line.Text = r.cutNumberOff(text)
 }
 
@@ -401,7 +412,7 @@ func (r *Reader) mendNumber(raw []byte) {
 // no name, and of others what is behind a key.
 func (r *Reader) cutNumberOff(b []byte) []byte {
 	name := bytes.TrimRight(b, decimals)
-	for _, key := range [...]string{"oom_score_adj=", "oom_score_adj:", "uid=", "UID:"} {
+	for _, key := range [...]string{"oom_score_adj=", "oom_score_adj:", "uid=", "UID:", "UID "} {
 		if bytes.HasSuffix(bytes.TrimSuffix(name, []byte("-")), []byte(key)) {
 			return name
 		}
