@@ -107,7 +107,7 @@ func (p *Parser) release(now *stamp) {
 	for ; n < len(p.held); n++ {
 		h := &p.held[n]
 		late := p.tick-h.tick > reaperLines || now.sameOrigin(&h.at) && !now.within(&h.at, -clockSlack, reaperWait)
-		if !late && (!h.done || p.o.ExitRecords) {
+		if !late && (!h.done || p.o.ExitRecords || p.memoryMayFollow(*h)) {
 			break
 		}
 	}

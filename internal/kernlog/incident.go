@@ -193,22 +193,47 @@ func (p *Parser) late(k *killLine) bool {
 	return false
 }
 
+// followKill takes note of a line that says more of a kill.
+func (p *Parser) followKill() {
+	if p.killTick > 0 && p.tick == p.killTick+1 {
+		p.killTick = p.tick
+	}
+}
+
+// lacksMemory says whether a kill has a report, but not its Mem-Info.
+func (h *held) lacksMemory() bool {
+	return !h.out && h.rec.Kind == oom.KindKill && h.rec.Trigger != nil && h.rec.Memory == nil && h.rec.Scope != oom.ScopeCgroup
+}
+
+// memoryMayFollow says whether a kill's Mem-Info may be the next line, or is what is read.
+func (p *Parser) memoryMayFollow(h held) bool {
+	return h.lacksMemory() && (p.tick <= p.killTick+1 || slices.ContainsFunc(p.open, func(r *report) bool { return r.behind }))
+}
+
 // memoryBehind takes what follows a kill for its report's Mem-Info, which some vendors' kernels
-// print last. Another allocation's has a line of its own before it.
+// print last, and so for that of the incident's other victims. Another allocation's has a line of
+// its own before it.
 func (p *Parser) memoryBehind(r *report) bool {
-	for i := range p.held {
+	if !r.behind || r.stage != stageMemory || r.hasLimit {
+		return false
+	}
+	incident, page := "", r.pageBytes(nil)
+	for i := len(p.held) - 1; i >= 0; i-- {
 		h := &p.held[i]
-		if r.stage != stageMemory || r.hasLimit || h.out || h.rec.Trigger == nil || h.rec.Memory != nil || h.rec.Scope == oom.ScopeCgroup ||
-			r.began != h.tick+1 || p.foreignTick > h.tick || !r.within(&h.at, -clockSlack, clockSlack) {
+		if h.tick >= r.began || incident != "" && h.rec.Incident != incident {
 			continue
 		}
-		page := r.pageBytes(nil)
+		if !h.lacksMemory() || p.foreignTick > h.tick || !r.within(&h.at, -clockSlack, clockSlack) {
+			break
+		}
+		incident = h.rec.Incident
 		h.rec.Memory = r.memory(page)
 		h.rec.DomainBytes = r.domain(h.rec.Scope, page)
-		p.stats.Unused += uint64(r.unused + r.mem.unread)
-		return true
 	}
-	return false
+	if incident != "" {
+		p.stats.Unused += uint64(r.unused + r.mem.unread)
+	}
+	return incident != ""
 }
 
 // complete adds what the kill line says to a record without it.

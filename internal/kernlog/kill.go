@@ -158,6 +158,7 @@ func uidOf(v uint64) oom.Opt[uint32] {
 // oom_score_adj:0". False for text that the kernel does not print there.
 func (k *killLine) parseSizes(b []byte) bool {
 	b, _ = bytes.CutPrefix(b, []byte(","))
+	k.cut = k.cut || bytes.HasSuffix(b, []byte(","))
 	if s, ok := bytes.CutPrefix(b, []byte(" UID ")); ok {
 		v, rest, ok := scan.Uint(s)
 		if !ok {
@@ -259,9 +260,10 @@ func (k *killLine) tablesBytes(r *row) oom.Opt[uint64] {
 	return k.v.PgtablesBytes
 }
 
-// rss is the sum of its parts; before 4.5 shared memory counts as file.
+// rss is the sum of its parts; before 4.5 shared memory counts as file. Of a line that breaks off it is
+// not known whether that is so.
 func (k *killLine) rss() oom.Opt[uint64] {
-	if k.v.RSSBytes.Known {
+	if k.v.RSSBytes.Known || k.cut && !k.v.ShmemRSSBytes.Known {
 		return k.v.RSSBytes
 	}
 	return scan.Sum(k.v.AnonRSSBytes, k.v.FileRSSBytes, oom.Some(k.v.ShmemRSSBytes.Value))

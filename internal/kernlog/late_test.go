@@ -13,6 +13,7 @@ func TestMemoryBehindKill(t *testing.T) {
 		head    = headerLine + "\n"
 		summary = "oom-kill:constraint=CONSTRAINT_NONE,nodemask=(null),cpuset=/,mems_allowed=0,global_oom,task_memcg=/,task=hostapd,pid=812,uid=0\n"
 		kill    = "Out of memory: Killed process 812 (hostapd) total-vm:400kB, anon-rss:40kB, file-rss:4kB, shmem-rss:0kB\n"
+		reaped  = "oom_reaper: reaped process 812 (hostapd), now anon-rss:0kB, file-rss:0kB, shmem-rss:0kB\n"
 		memory  = "Mem-Info:\nactive_anon:9 inactive_anon:9 isolated_anon:0\n free:2000 free_pcp:0 free_cma:0\n40000 pages RAM\n4000 pages reserved\n"
 	)
 	for name, c := range map[string]struct {
@@ -20,6 +21,9 @@ func TestMemoryBehindKill(t *testing.T) {
 		free uint64 // pages
 	}{
 		"behind it":           {head + summary + kill + memory, 2000},
+		"behind the reaper":   {head + summary + kill + reaped + memory, 2000},
+		"far from the begin":  {strings.Repeat("usb 1-1: new\n", 500) + head + summary + kill + reaped + memory, 2000},
+		"the reaper further":  {head + summary + kill + "a word\n" + reaped + memory, 0},
 		"further on":          {head + summary + kill + "a word\n" + memory, 0},
 		"another one's":       {head + strings.Replace(memory, "2000", "3000", 1) + summary + kill + memory, 3000},
 		"without its report":  {kill + memory, 0},
@@ -36,6 +40,34 @@ func TestMemoryBehindKill(t *testing.T) {
 		}
 		if free != c.free {
 			t.Errorf("%s: %d free", name, free)
+		}
+	}
+}
+
+// TestMemoryBehindGroup: it is that of all victims of one decision.
+func TestMemoryBehindGroup(t *testing.T) {
+	const (
+		summary = "oom-kill:constraint=CONSTRAINT_NONE,nodemask=(null),cpuset=/,mems_allowed=0,global_oom,task_memcg=/g,task=a,pid=812,uid=0\n"
+		kill    = "Out of memory: Killed process 812 (a) total-vm:400kB, anon-rss:40kB, file-rss:4kB, shmem-rss:0kB\n"
+		group   = "Tasks in /g are going to be killed due to memory.oom.group set\n"
+		reaped  = "oom_reaper: reaped process 812 (a), now anon-rss:0kB, file-rss:0kB, shmem-rss:0kB\n"
+		memory  = "Mem-Info:\nactive_anon:9 inactive_anon:9 isolated_anon:0\n free:2000 free_pcp:0 free_cma:0\n40000 pages RAM\n4000 pages reserved\n"
+	)
+	other := strings.NewReplacer("812 (a)", "813 (b)")
+	for name, log := range map[string]string{
+		"behind all":     kill + group + other.Replace(kill) + memory,
+		"and reaped":     kill + group + kill + other.Replace(kill) + reaped + other.Replace(reaped) + memory,
+		"reaped between": kill + group + reaped + other.Replace(kill) + other.Replace(reaped) + memory,
+		"shared":         kill + "Out of memory: Kill process 815 (c) sharing same memory\n" + group + other.Replace(kill) + memory,
+	} {
+		all := readText(t, headerLine+"\n"+summary+log, testOptions())
+		if len(all) < 2 {
+			t.Errorf("%s: %d records", name, len(all))
+		}
+		for _, rec := range all {
+			if rec.Memory == nil || rec.Memory.FreeBytes.Value != 2000<<12 {
+				t.Errorf("%s: %v: %+v", name, rec.Victim.PID, rec.Memory)
+			}
 		}
 	}
 }

@@ -60,7 +60,9 @@ type Parser struct {
 	mostAt stamp
 	// The last beginning of another allocation's report; 0 for none.
 	foreignTick uint64
-	picked      [maxOpen]*report // scratch of pick
+	// The last kill's line, or the last one of what follows it without another between.
+	killTick uint64
+	picked   [maxOpen]*report // scratch of pick
 	// partial is a line that ended within a name, see join.
 	partial     []byte
 	partialLine lines.Line
@@ -163,7 +165,9 @@ func (p *Parser) Take() *oom.Record {
 }
 
 // Busy says whether ordinary lines may still matter.
-func (p *Parser) Busy() bool { return len(p.open) > 0 || len(p.partial) > 0 }
+func (p *Parser) Busy() bool {
+	return len(p.open) > 0 || len(p.partial) > 0 || p.killTick == p.tick && slices.ContainsFunc(p.held, p.memoryMayFollow)
+}
 
 // Skip tells of lines that were passed over without looking at them.
 func (p *Parser) Skip(n int) {
@@ -290,6 +294,7 @@ func (p *Parser) anchor(l *lines.Line, b []byte, k part) bool {
 		p.header(l, b)
 		return true
 	case scan.HasPrefix(b, "Tasks in "):
+		p.followKill()
 		if path, ok := parseGroup(b); ok {
 			p.group(l, path)
 		} else {
@@ -303,6 +308,7 @@ func (p *Parser) anchor(l *lines.Line, b []byte, k part) bool {
 	case scan.HasPrefix(b, lines.SummaryMark):
 		p.summary(l, b)
 	case scan.HasPrefix(b, reaperMark):
+		p.followKill()
 		p.reaper(l, b)
 	case scan.Contains(b, lines.KilledMark):
 		k, ok := parseKilled(b, l.Exact)
@@ -314,7 +320,9 @@ func (p *Parser) anchor(l *lines.Line, b []byte, k part) bool {
 			break
 		}
 		p.kill(l, &k)
+		p.killTick = p.tick
 	case killIndex(b) >= 0:
+		p.followKill()
 		p.scoreOrShared(l, b)
 	case scan.HasPrefix(b, "Out of memory in UB ") && scan.Contains(b, vzMark):
 		if k, ok := parseVZ(b); ok {
@@ -406,7 +414,7 @@ func (p *Parser) newReport(l *lines.Line, headless bool) *report {
 	clear(t.names)
 	clear(t.index)
 	tasks := taskTable{rows: t.rows[:0], index: t.index, top: t.top[:0], names: t.names}
-	*r = report{stamp: p.now, began: p.tick, headless: headless, caller: l.Caller, tasks: tasks, stats: stats}
+	*r = report{stamp: p.now, began: p.tick, behind: p.killTick > 0 && p.tick == p.killTick+1, headless: headless, caller: l.Caller, tasks: tasks, stats: stats}
 	r.trigger.KernelStack = stack
 	p.open = append(p.open, r)
 	p.touch(r, l)

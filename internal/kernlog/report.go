@@ -74,6 +74,7 @@ type report struct {
 	overtaken bool
 	stage     stage
 	began     uint64 // the parser's line count at its first line
+	behind    bool   // it begins right behind a kill
 	touched   uint64 // the parser's line count at the last line of this report
 	last      stamp
 

@@ -171,9 +171,9 @@ func (r *Reader) takeText(e *entry, at *Line, kernel bool, number int) {
 	text := strings.TrimRight(strings.ReplaceAll(e.values[roleText], "#012", "\n"), "\r\n")
 	for raw := range strings.Lines(text) {
 		raw = raw[:min(len(raw), r.src.max)]
-		r.x.believed, r.x.contained = kernel, e.has(roleStream) && e.values[roleStream] != "kernel"
+		r.x.believed, r.x.contained, r.x.around = kernel, e.has(roleStream) && e.values[roleStream] != "kernel", at.Time
 		l, ok := r.x.line([]byte(raw))
-		r.x.believed, r.x.contained = false, false
+		r.x.believed, r.x.contained, r.x.around = false, false, time.Time{}
 		if l.Time.IsZero() {
 			l.Time = at.Time
 		}

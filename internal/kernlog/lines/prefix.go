@@ -29,6 +29,7 @@ type prefixes struct {
 	afterUser           bool   // the last line that had a prefix was another program's
 	node                string // the last node seen, so that it is made a string once
 	human               time.Time
+	around              time.Time // of the entry that the line is kept in
 	years               years
 }
 
@@ -649,7 +650,21 @@ func (x *prefixes) iso(l *Line, b []byte) ([]byte, wrapState) {
 		l.Exact, x.escapes = true, escapeHex
 		return cutCaller(l, rest), wrapText
 	}
+	if x.dated(rest) { // by what has kept it: "docker logs -t", "kubectl logs --timestamps"
+		return rest, wrapMore
+	}
 	return x.tag(l, rest, false)
+}
+
+// dated says whether a text begins with a full stamp, which is longer than a process's name.
+func (x *prefixes) dated(b []byte) bool {
+	_, _, iso := parseISO(b, x.o.Location)
+	if !iso && len(b) > 4 && b[3] == ' ' {
+		_, _, iso = parseISO(b[4:], x.o.Location) // journalctl -o short-full
+	}
+	var l Line
+	_, st := x.unix(&l, b)
+	return iso || st != wrapNone && !l.Time.IsZero()
 }
 
 // logcat reads Android's "03-07 04:11:09.123   214   214 W kernel  : text".
@@ -664,7 +679,7 @@ func (x *prefixes) logcat(l *Line, b []byte) ([]byte, wrapState) {
 	if !ok || !ok2 || !ok3 || !ok4 || mon < 1 || mon > 12 || ms > 999 {
 		return b, wrapNone
 	}
-	l.Time = x.withYear(time.Month(mon), day, h, m, s, int(ms)*1_000_000)
+	l.Time = x.withYear(l, time.Month(mon), day, h, m, s, int(ms)*1_000_000)
 	if text, st := logcatFields(l, rest); st != wrapNone {
 		return text, st
 	}
@@ -754,7 +769,7 @@ func (x *prefixes) syslog(l *Line, b []byte) ([]byte, wrapState) {
 // 01:02:03" or "11月 24 01:02:03". A word that is no month that is known may as well be no stamp's:
 // then only a tag behind it tells.
 func (x *prefixes) localized(l *Line, b []byte) ([]byte, wrapState) {
-	t, rest, known, ok := x.stamp3164(b)
+	t, rest, known, ok := x.stamp3164(l, b)
 	if !ok {
 		return b, wrapNone
 	}

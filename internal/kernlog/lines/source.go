@@ -194,6 +194,13 @@ func (s *source) peekLine() ([]byte, bool) {
 	return s.buf[s.pos : s.pos+n], n <= s.max && (ended || n > 0 && !s.quiet)
 }
 
+// numberNext says whether the next line may begin with a number that stands alone. It reads nothing.
+func (s *source) numberNext() bool {
+	b := s.buf[s.pos:s.end]
+	n := digitsOf(b)
+	return n == len(b) || n > 0 && (b[n] == ' ' || b[n] == '\n' || b[n] == '\r')
+}
+
 // skipLine passes over the line that peekLine returned.
 func (s *source) skipLine() { _, _, _ = s.line() }
 

@@ -3,6 +3,7 @@ package lines
 import (
 	"bytes"
 	"math"
+	"slices"
 	"time"
 	"unicode/utf8"
 
@@ -119,8 +120,8 @@ func clock(b []byte) (h, m, s int, ok bool) {
 }
 
 // stamp3164 reads "Nov 24 01:02:03" and "Nov 24 01:02:03.123456". Where the word before the day
-// is no month that is known, the time is not either.
-func (x *prefixes) stamp3164(b []byte) (t time.Time, rest []byte, known, ok bool) {
+// is no month that is known, the time is not either. l is what is known of the line so far.
+func (x *prefixes) stamp3164(l *Line, b []byte) (t time.Time, rest []byte, known, ok bool) {
 	name := bytes.IndexByte(b[:min(len(b), longestMonth+1)], ' ')
 	if name < 3 {
 		return t, b, false, false
@@ -144,7 +145,7 @@ func (x *prefixes) stamp3164(b []byte) (t time.Time, rest []byte, known, ok bool
 		rest = rest[1+n:]
 	}
 	if known {
-		t = x.withYear(mon, int(day), h, m, s, nanos)
+		t = x.withYear(l, mon, int(day), h, m, s, nanos)
 	}
 	return t, scan.SkipSpaces(rest), known, true
 }
@@ -156,22 +157,39 @@ func isWord(b []byte) bool {
 	})
 }
 
-// withYear finds the year of a stamp without one: as given for the first stamp
-// and one more whenever the months begin anew; else the latest that does
-// not lie in the future.
-func (x *prefixes) withYear(mon time.Month, day, h, m, s, nanos int) time.Time {
-	if x.o.Year != 0 {
-		t, _ := x.onDay(x.years.of(x.o.Year, mon, day), mon, day, h, m, s, nanos)
+// withYear finds the year of a stamp without one: the latest that is not after what the line is kept
+// in, if that has a full time. Else as given for the first stamp and one more whenever the months begin
+// anew; else the latest that does not lie in the future.
+func (x *prefixes) withYear(l *Line, mon time.Month, day, h, m, s, nanos int) time.Time {
+	latest := x.around
+	if !l.Time.IsZero() {
+		latest = l.Time
+	}
+	if latest.IsZero() && x.o.Year != 0 {
+		year := x.years.of(x.o.Year, mon, day)
+		t, ok := x.onDay(year, mon, day, h, m, s, nanos)
+		if year > x.o.Year && t.Sub(x.o.Now()) > nextDay { // lines of many hosts are not in order
+			x.years.last.year--
+			t, ok = x.onDay(year-1, mon, day, h, m, s, nanos)
+		}
+		if !ok {
+			return time.Time{}
+		}
 		return t
 	}
-	now := x.o.Now()
+	if latest.IsZero() {
+		latest = x.o.Now()
+	}
 	for back := range leapYears {
-		if t, ok := x.onDay(now.Year()-back, mon, day, h, m, s, nanos); ok && t.Sub(now) <= 24*time.Hour {
+		if t, ok := x.onDay(latest.Year()+1-back, mon, day, h, m, s, nanos); ok && t.Sub(latest) <= nextDay {
 			return t
 		}
 	}
 	return time.Time{}
 }
+
+// nextDay is how far a stamp may be ahead of a clock in another zone.
+const nextDay = 24 * time.Hour
 
 // years follows the year of stamps without one.
 type years struct {
@@ -204,8 +222,8 @@ func (y *years) of(first int, mon time.Month, day int) int {
 	return year
 }
 
-// leapYears is among how many years in a row one has the 29th of February.
-const leapYears = 9
+// leapYears is among how many years in a row, and the next one, one has the 29th of February.
+const leapYears = 10
 
 // onDay is a time on a day; false when that year has no such day.
 func (x *prefixes) onDay(year int, mon time.Month, day, h, m, s, nanos int) (time.Time, bool) {
@@ -224,6 +242,9 @@ func (x *prefixes) ctime(l *Line, b []byte) bool {
 		b = bytes.TrimRight(b[:i], " ")
 	}
 	n := len(b)
+	if i := n - len("2024 01:02:03"); i > 0 && b[i-1] == ' ' && b[n-9] == ' ' { // Dutch and German dates
+		b = slices.Concat(b[:i], b[n-8:], b[i+4:i+5], b[i:i+4])
+	}
 	var zone []byte
 	if n > 20 && b[n-5] == ' ' && b[n-6] >= 'A' && b[n-6] <= 'Z' { // crash's log -T
 		i := bytes.LastIndexByte(b[:n-5], ' ')
@@ -247,7 +268,7 @@ func (x *prefixes) ctime(l *Line, b []byte) bool {
 	if !scan.IsDigit(second[0]) { // in many locales the day is first: "ven. 7 mars"
 		first, second = second, first
 	}
-	day, ok := digits(second)
+	day, ok := digits(bytes.TrimSuffix(second, []byte(".")))
 	mon, ok2 := month(first)
 	if ok && ok2 {
 		if l.Time = time.Date(year, mon, day, h, m, s, 0, x.o.Location); len(zone) > 0 {
@@ -263,7 +284,7 @@ func (x *prefixes) ctimeShort(l *Line, b []byte) bool {
 		return false
 	}
 	for range 2 { // the day of the week
-		if t, rest, known, ok := x.stamp3164(append(bytes.Clone(b), ' ')); ok && known && len(rest) == 0 {
+		if t, rest, known, ok := x.stamp3164(l, append(bytes.Clone(b), ' ')); ok && known && len(rest) == 0 {
 			l.Time = t
 			return true
 		}
@@ -294,7 +315,7 @@ func (x *prefixes) humanTime(l *Line, b []byte) bool {
 	if !ok || !ok2 || !ok3 || !ok4 {
 		return false
 	}
-	x.human = x.withYear(mon, day, h, m, 0, 0)
+	x.human = x.withYear(l, mon, day, h, m, 0, 0)
 	l.Time = x.human
 	return true
 }

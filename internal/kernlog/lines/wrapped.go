@@ -15,6 +15,7 @@ const maxWrapped = 32
 type wrapping struct {
 	width int  // in characters; 0 where the log is not known to be wrapped
 	hard  bool // at the width, as terminals do, and not between words
+	lost  int  // the width that a pager has cut the lines to, whose rests are lost; else 0
 }
 
 // longestSoft is how long lines are at most that mail has wrapped, with what quotes them.
@@ -36,6 +37,7 @@ func (r *Reader) wrappingOf(head []byte) wrapping {
 		return wrapping{}
 	}
 	stamps, rests := r.restsOf(all)
+	none := wrapping{lost: r.lostBehind(all, hard.width)}
 	soft, broken := softWidth(all, rests)
 	var softly, fully [2]int // sure, and possible
 	n := 0
@@ -49,27 +51,53 @@ func (r *Reader) wrappingOf(head []byte) wrapping {
 	}
 	switch {
 	case stamps < fewest || n < fewest: // one or two may be what somebody says of the log
+		return none
 	case fully[0] == n && hard.width > longestSoft, fully[0] > 1 && fully[0]*10 >= n*4 && fully[1] == n: // between words, one in eight would be
 		return hard
 	case softly[0]*10 >= n*7 && softly[1]*20 >= n*19 && broken*2 >= n: // behind longer lines, names in a chat stand too
 		return soft
 	}
-	return wrapping{}
+	return none
+}
+
+// lostBehind is the width that lines were cut to: several of them are as wide as the widest one,
+// and no rest is behind them.
+func (r *Reader) lostBehind(all [][]byte, width int) int {
+	const narrowest, fewest, leastIndent = 40, 3, len("[1.234567] ")
+	found := map[string]bool{} // an excerpt may be there twice
+	for i, line := range all {
+		if utf8.RuneCount(line) != width {
+			continue
+		}
+		next := all[min(i+1, len(all)-1)]
+		c := r.g.Class(scan.SkipSpaces(next))
+		if further := indentOf(next) >= leastIndent; !further && !r.logStamp(next) && (!c.any() || c.Weak) {
+			return 0
+		}
+		found[string(line)] = true
+	}
+	if width < narrowest || len(found) < fewest {
+		return 0
+	}
+	return width
 }
 
 // restsOf counts the lines that have stamps, and tells which others come right behind one.
 func (r *Reader) restsOf(all [][]byte) (stamps int, rests []int) {
 	_, kmsg := ParseKmsg(bytes.Join(all[:min(len(all), 1)], nil))
-	for i, left := 0, 0; i < len(all); i++ {
-		switch line := all[i]; {
+	for i, left, indent := 0, 0, 0; i < len(all); i++ {
+		line := all[i]
+		l, _ := r.x.probe(line)
+		switch {
 		case !hasWord(line):
 			left = 0
-		case r.logStamp(line):
+		case l.marked():
 			stamps++
-			left = maxWrapped
+			left, indent = maxWrapped, l.Indent
 		case beginsChat(line):
 			left = 0
 		case kmsg && line[0] == ' ': // a record's dictionary
+		case indent > 0 && indentOf(line) >= indent: // a further line of one text
 		case left > 0:
 			left--
 			rests = append(rests, i)
@@ -142,16 +170,22 @@ func quoteOf(b []byte) []byte {
 	return bytes.Clone(quote) // reading on overwrites the line
 }
 
-// unwrap puts a wrapped line together with the next ones.
+// indentOf is how many blanks a text begins with.
+func indentOf(b []byte) int { return len(b) - len(bytes.TrimLeft(b, " ")) }
+
+// unwrap puts a wrapped line together with the next ones. What is indented as far as the text is, is
+// a further line of it.
 func (r *Reader) unwrap(raw, quote []byte) {
-	w := &r.wrapping
+	w, indent := &r.wrapping, max(1, r.line.Indent, indentOf(raw))
 	r.joined = append(r.joined[:0], bytes.TrimRight(raw, "\r \t")...)
 	last := bytes.Clone(r.joined)
 	for range maxWrapped {
 		next, ok := r.src.peekLine()
 		next = bytes.TrimRight(next, "\r \t")
-		_, full := w.full(last, next)
-		if !ok || !full || !hasWord(next) || endsPaste(next) || beginsChat(next) || r.logStamp(next) {
+		sure, full := w.full(last, next)
+		within := w.hard && sure && scan.First(next) == ']' // "lowmem_reserve[" and "]: 0 0"
+		if !ok || !full || !hasWord(next) || endsPaste(next) && !within || beginsChat(next) || r.logStamp(next) ||
+			w.hard && indentOf(next) >= indent {
 			break
 		}
 		if w.hard { // blanks at the end are lost
@@ -279,11 +313,26 @@ func endsPaste(b []byte) bool {
 func (r *Reader) rejoin(raw []byte) {
 	const shortest = 16
 	l, quote := &r.line, quoteOf(raw)
-	if r.wrapping.width > 0 && l.marked() {
+	if r.wrapping.width > 0 && (l.marked() || r.wrapping.hard && indentOf(raw) > 0) {
 		r.unwrap(raw, quote)
 		raw = bytes.Clone(r.joined)
 	}
-	if len(raw) < shortest || !r.g.Unfinished(l.Text) || cutShort(l.Text) {
+	const column = 10 // of a table, where only blanks may be left of one
+	text := bytes.TrimRight(raw, "\r \t")
+	switch n := utf8.RuneCount(text) - r.wrapping.lost; {
+	case r.wrapping.lost == 0:
+	case n >= -column && scan.First(l.Text) == '[' && scan.IsDigit(text[len(text)-1]): // a row without a name
+		l.Text = nil
+		return
+	case n == 0:
+		r.cutLost()
+		return
+	}
+	switch {
+	case len(raw) < shortest:
+		return
+	case !r.g.Unfinished(l.Text) || cutShort(l.Text):
+		r.mendNumber(raw)
 		return
 	}
 	r.joined = append(r.joined[:0], r.x.cutTrailer(bytes.TrimRight(raw, " \t"))...)
@@ -313,7 +362,69 @@ func (r *Reader) rejoin(raw []byte) {
 			break
 		}
 	}
-	*l, _ = r.x.line(r.joined)
+	if *l, _ = r.x.line(r.joined); len(r.joined) > len(raw) {
+		r.mendNumber(bytes.Clone(r.joined))
+	}
+}
+
+// cutLost leaves nothing of a number that a pager may have cut.
+func (r *Reader) cutLost() {
+	text := bytes.TrimSuffix(bytes.TrimRight(r.line.Text, "\r \t"), []byte(">"))
+	if mask := bytes.TrimRight(text, decimals+"abcdef"); bytes.HasSuffix(mask, []byte("gfp_mask=0x")) {
+		text = append(bytes.Clone(text), '*') // as people hide digits
+	}
+	if scan.Contains(text, KilledMark) && bytes.HasSuffix(text, []byte("kB")) {
+		text = append(bytes.Clone(text), ',') // more sizes may follow
+	}
+	r.line.Text = r.cutNumberOff(text)
+}
+
+// mendNumber puts a number together that a terminal has broken, where the log is not known to be
+// wrapped. Of one that may go on in another way nothing is left.
+func (r *Reader) mendNumber(raw []byte) {
+	const narrowest = 40
+	raw = bytes.TrimRight(raw, "\r \t")
+	if r.wrapping.width > 0 || len(raw) < narrowest || !scan.IsDigit(raw[len(raw)-1]) || !r.src.numberNext() ||
+		len(r.cutNumberOff(r.line.Text)) == len(r.line.Text) {
+		return
+	}
+	r.joined = append(r.joined[:0], raw...)
+	r.line, _ = r.x.line(r.joined) // reading on overwrites what was read
+	next, _ := r.src.peekLine()
+	next = bytes.TrimRight(next, "\r \t")
+	n := digitsOf(next)
+	l, _ := r.x.probe(next) // "12 " may be a line's number
+	after := scan.SkipSpaces(next[n:])
+	isRest := len(after) == 0 || next[n] == ' ' && (r.g.Class(after).Part || only(after, decimals+" "))
+	if n == 0 || l.marked() || len(l.Text) < len(next) || r.g.Class(next).any() || !isRest {
+		return
+	}
+	if name := bytes.TrimRight(r.line.Text, decimals); bytes.HasSuffix(name, []byte(" ")) { // of a list
+		r.line.Text = name
+		return
+	}
+	r.joined = append(r.joined, next...)
+	r.line, _ = r.x.line(r.joined)
+	r.src.skipLine()
+}
+
+// cutNumberOff takes the number off that a text ends in: any of a line of counters, in which there is
+// no name, and of others what is behind a key.
+func (r *Reader) cutNumberOff(b []byte) []byte {
+	name := bytes.TrimRight(b, decimals)
+	for _, key := range [...]string{"oom_score_adj=", "oom_score_adj:", "uid=", "UID:", "UID "} {
+		if bytes.HasSuffix(bytes.TrimSuffix(name, []byte("-")), []byte(key)) {
+			return name
+		}
+	}
+	text := scan.SkipSpaces(b)
+	if len(name) == len(b) || len(text) == 0 || text[0] == '[' {
+		return b
+	}
+	if c := r.g.Class(text); !c.Part || c.Own || c.Header || c.Frame {
+		return b
+	}
+	return name
 }
 
 // inFlags says whether a header breaks off within the names of its flags, which have no blanks.
