@@ -80,12 +80,12 @@ func (d *Detector) Detect(begin []byte) (is, more bool) {
 	return false, d.passed > 0
 }
 
-// holdsKernels says whether lines of the kernel stand among records: a journal of more than one
-// unit, which is a kernel log.
+// holdsKernels says whether the kernel's reports of OOMs stand among records: a journal of more
+// than one unit, which is a kernel log.
 func holdsKernels(lines []byte) bool {
 	for line := range bytes.Lines(lines) {
 		u := unwrap(bytes.TrimSpace(line))
-		if whole := line[len(line)-1] == '\n'; whole && !isRecord(u.text, true) && (u.isKernels() || bytes.Contains(line, []byte(`"_TRANSPORT":"kernel"`))) {
+		if line[len(line)-1] == '\n' && !isRecord(u.text, true) && !u.isOwnWord() && report.Match(u.text) {
 			return true
 		}
 	}

@@ -63,6 +63,10 @@ func (u *unwrapped) isKernels() bool {
 	return false
 }
 
+// report is what a report of the kernel begins or ends with (mm/oom_kill.c, dump_header and
+// __oom_kill_process).
+var report = regexp.MustCompile(` invoked oom-killer: |ut of memory.{0,40}: Kill(?:ed)? process \d`)
+
 // The prefixes that may stand before a line.
 var (
 	// cri is a line of a log in the CRI's format: time, stream, tag.
