@@ -13,7 +13,8 @@ type merged struct {
 	past, live Source
 	before     uint64
 	warn       func(error)
-	held       []*oom.Record // of the past, but perhaps also live
+	held       []*oom.Record   // of the past, but perhaps also live
+	given      map[string]bool // ids of those of the log that were held: live may be behind with it
 	step       func(context.Context) (*oom.Record, error)
 	drained    context.Context // has ended: a live Next with it does not wait
 	done       func() error
@@ -27,7 +28,7 @@ type merged struct {
 func Merge(past, live Source, before uint64, warn func(error)) Source {
 	drained, cancel := context.WithCancel(context.Background())
 	cancel()
-	m := &merged{past: past, live: live, before: before, warn: warn, drained: drained}
+	m := &merged{past: past, live: live, before: before, warn: warn, drained: drained, given: map[string]bool{}}
 	m.step = m.nextPast
 	return m
 }
@@ -75,12 +76,26 @@ func (m *merged) nextWaiting(ctx context.Context) (*oom.Record, error) {
 // nextHeld gives what only the past has.
 func (m *merged) nextHeld(ctx context.Context) (*oom.Record, error) {
 	if len(m.held) == 0 {
-		m.step, m.done = m.live.Next, m.live.Done
+		m.step, m.done = m.nextLive, m.live.Done
 		return m.step(ctx)
 	}
 	rec := m.held[0]
+	m.given[rec.ID] = true
 	m.held, m.done = m.held[1:], func() error { return nil }
 	return rec, nil
+}
+
+// nextLive gives what only live has.
+func (m *merged) nextLive(ctx context.Context) (*oom.Record, error) {
+	for {
+		rec, err := m.live.Next(ctx)
+		if err != nil || rec.Source != oom.SourceKmsg || !m.given[rec.ID] {
+			return rec, err
+		}
+		if err := m.live.Done(); err != nil {
+			return nil, err
+		}
+	}
 }
 
 // without drops the past's record of what was seen live: of a kill, or the same line of the log.

@@ -14,8 +14,7 @@ const (
 	// writes right before and after the kill: only where the log lost it, or this process gets no
 	// CPU, does it take that long.
 	completeWait = time.Second
-	// completeKeep bounds the reports kept for kills that have not come yet, and the records
-	// that wait to be given out.
+	// completeKeep bounds the reports kept for kills that have not come yet.
 	completeKeep = 64
 	// ClockSlack is how far the log's clock may be from the programs': printk
 	// takes the scheduler's clock, which nothing disciplines.
@@ -28,8 +27,7 @@ type completer struct {
 	log     Log
 	mu      sync.Mutex
 	reports []*oom.Record
-	wake    context.CancelFunc // of until
-	alone   chan *oom.Record
+	alone   alone
 	more    chan struct{}
 	ended   chan struct{} // closed when no more reports come
 	wait    time.Duration
@@ -40,7 +38,7 @@ type completer struct {
 func newCompleter(log Log) *completer {
 	c := &completer{
 		log: log, more: make(chan struct{}, 1), ended: make(chan struct{}), wait: completeWait, asleep: host.Asleep,
-		timer: time.NewTimer(completeWait), wake: func() {}, alone: make(chan *oom.Record, completeKeep),
+		timer: time.NewTimer(completeWait), alone: newAlone(),
 	}
 	c.timer.Stop()
 	return c
@@ -58,7 +56,7 @@ func (c *completer) read(ctx context.Context) error {
 		case rec.Kind == oom.KindKill && rec.Victim != nil:
 			c.keep(rec)
 		case rec.Kind == oom.KindNoVictim, rec.Kind == oom.KindLost: // of lines: it may have been of one
-			c.pass(ctx, rec)
+			c.alone.pass(rec)
 		}
 		if err := c.log.Done(); err != nil {
 			return err
@@ -76,39 +74,6 @@ func (c *completer) keep(report *oom.Record) {
 	select {
 	case c.more <- struct{}{}:
 	default:
-	}
-}
-
-// pass hands on a record that is the log's own. While too many wait, the log does.
-func (c *completer) pass(ctx context.Context, rec *oom.Record) {
-	select {
-	case c.alone <- rec:
-	case <-ctx.Done():
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.wake()
-}
-
-// until gives a context that ends with ctx, or once there may be a record of the log's own.
-func (c *completer) until(ctx context.Context) (context.Context, context.CancelFunc) {
-	ctx, cancel := context.WithCancel(ctx)
-	c.mu.Lock()
-	c.wake = cancel
-	c.mu.Unlock()
-	if len(c.alone) > 0 { // passed before there was whom to wake
-		cancel()
-	}
-	return ctx, cancel
-}
-
-// own is a record of the log's own, or nil.
-func (c *completer) own() *oom.Record {
-	select {
-	case rec := <-c.alone:
-		return rec
-	default:
-		return nil
 	}
 }
 

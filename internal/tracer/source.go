@@ -126,18 +126,18 @@ func (s *Source) read(ctx context.Context) (own *oom.Record, err error) {
 		return nil, s.t.read(ctx, &s.event)
 	}
 	for {
-		wait, stop := s.log.until(ctx)
+		wait, stop := s.log.alone.until(ctx)
 		err := s.t.read(wait, &s.event)
 		woken := wait.Err() != nil && ctx.Err() == nil
 		stop()
 		if !errors.Is(err, io.EOF) {
 			return nil, err
 		}
-		if own := s.log.own(); own != nil {
-			return own, nil
-		}
 		if !woken {
-			return nil, err
+			return s.log.alone.last(), err
+		}
+		if own := s.log.alone.next(); own != nil {
+			return own, nil
 		}
 	}
 }

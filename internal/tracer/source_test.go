@@ -166,22 +166,19 @@ func TestSourceLog(t *testing.T) {
 	}
 }
 
-// TestSourceAlone: what only the log has is a record of its own, while an event is waited for
-// too; more than are kept wait in the log.
+// TestSourceAlone: what only the log has is a record of its own, while an event is waited for too:
+// at most one a second of a cgroup, and no kill waits for it.
 func TestSourceAlone(t *testing.T) {
-	noVictim := func(id string) *oom.Record {
-		return &oom.Record{ID: id, Kind: oom.KindNoVictim, Hooks: []string{"kmsg"}, Trigger: &oom.Trigger{Comm: "a"}}
+	noVictim := func(id, cgroup string, at time.Duration) *oom.Record {
+		return &oom.Record{ID: id, Kind: oom.KindNoVictim, UptimeNS: oom.Some(uint64(at)), Limit: &oom.Limit{Cgroup: cgroup}}
 	}
 	synctest.Test(t, func(t *testing.T) {
-		log := &scripted{reports: []*oom.Record{
-			{ID: "lines", Kind: oom.KindLost}, logReport(7, 0), {ID: "cut", Kind: oom.KindOOM},
-		}}
-		var want []string
-		for i := range 3 * completeKeep {
-			log.reports = append(log.reports, noVictim(strconv.Itoa(i)))
-			want = append(want, strconv.Itoa(i))
+		log := &scripted{reports: []*oom.Record{{ID: "lines", Kind: oom.KindLost}, {ID: "cut", Kind: oom.KindOOM}}}
+		for i := range 100 {
+			log.reports = append(log.reports, noVictim("first", "/a", time.Minute+time.Duration(i)*time.Millisecond))
+			log.reports = append(log.reports, noVictim("other", "/b", time.Minute+time.Duration(i)*time.Millisecond))
 		}
-		want = append([]string{"kill", "lines"}, want...)
+		log.reports = append(log.reports, noVictim("second", "/a", time.Minute+time.Second), logReport(7, 0))
 		f := &fakeEvents{all: []func(*wire.Event){killEvent("kill")}, waits: true}
 		s := newSource(f, SourceOptions{Log: log})
 		ctx, cancel := context.WithCancel(t.Context())
@@ -198,23 +195,44 @@ func TestSourceAlone(t *testing.T) {
 			if got = append(got, rec.ID); rec.ID == "kill" && rec.Limit == nil {
 				t.Error("the kill is not completed")
 			}
+			if rec.Repeats.Known != (rec.ID == "second") || rec.Repeats.Value != 0 && rec.Repeats.Value != 99 {
+				t.Errorf("%s: %+v repeats", rec.ID, rec.Repeats)
+			}
 			if err := s.Done(); err != nil {
 				t.Error(err)
 			}
 		}
-		if d := cmp.Diff(want, got); d != "" {
+		slices.Sort(got) // the kill and the log's are of two goroutines
+		if d := cmp.Diff([]string{"first", "kill", "lines", "other", "second"}, got); d != "" {
 			t.Error(d)
 		}
 		if err := s.Close(); err != nil {
 			t.Error(err)
 		}
-		// Nobody takes these: the source can be closed.
-		log.reports = nil
-		for range 3 * completeKeep {
-			log.reports = append(log.reports, noVictim("x"))
+	})
+}
+
+// TestAloneBound: many cgroups at once are counted, and the reader's last question waits for what
+// comes a moment later.
+func TestAloneBound(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := newAlone()
+		for i := range 4 * aloneKeep {
+			a.pass(&oom.Record{Kind: oom.KindNoVictim, UptimeNS: oom.Some(uint64(i) * 10 * uint64(time.Second)), Limit: &oom.Limit{Cgroup: "/a"}})
 		}
-		if err := newSource(&fakeEvents{}, SourceOptions{Log: log}).Close(); err != nil {
-			t.Error(err)
+		n := 0
+		for a.next() != nil {
+			n++
+		}
+		if n != aloneKeep || a.repeats["/a"].n != 3*aloneKeep {
+			t.Errorf("%d wait, %d repeats", n, a.repeats["/a"].n)
+		}
+		time.AfterFunc(drainFor/2, func() { a.pass(&oom.Record{ID: "late", Kind: oom.KindLost}) })
+		if rec := a.last(); rec == nil || rec.ID != "late" {
+			t.Errorf("%+v", rec)
+		}
+		if rec := a.last(); rec != nil {
+			t.Errorf("%+v", rec)
 		}
 	})
 }
