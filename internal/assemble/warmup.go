@@ -97,7 +97,11 @@ func madeUpRecords() []*oom.Record {
 	free, full, none := madeUpKill(oom.ScopeSystem), madeUpKill(oom.ScopeSystem), madeUpKill(oom.ScopeSystem)
 	full.Memory.SwapFreeBytes = oom.Some(uint64(0))
 	none.Memory.SwapFreeBytes, none.Memory.SwapTotalBytes = oom.Some(uint64(0)), oom.Some(uint64(0))
-	none.Memory.Stat = append(none.Memory.Stat, oom.Stat{Name: oom.StatSlabUnrecl, Bytes: 1 << 20}) // whose caches are listed
+	none.Memory.FreeBytes = oom.Some(uint64(0))
+	none.Memory.Stat = oom.Stats{ // all of it the kernel's: its caches and sites are listed
+		{Name: oom.StatActiveAnon}, {Name: oom.StatInactiveAnon}, {Name: oom.StatActiveFile}, {Name: oom.StatInactiveFile}, {Name: oom.StatUnevictable},
+		{Name: oom.StatSlabUnrecl, Bytes: 1 << 20},
+	}
 	exit := madeUpKill(oom.ScopeSystem)
 	exit.Kind, exit.Exit = oom.KindExit, &oom.Exit{AfterNS: oom.Some(uint64(1)), RSSBytes: oom.Some(uint64(0))}
 	slow := madeUpKill(oom.ScopeSystem)

@@ -37,11 +37,14 @@ func (s *Sampler) allocations(rec *oom.Record) {
 	if known > m.TotalBytes.Value/4*3 {
 		return
 	}
-	top, err := s.topSites()
-	if err != nil || len(top) == 0 {
+	if !s.last.sitesRead {
+		s.last.sites, _ = s.topSites()
+		s.last.sitesRead = true
+	}
+	if len(s.last.sites) == 0 {
 		return
 	}
-	m.Allocations = top
+	m.Allocations = slices.Clone(s.last.sites)
 	rec.Sampled = append(rec.Sampled, oom.SampledAllocations)
 }
 

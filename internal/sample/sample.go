@@ -35,6 +35,7 @@ type Sampler struct {
 	swaps, meminfo, lruGen, mount file
 	swappiness, allocatingTask    file
 	psi, slabinfo, allocinfo      file
+	reclaims                      map[string]bool // slab caches by name
 	last                          machine
 	readAt                        uint64 // CLOCK_BOOTTIME, in nanoseconds; 0: not yet
 }
@@ -49,6 +50,11 @@ type machine struct {
 	meminfo procfs.Meminfo
 	huge    oom.Stats // empty where the kernel has no huge pages
 	lruGen  oom.Opt[bool]
+
+	// Both are read for the first record that asks for them.
+	slabs                []oom.SlabCache
+	sites                []oom.Allocation
+	slabsRead, sitesRead bool
 }
 
 // Record fills in what a kill's record lacks, unless it has waited too long. A file that
