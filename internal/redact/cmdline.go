@@ -1155,8 +1155,9 @@ func (p *pass) cutURL(i, colon int) int {
 		wordEnd(p.s, colon) < len(p.s) || p.view != nil && !p.view.last || strings.HasPrefix(p.s[colon:], "://") {
 		return i
 	}
-	port, _, _ := strings.Cut(p.s[colon+1:], "/")
-	if isNumber(port) || p.isScheme(i, "docker") || p.isScheme(i, "oci") {
+	port := strings.TrimLeft(p.s[colon+1:], "0123456789")
+	digits := len(port) < len(p.s)-colon-1
+	if digits && (port == "" || strings.IndexByte("/?#&,;\"'`)]}>|\\", port[0]) >= 0) || p.isScheme(i, "docker") || p.isScheme(i, "oci") {
 		return i
 	}
 	return p.hideIn(colon+1, len(p.s))

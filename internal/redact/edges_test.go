@@ -318,3 +318,31 @@ func TestURLs(t *testing.T) {
 		})
 	}
 }
+
+// TestPorts: what is behind a host's colon is a port where it begins with digits that a mark ends.
+func TestPorts(t *testing.T) {
+	for _, in := range []string{
+		"chrome --app=https://h/x?u=http%3A%2F%2F10.0.0.1%3A3000&theme=dark", "curl http://localhost:8080?x=1", "curl http://localhost:8080#x",
+		"mongosh mongodb://h1:27017,h2:27017/?replicaSet=rs0", "etcd --listen-client-urls=http://0.0.0.0:2379,http://127.0.0.1:2379",
+		"x --listeners PLAINTEXT://a:9092,SSL://b:9093", "java -Durl=jdbc:sqlserver://h:1433;databaseName=x", "ffmpeg udp://239.0.0.1:1234?pkt_size=1316",
+		`python -c "import requests; requests.get('http://h:8080')"`, `sh -c "curl http://h:8080|x"`, `x {\"url\":\"http://h:8080\"}`, "x [http://h:8080]",
+		"x {http://h:8080}", "x <http://h:8080>", "x `curl http://h:8080`", "x http://h:8080", "x http://h%3A8080%2Cb", "x docker://a:b",
+	} {
+		if got := New().Cmdline(in); got != in {
+			t.Errorf("%q\nbecomes %q", in, got)
+		}
+		if got := New().Args(strings.ReplaceAll(in, " ", "\x00"), in); got != in {
+			t.Errorf("arguments %q\nbecome %q", in, got)
+		}
+	}
+	for _, tt := range []struct{ in, want string }{
+		{"x http://user:8080,x@h", "x http://user:***@h"},
+		{"x http%3A%2F%2Fuser%3A8080%2Cx%40h", "x http%3A%2F%2Fuser%3A***%40h"},
+		{"x http://user:8080x", "x http://user:***"},
+		{"x http://user:,x", "x http://user:***"},
+	} {
+		if got := New().Cmdline(tt.in); got != tt.want {
+			t.Errorf("%q\n got %q\nwant %q", tt.in, got, tt.want)
+		}
+	}
+}
