@@ -346,3 +346,37 @@ func TestPorts(t *testing.T) {
 		}
 	}
 }
+
+// TestBeyond: what follows an unquoted value, in JSON or a query, is no part of what is looked at.
+func TestBeyond(t *testing.T) {
+	for _, tt := range []struct{ in, want string }{
+		{`x {"pin":4711}`, `x {"pin":***`},
+		{`x [{"pin":4711}]`, `x [{"pin":***`},
+		{"x https://h/?pin=4711&a=1", "x https://h/?pin=***"},
+		{"curl -d pin=4711&a=1", "curl -d pin=***"},
+		{"x https://h/?x=%7B%22pin%22%3A4711%7D", "x https://h/?x=%7B%22pin%22%3A***"},
+		{"x https://h/?x=%7B%22pin%22:4711%7D", "x https://h/?x=%7B%22pin%22:***"},
+		{"x https://h/?x=%7B%22key%22%3AS1abcdefghij0123456789%7D", "x https://h/?x=%7B%22key%22%3A***"},
+		{`x {"key":S1abcdefghij0123456789}`, `x {"key":***`},
+		{"x https://h/?pin%3D4711%7C", "x https://h/?pin%3D***"},
+		{"x pin=4711;a", "x pin=***"},
+		{`x {"a":{"token":true}}`, `x {"a":{"token":true}}`},
+		{"x https://h/?x=%7B%22token%22%3Atrue%7D", "x https://h/?x=%7B%22token%22%3Atrue%7D"},
+		{"x https://h/?x=%7B%22tokens%22%3A4096%7D", "x https://h/?x=%7B%22tokens%22%3A4096%7D"},
+		{`x {"tokens":4096}`, `x {"tokens":4096}`},
+		{"x https://h/?auth=ldap&a=1", "x https://h/?auth=ldap&a=1"},
+		{"x --password 7}ab", "x --password ***"},
+		{"x --password 7&ab", "x --password ***"},
+		{`x "pin":"4711}"`, `x "pin":"4711}"`},
+	} {
+		if got := New().Cmdline(tt.in); got != tt.want {
+			t.Errorf("%q\n got %q\nwant %q", tt.in, got, tt.want)
+		}
+		if got := New().Args(strings.ReplaceAll(tt.in, " ", "\x00"), tt.in); got != tt.want {
+			t.Errorf("arguments %q\n got %q\nwant %q", tt.in, got, tt.want)
+		}
+	}
+	if got := New().Args("x\x00--password=7}", "x --password=7}"); got != "x --password=***" {
+		t.Errorf("%q", got)
+	}
+}
