@@ -282,7 +282,7 @@ func (p *pass) assigned(i int) int {
 		from++
 	}
 	whole := p.starts(start) && !p.isScript(start)
-	key = p.labelled(key, from)
+	key = p.field(p.labelled(key, from), start, from)
 	switch {
 	case p.s[i] == ':' && isSection(key, p.s[from:]):
 		return i + 1
@@ -302,12 +302,21 @@ func (p *pass) assigned(i int) int {
 		return p.value(from, value{})
 	case key == "thin" && p.s[i] == ':': // jdbc:oracle:thin:scott/tiger@host
 		return p.userPassword(from, "/", whole)
-	case p.s[i] == ':' && !spaced && p.atHost(from) > 0:
+	case p.s[i] == ':' && !spaced && p.atHost(from) > 0 && !isMail(key):
 		return p.hideIn(from, p.atHost(from))
 	case p.pairs(start, i):
 		return p.value(from, value{whole: whole})
 	}
 	return i + 1
+}
+
+// isMail names the schemes of addresses with a user and no password.
+func isMail(scheme string) bool {
+	switch strings.ToLower(scheme) {
+	case "mailto", "sip", "sips", "xmpp", "acct":
+		return true
+	}
+	return false
 }
 
 // isSection says whether a name before ':' is that of a part of the settings, as .NET
@@ -337,12 +346,26 @@ func (p *pass) labelled(key string, from int) string {
 	return key
 }
 
+// field returns the name of the value at from: key, which is at start, or where it is no secret's that
+// of the field around it: a[secret][x]. In JSON:API it is the fields' that are to be shown.
+func (p *pass) field(key string, start, from int) string {
+	before := p.s[:start]
+	switch {
+	case strings.HasSuffix(before, "fields[") && !isMixed(bare(p.s[from:])):
+		return ""
+	case strings.HasSuffix(before, "][") && !p.secret(key, from, false):
+		outer, _ := p.nameBefore(start - len("["))
+		return outer
+	}
+	return key
+}
+
 // secret says whether the value at from of a name is to be hidden. whole says
 // that the value is the rest of the argument.
 func (p *pass) secret(key string, from int, whole bool) bool {
 	value := p.s[from:p.argEnd(from)]
 	if p.view != nil {
-		if value = inQuery(value); value == "" {
+		if value = inQuery(value); value == "" || strings.HasSuffix(value, ".deb") && strings.HasPrefix(key, "passwd_") { // an archive
 			return false
 		}
 	}
@@ -490,6 +513,9 @@ func (p *pass) nameBefore(i int) (key string, start int) {
 	end := i
 	for end > p.done && isBlank(p.s[end-1]) {
 		end--
+	}
+	if end > p.done+1 && strings.HasSuffix(p.s[:end], "[]") {
+		end -= len("[]")
 	}
 	if end > p.done+1 && strings.IndexByte("]}", p.s[end-1]) >= 0 && (isQuote(p.s[end-2]) || isName(p.s[end-2])) { // environ["NAME"], $ENV{NAME}, user[name]
 		end--
@@ -1131,10 +1157,14 @@ func (p *pass) url(i int) int {
 	user = min(user, at)
 	switch {
 	case user == at: // no password
-		if !p.isHTTP(i) || isPlainUser(p.s[i:at]) {
+		colon := max(strings.Index(p.s[i:at], "%3A"), strings.Index(p.s[i:at], "%3a"))
+		if colon < 0 && !p.isHTTP(i) || isPlainUser(p.s[i:at]) {
 			return at
 		}
 		user = i
+		if colon >= 0 && !p.isHTTP(i) {
+			user += colon + len("%3A")
+		}
 	case p.s[user] == ':':
 		user++
 		if slash := strings.IndexByte(p.s[user:at], '/'); slash > 0 && strings.Trim(p.s[user:user+slash], "0123456789") == "" {

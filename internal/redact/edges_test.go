@@ -380,3 +380,61 @@ func TestBeyond(t *testing.T) {
 		t.Errorf("%q", got)
 	}
 }
+
+// TestFields: a form's fields may be lists or parts of others.
+func TestFields(t *testing.T) {
+	for _, tt := range []struct{ in, want string }{
+		{"curl -d client_secret[]=S1", "curl -d client_secret[]=***"},
+		{"curl -d client_secret%5B%5D=S1", "curl -d client_secret%5B%5D=***"},
+		{"curl -d a[secret][]=S1", "curl -d a[secret][]=***"},
+		{"curl -d a%5Bsecret%5D%5Bx%5D=S1", "curl -d a%5Bsecret%5D%5Bx%5D=***"},
+		{"curl -d a[secret][x]=S1", "curl -d a[secret][x]=***"},
+		{"curl -d a[0][password]=S1", "curl -d a[0][password]=***"},
+		{"curl -d a[b][c]=x", "curl -d a[b][c]=x"},
+		{"x []=x", "x []=x"},
+		{"x [a]=x ][a]=x", "x [a]=x ][a]=x"},
+		{"curl https://h/?fields[secrets]=name,created", "curl https://h/?fields[secrets]=name,created"},
+		{"curl https://h/?fields%5Bauth%5D=name", "curl https://h/?fields%5Bauth%5D=name"},
+		{"curl https://h/?fields%5Bsecrets%5D=name%2Ccreated", "curl https://h/?fields%5Bsecrets%5D=name%2Ccreated"},
+		{"curl -d fields[password]=S1", "curl -d fields[password]=***"},
+	} {
+		if got := New().Cmdline(tt.in); got != tt.want {
+			t.Errorf("%q\n got %q\nwant %q", tt.in, got, tt.want)
+		}
+		if got := New().Args(strings.ReplaceAll(tt.in, " ", "\x00"), tt.in); got != tt.want {
+			t.Errorf("arguments %q\n got %q\nwant %q", tt.in, got, tt.want)
+		}
+	}
+}
+
+// TestEscapedUser: the colon between user and password may be escaped.
+func TestEscapedUser(t *testing.T) {
+	for _, tt := range []struct{ in, want string }{
+		{"psql postgres://bob%3AS1@h/db", "psql postgres://bob%3A***@h/db"},
+		{"redis-cli -u redis://%3aS1@h:6379", "redis-cli -u redis://%3a***@h:6379"},
+		{"x amqp://bob%3AS1@h%2F", "x amqp://bob%3A***@h%2F"},
+		{"x ?u=amqp%3A%2F%2Fbob%253AS1%40h", "x ?u=amqp%3A%2F%2Fbob%253A***%40h"},
+		{"git clone https://bob%3AS1@h/x", "git clone https://***@h/x"},
+		{"git clone ssh://git@h/x%3Ay", "git clone ssh://git@h/x%3Ay"},
+		{"git clone ssh://bob%40corp@h/x", "git clone ssh://bob%40corp@h/x"},
+	} {
+		if got := New().Cmdline(tt.in); got != tt.want {
+			t.Errorf("%q\n got %q\nwant %q", tt.in, got, tt.want)
+		}
+	}
+}
+
+// TestMailAddresses: no password is in these, nor in the name of Debian's archive of passwd.
+func TestMailAddresses(t *testing.T) {
+	for _, in := range []string{
+		"x mailto:bob@example.org", "x mailto%3Abob%40example.org", "x SIP:bob@example.org", "x sips:bob@example.org", "x xmpp:bob@example.org/a", "x acct:bob@example.org",
+		"curl https://h/?resource=acct%3Abob%40example.org", "dpkg -i /var/cache/apt/archives/passwd_1%3a4.13+dfsg1-1_amd64.deb", "dpkg -i passwd_1%3a4.13_amd64.deb x",
+	} {
+		if got := New().Cmdline(in); got != in {
+			t.Errorf("%q\nbecomes %q", in, got)
+		}
+	}
+	if got := New().Cmdline("x sip:bob:S1@example.org"); got != "x sip:bob:***@example.org" {
+		t.Errorf("%q", got)
+	}
+}
