@@ -149,6 +149,8 @@ func (p *pass) step(i int) int {
 		return p.defined(i)
 	case c == '<' && strings.HasPrefix(p.s[i:], "<<<"):
 		return p.hereString(i)
+	case isBlank(c) && p.view != nil && p.view.form:
+		return p.formBlank(i)
 	case isBlank(c):
 		return p.blank(i)
 	}

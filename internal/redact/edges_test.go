@@ -438,3 +438,33 @@ func TestMailAddresses(t *testing.T) {
 		t.Errorf("%q", got)
 	}
 }
+
+// TestForms: a form has '+' for a blank.
+func TestForms(t *testing.T) {
+	for _, tt := range []struct{ in, want string }{
+		{"curl https://h/?q=Bearer+S1abc", "curl https://h/?q=Bearer+***"},
+		{"curl https://h/?redirect=%2Fx%3Fh%3DBearer+S1", "curl https://h/?redirect=%2Fx%3Fh%3DBearer+***"},
+		{"curl https://h/?redirect=%2Fx%3Fh%3DBearer%2BS1", "curl https://h/?redirect=%2Fx%3Fh%3DBearer%2B***"},
+		{"curl https://h/?x=%7B%22password%22+%3A+%22S1%22%7D", "curl https://h/?x=%7B%22password%22+%3A+%22***%22%7D"},
+		{"x %22password%22+%3A+%22S1%22", "x %22password%22+%3A+%22***%22"},
+		{"x https://h/?x=%7B%22pin%22%3A+4711%7D", "x https://h/?x=%7B%22pin%22%3A+***"},
+	} {
+		r := New()
+		if got := r.Cmdline(tt.in); got != tt.want {
+			t.Errorf("%q\n got %q\nwant %q", tt.in, got, tt.want)
+		}
+		if got := r.Args(strings.ReplaceAll(tt.in, " ", "\x00"), tt.in); got != tt.want {
+			t.Errorf("arguments %q\n got %q\nwant %q", tt.in, got, tt.want)
+		}
+	}
+	for _, in := range []string{
+		"chrome https://h/?q=what+is+a+bearer+token", "chrome https://h/?q=reset+mysql+root+password+ubuntu22", "chrome https://h/?q=sshpass+-p+x1&a=%20",
+		"chrome https://h/?q=set+password+x1%3F", "pip install git+https://h/a/b.git@v1%2E0", "pip install https://h/torch-2.0.0%2Bcu118-cp310+x.whl", "date +%Y-%m-%d+%H:%M",
+		"x Bearer+S1", "g++ -DX=a?b+c", "curl https://h/?q=is%3Aopen+label%3Aauth+author%3Abob", "curl https://h/?q=curl+-u+bob:x1+vault+login+x1",
+		"curl https://h/?q=filename%3A.env+password", "wget https://h/x?d=attachment%3B+filename%3Da.zip&t=application%2Fzip",
+	} {
+		if got := New().Cmdline(in); got != in {
+			t.Errorf("%q\nbecomes %q", in, got)
+		}
+	}
+}
