@@ -367,7 +367,7 @@ func (p *pass) field(key string, start, from int) string {
 func (p *pass) secret(key string, from int, whole bool) bool {
 	value := p.s[from:p.argEnd(from)]
 	if p.view != nil {
-		if value = inQuery(value); value == "" || strings.HasSuffix(value, ".deb") && strings.HasPrefix(key, "passwd_") { // an archive
+		if value = inQuery(value); value == "" || isArchive(key, value) {
 			return false
 		}
 	}

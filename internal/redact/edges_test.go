@@ -424,15 +424,19 @@ func TestEscapedUser(t *testing.T) {
 	}
 }
 
-// TestMailAddresses: no password is in these, nor in the name of Debian's archive of passwd.
+// TestMailAddresses: no password is in these, nor in the name of an archive of Debian's.
 func TestMailAddresses(t *testing.T) {
 	for _, in := range []string{
 		"x mailto:bob@example.org", "x mailto%3Abob%40example.org", "x SIP:bob@example.org", "x sips:bob@example.org", "x xmpp:bob@example.org/a", "x acct:bob@example.org",
 		"curl https://h/?resource=acct%3Abob%40example.org", "dpkg -i /var/cache/apt/archives/passwd_1%3a4.13+dfsg1-1_amd64.deb", "dpkg -i passwd_1%3a4.13_amd64.deb x",
+		"dpkg -i git-credential-oauth_1%3a2.0_amd64.deb libtoken_12%3a2.0_amd64.deb",
 	} {
 		if got := New().Cmdline(in); got != in {
 			t.Errorf("%q\nbecomes %q", in, got)
 		}
+	}
+	if got := New().Cmdline("x passwd%3a4.deb passwd_1%3aS1.deb"); got != "x passwd%3a*** passwd_1%3a***" {
+		t.Errorf("%q", got)
 	}
 	if got := New().Cmdline("x sip:bob:S1@example.org"); got != "x sip:bob:***@example.org" {
 		t.Errorf("%q", got)

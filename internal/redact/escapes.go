@@ -94,6 +94,12 @@ func inQuery(value string) string {
 	return value
 }
 
+// isArchive says whether a name and what follows its colon are Debian's: passwd_1%3a4.13-1_amd64.deb.
+func isArchive(key, version string) bool {
+	epoch := strings.LastIndexByte(key, '_') + 1
+	return epoch > 0 && isNumber(key[epoch:]) && isDigit(version[0]) && strings.HasSuffix(version, ".deb")
+}
+
 // decoded undoes the escapes of a view, of blanks only if they are to be. A NUL stays: it would
 // end an argument.
 func (v *view) decoded(blanks bool) view {
