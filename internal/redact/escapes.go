@@ -53,7 +53,8 @@ func (r *Redactor) decoded(word string, last bool) (string, bool) {
 		return word, false
 	}
 	v = v.decoded(true)
-	p := pass{r: r, s: strings.ReplaceAll(v.text, "+", " "), args: true, view: &view{text: word, at: v.at, last: last, form: true}}
+	p := pass{r: r, s: strings.ReplaceAll(v.text, "+", " "), args: true}
+	p.view = &view{text: word, at: v.at, last: last, form: true}
 	return p.run()
 }
 
