@@ -273,8 +273,8 @@ func (p *pass) hide(from, to int) {
 func (p *pass) assigned(i int) int {
 	key, start := p.nameBefore(i)
 	from, spaced := i+1, false
-	if key == "" && (p.s[i] == '=' || start > p.done && p.s[start-1] == ':') { // a run of them may be long
-		return from
+	if key == "" && (p.s[i] == '=' || from < len(p.s) && (isBlank(p.s[from]) || strings.IndexByte("=:>", p.s[from]) >= 0)) {
+		return from // the last of a run counts, which may be long
 	}
 	if p.args && p.s[i] == '=' && from < len(p.s) && p.s[from] == 0 && !p.starts(i) {
 		return from // an empty value
