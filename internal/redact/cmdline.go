@@ -366,6 +366,7 @@ func (p *pass) field(key string, start, from int) string {
 // that the value is the rest of the argument.
 func (p *pass) secret(key string, from int, whole bool) bool {
 	value := p.s[from:p.argEnd(from)]
+	value = value[:min(len(value), looked)]
 	if p.view != nil {
 		if value = inQuery(value); value == "" || isArchive(key, value) {
 			return false

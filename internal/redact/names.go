@@ -192,9 +192,12 @@ func (r *Redactor) isAttribute(rest string) bool {
 	return false
 }
 
+// looked is how much of a value is looked at, to tell what kind it is.
+const looked = 256
+
 // bare is the first word of a value, less a quote before and what closes it.
 func bare(value string) string {
-	value = strings.TrimLeft(value, "\"'`\\")
+	value = strings.TrimLeft(value[:min(len(value), looked)], "\"'`\\")
 	end := 0
 	for end < len(value) && !isBlank(value[end]) && !isQuote(value[end]) && value[end] != '\\' && value[end] != ',' {
 		end++
