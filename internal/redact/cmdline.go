@@ -273,7 +273,8 @@ func (p *pass) hide(from, to int) {
 func (p *pass) assigned(i int) int {
 	key, start := p.nameBefore(i)
 	from, spaced := i+1, false
-	if key == "" && (p.s[i] == '=' || from < len(p.s) && (isBlank(p.s[from]) || strings.IndexByte("=:>", p.s[from]) >= 0)) {
+	if key == "" && (p.s[i] == '=' || from < len(p.s) && (isBlank(p.s[from]) ||
+		strings.IndexByte("=:>", p.s[from]) >= 0)) {
 		return from // the last of a run counts, which may be long
 	}
 	if p.args && p.s[i] == '=' && from < len(p.s) && p.s[from] == 0 && !p.starts(i) {
@@ -1193,7 +1194,8 @@ func (p *pass) cutURL(i, colon int) int {
 	}
 	port := strings.TrimLeft(p.s[colon+1:], "0123456789")
 	digits := len(port) < len(p.s)-colon-1
-	if digits && (port == "" || strings.IndexByte("/?#&,;\"'`)]}>|\\", port[0]) >= 0) || p.isScheme(i, "docker") || p.isScheme(i, "oci") {
+	if digits && (port == "" || strings.IndexByte("/?#&,;\"'`)]}>|\\", port[0]) >= 0) ||
+		p.isScheme(i, "docker") || p.isScheme(i, "oci") {
 		return i
 	}
 	return p.hideIn(colon+1, len(p.s))

@@ -128,7 +128,8 @@ func (r *Redactor) secret(s, value string, whole bool) bool {
 	}
 	for i := range len(s) {
 		for _, n := range r.names[lower(s[i])] {
-			if end := n.match(s, i); end > 0 && n.counts(s, i, end, first) && !r.isHarmless(s, i, end) && !r.isAttribute(s[end:]) {
+			if end := n.match(s, i); end > 0 && n.counts(s, i, end, first) &&
+				!r.isHarmless(s, i, end) && !r.isAttribute(s[end:]) {
 				return !isReference(value)
 			}
 		}

@@ -195,7 +195,11 @@ func TestHostileLength(t *testing.T) {
 	for n := range 7 {
 		deep.WriteString("%" + strings.Repeat("25", n) + "3Dtoken")
 	}
-	for _, piece := range []string{"=", ":", "\t", "= ", ": ", ":=", ":>", "a:", "a=", deep.String() + "%2525252525252541" + strings.Repeat("=", 300), "password", "token:", "a=b:c@d.e", "key_", "'", "\\", "-----BEGIN ", "echo x|", "://a:b", "by 'x' ", "-u a -p b ", "mysql -p", "%25", "%3A%2F%2F%40", "%%3A "} {
+	for _, piece := range []string{
+		"=", ":", "\t", "= ", ": ", ":=", ":>", "a:", "a=", deep.String() + "%2525252525252541" + strings.Repeat("=", 300),
+		"password", "token:", "a=b:c@d.e", "key_", "'", "\\",
+		"-----BEGIN ", "echo x|", "://a:b", "by 'x' ", "-u a -p b ", "mysql -p", "%25", "%3A%2F%2F%40", "%%3A ",
+	} {
 		for _, length := range []int{longest, 16 << 10} {
 			s := strings.Repeat(piece, length/len(piece)+1)[:length]
 			begin := time.Now()
