@@ -207,8 +207,11 @@ func runCompletion(_ context.Context, args []string, env Env) error {
 		return err
 	}
 	shells := strings.Join(help.Shells(), ", ")
-	if len(rest) != 1 {
+	switch {
+	case len(rest) == 0:
 		return usage("oomtrace completion takes one of "+shells, "which shell?")
+	case len(rest) > 1:
+		return usage("oomtrace completion takes one of "+shells, "unexpected argument %q", rest[1])
 	}
 	script, ok := program().Completion(rest[0])
 	if !ok {

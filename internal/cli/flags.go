@@ -300,6 +300,8 @@ func (t *traceFlags) options() (tracer.Options, error) {
 }
 
 func runHelp(ctx context.Context, args []string, env Env) error {
+	// "help read --help" asks for the same twice.
+	args = slices.DeleteFunc(slices.Clone(args), func(arg string) bool { return arg == "-h" || arg == "--help" })
 	rest, err := parseFlags(help.New("oomtrace help"), args, env, "")
 	switch {
 	case err != nil:

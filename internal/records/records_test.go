@@ -60,6 +60,8 @@ func TestWrappers(t *testing.T) {
 		{"journalctl -o short-unix", "1795662000.123456 node-3 oomtrace[811]: " + one, "1795662000.123456 node-3 oomtrace[811]: oomtrace: x\n"},
 		{"journalctl -o short-monotonic", "[  105.123456] node-3 oomtrace[811]: " + one, "[  105.123456] node-3 systemd[1]: Started oomtrace.service - x.\n[  105.123456] node-3 oomtrace[811]: oomtrace: x\n"},
 		{"journalctl -o short-delta", "[  105.123456 <    0.000123 >] node-3 oomtrace[811]: " + one, "[  105.123456                ] node-3 oomtrace[811]: oomtrace: x\n"},
+		{"a date and a time", "2026-11-26 03:00:00 node-3 oomtrace[811]: " + one, "2026-11-26 03:00:00 node-3 systemd[1]: Started oomtrace.service - x.\n2026-11-26 03:00:00 node-3 oomtrace[811]: oomtrace: x\n"},
+		{"a date and a precise time", "2026-11-26 03:00:00.123456+01:00 node-3 oomtrace[811]: " + one, "2026-11-26 03:00:00,123 +0100 node-3 oomtrace[811]: oomtrace: x\n"},
 		{"journalctl -o short-iso-precise", "2026-11-26T03:00:00.123456+01:00 node-3 oomtrace[811]: " + one, "2026-11-26T03:00:00.123456+0100 node-3 oomtrace[811]: hint: x\n"},
 		{"journalctl in color", "Nov 26 03:00:00 node-3 oomtrace[811]: \x1b[0;1;39m" + one + "\x1b[0m", "\x1b[0;38;5;245mNov 26 03:00:00 node-3 oomtrace[811]: oomtrace: x\x1b[0m\n"},
 		{"a priority", "<14>Nov 26 03:00:00 node-3 oomtrace[811]: " + one, "<11>Nov 26 03:00:00 node-3 oomtrace[811]: oomtrace: x\n"},

@@ -86,9 +86,10 @@ var (
 
 const (
 	program = `(?:/\S*/)?oomtrace(?:\.service)?`
-	// shortTime is short and short-precise, short-iso, short-full, short-unix or short-monotonic and -delta.
+	// shortTime is short and short-precise, short-iso, short-full or the same without a weekday, short-unix
+	// or short-monotonic and -delta.
 	shortTime = `(?:[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d(?:\.\d+)?|\d{4}-\d\d-\d\dT\S+|` +
-		`[A-Z][a-z]{2} \d{4}-\d\d-\d\d \d\d:\d\d:\d\d(?:\.\d+)? \S+|\d+\.\d+|\[ *\d+\.\d+[ <>.\d]*\])`
+		`(?:[A-Z][a-z]{2} )?\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\S*(?: \S+)?|\d+\.\d+|\[ *\d+\.\d+[ <>.\d]*\])`
 )
 
 func unwrap(line []byte) unwrapped {

@@ -149,6 +149,8 @@ func (p *pass) step(i int) int {
 		return p.defined(i)
 	case c == '<' && strings.HasPrefix(p.s[i:], "<<<"):
 		return p.hereString(i)
+	case isBlank(c) && p.view != nil && p.view.form:
+		return p.formBlank(i)
 	case isBlank(c):
 		return p.blank(i)
 	}
@@ -271,6 +273,10 @@ func (p *pass) hide(from, to int) {
 func (p *pass) assigned(i int) int {
 	key, start := p.nameBefore(i)
 	from, spaced := i+1, false
+	if key == "" && (p.s[i] == '=' || from < len(p.s) && (isBlank(p.s[from]) ||
+		strings.IndexByte("=:>", p.s[from]) >= 0)) {
+		return from // the last of a run counts, which may be long
+	}
 	if p.args && p.s[i] == '=' && from < len(p.s) && p.s[from] == 0 && !p.starts(i) {
 		return from // an empty value
 	}
@@ -279,7 +285,7 @@ func (p *pass) assigned(i int) int {
 		from++
 	}
 	whole := p.starts(start) && !p.isScript(start)
-	key = p.labelled(key, from)
+	key = p.field(p.labelled(key, from), start, from)
 	switch {
 	case p.s[i] == ':' && isSection(key, p.s[from:]):
 		return i + 1
@@ -299,12 +305,21 @@ func (p *pass) assigned(i int) int {
 		return p.value(from, value{})
 	case key == "thin" && p.s[i] == ':': // jdbc:oracle:thin:scott/tiger@host
 		return p.userPassword(from, "/", whole)
-	case p.s[i] == ':' && !spaced && p.atHost(from) > 0:
+	case p.s[i] == ':' && !spaced && p.atHost(from) > 0 && !isMail(key):
 		return p.hideIn(from, p.atHost(from))
 	case p.pairs(start, i):
 		return p.value(from, value{whole: whole})
 	}
 	return i + 1
+}
+
+// isMail names the schemes of addresses with a user and no password.
+func isMail(scheme string) bool {
+	switch strings.ToLower(scheme) {
+	case "mailto", "sip", "sips", "xmpp", "acct":
+		return true
+	}
+	return false
 }
 
 // isSection says whether a name before ':' is that of a part of the settings, as .NET
@@ -334,12 +349,27 @@ func (p *pass) labelled(key string, from int) string {
 	return key
 }
 
+// field returns the name of the value at from: key, which is at start, or where it is no secret's that
+// of the field around it: a[secret][x]. In JSON:API it is the fields' that are to be shown.
+func (p *pass) field(key string, start, from int) string {
+	before := p.s[:start]
+	switch {
+	case strings.HasSuffix(before, "fields[") && !isMixed(bare(p.s[from:])):
+		return ""
+	case strings.HasSuffix(before, "][") && !p.secret(key, from, false):
+		outer, _ := p.nameBefore(start - len("["))
+		return outer
+	}
+	return key
+}
+
 // secret says whether the value at from of a name is to be hidden. whole says
 // that the value is the rest of the argument.
 func (p *pass) secret(key string, from int, whole bool) bool {
 	value := p.s[from:p.argEnd(from)]
+	value = value[:min(len(value), looked)]
 	if p.view != nil {
-		if value = inQuery(value); value == "" {
+		if value = inQuery(value); value == "" || isArchive(key, value) {
 			return false
 		}
 	}
@@ -487,6 +517,9 @@ func (p *pass) nameBefore(i int) (key string, start int) {
 	end := i
 	for end > p.done && isBlank(p.s[end-1]) {
 		end--
+	}
+	if end > p.done+1 && strings.HasSuffix(p.s[:end], "[]") {
+		end -= len("[]")
 	}
 	if end > p.done+1 && strings.IndexByte("]}", p.s[end-1]) >= 0 && (isQuote(p.s[end-2]) || isName(p.s[end-2])) { // environ["NAME"], $ENV{NAME}, user[name]
 		end--
@@ -1128,10 +1161,14 @@ func (p *pass) url(i int) int {
 	user = min(user, at)
 	switch {
 	case user == at: // no password
-		if !p.isHTTP(i) || isPlainUser(p.s[i:at]) {
+		colon := max(strings.Index(p.s[i:at], "%3A"), strings.Index(p.s[i:at], "%3a"))
+		if colon < 0 && !p.isHTTP(i) || isPlainUser(p.s[i:at]) {
 			return at
 		}
 		user = i
+		if colon >= 0 && !p.isHTTP(i) {
+			user += colon + len("%3A")
+		}
 	case p.s[user] == ':':
 		user++
 		if slash := strings.IndexByte(p.s[user:at], '/'); slash > 0 && strings.Trim(p.s[user:user+slash], "0123456789") == "" {
@@ -1155,8 +1192,10 @@ func (p *pass) cutURL(i, colon int) int {
 		wordEnd(p.s, colon) < len(p.s) || p.view != nil && !p.view.last || strings.HasPrefix(p.s[colon:], "://") {
 		return i
 	}
-	port, _, _ := strings.Cut(p.s[colon+1:], "/")
-	if isNumber(port) || p.isScheme(i, "docker") || p.isScheme(i, "oci") {
+	port := strings.TrimLeft(p.s[colon+1:], "0123456789")
+	digits := len(port) < len(p.s)-colon-1
+	if digits && (port == "" || strings.IndexByte("/?#&,;\"'`)]}>|\\", port[0]) >= 0) ||
+		p.isScheme(i, "docker") || p.isScheme(i, "oci") {
 		return i
 	}
 	return p.hideIn(colon+1, len(p.s))

@@ -318,3 +318,157 @@ func TestURLs(t *testing.T) {
 		})
 	}
 }
+
+// TestPorts: what is behind a host's colon is a port where it begins with digits that a mark ends.
+func TestPorts(t *testing.T) {
+	for _, in := range []string{
+		"chrome --app=https://h/x?u=http%3A%2F%2F10.0.0.1%3A3000&theme=dark", "curl http://localhost:8080?x=1", "curl http://localhost:8080#x",
+		"mongosh mongodb://h1:27017,h2:27017/?replicaSet=rs0", "etcd --listen-client-urls=http://0.0.0.0:2379,http://127.0.0.1:2379",
+		"x --listeners PLAINTEXT://a:9092,SSL://b:9093", "java -Durl=jdbc:sqlserver://h:1433;databaseName=x", "ffmpeg udp://239.0.0.1:1234?pkt_size=1316",
+		`python -c "import requests; requests.get('http://h:8080')"`, `sh -c "curl http://h:8080|x"`, `x {\"url\":\"http://h:8080\"}`, "x [http://h:8080]",
+		"x {http://h:8080}", "x <http://h:8080>", "x `curl http://h:8080`", "x http://h:8080", "x http://h%3A8080%2Cb", "x docker://a:b",
+	} {
+		if got := New().Cmdline(in); got != in {
+			t.Errorf("%q\nbecomes %q", in, got)
+		}
+		if got := New().Args(strings.ReplaceAll(in, " ", "\x00"), in); got != in {
+			t.Errorf("arguments %q\nbecome %q", in, got)
+		}
+	}
+	for _, tt := range []struct{ in, want string }{
+		{"x http://user:8080,x@h", "x http://user:***@h"},
+		{"x http%3A%2F%2Fuser%3A8080%2Cx%40h", "x http%3A%2F%2Fuser%3A***%40h"},
+		{"x http://user:8080x", "x http://user:***"},
+		{"x http://user:,x", "x http://user:***"},
+	} {
+		if got := New().Cmdline(tt.in); got != tt.want {
+			t.Errorf("%q\n got %q\nwant %q", tt.in, got, tt.want)
+		}
+	}
+}
+
+// TestBeyond: what follows an unquoted value, in JSON or a query, is no part of what is looked at.
+func TestBeyond(t *testing.T) {
+	for _, tt := range []struct{ in, want string }{
+		{`x {"pin":4711}`, `x {"pin":***`},
+		{`x [{"pin":4711}]`, `x [{"pin":***`},
+		{"x https://h/?pin=4711&a=1", "x https://h/?pin=***"},
+		{"curl -d pin=4711&a=1", "curl -d pin=***"},
+		{"x https://h/?x=%7B%22pin%22%3A4711%7D", "x https://h/?x=%7B%22pin%22%3A***"},
+		{"x https://h/?x=%7B%22pin%22:4711%7D", "x https://h/?x=%7B%22pin%22:***"},
+		{"x https://h/?x=%7B%22key%22%3AS1abcdefghij0123456789%7D", "x https://h/?x=%7B%22key%22%3A***"},
+		{`x {"key":S1abcdefghij0123456789}`, `x {"key":***`},
+		{"x https://h/?pin%3D4711%7C", "x https://h/?pin%3D***"},
+		{"x pin=4711;a", "x pin=***"},
+		{`x {"a":{"token":true}}`, `x {"a":{"token":true}}`},
+		{"x https://h/?x=%7B%22token%22%3Atrue%7D", "x https://h/?x=%7B%22token%22%3Atrue%7D"},
+		{"x https://h/?x=%7B%22tokens%22%3A4096%7D", "x https://h/?x=%7B%22tokens%22%3A4096%7D"},
+		{`x {"tokens":4096}`, `x {"tokens":4096}`},
+		{"x https://h/?auth=ldap&a=1", "x https://h/?auth=ldap&a=1"},
+		{"x --password 7}ab", "x --password ***"},
+		{"x --password 7&ab", "x --password ***"},
+		{`x "pin":"4711}"`, `x "pin":"4711}"`},
+	} {
+		if got := New().Cmdline(tt.in); got != tt.want {
+			t.Errorf("%q\n got %q\nwant %q", tt.in, got, tt.want)
+		}
+		if got := New().Args(strings.ReplaceAll(tt.in, " ", "\x00"), tt.in); got != tt.want {
+			t.Errorf("arguments %q\n got %q\nwant %q", tt.in, got, tt.want)
+		}
+	}
+	if got := New().Args("x\x00--password=7}", "x --password=7}"); got != "x --password=***" {
+		t.Errorf("%q", got)
+	}
+}
+
+// TestFields: a form's fields may be lists or parts of others.
+func TestFields(t *testing.T) {
+	for _, tt := range []struct{ in, want string }{
+		{"curl -d client_secret[]=S1", "curl -d client_secret[]=***"},
+		{"curl -d client_secret%5B%5D=S1", "curl -d client_secret%5B%5D=***"},
+		{"curl -d a[secret][]=S1", "curl -d a[secret][]=***"},
+		{"curl -d a%5Bsecret%5D%5Bx%5D=S1", "curl -d a%5Bsecret%5D%5Bx%5D=***"},
+		{"curl -d a[secret][x]=S1", "curl -d a[secret][x]=***"},
+		{"curl -d a[0][password]=S1", "curl -d a[0][password]=***"},
+		{"curl -d a[b][c]=x", "curl -d a[b][c]=x"},
+		{"x []=x", "x []=x"},
+		{"x [a]=x ][a]=x", "x [a]=x ][a]=x"},
+		{"curl https://h/?fields[secrets]=name,created", "curl https://h/?fields[secrets]=name,created"},
+		{"curl https://h/?fields%5Bauth%5D=name", "curl https://h/?fields%5Bauth%5D=name"},
+		{"curl https://h/?fields%5Bsecrets%5D=name%2Ccreated", "curl https://h/?fields%5Bsecrets%5D=name%2Ccreated"},
+		{"curl -d fields[password]=S1", "curl -d fields[password]=***"},
+	} {
+		if got := New().Cmdline(tt.in); got != tt.want {
+			t.Errorf("%q\n got %q\nwant %q", tt.in, got, tt.want)
+		}
+		if got := New().Args(strings.ReplaceAll(tt.in, " ", "\x00"), tt.in); got != tt.want {
+			t.Errorf("arguments %q\n got %q\nwant %q", tt.in, got, tt.want)
+		}
+	}
+}
+
+// TestEscapedUser: the colon between user and password may be escaped.
+func TestEscapedUser(t *testing.T) {
+	for _, tt := range []struct{ in, want string }{
+		{"psql postgres://bob%3AS1@h/db", "psql postgres://bob%3A***@h/db"},
+		{"redis-cli -u redis://%3aS1@h:6379", "redis-cli -u redis://%3a***@h:6379"},
+		{"x amqp://bob%3AS1@h%2F", "x amqp://bob%3A***@h%2F"},
+		{"x ?u=amqp%3A%2F%2Fbob%253AS1%40h", "x ?u=amqp%3A%2F%2Fbob%253A***%40h"},
+		{"git clone https://bob%3AS1@h/x", "git clone https://***@h/x"},
+		{"git clone ssh://git@h/x%3Ay", "git clone ssh://git@h/x%3Ay"},
+		{"git clone ssh://bob%40corp@h/x", "git clone ssh://bob%40corp@h/x"},
+	} {
+		if got := New().Cmdline(tt.in); got != tt.want {
+			t.Errorf("%q\n got %q\nwant %q", tt.in, got, tt.want)
+		}
+	}
+}
+
+// TestMailAddresses: no password is in these, nor in the name of an archive of Debian's.
+func TestMailAddresses(t *testing.T) {
+	for _, in := range []string{
+		"x mailto:bob@example.org", "x mailto%3Abob%40example.org", "x SIP:bob@example.org", "x sips:bob@example.org", "x xmpp:bob@example.org/a", "x acct:bob@example.org",
+		"curl https://h/?resource=acct%3Abob%40example.org", "dpkg -i /var/cache/apt/archives/passwd_1%3a4.13+dfsg1-1_amd64.deb", "dpkg -i passwd_1%3a4.13_amd64.deb x",
+		"dpkg -i git-credential-oauth_1%3a2.0_amd64.deb libtoken_12%3a2.0_amd64.deb",
+	} {
+		if got := New().Cmdline(in); got != in {
+			t.Errorf("%q\nbecomes %q", in, got)
+		}
+	}
+	if got := New().Cmdline("x passwd%3a4.deb passwd_1%3aS1.deb"); got != "x passwd%3a*** passwd_1%3a***" {
+		t.Errorf("%q", got)
+	}
+	if got := New().Cmdline("x sip:bob:S1@example.org"); got != "x sip:bob:***@example.org" {
+		t.Errorf("%q", got)
+	}
+}
+
+// TestForms: a form has '+' for a blank.
+func TestForms(t *testing.T) {
+	for _, tt := range []struct{ in, want string }{
+		{"curl https://h/?q=Bearer+S1abc", "curl https://h/?q=Bearer+***"},
+		{"curl https://h/?redirect=%2Fx%3Fh%3DBearer+S1", "curl https://h/?redirect=%2Fx%3Fh%3DBearer+***"},
+		{"curl https://h/?redirect=%2Fx%3Fh%3DBearer%2BS1", "curl https://h/?redirect=%2Fx%3Fh%3DBearer%2B***"},
+		{"curl https://h/?x=%7B%22password%22+%3A+%22S1%22%7D", "curl https://h/?x=%7B%22password%22+%3A+%22***%22%7D"},
+		{"x %22password%22+%3A+%22S1%22", "x %22password%22+%3A+%22***%22"},
+		{"x https://h/?x=%7B%22pin%22%3A+4711%7D", "x https://h/?x=%7B%22pin%22%3A+***"},
+	} {
+		r := New()
+		if got := r.Cmdline(tt.in); got != tt.want {
+			t.Errorf("%q\n got %q\nwant %q", tt.in, got, tt.want)
+		}
+		if got := r.Args(strings.ReplaceAll(tt.in, " ", "\x00"), tt.in); got != tt.want {
+			t.Errorf("arguments %q\n got %q\nwant %q", tt.in, got, tt.want)
+		}
+	}
+	for _, in := range []string{
+		"chrome https://h/?q=what+is+a+bearer+token", "chrome https://h/?q=reset+mysql+root+password+ubuntu22", "chrome https://h/?q=sshpass+-p+x1&a=%20",
+		"chrome https://h/?q=set+password+x1%3F", "pip install git+https://h/a/b.git@v1%2E0", "pip install https://h/torch-2.0.0%2Bcu118-cp310+x.whl", "date +%Y-%m-%d+%H:%M",
+		"x Bearer+S1", "g++ -DX=a?b+c", "curl https://h/?q=is%3Aopen+label%3Aauth+author%3Abob", "curl https://h/?q=curl+-u+bob:x1+vault+login+x1",
+		"curl https://h/?q=filename%3A.env+password", "wget https://h/x?d=attachment%3B+filename%3Da.zip&t=application%2Fzip",
+	} {
+		if got := New().Cmdline(in); got != in {
+			t.Errorf("%q\nbecomes %q", in, got)
+		}
+	}
+}

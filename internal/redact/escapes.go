@@ -4,14 +4,14 @@ import "strings"
 
 // escapes hides in each word what is seen to be secret once its percent-encoding is undone.
 func (r *Redactor) escapes(s string) (string, bool) {
-	if strings.IndexByte(s, '%') < 0 {
+	if strings.IndexByte(s, '%') < 0 && strings.IndexByte(s, '+') < 0 {
 		return s, false
 	}
 	var out []byte
 	done := 0
 	for i := 0; i < len(s); i++ {
 		end := wordEnd(s, i)
-		if strings.IndexByte(s[i:end], '%') < 0 {
+		if strings.IndexByte(s[i:end], '%') < 0 && !isForm(s[i:end]) {
 			i = end
 			continue
 		}
@@ -28,7 +28,8 @@ func (r *Redactor) escapes(s string) (string, bool) {
 }
 
 // decoded hides what is a secret of a word in any view of it: decoded once, twice and so on, as an
-// address within another is. Blanks come last, for a value goes on behind those that are escaped.
+// address within another is. Blanks come last, for a value goes on behind those that are escaped, and
+// behind all '+', which is a blank in forms.
 func (r *Redactor) decoded(word string, last bool) (string, bool) {
 	const most = 8
 	v := view{text: word}
@@ -43,12 +44,24 @@ func (r *Redactor) decoded(word string, last bool) (string, bool) {
 			continue
 		}
 		v = next
-		p := pass{r: r, s: v.text, args: true, view: &view{word, v.at, last}}
+		p := pass{r: r, s: v.text, args: true, view: &view{text: word, at: v.at, last: last}}
 		if out, changed := p.run(); changed {
 			return out, true
 		}
 	}
-	return word, false
+	if strings.IndexByte(v.text, '+') < 0 {
+		return word, false
+	}
+	v = v.decoded(true)
+	p := pass{r: r, s: strings.ReplaceAll(v.text, "+", " "), args: true}
+	p.view = &view{text: word, at: v.at, last: last, form: true}
+	return p.run()
+}
+
+// isForm says whether a word has a query with '+' in it.
+func isForm(word string) bool {
+	_, query, _ := strings.Cut(word, "?")
+	return strings.IndexByte(query, '=') >= 0 && strings.IndexByte(query, '+') >= 0
 }
 
 // view is a text with escapes undone, and where each byte of it, and its end, began.
@@ -56,6 +69,18 @@ type view struct {
 	text string
 	at   []int
 	last bool // it is the command line's last word, which may have been cut
+	form bool // each '+' is a blank
+}
+
+// formBlank is blank for a form, where words are mostly those of a search: only a token behind
+// "Bearer" counts.
+func (p *pass) formBlank(i int) int {
+	next := p.afterBlank(i)
+	rest := bare(p.s[next:])
+	if isScheme(lastName(p.s[p.done:i]), "bearer") && strings.ContainsAny(rest, "0123456789") && !isVariable(rest) {
+		return p.value(next, value{})
+	}
+	return next
 }
 
 // inQuery is what a decoded value is as far as it is known to go: to the next one of a query, or to
@@ -68,6 +93,12 @@ func inQuery(value string) string {
 	value, _, _ = strings.Cut(value, blank)
 	value, _, _ = strings.Cut(value, "&")
 	return value
+}
+
+// isArchive says whether a name and what follows its colon are Debian's: passwd_1%3a4.13-1_amd64.deb.
+func isArchive(key, version string) bool {
+	epoch := strings.LastIndexByte(key, '_') + 1
+	return epoch > 0 && isNumber(key[epoch:]) && isDigit(version[0]) && strings.HasSuffix(version, ".deb")
 }
 
 // decoded undoes the escapes of a view, of blanks only if they are to be. A NUL stays: it would

@@ -109,8 +109,16 @@ func (r *Redactor) secret(s, value string, whole bool) bool {
 			return true
 		}
 	}
+	plain := quoteAt(value, 0) == ""
 	if !whole {
 		value = bare(value)
+	}
+	first := value // as JSON and queries go on behind it
+	if n := strings.IndexAny(value, "}]&|;"); n >= 0 && plain {
+		first = value[:n]
+	}
+	if plain && !whole {
+		value = strings.TrimRight(value, "}]")
 	}
 	if (s == "PWD" || s == "OLDPWD") && strings.HasPrefix(value, "/") || s == "--secret-id" { // the shell's directories; a name in AWS
 		return false
@@ -120,7 +128,8 @@ func (r *Redactor) secret(s, value string, whole bool) bool {
 	}
 	for i := range len(s) {
 		for _, n := range r.names[lower(s[i])] {
-			if end := n.match(s, i); end > 0 && n.counts(s, i, end, value) && !r.isHarmless(s, i, end) && !r.isAttribute(s[end:]) {
+			if end := n.match(s, i); end > 0 && n.counts(s, i, end, first) &&
+				!r.isHarmless(s, i, end) && !r.isAttribute(s[end:]) {
 				return !isReference(value)
 			}
 		}
@@ -184,9 +193,12 @@ func (r *Redactor) isAttribute(rest string) bool {
 	return false
 }
 
+// looked is how much of a value is looked at, to tell what kind it is.
+const looked = 256
+
 // bare is the first word of a value, less a quote before and what closes it.
 func bare(value string) string {
-	value = strings.TrimLeft(value, "\"'`\\")
+	value = strings.TrimLeft(value[:min(len(value), looked)], "\"'`\\")
 	end := 0
 	for end < len(value) && !isBlank(value[end]) && !isQuote(value[end]) && value[end] != '\\' && value[end] != ',' {
 		end++

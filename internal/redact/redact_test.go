@@ -191,12 +191,22 @@ func TestNoAllocation(t *testing.T) {
 // TestHostileLength: no command line makes the work grow beyond its length.
 func TestHostileLength(t *testing.T) {
 	r := New()
-	for _, piece := range []string{"password", "token:", "a=b:c@d.e", "key_", "'", "\\", "-----BEGIN ", "echo x|", "://a:b", "by 'x' ", "-u a -p b ", "mysql -p", "%25", "%3A%2F%2F%40", "%%3A "} {
-		s := strings.Repeat(piece, 16<<10/len(piece))
-		begin := time.Now()
-		_, _ = r.Cmdline(s), r.Args(strings.ReplaceAll(s, " ", "\x00"), s)
-		if took := time.Since(begin); took > 5*time.Second {
-			t.Errorf("%q takes %v", piece, took)
+	var deep strings.Builder
+	for n := range 7 {
+		deep.WriteString("%" + strings.Repeat("25", n) + "3Dtoken")
+	}
+	for _, piece := range []string{
+		"=", ":", "\t", "= ", ": ", ":=", ":>", "a:", "a=", deep.String() + "%2525252525252541" + strings.Repeat("=", 300),
+		"password", "token:", "a=b:c@d.e", "key_", "'", "\\",
+		"-----BEGIN ", "echo x|", "://a:b", "by 'x' ", "-u a -p b ", "mysql -p", "%25", "%3A%2F%2F%40", "%%3A ",
+	} {
+		for _, length := range []int{longest, 16 << 10} {
+			s := strings.Repeat(piece, length/len(piece)+1)[:length]
+			begin := time.Now()
+			_, _ = r.Cmdline(s), r.Args(strings.ReplaceAll(s, " ", "\x00"), s)
+			if took := time.Since(begin); took > 5*time.Second {
+				t.Errorf("%q takes %v", piece, took)
+			}
 		}
 	}
 }
