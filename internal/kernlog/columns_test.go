@@ -55,6 +55,7 @@ func columnsLogs() map[string]string {
 		"kubectl --timestamps":   each("2025-03-07T04:11:09.123456789Z [  123.456789] "),
 		"dmesg -t":               strings.Join(columnsReport, "\n") + "\n",
 		"docker compose":         each("web-1  | [  123.456789] "),
+		"/dev/kmsg":              each("4,12,123456789,-;"),
 	}
 }
 
@@ -121,6 +122,103 @@ func TestColumnsOfReports(t *testing.T) {
 				for _, f := range falseNumbers("", tree(t, rec), tree(t, want[i])) {
 					t.Errorf("%s at %d: %s", name, width, f)
 				}
+			}
+		}
+	}
+}
+
+// TestColumnsByChance: where lines of one kind are as wide as the widest, nothing is cut.
+func TestColumnsByChance(t *testing.T) {
+	const wider = "[    1.000000] usb 1-1: %s\n"
+	for name, line := range map[string]string{
+		"summaries": "oom-kill:constraint=CONSTRAINT_MEMCG,nodemask=(null),cpuset=/,mems_allowed=0,oom_memcg=/a,task_memcg=/a,task=java,pid=204%d,uid=1000",
+		"kills":     "Killed process 314%d (pip3) total-vm:2112380kB, anon-rss:1743412kB, file-rss:4kB",
+		"headers":   "java invoked oom-killer: gfp_mask=0xcc0(GFP_KERNEL), order=0, oom_score_adj=96%d",
+	} {
+		var log strings.Builder
+		for i := range 4 {
+			fmt.Fprintf(&log, "[  10%d.000005] "+line+"\n", i, i)
+		}
+		got, want := readText(t, log.String(), testOptions()), readText(t, fmt.Sprintf(wider, strings.Repeat("x", 200))+log.String(), testOptions())
+		if len(got) != 4 || asJSON(t, got) != asJSON(t, want) {
+			t.Errorf("%s: %d records, want %d: %s", name, len(got), len(want), difference(asJSON(t, got), asJSON(t, want)))
+		}
+	}
+}
+
+// TestColumnsOfRows: where a pager has cut some lines, rows are read that are whole; of one that is not,
+// what is left of a number is no name.
+func TestColumnsOfRows(t *testing.T) {
+	report := strings.Split(stamped(
+		"java invoked oom-killer: gfp_mask=0xcc0(GFP_KERNEL), order=0, oom_score_adj=0",
+		"CPU: 1 PID: 204 Comm: java Not tainted 6.1.0-18-amd64 #1 Debian 6.1.76-1 with a longer name than most",
+		"Tasks state (memory values in pages):",
+		"[  pid  ]   uid  tgid total_vm      rss pgtables_bytes swapents oom_score_adj name",
+		"[    101]     0   101   307964     1210    98304        0             0 bash",
+		"[    106]     0   105   307964   301209    98304     4095             0 python3",
+		"[    204]     0   204   307964     8339    98304    14095          -200 java",
+		"oom-kill:constraint=CONSTRAINT_NONE,nodemask=(null),cpuset=/,mems_allowed=0,global_oom,task_memcg=/a,task=python3,pid=106,uid=0",
+		"Out of memory: Killed process 106 (python3) total-vm:1231856kB, anon-rss:1204836kB, file-rss:0kB, shmem-rss:0kB, UID:0",
+	), "\n")
+	for _, width := range []int{75, 76, 77, 78, 79, 98, 99, 100, 101} {
+		for _, mark := range []string{"", ">"} {
+			var log strings.Builder
+			for _, line := range report {
+				if len(line) > width {
+					line = line[:width-len(mark)] + mark
+				}
+				log.WriteString(line + "\n")
+			}
+			all := readText(t, log.String(), testOptions())
+			if len(all) != 1 || all[0].Victim.PID != oom.Some(int32(105)) || len(all[0].Candidates) != 3 {
+				t.Errorf("at %d, %q: %d records", width, mark, len(all))
+				continue
+			}
+			for _, c := range all[0].Candidates {
+				if named := len(strings.Trim(c.Comm, "0123456789>")) > 0; named != (width >= 98) || !named && c.Comm != "" {
+					t.Errorf("at %d, %q: %q", width, mark, c.Comm)
+				}
+			}
+		}
+	}
+}
+
+// TestColumnsNumbered: what numbers a text's further lines is no rest of a number.
+func TestColumnsNumbered(t *testing.T) {
+	log := columnsLogs()["dmesg"]
+	want := tree(t, readText(t, log, testOptions())[0])
+	n := 0
+	var numbered strings.Builder
+	for line := range strings.Lines(log) {
+		n++
+		fmt.Fprintf(&numbered, "%d %s", n, line)
+	}
+	all := readText(t, numbered.String(), testOptions())
+	if len(all) != 1 || all[0].Memory == nil {
+		t.Fatalf("%d records", len(all))
+	}
+	for _, f := range falseNumbers("", tree(t, all[0]), want) {
+		t.Error(f)
+	}
+}
+
+// TestColumnsHanging: what is put before each rest is no part of a name.
+func TestColumnsHanging(t *testing.T) {
+	const indent = "    "
+	for _, name := range []string{"dmesg", "journalctl", "syslog"} {
+		for width := 100; width < 180; width++ {
+			var log strings.Builder
+			for line := range strings.Lines(columnsLogs()[name]) {
+				line = strings.TrimSuffix(line, "\n")
+				first := min(len(line), width)
+				log.WriteString(line[:first] + "\n")
+				if first < len(line) {
+					rests := folded(line[first:], width-len(indent), false)
+					log.WriteString(indent + strings.ReplaceAll(strings.TrimSuffix(rests, "\n"), "\n", "\n"+indent) + "\n")
+				}
+			}
+			if all := readText(t, log.String(), testOptions()); len(all) != 1 || all[0].Victim == nil || all[0].Victim.Comm != "hog" {
+				t.Errorf("%s at %d: %d records", name, width, len(all))
 			}
 		}
 	}

@@ -8,7 +8,7 @@ import (
 )
 
 // TestPrintedByMail: one mail's encoding is not that of the next one, nor of a text without signs
-// of it.
+// of it; and whatever a mail's headers, or words that look like some, say, its signs are decoded.
 func TestPrintedByMail(t *testing.T) {
 	report := strings.Join([]string{
 		"[  100.000001] hog invoked oom-killer: gfp_mask=0xcc0(GFP_KERNEL), order=0, oom_score_adj=200",
@@ -34,6 +34,14 @@ func TestPrintedByMail(t *testing.T) {
 		"parts, the second plain":       mail("MIME-Version: 1.0\n", part(encoding, text)+part("Content-Type: text/plain\n", report)),
 		"parts, the second encoded":     mail("", part("Content-Type: text/plain\n", "a")+part("Content-Type: text/plain\n"+encoding, text+printable(report))),
 		"a plain text below, no header": mail(encoding, text+report),
+		"no blank in a header":          mail(encoding, text) + mail("Content-Transfer-Encoding:quoted-printable\n", printable(report)),
+		"two blanks in a header":        mail(encoding, text) + mail("Content-Transfer-Encoding:  quoted-printable\n", printable(report)),
+		"a folded header":               mail(encoding, text) + mail("Content-Transfer-Encoding:\n quoted-printable\n", printable(report)),
+		"pipermail, encoded":            mail(encoding, text) + "From c at d  Thu Apr  4 11:00:00 2024\n\n" + printable(report),
+		"headers in the text":           mail(encoding, "a\n\nReceived: from here\n\nDelivered-To: me\n"+printable(report)),
+		"a quoted header":               mail(encoding, "> Content-Transfer-Encoding: 7bit\n"+printable(report)),
+		"a part in the text":            mail(encoding, "---- Forwarded ----\nContent-Type: text/plain\n"+printable(report)),
+		"a signature":                   mail(encoding, "a\n---\nContent-Type is plain.\n"+printable(report)),
 	} {
 		all := readText(t, log, testOptions())
 		if len(all) != 1 || all[0].Kind != oom.KindKill || all[0].Trigger == nil {
@@ -43,6 +51,19 @@ func TestPrintedByMail(t *testing.T) {
 		rec := all[0]
 		if v := rec.Victim; v.PID != oom.Some(int32(204)) || v.Cgroup != "/a=b" || rec.Trigger.OOMScoreAdj != oom.Some(int32(200)) {
 			t.Errorf("%s: %+v, %+v", name, v.PID, rec.Trigger.OOMScoreAdj)
+		}
+	}
+}
+
+// TestPrintedLong: a line that is decoded in parts is parted at no escape.
+func TestPrintedLong(t *testing.T) {
+	text := strings.Join(columnsReport, "\n") + "\n"
+	want := essence(readText(t, text, testOptions())[0])
+	escaped := strings.NewReplacer("=", "=3D", "\n", "=0A").Replace(text)
+	for n := range 200 {
+		all := readText(t, "Content-Transfer-Encoding: quoted-printable\n\n"+strings.Repeat("x", 2000+n)+"=0A"+escaped, testOptions())
+		if len(all) != 1 || essence(all[0]) != want {
+			t.Errorf("%d: %d records", n, len(all))
 		}
 	}
 }

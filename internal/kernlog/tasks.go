@@ -61,6 +61,7 @@ const (
 // taskTable is the tasks table of one report.
 type taskTable struct {
 	headed   bool // the heading was seen: the table is whole from its start
+	cut      bool // the heading breaks off: a number behind the rows' columns is no name
 	guessed  bool // the heading is lost: its last rows could be those of another kernel
 	columns  [maxColumns]column
 	width    int
@@ -93,7 +94,7 @@ func isHeading(b []byte) bool {
 
 func (t *taskTable) parseHeading(b []byte) {
 	_, b, _ = bytes.Cut(b, []byte("]"))
-	t.headed, t.width = true, 0
+	t.headed, t.cut, t.width = true, false, 0
 	for len(b) > 0 && t.width < maxColumns {
 		var f []byte
 		f, b = scan.Field(b)
@@ -119,6 +120,7 @@ func (t *taskTable) parseHeading(b []byte) {
 		t.columns[t.width] = c
 		t.width++
 	}
+	t.cut = true
 }
 
 // The columns of tables whose heading is lost.
@@ -203,6 +205,9 @@ func (t *taskTable) parseRow(b []byte) bool {
 		}
 	}
 	n, name := numbers(rest, values[:len(columns)])
+	if t.cut && len(bytes.Trim(name, " -0123456789>")) == 0 {
+		name = nil
+	}
 	return n == len(columns) && t.add(pid, columns, values[:n], name)
 }
 
@@ -266,11 +271,11 @@ func (t *taskTable) add(pid int32, columns []column, values []int64, name []byte
 		case colRSS:
 			r.rss = u
 		case colAnon:
-			r.anon, r.split = u, true
+			r.anon = u
 		case colFile:
 			r.file = u
 		case colShmem:
-			r.shmem = u
+			r.shmem, r.split = u, true // the last of three: a heading may be cut
 		case colTablePages:
 			r.tables, r.tablePages = oom.Some(r.tables.Value+u), true
 		case colTableBytes:

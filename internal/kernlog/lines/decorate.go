@@ -16,11 +16,8 @@ import (
 // numbers, names of files, marks of Markdown.
 func undecorate(b []byte, g Grammar) []byte {
 	b = cutEvent(b, g)
-	if isTemplate(b) {
-		return nil
-	}
 	if i := quoted(b, stamped); i > 0 && !g.Class(b).Own {
-		if bytes.Contains(b[:i-1], []byte("rintf(")) && bytes.IndexByte(b, '%') > 0 { // a program's source, and what it prints
+		if bytes.HasSuffix(b[:i-1], []byte("rintf(")) && bytes.IndexByte(b, '%') > 0 { // a program's source, and what it prints
 			return nil
 		}
 		b = closeQuote(b[i-1], b[i:])

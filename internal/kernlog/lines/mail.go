@@ -14,92 +14,42 @@ func decodePrinted(_ Grammar, _ []byte, src *source) (io.Reader, error) {
 	if !isPrinted(src.begin()) {
 		return nil, nil
 	}
-	p := printed{on: true, ends: endsPrinted(src.begin())}
-	for line := range bytes.Lines(src.begin()) {
-		if _, said := saidEncoding(line); said { // then what does not say it is plain
-			p.on, p.said = false, true
+	const room, escape = 4 << 10, 3
+	ends := endsPrinted(src.begin())
+	return recoded(src, room, func(out, b []byte, err error) ([]byte, int) {
+		used := 0
+		for used < len(b) {
+			n := bytes.IndexByte(b[used:], '\n') + 1
+			switch {
+			case n > 0:
+			case errors.Is(err, io.EOF):
+				n = len(b) - used
+			case used == 0 && len(b) == room: // a longer line, in parts
+				n = room
+				if i := bytes.LastIndexByte(b[room-escape+1:], '='); i >= 0 { // an escape is not parted
+					n += i - escape + 1
+				}
+			default:
+				return out, used
+			}
+			out = appendPrinted(out, b[used:used+n], ends)
+			used += n
 		}
-	}
-	return recoded(src, printedRoom, p.decode), nil
+		return out, used
+	}), nil
 }
 
-// printedRoom is how much of a mail is decoded at once: a line that is longer, in parts.
-const printedRoom = 4 << 10
-
-// printed decodes mail by mail, and line by line.
-type printed struct {
-	on   bool // the text at hand is quoted-printable
-	ends bool // line ends are escapes, see endsPrinted
-	said bool // by headers
-	// blank and boundary are what the line before was.
-	blank, boundary bool
-}
-
-func (p *printed) decode(out, b []byte, err error) ([]byte, int) {
-	const escape = 3
-	used := 0
-	for used < len(b) {
-		n := bytes.IndexByte(b[used:], '\n') + 1
-		switch {
-		case n > 0:
-		case errors.Is(err, io.EOF):
-			n = len(b) - used
-		case used == 0 && len(b) == printedRoom:
-			n = len(b) - escape
-		default:
-			return out, used
-		}
-		out = p.line(out, b[used:used+n])
-		used += n
-	}
-	return out, used
-}
-
-// line appends what a line stands for. One with more signs that are none of the encoding's is plain.
-func (p *printed) line(out, b []byte) []byte {
-	p.header(b)
-	if good, bad, _ := countPrinted(b); !p.on || bad > 0 && bad >= good {
+// appendPrinted appends what a line stands for. One with more signs that are none of the encoding's is
+// plain: of another mail, or another part of one.
+func appendPrinted(out, b []byte, ends bool) []byte {
+	if good, bad, _ := countPrinted(b); bad > 0 && bad >= good {
 		return append(out, b...)
 	}
 	for len(b) > 0 {
-		value, n := escapedPrinted(b, p.ends)
+		value, n := escapedPrinted(b, ends)
 		out, b = append(out, value...), b[n:]
 	}
 	return out
-}
-
-// header looks for where another mail begins, or a part of one: it is plain if it does not say more.
-func (p *printed) header(b []byte) {
-	if !p.said {
-		return
-	}
-	if is, said := saidEncoding(b); said {
-		p.on = is
-	} else if beginsMail(b) || p.boundary && scan.HasPrefix(b, "Content-") ||
-		p.blank && prefixOf(b, "Return-Path: ", "Received: ", "Delivered-To: ", "Message-ID: ") != "" {
-		p.on = false
-	}
-	text := bytes.TrimRight(b, blanks+"\n")
-	p.blank, p.boundary = len(text) == 0, len(text) > 2 && scan.HasPrefix(text, "--")
-}
-
-// beginsMail says whether this is the line before a mail in a mailbox:
-// "From a@example.org Thu Apr  4 10:00:00 2024".
-func beginsMail(b []byte) bool {
-	fields := bytes.Fields(b[:min(len(b), 256)])
-	if len(fields) < 6 || string(fields[0]) != "From" {
-		return false
-	}
-	_, _, _, ok := clock(fields[len(fields)-2])
-	return ok && len(fields[len(fields)-1]) == 4 && only(fields[len(fields)-1], decimals)
-}
-
-// saidEncoding says whether a line is a header that names an encoding, and whether that is
-// quoted-printable.
-func saidEncoding(b []byte) (printed, said bool) {
-	const key, value = "content-transfer-encoding: ", "quoted-printable"
-	b = bytes.ToLower(unquote(b[:min(len(b), 128)]))
-	return scan.HasPrefix(b, key+value), scan.HasPrefix(b, key)
 }
 
 // isPrinted says whether a text is quoted-printable: then each "=" in it is escaped or ends

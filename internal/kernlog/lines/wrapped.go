@@ -40,18 +40,20 @@ func (r *Reader) wrappingOf(head []byte) wrapping {
 	none := wrapping{lost: r.lostBehind(all, hard.width)}
 	soft, broken := softWidth(all, rests)
 	var softly, fully [2]int // sure, and possible
-	n := 0
+	n, hanging := 0, true
 	for _, i := range rests {
 		if _, full := soft.full(all[i-1], all[i]); all[i][0] == ' ' && !full {
 			continue // a further line of one text
 		}
 		n++
+		hanging = hanging && all[i][0] == ' '
 		soft.count(&softly, all[i-1], all[i])
 		hard.count(&fully, all[i-1], all[i])
 	}
 	switch {
 	case stamps < fewest || n < fewest: // one or two may be what somebody says of the log
 		return none
+	case hanging: // what is put before rests is no part of them
 	case fully[0] == n && hard.width > longestSoft, fully[0] > 1 && fully[0]*10 >= n*4 && fully[1] == n: // between words, one in eight would be
 		return hard
 	case softly[0]*10 >= n*7 && softly[1]*20 >= n*19 && broken*2 >= n: // behind longer lines, names in a chat stand too
@@ -60,11 +62,11 @@ func (r *Reader) wrappingOf(head []byte) wrapping {
 	return none
 }
 
-// lostBehind is the width that lines were cut to: several of them are as wide as the widest one,
-// and no rest is behind them.
+// lostBehind is the width that lines were cut to: several of a report are as wide as the widest one,
+// of more than one kind, since those of one are as wide by chance; and no rest is behind them.
 func (r *Reader) lostBehind(all [][]byte, width int) int {
-	const narrowest, fewest, leastIndent = 40, 3, len("[1.234567] ")
-	found := map[string]bool{} // an excerpt may be there twice
+	const narrowest, fewest, fewestKinds, leastIndent = 40, 3, 2, len("[1.234567] ")
+	found, kinds := map[string]bool{}, map[int]bool{} // an excerpt may be there twice
 	for i, line := range all {
 		if utf8.RuneCount(line) != width {
 			continue
@@ -74,9 +76,12 @@ func (r *Reader) lostBehind(all [][]byte, width int) int {
 		if further := indentOf(next) >= leastIndent; !further && !r.logStamp(next) && (!c.any() || c.Weak) {
 			return 0
 		}
-		found[string(line)] = true
+		l, _ := r.x.probe(line)
+		if c := r.g.Class(scan.SkipSpaces(l.Text)); c.any() && !c.Weak {
+			found[string(line)], kinds[c.Place] = true, true
+		}
 	}
-	if width < narrowest || len(found) < fewest {
+	if width < narrowest || len(found) < fewest || len(kinds) < fewestKinds {
 		return 0
 	}
 	return width
@@ -176,7 +181,7 @@ func indentOf(b []byte) int { return len(b) - len(bytes.TrimLeft(b, " ")) }
 // unwrap puts a wrapped line together with the next ones. What is indented as far as the text is, is
 // a further line of it.
 func (r *Reader) unwrap(raw, quote []byte) {
-	w, indent := &r.wrapping, max(1, r.line.Indent, indentOf(raw))
+	w, indent := &r.wrapping, max(r.line.Indent, indentOf(raw))
 	r.joined = append(r.joined[:0], bytes.TrimRight(raw, "\r \t")...)
 	last := bytes.Clone(r.joined)
 	for range maxWrapped {
@@ -185,7 +190,7 @@ func (r *Reader) unwrap(raw, quote []byte) {
 		sure, full := w.full(last, next)
 		within := w.hard && sure && scan.First(next) == ']' // "lowmem_reserve[" and "]: 0 0"
 		if !ok || !full || !hasWord(next) || endsPaste(next) && !within || beginsChat(next) || r.logStamp(next) ||
-			w.hard && indentOf(next) >= indent {
+			w.hard && indent > 0 && indentOf(next) >= indent {
 			break
 		}
 		if w.hard { // blanks at the end are lost
@@ -317,18 +322,11 @@ func (r *Reader) rejoin(raw []byte) {
 		r.unwrap(raw, quote)
 		raw = bytes.Clone(r.joined)
 	}
-	const column = 10 // of a table, where only blanks may be left of one
 	text := bytes.TrimRight(raw, "\r \t")
-	switch n := utf8.RuneCount(text) - r.wrapping.lost; {
-	case r.wrapping.lost == 0:
-	case n >= -column && scan.First(l.Text) == '[' && scan.IsDigit(text[len(text)-1]): // a row without a name
-		l.Text = nil
-		return
-	case n == 0:
+	switch {
+	case r.wrapping.lost > 0 && utf8.RuneCount(text) == r.wrapping.lost:
 		r.cutLost()
 		return
-	}
-	switch {
 	case len(raw) < shortest:
 		return
 	case !r.g.Unfinished(l.Text) || cutShort(l.Text):
@@ -367,8 +365,11 @@ func (r *Reader) rejoin(raw []byte) {
 	}
 }
 
-// cutLost leaves nothing of a number that a pager may have cut.
+// cutLost leaves nothing of a number that a pager may have cut. Of a row, the table's heading tells.
 func (r *Reader) cutLost() {
+	if scan.First(r.line.Text) == '[' {
+		return
+	}
 	text := bytes.TrimSuffix(bytes.TrimRight(r.line.Text, "\r \t"), []byte(">"))
 	if mask := bytes.TrimRight(text, decimals+"abcdef"); bytes.HasSuffix(mask, []byte("gfp_mask=0x")) {
 		text = append(bytes.Clone(text), '*') // as people hide digits
@@ -392,11 +393,12 @@ func (r *Reader) mendNumber(raw []byte) {
 	r.line, _ = r.x.line(r.joined) // reading on overwrites what was read
 	next, _ := r.src.peekLine()
 	next = bytes.TrimRight(next, "\r \t")
-	n := digitsOf(next)
+	n, own := digitsOf(next), digitsOf(raw)
 	l, _ := r.x.probe(next) // "12 " may be a line's number
 	after := scan.SkipSpaces(next[n:])
 	isRest := len(after) == 0 || next[n] == ' ' && (r.g.Class(after).Part || only(after, decimals+" "))
-	if n == 0 || l.marked() || len(l.Text) < len(next) || r.g.Class(next).any() || !isRest {
+	numbered := own > 0 && own < len(raw) && raw[own] == ' '
+	if n == 0 || numbered || l.marked() || len(l.Text) < len(next) || r.g.Class(next).any() || !isRest {
 		return
 	}
 	if name := bytes.TrimRight(r.line.Text, decimals); bytes.HasSuffix(name, []byte(" ")) { // of a list
