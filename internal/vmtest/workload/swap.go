@@ -12,8 +12,8 @@ import (
 
 // swapScenarios have free swap, and something that keeps memory out of it.
 func swapScenarios() []Scenario {
-	// A ramfs's memory comes back after seconds in an emulated guest, and spares that are swapped
-	// out give none meanwhile: until there was no process left (seen 7.3).
+	// A ramfs's memory and page tables come back after seconds in an emulated guest, and spares that
+	// are swapped out give none meanwhile: until there was no process left (seen 7.3, 5.10).
 	locked := Hog{Name: "locked", Steps: []Step{{Kind: Anon, Bytes: mib, Lock: true}}, Copies: 16}
 	file := func(swap int64, fs func(*Guest) (string, error)) func(context.Context, *Guest) (*Outcome, error) {
 		return func(ctx context.Context, g *Guest) (*Outcome, error) {
@@ -36,6 +36,9 @@ func swapScenarios() []Scenario {
 		{Name: "swap-tmpfs", About: "a tmpfs holds the memory, and swap as far as it goes", Run: file(48*mib, func(g *Guest) (string, error) { return g.Tmpfs(4 << 30) })},
 		{Name: "swap-kernel", About: "swap is free, but page tables hold the memory", Run: func(ctx context.Context, g *Guest) (*Outcome, error) {
 			if err := g.Swap(192*mib, 5); err != nil {
+				return nil, err
+			}
+			if _, err := g.Start(locked); err != nil {
 				return nil, err
 			}
 			return fillMachine(ctx, g, Hog{Name: "mapper", Steps: []Step{{Kind: Pgtables, Bytes: 1 << 30}}})
