@@ -41,7 +41,7 @@ func (e *RotateError) Unwrap() error { return e.Err }
 // Harden makes this process fit for a machine without memory, and warms the line up. What
 // cannot be had, Note gets, and it is done without.
 func (l *Live) Harden(ctx context.Context, o HardenOptions) error {
-	if err := l.stages.warmUp(ctx); err != nil {
+	if err := l.stages.warmUp(ctx, l.o.Format); err != nil {
 		return err
 	}
 	kept, err := o.capabilities()

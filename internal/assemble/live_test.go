@@ -78,7 +78,7 @@ func TestLive(t *testing.T) {
 	if code, _ := get(t, url+"/livez"); code != http.StatusOK {
 		t.Errorf("not alive: %d", code)
 	}
-	if err := errors.Join(l.stages.warmUp(t.Context()), l.Start()); err != nil {
+	if err := errors.Join(l.stages.warmUp(t.Context(), "json"), l.Start()); err != nil {
 		t.Fatal(err)
 	}
 	if code, body := get(t, url+"/healthz"); code != http.StatusOK || !l.Alive() {

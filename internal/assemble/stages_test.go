@@ -175,7 +175,7 @@ func TestWarmUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newStages(t.Context(), StageOptions{Redact: true, Filters: pipeline.Filters{Comm: "x"}}, fromPrograms, nil)
 		s.metrics = metrics.New(metrics.Options{})
-		if err := s.warmUp(t.Context()); err != nil {
+		if err := s.warmUp(t.Context(), "json"); err != nil {
 			t.Fatal(err)
 		}
 		if n := s.victims.Len(); n != 0 {
@@ -191,7 +191,7 @@ func TestWarmUp(t *testing.T) {
 // no memory for that.
 func TestWarmUpOpens(t *testing.T) {
 	s := liveStages(t, StageOptions{})
-	if err := s.warmUp(t.Context()); err != nil {
+	if err := s.warmUp(t.Context(), "json"); err != nil {
 		t.Fatal(err)
 	}
 	runtime.GC() // ends what nothing holds any more

@@ -2,7 +2,6 @@ package assemble
 
 import (
 	"context"
-	"errors"
 	"io"
 	"os"
 	"runtime"
@@ -16,19 +15,15 @@ import (
 	"github.com/oomtrace/oomtrace/internal/victims"
 )
 
-// warmUp runs made-up records through the stages and the renderers before the
-// first real one, so that their code and buffers are in memory when there is
-// none to be had. They are neither counted nor written.
-func (s *stages) warmUp(ctx context.Context) error {
+// warmUp runs made-up records through the stages and the renderer of a format before the
+// first real one, so that their code and buffers are in memory when there is none to be
+// had. They are neither counted nor written.
+func (s *stages) warmUp(ctx context.Context, format string) error {
 	rehearsal := s.rehearsal()
 	defer rehearsal.victims.Close()
 	stop := collect()
-	err := errors.Join(rehearsal.rehearse(ctx, "json"), rehearsal.rehearse(ctx, "wide"))
-	stop()
-	if err != nil {
-		return err
-	}
-	return rehearsal.rehearse(ctx, "json") // whose garbage rests, as it does later
+	defer stop()
+	return rehearsal.rehearse(ctx, format)
 }
 
 func (s *stages) rehearse(ctx context.Context, format string) error {

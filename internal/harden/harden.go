@@ -160,7 +160,7 @@ func ownLimit(root string) int64 {
 }
 
 // reserveHeap lets the heap have size bytes beyond what is in use before it is
-// collected, and brings somewhat more into memory. The runtime gives back to the kernel
+// collected, and brings twice as much into memory: garbage is of many sizes. The runtime gives back to the kernel
 // what lies beyond a tenth more than that (runtime/mgcscavenge.go).
 func reserveHeap(size uint64) {
 	debug.FreeOSMemory()
@@ -171,9 +171,9 @@ func reserveHeap(size uint64) {
 	// The runtime takes the lowest free pages that are enough in a row: small holes serve most
 	// objects, and what needs more finds its place beyond them.
 	var touched [][]byte
-	for _, part := range [...]struct{ chunk, bytes uint64 }{{8 << 10, size}, {32 << 10, size / 4}} {
-		for range part.bytes / part.chunk {
-			b := make([]byte, part.chunk)
+	for _, chunk := range [...]uint64{8 << 10, 32 << 10} {
+		for range size / chunk {
+			b := make([]byte, chunk)
 			for i := 0; i < len(b); i += os.Getpagesize() {
 				b[i] = 1
 			}
